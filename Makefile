@@ -1,0 +1,25 @@
+# The everyday commands. .ci/run is what decides whether a change is good.
+.PHONY: test race lint generate bench demo ci
+
+test:      ## all tests
+	go test ./...
+
+race:      ## all tests under the race detector
+	go test -race -short ./...
+
+lint:      ## formatting, vet, staticcheck
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these'; exit 1; }
+	go vet ./...
+	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+generate:  ## generated data and the embedded database (needs the network)
+	go generate ./...
+
+bench:     ## side by side with nginx and HAProxy (needs both, wrk and h2load)
+	go run ./deploy/bench
+
+demo:      ## the gateway in front of a sample app
+	go run ./cmd/exitgate demo
+
+ci:        ## everything a change must pass
+	.ci/run
