@@ -1,0 +1,84 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+)
+
+// An Action is what the gateway does with a request.
+type Action uint8
+
+const (
+	Forward     Action = iota // to the app
+	Refuse                    // with a notice
+	WouldRefuse               // forward, as the policy only observes
+)
+
+var actionNames = [...]string{"forward", "refuse", "would-refuse"}
+
+func (a Action) String() string {
+	if int(a) < len(actionNames) {
+		return actionNames[a]
+	}
+	return fmt.Sprintf("Action(%d)", uint8(a))
+}
+
+// MarshalText writes the action's name.
+func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// A Reason says which rule of the policy a decision came from.
+type Reason uint8
+
+const (
+	ByDefault   Reason = iota // no entry matches the place
+	ByEntry                   // the entry of the place itself: subdivision, country, unlocated, private
+	ByTerritory               // the entry of a country whose territory the place is
+	ByGroup                   // the entry of a group, the operator's or a built-in one
+	ByAnonymity               // the entry anonymous, more restrictive than that of the place
+)
+
+var reasonNames = [...]string{"default", "entry", "territory", "group", "anonymous"}
+
+func (r Reason) String() string {
+	if int(r) < len(reasonNames) {
+		return reasonNames[r]
+	}
+	return fmt.Sprintf("Reason(%d)", uint8(r))
+}
+
+// MarshalText writes the reason's name.
+func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// A Decision is what a request gets and why. Decisions are made when the
+// policy is compiled, one for each place that the policy tells apart and each
+// route class, and shared by all requests that they apply to: read them, don't
+// change them.
+type Decision struct {
+	// ID numbers the decisions of one Snapshot from 0, without gaps.
+	ID int
+	// Action is what happens.
+	Action Action
+	// Jurisdiction is the client's: the most specific one that the policy
+	// tells apart, else the country, Unlocated or Private.
+	Jurisdiction Code
+	// Phase is what the jurisdiction gets for this class of requests.
+	Phase Phase
+	// Reason is the kind of rule that won.
+	Reason Reason
+	// Entry is the jurisdiction that the policy names and that governs,
+	// Default where none does.
+	Entry Code
+	// Class is the request's route class, Other if it has none.
+	Class string
+	// Feature says that only some route classes are withdrawn by the Entry,
+	// and that Class is one of them.
+	Feature bool
+	// Since is when Phase began, zero if the policy gives no date.
+	Since time.Time
+	// Announced is when the end was announced: the start of the first phase
+	// of the Entry that is not open. Zero if the policy gives no date.
+	Announced time.Time
+	// Sunset is when the service is, or was, withdrawn. Zero if the policy
+	// gives no date.
+	Sunset time.Time
+}

@@ -1,0 +1,50 @@
+package policy
+
+// A Code names a jurisdiction: a country (FR, ISO 3166-1 alpha-2), a
+// subdivision (US-MS, ISO 3166-2), a group (EU) or one of the
+// pseudo-jurisdictions.
+type Code string
+
+// The pseudo-jurisdictions: places that law doesn't speak for, but that a
+// policy has to.
+const (
+	Unlocated Code = "unlocated" // no country in the database
+	Private   Code = "private"   // RFC 1918, loopback, ULA, link-local, CGNAT
+	Anonymous Code = "anonymous" // VPN, Tor, proxy, relay
+)
+
+// Default is what governs a place that no entry of the policy matches. It is
+// not a jurisdiction: a policy can't name it.
+const Default Code = "default"
+
+// A Place is where a client is, as far as its address and the databases tell.
+// The zero Place is one that no database knows: unlocated.
+type Place struct {
+	// Country is the ISO 3166-1 alpha-2 code, empty if no database has one.
+	Country Code
+	// Subdivisions are the ISO 3166-2 codes, first level (US-MS) before
+	// second level (FR-IDF, then FR-75); empty where unknown.
+	Subdivisions [2]Code
+	// Private says that the address belongs to no country because it is not
+	// a public one; Country is empty then.
+	Private bool
+	// Anonymous says that the address hides its user's place: VPN, Tor,
+	// proxy, relay. Only an anonymous-IP database sets it.
+	Anonymous bool
+}
+
+// Jurisdiction returns the most specific code that the Place itself has,
+// Private or Unlocated where it has no country.
+func (p Place) Jurisdiction() Code {
+	switch {
+	case p.Private:
+		return Private
+	case p.Country == "":
+		return Unlocated
+	case p.Subdivisions[1] != "":
+		return p.Subdivisions[1]
+	case p.Subdivisions[0] != "":
+		return p.Subdivisions[0]
+	}
+	return p.Country
+}
