@@ -1,0 +1,212 @@
+// Package client finds out who is asking: which address a request really
+// comes from, when there are proxies between the client and the gateway.
+//
+// Nothing that a stranger writes is believed. Forwarding headers count only on
+// connections from the operator's own proxies (Trust), a PROXY protocol header
+// only on connections from configured sources (ProxyProtocol). Where one of
+// those proxies says something that can't be understood, the request is
+// refused: taking the proxy's own address instead would place the client
+// wherever the proxy stands.
+package client
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// Names of the list headers, as http.Header spells them.
+const (
+	xForwardedFor = "X-Forwarded-For"
+	forwarded     = "Forwarded"
+)
+
+// Limits of what is read of a list header. They count from its right end;
+// what a client piled up to the left of its own address is never looked at.
+const (
+	maxHops  = 64
+	maxBytes = 8 << 10
+)
+
+// Trust says whose forwarding headers are believed, and which.
+type Trust struct {
+	// Proxies are the networks of the operator's own proxies. Nobody is
+	// believed by default.
+	Proxies []netip.Prefix
+
+	// Header is the header in which they name the client:
+	//
+	//   - "X-Forwarded-For", the default, or "Forwarded" (RFC 7239): lists to
+	//     which every proxy adds the address that it was asked from;
+	//   - any other name is that of a header with a single address, such as
+	//     CF-Connecting-IP, which the proxies MUST overwrite.
+	Header string
+}
+
+// A Finder finds out the address of who is asking. It is immutable and safe
+// for concurrent use.
+type Finder struct {
+	proxies networks
+	header  string
+}
+
+// NewFinder returns a Finder that believes the proxies of trust. The error
+// names every network that is no network, that has address bits beyond its
+// length, or that is the whole internet, and a Header that can't be the name
+// of one.
+func NewFinder(trust Trust) (*Finder, error) {
+	var errs []error
+	for _, proxy := range trust.Proxies {
+		switch {
+		case !proxy.IsValid():
+			errs = append(errs, errors.New("trusted proxies: a network is missing its address or length: write it as 10.0.0.0/8"))
+		case proxy.Bits() == 0:
+			errs = append(errs, fmt.Errorf("trusted proxies: %s would let everybody claim any address: name the networks of your own proxies", proxy))
+		case proxy != proxy.Masked():
+			errs = append(errs, fmt.Errorf("trusted proxies: %s has address bits beyond its length: write %s for the network or %s for the one address",
+				proxy, proxy.Masked(), netip.PrefixFrom(proxy.Addr(), proxy.Addr().BitLen())))
+		}
+	}
+	header := http.CanonicalHeaderKey(trust.Header)
+	if header == "" {
+		header = xForwardedFor
+	}
+	if !isToken(header) {
+		errs = append(errs, fmt.Errorf("client address header: %q is not the name of a header: write X-Forwarded-For, Forwarded, or a name like CF-Connecting-IP", trust.Header))
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return &Finder{proxies: newNetworks(trust.Proxies), header: header}, nil
+}
+
+// Address returns the address of the client: without a zone, and IPv4 as
+// IPv4, never mapped into IPv6. peer is the connection's remote address, the
+// one that the PROXY protocol gave where it is spoken. header is the
+// request's.
+//
+// A peer that is no trusted proxy is the client; nothing that it sends is
+// read. Of a trusted proxy:
+//
+//   - A list header is read from right to left, over all its lines, up to the
+//     first address that is not a trusted proxy's. Everything to the left of
+//     that was written by a stranger and may be anything. If all addresses
+//     are trusted proxies', the leftmost is the client.
+//   - If both X-Forwarded-For and Forwarded come, they must agree; a Forwarded
+//     that keeps the address to itself (for=unknown) agrees with all. So a
+//     client whose Forwarded passes through a proxy that only knows
+//     X-Forwarded-For is refused, unless it tells the truth. A proxy should
+//     remove the one that it doesn't write.
+//   - A single-address header must come once and hold one address. The lists
+//     are not compared with it: who names such a header does so because the
+//     lists are not what to go by.
+//   - Without any of these headers the request is the proxy's own, a health
+//     check as a rule, and the peer is the client. If Trust.Header is missing
+//     but one of the lists is there, somebody is being forwarded, and it can't
+//     be told who: refused.
+//
+// A proxy that forwards clients and never says so can't be told from one that
+// checks the gateway's health: such clients are where the proxy is. A policy
+// that withdraws the jurisdiction private closes this for proxies in private
+// networks.
+//
+// An error is a Refusal, holds no address, and means that the request can't be
+// attributed: the answer is 400 (Bad Request).
+func (f *Finder) Address(peer netip.Addr, header http.Header) (netip.Addr, error) {
+	peer = plain(peer)
+	if !peer.IsValid() {
+		return netip.Addr{}, NoPeer
+	}
+	if !f.proxies.contain(peer) {
+		return peer, nil
+	}
+	named, listed, standard := header[f.header], header[xForwardedFor], header[forwarded]
+	switch {
+	case len(named)+len(listed)+len(standard) == 0:
+		return peer, nil
+	case len(named) == 0:
+		return netip.Addr{}, Missing
+	case f.header == xForwardedFor:
+		return f.agreed(listed, bareNode, standard, forwardedFor)
+	case f.header == forwarded:
+		return f.agreed(standard, forwardedFor, listed, bareNode)
+	case len(named) > 1:
+		return netip.Addr{}, Repeated
+	default:
+		return bareNode(trimSpace(named[0]))
+	}
+}
+
+// agreed returns the client that one list header names, if the other doesn't
+// name another.
+func (f *Finder) agreed(lines []string, read element, otherLines []string, readOther element) (netip.Addr, error) {
+	client, err := f.client(lines, read)
+	if err != nil || len(otherLines) == 0 {
+		return client, err
+	}
+	switch other, err := f.client(otherLines, readOther); {
+	case err == Hidden:
+		return client, nil
+	case err != nil:
+		return netip.Addr{}, err
+	case other != client:
+		return netip.Addr{}, Conflicting
+	}
+	return client, nil
+}
+
+// An element reads the address out of one element of a list header.
+type element func(text string) (netip.Addr, error)
+
+// client walks the elements of a list header from right to left, up to the
+// first address that is not a trusted proxy's.
+//
+// Every comma ends an element, also one in quotes. Proxies append to what
+// clients send, and a quote that a client left open must not swallow what a
+// proxy added; no value that a proxy writes needs a comma.
+//
+// An empty element is not skipped, as RFC 9110, section 5.6.1 would have it:
+// a proxy that added nothing where it should have added the client must not
+// make the client of the element before it.
+func (f *Finder) client(lines []string, read element) (netip.Addr, error) {
+	var leftmost netip.Addr
+	hops, bytes := 0, 0
+	for i := len(lines) - 1; i >= 0; i-- {
+		line, more := lines[i], true
+		for more {
+			var last string
+			line, last, more = cutLast(line)
+			hops, bytes = hops+1, bytes+len(last)
+			if hops > maxHops || bytes > maxBytes {
+				return netip.Addr{}, TooLong
+			}
+			hop, err := read(trimSpace(last))
+			if err != nil {
+				return netip.Addr{}, err
+			}
+			if !f.proxies.contain(hop) {
+				return hop, nil
+			}
+			leftmost = hop
+		}
+	}
+	return leftmost, nil
+}
+
+// cutLast cuts a line at its last comma; more is whether there was one.
+func cutLast(line string) (before, last string, more bool) {
+	if comma := strings.LastIndexByte(line, ','); comma >= 0 {
+		return line[:comma], line[comma+1:], true
+	}
+	return "", line, false
+}
+
+// plain returns an address in the one form in which addresses are compared,
+// located and passed on.
+func plain(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
+
+// trimSpace removes optional whitespace (RFC 9110, section 5.6.3), which is
+// less than what strings.TrimSpace removes.
+func trimSpace(s string) string { return strings.Trim(s, " \t") }
