@@ -12,7 +12,8 @@ func Closest(code string) string {
 	if len(code) > 100 {
 		return "" // longer than any name
 	}
-	written := separators.Replace(strings.ToUpper(strings.TrimSpace(code)))
+	hyphens := strings.NewReplacer("_", "-", " ", "-", "/", "-", ".", "-", ":", "-", "–", "-", "‑", "-")
+	written := hyphens.Replace(strings.ToUpper(strings.TrimSpace(code)))
 	country, rest, divided := strings.Cut(written, "-")
 	country = closestCountry(country)
 	switch {
@@ -98,9 +99,6 @@ func only(candidate string, candidates int) string {
 	}
 	return candidate
 }
-
-// separators are what people write for the hyphen.
-var separators = strings.NewReplacer("_", "-", " ", "-", "/", "-", ".", "-", ":", "-", "–", "-", "‑", "-")
 
 // misnomers are codes that are in use for a country but aren't its own: what
 // ISO 3166-1 reserves for it or withdrew, and EL, which the European Union
