@@ -1,0 +1,519 @@
+package strict
+
+import (
+	"encoding"
+	"fmt"
+	"math"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+var (
+	timeType        = reflect.TypeFor[time.Time]()
+	durationType    = reflect.TypeFor[time.Duration]()
+	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+// An enumerator is a type that only takes certain strings.
+type enumerator interface{ SchemaEnum() []string }
+
+// A decoder decodes nodes into values, and reports to its Document what it
+// can't decode.
+type decoder struct {
+	*Document
+	fields map[reflect.Type][]field
+}
+
+// A field is a struct's field that a document can set.
+type field struct {
+	name     string
+	index    int
+	required bool
+	doc      string
+	fallback string // the default tag
+}
+
+// fieldsOf lists the fields of a struct that have a yaml tag.
+func fieldsOf(t reflect.Type) []field {
+	var fields []field
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if name == "" || name == "-" || !f.IsExported() {
+			continue
+		}
+		fields = append(fields, field{name, i, f.Tag.Get("required") == "true", f.Tag.Get("doc"), f.Tag.Get("default")})
+	}
+	return fields
+}
+
+// wrong reports an error about the node, and so that no more will be said
+// about it.
+func (d *decoder) wrong(n *node, advice, format string, args ...any) {
+	n.wrong = true
+	d.report(n.at, advice, format, args...)
+}
+
+// decode sets v to what the node says, or reports why it can't.
+func (d *decoder) decode(n *node, v reflect.Value) {
+	t := v.Type()
+	switch {
+	case n.kind == refused:
+	case t.Kind() == reflect.Pointer:
+		to := reflect.New(t.Elem())
+		if !v.IsNil() {
+			to.Elem().Set(v.Elem())
+		}
+		if d.decode(n, to.Elem()); !n.wrong {
+			v.Set(to)
+		}
+	case n.isNull():
+		d.wrong(n, "write a value, or remove the key", "want %s, found nothing (null)", d.wanted(t))
+	case t == timeType:
+		d.time(n, v)
+	case t == durationType:
+		d.duration(n, v)
+	case takesText(t) && (n.kind == scalar || !takesMapping(t)):
+		d.text(n, v)
+	case t.Kind() == reflect.Struct:
+		d.mapping(n, v)
+	case t.Kind() == reflect.Map:
+		d.dictionary(n, v)
+	case t.Kind() == reflect.Slice:
+		d.list(n, v)
+	default:
+		d.scalar(n, v)
+	}
+}
+
+// takesText says whether the type decodes itself from a scalar.
+func takesText(t reflect.Type) bool {
+	return reflect.PointerTo(t).Implements(textUnmarshaler)
+}
+
+// takesMapping says whether the type is a struct that a mapping can fill.
+func takesMapping(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && (!takesText(t) || len(fieldsOf(t)) > 0)
+}
+
+// mapping decodes a struct.
+func (d *decoder) mapping(n *node, v reflect.Value) {
+	if n.kind != mapping {
+		d.mistyped(n, v.Type(), "")
+		return
+	}
+	fields := d.fieldsOf(v.Type())
+	for i, key := range n.keys {
+		at := slices.IndexFunc(fields, func(f field) bool { return f.name == key.text })
+		if at < 0 {
+			if meant := d.unknown(key, fields); meant != "" {
+				n.lacks = append(n.lacks, meant)
+			}
+			n.items[i].wrong = true
+			continue
+		}
+		d.decode(n.items[i], v.Field(fields[at].index))
+	}
+	for _, f := range fields {
+		if f.required && n.index(f.name) < 0 && !n.wrong && !slices.Contains(n.lacks, f.name) {
+			n.lacks = append(n.lacks, f.name)
+			d.report(n.at, describe(f), "the key %q is missing", f.name)
+		}
+	}
+}
+
+func (d *decoder) fieldsOf(t reflect.Type) []field {
+	fields, known := d.fields[t]
+	if !known {
+		fields = fieldsOf(t)
+		d.fields[t] = fields
+	}
+	return fields
+}
+
+func describe(f field) string {
+	if f.doc == "" {
+		return fmt.Sprintf("add %q", f.name+":")
+	}
+	return f.name + ": " + f.doc
+}
+
+// unknown reports a key that the struct doesn't have, and returns the one that
+// seems to be meant.
+func (d *decoder) unknown(key *node, fields []field) (meant string) {
+	var names []string
+	for _, f := range fields {
+		names = append(names, f.name)
+	}
+	slices.Sort(names)
+	advice := "possible here: " + strings.Join(names, ", ")
+	meant, found := nearest(key.text, names)
+	if found {
+		advice = fmt.Sprintf("did you mean %q?", meant)
+	}
+	d.wrong(key, advice, "unknown key %q", shorten(key.text))
+	return meant
+}
+
+// dictionary decodes a map with keys that are strings.
+func (d *decoder) dictionary(n *node, v reflect.Value) {
+	t := v.Type()
+	if t.Key().Kind() != reflect.String {
+		panic(fmt.Sprintf("strict: cannot decode %s: keys must be strings", t))
+	}
+	if n.kind != mapping {
+		d.mistyped(n, t, "")
+		return
+	}
+	entries := reflect.MakeMapWithSize(t, len(n.keys))
+	for i, key := range n.keys {
+		k, value := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem()
+		if takesText(t.Key()) {
+			d.text(key, k)
+		} else {
+			d.scalar(key, k)
+		}
+		d.decode(n.items[i], value)
+		if key.wrong {
+			n.items[i].wrong = true
+			continue
+		}
+		entries.SetMapIndex(k, value)
+	}
+	v.Set(entries)
+}
+
+// list decodes a slice.
+func (d *decoder) list(n *node, v reflect.Value) {
+	if n.kind != list {
+		advice := ""
+		if n.kind == scalar {
+			advice = "write it as a list, in brackets: [ ]"
+			if n.plain && !strings.ContainsAny(n.text, ",[]{}\n") {
+				advice = fmt.Sprintf("write it as a list: [%s]", shorten(n.text))
+			}
+		}
+		d.mistyped(n, v.Type(), advice)
+		return
+	}
+	items := reflect.MakeSlice(v.Type(), len(n.items), len(n.items))
+	for i, item := range n.items {
+		d.decode(item, items.Index(i))
+	}
+	v.Set(items)
+}
+
+// text decodes a value that implements encoding.TextUnmarshaler.
+func (d *decoder) text(n *node, v reflect.Value) {
+	if n.kind != scalar {
+		d.mistyped(n, v.Type(), "")
+		return
+	}
+	value := reflect.New(v.Type())
+	if err := value.Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(n.text)); err != nil {
+		advice := ""
+		if enum, is := value.Interface().(enumerator); is {
+			advice = meant(n.text, enum.SchemaEnum())
+		}
+		d.wrong(n, advice, "%s", err)
+		return
+	}
+	v.Set(value.Elem())
+}
+
+func meant(word string, words []string) string {
+	if word, found := nearest(word, words); found {
+		return fmt.Sprintf("did you mean %q?", word)
+	}
+	return "possible here: " + strings.Join(words, ", ")
+}
+
+// scalar decodes strings, numbers and booleans, also into an any.
+func (d *decoder) scalar(n *node, v reflect.Value) {
+	meaning := meaningOf(n)
+	switch kind := v.Kind(); {
+	case n.kind != scalar:
+		d.mistyped(n, v.Type(), "")
+	case kind == reflect.Interface && v.NumMethod() == 0:
+		d.any(n, meaning, v)
+	case kind == reflect.String:
+		d.string(n, meaning, v)
+	case kind == reflect.Bool:
+		if meaning != boolean {
+			d.mistyped(n, v.Type(), "write true or false, without quotes")
+			return
+		}
+		v.SetBool(n.text[0] == 't' || n.text[0] == 'T')
+	case v.CanInt():
+		i, err := parseInt(n.text, v.Type().Bits())
+		if meaning != integer || err != nil {
+			d.misnumbered(n, meaning, v.Type())
+			return
+		}
+		v.SetInt(i)
+	case v.CanUint():
+		u, err := parseUint(n.text, v.Type().Bits())
+		if meaning != integer || err != nil {
+			d.misnumbered(n, meaning, v.Type())
+			return
+		}
+		v.SetUint(u)
+	case v.CanFloat():
+		f, err := parseFloat(n.text, v.Type().Bits())
+		if meaning != integer && meaning != float || err != nil {
+			d.misnumbered(n, meaning, v.Type())
+			return
+		}
+		v.SetFloat(f)
+	default:
+		panic(fmt.Sprintf("strict: cannot decode %s", v.Type()))
+	}
+}
+
+func (d *decoder) string(n *node, meaning meaning, v reflect.Value) {
+	if meaning != word {
+		d.mistyped(n, v.Type(), fmt.Sprintf("put it into quotes: %q", shorten(n.text)))
+		return
+	}
+	if enum, is := reflect.New(v.Type()).Interface().(enumerator); is {
+		if words := enum.SchemaEnum(); !slices.Contains(words, n.text) {
+			d.wrong(n, meant(n.text, words), "%q is not possible here", shorten(n.text))
+			return
+		}
+	}
+	v.SetString(n.text)
+}
+
+func (d *decoder) any(n *node, meaning meaning, v reflect.Value) {
+	switch meaning {
+	case boolean:
+		v.Set(reflect.ValueOf(n.text[0] == 't' || n.text[0] == 'T'))
+	case integer:
+		i, err := parseInt(n.text, 64)
+		if err != nil {
+			d.misnumbered(n, meaning, reflect.TypeFor[int64]())
+			return
+		}
+		v.Set(reflect.ValueOf(i))
+	case float:
+		f, err := parseFloat(n.text, 64)
+		if err != nil {
+			d.misnumbered(n, meaning, reflect.TypeFor[float64]())
+			return
+		}
+		v.Set(reflect.ValueOf(f))
+	default:
+		v.Set(reflect.ValueOf(n.text))
+	}
+}
+
+func (d *decoder) time(n *node, v reflect.Value) {
+	var t time.Time
+	if n.kind == scalar && t.UnmarshalText([]byte(n.text)) == nil {
+		v.Set(reflect.ValueOf(t))
+		return
+	}
+	const example = "2026-12-01T00:00:00Z"
+	if n.kind == scalar {
+		for _, layout := range []string{"2006-01-02", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02 15:04:05"} {
+			if t, err := time.Parse(layout, n.text); err == nil {
+				d.wrong(n, "add Z or an offset, as in "+t.Format(time.RFC3339), "%q has no zone", n.text)
+				return
+			}
+		}
+		if meaningOf(n) == word {
+			d.wrong(n, "write date, time and zone (RFC 3339), as in "+example, "%q is not a moment in time", shorten(n.text))
+			return
+		}
+	}
+	d.mistyped(n, v.Type(), "write date, time and zone (RFC 3339), as in "+example)
+}
+
+func (d *decoder) duration(n *node, v reflect.Value) {
+	const advice = "write numbers with their units (h, m, s, ms), as in 30s or 1h30m"
+	if n.kind != scalar {
+		d.mistyped(n, v.Type(), advice)
+		return
+	}
+	switch meaningOf(n) {
+	case word:
+		duration, err := time.ParseDuration(n.text)
+		if err != nil {
+			d.wrong(n, advice, "%q is not a duration", shorten(n.text))
+			return
+		}
+		v.SetInt(int64(duration))
+	case integer, float:
+		d.wrong(n, fmt.Sprintf("add a unit, as in %ss", shorten(n.text)), "a duration without a unit")
+	default:
+		d.mistyped(n, v.Type(), advice)
+	}
+}
+
+// mistyped reports that the node is of another type than the wanted one.
+func (d *decoder) mistyped(n *node, t reflect.Type, advice string) {
+	d.wrong(n, advice, "want %s, found %s", d.wanted(t), found(n))
+}
+
+// misnumbered reports a number that doesn't fit, or is none.
+func (d *decoder) misnumbered(n *node, meaning meaning, t reflect.Type) {
+	advice := ""
+	switch plain := strings.ReplaceAll(n.text, "_", ""); {
+	case meaning == word && !n.plain && isNumber(n.text):
+		advice = "remove the quotes"
+	case meaning == word && plain != n.text && isNumber(plain):
+		advice = "write " + plain
+	case strings.HasPrefix(n.text, "0") && meaning == integer && octalLooking.MatchString(n.text):
+		advice = "write it without the zero in front: it could be read as octal"
+	}
+	d.mistyped(n, t, advice)
+}
+
+// wanted names a type as a message does.
+func (d *decoder) wanted(t reflect.Type) string {
+	switch {
+	case t.Kind() == reflect.Pointer:
+		return d.wanted(t.Elem())
+	case t == timeType:
+		return "a moment in time"
+	case t == durationType:
+		return "a duration"
+	case takesText(t) && takesMapping(t):
+		return "a word or a mapping"
+	case takesText(t):
+		return "a word"
+	}
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map:
+		return "a mapping"
+	case reflect.Slice:
+		return "a list"
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Interface:
+		return "a string, a number, true or false"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		low, high := intRange(t)
+		if t.Bits() == 64 {
+			return "a whole number"
+		}
+		return fmt.Sprintf("a whole number from %d to %d", low, high)
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		if t.Bits() == 64 {
+			return "a whole number from 0"
+		}
+		return fmt.Sprintf("a whole number from 0 to %d", uintMax(t))
+	}
+	panic(fmt.Sprintf("strict: cannot decode %s", t))
+}
+
+func intRange(t reflect.Type) (low, high int64) {
+	return math.MinInt64 >> (64 - t.Bits()), math.MaxInt64 >> (64 - t.Bits())
+}
+
+func uintMax(t reflect.Type) uint64 { return math.MaxUint64 >> (64 - t.Bits()) }
+
+// found names a node as a message does.
+func found(n *node) string {
+	switch n.kind {
+	case mapping:
+		return "a mapping"
+	case list:
+		return "a list"
+	}
+	switch meaningOf(n) {
+	case null:
+		return "nothing (null)"
+	case boolean:
+		return n.text
+	case integer, float:
+		return "the number " + shorten(n.text)
+	}
+	return fmt.Sprintf("the string %q", shorten(n.text))
+}
+
+// A meaning is what a scalar stands for by YAML's core schema (1.2.2, 10.3):
+// no, NO, yes and on are words.
+type meaning uint8
+
+const (
+	word meaning = iota
+	null
+	boolean
+	integer
+	float
+)
+
+var (
+	integers     = regexp.MustCompile(`^([-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$`)
+	floats       = regexp.MustCompile(`^([-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$`)
+	octalLooking = regexp.MustCompile(`^[-+]?0[0-9]`)
+)
+
+func meaningOf(n *node) meaning {
+	if n.kind != scalar || !n.plain {
+		return word
+	}
+	switch n.text {
+	case "true", "True", "TRUE", "false", "False", "FALSE":
+		return boolean
+	}
+	switch {
+	case n.isNull():
+		return null
+	case strings.IndexByte("+-.0123456789", n.text[0]) < 0:
+		return word
+	case integers.MatchString(n.text):
+		return integer
+	case floats.MatchString(n.text):
+		return float
+	}
+	return word
+}
+
+func isNumber(text string) bool { return integers.MatchString(text) || floats.MatchString(text) }
+
+// parseInt parses a core schema integer. It refuses what other parsers read
+// as octal: 010.
+func parseInt(text string, bits int) (int64, error) {
+	base, digits := integerBase(text)
+	return strconv.ParseInt(digits, base, bits)
+}
+
+func parseUint(text string, bits int) (uint64, error) {
+	base, digits := integerBase(text)
+	return strconv.ParseUint(strings.TrimPrefix(digits, "+"), base, bits)
+}
+
+func integerBase(text string) (base int, digits string) {
+	switch {
+	case strings.HasPrefix(text, "0x"):
+		return 16, text[2:]
+	case strings.HasPrefix(text, "0o"):
+		return 8, text[2:]
+	case octalLooking.MatchString(text):
+		return 10, "" // no number
+	}
+	return 10, text
+}
+
+// parseFloat parses a finite number.
+func parseFloat(text string, bits int) (float64, error) {
+	if integers.MatchString(text) {
+		i, err := parseInt(text, 64)
+		return float64(i), err
+	}
+	f, err := strconv.ParseFloat(text, bits)
+	if err == nil && (math.IsNaN(f) || math.IsInf(f, 0)) {
+		err = strconv.ErrRange
+	}
+	return f, err
+}

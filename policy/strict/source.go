@@ -1,0 +1,114 @@
+package strict
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+	"unicode/utf8"
+)
+
+// A source is the text of a document, without byte order mark and carriage
+// returns, and knows its lines.
+type source struct {
+	file  string
+	text  string
+	lines []int // the offset of each line's first byte
+}
+
+func newSource(file string, content []byte) *source {
+	text := strings.TrimPrefix(string(content), "\ufeff")
+	text = strings.ReplaceAll(text, "\r\n", "\n")
+	lines := make([]int, 1, 1+strings.Count(text, "\n"))
+	for i := range len(text) {
+		if text[i] == '\n' {
+			lines = append(lines, i+1)
+		}
+	}
+	return &source{file: file, text: text, lines: lines}
+}
+
+// line returns the number, from 1, of the line that the offset is in.
+func (s *source) line(offset int) int {
+	return sort.SearchInts(s.lines, offset+1)
+}
+
+// problem turns a finding into what people get to read.
+func (s *source) problem(f finding) *Problem {
+	p := &Problem{File: s.file, Message: f.message, Advice: f.advice}
+	if f.at < 0 {
+		return p
+	}
+	p.Line = s.line(f.at)
+	start := s.lines[p.Line-1]
+	text, _, _ := strings.Cut(s.text[start:], "\n")
+	p.Column = 1 + utf8.RuneCountInString(s.text[start:f.at])
+	p.Source, p.caret = excerpt(text, f.at-start)
+	return p
+}
+
+// excerpt returns the line's text, or of a long line the surroundings of the
+// byte at, and the text that is before the caret.
+func excerpt(line string, at int) (text, before string) {
+	const most = 120
+	from, to := 0, len(line)
+	if to > most {
+		if from = max(0, at-most/2); from > 0 {
+			for !utf8.RuneStart(line[from]) {
+				from++
+			}
+		}
+		if to = min(len(line), from+most); to < len(line) {
+			for !utf8.RuneStart(line[to]) {
+				to--
+			}
+		}
+	}
+	text, before = printable(line[from:to]), printable(line[from:at])
+	if from > 0 {
+		text, before = "…"+text, "…"+before
+	}
+	if to < len(line) {
+		text += "…"
+	}
+	return text, before
+}
+
+// printable replaces what would garble a terminal, one character for one.
+func printable(text string) string {
+	return strings.Map(func(c rune) rune {
+		if c != '\t' && !allowed(c) {
+			return '\ufffd'
+		}
+		return c
+	}, strings.ToValidUTF8(text, "\ufffd"))
+}
+
+// allowed says whether a character may stand in a YAML stream: all but
+// control characters, noncharacters and surrogates (YAML 1.2.2, 5.1).
+func allowed(c rune) bool {
+	switch {
+	case c == '\n', c == '\t':
+		return true
+	case c < ' ', c == 0x7f, 0x80 <= c && c < 0xa0 && c != 0x85:
+		return false
+	}
+	return c != 0xfffe && c != 0xffff && c != 0xfeff
+}
+
+// illegible finds the first byte that is no text.
+func (s *source) illegible() (f finding, found bool) {
+	for i, c := range s.text {
+		if c == utf8.RuneError {
+			if _, size := utf8.DecodeRuneInString(s.text[i:]); size == 1 {
+				return finding{i, fmt.Sprintf("byte 0x%02x is not UTF-8", s.text[i]), "save the file as UTF-8 text"}, true
+			}
+		}
+		if c == '\r' {
+			return finding{i, "a carriage return without a line feed", `end lines with "\n" or "\r\n"`}, true
+		}
+		if !allowed(c) {
+			return finding{i, fmt.Sprintf("control character %U", c), `remove it; inside a double-quoted string write it as an escape, such as "\t" or "\u0007"`}, true
+		}
+	}
+	return finding{}, false
+}
