@@ -1,0 +1,147 @@
+package policy
+
+import (
+	"time"
+
+	"github.com/exitgate/exitgate/policy/iso3166"
+)
+
+// Compile makes the snapshot of a policy that holds at a moment, and from then
+// on until its Until.
+func Compile(p *Policy, at time.Time) *Snapshot {
+	apart := p.subdivisionsApart()
+	markets := 2 // unlocated and private
+	for range iso3166.Countries() {
+		markets++
+	}
+	for _, subdivisions := range apart {
+		markets += len(subdivisions)
+	}
+	decisions := markets * len(p.classes)
+	if p.Names(Anonymous) {
+		decisions *= 2
+	}
+
+	c := compiler{
+		policy:    p,
+		at:        at,
+		decisions: make([]Decision, 0, decisions),
+		pointers:  make([]*Decision, 0, 2*decisions),
+		markets:   make([]market, 0, markets),
+	}
+	s := &Snapshot{
+		policy:    p,
+		at:        at,
+		until:     p.next(at),
+		countries: make(map[Code]country, markets),
+		unlocated: c.market(Unlocated, Place{}),
+		private:   c.market(Private, Place{Private: true}),
+	}
+	for info := range iso3166.Countries() {
+		code := Code(info.Code)
+		found := country{market: c.market(code, Place{Country: code})}
+		if codes := apart[code]; codes != nil {
+			found.subdivisions = make(map[Code]*market, len(codes))
+			for _, sub := range codes {
+				found.subdivisions[sub] = c.market(sub, Place{Country: code, Subdivisions: [2]Code{sub}})
+			}
+		}
+		s.countries[code] = found
+	}
+	s.decisions = c.decisions
+	return s
+}
+
+// next returns when any entry's phase changes after a moment, zero if never.
+func (p *Policy) next(at time.Time) time.Time {
+	var first time.Time
+	for _, e := range p.entries {
+		if next := e.next(at); !next.IsZero() && (first.IsZero() || next.Before(first)) {
+			first = next
+		}
+	}
+	return first
+}
+
+// subdivisionsApart returns, by country, the subdivisions that the policy
+// tells apart: the named ones, and the members of groups with an entry.
+func (p *Policy) subdivisionsApart() map[Code][]Code {
+	apart := make(map[Code][]Code)
+	for code := range p.entries {
+		if country, ok := countryOf(code); ok {
+			apart[country] = append(apart[country], code)
+		}
+	}
+	for code := range p.memberships {
+		country, ok := countryOf(code)
+		if !ok || p.Names(code) {
+			continue
+		}
+		if p.Names(country) || p.territoryOf[country] != nil {
+			continue // more specific than any group
+		}
+		apart[country] = append(apart[country], code)
+	}
+	return apart
+}
+
+// countryOf returns the country of an ISO 3166-2 code.
+func countryOf(code Code) (Code, bool) {
+	if len(code) < 4 || code[2] != '-' {
+		return "", false
+	}
+	return code[:2], true
+}
+
+// A compiler makes the decisions of one snapshot. It carves them, and the
+// tables that point at them, out of a few large allocations: a snapshot is
+// made and dropped as a whole.
+type compiler struct {
+	policy    *Policy
+	at        time.Time
+	decisions []Decision
+	pointers  []*Decision
+	markets   []market
+	matches   []match
+}
+
+// market makes all decisions for a place.
+func (c *compiler) market(jurisdiction Code, place Place) *market {
+	c.matches = c.policy.appendMatches(c.matches[:0], place)
+	c.markets = append(c.markets, market{
+		jurisdiction: jurisdiction,
+		named:        c.policy.Names(jurisdiction),
+		plain:        c.table(),
+	})
+	m := &c.markets[len(c.markets)-1]
+	for class := range m.plain {
+		d := c.policy.govern(jurisdiction, c.matches, Class(class), c.at)
+		m.plain[class] = c.keep(d)
+	}
+	m.anonymous = m.plain
+	if hidden := c.policy.entries[Anonymous]; hidden != nil {
+		m.anonymous = c.table()
+		for class, plain := range m.plain {
+			besides := c.policy.apply(jurisdiction, match{hidden, ByAnonymity, 0}, Class(class), c.at)
+			if stricter(plain, &besides) == plain {
+				m.anonymous[class] = plain
+			} else {
+				m.anonymous[class] = c.keep(besides)
+			}
+		}
+	}
+	return m
+}
+
+// table returns an empty table of decisions by class.
+func (c *compiler) table() []*Decision {
+	start, end := len(c.pointers), len(c.pointers)+len(c.policy.classes)
+	c.pointers = c.pointers[:end]
+	return c.pointers[start:end:end]
+}
+
+func (c *compiler) keep(d Decision) *Decision {
+	d.ID = len(c.decisions)
+	c.decisions = append(c.decisions, d)
+	return &c.decisions[d.ID]
+}

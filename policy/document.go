@@ -1,0 +1,69 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+)
+
+// Version is the format of the documents that this package reads.
+const Version = 1
+
+// A Document is the policy as its author writes it: one YAML file, read by
+// Parse. Its tags are what the JSON Schema is generated from.
+type Document struct {
+	Version       int                 `yaml:"version" required:"true" doc:"Format of this document: 1."`
+	Mode          Mode                `yaml:"mode" default:"enforce" doc:"enforce, or observe: decide and count, but refuse nobody."`
+	Groups        map[string][]string `yaml:"groups" doc:"The operator's own groups of countries and subdivisions, by name. EU, EEA and others that treaties define are built in."`
+	Routes        map[string][]string `yaml:"routes" doc:"Route classes: named sets of requests, each a list of patterns in the syntax of Go's net/http.ServeMux: [METHOD ][HOST]/PATH. The phases know sign-up, export and essential."`
+	Jurisdictions map[string]Entry    `yaml:"jurisdictions" doc:"What each jurisdiction gets: by ISO 3166-1 country (FR), ISO 3166-2 subdivision (US-MS), group (EU), or unlocated, private, anonymous. What isn't named is open."`
+	Notices       map[string]Notice   `yaml:"notices" doc:"What refused clients are told, by jurisdiction, or default."`
+}
+
+// An Entry is what a policy says of one jurisdiction. A phase alone, as in
+// "US-MS: withdrawn", is short for an Entry with that phase from now on.
+type Entry struct {
+	Phase       *Phase   `yaml:"phase" doc:"What the market gets from now on. Or give a schedule."`
+	Schedule    []Step   `yaml:"schedule" doc:"Phases by date, each more restrictive than the one before; open until the first."`
+	Territories bool     `yaml:"territories" doc:"Also the country's territories that have ISO 3166-1 codes of their own; an entry for one of them overrides."`
+	Routes      []string `yaml:"routes" doc:"Only these route classes, one feature of the service rather than all of it."`
+}
+
+// A Step is one line of a schedule.
+type Step struct {
+	From  time.Time `yaml:"from" json:"from" required:"true" doc:"When the phase begins."`
+	Phase Phase     `yaml:"phase" json:"phase" required:"true" doc:"What the market gets from then on."`
+}
+
+// UnmarshalText reads the shorthand: a phase.
+func (e *Entry) UnmarshalText(text []byte) error {
+	var phase Phase
+	if err := phase.UnmarshalText(text); err != nil {
+		return err
+	}
+	*e = Entry{Phase: &phase}
+	return nil
+}
+
+// SchemaEnum lists what the shorthand may say.
+func (Entry) SchemaEnum() []string { return phaseNames[:] }
+
+// A Mode says whether a policy is applied or only counted.
+type Mode string
+
+const (
+	Enforce Mode = "enforce"
+	Observe Mode = "observe"
+)
+
+// UnmarshalText reads a mode's name.
+func (m *Mode) UnmarshalText(text []byte) error {
+	switch mode := Mode(text); mode {
+	case Enforce, Observe:
+		*m = mode
+		return nil
+	}
+	return fmt.Errorf("%q is not a mode", text)
+}
+
+// SchemaEnum lists the modes for the JSON Schema.
+func (Mode) SchemaEnum() []string { return []string{string(Enforce), string(Observe)} }

@@ -1,0 +1,127 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+)
+
+// An Explanation is a decision with everything that led to it.
+type Explanation struct {
+	Place     Place     `json:"place"`
+	At        time.Time `json:"at"`
+	Class     string    `json:"class"`
+	Ambiguous bool      `json:"ambiguous,omitempty"` // refused before any decision: the path can be read two ways
+	Matches   []Match   `json:"matches"`             // the one that governs first
+	Decision  Decision  `json:"decision"`
+	// Next is when the decision may change by the schedules, zero if never.
+	Next time.Time `json:"next,omitzero"`
+}
+
+// A Match is an entry that matches the place, and what became of it.
+type Match struct {
+	Entry  Code      `json:"entry"`
+	Name   string    `json:"name"`
+	How    string    `json:"how"`
+	Phase  Phase     `json:"phase"`
+	Since  time.Time `json:"since,omitzero"`
+	Routes []string  `json:"routes,omitempty"`
+	Wins   bool      `json:"wins"`
+	Why    string    `json:"why"`
+}
+
+// Explain decides as Decide does, but says which entries matched and why one
+// of them won.
+func (s *Snapshot) Explain(place Place, method, host, path string) Explanation {
+	class, ambiguous := s.Classify(method, host, path)
+	x := Explanation{
+		Place:     place,
+		At:        s.at,
+		Class:     s.policy.classes[class],
+		Ambiguous: ambiguous,
+		Decision:  *s.Decide(place, class),
+	}
+	matches := s.policy.appendMatches(nil, place)
+	for _, m := range matches {
+		x.Matches = append(x.Matches, s.explain(m, matches[0], place, class, x.Decision))
+		x.consider(m.entry.next(s.at))
+	}
+	if hidden := s.policy.entries[Anonymous]; hidden != nil && place.Anonymous {
+		m := match{hidden, ByAnonymity, 0}
+		x.Matches = append(x.Matches, s.explain(m, m, place, class, x.Decision))
+		x.consider(hidden.next(s.at))
+	}
+	for i, m := range x.Matches {
+		if m.Wins {
+			copy(x.Matches[1:i+1], x.Matches[:i])
+			x.Matches[0] = m
+		}
+	}
+	return x
+}
+
+func (x *Explanation) consider(next time.Time) {
+	if !next.IsZero() && (x.Next.IsZero() || next.Before(x.Next)) {
+		x.Next = next
+	}
+}
+
+// explain says what became of a match, first being the most specific one.
+func (s *Snapshot) explain(m, first match, place Place, class Class, d Decision) Match {
+	step := m.entry.at(s.at)
+	x := Match{
+		Entry:  m.entry.code,
+		Name:   Name(m.entry.code),
+		How:    s.policy.how(m, place),
+		Phase:  step.Phase,
+		Since:  step.From,
+		Routes: s.policy.featureNames(m.entry),
+		Wins:   m.entry.code == d.Entry,
+	}
+	own := s.policy.apply(d.Jurisdiction, m, class, s.at)
+	switch {
+	case x.Wins && m.reason == ByAnonymity:
+		x.Why = "applies besides, and is more restrictive"
+	case x.Wins && m.reason == ByGroup:
+		x.Why = "the most restrictive of the most specific"
+	case x.Wins:
+		x.Why = "the most specific"
+	case m.reason == ByAnonymity:
+		x.Why = "applies besides, but is not more restrictive"
+	case m.rank != first.rank:
+		x.Why = fmt.Sprintf("%s is more specific", first.entry.code)
+	case own.restriction() < d.restriction():
+		x.Why = fmt.Sprintf("%s is more restrictive", d.Entry)
+	default:
+		x.Why = fmt.Sprintf("%s restricts as much", d.Entry)
+	}
+	if !m.entry.speaksOf(class) {
+		x.Why += fmt.Sprintf("; doesn't speak of the class %s", d.Class)
+	}
+	return x
+}
+
+// how says in which way an entry matches a place.
+func (p *Policy) how(m match, place Place) string {
+	switch m.reason {
+	case ByTerritory:
+		return fmt.Sprintf("%s is a territory of %s", place.Country, m.entry.code)
+	case ByGroup:
+		kind := "the operator's"
+		if p.groups[m.entry.code].builtIn {
+			kind = "the built-in"
+		}
+		return fmt.Sprintf("a member of %s group %s", kind, m.entry.code)
+	case ByAnonymity:
+		return "hides where it is"
+	}
+	switch m.rank {
+	case secondLevel:
+		return "second-level subdivision"
+	case firstLevel:
+		return "first-level subdivision"
+	}
+	if isPseudo(m.entry.code) {
+		return "not in any country"
+	}
+	return "country"
+}

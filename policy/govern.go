@@ -1,0 +1,110 @@
+package policy
+
+import "time"
+
+// A match is an entry that matches a place.
+type match struct {
+	entry  *entry
+	reason Reason
+	rank   rank
+}
+
+// A rank says how specific a match is; the lowest governs. Only groups share
+// one.
+type rank uint8
+
+const (
+	secondLevel rank = iota
+	firstLevel
+	wholeCountry // also unlocated and private
+	territory
+	ownGroup
+	builtInGroup
+)
+
+// appendMatches appends every entry that matches a place, the most specific
+// first, except anonymous, which applies besides.
+func (p *Policy) appendMatches(matches []match, place Place) []match {
+	if place.Private || place.Country == "" {
+		return p.appendEntry(matches, place.Jurisdiction(), wholeCountry)
+	}
+	matches = p.appendEntry(matches, place.Subdivisions[1], secondLevel)
+	matches = p.appendEntry(matches, place.Subdivisions[0], firstLevel)
+	matches = p.appendEntry(matches, place.Country, wholeCountry)
+	if e := p.territoryOf[place.Country]; e != nil {
+		matches = append(matches, match{e, ByTerritory, territory})
+	}
+	for _, rank := range [...]rank{ownGroup, builtInGroup} {
+		matches = p.appendGroups(matches, place, rank)
+	}
+	return matches
+}
+
+func (p *Policy) appendEntry(matches []match, code Code, rank rank) []match {
+	if e := p.entries[code]; e != nil {
+		matches = append(matches, match{e, ByEntry, rank})
+	}
+	return matches
+}
+
+// appendGroups appends the groups of one rank that a place belongs to by any
+// of its codes.
+func (p *Policy) appendGroups(matches []match, place Place, rank rank) []match {
+	start := len(matches)
+	for _, code := range [...]Code{place.Country, place.Subdivisions[0], place.Subdivisions[1]} {
+	memberships:
+		for _, e := range p.memberships[code] {
+			if p.groups[e.code].builtIn != (rank == builtInGroup) {
+				continue
+			}
+			for _, m := range matches[start:] {
+				if m.entry == e {
+					continue memberships
+				}
+			}
+			matches = append(matches, match{e, ByGroup, rank})
+		}
+	}
+	return matches
+}
+
+// govern decides a class at a place: by the most specific match, of several
+// alike by the most restrictive, by default if there is none.
+func (p *Policy) govern(jurisdiction Code, matches []match, class Class, at time.Time) Decision {
+	if len(matches) == 0 {
+		return Decision{Jurisdiction: jurisdiction, Reason: ByDefault, Entry: Default, Class: p.classes[class]}
+	}
+	best := p.apply(jurisdiction, matches[0], class, at)
+	for _, m := range matches[1:] {
+		if m.rank != matches[0].rank {
+			break
+		}
+		other := p.apply(jurisdiction, m, class, at)
+		best = *stricter(&best, &other)
+	}
+	return best
+}
+
+// apply decides a class by one entry.
+func (p *Policy) apply(jurisdiction Code, m match, class Class, at time.Time) Decision {
+	d := Decision{Jurisdiction: jurisdiction, Reason: m.reason, Entry: m.entry.code, Class: p.classes[class]}
+	if !m.entry.speaksOf(class) {
+		return d
+	}
+	step := m.entry.at(at)
+	if step.Phase == Open {
+		return d
+	}
+	d.Phase = step.Phase
+	d.Since = step.From
+	d.Announced = m.entry.announced()
+	d.Sunset = m.entry.sunset()
+	d.Feature = m.entry.features != nil
+	if d.Phase.Refuses(d.Class) {
+		d.Action = Refuse
+		if p.mode == Observe {
+			d.Action = WouldRefuse
+		}
+	}
+	return d
+}

@@ -1,0 +1,418 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/exitgate/exitgate/policy/groups"
+	"github.com/exitgate/exitgate/policy/iso3166"
+	"github.com/exitgate/exitgate/policy/routes"
+	"github.com/exitgate/exitgate/policy/strict"
+)
+
+// Parse reads and checks a policy document. file is its name for error
+// messages. The error, a strict.Errors, says everything that is wrong, each
+// with its position and what would be right.
+func Parse(file string, source []byte) (*Policy, error) {
+	p := parser{policy: &Policy{digest: Digest(source)}}
+	p.text.Mode = Enforce
+	p.doc = strict.Decode(file, source, &p.text)
+
+	p.version()
+	p.routes()
+	p.groups()
+	p.jurisdictions()
+	p.notices()
+	if err := p.doc.Err(); err != nil {
+		return nil, err
+	}
+	p.notice()
+	p.policy.warnings = p.doc.Warnings()
+	return p.policy, nil
+}
+
+// Schema returns the JSON Schema of the policy document, for editors.
+func Schema() ([]byte, error) {
+	return strict.Schema(Document{}, "https://exitgate.example/policy.schema.json", "exitgate policy")
+}
+
+// A parser checks a Document, section by section, and builds its Policy.
+type parser struct {
+	doc    *strict.Document
+	text   Document
+	policy *Policy
+}
+
+func (p *parser) version() {
+	p.policy.mode = p.text.Mode
+	switch v := p.text.Version; {
+	case v == Version || v == 0: // 0: missing, which Decode has reported
+	case v > Version:
+		p.doc.Errorf("use a newer exitgate, or version: 1", at("version"), "version %d is newer than this exitgate reads", v)
+	default:
+		p.doc.Errorf("write version: 1", at("version"), "there is no version %d", v)
+	}
+}
+
+var className = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
+
+// always are the patterns that the essential class has in every policy: what
+// keeps certificates renewed and what people and crawlers may always ask.
+var always = [...]string{
+	"/.well-known/acme-challenge/",
+	"/.well-known/market-status",
+	"/.well-known/security.txt",
+	"/robots.txt",
+}
+
+// routes builds the table of route classes.
+func (p *parser) routes() {
+	classes := []string{Other, SignUp, Export, Essential}
+	for _, name := range slices.Sorted(maps.Keys(p.text.Routes)) {
+		switch {
+		case name == Other:
+			p.doc.Errorf("choose another name", key("routes", name), "%q is the class of the requests that no pattern matches", name)
+		case !className.MatchString(name):
+			p.doc.Errorf("use lower-case letters, digits and hyphens, as in sign-up", key("routes", name), "%q can't be the name of a route class", name)
+		case !slices.Contains(classes, name):
+			classes = append(classes, name)
+		}
+	}
+	p.policy.classes = classes
+
+	var rules []routes.Rule
+	var paths [][]any // where each rule stands in the document
+	hosts := map[string]bool{"": true}
+	for _, name := range slices.Sorted(maps.Keys(p.text.Routes)) {
+		class := slices.Index(classes, name)
+		if len(p.text.Routes[name]) == 0 {
+			p.doc.Errorf("list its patterns, or remove it", at("routes", name), "route class %q is empty", name)
+		}
+		for i, text := range p.text.Routes[name] {
+			path := at("routes", name, i)
+			pattern, err := routes.Parse(text)
+			if err != nil {
+				p.doc.Errorf("patterns are [METHOD ][HOST]/PATH, as in POST /signup or /account/export", path, "%v", err)
+				continue
+			}
+			if reserved := claims(pattern); reserved != "" && name != Essential {
+				p.doc.Errorf("it stays reachable in every market; remove the pattern", path, "%q is always essential", reserved)
+				continue
+			}
+			hosts[hostOf(pattern)] = true
+			rules = append(rules, routes.Rule{Class: Class(class), Pattern: pattern})
+			paths = append(paths, path)
+		}
+	}
+	// A pattern with a host goes before any without one, so what is always
+	// essential has to be said for each host.
+	for _, host := range slices.Sorted(maps.Keys(hosts)) {
+		for _, path := range always {
+			pattern, err := routes.Parse(host + path)
+			if err != nil {
+				continue // the host has been reported
+			}
+			rules = append(rules, routes.Rule{Class: Class(slices.Index(classes, Essential)), Pattern: pattern})
+		}
+	}
+
+	table, conflicts := routes.New(rules)
+	for _, c := range conflicts {
+		a, b := min(c.A, c.B), max(c.A, c.B)
+		if a >= len(paths) {
+			continue
+		}
+		if b >= len(paths) {
+			p.doc.Errorf("make the pattern more specific", paths[a], "%q conflicts with %q, which is always essential: %s", rules[a].Pattern, rules[b].Pattern, c.Reason)
+			continue
+		}
+		p.doc.Errorf("make one of them more specific, or put both into one class", paths[b],
+			"%q of %s conflicts with %q of %s: %s", rules[b].Pattern, classes[rules[b].Class], rules[a].Pattern, classes[rules[a].Class], c.Reason)
+	}
+	p.policy.routes = table
+}
+
+// hostOf returns the host of a pattern, "" if it is for any.
+func hostOf(pattern routes.Pattern) string {
+	before, _, _ := strings.Cut(pattern.String(), "/")
+	return before[strings.LastIndexAny(before, " \t")+1:]
+}
+
+// claims returns the path that is always essential and that a pattern would
+// take away, "" if it takes none.
+func claims(pattern routes.Pattern) string {
+	path := pattern.String()
+	path = path[strings.IndexByte(path, '/'):]
+	for _, reserved := range always {
+		if path == reserved || strings.HasSuffix(reserved, "/") && strings.HasPrefix(path, reserved) {
+			return reserved
+		}
+	}
+	return ""
+}
+
+var groupName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{2,39}$`)
+
+// groups looks up the members of the operator's groups and of the built-in
+// ones.
+func (p *parser) groups() {
+	p.policy.groups = make(map[Code]group)
+	for _, g := range groups.All() {
+		found := group{builtIn: true}
+		for _, m := range g.Members {
+			found.members = append(found.members, Code(m))
+		}
+		p.policy.groups[Code(g.Name)] = found
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.text.Groups)) {
+		path := key("groups", name)
+		_, taken := groups.Lookup(name)
+		switch {
+		case taken:
+			p.doc.Errorf("choose another name", path, "group %s is built in", name)
+			continue
+		case isPlace(name) || isPseudo(Code(name)) || Code(name) == Default:
+			p.doc.Errorf("choose another name", path, "%q is a jurisdiction already", name)
+			continue
+		case !groupName.MatchString(name):
+			p.doc.Errorf("use three letters or more, digits and hyphens, as in andean", path, "%q can't be the name of a group", name)
+			continue
+		}
+		if len(p.text.Groups[name]) == 0 {
+			p.doc.Errorf("list its members, or remove it", at("groups", name), "group %q is empty", name)
+		}
+		var own group
+		for i, member := range p.text.Groups[name] {
+			path := at("groups", name, i)
+			switch {
+			case !isPlace(member):
+				p.unknown(path, member, "a country or subdivision")
+			case slices.Contains(own.members, Code(member)):
+				p.doc.Errorf("remove one", path, "%s is in group %q twice", member, name)
+			default:
+				own.members = append(own.members, Code(member))
+			}
+		}
+		p.policy.groups[Code(name)] = own
+	}
+}
+
+// jurisdictions builds the entries, and says whom each of them reaches.
+func (p *parser) jurisdictions() {
+	p.policy.entries = make(map[Code]*entry)
+	for _, name := range slices.Sorted(maps.Keys(p.text.Jurisdictions)) {
+		code := Code(name)
+		if _, isGroup := p.policy.groups[code]; !isGroup && !isPlace(name) && !isPseudo(code) {
+			p.unknown(key("jurisdictions", name), name, "a jurisdiction")
+			continue
+		}
+		p.policy.entries[code] = p.entry(code, p.text.Jurisdictions[name])
+	}
+
+	p.policy.territoryOf = make(map[Code]*entry)
+	p.policy.memberships = make(map[Code][]*entry)
+	for _, code := range p.policy.Jurisdictions() {
+		e := p.policy.entries[code]
+		for _, member := range p.policy.groups[code].members {
+			p.policy.memberships[member] = append(p.policy.memberships[member], e)
+		}
+		if !p.text.Jurisdictions[string(code)].Territories {
+			continue
+		}
+		territories := iso3166.Territories(string(code))
+		if len(territories) == 0 {
+			p.doc.Errorf("remove territories", at("jurisdictions", string(code), "territories"), "%s has no territories with codes of their own", code)
+		}
+		for _, t := range territories {
+			if !p.policy.Names(Code(t)) {
+				p.policy.territoryOf[Code(t)] = e
+				e.extends = append(e.extends, Code(t))
+			}
+		}
+	}
+}
+
+// entry checks one entry and looks its route classes up.
+func (p *parser) entry(code Code, text Entry) *entry {
+	path := at("jurisdictions", string(code))
+	e := &entry{code: code}
+	switch {
+	case text.Phase != nil && text.Schedule != nil:
+		p.doc.Errorf("put the phase into the schedule, with the date from which it holds", append(path, "phase"), "%s has both a phase and a schedule", code)
+	case text.Phase != nil:
+		e.steps = []Step{{Phase: *text.Phase}}
+	case len(text.Schedule) == 0:
+		p.doc.Errorf("add a phase, as in phase: withdrawn, or a schedule", path, "%s has no phase", code)
+	default:
+		e.steps = text.Schedule
+		p.schedule(append(path, "schedule"), text.Schedule)
+	}
+
+	if text.Routes != nil {
+		e.features = make([]bool, len(p.policy.classes))
+		if len(text.Routes) == 0 {
+			p.doc.Errorf("list route classes, or remove routes to mean the whole service", append(path, "routes"), "%s is limited to no routes", code)
+		}
+	}
+	for i, name := range text.Routes {
+		path := append(slices.Clip(path), "routes", i)
+		class := slices.Index(p.policy.classes, name)
+		_, defined := p.text.Routes[name]
+		switch {
+		case name == Essential:
+			p.doc.Errorf("remove it", path, "the essential class is never refused")
+		case name == Other:
+			e.features[class] = true
+		case class < 0 || !defined:
+			p.doc.Errorf("define it under routes: or use one of "+strings.Join(p.definedClasses(), ", "), path, "there is no route class %q", name)
+		case e.features[class]:
+			p.doc.Errorf("remove one", path, "%s is listed twice", name)
+		default:
+			e.features[class] = true
+		}
+	}
+	return e
+}
+
+// schedule checks that time only restricts: to open a market takes a new
+// revision of the policy, never the passing of a date.
+func (p *parser) schedule(path []any, steps []Step) {
+	for i := 1; i < len(steps); i++ {
+		before, step := steps[i-1], steps[i]
+		path := append(slices.Clip(path), i)
+		switch {
+		case before.From.IsZero() || step.From.IsZero(): // reported by Decode
+		case !step.From.After(before.From):
+			p.doc.Errorf("put the steps into the order of their dates", append(path, "from"), "the step from %s doesn't come after the one from %s", stamp(step), stamp(before))
+		case step.Phase < before.Phase:
+			p.doc.Errorf("a date can only restrict; to open the market again, change the policy on that day", append(path, "phase"), "%s is less restrictive than %s before it", step.Phase, before.Phase)
+		case step.Phase == before.Phase:
+			p.doc.Errorf("remove the step", append(path, "phase"), "%s holds already since %s", step.Phase, stamp(before))
+		}
+	}
+}
+
+func stamp(s Step) string { return s.From.Format("2006-01-02T15:04:05Z07:00") }
+
+var (
+	statuses    = []int{0, 403, 404, 410, 451}
+	languageTag = regexp.MustCompile(`^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}$`)
+)
+
+// notices checks what refused clients are told.
+func (p *parser) notices() {
+	p.policy.notices = make(map[Code]Notice)
+	for _, name := range slices.Sorted(maps.Keys(p.text.Notices)) {
+		code, notice := Code(name), p.text.Notices[name]
+		if _, isGroup := p.policy.groups[code]; !isGroup && !isPlace(name) && !isPseudo(code) && code != Default {
+			p.unknown(key("notices", name), name, "a jurisdiction or default")
+			continue
+		}
+		p.policy.notices[code] = notice
+		if !slices.Contains(statuses, notice.Status) {
+			p.doc.Errorf("use 451 (RFC 7725), 403, 404 or 410", at("notices", name, "status"), "a refusal can't have status %d", notice.Status)
+		}
+		for field, link := range map[string]string{"blocked-by": notice.BlockedBy, "appeal": notice.Appeal, "export": notice.Export} {
+			if link != "" && !isLink(link) {
+				p.doc.Errorf("write it whole, as in https://example.org/appeal", at("notices", name, field), "%q is not a web address", link)
+			}
+		}
+		for _, tag := range slices.Sorted(maps.Keys(notice.Texts)) {
+			text := notice.Texts[tag]
+			if !languageTag.MatchString(tag) {
+				p.doc.Errorf("use a BCP 47 tag, as in fr or zh-Hant", key("notices", name, "texts", tag), "%q is not a language", tag)
+			}
+			if len(text.Title) > 200 || len(text.Body) > 10_000 {
+				p.doc.Errorf("keep the title within 200 bytes and the body within 10,000", at("notices", name, "texts", tag), "the text is too long")
+			}
+		}
+	}
+}
+
+func isLink(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || len(text) > 2000 || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || strings.ContainsRune(`<>"\^`+"`{|}", r) || r > '~' }) {
+		return false
+	}
+	return (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" || u.Scheme == "mailto" && u.Opaque != ""
+}
+
+// notice warns of what is allowed but probably not meant.
+func (p *parser) notice() {
+	for _, code := range p.policy.Jurisdictions() {
+		e := p.policy.entries[code]
+		name := string(code)
+		if country, ok := iso3166.Alias(name); ok {
+			p.doc.Warnf("write "+country+" to be sure", key("jurisdictions", name), "databases locate %s (%s) as %s, a code of its own", name, Name(code), country)
+		}
+		for _, step := range e.steps {
+			var missing string
+			switch {
+			case step.Phase == ClosedToNew && p.text.Routes[SignUp] == nil:
+				missing = SignUp
+			case step.Phase == WindDown && p.text.Routes[Export] == nil:
+				missing = Export
+			}
+			if missing != "" {
+				p.doc.Warnf(fmt.Sprintf("define %s under routes:", missing), key("jurisdictions", name), "%s speaks of the %s class, which has no patterns", step.Phase, missing)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.text.Notices)) {
+		if code := Code(name); code != Default && len(p.policy.entries) > 0 && !p.policy.told(code) {
+			p.doc.Warnf("add an entry under jurisdictions:, or remove the notice", key("notices", name), "nobody in %s is refused anything", name)
+		}
+	}
+}
+
+// told says whether clients of a jurisdiction could ever be refused anything.
+func (p *Policy) told(code Code) bool {
+	country, ok := countryOf(code)
+	return p.Names(code) || p.territoryOf[code] != nil || p.memberships[code] != nil ||
+		ok && p.told(country) || p.Names(Anonymous)
+}
+
+// unknown reports a code that isn't one, and the code that may be meant.
+func (p *parser) unknown(path []any, code, what string) {
+	advice := "use an ISO 3166-1 code (FR), an ISO 3166-2 code (US-MS) or a group (EU)"
+	for name := range p.policy.groups {
+		if strings.EqualFold(string(name), code) {
+			advice = fmt.Sprintf("did you mean %s?", name)
+		}
+	}
+	if closest := iso3166.Closest(code); closest != "" {
+		advice = fmt.Sprintf("did you mean %s (%s)?", closest, Name(Code(closest)))
+	}
+	p.doc.Errorf(advice, path, "%q is not %s", code, what)
+}
+
+func (p *parser) definedClasses() []string {
+	return append(slices.Sorted(maps.Keys(p.text.Routes)), Other)
+}
+
+// isPlace says whether a code is that of a country or subdivision.
+func isPlace(code string) bool {
+	if _, ok := iso3166.LookupCountry(code); ok {
+		return true
+	}
+	_, ok := iso3166.LookupSubdivision(code)
+	return ok
+}
+
+func isPseudo(code Code) bool {
+	return code == Unlocated || code == Private || code == Anonymous
+}
+
+// at is the path of a value in the document.
+func at(path ...any) []any { return path }
+
+// key is the path of a key in the document.
+func key(path ...any) []any {
+	last := len(path) - 1
+	path[last] = strict.Key(path[last].(string))
+	return path
+}

@@ -1,0 +1,199 @@
+// Package policy decides what a jurisdiction gets.
+//
+// It is pure: it knows no network, file, log or clock. A Document is parsed
+// into a Policy, a Policy is compiled for a moment into a Snapshot, and the
+// Snapshot decides requests by looking at where they come from and what they
+// ask for. The same inputs always give the same decision, so that it can be
+// explained, replayed and tested.
+package policy
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"time"
+
+	"github.com/exitgate/exitgate/policy/groups"
+	"github.com/exitgate/exitgate/policy/iso3166"
+	"github.com/exitgate/exitgate/policy/routes"
+	"github.com/exitgate/exitgate/policy/strict"
+)
+
+// A Policy is a valid Document: every code in it exists, every schedule only
+// restricts, no two route classes claim the same request. Only Parse makes
+// one. It is immutable and safe for concurrent use.
+type Policy struct {
+	mode     Mode
+	digest   string
+	classes  []string // by Class; the first is Other
+	routes   *routes.Table
+	entries  map[Code]*entry
+	groups   map[Code]group
+	notices  map[Code]Notice
+	warnings []*strict.Problem
+
+	// Who is reached by which entry without being named, by code.
+	territoryOf map[Code]*entry
+	memberships map[Code][]*entry
+}
+
+// An entry is an Entry with everything looked up.
+type entry struct {
+	code     Code
+	steps    []Step // ascending in time and restriction; a plain phase is one step without a date
+	features []bool // by Class; nil if the entry speaks of the whole service
+	extends  []Code // the territories that it reaches
+}
+
+// A group is a built-in group, or one of the operator's own.
+type group struct {
+	members []Code
+	builtIn bool
+}
+
+// Everywhere is the policy of a gateway that has none yet: it serves
+// everywhere.
+func Everywhere() *Policy {
+	p, err := Parse("built-in", []byte("version: 1\n"))
+	if err != nil {
+		panic(err) // a constant
+	}
+	return p
+}
+
+// Digest is the SHA-256 of the document, in hexadecimal: it names this policy
+// in logs and metrics.
+func (p *Policy) Digest() string { return p.digest }
+
+// Mode says whether the policy is applied or only counted.
+func (p *Policy) Mode() Mode { return p.mode }
+
+// Classes returns the names of all route classes, Other first.
+func (p *Policy) Classes() []string { return slices.Clone(p.classes) }
+
+// Warnings are what Parse noticed that is allowed but probably not meant.
+func (p *Policy) Warnings() []*strict.Problem { return p.warnings }
+
+// Jurisdictions returns the codes that the policy has entries for, sorted.
+func (p *Policy) Jurisdictions() []Code {
+	codes := make([]Code, 0, len(p.entries))
+	for code := range p.entries {
+		codes = append(codes, code)
+	}
+	slices.Sort(codes)
+	return codes
+}
+
+// Names says whether the policy has an entry for a jurisdiction.
+func (p *Policy) Names(code Code) bool { return p.entries[code] != nil }
+
+// Reaches returns the places that an entry speaks of beside its own code: the
+// members of a group, the territories of a country.
+func (p *Policy) Reaches(code Code) []Code {
+	if g, ok := p.groups[code]; ok {
+		return slices.Clone(g.members)
+	}
+	if e := p.entries[code]; e != nil {
+		return slices.Clone(e.extends)
+	}
+	return nil
+}
+
+// Notice returns what the policy tells clients that a decision refuses. The
+// notice of the client's jurisdiction goes before that of the entry that
+// governs, and that before the default, field by field.
+func (p *Policy) Notice(d Decision) Notice {
+	var notice Notice
+	for _, code := range []Code{d.Jurisdiction, d.Entry, Default} {
+		n := p.notices[code]
+		notice.Status = cmp.Or(notice.Status, n.Status)
+		notice.BlockedBy = cmp.Or(notice.BlockedBy, n.BlockedBy)
+		notice.Appeal = cmp.Or(notice.Appeal, n.Appeal)
+		notice.Export = cmp.Or(notice.Export, n.Export)
+		if notice.Texts == nil {
+			notice.Texts = n.Texts
+		}
+	}
+	return notice
+}
+
+// Name returns a jurisdiction's English name, its code if it has none.
+func Name(code Code) string {
+	if c, ok := iso3166.LookupCountry(string(code)); ok {
+		return c.Name
+	}
+	if s, ok := iso3166.LookupSubdivision(string(code)); ok {
+		return s.Name
+	}
+	if g, ok := groups.Lookup(string(code)); ok {
+		return g.Title
+	}
+	return string(code)
+}
+
+// at returns the step that holds at a moment, the zero Step (open) before the
+// first.
+func (e *entry) at(t time.Time) Step {
+	var now Step
+	for _, s := range e.steps {
+		if s.From.After(t) {
+			break
+		}
+		now = s
+	}
+	return now
+}
+
+// next returns when the entry's phase changes after a moment, zero if never.
+func (e *entry) next(t time.Time) time.Time {
+	for _, s := range e.steps {
+		if s.From.After(t) {
+			return s.From
+		}
+	}
+	return time.Time{}
+}
+
+// announced is when the entry's first restriction begins, zero if it gives no
+// date.
+func (e *entry) announced() time.Time {
+	for _, s := range e.steps {
+		if s.Phase != Open {
+			return s.From
+		}
+	}
+	return time.Time{}
+}
+
+// sunset is when the entry withdraws, zero if it gives no date.
+func (e *entry) sunset() time.Time {
+	for _, s := range e.steps {
+		if s.Phase == Withdrawn {
+			return s.From
+		}
+	}
+	return time.Time{}
+}
+
+// speaksOf says whether the entry applies to a route class.
+func (e *entry) speaksOf(class Class) bool {
+	return e.features == nil || e.features[class]
+}
+
+// featureNames returns the route classes that an entry is limited to.
+func (p *Policy) featureNames(e *entry) []string {
+	var names []string
+	for class, name := range p.classes {
+		if e.features != nil && e.features[class] {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Digest returns the SHA-256 of a policy document, in hexadecimal.
+func Digest(source []byte) string {
+	sum := sha256.Sum256(source)
+	return hex.EncodeToString(sum[:])
+}
