@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+)
+
+// exitgate is the gateway itself, from a binary or built for the occasion.
+func exitgate(binary string) peer {
+	return peer{name: "exitgate", command: func(ctx context.Context, f *fixture, port int) ([]string, error) {
+		dir, err := f.folder("exitgate")
+		if err != nil {
+			return nil, err
+		}
+		binary := binary
+		if binary == "" {
+			binary = dir + "/exitgate"
+			build := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/exitgate/exitgate/cmd/exitgate")
+			if said, err := build.CombinedOutput(); err != nil {
+				return nil, fmt.Errorf("go build: %w\n%s", err, said)
+			}
+		}
+		policy, err := render(dir, "policy.yaml", exitgatePolicy, refusedCountry)
+		if err != nil {
+			return nil, err
+		}
+		config, err := render(dir, "exitgate.yaml", exitgateConfig, struct {
+			*fixture
+			Dir, Policy string
+			Port        int
+		}{f, dir, policy, port})
+		return []string{binary, "serve", "--config", config}, err
+	}}
+}
+
+const exitgatePolicy = `
+version: 1
+jurisdictions:
+  {{.}}: withdrawn
+`
+
+const exitgateConfig = `
+listen: {https: "127.0.0.1:{{.Port}}", http: ""}
+apps: [{hosts: ["*"], upstreams: ["http://{{.Origin}}"]}]
+tls: {files: [{cert: "{{.Cert}}", key: "{{.Key}}"}]}
+trusted-proxies: ["127.0.0.0/8"]
+geo: {databases: ["{{.Database}}"]}
+policy: {file: "{{.Policy}}"}
+admin: {listen: ""}
+data: "{{.Dir}}/data"
+`
