@@ -1,0 +1,252 @@
+package routes
+
+import (
+	"net/http"
+	"strings"
+	"unsafe"
+)
+
+// Classify is Match, and says whether the request is ambiguous: whether
+// another reader of its path, such as the app behind, could see a path of
+// another class.
+//
+// Readers are known to differ in what they do to a path: decode it before
+// they split it into segments, or decode it twice; take a backslash for a
+// slash; strip ";parameters" from segments; merge empty segments; resolve dot
+// segments. Apps sit behind further proxies, so any of it may happen in any
+// order. A request is ambiguous if anything that its path becomes by these
+// steps has another class than the path as it stands, and for itself if
+//
+//   - its path has a broken percent-escape, a NUL or an ASCII character in
+//     overlong UTF-8, which readers drop, cut, or take for something else;
+//   - its path can be read in more than 32 ways, or in ways longer than 16 KB
+//     taken together, which no honest client's can;
+//   - it has no path, and isn't OPTIONS * either.
+//
+// Letter case and a slash at the end are left to the patterns: where an app
+// ignores them, they have to say so.
+func (t *Table) Classify(method, host, escapedPath string) (class Class, ambiguous bool) {
+	class = t.Match(method, host, escapedPath)
+	if unequivocal(escapedPath) {
+		return class, false
+	}
+	if escapedPath == "*" {
+		return class, method != http.MethodOptions
+	}
+	return class, t.readableElse(class, method, host, escapedPath)
+}
+
+// unequivocal says whether a path has one reading only. It sees all that
+// makes a path ambiguous, and little else: escapes of plain characters and
+// names that begin with a dot are common.
+func unequivocal(path string) bool {
+	if path == "" {
+		return true
+	}
+	if path[0] != '/' {
+		return false
+	}
+	previous := byte(0)
+	for i := 0; i < len(path); i++ {
+		c := path[i]
+		switch c {
+		case '/':
+			if previous == '/' {
+				return false
+			}
+		case '.':
+			if previous == '/' && beginsWithDotSegment(path[i:]) {
+				return false
+			}
+		case '\\', ';', 0:
+			return false
+		case '%':
+			decoded, ok := unescape(path[i:])
+			if !ok || structural(decoded) {
+				return false
+			}
+			c = decoded
+			i += len("%xx") - 1
+		}
+		if overlong(previous, c) {
+			return false
+		}
+		previous = c
+	}
+	return true
+}
+
+// structural says whether a character, once decoded, can change how a path is
+// split into segments.
+func structural(c byte) bool {
+	switch c {
+	case '/', '\\', ';', '.', '%', 0:
+		return true
+	}
+	return false
+}
+
+func beginsWithDotSegment(path string) bool {
+	path = path[1:]
+	if len(path) > 0 && path[0] == '.' {
+		path = path[1:]
+	}
+	return len(path) == 0 || path[0] == '/'
+}
+
+// overlong says whether two bytes begin a UTF-8 sequence that is longer than
+// its character needs. No valid text has one; careless decoders read %c0%af as
+// a slash.
+func overlong(first, second byte) bool {
+	if second&0xC0 != 0x80 {
+		return false
+	}
+	switch first {
+	case 0xC0, 0xC1:
+		return true
+	case 0xE0:
+		return second < 0xA0
+	case 0xF0:
+		return second < 0x90
+	case 0xF8:
+		return second < 0x88
+	case 0xFC:
+		return second < 0x84
+	}
+	return false
+}
+
+// readings are what a path becomes by steps. They hold no pointers, so that
+// they stay on the stack.
+type readings struct {
+	text  [16 << 10]byte // all of them, one after the other
+	ends  [32]int        // where each ends
+	count int
+}
+
+// at returns a reading, which is never written to again.
+func (r *readings) at(i int) string {
+	text := r.text[r.start(i):r.ends[i]]
+	return unsafe.String(unsafe.SliceData(text), len(text)) // string(text) would allocate
+}
+
+func (r *readings) start(i int) int {
+	if i == 0 {
+		return 0
+	}
+	return r.ends[i-1]
+}
+
+// room is where the next reading is to be appended before it is added.
+func (r *readings) room() []byte {
+	start := r.start(r.count)
+	return r.text[start:start]
+}
+
+// add takes what was appended to room, unless there is the same reading among
+// those from first on already. It returns false if there is no room.
+func (r *readings) add(path []byte, first int) bool {
+	for i := first; i < r.count; i++ {
+		if r.at(i) == string(path) {
+			return true
+		}
+	}
+	end := r.start(r.count) + len(path)
+	if r.count == len(r.ends) || end > len(r.text) {
+		return false // append had to move what didn't fit elsewhere
+	}
+	r.ends[r.count] = end
+	r.count++
+	return true
+}
+
+// grow adds what the readings from first on become by any steps. It returns
+// false if there is no room.
+func (r *readings) grow(first int) bool {
+	for i := first; i < r.count; i++ {
+		for s := range steps {
+			if !r.add(s.append(r.room(), r.at(i)), first) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Readings come in generations: the path as it stands and what it becomes
+// without decoding; all of that decoded, and what it becomes; the same again.
+// The last one is for apps that decode what their server has decoded already,
+// a common mistake. It hardly costs honest clients anything: only a path that
+// holds an escaped escape can change its class by it.
+const lastGeneration = 2
+
+// readableElse says whether a path can be read as one of another class.
+func (t *Table) readableElse(class Class, method, host, escapedPath string) bool {
+	if escapedPath[0] != '/' || broken(escapedPath) {
+		return true
+	}
+	var r readings
+	if !r.add(append(r.room(), escapedPath...), 0) {
+		return true
+	}
+	first := 0
+	for generation := 0; generation <= lastGeneration && first < r.count; generation++ {
+		if !r.grow(first) {
+			return true
+		}
+		end := r.count
+		for i := first; i < end; i++ {
+			path := r.at(i)
+			if treacherous(path) {
+				return true
+			}
+			escaped := strings.IndexByte(path, '%') >= 0
+			// Once decoded, a path is complete, or its reader decodes the
+			// segments that he finds.
+			if (generation > 0 || !escaped) && t.classOf(method, host, path, false) != class {
+				return true
+			}
+			if !escaped || generation == lastGeneration {
+				continue
+			}
+			if t.classOf(method, host, path, true) != class || !r.add(appendUnescaped(r.room(), path), end) {
+				return true
+			}
+		}
+		first = end
+	}
+	return false
+}
+
+// classOf returns the class of a reading, the segments of which are decoded if
+// it is escaped.
+func (t *Table) classOf(method, host, reading string, escaped bool) Class {
+	if e := t.search(method, host, reading, escaped); e != nil {
+		return e.class
+	}
+	return None
+}
+
+// broken says whether a path has a percent sign that begins no escape.
+func broken(path string) bool {
+	for i := 0; i < len(path); i++ {
+		if path[i] == '%' {
+			if _, ok := unescape(path[i:]); !ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// treacherous says whether a path has a NUL or overlong UTF-8.
+func treacherous(path string) bool {
+	previous := byte(0)
+	for _, c := range []byte(path) {
+		if c == 0 || overlong(previous, c) {
+			return true
+		}
+		previous = c
+	}
+	return false
+}

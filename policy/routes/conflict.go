@@ -1,0 +1,210 @@
+package routes
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// A Conflict is two rules of different classes whose patterns match the same
+// requests, or share some of which neither pattern is the more specific.
+type Conflict struct {
+	A, B   int    // indexes of the rules, A before B
+	Reason string // names both patterns, and a request that both match
+}
+
+// New reports at most so many conflicts.
+const maxConflicts = 1000
+
+// A relation says how the requests that one pattern matches relate to those
+// that another one matches, given that they share some. The relation of two
+// patterns is the union of the relations of their parts.
+type relation uint8
+
+const (
+	same     relation = 0
+	wider    relation = 1 // matches some that the other doesn't
+	narrower relation = 2 // doesn't match some that the other does
+	crossing          = wider | narrower
+)
+
+// A conflictSearch walks a tree of patterns against itself, so that it visits
+// only patterns that share requests, and not each with each.
+type conflictSearch struct {
+	rules []Rule
+	found []Conflict
+}
+
+func (t *Table) conflicts() []Conflict {
+	s := conflictSearch{rules: t.rules}
+	s.meet(&t.anyHost, &t.anyHost, same)
+	for _, n := range t.hosts {
+		s.meet(n, n, same)
+	}
+	slices.SortFunc(s.found, func(a, b Conflict) int {
+		return cmp.Or(cmp.Compare(a.A, b.A), cmp.Compare(a.B, b.B))
+	})
+	return s.found
+}
+
+// meet compares the patterns in and below a with those in and below b, two
+// nodes that some paths lead to both; rel is the relation of the patterns so
+// far.
+func (s *conflictSearch) meet(a, b *node, rel relation) {
+	if !s.worthwhile(a, b) {
+		return
+	}
+	if a == b {
+		s.meetItself(a)
+		return
+	}
+	s.compare(a.end, b.end, rel)
+	s.compare(a.rest, b.rest, rel)
+	s.compareBelow(a.rest, b, rel|wider)
+	s.compareBelow(b.rest, a, mirrored(rel)|wider)
+	if a.wild != nil {
+		s.meetLiterals(a.wild, b, rel|wider)
+	}
+	if b.wild != nil {
+		s.meetLiterals(b.wild, a, mirrored(rel)|wider)
+	}
+	if a.wild != nil && b.wild != nil {
+		s.meet(a.wild, b.wild, rel)
+	}
+	if len(a.literals) > len(b.literals) {
+		a, b, rel = b, a, mirrored(rel)
+	}
+	for _, child := range a.literals {
+		if twin := b.literal(child.label); twin != nil {
+			s.meet(child, twin, rel)
+		}
+	}
+}
+
+func (s *conflictSearch) meetItself(n *node) {
+	for i := range n.end {
+		s.compare(n.end[i:i+1], n.end[i+1:], same)
+	}
+	for i := range n.rest {
+		s.compare(n.rest[i:i+1], n.rest[i+1:], same)
+	}
+	s.compareBelow(n.rest, n, wider)
+	if n.wild != nil {
+		s.meetLiterals(n.wild, n, wider)
+		s.meet(n.wild, n.wild, same)
+	}
+	for _, child := range n.literals {
+		s.meet(child, child, same)
+	}
+}
+
+// meetLiterals meets the node behind a wildcard with those behind the
+// literals of n. No wildcard matches {$}.
+func (s *conflictSearch) meetLiterals(wild, n *node, rel relation) {
+	for _, child := range n.literals {
+		if child.label != slash {
+			s.meet(wild, child, rel)
+		}
+	}
+}
+
+// worthwhile says whether rules in or below the nodes can be of different
+// classes.
+func (s *conflictSearch) worthwhile(a, b *node) bool {
+	return len(s.found) < maxConflicts && (a.mixed || b.mixed || a.class != b.class)
+}
+
+// compareBelow compares patterns that match all that follows a node with all
+// that follow it.
+func (s *conflictSearch) compareBelow(rest entries, n *node, rel relation) {
+	if len(rest) == 0 || rel == wider && !slices.ContainsFunc(rest, hasMethod) {
+		return // they are wider in all respects, so the others win
+	}
+	for _, child := range n.literals {
+		s.compareAll(rest, child, rel)
+	}
+	if n.wild != nil {
+		s.compareAll(rest, n.wild, rel)
+	}
+}
+
+func (s *conflictSearch) compareAll(rest entries, n *node, rel relation) {
+	if len(s.found) < maxConflicts {
+		s.compare(rest, n.end, rel)
+		s.compare(rest, n.rest, rel)
+		s.compareBelow(rest, n, rel)
+	}
+}
+
+// compare records the conflicts between patterns whose paths are related as
+// rel says.
+func (s *conflictSearch) compare(as, bs entries, rel relation) {
+	for _, a := range as {
+		for _, b := range bs {
+			methods, shared := compareMethods(a.method, b.method)
+			if !shared || a.class == b.class || len(s.found) >= maxConflicts {
+				continue
+			}
+			if whole := rel | methods; whole == same || whole == crossing {
+				s.record(min(a.rule, b.rule), max(a.rule, b.rule), whole)
+			}
+		}
+	}
+}
+
+func (s *conflictSearch) record(a, b int, rel relation) {
+	p, q := s.rules[a].Pattern, s.rules[b].Pattern
+	reason := fmt.Sprintf("%q and %q match the same requests", p, q)
+	if rel == crossing {
+		reason = fmt.Sprintf("%q and %q both match %q, and neither is more specific", p, q, sharedRequest(p, q))
+	}
+	s.found = append(s.found, Conflict{a, b, reason})
+}
+
+func mirrored(rel relation) relation { return rel>>1 | rel<<1&crossing }
+
+func hasMethod(e entry) bool { return e.method != "" }
+
+// compareMethods relates the methods of two patterns, if they share any.
+func compareMethods(a, b string) (rel relation, shared bool) {
+	switch {
+	case a == b:
+		return same, true
+	case a == "", a == http.MethodGet && b == http.MethodHead:
+		return wider, true
+	case b == "", a == http.MethodHead && b == http.MethodGet:
+		return narrower, true
+	}
+	return same, false
+}
+
+// sharedRequest returns a request that both patterns match, given that there
+// is one: the more specific piece of the two, everywhere.
+func sharedRequest(p, q Pattern) string {
+	var b strings.Builder
+	method := p.method
+	if generality(q.method) < generality(method) {
+		method = q.method
+	}
+	if method != "" {
+		b.WriteString(method + " ")
+	}
+	b.WriteString(p.host)
+	long, short := p.segments, q.segments
+	if len(short) > len(long) {
+		long, short = short, long
+	}
+	for i, s := range long {
+		if i < len(short) && short[i].kind < s.kind {
+			s = short[i]
+		}
+		b.WriteString(slash)
+		if end := i == len(long)-1 && s.text == slash; s.kind != rest && !end {
+			b.WriteString(url.PathEscape(s.text))
+		}
+	}
+	return b.String()
+}
