@@ -1,0 +1,48 @@
+package geo
+
+import (
+	"strings"
+
+	"github.com/exitgate/exitgate/policy"
+)
+
+// country returns the code that a database has for a country, in upper case,
+// or nothing if it doesn't name one.
+func country(code string) policy.Code {
+	code = strings.ToUpper(code)
+	if len(code) != 2 || !isLetter(code[0]) || !isLetter(code[1]) || namesNoCountry(code) {
+		return ""
+	}
+	return policy.Code(code)
+}
+
+func namesNoCountry(code string) bool {
+	switch code {
+	case "EU", "AP": // somewhere in Europe, in Asia and the Pacific: MaxMind, RIRs
+		return true
+	case "AN", "BU", "CS", "DD", "FX", "NT", "SU", "TP", "YU", "ZR": // ISO 3166-3: countries that are no more
+		return true
+	case "XK": // Kosovo, by the European Commission's and the databases' use
+		return false
+	}
+	// ISO 3166-1, 8.1.3: codes for whatever their users want.
+	return code == "AA" || code == "ZZ" || code[0] == 'X' || code[0] == 'Q' && code[1] >= 'M' && code[1] <= 'Z'
+}
+
+// subdivision returns the ISO 3166-2 code of a country's subdivision, which
+// databases give without the country's part as a rule (MS for US-MS), or
+// nothing if it isn't one.
+func subdivision(of policy.Code, code string) policy.Code {
+	code = strings.TrimPrefix(strings.ToUpper(code), string(of)+"-")
+	if of == "" || len(code) < 1 || len(code) > 3 {
+		return ""
+	}
+	for i := range len(code) {
+		if !isLetter(code[i]) && (code[i] < '0' || code[i] > '9') {
+			return ""
+		}
+	}
+	return of + "-" + policy.Code(code)
+}
+
+func isLetter(c byte) bool { return 'A' <= c && c <= 'Z' }

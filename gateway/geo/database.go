@@ -1,0 +1,240 @@
+package geo
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/oschwald/maxminddb-golang/v2"
+
+	"github.com/exitgate/exitgate/policy"
+)
+
+// A database is a file as it was read at some moment, with all its places
+// worked out in advance. It is immutable and lies in memory: once nothing
+// refers to it, it is garbage like any other.
+type database struct {
+	path   string
+	sum    [sha256.Size]byte // of the content
+	reader *maxminddb.Reader
+	schema schema
+	role   Role
+
+	// places holds each place that occurs, once; the first is the zero Place.
+	// at says which of them is that of the record at an offset of the data
+	// section: few records differ in what matters here.
+	places []policy.Place
+	at     map[uint32]uint32
+
+	registeredCountry bool
+	subdivided        bool // some place has a subdivision
+}
+
+// sampled is how many records recognise gets to see.
+const sampled = 1000
+
+// parse makes a database of the content of a file. The errors name no file.
+func parse(content []byte, registeredCountry bool) (db *database, err error) {
+	defer func() {
+		// The reader is made for well-formed files. What it makes of others
+		// must not end a process that serves from a good one.
+		if r := recover(); r != nil {
+			db, err = nil, damaged(fmt.Errorf("%v", r))
+		}
+	}()
+	reader, err := maxminddb.OpenBytes(content)
+	if err != nil {
+		return nil, notDatabase(content, err)
+	}
+	if err := verify(reader); err != nil {
+		return nil, damaged(err)
+	}
+	db = &database{
+		sum:               sha256.Sum256(content),
+		reader:            reader,
+		registeredCountry: registeredCountry,
+	}
+	if err := db.tabulate(); err != nil {
+		return nil, err
+	}
+	return db, nil
+}
+
+func notDatabase(content []byte, err error) error {
+	switch {
+	case len(content) == 0:
+		return errors.New("is empty: get the file again")
+	case bytes.HasPrefix(content, []byte("\x1f\x8b")):
+		return errors.New("is compressed with gzip: unpack it first")
+	case bytes.HasPrefix(content, []byte("PK\x03\x04")):
+		return errors.New("is a zip archive: unpack it first")
+	case !bytes.Contains(content, []byte("\xab\xcd\xefMaxMind.com")):
+		return errors.New("is no MaxMind DB file (.mmdb), or one that was cut short: get the file again")
+	}
+	return damaged(err)
+}
+
+// verify checks the structure of a database. The reader's own check asks for
+// more than any look-up needs, and good databases fail it: ip-location-db's
+// have no description, and the format permits data that no address leads to.
+func verify(reader *maxminddb.Reader) error {
+	if len(reader.Metadata.Description) == 0 {
+		reader.Metadata.Description = map[string]string{"en": reader.Metadata.DatabaseType}
+	}
+	err := reader.Verify()
+	if err != nil && strings.Contains(err.Error(), "that the search tree does not point to") {
+		return nil
+	}
+	return err
+}
+
+func damaged(err error) error {
+	return fmt.Errorf("is damaged: %w: get the file again", err)
+}
+
+// tabulate recognises the database and works out the place of every record.
+func (db *database) tabulate() error {
+	offsets, err := db.offsets()
+	if err != nil {
+		return err
+	}
+	if len(offsets) == 0 {
+		return errors.New("has no records: get the file again")
+	}
+	seen := fields{}
+	for _, offset := range offsets[:min(len(offsets), sampled)] {
+		if err := seen.sample(db.reader.LookupOffset(uintptr(offset))); err != nil {
+			return damaged(err)
+		}
+	}
+	if db.schema, db.role, err = recognise(db.kind(), seen); err != nil {
+		return err
+	}
+
+	db.places = []policy.Place{{}}
+	db.at = make(map[uint32]uint32, len(offsets))
+	index := map[policy.Place]uint32{{}: 0}
+	for _, offset := range offsets {
+		place, err := db.decode(offset)
+		if err != nil {
+			return damaged(err)
+		}
+		i, known := index[place]
+		if !known {
+			i = uint32(len(db.places))
+			index[place] = i
+			db.places = append(db.places, place)
+			db.subdivided = db.subdivided || subdivided(&place)
+		}
+		if i != 0 {
+			db.at[offset] = i
+		}
+	}
+	if db.role == RolePlace && len(db.places) == 1 {
+		return fmt.Errorf("is of type %q, but none of its %d records has the ISO 3166-1 code of a country: get the file again",
+			db.kind(), len(offsets))
+	}
+	return nil
+}
+
+// offsets returns the offset of each record of the data section that an
+// address leads to, in the order of the addresses.
+func (db *database) offsets() ([]uint32, error) {
+	// A tree has one leaf more than it has nodes. One with many more has
+	// nodes that it reaches on many ways, maybe on 2^128.
+	leaves := 8 * (uint64(db.reader.Metadata.NodeCount) + 1)
+	var offsets []uint32
+	seen := map[uint32]struct{}{}
+	last := ^uint32(0)
+	for network := range db.reader.Networks() {
+		if err := network.Err(); err != nil {
+			return nil, damaged(err)
+		}
+		if leaves--; leaves == 0 {
+			return nil, damaged(errors.New("its search tree is no tree"))
+		}
+		offset := uint32(network.Offset())
+		if offset == last {
+			continue
+		}
+		last = offset
+		if _, ok := seen[offset]; !ok {
+			seen[offset] = struct{}{}
+			offsets = append(offsets, offset)
+		}
+	}
+	return offsets, nil
+}
+
+func (db *database) decode(offset uint32) (policy.Place, error) {
+	found, err := db.schema(db.reader.LookupOffset(uintptr(offset)), db.registeredCountry)
+	if db.role&RolePlace == 0 {
+		found.place = policy.Place{Anonymous: found.place.Anonymous}
+	}
+	if db.role&RoleAnonymous == 0 {
+		found.place.Anonymous = false
+	}
+	return found.place, err
+}
+
+func (db *database) lookup(addr netip.Addr) maxminddb.Result {
+	if db.reader.Metadata.IPVersion == 4 && !addr.Is4() {
+		return maxminddb.Result{} // or else the reader takes the time to compose an error
+	}
+	return db.reader.Lookup(addr)
+}
+
+// find returns the place of an address, the zero Place if there is none. It
+// must not be changed.
+func (db *database) find(addr netip.Addr) *policy.Place {
+	record := db.lookup(addr)
+	if !record.Found() {
+		return &db.places[0]
+	}
+	return &db.places[db.at[uint32(record.Offset())]]
+}
+
+func (db *database) autonomousSystem(addr netip.Addr) (number uint32, organisation string) {
+	record := db.lookup(addr)
+	if !record.Found() {
+		return 0, ""
+	}
+	found, err := db.schema(record, db.registeredCountry)
+	if err != nil {
+		return 0, ""
+	}
+	return found.asn, found.organisation
+}
+
+// mayAddTo reports whether it makes sense to look up what else the database
+// knows of a place.
+func (db *database) mayAddTo(place *policy.Place) bool {
+	return db.role&RoleAnonymous != 0 ||
+		db.role&RolePlace != 0 && (place.Country == "" || db.subdivided && !subdivided(place))
+}
+
+// mayReplace says what speaks against using the database from now on instead
+// of another: a City database replaced by a Country one would open what the
+// policy withholds from a subdivision.
+func (db *database) mayReplace(old *database, allowOlder bool) error {
+	switch {
+	case old.role != db.role:
+		return fmt.Errorf("is of type %q (%s), where %q (%s) is in use: restart exitgate if that is meant",
+			db.kind(), db.role, old.kind(), old.role)
+	case old.subdivided && !db.subdivided:
+		return fmt.Errorf("is of type %q and has no subdivisions, where %q, which has, is in use: restart exitgate if that is meant",
+			db.kind(), old.kind())
+	case !allowOlder && db.build().Before(old.build()):
+		return fmt.Errorf("was built at %s, before the one in use (%s): permit older databases if that is meant",
+			db.build().Format(time.RFC3339), old.build().Format(time.RFC3339))
+	}
+	return nil
+}
+
+func (db *database) kind() string { return db.reader.Metadata.DatabaseType }
+
+func (db *database) build() time.Time { return db.reader.Metadata.BuildTime().UTC() }

