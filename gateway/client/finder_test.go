@@ -422,7 +422,7 @@ func (c cost) finder(t testing.TB) *client.Finder {
 func costs() []cost {
 	far, near := netip.MustParseAddr(stranger), netip.MustParseAddr(proxy)
 	return []cost{
-		{"stranger, nobody trusted", "", 0, far, nil},
+		{"stranger, 3 networks trusted", "", 0, far, nil},
 		{"stranger, 500 networks trusted", "", 500, far, headerOf("X-Forwarded-For: 6.6.6.6")},
 		{"X-Forwarded-For, one address", "", 0, near, headerOf("X-Forwarded-For: 1.2.3.4")},
 		{"X-Forwarded-For, one address, 500 networks trusted", "", 500, near, headerOf("X-Forwarded-For: 1.2.3.4")},

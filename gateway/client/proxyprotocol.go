@@ -31,6 +31,9 @@ const defaultHeaderTimeout = 5 * time.Second
 // source is not an IP address (a Unix socket, UNSPEC) says that there is a
 // client but not where, and is refused.
 //
+// A version 1 header that arrives in pieces is malformed: it MUST be sent at
+// once. TLVs of version 2 are skipped, up to 4 KiB.
+//
 // Accept never waits for a header. It is read by the first call of Read,
 // Write or RemoteAddr, which therefore block until it is there, for at most
 // headerTimeout (5 seconds if that is not positive). Call RemoteAddr in the
