@@ -1,0 +1,188 @@
+package notice
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"golang.org/x/text/language"
+
+	"github.com/exitgate/exitgate/gateway/notice/phrases"
+	"github.com/exitgate/exitgate/policy"
+)
+
+// A tongue is a language that a notice can be given in.
+type tongue struct {
+	tag  language.Tag
+	name string        // BCP 47, as sent in Content-Language
+	dir  string        // ltr or rtl
+	book *phrases.Book // nil where there are only the operator's words
+	text policy.Text
+}
+
+// tongues are the languages of a notice: the built-in ones and those of the
+// operator's texts.
+type tongues struct {
+	all []tongue
+	// byRange finds a tongue by a language range, in lower case. It is made
+	// complete beforehand, so that a choice is a few look-ups: golang.org/x/text's
+	// Matcher takes microseconds and allocates, and a hostile client chooses
+	// how many.
+	byRange map[string]int
+}
+
+// Ranges that mean a built-in language without being a prefix of its tag:
+// regions that write Chinese in the traditional script, and what CLDR calls
+// legacy or macro-language codes.
+var otherRanges = map[string]string{
+	"zh": "zh-hans", "zh-tw": "zh-hant", "zh-hk": "zh-hant", "zh-mo": "zh-hant",
+	"cmn": "zh-hans", "cmn-hant": "zh-hant", "yue": "zh-hant", "gsw": "de", "in": "id",
+}
+
+func newTongues(texts map[string]policy.Text) (*tongues, error) {
+	t := &tongues{byRange: make(map[string]int)}
+	for i, b := range phrases.All() {
+		t.all = append(t.all, tongue{tag: language.Make(b.Tag), name: b.Tag, dir: b.Dir, book: b})
+		t.byRange[strings.ToLower(b.Tag)] = i
+	}
+	builtIn := len(t.all)
+	for other, tag := range otherRanges {
+		t.byRange[other] = t.byRange[tag]
+	}
+
+	for _, written := range slices.Sorted(maps.Keys(texts)) {
+		tag, err := language.Parse(written)
+		if err != nil || tag.IsRoot() {
+			return nil, fmt.Errorf("texts: %q is not a language tag: want BCP 47, such as fr or pt-BR", written)
+		}
+		key := strings.ToLower(tag.String())
+		if i, known := t.byRange[key]; known && sameLanguage(t.all[i].tag, tag) && !hasRegion(tag) {
+			t.all[i].text = texts[written]
+			continue
+		}
+		own := tongue{tag: tag, name: tag.String(), dir: direction(tag), text: texts[written]}
+		for _, b := range t.all[:builtIn] {
+			if sameLanguage(b.tag, tag) {
+				own.book = b.book
+			}
+		}
+		t.byRange[key] = len(t.all)
+		t.all = append(t.all, own)
+	}
+
+	// An operator who writes en-GB means all who read English, unless there is
+	// a text for them too.
+	for i := builtIn; i < len(t.all); i++ {
+		for p := t.all[i].tag.Parent(); !p.IsRoot(); p = p.Parent() {
+			key := strings.ToLower(p.String())
+			if j, taken := t.byRange[key]; !taken || t.all[j].text == (policy.Text{}) {
+				t.byRange[key] = i
+			}
+		}
+	}
+	return t, nil
+}
+
+func hasRegion(tag language.Tag) bool {
+	_, _, region := tag.Raw()
+	return region != language.Region{}
+}
+
+// sameLanguage says whether a reader of one tag reads the other, script
+// included.
+func sameLanguage(a, b language.Tag) bool {
+	aBase, _ := a.Base()
+	bBase, _ := b.Base()
+	aScript, _ := a.Script()
+	bScript, _ := b.Script()
+	return aBase == bBase && aScript == bScript
+}
+
+// direction is that of the tag's script, after Unicode's bidirectional classes.
+func direction(tag language.Tag) string {
+	script, _ := tag.Script()
+	switch script.String() {
+	case "Arab", "Hebr", "Thaa", "Syrc", "Nkoo", "Adlm", "Rohg", "Mand", "Samr":
+		return "rtl"
+	}
+	return "ltr"
+}
+
+// choose returns the tongue for a request's Accept-Language, home if the
+// client names none that there is. A * stands for home (RFC 9110, section
+// 12.5.4).
+func (t *tongues) choose(acceptLanguage []string, home int) int {
+	best, bestQuality := home, 0
+	homeRefused := false
+	eachWeighted(acceptLanguage, func(item string, quality int) {
+		i, ok := home, item == "*"
+		if !ok {
+			i, ok = t.lookup(item)
+		}
+		switch {
+		case !ok:
+		case quality == 0:
+			homeRefused = homeRefused || i == home && item != "*"
+		case quality > bestQuality:
+			best, bestQuality = i, quality
+		}
+	})
+	if homeRefused && best == home {
+		best, _ = t.lookup("en")
+	}
+	return best
+}
+
+// lookup finds the tongue for one language range by RFC 4647, section 3.4: the
+// range itself, then ever shorter prefixes of it.
+func (t *tongues) lookup(languageRange string) (int, bool) {
+	var lower [64]byte
+	if len(languageRange) > len(lower) {
+		return 0, false
+	}
+	for i := range len(languageRange) {
+		c := languageRange[i]
+		switch {
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		case c == '_':
+			c = '-'
+		}
+		lower[i] = c
+	}
+	rest := lower[:len(languageRange)]
+	for len(rest) > 0 {
+		if i, ok := t.byRange[string(rest)]; ok {
+			return i, true
+		}
+		rest = rest[:max(strings.LastIndexByte(string(rest), '-'), 0)]
+	}
+	return 0, false
+}
+
+// home returns the tongue of a market: the first of its languages that there
+// is, else English.
+func (t *tongues) home(market policy.Code) int {
+	for _, l := range marketLanguages(market) {
+		if i, ok := t.lookup(l); ok {
+			return i
+		}
+	}
+	i, _ := t.lookup("en")
+	return i
+}
+
+// frame returns the wording around the operator's words: that of the same
+// language, else of the market's, else English.
+func (t *tongues) frame(i int, market policy.Code) *phrases.Book {
+	if b := t.all[i].book; b != nil {
+		return b
+	}
+	for _, l := range marketLanguages(market) {
+		if j, ok := t.lookup(l); ok && t.all[j].book != nil {
+			return t.all[j].book
+		}
+	}
+	return t.all[0].book
+}

@@ -1,0 +1,96 @@
+// Package phrases holds what a notice says, in every built-in language: the
+// sentences, the labels, the names of months and how a date is written.
+//
+// A place's name never stands inside a sentence. Most languages inflect it or
+// choose another preposition (en France, au Japon, aux États-Unis), so it has
+// a line of its own beside a label.
+package phrases
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Book is one language's wording. The fields of a Book are never empty,
+// save First and Names.
+type Book struct {
+	Tag  string // BCP 47
+	Dir  string // ltr or rtl
+	Name string // the language's own name
+
+	Colon string // between a label and what it labels, with its spaces
+	Date  string // {day}, {month} and {year}
+	First string // how the first day of a month is written, if not 1
+	Month [12]string
+
+	// What is refused.
+	Withdrawn, ClosedToNew, WindDown, Feature Refusal
+	// Unplaced is said instead of Withdrawn.Body where the place is not one
+	// that law speaks for: unlocated, private, anonymous.
+	Unplaced string
+
+	// What a market in wind-down still gets.
+	StillWorks, SignIn, ExportData, DeleteAccount, Refunds string
+
+	// The labels of the facts.
+	Place, Since, Ends, Refused string
+
+	// What a reader can do.
+	WrongPlace, HowToAppeal, Appeal string
+	HowToExport, Export             string
+	BlockedBy                       string
+
+	// Places that no map has.
+	Unlocated, Private, Anonymous string
+
+	Status Status
+
+	// Names replaces names in CLDR 32, the edition that x/text carries, where
+	// a country has changed its name since, by ISO 3166-1 code.
+	Names map[string]string
+}
+
+// A Refusal says what is refused.
+type Refusal struct {
+	Title string
+	Body  string
+	What  string // short, beside the label Refused; {feature} in that of a feature
+}
+
+// A Status is the wording of the public status page.
+type Status struct {
+	Title     string
+	Intro     string // over a list of markets
+	Unlimited string // instead of a list: nothing is restricted
+	Place     string
+	Phase     string
+	Since     string
+	Next      string
+	Only      string // {feature}: the classes that an entry is limited to
+	Programs  string
+	// Phases names the phases in the order of policy.Phases.
+	Phases [5]string
+}
+
+// All returns the built-in languages, English first.
+func All() []*Book { return books[:] }
+
+var books = [...]*Book{
+	&english, &french, &german, &spanish, &portuguese, &italian, &russian, &arabic, &turkish,
+	&chinese, &traditionalChinese, &japanese, &hindi, &indonesian,
+}
+
+// Day writes the day of t, in UTC, as the language does.
+func (b *Book) Day(t time.Time) string {
+	year, month, day := t.UTC().Date()
+	written := strconv.Itoa(day)
+	if day == 1 && b.First != "" {
+		written = b.First
+	}
+	return strings.NewReplacer(
+		"{day}", written,
+		"{month}", b.Month[month-1],
+		"{year}", strconv.Itoa(year),
+	).Replace(b.Date)
+}

@@ -1,0 +1,195 @@
+package notice
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/text/language"
+
+	"github.com/exitgate/exitgate/gateway/notice/phrases"
+	"github.com/exitgate/exitgate/policy"
+)
+
+// A Market is what the public may know of a jurisdiction that the policy
+// names.
+type Market struct {
+	Jurisdiction policy.Code  `json:"jurisdiction"`
+	Phase        policy.Phase `json:"phase"`
+	// Routes are the classes that the entry is limited to, none if it speaks
+	// of the whole service.
+	Routes []string `json:"routes,omitempty"`
+	// Since is when Phase began, Sunset when the service is, or was,
+	// withdrawn. Zero if the policy gives no date.
+	Since  time.Time `json:"since,omitzero"`
+	Sunset time.Time `json:"sunset,omitzero"`
+	// Schedule lists the transitions to come, in order of time.
+	Schedule []Transition `json:"schedule,omitempty"`
+}
+
+// A Transition is the moment from which a market is in another phase.
+type Transition struct {
+	From  time.Time    `json:"from"`
+	Phase policy.Phase `json:"phase"`
+}
+
+// A Status is the public state of all markets, as JSON and as a page in every
+// built-in language. It is safe for concurrent use.
+type Status struct {
+	markets []Market
+	names   func(policy.Code) string
+	tongues *tongues
+	json    rendition
+	pages   []atomic.Pointer[rendition] // by tongue
+}
+
+// A rendition is an answer and what a client gets who has it already.
+type rendition struct {
+	etag             string
+	full, unmodified *Answer
+}
+
+// RenderStatus prepares the status of the markets, which are shown in the
+// order given. names is that of Render.
+func RenderStatus(markets []Market, names func(policy.Code) string) (*Status, error) {
+	if names == nil {
+		names = func(policy.Code) string { return "" }
+	}
+	tongues, err := newTongues(nil)
+	if err != nil {
+		return nil, err
+	}
+	body, err := statusJSON(markets)
+	if err != nil {
+		return nil, err
+	}
+	return &Status{
+		markets: markets,
+		names:   names,
+		tongues: tongues,
+		// Anybody's page may read it: it is public and the same for everybody.
+		json:  newRendition(body, []Field{{"Content-Type", "application/json"}, {"Access-Control-Allow-Origin", "*"}}),
+		pages: make([]atomic.Pointer[rendition], len(tongues.all)),
+	}, nil
+}
+
+// For returns the status for a request: a page for who prefers HTML, JSON for
+// everybody else. accept and acceptLanguage are the lines of the fields of
+// these names, ifNoneMatch those of If-None-Match. It never returns nil.
+func (s *Status) For(accept, acceptLanguage, ifNoneMatch []string) *Answer {
+	r := &s.json
+	if acceptedFormat(accept) == asPage {
+		r = s.page(s.tongues.choose(acceptLanguage, 0))
+	}
+	if r.matches(ifNoneMatch) {
+		return r.unmodified
+	}
+	return r.full
+}
+
+// matches reads If-None-Match: a weak comparison (RFC 9110, section 13.1.2).
+func (r *rendition) matches(ifNoneMatch []string) bool {
+	for _, line := range ifNoneMatch {
+		if len(line) <= maxListBytes && (strings.TrimSpace(line) == "*" || strings.Contains(line, r.etag)) {
+			return true
+		}
+	}
+	return false
+}
+
+func newRendition(body []byte, fields []Field) rendition {
+	hash := sha256.Sum256(body)
+	etag := `"` + base64.RawURLEncoding.EncodeToString(hash[:12]) + `"`
+	always := []Field{
+		// A minute: a transition may be seen that much late, never a change
+		// that restricts, which the gateway applies by itself.
+		{"Cache-Control", "public, max-age=60"},
+		{"Etag", etag},
+		{"Vary", "Accept, Accept-Language"},
+	}
+	full := append(append([]Field{}, fields...), always...)
+	full = append(full, Field{"X-Content-Type-Options", "nosniff"})
+	return rendition{etag, newAnswer(200, full, body), newAnswer(304, always, nil)}
+}
+
+func statusJSON(markets []Market) ([]byte, error) {
+	if markets == nil {
+		markets = []Market{}
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	err := encoder.Encode(struct {
+		// Default is what a place gets that isn't listed.
+		Default policy.Phase `json:"default"`
+		Markets []Market     `json:"markets"`
+	}{policy.Open, markets})
+	return b.Bytes(), err
+}
+
+func (s *Status) page(t int) *rendition {
+	if r := s.pages[t].Load(); r != nil {
+		return r
+	}
+	tongue := s.tongues.all[t]
+	fields := append([]Field{
+		{"Content-Type", "text/html; charset=utf-8"},
+		{"Content-Language", tongue.name},
+	}, pageFields()...)
+	r := newRendition(execute("status", s.words(tongue)), fields)
+	s.pages[t].CompareAndSwap(nil, &r)
+	return s.pages[t].Load()
+}
+
+// statusWords is what the status page says.
+type statusWords struct {
+	Language, Dir string
+	Say           *phrases.Book
+	Markets       []marketWords
+}
+
+type marketWords struct {
+	Name, Code string
+	Phase      policy.Phase
+	PhaseName  string
+	Only       string
+	Since      fact
+	Next       []fact // Label is the phase
+}
+
+func (s *Status) words(t tongue) statusWords {
+	say := t.book
+	w := statusWords{Language: t.name, Dir: t.dir, Say: say}
+	tag := language.Make(say.Tag)
+	for _, m := range s.markets {
+		row := marketWords{
+			Name:      placeName(m.Jurisdiction, say, tag, s.names),
+			Code:      string(m.Jurisdiction),
+			Phase:     m.Phase,
+			PhaseName: phaseName(m.Phase, say),
+		}
+		if len(m.Routes) > 0 {
+			row.Only = feature(say.Status.Only, strings.Join(m.Routes, ", "))
+		}
+		if !m.Since.IsZero() {
+			row.Since = fact{Value: say.Day(m.Since), Time: m.Since}
+		}
+		for _, next := range m.Schedule {
+			row.Next = append(row.Next, fact{phaseName(next.Phase, say), say.Day(next.From), next.From})
+		}
+		w.Markets = append(w.Markets, row)
+	}
+	return w
+}
+
+func phaseName(p policy.Phase, say *phrases.Book) string {
+	if int(p) < len(say.Status.Phases) {
+		return say.Status.Phases[p]
+	}
+	return p.String()
+}
