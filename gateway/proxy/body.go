@@ -1,0 +1,145 @@
+package proxy
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+)
+
+// requestBody is a client's body on its way to an upstream. A transport may
+// still read from it when the request has ended already; it finds it closed.
+type requestBody struct {
+	x       *exchange
+	src     io.ReadCloser
+	chunked bool
+	trailer http.Header
+
+	read   atomic.Bool // somebody has begun to
+	closed atomic.Bool
+	ended  atomic.Bool
+	mu     sync.Mutex
+	err    error
+}
+
+var errClosed = errors.New("the exchange that this body belongs to is over")
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	b.read.Store(true)
+	if b.closed.Load() {
+		return 0, errClosed
+	}
+	b.x.watch.begin(&b.x.watch.reading)
+	n, err := b.src.Read(p)
+	b.x.watch.finish(&b.x.watch.reading)
+	switch {
+	case err == io.EOF:
+		b.copyTrailer()
+		b.ended.Store(true)
+	case err != nil && !b.closed.Load():
+		b.mu.Lock()
+		b.err = err
+		b.mu.Unlock()
+	}
+	return n, err
+}
+
+// copyTrailer gives the transport the trailers that are known now.
+func (b *requestBody) copyTrailer() {
+	if b.trailer == nil {
+		return
+	}
+	for name, values := range b.x.in.Trailer {
+		switch name {
+		case "Content-Length", "Transfer-Encoding", "Trailer", "Host":
+			// Where a message ends and whom it is for is known by
+			// now (RFC 9110, section 6.5.1).
+			continue
+		}
+		if !isClaim(name) {
+			b.trailer[name] = values
+		}
+	}
+}
+
+// Close is for the transport. The server closes the client's side.
+func (b *requestBody) Close() error { return nil }
+
+// begun reports whether an upstream may have got any of the body.
+func (b *requestBody) begun() bool { return b != nil && b.read.Load() }
+
+// failure returns the error that the client's side had, if any.
+func (b *requestBody) failure() error {
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+// responseBody is an upstream's answer on its way to the client.
+type responseBody struct {
+	x   *exchange
+	src io.ReadCloser
+}
+
+func (b *responseBody) Read(p []byte) (int, error) {
+	b.x.watch.begin(&b.x.watch.answering)
+	n, err := b.src.Read(p)
+	b.x.watch.finish(&b.x.watch.answering)
+	if err != nil && err != io.EOF {
+		b.x.cutShort()
+	}
+	return n, err
+}
+
+func (b *responseBody) Close() error { return b.src.Close() }
+
+// cutShort reports an answer that an upstream began and didn't complete.
+// ReverseProxy then aborts the client's side.
+func (x *exchange) cutShort() {
+	switch {
+	case x.watch.stalled.Load():
+		x.report(answerStalled, nil)
+	case x.in.Context().Err() == nil && x.body.failure() == nil:
+		x.report(answerBroken, nil)
+	}
+}
+
+// clientWriter is the client's side of an exchange, watched.
+type clientWriter exchange
+
+func (w *clientWriter) Unwrap() http.ResponseWriter { return w.out }
+
+func (w *clientWriter) Header() http.Header { return w.out.Header() }
+
+func (w *clientWriter) WriteHeader(status int) {
+	w.watch.begin(&w.watch.writing)
+	w.out.WriteHeader(status)
+	w.watch.finish(&w.watch.writing)
+}
+
+func (w *clientWriter) Write(p []byte) (int, error) {
+	w.watch.begin(&w.watch.writing)
+	n, err := w.out.Write(p)
+	w.watch.finish(&w.watch.writing)
+	return n, err
+}
+
+func (w *clientWriter) FlushError() error {
+	w.watch.begin(&w.watch.writing)
+	err := w.watch.control.Flush()
+	w.watch.finish(&w.watch.writing)
+	return err
+}
+
+// Hijack ends the watch: from here on silence is normal.
+func (w *clientWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.watch.stop()
+	w.hijacked = true
+	return w.watch.control.Hijack()
+}

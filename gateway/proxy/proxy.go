@@ -1,0 +1,188 @@
+// Package proxy forwards requests to an app's upstreams.
+//
+// It decides nothing: whoever calls [App.Forward] has made sure that the
+// request may be forwarded. It sees to it that the app hears the gateway's
+// word, and not a client's, about who and where the client is; that the path
+// that was decided on is the path that is sent; and that neither a slow or
+// broken client nor a slow or broken upstream is a burden to others.
+//
+// Nothing in here logs, counts or returns an address of a client.
+package proxy
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+)
+
+// Options says where an app is and how patient to be with it and its clients.
+// Of the durations and limits, zero means the default that is given here, and
+// a negative duration means no limit.
+type Options struct {
+	// Upstreams are the app's addresses, which are taken for equal:
+	//
+	//	http://HOST[:PORT]   HTTP/1.1; gRPC over HTTP/2 with prior knowledge
+	//	https://HOST[:PORT]  HTTP/2 where offered, else HTTP/1.1
+	//	h2c://HOST:PORT      HTTP/2 with prior knowledge; WebSockets over HTTP/1.1
+	//	unix:/PATH           as http, over a Unix socket
+	//	unix+h2c:/PATH       as h2c, over a Unix socket
+	Upstreams []string
+
+	// RootCAs, if not nil, are believed instead of the system's when an
+	// https upstream shows its certificate.
+	RootCAs *x509.CertPool
+	// ServerName, if not empty, is the name expected in that certificate,
+	// instead of the host of the upstream's URL.
+	ServerName string
+
+	// DialTimeout is for connecting, TLS handshake included: 5 s. No
+	// attempt at another upstream starts later than this either.
+	DialTimeout time.Duration
+	// ResponseHeaderTimeout is how long an upstream may think between the
+	// end of the request and the start of its answer: 60 s. It is not
+	// applied to gRPC, whose requests carry their own deadline.
+	ResponseHeaderTimeout time.Duration
+	// ResponseIdle is how long an upstream may pause within an answer:
+	// 5 min. It is not applied to event streams, gRPC and upgraded
+	// connections, for which silence is normal.
+	ResponseIdle time.Duration
+
+	// BodyIdle is how long a client may pause while it owes a request's
+	// body, or take to accept the next part (up to 32 KiB) of an answer:
+	// 30 s. A pause within a request's body is nobody's fault once the
+	// upstream has begun to answer, or in gRPC: both sides may be waiting
+	// for each other.
+	//
+	// What little net/http writes after Forward has returned isn't seen
+	// here. Give the server a WriteTimeout of at least twice BodyIdle for
+	// that; Forward puts it off for as long as the client isn't slow.
+	BodyIdle time.Duration
+	// MaxBody is the largest request body in bytes; zero or less: no
+	// limit. A larger one is answered with 413.
+	MaxBody int64
+
+	// Forwarded asks for a Forwarded header (RFC 7239) besides the
+	// X-Forwarded ones.
+	Forwarded bool
+
+	// Logger hears about upstreams that fail. Nil: nobody does.
+	Logger *slog.Logger
+	// OnResponse, if not nil, is told what came of every request for which
+	// an upstream was tried: the upstream as it is written in Upstreams,
+	// and the status of its answer, or else the status that the client was
+	// given in its place; 499 stands for a client that left before there
+	// was an answer.
+	OnResponse func(upstream string, code int)
+}
+
+// Field is a header field.
+type Field struct{ Name, Value string }
+
+// Forwarding is what the gateway knows about a request that it forwards.
+type Forwarding struct {
+	// Client is the address that the gateway found the request to come
+	// from, for X-Forwarded-For and Forwarded.
+	Client netip.Addr
+	// Proto is the scheme that the client used, "http" or "https". Empty:
+	// what the connection says.
+	Proto string
+	// RequestID is sent as X-Request-Id unless it is empty.
+	RequestID string
+	// Headers are sent to the app. A client can neither set nor remove
+	// fields of these names.
+	Headers []Field
+	// Response are added to the final answer, whoever gives it. They
+	// replace the app's fields of the same name, except Link, which is a
+	// list to add to.
+	Response []Field
+}
+
+// App is an app behind the gateway: its upstreams, their health and the
+// connections to them. It is safe for concurrent use.
+type App struct {
+	options Options
+	pool    pool
+	buffers bufferPool
+	errors  *log.Logger
+	log     *slog.Logger
+}
+
+// New returns the app at the upstreams of the options. It doesn't connect to
+// them yet: an app may start after its gateway.
+func New(o Options) (*App, error) {
+	if len(o.Upstreams) == 0 {
+		return nil, errors.New("an app needs at least one upstream, such as http://127.0.0.1:3000")
+	}
+	orElse := func(d *time.Duration, otherwise time.Duration) {
+		switch {
+		case *d == 0:
+			*d = otherwise
+		case *d < 0:
+			*d = 0
+		}
+	}
+	orElse(&o.DialTimeout, 5*time.Second)
+	orElse(&o.ResponseHeaderTimeout, time.Minute)
+	orElse(&o.ResponseIdle, 5*time.Minute)
+	orElse(&o.BodyIdle, 30*time.Second)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.OnResponse == nil {
+		o.OnResponse = func(string, int) {}
+	}
+
+	a := &App{
+		options: o,
+		// What ReverseProxy logs by itself may name a client. All that it
+		// could say reaches us as an error, too.
+		errors: log.New(io.Discard, "", 0),
+		log:    o.Logger,
+	}
+	seen := make(map[string]bool)
+	for _, address := range o.Upstreams {
+		if seen[address] {
+			return nil, fmt.Errorf("upstream %q is listed twice: remove one", address)
+		}
+		seen[address] = true
+		u, err := newUpstream(address, &a.options)
+		if err != nil {
+			return nil, err
+		}
+		a.pool.upstreams = append(a.pool.upstreams, u)
+	}
+	return a, nil
+}
+
+// Close closes the connections to the upstreams that no request uses. Requests
+// under way keep theirs; new ones may still be forwarded.
+func (a *App) Close() {
+	for _, u := range a.pool.upstreams {
+		u.closeIdle()
+	}
+}
+
+// Forward sends r to one of the upstreams and its answer to w. It sends
+// r.RequestURI and r.Host as they were received; a change to r.URL isn't looked
+// at. It returns when the answer is complete, and panics with
+// [http.ErrAbortHandler] when it can't be completed.
+//
+// w must give way, through an Unwrap method if need be, to what
+// [http.ResponseController] needs.
+func (a *App) Forward(w http.ResponseWriter, r *http.Request, f Forwarding) {
+	x := &exchange{app: a, in: r, out: w, f: f}
+	switch {
+	case r.Method == http.MethodConnect:
+		x.answer(http.StatusNotImplemented, "This service is not a tunnel.")
+	case a.options.MaxBody > 0 && r.ContentLength > a.options.MaxBody:
+		x.answer(http.StatusRequestEntityTooLarge, tooLarge)
+	default:
+		x.forward()
+	}
+}

@@ -1,0 +1,186 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// maxResponseHeader is for all header fields of an answer together.
+	maxResponseHeader = 256 << 10
+	// maxIdle is high, as an idle connection costs an upstream less than
+	// one that has to be opened anew.
+	maxIdle     = 1024
+	idleTimeout = time.Minute
+	// expectTimeout is how long an upstream that doesn't know "Expect:
+	// 100-continue" holds up a body.
+	expectTimeout = time.Second
+	// An HTTP/2 connection on which nothing came for pingAfter is asked
+	// for a sign of life, and given up pingTimeout later.
+	pingAfter   = 30 * time.Second
+	pingTimeout = 15 * time.Second
+)
+
+// upstream is one address of an app.
+type upstream struct {
+	name string // as the operator wrote it
+	// scheme and host are for the URLs that the transports get.
+	scheme, host string
+
+	// Which of them a request takes depends on what it needs: gRPC needs
+	// HTTP/2, an upgrade needs HTTP/1.1, any other takes what is best.
+	ordinary, grpc, upgrade *http.Transport
+
+	inFlight atomic.Int64
+	health   health
+	quiet    quiet
+}
+
+func newUpstream(address string, o *Options) (*upstream, error) {
+	wrong := func(why string) (*upstream, error) {
+		return nil, fmt.Errorf("upstream %q %s: write it as http://HOST:PORT, https://HOST:PORT, h2c://HOST:PORT, unix:/PATH or unix+h2c:/PATH", address, why)
+	}
+	at, err := url.Parse(address)
+	switch {
+	case err != nil:
+		return wrong("is not a URL")
+	case at.User != nil:
+		return nil, fmt.Errorf("upstream %q holds a password: nothing would be done with it, remove it", at.Redacted())
+	case at.RawQuery != "" || at.ForceQuery || at.Fragment != "" || at.Opaque != "":
+		return wrong("is more than an address")
+	}
+
+	u := &upstream{name: address, scheme: "http"}
+	network, target := "tcp", ""
+	switch at.Scheme {
+	case "http", "https", "h2c":
+		port := at.Port()
+		switch {
+		case at.Hostname() == "":
+			return wrong("has no host")
+		case at.Path != "" && at.Path != "/":
+			return nil, fmt.Errorf("upstream %q has a path: paths are forwarded as they are, remove %q", address, at.Path)
+		case port == "" && at.Scheme == "h2c":
+			return wrong("has no port")
+		case port == "" && at.Scheme == "https":
+			port = "443"
+		case port == "":
+			port = "80"
+		}
+		target = net.JoinHostPort(at.Hostname(), port)
+		u.host = target
+	case "unix", "unix+h2c":
+		if at.Host != "" || !strings.HasPrefix(at.Path, "/") {
+			return wrong("is not an absolute path")
+		}
+		network, target = "unix", at.Path
+		u.host = "localhost"
+	default:
+		return wrong("has an unknown scheme")
+	}
+
+	dialer := &net.Dialer{Timeout: o.DialTimeout}
+	plain := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		c, err := dialer.DialContext(ctx, network, target)
+		if err != nil {
+			return nil, dialFailure(ctx, err)
+		}
+		return c, nil
+	}
+	over := func(dial dialFunc, protocols ...func(*http.Protocols, bool)) *http.Transport {
+		t := &http.Transport{
+			DialContext:            dial,
+			DialTLSContext:         dial,
+			Protocols:              new(http.Protocols),
+			DisableCompression:     true, // what the client asked for is what it gets
+			MaxIdleConnsPerHost:    maxIdle,
+			IdleConnTimeout:        idleTimeout,
+			ResponseHeaderTimeout:  o.ResponseHeaderTimeout,
+			ExpectContinueTimeout:  expectTimeout,
+			MaxResponseHeaderBytes: maxResponseHeader,
+			HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+		}
+		for _, speak := range protocols {
+			speak(t.Protocols, true)
+		}
+		return t
+	}
+	http1, http2, h2c := (*http.Protocols).SetHTTP1, (*http.Protocols).SetHTTP2, (*http.Protocols).SetUnencryptedHTTP2
+
+	switch at.Scheme {
+	case "http", "unix":
+		u.ordinary = over(plain, http1)
+		u.upgrade = u.ordinary
+		u.grpc = over(plain, h2c)
+	case "h2c", "unix+h2c":
+		u.ordinary = over(plain, h2c)
+		u.upgrade = over(plain, http1)
+		u.grpc = over(plain, h2c)
+	case "https":
+		u.scheme = "https"
+		offering := func(alpn ...string) dialFunc {
+			config := &tls.Config{
+				ServerName:         at.Hostname(),
+				RootCAs:            o.RootCAs,
+				NextProtos:         alpn,
+				ClientSessionCache: tls.NewLRUClientSessionCache(0),
+				MinVersion:         tls.VersionTLS12,
+			}
+			if o.ServerName != "" {
+				config.ServerName = o.ServerName
+			}
+			return secure(plain, config, o.DialTimeout)
+		}
+		u.ordinary = over(offering("h2", "http/1.1"), http1, http2)
+		u.upgrade = over(offering("http/1.1"), http1)
+		u.grpc = over(offering("h2"), http2)
+	}
+	u.grpc.ResponseHeaderTimeout = 0
+	return u, nil
+}
+
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// secure does the TLS handshake within dialing, so that an upstream with the
+// wrong certificate counts as one that can't be reached.
+func secure(dial dialFunc, config *tls.Config, timeout time.Duration) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		raw, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		shake := ctx
+		if timeout > 0 {
+			var cancel context.CancelFunc
+			shake, cancel = context.WithTimeout(ctx, timeout)
+			defer cancel()
+		}
+		c := tls.Client(raw, config)
+		if err := c.HandshakeContext(shake); err != nil {
+			raw.Close()
+			return nil, dialFailure(ctx, fmt.Errorf("TLS handshake: %w", err))
+		}
+		return c, nil
+	}
+}
+
+// take counts a request in. The caller must call done.
+func (u *upstream) take() *upstream {
+	u.inFlight.Add(1)
+	return u
+}
+
+func (u *upstream) done() { u.inFlight.Add(-1) }
+
+func (u *upstream) closeIdle() {
+	u.ordinary.CloseIdleConnections()
+	u.upgrade.CloseIdleConnections()
+	u.grpc.CloseIdleConnections()
+}
