@@ -62,7 +62,7 @@ func (d *decoder) wrong(n *node, advice, format string, args ...any) {
 func (d *decoder) decode(n *node, v reflect.Value) {
 	t := v.Type()
 	switch {
-	case n.kind == refused:
+	case n.kind == refused, n.wrong:
 	case t.Kind() == reflect.Pointer:
 		to := reflect.New(t.Elem())
 		if !v.IsNil() {
@@ -72,7 +72,7 @@ func (d *decoder) decode(n *node, v reflect.Value) {
 			v.Set(to)
 		}
 	case n.isNull():
-		d.wrong(n, "write a value, or remove the key", "want %s, found nothing (null)", d.wanted(t))
+		d.wrong(n, "write a value, or remove it", "want %s, found nothing (null)", d.wanted(t))
 	case t == timeType:
 		d.time(n, v)
 	case t == durationType:
@@ -119,7 +119,7 @@ func (d *decoder) mapping(n *node, v reflect.Value) {
 		d.decode(n.items[i], v.Field(fields[at].index))
 	}
 	for _, f := range fields {
-		if f.required && n.index(f.name) < 0 && !n.wrong && !slices.Contains(n.lacks, f.name) {
+		if f.required && n.index(f.name) < 0 && !n.open && !slices.Contains(n.lacks, f.name) {
 			n.lacks = append(n.lacks, f.name)
 			d.report(n.at, describe(f), "the key %q is missing", f.name)
 		}
@@ -139,7 +139,7 @@ func describe(f field) string {
 	if f.doc == "" {
 		return fmt.Sprintf("add %q", f.name+":")
 	}
-	return f.name + ": " + f.doc
+	return fmt.Sprintf("add %q. %s", f.name+":", f.doc)
 }
 
 // unknown reports a key that the struct doesn't have, and returns the one that

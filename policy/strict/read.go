@@ -9,7 +9,7 @@ import (
 //
 // The reader is written for the subset of YAML 1.2.2 that Package strict
 // accepts. Whatever it accepts means the same to a full YAML parser, which the
-// tests check against one; what it isn't sure of, it refuses. General parsers
+// tests check with the YAML project's suite; all else it refuses. General parsers
 // were tried first, see testdata/README.md: they take quadratic time for many
 // keys, recurse once a key, and stop at the first anchor.
 
@@ -38,6 +38,7 @@ type node struct {
 	items []*node
 	named map[string]int // index of keys, once there are many
 	lacks []string       // keys that aren't there, as reported already
+	open  bool           // a mapping that lacks what a merge key would have brought
 }
 
 // index returns the position of a key in a mapping, or -1.
@@ -89,6 +90,7 @@ type reader struct {
 	start int // of the line that pos is in
 	depth int
 	nodes int
+	outer int // column of the key or dash that the brackets around pos belong to
 }
 
 // A syntaxError is what the reader panics with where it can't go on.
@@ -148,6 +150,8 @@ func (r *reader) findDocument() {
 		}
 		empty := strings.TrimLeft(line, " \t") == "" || strings.TrimLeft(line, " \t")[0] == '#'
 		switch {
+		case !begun && !content && line != "" && line[0] == '%':
+			r.fail(start, "remove the line", "a directive, which is refused")
 		case ended && (marker == "---" || marker == "" && !empty), begun && marker == "---", content && marker == "---":
 			r.fail(start, advice, "a second document in the file")
 		case marker == "---":
@@ -169,31 +173,34 @@ func (r *reader) findDocument() {
 func (r *reader) block(indent int) *node {
 	switch {
 	case r.indicator('-'):
-		return r.list()
-	case r.indicator('?'):
-		r.fail(r.pos, "write the key as a plain word: key: value", `"?" begins a key of several lines, which is refused`)
-	case r.colon() >= 0:
+		return r.list(indent)
+	case r.colon() >= 0 || r.indicator('?'):
 		return r.mapping()
 	}
-	r.properties()
-	return r.inline(indent)
+	tagged := r.properties()
+	n := r.inline(indent)
+	n.wrong = n.wrong || tagged
+	return n
 }
 
-// list reads "- item" lines from here on.
-func (r *reader) list() *node {
+// list reads "- item" lines from here on. In a mapping, they may be indented as
+// little as their key.
+func (r *reader) list(indent int) *node {
 	n := r.node(list, r.pos)
 	column := r.enter()
 	for {
-		if !r.indicator('-') {
-			r.fail(r.pos, `begin the line with "- ", or indent it as the key that it belongs to`, "this line is no item of the list above it")
-		}
 		dash := r.pos
 		r.pos++
 		n.items = append(n.items, r.value(column, dash, false))
-		if !r.next(column) || !r.indicator('-') {
-			r.depth--
-			return n
+		more := r.next(column)
+		if more && r.indicator('-') {
+			continue
 		}
+		if more && column != indent {
+			r.fail(r.pos, `begin it with "- ", or indent it as the line that it belongs to`, "this line is no item of the list above it")
+		}
+		r.depth--
+		return n
 	}
 }
 
@@ -203,7 +210,13 @@ func (r *reader) mapping() *node {
 	column := r.enter()
 	for {
 		colon := r.colon()
-		if colon < 0 {
+		switch {
+		case r.indicator('?'):
+			r.failQuestion()
+		case colon < 0 && (r.src[r.pos] == '[' || r.src[r.pos] == '{'):
+			r.fail(r.pos, "write the key as a word", "brackets where a key should be")
+		case colon < 0:
+			r.checkColon(r.pos)
 			r.fail(r.pos, `a key ends with a colon and a space: "key: value"`, "this line has no key")
 		}
 		key := r.key(colon)
@@ -219,6 +232,18 @@ func (r *reader) mapping() *node {
 	}
 }
 
+func (r *reader) failQuestion() {
+	r.fail(r.pos, "write the key as a word: key: value", `"?" begins a key of several lines, which is refused`)
+}
+
+// checkColon refuses a line that was meant to be a key and a value.
+func (r *reader) checkColon(at int) {
+	line := r.src[at:r.lineEnd(at)]
+	if key, value, found := strings.Cut(line, ":"); found && !strings.HasPrefix(value, "//") && !strings.ContainsAny(key, " \t\"'#") {
+		r.fail(at+len(key), fmt.Sprintf(`write "%s: %s"`, shorten(key), shorten(value)), "a colon without a space after it")
+	}
+}
+
 // next goes to the next line and says whether it is at the column: if not,
 // what began there has ended.
 func (r *reader) next(column int) bool {
@@ -227,8 +252,8 @@ func (r *reader) next(column int) bool {
 		return false
 	}
 	if r.column() > column {
-		r.fail(r.pos, fmt.Sprintf("indent it by %d as the entry above, or as what is below that", column),
-			"this line is indented by %d, and no line above it that it could belong to", r.column())
+		r.fail(r.pos, fmt.Sprintf("indent it by %d, or as another line above that it belongs with", column),
+			"no line above is indented by %d as this one is", r.column())
 	}
 	return r.column() == column
 }
@@ -301,9 +326,9 @@ func (r *reader) key(colon int) *node {
 func (r *reader) put(n, key, value *node) {
 	switch i := n.index(key.text); {
 	case key.kind == refused:
-		n.wrong = true
+		n.open = true
 	case key.plain && key.text == "<<":
-		n.wrong = true
+		n.open = true
 		r.report(key.at, "write out the keys that it stands for", "a merge key, which is refused")
 	case i >= 0:
 		r.report(key.at, "join the two, or remove one", "duplicate key %q: it is in line %d already", key.text, r.source.line(n.keys[i].at))
@@ -316,7 +341,7 @@ func (r *reader) put(n, key, value *node) {
 // latter's offset.
 func (r *reader) value(column, owner int, ofKey bool) *node {
 	r.blanks()
-	r.properties()
+	tagged := r.properties()
 	var n *node
 	switch {
 	case r.atLineEnd():
@@ -337,6 +362,7 @@ func (r *reader) value(column, owner int, ofKey bool) *node {
 	if n.kind != scalar && r.src[n.at] != '[' && r.src[n.at] != '{' {
 		n.at = owner
 	}
+	n.wrong = n.wrong || tagged
 	return n
 }
 
@@ -349,6 +375,7 @@ func (r *reader) inline(indent int) *node {
 	var n *node
 	switch r.src[r.pos] {
 	case '[', '{':
+		r.outer = indent
 		n = r.flow()
 	case '"', '\'':
 		n = r.quoted(indent)
@@ -366,24 +393,27 @@ func (r *reader) inline(indent int) *node {
 	return n
 }
 
-// flow reads a value inside brackets, or brackets.
-func (r *reader) flow() *node {
-	r.properties()
+// flow reads a value inside brackets.
+func (r *reader) flow() (n *node) {
+	tagged := r.properties()
 	r.space()
-	if r.done() {
-		return r.node(refused, r.pos)
+	if r.done() || r.column() <= r.outer {
+		return r.node(refused, r.pos) // closes will say why
 	}
 	switch r.src[r.pos] {
 	case '[':
-		return r.flowList()
+		n = r.flowList()
 	case '{':
-		return r.flowMapping()
+		n = r.flowMapping()
 	case '"', '\'':
-		return r.quoted(-1)
+		n = r.quoted(r.outer)
 	case '*':
-		return r.alias()
+		n = r.alias()
+	default:
+		n = r.plain(r.outer, true)
 	}
-	return r.plain(-1, true)
+	n.wrong = n.wrong || tagged
+	return n
 }
 
 func (r *reader) flowList() *node {
@@ -405,7 +435,7 @@ func (r *reader) flowMapping() *node {
 	for !r.closes(n.at, '}', "mapping") {
 		at := r.pos
 		if r.indicator('?') {
-			r.fail(at, "write the key as a plain word: key: value", `"?" begins a key of several lines, which is refused`)
+			r.failQuestion()
 		}
 		key := r.flow()
 		if key.kind == list || key.kind == mapping || strings.Contains(r.src[at:r.pos], "\n") {
@@ -436,8 +466,12 @@ func (r *reader) flowMapping() *node {
 // closes skips space, then the bracket if it is there.
 func (r *reader) closes(open int, bracket byte, what string) bool {
 	r.space()
+	advice := fmt.Sprintf("end it with %q", string(bracket))
 	if r.done() {
-		r.fail(open, fmt.Sprintf("end it with %q", string(bracket)), "this %s is never closed", what)
+		r.fail(open, advice, "this %s is never closed", what)
+	}
+	if column := r.column(); column < r.outer || column == r.outer && r.src[r.pos] != bracket {
+		r.fail(open, advice+", or indent its further lines more than its key", "this %s is not closed before the next key", what)
 	}
 	if r.src[r.pos] == bracket {
 		r.pos++
@@ -450,7 +484,7 @@ func (r *reader) closes(open int, bracket byte, what string) bool {
 func (r *reader) comma(open int, bracket byte, what string) {
 	r.space()
 	switch {
-	case r.done() || r.src[r.pos] == bracket:
+	case r.done() || r.src[r.pos] == bracket || r.column() <= r.outer:
 	case r.src[r.pos] == ',':
 		r.pos++
 	case r.src[r.pos] == ':' && what == "list":
@@ -462,17 +496,19 @@ func (r *reader) comma(open int, bracket byte, what string) {
 }
 
 // properties skips anchors and tags, and reports them.
-func (r *reader) properties() {
+func (r *reader) properties() (tagged bool) {
 	for r.pos < len(r.src) && (r.src[r.pos] == '&' || r.src[r.pos] == '!') {
 		at := r.pos
 		what, advice := "an anchor", "remove it, and write the value out where it is wanted"
 		if r.src[at] == '!' {
-			what, advice = "a tag", `remove it; a value in quotes is a string, others are what they look like`
+			tagged = true
+			what, advice = "a tag", "remove it; put the value into quotes if it is a string"
 		}
 		r.skipWord()
 		r.report(at, advice, "%s, which is refused: %q", what, shorten(r.src[at:r.pos]))
 		r.blanks()
 	}
+	return tagged
 }
 
 // alias skips an alias, and reports it.

@@ -31,6 +31,9 @@ func (r *reader) plain(indent int, flow bool) *node {
 			break
 		}
 		if !flow && (r.colon() >= 0 || r.indicator('-') || r.indicator('?')) {
+			if more == nil {
+				r.checkColon(n.at)
+			}
 			r.fail(r.pos, "indent it as the line of the value, or remove the value", "this line is below a value, and is no part of it")
 		}
 		if breaks == 1 {
@@ -89,12 +92,7 @@ func (r *reader) checkStart(flow bool) {
 			r.fail(r.pos, "write a value before it, or remove it", "unexpected %q", string(c))
 		}
 		r.fail(r.pos, "put it into quotes if it is text", "unexpected %q", string(c))
-	case '%':
-		if r.pos == r.start {
-			r.fail(r.pos, "remove the line", "a directive, which is refused")
-		}
-		r.fail(r.pos, "put it into quotes", "text that begins with %q", string(c))
-	case '@', '`', '|', '>', '#', '[', '{':
+	case '@', '%', '`', '|', '>', '#', '[', '{':
 		r.fail(r.pos, "put it into quotes", "text that begins with %q", string(c))
 	}
 }
@@ -162,14 +160,14 @@ func (r *reader) fold(opening, indent int) (breaks int) {
 	return breaks
 }
 
-// escape appends what the escape here stands for (YAML 1.2.2, 5.7). As in
-// JSON, two \u surrogates make one character.
+// escape appends what the escape here stands for (YAML 1.2.2, 5.7), unless
+// that is a control character: "C:\files" was not meant to have a form feed. As
+// in JSON, two \u surrogates make one character.
 func (r *reader) escape(text []byte) []byte {
-	const letters, means = "0abtnvfre \"/\\N_LP\t", "\x00\a\b\t\n\v\f\r\x1b \"/\\\u0085\u00a0\u2028\u2029\t"
+	const letters, means = "tnr \"/\\N_LP\t", "\t\n\r \"/\\\u0085\u00a0\u2028\u2029\t"
 	at := r.pos
-	r.pos += 2
-	if r.pos > len(r.src) {
-		return text
+	if r.pos += 2; r.pos > len(r.src) {
+		return text // the quote isn't closed
 	}
 	letter := r.src[at+1]
 	if i := strings.IndexByte(letters, letter); i >= 0 {
@@ -177,18 +175,15 @@ func (r *reader) escape(text []byte) []byte {
 	}
 	digits := map[byte]int{'x': 2, 'u': 4, 'U': 8}[letter]
 	if digits == 0 {
-		r.fail(at, `write a backslash as \\, or use single quotes`, "unknown escape")
+		r.fail(at, `write a backslash as \\, or use single quotes`, "%q is no escape", r.src[at:at+2])
 	}
 	c := r.hex(at, digits)
 	if utf16.IsSurrogate(c) && strings.HasPrefix(r.src[r.pos:], `\u`) {
 		r.pos += 2
 		c = utf16.DecodeRune(c, r.hex(at, 4))
-		if c == utf8.RuneError {
-			r.fail(at, "", "an escape that is no character")
-		}
 	}
-	if !utf8.ValidRune(c) {
-		r.fail(at, "", "an escape that is no character")
+	if !utf8.ValidRune(c) || c == utf8.RuneError || c != '\r' && !allowed(c) {
+		r.fail(at, "write the character itself, or remove it", "an escape that stands for no text")
 	}
 	return utf8.AppendRune(text, c)
 }

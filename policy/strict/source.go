@@ -107,7 +107,7 @@ func (s *source) illegible() (f finding, found bool) {
 			return finding{i, "a carriage return without a line feed", `end lines with "\n" or "\r\n"`}, true
 		}
 		if !allowed(c) {
-			return finding{i, fmt.Sprintf("control character %U", c), `remove it; inside a double-quoted string write it as an escape, such as "\t" or "\u0007"`}, true
+			return finding{i, fmt.Sprintf("control character %U", c), "remove it"}, true
 		}
 	}
 	return finding{}, false

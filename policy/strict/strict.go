@@ -153,7 +153,7 @@ func (d *Document) find(path []any) (at int, wrong bool) {
 			name := value.String()
 			i := n.index(name)
 			if i < 0 {
-				return n.at, slices.Contains(n.lacks, name)
+				return n.at, n.open || slices.Contains(n.lacks, name)
 			}
 			if _, isKey := step.(Key); isKey {
 				return n.keys[i].at, n.keys[i].wrong
