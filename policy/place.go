@@ -13,6 +13,10 @@ const (
 	Anonymous Code = "anonymous" // VPN, Tor, proxy, relay
 )
 
+// StatusPath is where the gateway itself tells the public what each market gets.
+// Every policy has it in the essential class.
+const StatusPath = "/.well-known/market-status"
+
 // Default is what governs a place that no entry of the policy matches. It is
 // not a jurisdiction: a policy can't name it.
 const Default Code = "default"

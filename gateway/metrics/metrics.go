@@ -19,22 +19,15 @@ type Metrics struct {
 	rejections       *prometheus.CounterVec
 	duration         *prometheus.HistogramVec
 	lookups          *prometheus.CounterVec
-	databaseBuild    *prometheus.GaugeVec
-	databaseEmbedded prometheus.Gauge
 	databaseFailures *prometheus.CounterVec
 	policyRevision   prometheus.Gauge
-	policyInfo       *prometheus.GaugeVec
 	policyApplied    prometheus.Gauge
 	policyFailures   prometheus.Counter
-	policyHealthy    prometheus.Gauge
-	phase            *prometheus.GaugeVec
-	nextTransition   prometheus.Gauge
 	transitions      prometheus.Counter
 	connections      *prometheus.GaugeVec
 	handshakes       prometheus.Counter
 	panics           prometheus.Counter
 	upstreams        *prometheus.CounterVec
-	certificates     *prometheus.GaugeVec
 }
 
 // New makes the collectors and registers them, with those of the process and
@@ -56,39 +49,30 @@ func New(registry prometheus.Registerer) *Metrics {
 		NativeHistogramMinResetDuration: time.Hour,
 	}, []string{"action"})
 	lookups := counter("geo_lookups_total", "Clients located, by result: located, unlocated, private.", "result")
-	databaseBuild := gauge("geo_database_build_timestamp_seconds", "When a geo database in use was built.", "database")
-	databaseEmbedded := gauge("geo_database_embedded", "1 if clients are located by the embedded database, which is meant for trying out.")
 	databaseFailures := counter("geo_database_reload_failures_total", "Changed geo databases that were not taken into use.", "database")
 	policyRevision := gauge("policy_revision", "Number of policies applied since the start.")
-	policyInfo := gauge("policy_info", "1 for the policy in use.", "sha256", "mode")
 	policyApplied := gauge("policy_apply_timestamp_seconds", "When the policy in use was applied.")
 	policyFailures := counter("policy_apply_failures_total", "Policies that were not applied, as something is wrong with them.")
-	policyHealthy := gauge("policy_last_apply_successful", "0 if the newest policy could not be applied and an older one is in use.")
-	phase := gauge("jurisdiction_phase", "1 for the phase that a jurisdiction of the policy is in.", "jurisdiction", "phase")
-	nextTransition := gauge("next_transition_timestamp_seconds", "When the next scheduled change of a phase is due, 0 if none is.")
 	transitions := counter("transitions_total", "Times that scheduled changes of phases took place.")
 	connections := gauge("connections_active", "Connections of clients.", "protocol")
 	handshakes := counter("tls_handshake_errors_total", "TLS handshakes of clients that failed.")
 	panics := counter("panics_total", "Requests that ended in a panic of the gateway: bugs.")
 	upstreams := counter("upstream_requests_total", "Requests forwarded, by upstream and status code; code 0 if there was no answer.", "upstream", "code")
-	certificates := gauge("certificate_expiry_timestamp_seconds", "When a certificate ends.", "host")
 	info := gauge("build_info", "1, with the version of the gateway.", "version", "goversion")
 
-	registry.MustRegister(decisions, rejections, duration, lookups, databaseBuild, databaseEmbedded, databaseFailures,
-		policyRevision, policyInfo, policyApplied, policyFailures, policyHealthy, phase, nextTransition, transitions,
-		connections, handshakes, panics, upstreams, certificates, info,
+	registry.MustRegister(decisions, rejections, duration, lookups, databaseFailures,
+		policyRevision, policyApplied, policyFailures, transitions, connections, handshakes, panics, upstreams, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if build, ok := debug.ReadBuildInfo(); ok {
 		info.WithLabelValues(build.Main.Version, build.GoVersion).Set(1)
 	}
 	return &Metrics{
 		decisions: decisions, rejections: rejections, duration: duration, lookups: lookups,
-		databaseBuild: databaseBuild, databaseEmbedded: databaseEmbedded.WithLabelValues(), databaseFailures: databaseFailures,
-		policyRevision: policyRevision.WithLabelValues(), policyInfo: policyInfo, policyApplied: policyApplied.WithLabelValues(),
-		policyFailures: policyFailures.WithLabelValues(), policyHealthy: policyHealthy.WithLabelValues(), phase: phase,
-		nextTransition: nextTransition.WithLabelValues(), transitions: transitions.WithLabelValues(),
+		databaseFailures: databaseFailures,
+		policyRevision:   policyRevision.WithLabelValues(), policyApplied: policyApplied.WithLabelValues(),
+		policyFailures: policyFailures.WithLabelValues(), transitions: transitions.WithLabelValues(),
 		connections: connections, handshakes: handshakes.WithLabelValues(), panics: panics.WithLabelValues(),
-		upstreams: upstreams, certificates: certificates,
+		upstreams: upstreams,
 	}
 }
 
@@ -109,54 +93,20 @@ func (m *Metrics) Duration(a policy.Action) prometheus.Observer {
 // Lookup returns the counter of look-ups with a result.
 func (m *Metrics) Lookup(result string) prometheus.Counter { return m.lookups.WithLabelValues(result) }
 
-// A Database is a geo database in use.
-type Database struct {
-	Name  string
-	Build time.Time
-}
-
-// Databases shows which geo databases are in use.
-func (m *Metrics) Databases(embedded bool, databases []Database) {
-	m.databaseBuild.Reset()
-	for _, d := range databases {
-		m.databaseBuild.WithLabelValues(d.Name).Set(seconds(d.Build))
-		m.databaseFailures.WithLabelValues(d.Name) // so that it is there, as 0
-	}
-	m.databaseEmbedded.Set(boolean(embedded))
-}
+// DatabaseKnown shows a geo database's failures from 0.
+func (m *Metrics) DatabaseKnown(name string) { m.databaseFailures.WithLabelValues(name) }
 
 // DatabaseFailed counts a changed geo database that was not taken into use.
 func (m *Metrics) DatabaseFailed(name string) { m.databaseFailures.WithLabelValues(name).Inc() }
 
-// PolicyApplied shows a policy that was taken into use.
-func (m *Metrics) PolicyApplied(digest string, mode policy.Mode, at time.Time) {
-	m.policyInfo.Reset()
-	m.policyInfo.WithLabelValues(digest, string(mode)).Set(1)
+// PolicyApplied shows that a policy was taken into use.
+func (m *Metrics) PolicyApplied(at time.Time) {
 	m.policyRevision.Inc()
 	m.policyApplied.Set(seconds(at))
-	m.policyHealthy.Set(1)
 }
 
 // PolicyFailed counts a policy that was not taken into use.
-func (m *Metrics) PolicyFailed() {
-	m.policyFailures.Inc()
-	m.policyHealthy.Set(0)
-}
-
-// PolicyRestored says that the newest policy is the one in use again, as a
-// wrong edit was taken back.
-func (m *Metrics) PolicyRestored() { m.policyHealthy.Set(1) }
-
-// Markets shows which phase each jurisdiction is in, and when that changes.
-func (m *Metrics) Markets(markets []policy.Market, next time.Time) {
-	m.phase.Reset()
-	for _, market := range markets {
-		for _, phase := range policy.Phases() {
-			m.phase.WithLabelValues(string(market.Jurisdiction), phase.String()).Set(boolean(phase == market.Phase))
-		}
-	}
-	m.nextTransition.Set(seconds(next))
-}
+func (m *Metrics) PolicyFailed() { m.policyFailures.Inc() }
 
 // Transition counts that scheduled changes took place.
 func (m *Metrics) Transition() { m.transitions.Inc() }
@@ -178,26 +128,11 @@ func (m *Metrics) Upstream(upstream string, code int) {
 	m.upstreams.WithLabelValues(upstream, statusText(code)).Inc()
 }
 
-// Certificates shows when certificates end, by the host that they are for.
-func (m *Metrics) Certificates(expiry map[string]time.Time) {
-	m.certificates.Reset()
-	for host, end := range expiry {
-		m.certificates.WithLabelValues(host).Set(seconds(end))
-	}
-}
-
 func seconds(t time.Time) float64 {
 	if t.IsZero() {
 		return 0
 	}
 	return float64(t.UnixMilli()) / 1000
-}
-
-func boolean(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // statusText is strconv.Itoa for status codes, as one of a closed set.

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/gateway/geo"
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/iso3166"
+)
+
+func newExplain() *cobra.Command {
+	var o explainOptions
+	cmd := &cobra.Command{
+		Use:   "explain ADDRESS|JURISDICTION",
+		Short: "Say what a client would get, and why",
+		Long: `Locate an address as the gateway would, decide by the policy, and say which of
+its entries matched and why one of them won. In place of an address, name a
+jurisdiction: FR, US-MS, unlocated, private or anonymous.`,
+		Example: `  exitgate explain 90.0.0.1 --policy policy.yaml
+  exitgate explain FR --policy policy.yaml --method POST --path /signup
+  exitgate explain US-MS --policy policy.yaml --at 2026-12-01T00:00:00Z --json
+  exitgate explain 2001:db8::1 --config /etc/exitgate/exitgate.yaml`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeJurisdictions,
+		RunE:              func(cmd *cobra.Command, args []string) error { return o.explain(cmd, args[0]) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.config, "config", "", "the gateway's `file` with settings, for its policy and databases")
+	f.StringVar(&o.policy, "policy", "", "`file` with the policy (default: everything is open)")
+	f.StringSliceVar(&o.geo, "geo", nil, "`file` of a MaxMind DB database; may be repeated (default: the embedded one)")
+	f.StringVar(&o.method, "method", "GET", "`method` of the request")
+	f.StringVar(&o.host, "host", "example.org", "`host` that is asked for")
+	f.StringVar(&o.path, "path", "/", "`path` that is asked for")
+	f.Var(&o.at, "at", "the `time` to say it for, as 2026-12-01T00:00:00Z (default now)")
+	f.BoolVar(&o.json, "json", false, "print JSON")
+	for _, file := range []string{"config", "policy", "geo"} {
+		_ = cmd.MarkFlagFilename(file) // the flags exist
+	}
+	return cmd
+}
+
+type explainOptions struct {
+	config, policy, method, host, path string
+	geo                                []string
+	at                                 moment
+	json                               bool
+}
+
+// An explained is what explain prints.
+type explained struct {
+	Asked    string      `json:"asked"`
+	Located  *located    `json:"located,omitempty"`
+	Request  string      `json:"request"`
+	SHA256   string      `json:"policy-sha256"`
+	Mode     policy.Mode `json:"mode"`
+	Decision policy.Explanation
+}
+
+// A located says how an address was located.
+type located struct {
+	Address      string `json:"looked-up,omitempty"`
+	Form         string `json:"form,omitempty"`
+	Country      string `json:"country-from,omitempty"`
+	Subdivisions string `json:"subdivisions-from,omitempty"`
+	Anonymous    string `json:"anonymous-from,omitempty"`
+	ASN          uint32 `json:"asn,omitempty"`
+	Organisation string `json:"organisation,omitempty"`
+}
+
+func (o *explainOptions) explain(cmd *cobra.Command, asked string) error {
+	place, how, err := o.locate(cmd, asked)
+	if err != nil {
+		return err
+	}
+	p := policy.Everywhere()
+	if o.policy != "" {
+		source, err := readFile(o.policy)
+		if err != nil {
+			return failed(fmt.Errorf("policy: %w", err))
+		}
+		if p, err = policy.Parse(o.policy, source); err != nil {
+			return failed(err)
+		}
+	}
+	if !strings.HasPrefix(o.path, "/") {
+		return fmt.Errorf("--path begins with a slash, as in --path /signup")
+	}
+	path, _, _ := strings.Cut(o.path, "?")
+	snapshot := policy.Compile(p, o.at.orNow())
+	x := explained{
+		Asked:    asked,
+		Located:  how,
+		Request:  o.method + " " + o.host + o.path,
+		SHA256:   p.Digest(),
+		Mode:     p.Mode(),
+		Decision: snapshot.Explain(place, o.method, strings.ToLower(o.host), path),
+	}
+	if o.json {
+		return failed(writeJSON(cmd.OutOrStdout(), x))
+	}
+	return failed(x.write(cmd.OutOrStdout()))
+}
+
+// locate finds the place of an address, or that of a jurisdiction.
+func (o *explainOptions) locate(cmd *cobra.Command, asked string) (policy.Place, *located, error) {
+	options := geo.Options{Files: o.geo}
+	if o.config != "" {
+		source, err := readFile(o.config)
+		if err != nil {
+			return policy.Place{}, nil, failed(fmt.Errorf("settings: %w", err))
+		}
+		config, err := gateway.ParseConfig(o.config, source)
+		if err != nil {
+			return policy.Place{}, nil, failed(err)
+		}
+		if o.policy == "" {
+			o.policy = config.Policy.File
+		}
+		if !cmd.Flags().Changed("geo") {
+			options.Files = config.Geo.Databases
+		}
+		options.RegisteredCountry = config.Geo.RegisteredCountry
+	}
+	address, err := netip.ParseAddr(asked)
+	if err != nil {
+		place, err := placeOf(asked)
+		return place, nil, err
+	}
+	locator, err := geo.Open(options)
+	if err != nil {
+		return policy.Place{}, nil, failed(err)
+	}
+	d := locator.Describe(address)
+	how := &located{Form: d.Form, Country: d.CountryFrom, Subdivisions: d.SubdivisionsFrom, Anonymous: d.AnonymousFrom, ASN: d.ASN, Organisation: d.Organisation}
+	if d.Address.IsValid() {
+		how.Address = d.Address.String()
+	}
+	return d.Place, how, nil
+}
+
+// placeOf returns the place that a jurisdiction's code stands for.
+func placeOf(code string) (policy.Place, error) {
+	switch policy.Code(code) {
+	case policy.Unlocated:
+		return policy.Place{}, nil
+	case policy.Private:
+		return policy.Place{Private: true}, nil
+	case policy.Anonymous:
+		return policy.Place{Anonymous: true}, nil
+	}
+	if c, ok := iso3166.LookupCountry(code); ok {
+		return policy.Place{Country: policy.Code(c.Code)}, nil
+	}
+	s, ok := iso3166.LookupSubdivision(code)
+	switch {
+	case !ok && iso3166.Closest(code) != "":
+		return policy.Place{}, fmt.Errorf("%q is neither an address nor a country or subdivision: did you mean %s?", code, iso3166.Closest(code))
+	case !ok:
+		return policy.Place{}, fmt.Errorf("%q is neither an address nor a country or subdivision", code)
+	case s.Parent != "":
+		return policy.Place{Country: policy.Code(s.Country), Subdivisions: [2]policy.Code{policy.Code(s.Parent), policy.Code(code)}}, nil
+	}
+	return policy.Place{Country: policy.Code(s.Country), Subdivisions: [2]policy.Code{policy.Code(code)}}, nil
+}
+
+func (x explained) write(out io.Writer) error {
+	d := x.Decision.Decision
+	code := x.Decision.Place.Jurisdiction()
+	fmt.Fprintf(out, "%s is %s\n", x.Asked, named(code))
+	if x.Located != nil {
+		x.Located.write(out)
+	}
+	if x.Decision.Place.Anonymous {
+		fmt.Fprintln(out, "  hides where it is")
+	}
+	fmt.Fprintf(out, "%s is of the class %s\n", x.Request, x.Decision.Class)
+	if x.Decision.Ambiguous {
+		fmt.Fprintln(out, "\n→ reject with 400: an app could read the path as one of another class")
+		return nil
+	}
+	fmt.Fprintf(out, "\n→ %s: %s\n", verdict(d), why(d))
+	if len(x.Decision.Matches) > 0 {
+		fmt.Fprintf(out, "\nEntries of the policy that match:\n\n")
+		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		for _, m := range x.Decision.Matches {
+			mark := " "
+			if m.Wins {
+				mark = "→"
+			}
+			phase := phaseSince(policy.Market{Phase: m.Phase, Since: m.Since, Routes: m.Routes})
+			fmt.Fprintf(table, "  %s %s\t%s\t%s\t%s\n", mark, m.Entry, m.How, phase, m.Why)
+		}
+		if err := table.Flush(); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(out, "\nBy the policy sha256:%s on %s", x.SHA256[:12], day(x.Decision.At))
+	if !x.Decision.Next.IsZero() {
+		fmt.Fprintf(out, "; this may change on %s", day(x.Decision.Next))
+	}
+	fmt.Fprintln(out)
+	return nil
+}
+
+func (l *located) write(out io.Writer) {
+	if l.Form != "" {
+		fmt.Fprintf(out, "  looked up as %s (%s)\n", l.Address, l.Form)
+	}
+	for _, source := range []struct{ what, from string }{{"country", l.Country}, {"subdivisions", l.Subdivisions}, {"anonymity", l.Anonymous}} {
+		if source.from != "" {
+			fmt.Fprintf(out, "  %s from %s\n", source.what, source.from)
+		}
+	}
+	if l.ASN != 0 {
+		fmt.Fprintf(out, "  AS%d %s\n", l.ASN, l.Organisation)
+	}
+}
+
+func named(code policy.Code) string {
+	if name := policy.Name(code); name != string(code) {
+		return fmt.Sprintf("in %s (%s)", code, name)
+	}
+	return string(code)
+}
+
+func verdict(d policy.Decision) string {
+	switch d.Action {
+	case policy.Refuse:
+		return "refuse"
+	case policy.WouldRefuse:
+		return "forward, as the policy only observes; else refuse"
+	}
+	return "forward"
+}
+
+func why(d policy.Decision) string {
+	if d.Entry == policy.Default {
+		return "no entry of the policy matches"
+	}
+	text := fmt.Sprintf("%s is %s by the entry %s", d.Jurisdiction, d.Phase, d.Entry)
+	if d.Feature {
+		text += " for the class " + d.Class
+	}
+	if !d.Sunset.IsZero() && d.Phase < policy.Withdrawn {
+		text += ", withdrawn from " + day(d.Sunset)
+	}
+	return text
+}
+
+func completeJurisdictions(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var codes []string
+	for c := range iso3166.Countries() {
+		codes = append(codes, c.Code+"\t"+c.Name)
+	}
+	return codes, cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,88 @@
+// Command exitgate puts a gateway in front of an app that withdraws the app
+// from a market instead of downgrading it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// Exit codes, for scripts.
+const (
+	exitDone    = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitRefused = 3 // the policy, or a conflict, forbids it
+)
+
+// run runs the command line and returns the exit code.
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(ctx)
+	var status *exitError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &status):
+		if status.err != nil {
+			fmt.Fprintln(errOut, status.err)
+		}
+		return status.code
+	}
+	fmt.Fprintf(errOut, "%v\nsee exitgate --help\n", err)
+	return exitUsage
+}
+
+// An exitError ends the command with a code other than that for wrong usage.
+type exitError struct {
+	code int
+	err  error // nil: all is said already
+}
+
+func (e *exitError) Error() string { return fmt.Sprint(e.err) }
+
+// failed is an error that is not about how the command was called.
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exitError{exitFailed, err}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "exitgate",
+		Short: "A gateway that withdraws a service from a market instead of downgrading it",
+		Long: `exitgate is an HTTPS reverse proxy that finds out which jurisdiction a client
+is in, decides by a policy what that jurisdiction gets, and forwards or refuses.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy.`,
+		Example: `  exitgate demo                                  see it work, with a sample app
+  exitgate serve --to http://127.0.0.1:3000      put it in front of an app
+  exitgate check policy.yaml                     say what a policy does
+  exitgate explain 90.0.0.1 --policy policy.yaml say what a client gets, and why`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.AddCommand(newServe(), newDemo(), newCheck(), newExplain(), newSchema(), newVersion())
+	return root
+}

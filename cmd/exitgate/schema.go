@@ -1,0 +1,34 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/policy"
+)
+
+func newSchema() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema policy|config",
+		Short: "Print the JSON Schema of the policy or of the settings",
+		Long: `Print the JSON Schema of the policy document or of the settings file. It
+describes every setting, and an editor completes and checks by it.`,
+		Example: `  exitgate schema policy > policy.schema.json
+  # then, as the first line of policy.yaml, for editors:
+  # yaml-language-server: $schema=policy.schema.json`,
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{"policy", "config"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			schema := policy.Schema
+			if args[0] == "config" {
+				schema = gateway.ConfigSchema
+			}
+			text, err := schema()
+			if err != nil {
+				return failed(err)
+			}
+			_, err = cmd.OutOrStdout().Write(text)
+			return failed(err)
+		},
+	}
+}

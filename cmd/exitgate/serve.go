@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/policy/strict"
+)
+
+func newServe() *cobra.Command {
+	var o serveOptions
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the gateway",
+		Long: `Run the gateway in front of an app.
+
+Without a policy it serves everywhere; without certificates it makes one of its
+own; without a database it locates clients by the embedded one. Changes of the
+policy, the databases and the certificates are taken into use while it runs, and
+something wrong among them leaves what is in use as it is.
+
+Settings come from the file given with --config; flags go before it. Every
+setting is described by: exitgate schema config`,
+		Example: `  exitgate serve --to http://127.0.0.1:3000
+  exitgate serve --to http://127.0.0.1:3000 --policy policy.yaml --listen :443
+  exitgate serve --config /etc/exitgate/exitgate.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.serve(cmd)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.config, "config", "", "`file` with settings")
+	f.StringSliceVar(&o.to, "to", nil, "`URL` of the app, as http://127.0.0.1:3000; several share the load")
+	f.StringSliceVar(&o.hosts, "host", nil, "host `name` that the app is served at (default any)")
+	f.StringVar(&o.listen, "listen", "", "`address` for HTTPS (default :8443)")
+	f.StringVar(&o.listenHTTP, "listen-http", "", "`address` of the listener that redirects to HTTPS (default :8080)")
+	f.StringVar(&o.policy, "policy", "", "`file` with the policy")
+	f.StringSliceVar(&o.geo, "geo", nil, "`file` of a MaxMind DB database; may be repeated")
+	f.StringSliceVar(&o.trusted, "trusted-proxy", nil, "`CIDR` whose word is taken for whom a request comes from")
+	f.StringVar(&o.admin, "admin", "", "loopback `address` for metrics and health (default 127.0.0.1:8600)")
+	f.StringVar(&o.data, "data", "", "`folder` for what the gateway keeps")
+	f.StringVar(&o.logFormat, "log-format", "", "text or json (default text on a terminal, else json)")
+	for _, file := range []string{"config", "policy", "geo"} {
+		_ = cmd.MarkFlagFilename(file) // the flags exist
+	}
+	_ = cmd.MarkFlagDirname("data")
+	_ = cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+type serveOptions struct {
+	config, listen, listenHTTP, policy, admin, data, logFormat string
+	to, hosts, geo, trusted                                    []string
+}
+
+// settings reads the settings file, if there is one, and puts the flags in
+// front of it.
+func (o *serveOptions) settings(cmd *cobra.Command) (gateway.Config, error) {
+	config := gateway.DefaultConfig()
+	if o.config != "" {
+		source, err := readFile(o.config)
+		if err != nil {
+			return config, failed(fmt.Errorf("settings: %w", err))
+		}
+		if config, err = gateway.ParseConfig(o.config, source); err != nil {
+			return config, failed(err)
+		}
+	}
+	set := cmd.Flags().Changed
+	if set("to") {
+		hosts := o.hosts
+		if len(hosts) == 0 {
+			hosts = []string{"*"}
+		}
+		config.Apps = []gateway.App{{Hosts: hosts, Upstreams: o.to}}
+	} else if set("host") {
+		return config, errors.New("--host says where the app of --to is served: give --to too")
+	}
+	for _, f := range []struct {
+		name  string
+		value string
+		into  *string
+	}{
+		{"listen", o.listen, &config.Listen.HTTPS},
+		{"listen-http", o.listenHTTP, &config.Listen.HTTP},
+		{"policy", o.policy, &config.Policy.File},
+		{"admin", o.admin, &config.Admin.Listen},
+		{"data", o.data, &config.Data},
+	} {
+		if set(f.name) {
+			*f.into = f.value
+		}
+	}
+	if config.Data == "" {
+		config.Data = os.Getenv("EXITGATE_DATA")
+	}
+	if set("geo") {
+		config.Geo.Databases = o.geo
+	}
+	if set("trusted-proxy") {
+		config.TrustedProxies = nil
+		for _, text := range o.trusted {
+			prefix, err := netip.ParsePrefix(text)
+			if err != nil {
+				return config, fmt.Errorf("--trusted-proxy: %q is not a network: write it as 10.0.0.0/8", text)
+			}
+			config.TrustedProxies = append(config.TrustedProxies, prefix)
+		}
+	}
+	if len(config.Apps) == 0 {
+		return config, errors.New("what should the gateway stand in front of? give --to, as in --to http://127.0.0.1:3000, or a settings file with --config")
+	}
+	return config, nil
+}
+
+func (o *serveOptions) serve(cmd *cobra.Command) error {
+	logger, err := newLogger(cmd.ErrOrStderr(), o.logFormat)
+	if err != nil {
+		return err
+	}
+	config, err := o.settings(cmd)
+	if err != nil {
+		return err
+	}
+	g, err := gateway.New(gateway.Options{Config: config, Logger: logger})
+	if err != nil {
+		return failed(err)
+	}
+	at, err := g.Listen()
+	if err != nil {
+		return failed(err)
+	}
+	logger.Info("serving", "https", at.HTTPS, "http", at.HTTP, "admin", at.Admin)
+	return failed(g.Serve(forceable(cmd.Context())))
+}
+
+// forceable returns a context that ends with ctx, and makes a second signal
+// end the process at once, for who doesn't want to wait for the drain.
+func forceable(ctx context.Context) context.Context {
+	context.AfterFunc(ctx, func() {
+		second := make(chan os.Signal, 1)
+		signal.Notify(second, os.Interrupt, syscall.SIGTERM)
+		go func() {
+			<-second
+			os.Exit(exitFailed)
+		}()
+	})
+	return ctx
+}
+
+func newLogger(w io.Writer, format string) (*slog.Logger, error) {
+	if format == "" {
+		format = "json"
+		if isTerminal(w) {
+			format = "text"
+		}
+	}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, nil)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, nil)), nil
+	}
+	return nil, fmt.Errorf("--log-format is text or json, not %q", format)
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// readFile reads a document, up to the limit that it may have.
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	// One byte more than allowed, so that who parses it says what is wrong.
+	return io.ReadAll(io.LimitReader(f, strict.Limit+1))
+}

@@ -1,0 +1,229 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/exitgate/exitgate/policy/strict"
+)
+
+// A Config is the daemon's own settings, one file a machine. Its tags are what
+// the JSON Schema is generated from. Start from DefaultConfig: the zero Config
+// lacks limits.
+type Config struct {
+	Listen         Listen         `yaml:"listen" doc:"Where the service is offered."`
+	Apps           []App          `yaml:"apps" doc:"What is behind the gateway, by host."`
+	TLS            TLS            `yaml:"tls" doc:"The certificates of the public listener."`
+	TrustedProxies []netip.Prefix `yaml:"trusted-proxies" doc:"Who may say on whose behalf a request comes, as CIDRs. Nobody is believed by default."`
+	ClientHeader   string         `yaml:"client-header" default:"X-Forwarded-For" doc:"Where trusted proxies say it: X-Forwarded-For, Forwarded, or a header with one address, as CF-Connecting-IP."`
+	ProxyProtocol  []netip.Prefix `yaml:"proxy-protocol" doc:"Who must begin each connection with a PROXY protocol header, as CIDRs."`
+	Geo            Geo            `yaml:"geo" doc:"The databases that locate clients."`
+	Policy         PolicySource   `yaml:"policy" doc:"Where the policy comes from. Without one everything is served."`
+	Admin          Admin          `yaml:"admin" doc:"The listener for metrics and health."`
+	Limits         Limits         `yaml:"limits" doc:"What a client may take."`
+	Drain          time.Duration  `yaml:"drain" default:"30s" doc:"How long requests that are under way may go on when the gateway is stopped."`
+	Data           string         `yaml:"data" doc:"Folder for what the gateway keeps. Default: $STATE_DIRECTORY, else $XDG_STATE_HOME/exitgate, else ~/.local/state/exitgate."`
+}
+
+// Listen is the public listener. An empty address turns a part of it off.
+type Listen struct {
+	HTTPS string `yaml:"https" default:":8443" doc:"Address of the HTTPS listener."`
+	HTTP  string `yaml:"http" default:":8080" doc:"Address of the plain listener, which redirects to HTTPS."`
+}
+
+// An App is what is behind the gateway for some hosts.
+type App struct {
+	Hosts     []string `yaml:"hosts" required:"true" doc:"Host names without port; *.example.org for one label more; * for any. Other hosts get 421."`
+	Upstreams []string `yaml:"upstreams" required:"true" doc:"Where the app runs: http://, https://, h2c://HOST:PORT or unix:/PATH. Of several, each takes its share."`
+	CA        string   `yaml:"ca" doc:"File of certificate authorities to trust for https upstreams, instead of the system's."`
+	Forwarded bool     `yaml:"forwarded" default:"false" doc:"Send Forwarded (RFC 7239) besides X-Forwarded-For."`
+}
+
+// TLS says which certificates the public listener shows.
+type TLS struct {
+	SelfSigned bool       `yaml:"self-signed" doc:"Make a certificate of one's own, kept in the data folder: for development."`
+	Files      []CertFile `yaml:"files" doc:"Certificates and keys as PEM files, read again when they change."`
+}
+
+// A CertFile is a certificate with its key.
+type CertFile struct {
+	Cert string `yaml:"cert" required:"true" doc:"Certificate chain, PEM."`
+	Key  string `yaml:"key" required:"true" doc:"Private key, PEM."`
+}
+
+// Geo says how clients are located.
+type Geo struct {
+	Databases         []string `yaml:"databases" doc:"MaxMind DB files: GeoIP2 or GeoLite2, DB-IP, IPinfo, ip-location-db; for the place, ASN and anonymous IPs. Empty: the embedded country database."`
+	RegisteredCountry bool     `yaml:"registered-country" default:"false" doc:"Where a database has no country for an address, believe the country it is registered in."`
+	AllowOlder        bool     `yaml:"allow-older" default:"false" doc:"Take a changed database even if it was built before the one in use."`
+}
+
+// A PolicySource says where the policy comes from.
+type PolicySource struct {
+	File string `yaml:"file" doc:"A policy document, read again when it changes."`
+}
+
+// Admin is the listener for operators. It is never the public one.
+type Admin struct {
+	Listen string `yaml:"listen" default:"127.0.0.1:8600" doc:"Loopback address for /metrics, /healthz and /readyz; empty turns it off."`
+}
+
+// Limits bound what one client may take.
+type Limits struct {
+	Header          int64         `yaml:"header" default:"65536" doc:"Bytes of a request's header."`
+	Body            int64         `yaml:"body" default:"0" doc:"Bytes of a request's body; 0: no limit."`
+	HeaderTimeout   time.Duration `yaml:"header-timeout" default:"10s" doc:"Time to send a request's header."`
+	IdleTimeout     time.Duration `yaml:"idle-timeout" default:"2m" doc:"Time without a request before a connection is closed."`
+	StallTimeout    time.Duration `yaml:"stall-timeout" default:"1m" doc:"Time in which a client sends or takes nothing of a body before it is cut off."`
+	ConnectTimeout  time.Duration `yaml:"connect-timeout" default:"5s" doc:"Time to connect to an upstream."`
+	UpstreamTimeout time.Duration `yaml:"upstream-timeout" default:"1m" doc:"Time for an upstream to begin its answer."`
+}
+
+// DefaultConfig is what holds where nothing else is said.
+func DefaultConfig() Config {
+	return Config{
+		Listen:       Listen{HTTPS: ":8443", HTTP: ":8080"},
+		ClientHeader: "X-Forwarded-For",
+		Admin:        Admin{Listen: "127.0.0.1:8600"},
+		Drain:        30 * time.Second,
+		Limits: Limits{
+			Header:          64 << 10,
+			HeaderTimeout:   10 * time.Second,
+			IdleTimeout:     2 * time.Minute,
+			StallTimeout:    time.Minute,
+			ConnectTimeout:  5 * time.Second,
+			UpstreamTimeout: time.Minute,
+		},
+	}
+}
+
+// ParseConfig reads a settings file. file is its name for error messages. The
+// error, a strict.Errors, says everything that is wrong.
+func ParseConfig(file string, source []byte) (Config, error) {
+	c := DefaultConfig()
+	doc := strict.Decode(file, source, &c)
+	for _, p := range c.problems() {
+		doc.Errorf(p.advice, p.path, "%s", p.message)
+	}
+	return c, doc.Err()
+}
+
+// ConfigSchema returns the JSON Schema of the settings file, for editors.
+func ConfigSchema() ([]byte, error) {
+	return strict.Schema(Config{}, "https://exitgate.example/exitgate.schema.json", "exitgate settings")
+}
+
+// Validate says what is wrong with a Config, wherever it came from.
+func (c Config) Validate() error {
+	var wrong []error
+	for _, p := range c.problems() {
+		wrong = append(wrong, fmt.Errorf("%s; %s", p.message, p.advice))
+	}
+	if len(c.Apps) == 0 {
+		wrong = append(wrong, errors.New("there is no app to stand in front of; add one under apps:, or give --to URL"))
+	}
+	return errors.Join(wrong...)
+}
+
+// A problem is something in a Config that can't be.
+type problem struct {
+	path            []any
+	message, advice string
+}
+
+func (c Config) problems() []problem {
+	var found []problem
+	report := func(advice string, path []any, format string, args ...any) {
+		found = append(found, problem{path, fmt.Sprintf(format, args...), advice})
+	}
+	if c.Listen.HTTPS == "" {
+		report(`give an address, as in ":8443"`, []any{"listen", "https"}, "there is no HTTPS listener")
+	}
+	for field, address := range map[string]string{"https": c.Listen.HTTPS, "http": c.Listen.HTTP} {
+		if address != "" && !isListenAddress(address) {
+			report(`write HOST:PORT or :PORT, as in ":8443"`, []any{"listen", field}, "%q is not an address to listen on", address)
+		}
+	}
+	if a := c.Admin.Listen; a != "" && !isLoopback(a) {
+		report("listen on loopback, as in 127.0.0.1:8600: whoever reaches it sees everything", []any{"admin", "listen"}, "%q is not a loopback address", a)
+	}
+	if len(c.TLS.Files) > 0 && c.TLS.SelfSigned {
+		report("remove self-signed", []any{"tls", "self-signed"}, "there are certificate files already")
+	}
+	seen := map[string]bool{}
+	for i, app := range c.Apps {
+		if len(app.Upstreams) == 0 {
+			report("give one, as in http://127.0.0.1:3000", []any{"apps", i, "upstreams"}, "the app has no upstreams")
+		}
+		if len(app.Hosts) == 0 {
+			report(`give its names, or "*" for any`, []any{"apps", i, "hosts"}, "the app has no hosts")
+		}
+		for j, host := range app.Hosts {
+			path := []any{"apps", i, "hosts", j}
+			if !isHostPattern(host) {
+				report("write a name without port and scheme, as in example.org, *.example.org or *", path, "%q is not a host", host)
+			} else if seen[host] {
+				report("remove one", path, "host %s has two apps", host)
+			}
+			seen[host] = true
+		}
+	}
+	l := c.Limits
+	for field, d := range map[string]time.Duration{
+		"header-timeout": l.HeaderTimeout, "idle-timeout": l.IdleTimeout, "stall-timeout": l.StallTimeout,
+		"connect-timeout": l.ConnectTimeout, "upstream-timeout": l.UpstreamTimeout,
+	} {
+		if d <= 0 {
+			report("give a time, as in 30s", []any{"limits", field}, "%s is %s", field, d)
+		}
+	}
+	if l.Header < 1<<10 || l.Header > 16<<20 {
+		report("give between 1024 and 16777216 bytes", []any{"limits", "header"}, "a limit of %d bytes for a header", l.Header)
+	}
+	if l.Body < 0 {
+		report("give a number of bytes, or 0 for no limit", []any{"limits", "body"}, "a limit of %d bytes for a body", l.Body)
+	}
+	if c.Drain < 0 {
+		report("give a time, as in 30s", []any{"drain"}, "drain is %s", c.Drain)
+	}
+	slices.SortFunc(found, func(a, b problem) int { return strings.Compare(fmt.Sprint(a.path), fmt.Sprint(b.path)) })
+	return found
+}
+
+func isListenAddress(address string) bool {
+	_, port, err := net.SplitHostPort(address)
+	return err == nil && port != ""
+}
+
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+func isHostPattern(host string) bool {
+	if host == "*" {
+		return true
+	}
+	name := strings.TrimPrefix(host, "*.")
+	if name == "" || len(name) > 253 || name != strings.ToLower(name) {
+		return false
+	}
+	if ip, err := netip.ParseAddr(name); err == nil {
+		return ip.Is4() && name == host
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,141 @@
+// Package gateway is the daemon: it stands in front of an app, finds out where
+// its clients are, decides by the policy what they get, and forwards or
+// refuses.
+package gateway
+
+import (
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/exitgate/exitgate/gateway/certs"
+	"github.com/exitgate/exitgate/gateway/client"
+	"github.com/exitgate/exitgate/gateway/geo"
+	"github.com/exitgate/exitgate/gateway/metrics"
+	"github.com/exitgate/exitgate/gateway/proxy"
+	"github.com/exitgate/exitgate/policy"
+)
+
+// A Gateway serves apps behind it where the policy allows. New makes one;
+// Listen and Serve run it. It is an http.Handler, safe for concurrent use.
+type Gateway struct {
+	config   Config
+	log      *slog.Logger
+	now      func() time.Time
+	registry *prometheus.Registry
+	metrics  *metrics.Metrics
+	counters counters
+
+	apps    hosts[*proxy.App]
+	clients *client.Finder
+	geo     *geo.Locator
+	certs   *certs.Files
+	rules   *rules
+	servers servers
+	closers []func()
+}
+
+// ServeHTTP is the whole path of a request: whatever can be read two ways is
+// rejected; then it is decided, counted, and refused or forwarded.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer g.survive(w, r)
+	now := g.now()
+	rule := g.rules.at(now)
+
+	host, path, err := wellFormed(r)
+	if err != nil {
+		g.reject(w, r, err)
+		return
+	}
+	app, known := g.apps.find(host)
+	if !known {
+		g.reject(w, r, errUnknownHost)
+		return
+	}
+	peer, _ := netip.ParseAddrPort(r.RemoteAddr) // the zero one is refused
+	address, err := g.clients.Address(peer.Addr(), r.Header)
+	if err != nil {
+		g.reject(w, r, err)
+		return
+	}
+	class, ambiguous := rule.snapshot.Classify(r.Method, host, path)
+	if ambiguous {
+		g.reject(w, r, errAmbiguousPath)
+		return
+	}
+
+	decision := rule.snapshot.Decide(g.locate(address), class)
+	outcome := &rule.outcomes[decision.ID]
+	outcome.count.Inc()
+	defer func() { g.counters.duration[decision.Action].Observe(g.now().Sub(now).Seconds()) }()
+
+	switch {
+	case decision.Action == policy.Refuse:
+		rule.notices.For(decision, r.Header["Accept"], r.Header["Accept-Language"], r.Header.Get("Content-Type")).Write(w, r)
+	case path == policy.StatusPath:
+		rule.status.For(r.Header["Accept"], r.Header["Accept-Language"], r.Header["If-None-Match"]).Write(w, r)
+	default:
+		defer g.track(r)()
+		app.Forward(w, r, proxy.Forwarding{
+			Client:    address,
+			Proto:     "https",
+			RequestID: rand.Text(),
+			Headers:   outcome.toApp,
+			Response:  outcome.toClient,
+		})
+	}
+}
+
+// locate finds out where an address is, and counts how well that went.
+func (g *Gateway) locate(address netip.Addr) policy.Place {
+	place := g.geo.Locate(address)
+	switch {
+	case place.Private:
+		g.counters.private.Inc()
+	case place.Country == "":
+		g.counters.unlocated.Inc()
+	default:
+		g.counters.located.Inc()
+	}
+	return place
+}
+
+// survive ends a request whose handling panicked, without what net/http would
+// do: log the client's address.
+func (g *Gateway) survive(w http.ResponseWriter, r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(http.ErrAbortHandler) // the way to cut off an answer; not logged
+	}
+	g.metrics.Panicked()
+	g.log.Error("a request made the gateway panic; please report this", "panic", describePanic(p), "stack", stack())
+	panic(http.ErrAbortHandler)
+}
+
+// counters are the metrics of the request path, resolved once.
+type counters struct {
+	located, unlocated, private prometheus.Counter
+	duration                    [3]prometheus.Observer // by policy.Action
+	websockets                  prometheus.Gauge
+}
+
+func newCounters(m *metrics.Metrics) counters {
+	c := counters{
+		located:    m.Lookup("located"),
+		unlocated:  m.Lookup("unlocated"),
+		private:    m.Lookup("private"),
+		websockets: m.Connections("websocket"),
+	}
+	for _, action := range []policy.Action{policy.Forward, policy.Refuse, policy.WouldRefuse} {
+		c.duration[action] = m.Duration(action)
+	}
+	return c
+}

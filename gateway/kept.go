@@ -1,0 +1,89 @@
+package gateway
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/exitgate/exitgate/policy/strict"
+)
+
+// keptPolicy is the folder in which the gateway keeps the last good policy,
+// for a start at which the current one is wrong, and how far its schedule has
+// come, so that a clock that is set back takes nothing back. "" keeps nothing.
+type keptPolicy string
+
+func (k keptPolicy) document() string { return filepath.Join(string(k), "last-good-policy.yaml") }
+func (k keptPolicy) progress() string { return filepath.Join(string(k), "schedule.json") }
+
+// A progress is the latest moment that a policy was compiled for.
+type progress struct {
+	SHA256 string    `json:"sha256"`
+	At     time.Time `json:"at"`
+}
+
+func (k keptPolicy) read() ([]byte, error) {
+	if k == "" {
+		return nil, os.ErrNotExist
+	}
+	return readLimited(k.document(), strict.Limit)
+}
+
+func (k keptPolicy) write(source []byte) error {
+	if k == "" || source == nil {
+		return nil
+	}
+	return writeAtomically(k.document(), source)
+}
+
+// latest returns how far a policy's schedule has come, zero if that is not
+// known.
+func (k keptPolicy) latest(digest string) time.Time {
+	var p progress
+	if k == "" {
+		return p.At
+	}
+	text, err := readLimited(k.progress(), 4096)
+	if err != nil || json.Unmarshal(text, &p) != nil || p.SHA256 != digest {
+		return time.Time{}
+	}
+	return p.At
+}
+
+// advance notes how far a policy's schedule has come.
+func (k keptPolicy) advance(digest string, at time.Time) error {
+	if k == "" || !k.latest(digest).Before(at) {
+		return nil
+	}
+	text, err := json.Marshal(progress{digest, at})
+	if err != nil {
+		return err
+	}
+	return writeAtomically(k.progress(), text)
+}
+
+// writeAtomically replaces a file so that whenever the machine stops, the old
+// or the new content is there, whole.
+func writeAtomically(file string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", file, err), os.Remove(f.Name()))
+	}
+	folder, err := os.Open(filepath.Dir(file))
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return folder.Sync()
+}

@@ -1,0 +1,90 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/exitgate/exitgate/policy"
+)
+
+// A State is what the gateway works with at one moment.
+type State struct {
+	Snapshot *policy.Snapshot
+	// PolicyFailed says that the newest policy is wrong and that Snapshot is
+	// of an older one.
+	PolicyFailed bool
+	Databases    []Database
+	Certificates map[string]time.Time // when they end, by host
+}
+
+// A Database is a geo database in use.
+type Database struct {
+	Name     string
+	Build    time.Time
+	Embedded bool
+}
+
+// ShowState registers the metrics of the gateway's state. They are asked for
+// when they are scraped, so that a scrape never sees half of a change.
+func ShowState(registry prometheus.Registerer, state func() State) {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("exitgate_"+name, help, labels, nil)
+	}
+	registry.MustRegister(&stateCollector{
+		state:          state,
+		policyInfo:     desc("policy_info", "1 for the policy in use.", "sha256", "mode"),
+		policyHealthy:  desc("policy_last_apply_successful", "0 if the newest policy could not be applied and an older one is in use."),
+		phase:          desc("jurisdiction_phase", "1 for the phase that a jurisdiction of the policy is in.", "jurisdiction", "phase"),
+		nextTransition: desc("next_transition_timestamp_seconds", "When the next scheduled change of a phase is due, 0 if none is."),
+		build:          desc("geo_database_build_timestamp_seconds", "When a geo database in use was built.", "database"),
+		embedded:       desc("geo_database_embedded", "1 if clients are located by the embedded database, which is meant for trying out."),
+		certificates:   desc("certificate_expiry_timestamp_seconds", "When a certificate ends.", "host"),
+	})
+}
+
+type stateCollector struct {
+	state func() State
+	policyInfo, policyHealthy, phase, nextTransition,
+	build, embedded, certificates *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (c *stateCollector) Describe(descriptions chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.policyInfo, c.policyHealthy, c.phase, c.nextTransition, c.build, c.embedded, c.certificates} {
+		descriptions <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *stateCollector) Collect(metrics chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	state := c.state()
+	p := state.Snapshot.Policy()
+	gauge(c.policyInfo, 1, p.Digest(), string(p.Mode()))
+	gauge(c.policyHealthy, boolean(!state.PolicyFailed))
+	gauge(c.nextTransition, seconds(state.Snapshot.Until()))
+	for _, market := range state.Snapshot.Markets() {
+		for _, phase := range policy.Phases() {
+			gauge(c.phase, boolean(phase == market.Phase), string(market.Jurisdiction), phase.String())
+		}
+	}
+	embedded := false
+	for _, d := range state.Databases {
+		gauge(c.build, seconds(d.Build), d.Name)
+		embedded = embedded || d.Embedded
+	}
+	gauge(c.embedded, boolean(embedded))
+	for host, end := range state.Certificates {
+		gauge(c.certificates, seconds(end), host)
+	}
+}
+
+func boolean(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

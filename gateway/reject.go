@@ -1,0 +1,93 @@
+package gateway
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/exitgate/exitgate/gateway/client"
+)
+
+// A rejection is why a request is refused before any decision: whoever reads
+// it could read it in two ways, or it is for somebody else. Its text is a
+// label of a metric.
+type rejection string
+
+func (r rejection) Error() string { return string(r) }
+
+const (
+	errAmbiguousPath rejection = "ambiguous-path"
+	errUnknownHost   rejection = "unknown-host"
+	errHost          rejection = "malformed-host"
+	errTwoHosts      rejection = "conflicting-host"
+	errMethod        rejection = "method"
+)
+
+// wellFormed returns the host that a request is for and the path as it is
+// forwarded, or why they can't be told.
+func wellFormed(r *http.Request) (host, path string, err error) {
+	if r.Method == http.MethodConnect {
+		return "", "", errMethod
+	}
+	host, ok := hostname(r.Host)
+	if !ok {
+		return "", "", errHost
+	}
+	// HTTP/2 has :authority, and net/http leaves a Host field beside it.
+	if fields := r.Header["Host"]; len(fields) > 0 {
+		if len(fields) > 1 || !strings.EqualFold(fields[0], r.Host) {
+			return "", "", errTwoHosts
+		}
+	}
+	// A fragment has no place in a request (RFC 9112 section 3.2), nor has a
+	// space: who reads on behind them, and who stops there, see two paths.
+	for i := range len(r.RequestURI) {
+		if c := r.RequestURI[i]; c <= ' ' || c == '#' || c == 0x7f {
+			return "", "", errAmbiguousPath
+		}
+	}
+	path, _, _ = strings.Cut(r.RequestURI, "?")
+	if !strings.HasPrefix(path, "/") { // absolute-form, forwarded in origin-form
+		path = r.URL.EscapedPath()
+	}
+	if path == "" {
+		path = "/"
+	}
+	return host, path, nil
+}
+
+// reject answers a request that no decision is made on.
+func (g *Gateway) reject(w http.ResponseWriter, r *http.Request, why error) {
+	status, reason, detail := http.StatusBadRequest, why.Error(), "The request can be read in more than one way."
+	var refusal client.Refusal
+	switch {
+	case why == errUnknownHost:
+		status, detail = http.StatusMisdirectedRequest, "This host is not served here."
+	case why == errMethod:
+		status, detail = http.StatusMethodNotAllowed, "The method is not served here."
+		w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+	case errors.As(why, &refusal):
+		reason = string(refusal)
+		detail = "It can't be told for sure whom the proxy in front forwards this request for."
+	}
+	g.metrics.Rejected(reason)
+	writeProblem(w, r, status, reason, detail)
+}
+
+// writeProblem writes a small problem document (RFC 9457).
+func writeProblem(w http.ResponseWriter, r *http.Request, status int, reason, detail string) {
+	body := `{"type":"about:blank","title":` + strconv.Quote(http.StatusText(status)) +
+		`,"status":` + strconv.Itoa(status) +
+		`,"detail":` + strconv.Quote(detail) +
+		`,"reason":` + strconv.Quote(reason) + "}\n"
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write([]byte(body)) // the client went away
+	}
+}

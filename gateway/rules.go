@@ -1,0 +1,265 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/exitgate/exitgate/gateway/metrics"
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/strict"
+)
+
+// rules holds the ruling in use. It takes changed policies into use, and
+// scheduled changes at their moment, by its own clock. A policy that is wrong
+// changes nothing.
+type rules struct {
+	file    string // the policy document, "" if there is none
+	kept    keptPolicy
+	now     func() time.Time
+	log     *slog.Logger
+	metrics *metrics.Metrics
+
+	current atomic.Pointer[ruling]
+
+	mu      sync.Mutex // guards what follows, and every change of current
+	refused *refusedPolicy
+	wake    chan struct{} // the current ruling has changed
+}
+
+// A refusedPolicy is a policy that could not be taken into use.
+type refusedPolicy struct {
+	digest string
+	err    error
+	since  time.Time
+}
+
+// maxWait is how long the clock is trusted not to jump.
+const maxWait = 30 * time.Second
+
+// newRules takes the policy in file into use, or, if it is wrong, the last
+// good one that is kept in a folder.
+func newRules(file string, kept keptPolicy, now func() time.Time, log *slog.Logger, m *metrics.Metrics) (*rules, error) {
+	r := &rules{file: file, kept: kept, now: now, log: log, metrics: m, wake: make(chan struct{}, 1)}
+	if file == "" {
+		return r, r.apply(policy.Everywhere(), nil)
+	}
+	failure := r.reload()
+	if failure == nil {
+		return r, nil
+	}
+	source, err := kept.read()
+	if err != nil {
+		return nil, failure
+	}
+	p, err := policy.Parse(kept.document(), source)
+	if err != nil {
+		return nil, failure
+	}
+	log.Error("starting with the last good policy instead", "sha256", p.Digest(), "file", kept.document())
+	return r, r.apply(p, nil)
+}
+
+// at returns the ruling that holds at a moment. Requests don't wait for a
+// timer: the first one past a boundary crosses it for all.
+func (r *rules) at(now time.Time) *ruling {
+	current := r.current.Load()
+	if !current.over(now) {
+		return current
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	current = r.current.Load()
+	if !current.over(now) {
+		return current
+	}
+	next := current.next.Load()
+	if next == nil || next.over(now) {
+		var err error
+		if next, err = rule(current.snapshot.Policy(), now, r.metrics); err != nil {
+			// What is rendered is the same as before, so this can't
+			// be; and to go on with what is over could open a market.
+			panic(err)
+		}
+	}
+	r.current.Store(next)
+	r.metrics.Transition()
+	r.log.Info("scheduled change", "due", current.snapshot.Until(), "changes", describe(policy.Changes(current.snapshot, next.snapshot)), "until", until(next))
+	r.awake()
+	return next
+}
+
+// reload takes the policy file into use, if it has changed.
+func (r *rules) reload() error {
+	source, err := readLimited(r.file, strict.Limit)
+	if err != nil {
+		return r.refuse("", fmt.Errorf("policy: %w", err))
+	}
+	p, err := policy.Parse(r.file, source)
+	if err != nil {
+		return r.refuse(policy.Digest(source), err)
+	}
+	return r.apply(p, source)
+}
+
+// refuse notes that a policy is wrong, once.
+func (r *rules) refuse(digest string, err error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.refused != nil && r.refused.digest == digest && r.refused.err.Error() == err.Error() {
+		return err
+	}
+	r.refused = &refusedPolicy{digest, err, r.now()}
+	r.metrics.PolicyFailed()
+	if current := r.current.Load(); current != nil {
+		r.log.Error("the policy is wrong; the one before stays in use", "file", r.file, "error", err, "in-use", current.snapshot.Policy().Digest())
+	} else {
+		r.log.Error("the policy is wrong", "file", r.file, "error", err)
+	}
+	return err
+}
+
+// apply takes a policy into use. source is kept for a start with a wrong one.
+func (r *rules) apply(p *policy.Policy, source []byte) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var before *policy.Snapshot
+	if current := r.current.Load(); current != nil {
+		before = current.snapshot
+		if before.Policy().Digest() == p.Digest() {
+			if r.refused != nil {
+				r.refused = nil
+				r.log.Info("the policy is the one in use again", "sha256", p.Digest())
+			}
+			return nil
+		}
+	}
+	at := r.now()
+	if latest := r.kept.latest(p.Digest()); latest.After(at) {
+		r.log.Warn("the clock is behind the last start with this policy; scheduled changes are not taken back", "clock", at, "deciding-for", latest)
+		at = latest
+	}
+	next, err := rule(p, at, r.metrics)
+	if err != nil {
+		return err
+	}
+	r.current.Store(next)
+	r.metrics.PolicyApplied(r.now())
+	if source != nil {
+		r.refused = nil
+	}
+	for _, w := range p.Warnings() {
+		r.log.Warn("policy: "+w.Message, "line", w.Line, "advice", w.Advice)
+	}
+	r.log.Info("policy applied", "file", r.file, "sha256", p.Digest(), "mode", p.Mode(),
+		"changes", describe(policy.Changes(before, next.snapshot)), "until", until(next))
+	if err := r.kept.write(source); err != nil {
+		r.log.Warn("the policy could not be kept for the next start", "error", err)
+	}
+	r.awake()
+	return nil
+}
+
+// awake tells run that the ruling has changed.
+func (r *rules) awake() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run makes the next ruling ahead of its time, and crosses boundaries that no
+// request crosses, until the context ends.
+func (r *rules) run(ctx context.Context) {
+	for {
+		current := r.at(r.now())
+		r.prepare(current)
+		wait := maxWait
+		if current.until != 0 {
+			wait = min(wait, max(0, time.Unix(0, current.until).Sub(r.now())))
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-r.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// prepare makes the ruling that follows, so that no request waits for it, and
+// keeps how far the schedule has come.
+func (r *rules) prepare(current *ruling) {
+	p := current.snapshot.Policy()
+	if err := r.kept.advance(p.Digest(), current.snapshot.At()); err != nil {
+		r.log.Warn("how far the schedule has come could not be kept for the next start", "error", err)
+	}
+	if current.until == 0 || current.next.Load() != nil {
+		return
+	}
+	next, err := rule(p, current.snapshot.Until(), r.metrics)
+	if err != nil {
+		r.log.Error("the next scheduled change could not be prepared", "error", err)
+		return
+	}
+	current.next.Store(next)
+}
+
+// failure returns what is wrong with the newest policy, and since when; nil if
+// it is the one in use.
+func (r *rules) failure() *refusedPolicy {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refused
+}
+
+// describe says who goes from which phase to which: "open → withdrawn: DE, FR".
+func describe(changes []policy.Change) []string {
+	places := make(map[string][]string)
+	for _, c := range changes {
+		move := c.Before + " → " + c.After
+		places[move] = append(places[move], string(c.Jurisdiction))
+	}
+	lines := make([]string, 0, len(places))
+	for move, codes := range places {
+		lines = append(lines, move+": "+strings.Join(codes, ", "))
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func until(r *ruling) string {
+	if r.until == 0 {
+		return "changed"
+	}
+	return r.snapshot.Until().Format(time.RFC3339)
+}
+
+// readLimited reads a file that may have so many bytes at most.
+func readLimited(file string, limit int64) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", file)
+	}
+	if info.Size() > limit {
+		return nil, fmt.Errorf("%s has %d bytes; the limit is %d", file, info.Size(), limit)
+	}
+	return os.ReadFile(file)
+}

@@ -1,0 +1,277 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/exitgate/exitgate/gateway/admin"
+	"github.com/exitgate/exitgate/gateway/client"
+	"github.com/exitgate/exitgate/gateway/watch"
+)
+
+// servers are what a Gateway listens with.
+type servers struct {
+	https, http, admin net.Listener // nil: turned off
+	upgraded           sync.WaitGroup
+	draining           atomic.Bool
+}
+
+// Addresses are where a Gateway listens; "" where it doesn't.
+type Addresses struct{ HTTPS, HTTP, Admin string }
+
+// Listen opens the listeners. Port 0 is any free one: Addresses tells which.
+func (g *Gateway) Listen() (Addresses, error) {
+	var addresses Addresses
+	for _, l := range []struct {
+		configured, setting string
+		listener            *net.Listener
+		address             *string
+	}{
+		{g.config.Listen.HTTPS, "listen.https", &g.servers.https, &addresses.HTTPS},
+		{g.config.Listen.HTTP, "listen.http", &g.servers.http, &addresses.HTTP},
+		{g.config.Admin.Listen, "admin.listen", &g.servers.admin, &addresses.Admin},
+	} {
+		if l.configured == "" {
+			continue
+		}
+		listener, err := net.Listen("tcp", l.configured)
+		if err != nil {
+			g.closeListeners()
+			return Addresses{}, fmt.Errorf("%w; choose another address for %s", err, l.setting)
+		}
+		*l.listener, *l.address = listener, listener.Addr().String()
+	}
+	return addresses, nil
+}
+
+func (g *Gateway) closeListeners() {
+	for _, l := range []net.Listener{g.servers.https, g.servers.http, g.servers.admin} {
+		if l != nil {
+			_ = l.Close() // nothing was accepted
+		}
+	}
+}
+
+// Serve serves until the context ends. Then it accepts nothing more, lets what
+// is under way finish within the drain, cuts off the rest and returns nil. Call
+// Listen before; call it once.
+func (g *Gateway) Serve(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	running.Go(func() { g.rules.run(background) })
+	if err := g.watch(background, &running); err != nil {
+		g.closeListeners()
+		return err
+	}
+
+	// Requests outlive ctx, until the drain is over.
+	requests, cutOff := context.WithCancel(background)
+	defer cutOff()
+	public, redirect, operators := g.publicServer(requests), g.redirectServer(), g.adminServer()
+
+	failed := make(chan error, 3)
+	serve := func(what string, l net.Listener, run func(net.Listener) error) {
+		if l == nil {
+			return
+		}
+		running.Go(func() {
+			if err := run(l); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("%s listener: %w", what, err)
+			}
+		})
+	}
+	serve("https", g.proxied(g.servers.https), func(l net.Listener) error { return public.ServeTLS(l, "", "") })
+	serve("http", g.proxied(g.servers.http), redirect.Serve)
+	serve("admin", g.servers.admin, operators.Serve)
+
+	var failure error
+	select {
+	case <-ctx.Done():
+		g.log.Info("stopping", "drain", g.config.Drain)
+	case failure = <-failed:
+	}
+	g.drain(public, redirect)
+	cutOff()
+	g.servers.upgraded.Wait()
+	for _, s := range []*http.Server{public, redirect, operators} {
+		_ = s.Close() // what is still open now is to be cut off
+	}
+	for _, closer := range g.closers {
+		closer()
+	}
+	return failure
+}
+
+// drain lets what is under way finish. The operators' listener stays up, to
+// say so.
+func (g *Gateway) drain(servers ...*http.Server) {
+	g.servers.draining.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), g.config.Drain)
+	defer cancel()
+	var draining sync.WaitGroup
+	for _, s := range servers {
+		draining.Go(func() { _ = s.Shutdown(ctx) })
+	}
+	draining.Wait()
+	upgraded := make(chan struct{})
+	go func() {
+		g.servers.upgraded.Wait()
+		close(upgraded)
+	}()
+	select {
+	case <-upgraded:
+	case <-ctx.Done():
+		g.log.Warn("the drain is over; cutting off what is left")
+	}
+}
+
+// watch takes changed files into use.
+func (g *Gateway) watch(ctx context.Context, running *sync.WaitGroup) error {
+	running.Go(func() {
+		if err := g.geo.Watch(ctx); err != nil && ctx.Err() == nil {
+			g.log.Error("changes of the geo databases are not noticed", "error", err)
+		}
+	})
+	if g.rules.file != "" {
+		// What is wrong is logged and shown by rules.
+		if err := watch.Files(ctx, []string{g.rules.file}, func() { _ = g.rules.reload() }); err != nil {
+			return err
+		}
+	}
+	return watch.Files(ctx, g.certs.Names(), func() {
+		if err := g.certs.Reload(); err != nil {
+			g.log.Error("the certificates are wrong; the ones before stay in use", "error", err)
+			return
+		}
+		g.log.Info("certificates reloaded")
+	})
+}
+
+// proxied reads PROXY protocol headers where they are expected.
+func (g *Gateway) proxied(l net.Listener) net.Listener {
+	if l == nil {
+		return nil
+	}
+	return client.ProxyProtocol(l, g.config.ProxyProtocol, g.config.Limits.HeaderTimeout, func(reason string) {
+		g.metrics.Rejected("proxy-protocol-" + reason)
+	})
+}
+
+// publicServer returns the server of the service.
+func (g *Gateway) publicServer(requests context.Context) *http.Server {
+	limits := g.config.Limits
+	s := g.server(g)
+	s.TLSConfig = &tls.Config{GetCertificate: g.certs.Get, MinVersion: tls.VersionTLS12}
+	s.BaseContext = func(net.Listener) context.Context { return requests }
+	s.ConnState = g.connections()
+	s.HTTP2 = &http.HTTP2Config{WriteByteTimeout: limits.StallTimeout}
+	return s
+}
+
+// redirectServer returns the server of the plain listener.
+func (g *Gateway) redirectServer() *http.Server {
+	return g.server(http.HandlerFunc(g.redirect))
+}
+
+func (g *Gateway) server(h http.Handler) *http.Server {
+	limits := g.config.Limits
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: limits.HeaderTimeout,
+		IdleTimeout:       limits.IdleTimeout,
+		WriteTimeout:      2 * limits.StallTimeout, // put off while a forwarded answer moves
+		MaxHeaderBytes:    int(limits.Header),
+		ErrorLog:          g.serverLog(),
+	}
+}
+
+func (g *Gateway) adminServer() *http.Server {
+	return &http.Server{
+		Handler:        admin.Handler(g.registry, g.readiness),
+		ReadTimeout:    10 * time.Second,
+		WriteTimeout:   time.Minute,
+		IdleTimeout:    time.Minute,
+		MaxHeaderBytes: 16 << 10,
+		ErrorLog:       g.serverLog(),
+	}
+}
+
+// redirect sends a client of the plain listener to the HTTPS one: at its own
+// port if the client came to this listener's port, at the usual one if
+// something in front has mapped the ports.
+func (g *Gateway) redirect(w http.ResponseWriter, r *http.Request) {
+	host, _, err := wellFormed(r)
+	if err != nil {
+		g.reject(w, r, err)
+		return
+	}
+	if _, known := g.apps.find(host); !known {
+		g.reject(w, r, errUnknownHost)
+		return
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	_, mapped, _ := net.SplitHostPort(r.Host)
+	if _, port, err := net.SplitHostPort(g.servers.https.Addr().String()); err == nil && mapped != "" && port != "443" {
+		host += ":" + port
+	}
+	// A body is not sent in the clear twice.
+	w.Header().Set("Connection", "close")
+	w.Header().Set("Location", "https://"+host+r.URL.RequestURI())
+	w.WriteHeader(http.StatusPermanentRedirect)
+}
+
+// track counts an upgraded connection while it lasts, and makes the drain wait
+// for it: net/http forgets about these.
+func (g *Gateway) track(r *http.Request) (done func()) {
+	if r.Header.Get("Upgrade") == "" {
+		return func() {}
+	}
+	g.servers.upgraded.Add(1)
+	g.counters.websockets.Inc()
+	return func() {
+		g.counters.websockets.Dec()
+		g.servers.upgraded.Done()
+	}
+}
+
+// connections counts the connections of the public listener by protocol.
+func (g *Gateway) connections() func(net.Conn, http.ConnState) {
+	gauges := map[string]interface {
+		Inc()
+		Dec()
+	}{
+		"http/1.1": g.metrics.Connections("http/1.1"),
+		"h2":       g.metrics.Connections("h2"),
+	}
+	var counted sync.Map // net.Conn → protocol
+	return func(c net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateActive: // after the handshake, then for each request of HTTP/1.1
+			if _, known := counted.Load(c); known {
+				return
+			}
+			protocol := "http/1.1"
+			if t, ok := c.(*tls.Conn); ok && t.ConnectionState().NegotiatedProtocol == "h2" {
+				protocol = "h2"
+			}
+			counted.Store(c, protocol)
+			gauges[protocol].Inc()
+		case http.StateHijacked, http.StateClosed:
+			if protocol, known := counted.LoadAndDelete(c); known {
+				gauges[protocol.(string)].Dec()
+			}
+		}
+	}
+}

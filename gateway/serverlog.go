@@ -1,0 +1,79 @@
+package gateway
+
+import (
+	"fmt"
+	"log"
+	"net/netip"
+	"runtime"
+	"runtime/debug"
+	"strings"
+)
+
+// serverLog returns the error log for net/http's servers. What net/http has to
+// say comes from clients, hundreds of times a second if they like, and names
+// their addresses: failed handshakes are counted, the rest is logged without.
+func (g *Gateway) serverLog() *log.Logger {
+	return log.New(writerFunc(func(line []byte) (int, error) {
+		text := strings.TrimSpace(string(line))
+		if strings.Contains(text, "TLS handshake error") {
+			g.metrics.HandshakeFailed()
+		} else {
+			g.log.Warn("http server", "message", withoutAddresses(text))
+		}
+		return len(line), nil
+	}), "", 0)
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// withoutAddresses replaces every IP address in a text, with its port, by "…".
+func withoutAddresses(text string) string {
+	isAddress := func(r rune) bool {
+		return '0' <= r && r <= '9' || 'a' <= r && r <= 'f' || 'A' <= r && r <= 'F' || strings.ContainsRune(".:[]%", r)
+	}
+	var b strings.Builder
+	for len(text) > 0 {
+		end := strings.IndexFunc(text, func(r rune) bool { return !isAddress(r) })
+		if end < 0 {
+			end = len(text)
+		}
+		if word := text[:end]; holdsAddress(word) {
+			b.WriteString("…")
+		} else {
+			b.WriteString(word)
+		}
+		next := strings.IndexFunc(text[end:], isAddress)
+		if next < 0 {
+			next = len(text) - end
+		}
+		b.WriteString(text[end : end+next])
+		text = text[end+next:]
+	}
+	return b.String()
+}
+
+// holdsAddress says whether a word is an address, with or without brackets,
+// port and punctuation around it.
+func holdsAddress(word string) bool {
+	word = strings.TrimRight(strings.TrimLeft(word, "."), ".:")
+	if _, err := netip.ParseAddrPort(word); err == nil {
+		return true
+	}
+	word, _, _ = strings.Cut(strings.Trim(word, "[]"), "%")
+	_, err := netip.ParseAddr(word)
+	return err == nil
+}
+
+// describePanic says what went wrong, unless it might quote a client.
+func describePanic(p any) string {
+	if err, ok := p.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", p)
+}
+
+// stack returns the stack of the goroutine, which holds no addresses of
+// clients: arguments are printed as machine words.
+func stack() string { return string(debug.Stack()) }
