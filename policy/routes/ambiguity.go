@@ -160,11 +160,11 @@ func (r *readings) add(path []byte, first int) bool {
 	return true
 }
 
-// grow adds what the readings from first on become by any steps. It returns
-// false if there is no room.
-func (r *readings) grow(first int) bool {
+// grow adds what the readings from first on become by the steps in any order.
+// It returns false if there is no room.
+func (r *readings) grow(first int, steps []step) bool {
 	for i := first; i < r.count; i++ {
-		for s := range steps {
+		for _, s := range steps {
 			if !r.add(s.append(r.room(), r.at(i)), first) {
 				return false
 			}
@@ -191,7 +191,11 @@ func (t *Table) readableElse(class Class, method, host, escapedPath string) bool
 	}
 	first := 0
 	for generation := 0; generation <= lastGeneration && first < r.count; generation++ {
-		if !r.grow(first) {
+		steps := []step{converting, stripping, merging, resolving, cleaning, revealing}
+		if generation == lastGeneration {
+			steps = steps[:len(steps)-1] // there is nothing to decode any more
+		}
+		if !r.grow(first, steps) {
 			return true
 		}
 		end := r.count

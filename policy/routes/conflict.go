@@ -3,6 +3,7 @@ package routes
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,7 +17,7 @@ type Conflict struct {
 	Reason string // names both patterns, and a request that both match
 }
 
-// New reports at most so many conflicts.
+// New reports at most so many conflicts, always the same ones.
 const maxConflicts = 1000
 
 // A relation says how the requests that one pattern matches relate to those
@@ -41,8 +42,8 @@ type conflictSearch struct {
 func (t *Table) conflicts() []Conflict {
 	s := conflictSearch{rules: t.rules}
 	s.meet(&t.anyHost, &t.anyHost, same)
-	for _, n := range t.hosts {
-		s.meet(n, n, same)
+	for _, host := range slices.Sorted(maps.Keys(t.hosts)) {
+		s.meet(t.hosts[host], t.hosts[host], same)
 	}
 	slices.SortFunc(s.found, func(a, b Conflict) int {
 		return cmp.Or(cmp.Compare(a.A, b.A), cmp.Compare(a.B, b.B))
@@ -54,7 +55,7 @@ func (t *Table) conflicts() []Conflict {
 // nodes that some paths lead to both; rel is the relation of the patterns so
 // far.
 func (s *conflictSearch) meet(a, b *node, rel relation) {
-	if !s.worthwhile(a, b) {
+	if !s.worthwhile(a.summary, b.summary) {
 		return
 	}
 	if a == b {
@@ -111,31 +112,37 @@ func (s *conflictSearch) meetLiterals(wild, n *node, rel relation) {
 	}
 }
 
-// worthwhile says whether rules in or below the nodes can be of different
-// classes.
-func (s *conflictSearch) worthwhile(a, b *node) bool {
-	return len(s.found) < maxConflicts && (a.mixed || b.mixed || a.class != b.class)
+// worthwhile says whether patterns in or below one node can conflict with
+// those in or below the other.
+func (s *conflictSearch) worthwhile(a, b summary) bool {
+	return len(s.found) < maxConflicts && a.methods&b.methods != 0 && (a.mixed || b.mixed || a.class != b.class)
 }
 
 // compareBelow compares patterns that match all that follows a node with all
 // that follow it.
 func (s *conflictSearch) compareBelow(rest entries, n *node, rel relation) {
-	if len(rest) == 0 || rel == wider && !slices.ContainsFunc(rest, hasMethod) {
-		return // they are wider in all respects, so the others win
-	}
-	for _, child := range n.literals {
-		s.compareAll(rest, child, rel)
-	}
-	if n.wild != nil {
-		s.compareAll(rest, n.wild, rel)
+	for i := range rest {
+		if rel == wider && rest[i].method == "" {
+			continue // it is wider in all respects, so the others win
+		}
+		s.compareChildren(rest[i:i+1], n, rel)
 	}
 }
 
-func (s *conflictSearch) compareAll(rest entries, n *node, rel relation) {
-	if len(s.found) < maxConflicts {
-		s.compare(rest, n.end, rel)
-		s.compare(rest, n.rest, rel)
-		s.compareBelow(rest, n, rel)
+func (s *conflictSearch) compareChildren(one entries, n *node, rel relation) {
+	for _, child := range n.literals {
+		s.compareAll(one, child, rel)
+	}
+	if n.wild != nil {
+		s.compareAll(one, n.wild, rel)
+	}
+}
+
+func (s *conflictSearch) compareAll(one entries, n *node, rel relation) {
+	if s.worthwhile(one[0].summary(), n.summary) {
+		s.compare(one, n.end, rel)
+		s.compare(one, n.rest, rel)
+		s.compareChildren(one, n, rel)
 	}
 }
 
@@ -166,8 +173,6 @@ func (s *conflictSearch) record(a, b int, rel relation) {
 
 func mirrored(rel relation) relation { return rel>>1 | rel<<1&crossing }
 
-func hasMethod(e entry) bool { return e.method != "" }
-
 // compareMethods relates the methods of two patterns, if they share any.
 func compareMethods(a, b string) (rel relation, shared bool) {
 	switch {
@@ -179,6 +184,52 @@ func compareMethods(a, b string) (rel relation, shared bool) {
 		return narrower, true
 	}
 	return same, false
+}
+
+// A summary is what is known of all patterns in and below a node. It lets the
+// search pass over most of a tree.
+type summary struct {
+	methods methodSet
+	class   Class
+	mixed   bool // there are other classes
+}
+
+func (e entry) summary() summary {
+	return summary{methods: methodsOf(e.method), class: e.class}
+}
+
+func (s *summary) add(e entry) {
+	s.mixed = s.mixed || s.methods != 0 && s.class != e.class
+	s.methods |= methodsOf(e.method)
+	s.class = e.class
+}
+
+// A methodSet has a bit for each method that patterns are likely to have, and
+// one for all others.
+type methodSet uint16
+
+// methodsOf returns the methods that a pattern with a method matches. Patterns
+// share no request if these have nothing in common.
+func methodsOf(method string) methodSet {
+	switch method {
+	case "":
+		return ^methodSet(0)
+	case http.MethodHead:
+		return 1
+	case http.MethodGet:
+		return 1 | 1<<1
+	case http.MethodPost:
+		return 1 << 2
+	case http.MethodPut:
+		return 1 << 3
+	case http.MethodPatch:
+		return 1 << 4
+	case http.MethodDelete:
+		return 1 << 5
+	case http.MethodOptions:
+		return 1 << 6
+	}
+	return 1 << 7
 }
 
 // sharedRequest returns a request that both patterns match, given that there

@@ -10,21 +10,18 @@ import (
 type step uint8
 
 const (
-	revealing  step = iota // decode . ; \ but not slashes, as proxies that normalise do
-	converting             // backslashes to slashes, as IIS and the URLs of browsers do
+	converting step = iota // backslashes to slashes, as IIS and browsers do
 	stripping              // ;parameters, as servlet containers do
 	merging                // empty segments
 	resolving              // dot segments, as RFC 3986 does: a/b/.. is a/
 	cleaning               // dot segments, as Go's path.Clean does: a/b/.. is a
-	steps
+	revealing              // decode . ; \ but not slashes, as some proxies do
 )
 
 // append appends what a path becomes by the step. Like the path, that begins
 // with a slash.
 func (s step) append(dst []byte, path string) []byte {
 	switch s {
-	case revealing:
-		return appendRevealed(dst, path)
 	case converting:
 		return appendConverted(dst, path)
 	case stripping:
@@ -33,21 +30,11 @@ func (s step) append(dst []byte, path string) []byte {
 		return appendMerged(dst, path)
 	case resolving:
 		return appendResolved(dst, path, "/")
-	default:
+	case cleaning:
 		return appendResolved(dst, path, "")
+	default:
+		return appendRevealed(dst, path)
 	}
-}
-
-func appendRevealed(dst []byte, path string) []byte {
-	for i := 0; i < len(path); i++ {
-		c := path[i]
-		if decoded, ok := unescape(path[i:]); ok && (decoded == '.' || decoded == ';' || decoded == '\\') {
-			c = decoded
-			i += len("%xx") - 1
-		}
-		dst = append(dst, c)
-	}
-	return dst
 }
 
 func appendConverted(dst []byte, path string) []byte {
@@ -106,6 +93,18 @@ func appendResolved(dst []byte, path, ending string) []byte {
 	}
 	if len(dst) == start {
 		dst = append(dst, '/')
+	}
+	return dst
+}
+
+func appendRevealed(dst []byte, path string) []byte {
+	for i := 0; i < len(path); i++ {
+		c := path[i]
+		if decoded, ok := unescape(path[i:]); ok && (decoded == '.' || decoded == ';' || decoded == '\\') {
+			c = decoded
+			i += len("%xx") - 1
+		}
+		dst = append(dst, c)
 	}
 	return dst
 }

@@ -112,8 +112,7 @@ type node struct {
 	end      entries // the patterns that end here
 	rest     entries // the patterns that end here and match all that follows
 
-	class Class // of the rules in and below this node
-	mixed bool  // they have several
+	summary summary // of the patterns in and below this node
 }
 
 // Up to so many literals are compared one by one, which takes less time than
@@ -122,9 +121,7 @@ const fewLiterals = 4
 
 // insert adds an entry for what remains of its pattern.
 func (n *node) insert(e entry, path []segment) {
-	empty := n.literals == nil && n.wild == nil && n.end == nil && n.rest == nil
-	n.mixed = n.mixed || !empty && n.class != e.class
-	n.class = e.class
+	n.summary.add(e)
 	switch {
 	case len(path) == 0:
 		n.end = n.end.with(e)

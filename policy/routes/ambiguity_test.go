@@ -1,0 +1,242 @@
+package routes_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/exitgate/exitgate/policy/routes"
+)
+
+var service = []string{"/legal/", "/signup", "/signup/", "/files/", "/account/export", "/projects/{name}", "/projects/{name}/delete"}
+
+func TestPathsThatOtherReadersSeeInAnotherClassAreAmbiguous(t *testing.T) {
+	table := tableOf(t, service...)
+	for trick, paths := range map[string][]string{
+		"empty segments": {
+			"//signup", "/account//export", "/files//../signup", "///signup", "/signup//..",
+		},
+		"dot segments": {
+			"/./signup", "/x/../signup", "/legal/../signup", "/signup/.", "/signup/..", "/signup/../x", "/account/./export",
+			"/legal/x/../../signup", "/../signup", "/legal/..",
+		},
+		"encoded dots": {
+			"/legal/%2e%2e/signup", "/legal/%2E./signup", "/legal/.%2e/signup", "/%2e/signup", "/signup/%2e%2e",
+		},
+		"encoded slashes": {
+			"/%2fsignup", "/account%2Fexport", "/legal/..%2fsignup", "/legal%2F..%2Fsignup", "/legal/%2e%2e%2fsignup",
+			"/projects/a%2Fdelete", "/projects%2Fa",
+		},
+		"encoded slashes, for readers that don't resolve dot segments": {
+			"/signup%2F..%2Fx",
+		},
+		"encoded slashes, for readers that resolve dot segments before they decode": {
+			"/a/../signup%2F..%2Fx", "/x/b%2Fc/../../signup",
+		},
+		"encoded dots, for readers that keep slashes encoded": {
+			"/legal/%2e%2e/projects/a%2Fdelete",
+		},
+		"backslashes": {
+			`/\signup`, `/legal/..\signup`, `/legal\..\signup`, `/account\export`, "/%5csignup", "/legal/..%5Csignup", "/account%5cexport",
+		},
+		"parameters": {
+			"/signup;x=1", "/signup;", "/;/signup", "/legal/..;/signup", "/legal/..;x=1/signup", "/account;a/export;b",
+			"/signup%3bx=1", "/legal/..%3b/signup", "/legal/%2e%2e;/signup", "/legal/.;/..;/signup",
+		},
+		"parameters, for readers that don't strip encoded ones": {
+			"/signup/a;p/..%3b/x/../../../y", "/signup;p/..%3b/x",
+		},
+		"decoding twice": {
+			"/sign%2575p", "/legal/%252e%252e/signup", "/legal/..%252fsignup", "/legal/%252e%252e%252fsignup", "/account%255Cexport",
+			"/projects/a%252fdelete", "/legal/..%253b/signup",
+		},
+		"several at once": {
+			`/legal/x//..;a/.%2e\signup`, "/legal//%2e%2e;/..%5csignup", "/legal/%5c..%2f%2e%2e%2f/signup;jsessionid=1",
+		},
+		"so many that nobody can say": {
+			"/legal" + strings.Repeat("/a;b//./c%2F..%2Fd%5ce", 8), "/legal/" + strings.Repeat("/", 20<<10),
+		},
+		"overlong UTF-8": {
+			"/legal/x%c0%afy", "/legal/%c0%ae%c0%ae/signup", "/legal/%C1%9C", "/legal/%e0%80%af", "/legal/%f0%80%80%af",
+			"/legal/%F8%80%80%80%AF", "/legal/%FC%80%80%80%80%AF", "/legal/%25c0%25af", "/legal/\xc0\xaf",
+		},
+		"NUL": {
+			"/legal/a%00", "/legal/%00/b", "/signup%00.html", "/legal/a%2500", "/legal/a\x00",
+		},
+		"broken escapes": {
+			"/legal/%", "/legal/%2", "/legal/%zz", "/legal/%2g/", "/legal/%u002e%u002e/signup", "/legal/100%", "/legal/%%32%65",
+		},
+		"no path": {
+			"signup", "**", "%2Fsignup", "http://any.example/signup",
+		},
+	} {
+		for _, path := range paths {
+			if class, ambiguous := table.Classify("GET", "any.example", path); !ambiguous {
+				t.Errorf("%s: %.80q is of class %d, and not ambiguous", trick, path, class)
+			}
+		}
+	}
+}
+
+func TestPathsThatAllReadersSeeInOneClassAreNotAmbiguous(t *testing.T) {
+	table := tableOf(t, service...)
+	for path, want := range map[string]string{
+		"":                                       "",
+		"/":                                      "",
+		"/signup":                                "/signup",
+		"/sign%75p":                              "/signup",
+		"/legal/terms.html":                      "/legal/",
+		"/legal/.well-known/..a/...":             "/legal/",
+		"/.well-known/acme-challenge/a":          "",
+		"/files/a%2Fb":                           "/files/",
+		"/files/a//b":                            "/files/",
+		"/files//":                               "/files/",
+		"/files/./a":                             "/files/",
+		"/files/a/../b":                          "/files/",
+		"/files/a%5Cb":                           "/files/",
+		`/files/a\b`:                             "/files/",
+		"/files/a;v=1/b;v=2":                     "/files/",
+		"/files/a%3Bb":                           "/files/",
+		"/files/a%2Eb":                           "/files/",
+		"/files/100%25":                          "/files/",
+		"/files/100%25%20off":                    "/files/",
+		"/files/a%252Fb":                         "/files/",
+		"/files/a%25zz":                          "/files/",
+		"/files/Annual%20Report%20%E2%82%AC":     "/files/",
+		"/files/%E0%A4%B9%F0%9F%98%80":           "/files/",
+		"/files/caf%E9":                          "/files/", // Latin-1
+		"/files/https%3A%2F%2Fany.example%2Fa":   "/files/",
+		"/files/https://any.example/a":           "/files/",
+		"/files//a;b/./c%2Fd":                    "/files/",
+		"/legal/%25252e%25252e/signup":           "/legal/", // nobody decodes three times
+		"/projects/a;b":                          "/projects/{name}",
+		"/projects/%2e%2e%2e":                    "/projects/{name}",
+		"/nothing//here/../%2e/;a":               "",
+		"/files/" + strings.Repeat("a%2Fb", 500): "/files/",
+	} {
+		class, ambiguous := table.Classify("GET", "any.example", path)
+		got := ""
+		if class != routes.None {
+			got = service[class-1]
+		}
+		if got != want || ambiguous {
+			t.Errorf("%.80q is decided by %q, ambiguous %v; want %q", path, got, ambiguous, want)
+		}
+	}
+}
+
+func TestOnlyOptionsMayAskForTheWholeServer(t *testing.T) {
+	table := tableOf(t, "/")
+	for method, want := range map[string]bool{"OPTIONS": false, "GET": true} {
+		if class, ambiguous := table.Classify(method, "any.example", "*"); class != routes.None || ambiguous != want {
+			t.Errorf("%s *: class %d, ambiguous %v", method, class, ambiguous)
+		}
+	}
+}
+
+func TestAmbiguityDependsOnMethodAndHost(t *testing.T) {
+	table := tableOf(t, "POST /signup", "news.example.com/today")
+	for request, want := range map[[3]string]bool{
+		{"POST", "any.example", "//signup"}:     true,
+		{"GET", "any.example", "//signup"}:      false,
+		{"GET", "news.example.com", "/./today"}: true,
+		{"GET", "any.example", "/./today"}:      false,
+	} {
+		if _, ambiguous := table.Classify(request[0], request[1], request[2]); ambiguous != want {
+			t.Errorf("%v: ambiguous %v", request, ambiguous)
+		}
+	}
+}
+
+// Steps written for clarity, to hold those of the package against.
+var naiveSteps = []func(path string) string{
+	func(path string) string { return strings.ReplaceAll(path, `\`, "/") },
+	func(path string) string { return regexp.MustCompile(`;[^/]*`).ReplaceAllString(path, "") },
+	func(path string) string { return regexp.MustCompile(`/+`).ReplaceAllString(path, "/") },
+	func(path string) string {
+		resolved := (&url.URL{Scheme: "http", Host: "any.example"}).ResolveReference(&url.URL{Path: "/x"})
+		resolved.Path = path
+		return resolved.JoinPath().Path
+	},
+}
+
+// naiveReadings returns what a path becomes by up to depth steps, as paths in
+// which each segment is escaped.
+func naiveReadings(path string, decoded, depth int, into map[string]bool) {
+	if decoded == 0 {
+		into[path] = true
+	} else {
+		segments := strings.Split(path, "/")
+		for i, segment := range segments {
+			segments[i] = url.PathEscape(segment)
+		}
+		into[strings.Join(segments, "/")] = true
+	}
+	if depth == 0 {
+		return
+	}
+	for _, step := range naiveSteps {
+		if next := step(path); next != path {
+			naiveReadings(next, decoded, depth-1, into)
+		}
+	}
+	if next, err := url.PathUnescape(path); err == nil && next != path && decoded < 2 {
+		naiveReadings(next, decoded+1, depth-1, into)
+	}
+}
+
+// A request that isn't ambiguous is of the same class for every reader, and
+// for ServeMux.
+func FuzzClassify(f *testing.F) {
+	for _, path := range []string{"/files/a%2Fb", "/legal/%2e%2e/signup", "/legal/..;/signup", "//signup", `/\signup`, "/sign%2575p", "/legal/%c0%af", "*", "/files/a/../b//c"} {
+		f.Add("GET", path)
+	}
+	table := tableOf(f, service...)
+	mux := http.NewServeMux()
+	register(mux, service...)
+	f.Fuzz(func(t *testing.T, method, path string) {
+		if len(path) > 64 {
+			t.Skip("the naive readings take too long")
+		}
+		class, ambiguous := table.Classify(method, "any.example", path)
+		if class != table.Match(method, "any.example", path) {
+			t.Errorf("Match and Classify differ on %q", path)
+		}
+		if request := requestFor(path); request != nil && request.URL.EscapedPath() == path {
+			handler, pattern := mux.Handler(request)
+			if !redirects(handler, request) && pattern != patternOf(class) {
+				t.Errorf("%q is of class %d, but ServeMux finds %q", path, class, pattern)
+			}
+		}
+		if ambiguous || path == "" || path == "*" {
+			return
+		}
+		readings := map[string]bool{}
+		naiveReadings(path, 0, 4, readings)
+		for reading := range readings {
+			if other := table.Match(method, "any.example", reading); other != class {
+				t.Errorf("%q is of class %d and not ambiguous, but %q is of class %d", path, class, reading, other)
+			}
+		}
+	})
+}
+
+func requestFor(path string) *http.Request {
+	u, err := url.ParseRequestURI(path)
+	if err != nil || u.Host != "" || u.Scheme != "" {
+		return nil
+	}
+	request := httptest.NewRequest("GET", "/", nil)
+	request.URL = u
+	return request
+}
+
+func patternOf(class routes.Class) string {
+	if class == routes.None {
+		return ""
+	}
+	return service[class-1]
+}

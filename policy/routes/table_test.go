@@ -1,0 +1,296 @@
+package routes_test
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/exitgate/exitgate/policy/routes"
+)
+
+// tableOf gives each pattern a class of its own: its index from 1.
+func tableOf(t testing.TB, patterns ...string) *routes.Table {
+	t.Helper()
+	rules := make([]routes.Rule, len(patterns))
+	for i, text := range patterns {
+		rules[i] = routes.Rule{Class: routes.Class(i + 1), Pattern: parse(t, text)}
+	}
+	table, conflicts := routes.New(rules)
+	for _, c := range conflicts {
+		t.Fatal(c.Reason)
+	}
+	return table
+}
+
+func TestRequestsAreSorted(t *testing.T) {
+	for name, test := range map[string]struct {
+		patterns []string
+		requests map[string]string // METHOD HOST/PATH: the pattern that decides, or nothing
+	}{
+		"a literal matches itself only": {
+			[]string{"/signup"},
+			map[string]string{
+				"GET any.example/signup":   "/signup",
+				"POST any.example/signup":  "/signup",
+				"GET any.example/signup/":  "",
+				"GET any.example/signup/a": "",
+				"GET any.example/sign":     "",
+				"GET any.example/signups":  "",
+				"GET any.example/Signup":   "",
+				"GET any.example/":         "",
+			},
+		},
+		"a slash at the end matches all below, and the slash": {
+			[]string{"/invite/"},
+			map[string]string{
+				"GET any.example/invite":     "", // ServeMux would redirect
+				"GET any.example/invite/":    "/invite/",
+				"GET any.example/invite/a":   "/invite/",
+				"GET any.example/invite/a/b": "/invite/",
+				"GET any.example/invite//":   "/invite/",
+			},
+		},
+		"{rest...} is the same with a name": {
+			[]string{"/invite/{rest...}"},
+			map[string]string{
+				"GET any.example/invite":     "",
+				"GET any.example/invite/":    "/invite/{rest...}",
+				"GET any.example/invite/a/b": "/invite/{rest...}",
+			},
+		},
+		"{$} matches the slash only": {
+			[]string{"/{$}", "/docs/{$}"},
+			map[string]string{
+				"GET any.example":        "/{$}",
+				"GET any.example/":       "/{$}",
+				"GET any.example/a":      "",
+				"GET any.example/docs":   "",
+				"GET any.example/docs/":  "/docs/{$}",
+				"GET any.example/docs/a": "",
+			},
+		},
+		"{name} matches one segment": {
+			[]string{"/users/{id}", "/users/{id}/posts/{post}/{$}"},
+			map[string]string{
+				"GET any.example/users":              "",
+				"GET any.example/users/":             "",
+				"GET any.example/users/7":            "/users/{id}",
+				"GET any.example/users/7/":           "",
+				"GET any.example/users/a%2Fb":        "/users/{id}",
+				"GET any.example/users/7/posts/1/":   "/users/{id}/posts/{post}/{$}",
+				"GET any.example/users/7/posts/1":    "",
+				"GET any.example/users/7/posts/1/2/": "",
+			},
+		},
+		"the more specific path wins": {
+			[]string{"/", "/{a}", "/a", "/a/{b}", "/a/b", "/a/b/{$}", "/a/{b}/c", "/a/{rest...}"},
+			map[string]string{
+				"GET any.example/":        "/",
+				"GET any.example/x":       "/{a}",
+				"GET any.example/x/":      "/",
+				"GET any.example/a":       "/a",
+				"GET any.example/x/b":     "/",
+				"GET any.example/a/b":     "/a/b",
+				"GET any.example/a/":      "/a/{rest...}",
+				"GET any.example/a/x":     "/a/{b}",
+				"GET any.example/a/b/":    "/a/b/{$}",
+				"GET any.example/a/b/c":   "/a/{b}/c",
+				"GET any.example/a/b/d":   "/a/{rest...}",
+				"GET any.example/x/b/c/d": "/",
+			},
+		},
+		"what looked more specific is left where it leads nowhere": {
+			[]string{"/a/b/z", "/a/{x}/c", "/{y...}"},
+			map[string]string{
+				"GET any.example/a/b/z":   "/a/b/z",
+				"GET any.example/a/b/c":   "/a/{x}/c",
+				"GET any.example/a/b/d":   "/{y...}",
+				"GET any.example/a/b/c/d": "/{y...}",
+				"GET any.example/a/c/c":   "/a/{x}/c",
+			},
+		},
+		"a pattern with a method wins over one without": {
+			[]string{"/form", "POST /form", "PURGE /form", "GET /news/"},
+			map[string]string{
+				"GET any.example/form":    "/form",
+				"POST any.example/form":   "POST /form",
+				"PURGE any.example/form":  "PURGE /form",
+				"purge any.example/form":  "/form",
+				"PUT any.example/form":    "/form",
+				"GET any.example/news/1":  "GET /news/",
+				"POST any.example/news/1": "",
+			},
+		},
+		"GET matches HEAD, unless HEAD has a pattern": {
+			[]string{"GET /a", "/a", "GET /b", "HEAD /b", "/b", "HEAD /c"},
+			map[string]string{
+				"HEAD any.example/a": "GET /a",
+				"GET any.example/b":  "GET /b",
+				"HEAD any.example/b": "HEAD /b",
+				"POST any.example/b": "/b",
+				"GET any.example/c":  "",
+				"HEAD any.example/c": "HEAD /c",
+			},
+		},
+		"a pattern with the host wins over one without, however specific": {
+			[]string{"/news/today", "news.example.com/", "POST shop.example.com/cart"},
+			map[string]string{
+				"GET news.example.com/news/today": "news.example.com/",
+				"GET any.example/news/today":      "/news/today",
+				"GET shop.example.com/news/today": "/news/today",
+				"GET shop.example.com/cart":       "",
+				"POST shop.example.com/cart":      "POST shop.example.com/cart",
+				"GET www.news.example.com/":       "",
+				"GET /news/today":                 "/news/today",
+			},
+		},
+		"segments are decoded one by one": {
+			[]string{"/signup", "/caf%C3%A9", "/größe", "/a%2fb", "/a/b", "/100%25"},
+			map[string]string{
+				"GET any.example/sign%75p":                      "/signup",
+				"GET any.example/%73%69gnup":                    "/signup",
+				"GET any.example/caf%c3%a9":                     "/caf%C3%A9",
+				"GET any.example/gr%C3%B6%C3%9Fe":               "/größe",
+				"GET any.example/a%2Fb":                         "/a%2fb",
+				"GET any.example/a/b":                           "/a/b",
+				"GET any.example/100%25":                        "/100%25",
+				"GET any.example/sign%2575p":                    "",
+				"GET any.example/" + strings.Repeat("%61", 300): "",
+				"GET any.example/" + strings.Repeat("%61", 200): "",
+			},
+		},
+		"paths are matched as they stand": {
+			[]string{"/a/b", "/a/{x}/b", "/a"},
+			map[string]string{
+				"GET any.example/a/./b":    "/a/{x}/b",
+				"GET any.example/a//b":     "/a/{x}/b",
+				"GET any.example/x/../a/b": "",
+				"GET any.example//a/b":     "",
+			},
+		},
+		"what is no path matches nothing": {
+			[]string{"/", "any.example/"},
+			map[string]string{
+				"OPTIONS *": "",
+				"GET a":     "",
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			table := tableOf(t, test.patterns...)
+			for request, want := range test.requests {
+				method, target, _ := strings.Cut(request, " ")
+				host, path := target, ""
+				if i := strings.IndexByte(target, '/'); i >= 0 {
+					host, path = target[:i], target[i:]
+				} else if !strings.Contains(target, ".") {
+					host, path = "any.example", target
+				}
+				got := ""
+				if rule, found := table.Find(method, host, path); found {
+					got = test.patterns[rule]
+				}
+				if got != want {
+					t.Errorf("%s is decided by %q, want %q", request, got, want)
+				}
+				if class := table.Match(method, host, path); (class == routes.None) != (want == "") || want != "" && test.patterns[class-1] != want {
+					t.Errorf("%s is of class %d", request, class)
+				}
+			}
+		})
+	}
+}
+
+func TestARuleMayTakeRequestsOutOfAClass(t *testing.T) {
+	table, _ := routes.New([]routes.Rule{
+		{Class: 1, Pattern: parse(t, "/legal/")},
+		{Class: routes.None, Pattern: parse(t, "/legal/drafts/")},
+	})
+	if class := table.Match("GET", "", "/legal/drafts/1"); class != routes.None {
+		t.Errorf("class %d", class)
+	}
+	if rule, found := table.Find("GET", "", "/legal/drafts/1"); rule != 1 || !found {
+		t.Errorf("rule %d, %v", rule, found)
+	}
+}
+
+func TestTheZeroValuesMatchNothing(t *testing.T) {
+	var none routes.Table
+	withZero, conflicts := routes.New([]routes.Rule{{Class: 1}})
+	if conflicts != nil {
+		t.Fatal(conflicts)
+	}
+	for _, table := range []*routes.Table{&none, withZero} {
+		if class, ambiguous := table.Classify("GET", "any.example", "/"); class != routes.None || ambiguous {
+			t.Errorf("class %d, ambiguous %v", class, ambiguous)
+		}
+	}
+}
+
+func TestConflictsNameBothPatternsAndARequest(t *testing.T) {
+	patterns := []string{
+		"/a/{x}", "/{y}/b", "GET /c/", "/c/d", "/e/{x...}", "/e/",
+		"one.example/{x}/b", "one.example/a/{y}", "GET /f%20g/{x}/", "HEAD /{y}/h/{$}",
+		"POST /a/{x}", "GET /i", "POST /i", "two.example/i", "/{$}", "/{one}",
+	}
+	rules := make([]routes.Rule, len(patterns))
+	for i, text := range patterns {
+		rules[i] = routes.Rule{Class: routes.Class(i), Pattern: parse(t, text)}
+	}
+	table, conflicts := routes.New(rules)
+	if table != nil {
+		t.Error("a table in spite of conflicts")
+	}
+	want := []routes.Conflict{
+		{A: 0, B: 1, Reason: `"/a/{x}" and "/{y}/b" both match "/a/b", and neither is more specific`},
+		{A: 1, B: 2, Reason: `"/{y}/b" and "GET /c/" both match "GET /c/b", and neither is more specific`},
+		{A: 1, B: 4, Reason: `"/{y}/b" and "/e/{x...}" both match "/e/b", and neither is more specific`},
+		{A: 1, B: 5, Reason: `"/{y}/b" and "/e/" both match "/e/b", and neither is more specific`},
+		{A: 1, B: 10, Reason: `"/{y}/b" and "POST /a/{x}" both match "POST /a/b", and neither is more specific`},
+		{A: 2, B: 3, Reason: `"GET /c/" and "/c/d" both match "GET /c/d", and neither is more specific`},
+		{A: 2, B: 9, Reason: `"GET /c/" and "HEAD /{y}/h/{$}" both match "HEAD /c/h/", and neither is more specific`},
+		{A: 4, B: 5, Reason: `"/e/{x...}" and "/e/" match the same requests`},
+		{A: 4, B: 9, Reason: `"/e/{x...}" and "HEAD /{y}/h/{$}" both match "HEAD /e/h/", and neither is more specific`},
+		{A: 5, B: 9, Reason: `"/e/" and "HEAD /{y}/h/{$}" both match "HEAD /e/h/", and neither is more specific`},
+		{A: 6, B: 7, Reason: `"one.example/{x}/b" and "one.example/a/{y}" both match "one.example/a/b", and neither is more specific`},
+	}
+	want = append(want, routes.Conflict{A: 8, B: 9, Reason: `"GET /f%20g/{x}/" and "HEAD /{y}/h/{$}" both match "HEAD /f%20g/h/", and neither is more specific`})
+	for i := range max(len(want), len(conflicts)) {
+		switch {
+		case i >= len(conflicts):
+			t.Errorf("missing %v", want[i])
+		case i >= len(want):
+			t.Errorf("too much: %v", conflicts[i])
+		case conflicts[i] != want[i]:
+			t.Errorf("got %v\nwant %v", conflicts[i], want[i])
+		}
+	}
+}
+
+func TestRulesOfOneClassHaveNoConflicts(t *testing.T) {
+	var rules []routes.Rule
+	for _, text := range []string{"/a/{x}", "/{y}/b", "GET /c/", "/c/d", "/c/d", "GET /a/{z}", "/{rest...}", "/"} {
+		rules = append(rules, routes.Rule{Class: 3, Pattern: parse(t, text)})
+	}
+	table, conflicts := routes.New(rules)
+	if conflicts != nil {
+		t.Fatal(conflicts)
+	}
+	for _, path := range []string{"/a/b", "/c/d", "/x"} {
+		if class := table.Match("GET", "any.example", path); class != 3 {
+			t.Errorf("%s is of class %d", path, class)
+		}
+	}
+}
+
+func TestConflictsAreReportedUpToALimit(t *testing.T) {
+	var rules []routes.Rule
+	for i := range 200 {
+		rules = append(rules,
+			routes.Rule{Class: 1, Pattern: parse(t, "/{x}/b"+strconv.Itoa(i))},
+			routes.Rule{Class: 2, Pattern: parse(t, "/a"+strconv.Itoa(i)+"/{y}")})
+	}
+	if _, conflicts := routes.New(rules); len(conflicts) != 1000 {
+		t.Errorf("%d conflicts", len(conflicts))
+	}
+}
