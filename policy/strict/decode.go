@@ -62,7 +62,7 @@ func (d *decoder) wrong(n *node, advice, format string, args ...any) {
 func (d *decoder) decode(n *node, v reflect.Value) {
 	t := v.Type()
 	switch {
-	case n.kind == refused, n.wrong:
+	case n.kind == refused, n.wrong, d.full():
 	case t.Kind() == reflect.Pointer:
 		to := reflect.New(t.Elem())
 		if !v.IsNil() {
@@ -77,7 +77,7 @@ func (d *decoder) decode(n *node, v reflect.Value) {
 		d.time(n, v)
 	case t == durationType:
 		d.duration(n, v)
-	case takesText(t) && (n.kind == scalar || !takesMapping(t)):
+	case takesText(t) && (n.kind == scalar || t.Kind() != reflect.Struct || len(d.fieldsOf(t)) == 0):
 		d.text(n, v)
 	case t.Kind() == reflect.Struct:
 		d.mapping(n, v)
@@ -108,6 +108,9 @@ func (d *decoder) mapping(n *node, v reflect.Value) {
 	}
 	fields := d.fieldsOf(v.Type())
 	for i, key := range n.keys {
+		if d.full() {
+			return
+		}
 		at := slices.IndexFunc(fields, func(f field) bool { return f.name == key.text })
 		if at < 0 {
 			if meant := d.unknown(key, fields); meant != "" {
@@ -171,6 +174,9 @@ func (d *decoder) dictionary(n *node, v reflect.Value) {
 	}
 	entries := reflect.MakeMapWithSize(t, len(n.keys))
 	for i, key := range n.keys {
+		if d.full() {
+			return
+		}
 		k, value := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem()
 		if takesText(t.Key()) {
 			d.text(key, k)

@@ -466,12 +466,12 @@ func (r *reader) flowMapping() *node {
 // closes skips space, then the bracket if it is there.
 func (r *reader) closes(open int, bracket byte, what string) bool {
 	r.space()
-	advice := fmt.Sprintf("end it with %q", string(bracket))
 	if r.done() {
-		r.fail(open, advice, "this %s is never closed", what)
+		r.fail(open, fmt.Sprintf("end it with %q", string(bracket)), "this %s is never closed", what)
 	}
 	if column := r.column(); column < r.outer || column == r.outer && r.src[r.pos] != bracket {
-		r.fail(open, advice+", or indent its further lines more than its key", "this %s is not closed before the next key", what)
+		r.fail(open, fmt.Sprintf("end it with %q, or indent its further lines more than its key", string(bracket)),
+			"this %s is not closed before the next key", what)
 	}
 	if r.src[r.pos] == bracket {
 		r.pos++
@@ -618,6 +618,9 @@ func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 // shorten keeps what a message quotes short.
 func shorten(text string) string {
 	const most = 60
+	if len(text) <= most {
+		return text
+	}
 	if runes := []rune(text[:min(len(text), 4*most)]); len(runes) > most || len(text) > 4*most {
 		return string(runes[:min(len(runes), most)]) + "…"
 	}

@@ -14,7 +14,7 @@ func (r *reader) plain(indent int, flow bool) *node {
 	n := r.node(scalar, r.pos)
 	n.plain = true
 	n.text = r.plainLine(flow)
-	var more []string
+	var more []byte // the text with its further lines
 	for !r.done() && r.src[r.pos] == '\n' {
 		// Look at the next line that isn't empty; come back if it isn't ours.
 		end, start := r.pos, r.start
@@ -36,15 +36,13 @@ func (r *reader) plain(indent int, flow bool) *node {
 			}
 			r.fail(r.pos, "indent it as the line of the value, or remove the value", "this line is below a value, and is no part of it")
 		}
-		if breaks == 1 {
-			more = append(more, " ")
-		} else {
-			more = append(more, strings.Repeat("\n", breaks-1))
+		if more == nil {
+			more = []byte(n.text)
 		}
-		more = append(more, r.plainLine(flow))
+		more = append(appendBreaks(more, breaks), r.plainLine(flow)...)
 	}
 	if more != nil {
-		n.text += strings.Join(more, "")
+		n.text = string(more)
 	}
 	return n
 }
@@ -129,19 +127,25 @@ func (r *reader) quoted(indent int) *node {
 			for len(text) > fixed && isBlank(text[len(text)-1]) {
 				text = text[:len(text)-1]
 			}
-			breaks := r.fold(n.at, indent)
-			if breaks == 1 {
-				text = append(text, ' ')
-			}
-			for range breaks - 1 {
-				text = append(text, '\n')
-			}
+			text = appendBreaks(text, r.fold(n.at, indent))
 			fixed = len(text)
 		default:
 			text = append(text, c)
 			r.pos++
 		}
 	}
+}
+
+// appendBreaks appends what line ends inside a scalar stand for: one for a
+// space, more for one line end less (YAML 1.2.2, 6.5).
+func appendBreaks(text []byte, breaks int) []byte {
+	if breaks == 1 {
+		return append(text, ' ')
+	}
+	for range breaks - 1 {
+		text = append(text, '\n')
+	}
+	return text
 }
 
 // fold skips line ends and the indentation of the line after them, and returns
@@ -175,7 +179,7 @@ func (r *reader) escape(text []byte) []byte {
 	}
 	digits := map[byte]int{'x': 2, 'u': 4, 'U': 8}[letter]
 	if digits == 0 {
-		r.fail(at, `write a backslash as \\, or use single quotes`, "%q is no escape", r.src[at:at+2])
+		r.fail(at, `write a backslash as \\, or use single quotes`, "the escape %s is not possible", shorten(r.src[at:at+2]))
 	}
 	c := r.hex(at, digits)
 	if utf16.IsSurrogate(c) && strings.HasPrefix(r.src[r.pos:], `\u`) {

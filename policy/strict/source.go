@@ -32,18 +32,30 @@ func (s *source) line(offset int) int {
 	return sort.SearchInts(s.lines, offset+1)
 }
 
-// problem turns a finding into what people get to read.
-func (s *source) problem(f finding) *Problem {
-	p := &Problem{File: s.file, Message: f.message, Advice: f.advice}
-	if f.at < 0 {
-		return p
+// problems turns findings, in the order of their offsets, into what people get
+// to read.
+func (s *source) problems(findings []finding) []*Problem {
+	var problems []*Problem
+	line, column, counted := 0, 0, 0 // the last problem's place, not to count a long line again and again
+	for _, f := range findings {
+		p := &Problem{File: s.file, Message: f.message, Advice: f.advice}
+		problems = append(problems, p)
+		if f.at < 0 {
+			continue
+		}
+		if n := s.line(f.at); n != line {
+			line, column, counted = n, 1, s.lines[n-1]
+		}
+		column += utf8.RuneCountInString(s.text[counted:f.at])
+		counted = f.at
+		p.Line, p.Column = line, column
+		start, end := s.lines[line-1], len(s.text)
+		if line < len(s.lines) {
+			end = s.lines[line] - 1
+		}
+		p.Source, p.caret = excerpt(s.text[start:end], f.at-start)
 	}
-	p.Line = s.line(f.at)
-	start := s.lines[p.Line-1]
-	text, _, _ := strings.Cut(s.text[start:], "\n")
-	p.Column = 1 + utf8.RuneCountInString(s.text[start:f.at])
-	p.Source, p.caret = excerpt(text, f.at-start)
-	return p
+	return problems
 }
 
 // excerpt returns the line's text, or of a long line the surroundings of the

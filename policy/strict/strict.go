@@ -116,22 +116,24 @@ func (d *Document) Warnings() []*Problem { return d.problems(d.warnings) }
 
 // report adds an error at an offset.
 func (d *Document) report(at int, advice, format string, args ...any) {
-	if len(d.errors) < most {
+	if !d.full() {
 		d.errors = append(d.errors, finding{at, fmt.Sprintf(format, args...), advice})
 	}
 }
 
+// full says whether no more errors are kept.
+func (d *Document) full() bool { return len(d.errors) >= most }
+
 func (d *Document) problems(findings []finding) []*Problem {
 	sorted := slices.Clone(findings)
 	slices.SortStableFunc(sorted, func(a, b finding) int { return a.at - b.at })
-	var problems []*Problem
-	for i, f := range sorted {
-		if slices.ContainsFunc(sorted[max(0, i-8):i], func(g finding) bool { return g.at == f.at && g.message == f.message }) {
-			continue
-		}
-		problems = append(problems, d.source.problem(f))
-	}
-	return problems
+	said := map[finding]bool{}
+	sorted = slices.DeleteFunc(sorted, func(f finding) bool {
+		again := said[f]
+		said[f] = true
+		return again
+	})
+	return d.source.problems(sorted)
 }
 
 // find returns the offset of the value or key that the path leads to, or of
