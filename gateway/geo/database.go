@@ -25,10 +25,10 @@ type database struct {
 	role   Role
 
 	// places holds each place that occurs, once; the first is the zero Place.
-	// at says which of them is that of the record at an offset of the data
-	// section: few records differ in what matters here.
-	places []policy.Place
-	at     map[uint32]uint32
+	// Few records differ in what matters here: indexes says which of them is
+	// that of the record at an offset of the data section.
+	places  []policy.Place
+	indexes offsetTable
 
 	registeredCountry bool
 	subdivided        bool // some place has a subdivision
@@ -116,7 +116,7 @@ func (db *database) tabulate() error {
 	}
 
 	db.places = []policy.Place{{}}
-	db.at = make(map[uint32]uint32, len(offsets))
+	indexes := make(map[uint32]uint32, len(offsets))
 	index := map[policy.Place]uint32{{}: 0}
 	for _, offset := range offsets {
 		place, err := db.decode(offset)
@@ -130,10 +130,9 @@ func (db *database) tabulate() error {
 			db.places = append(db.places, place)
 			db.subdivided = db.subdivided || subdivided(&place)
 		}
-		if i != 0 {
-			db.at[offset] = i
-		}
+		indexes[offset] = i
 	}
+	db.indexes = newOffsetTable(indexes)
 	if db.role == RolePlace && len(db.places) == 1 {
 		return fmt.Errorf("is of type %q, but none of its %d records has the ISO 3166-1 code of a country: get the file again",
 			db.kind(), len(offsets))
@@ -181,33 +180,35 @@ func (db *database) decode(offset uint32) (policy.Place, error) {
 	return found.place, err
 }
 
-func (db *database) lookup(addr netip.Addr) maxminddb.Result {
+// lookup returns the record of an address, if there is one.
+func (db *database) lookup(addr netip.Addr) (record maxminddb.Result, found bool) {
 	if db.reader.Metadata.IPVersion == 4 && !addr.Is4() {
-		return maxminddb.Result{} // or else the reader takes the time to compose an error
+		return record, false // the reader would take its time to compose an error
 	}
-	return db.reader.Lookup(addr)
+	record = db.reader.Lookup(addr)
+	return record, record.Found()
 }
 
 // find returns the place of an address, the zero Place if there is none. It
 // must not be changed.
 func (db *database) find(addr netip.Addr) *policy.Place {
-	record := db.lookup(addr)
-	if !record.Found() {
+	record, found := db.lookup(addr)
+	if !found {
 		return &db.places[0]
 	}
-	return &db.places[db.at[uint32(record.Offset())]]
+	return &db.places[db.indexes.at(uint32(record.Offset()))]
 }
 
 func (db *database) autonomousSystem(addr netip.Addr) (number uint32, organisation string) {
-	record := db.lookup(addr)
-	if !record.Found() {
+	record, found := db.lookup(addr)
+	if !found {
 		return 0, ""
 	}
-	found, err := db.schema(record, db.registeredCountry)
+	said, err := db.schema(record, db.registeredCountry)
 	if err != nil {
-		return 0, ""
+		return 0, "" // was decoded before: can't be
 	}
-	return found.asn, found.organisation
+	return said.asn, said.organisation
 }
 
 // mayAddTo reports whether it makes sense to look up what else the database

@@ -162,11 +162,19 @@ func readWhole(path string) ([]byte, look, error) {
 	return content, look{before}, nil
 }
 
-// unreadable leaves the path out of an error: it is named anyway.
+// unreadable leaves the path out of an error, because it is named anyway, and
+// adds what to do.
 func unreadable(err error) error {
 	var pathError *fs.PathError
 	if errors.As(err, &pathError) {
 		err = pathError.Err
 	}
-	return fmt.Errorf("can't be read: %w", err)
+	advice := "see that the disk is well"
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		advice = "put it there or correct the path"
+	case errors.Is(err, fs.ErrPermission):
+		advice = "let exitgate's user read it"
+	}
+	return fmt.Errorf("can't be read: %w: %s", err, advice)
 }

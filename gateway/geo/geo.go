@@ -154,11 +154,11 @@ func Open(options Options) (*Locator, error) {
 // Locate returns the place of an address. It takes no lock, allocates nothing
 // and decodes nothing.
 func (l *Locator) Locate(addr netip.Addr) policy.Place {
-	asked := subjectOf(addr)
-	if !asked.addr.IsValid() {
-		return policy.Place{Private: asked.private}
+	addr, _, private := subject(addr)
+	if !addr.IsValid() {
+		return policy.Place{Private: private}
 	}
-	return l.inUse.Load().locate(asked.addr)
+	return l.inUse.Load().locate(addr)
 }
 
 // A Description is what the databases say of an address, and which says what.
@@ -180,12 +180,12 @@ type Description struct {
 // Describe returns what Locate returns and how it came about. It decodes and
 // allocates: it is for people, not for each request.
 func (l *Locator) Describe(addr netip.Addr) Description {
-	asked := subjectOf(addr)
-	if !asked.addr.IsValid() {
-		return Description{Place: policy.Place{Private: asked.private}, Form: asked.form}
+	addr, form, private := subject(addr)
+	description := Description{Place: policy.Place{Private: private}}
+	if addr.IsValid() {
+		description = l.inUse.Load().describe(addr)
 	}
-	description := l.inUse.Load().describe(asked.addr)
-	description.Form = asked.form
+	description.Form = form.String()
 	return description
 }
 
@@ -196,7 +196,7 @@ type Database struct {
 	Build time.Time
 	Role  Role
 	// Err says why the file, as it is now, is not what is in use; nil if it
-	// is. Since is when that was first seen.
+	// is. Since is when it was first seen that it isn't.
 	Err   error
 	Since time.Time
 }
@@ -232,7 +232,9 @@ func (l *Locator) reloadFile(f *file) error {
 	case unfinished:
 		return f.named(errChanging)
 	case refused:
-		f.since = l.options.Now()
+		if f.since.IsZero() {
+			f.since = l.options.Now()
+		}
 		l.options.Logger.Error("geo database refused, the one in use stays", "path", f.path, "error", f.err)
 	case replaced:
 		l.say("geo database replaced", f.db)
@@ -267,14 +269,14 @@ func (l *Locator) publish() {
 
 // A set is the databases that are in use together. It is immutable.
 type set struct {
-	located []*database // those that have to do with places
+	located []*database // those that have to do with places: one at least
 	all     []*database
 	status  []Database
 }
 
 func (s *set) locate(addr netip.Addr) policy.Place {
-	var place policy.Place
-	for _, db := range s.located {
+	place := *s.located[0].find(addr)
+	for _, db := range s.located[1:] {
 		if db.mayAddTo(&place) {
 			add(&place, db.find(addr))
 		}

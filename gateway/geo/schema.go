@@ -171,6 +171,9 @@ func (f fields) kind(names ...string) string {
 
 // String lists the names, at most eight.
 func (f fields) String() string {
+	if len(f) == 0 {
+		return "(none)"
+	}
 	names := slices.Sorted(maps.Keys(f))
 	if len(names) > 8 {
 		names = append(names[:8], "…")

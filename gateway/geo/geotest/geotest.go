@@ -49,6 +49,11 @@ func IPv4Only() Option {
 	return func(o *mmdbwriter.Options) { o.IPVersion = 4 }
 }
 
+// NoDescription leaves out the description, as ip-location-db does.
+func NoDescription() Option {
+	return func(o *mmdbwriter.Options) { o.Description = map[string]string{} }
+}
+
 // Build is when databases are built, if Built doesn't say otherwise.
 func Build() time.Time { return time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC) }
 

@@ -1,0 +1,20 @@
+package geo
+
+import (
+	"net/netip"
+
+	"github.com/exitgate/exitgate/policy"
+)
+
+// OpenContent opens a database as if a file had the content.
+func OpenContent(content []byte) (locate func(netip.Addr) policy.Place, err error) {
+	db, err := parse(content, true)
+	if err != nil {
+		return nil, err
+	}
+	s := &set{located: []*database{db}, all: []*database{db}}
+	return func(addr netip.Addr) policy.Place { return s.describe(addr).Place }, nil
+}
+
+// EmbeddedContent returns the embedded database as a file would hold it.
+func EmbeddedContent() ([]byte, error) { return decompress() }

@@ -1,0 +1,170 @@
+package geo_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/maxmind/mmdbwriter/mmdbtype"
+
+	"github.com/exitgate/exitgate/gateway/geo"
+	"github.com/exitgate/exitgate/gateway/geo/geotest"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// golden compares with a file of testdata, or writes it.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-update writes it):\n%s", path, diff)
+	}
+}
+
+// insertBefore puts bytes before the last place where others are.
+func insertBefore(t testing.TB, content []byte, before, what string) []byte {
+	t.Helper()
+	i := bytes.LastIndex(content, []byte(before))
+	if i < 0 {
+		t.Fatalf("no %q", before)
+	}
+	return bytes.Join([][]byte{content[:i], content[i:]}, []byte(what))
+}
+
+type network = geotest.Networks
+
+// badFiles are files that no start succeeds with, and no replacement.
+func badFiles(t testing.TB) []struct {
+	name    string
+	content []byte
+} {
+	city := geotest.City(t, network{"81.2.69.0/24": "US-MS", "2.0.0.0/16": "FR-IDF FR-75"})
+	str := func(s string) mmdbtype.String { return mmdbtype.String(s) }
+	record := func(databaseType string, record mmdbtype.DataType) []byte {
+		return geotest.Records(t, databaseType, "81.2.69.0/24", record)
+	}
+	tree := bytes.Clone(city)
+	copy(tree, "\xff\xff\xff\xff\xff\xff")
+	loop := bytes.Clone(city)
+	copy(loop, "\x00\x00\x00\x00\x00\x00")
+	return []struct {
+		name    string
+		content []byte
+	}{
+		{"an empty file", nil},
+		{"a text", []byte("start,end,country\n1.0.0.0,1.0.0.255,AU\n")},
+		{"half a database", city[:len(city)/2]},
+		{"a database without its last bytes", city[:len(city)-20]},
+		{"a compressed database", []byte("\x1f\x8b\x08\x00")},
+		{"a zip archive", []byte("PK\x03\x04")},
+		{"a database whose first half is missing", city[len(city)/2:]},
+		{"a tree that points nowhere", tree},
+		{"a tree that points to itself", loop},
+		{"a damaged record", bytes.Replace(city, []byte("\x48iso_code"), []byte("\x48iso_co\xff\xff"), 1)},
+		{"a database without records", geotest.City(t, nil)},
+		{"a database of domains", record("GeoIP2-Domain", mmdbtype.Map{"domain": str("example.net")})},
+		{"a database of connection types", record("GeoIP2-Connection-Type", mmdbtype.Map{"connection_type": str("Cable/DSL")})},
+		{"a database of somebody's records", record("weather", mmdbtype.Map{"rain": mmdbtype.Bool(true)})},
+		{"a database of many fields", record("weather", mmdbtype.Map{"a": str(""), "b": str(""), "c": str(""), "d": str(""),
+			"e": str(""), "f": str(""), "g": str(""), "h": str(""), "i": str("")})},
+		{"records that are no maps", record("countries", str("FR"))},
+		{"IPinfo's abuse contacts, whose country is the contact's", record("ipinfo standard_abuse_mmdb_v4.mmdb",
+			mmdbtype.Map{"country": str("FR"), "email": str("abuse@example.net")})},
+		{"a City database that isn't one", record("GeoLite2-City", mmdbtype.Map{"autonomous_system_number": mmdbtype.Uint32(1)})},
+		{"a country that is a number", record("GeoLite2-Country", mmdbtype.Map{"country": mmdbtype.Map{"iso_code": mmdbtype.Uint32(1)}})},
+		{"a code of endless length", record("GeoLite2-Country", mmdbtype.Map{"country": mmdbtype.Map{"iso_code": str(strings.Repeat("F", 1000))}})},
+		{"names instead of codes", record("ipinfo free_country.mmdb", mmdbtype.Map{"country": str("France")})},
+	}
+}
+
+func TestAStartWithABadFileFailsAndSaysWhy(t *testing.T) {
+	var said strings.Builder
+	for _, bad := range badFiles(t) {
+		path := geotest.File(t, bad.content)
+		_, err := geo.Open(geo.Options{Files: []string{path}})
+		if err == nil {
+			t.Errorf("%s: opened", bad.name)
+			continue
+		}
+		fmt.Fprintf(&said, "# %s\n%s\n\n", bad.name, strings.ReplaceAll(err.Error(), path, "FILE"))
+	}
+	golden(t, "refusals.txt", said.String())
+}
+
+func TestAStartFailsWithFilesThatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	huge := filepath.Join(dir, "huge.mmdb")
+	if err := os.WriteFile(huge, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(huge, 2<<30+1); err != nil {
+		t.Skip(err)
+	}
+	asn := geotest.File(t, geotest.ASN(t, network{"81.2.69.0/24": "AS1 One"}))
+	city := geotest.File(t, geotest.City(t, network{"81.2.69.0/24": "US-MS"}))
+	missing := filepath.Join(dir, "missing.mmdb")
+	for _, test := range []struct {
+		name  string
+		files []string
+		want  string
+	}{
+		{"a file that isn't there", []string{missing},
+			"geo database " + missing + " can't be read: no such file or directory: put it there or correct the path"},
+		{"a folder", []string{dir},
+			"geo database " + dir + " is not a regular file: name an .mmdb file"},
+		{"a huge file", []string{huge},
+			"geo database " + huge + " has 2147483649 bytes, more than the 2147483648 that are read"},
+		{"one file twice", []string{city, asn, city},
+			"geo database " + city + " is named twice: name it once"},
+		{"no database of places", []string{asn},
+			`no geo database tells countries: add a Country or City database, or "embedded", to ` + asn},
+		{"several mistakes at once", []string{missing, city, dir},
+			"geo database " + missing + " can't be read: no such file or directory: put it there or correct the path\n" +
+				"geo database " + dir + " is not a regular file: name an .mmdb file"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := geo.Open(geo.Options{Files: test.files})
+			if err == nil || err.Error() != test.want {
+				t.Errorf("got  %v\nwant %v", err, test.want)
+			}
+		})
+	}
+}
+
+func FuzzOpeningAnyFileIsSafe(f *testing.F) {
+	for _, bad := range badFiles(f) {
+		f.Add(bad.content)
+	}
+	f.Add(geotest.City(f, network{"81.2.69.0/24": "US-MS", "2a01:cb00::/24": "FR-IDF FR-75"}))
+	f.Add(geotest.Enterprise(f, network{"81.2.69.0/24": "US-MS AS7018 registered CA"}))
+	f.Add(geotest.AnonymousIP(f, network{"81.2.69.0/24": "anonymous tor_exit_node"}))
+	f.Add(geotest.IPinfoLite(f, network{"81.2.69.0/24": "GB AS1 One"}, geotest.IPv4Only()))
+	f.Add(geotest.IPinfoPrivacy(f, network{"81.2.69.0/24": "vpn"}))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		locate, err := geo.OpenContent(content)
+		if err != nil {
+			return
+		}
+		for _, address := range []string{"0.0.0.0", "81.2.69.142", "255.255.255.255", "::", "2a01:cb00::1", "ffff::"} {
+			place := locate(addr(address))
+			if c := place.Country; c != "" && len(c) != 2 {
+				t.Errorf("%s: %+v", address, place)
+			}
+		}
+	})
+}
