@@ -92,8 +92,7 @@ func TestPatternsThatAreMistakesSayWhatWouldBeRight(t *testing.T) {
 	}
 }
 
-// What routes accepts, ServeMux accepts. The seeds hold what the tables above
-// hold.
+// What routes accepts, ServeMux accepts.
 func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		pattern, err := routes.Parse(text)
