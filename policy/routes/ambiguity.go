@@ -12,8 +12,8 @@ import (
 //
 // Readers are known to differ in what they do to a path: decode it before
 // they split it into segments, or decode it twice; take a backslash for a
-// slash; strip ";parameters" from segments; merge empty segments; resolve dot
-// segments. Apps sit behind further proxies, so any of it may happen in any
+// slash; strip ";parameters" from segments; end it at a "?" or "#" once that is
+// decoded; merge empty segments; resolve dot segments. Apps sit behind further proxies, so any of it may happen in any
 // order. A request is ambiguous if anything that its path becomes by these
 // steps has another class than the path as it stands, and for itself if
 //
@@ -58,7 +58,7 @@ func unequivocal(path string) bool {
 			if previous == '/' && beginsWithDotSegment(path[i:]) {
 				return false
 			}
-		case '\\', ';', 0:
+		case '\\', ';', '?', '#', 0:
 			return false
 		case '%':
 			decoded, ok := unescape(path[i:])
@@ -80,7 +80,7 @@ func unequivocal(path string) bool {
 // split into segments.
 func structural(c byte) bool {
 	switch c {
-	case '/', '\\', ';', '.', '%', 0:
+	case '/', '\\', ';', '?', '#', '.', '%', 0:
 		return true
 	}
 	return false
@@ -191,7 +191,7 @@ func (t *Table) readableElse(class Class, method, host, escapedPath string) bool
 	}
 	first := 0
 	for generation := 0; generation <= lastGeneration && first < r.count; generation++ {
-		steps := []step{converting, stripping, merging, resolving, cleaning, revealing}
+		steps := []step{converting, stripping, cutting, merging, resolving, cleaning, revealing}
 		if generation == lastGeneration {
 			steps = steps[:len(steps)-1] // there is nothing to decode any more
 		}

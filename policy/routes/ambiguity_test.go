@@ -50,6 +50,9 @@ func TestPathsThatOtherReadersSeeInAnotherClassAreAmbiguous(t *testing.T) {
 		"parameters, for readers that don't strip encoded ones": {
 			"/signup/a;p/..%3b/x/../../../y", "/signup;p/..%3b/x",
 		},
+		"queries and fragments in the path": {
+			"/signup%3Fx", "/signup%23x", "/signup%253fx", "/signup?x", "/signup#", "/legal/../signup%23/x",
+		},
 		"decoding twice": {
 			"/sign%2575p", "/legal/%252e%252e/signup", "/legal/..%252fsignup", "/legal/%252e%252e%252fsignup", "/account%255Cexport",
 			"/projects/a%252fdelete", "/legal/..%253b/signup",
@@ -101,6 +104,7 @@ func TestPathsThatAllReadersSeeInOneClassAreNotAmbiguous(t *testing.T) {
 		`/files/a\b`:                             "/files/",
 		"/files/a;v=1/b;v=2":                     "/files/",
 		"/files/a%3Bb":                           "/files/",
+		"/files/why%3F%23":                       "/files/",
 		"/files/a%2Eb":                           "/files/",
 		"/files/100%25":                          "/files/",
 		"/files/100%25%20off":                    "/files/",
@@ -144,6 +148,7 @@ func TestReadersWhoStandAlone(t *testing.T) {
 		"resolves, and doesn't merge":                {[]string{"/a/"}, []string{"/a/{b}/c"}, "/a/b//../c"},
 		"merges, then resolves":                      {[]string{"/a/"}, []string{"/b"}, "/a//../b"},
 		"decodes segments that were decoded":         {nil, []string{"/a%2Fb"}, "/a%252Fb"},
+		"ends a decoded path at a question mark":     {nil, []string{"/a"}, "/a%3Fb"},
 		"decodes twice":                              {nil, []string{"/a/b"}, "/a%252Fb"},
 		"takes backslashes for slashes, and %5c not": {nil, []string{`/a/b%5Cc`}, `/a\b%5Cc`},
 	} {
@@ -192,7 +197,14 @@ var naiveSteps = []func(path string) string{
 	func(path string) string { return strings.ReplaceAll(path, `\`, "/") },
 	func(path string) string { return regexp.MustCompile(`;[^/]*`).ReplaceAllString(path, "") },
 	func(path string) string { return regexp.MustCompile(`/+`).ReplaceAllString(path, "/") },
-	path.Clean,
+	func(dirty string) string {
+		clean := path.Clean(dirty)
+		if strings.HasSuffix(dirty, "/") && clean != "/" {
+			clean += "/"
+		}
+		return clean
+	},
+	func(path string) string { return regexp.MustCompile(`(?s)[?#].*`).ReplaceAllString(path, "") },
 	func(path string) string {
 		return (&url.URL{Path: "/"}).ResolveReference(&url.URL{Path: path}).Path
 	},

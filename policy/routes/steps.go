@@ -12,6 +12,7 @@ type step uint8
 const (
 	converting step = iota // backslashes to slashes, as IIS and browsers do
 	stripping              // ;parameters, as servlet containers do
+	cutting                // from ? or # on, as those do that make a URL of a decoded path
 	merging                // empty segments
 	resolving              // dot segments, as RFC 3986 does: a/b/.. is a/
 	cleaning               // dot segments, as Go's path.Clean does: a/b/.. is a
@@ -26,6 +27,8 @@ func (s step) append(dst []byte, path string) []byte {
 		return appendConverted(dst, path)
 	case stripping:
 		return appendStripped(dst, path)
+	case cutting:
+		return appendCut(dst, path)
 	case merging:
 		return appendMerged(dst, path)
 	case resolving:
@@ -56,6 +59,13 @@ func appendStripped(dst []byte, path string) []byte {
 		}
 	}
 	return dst
+}
+
+func appendCut(dst []byte, path string) []byte {
+	if i := strings.IndexAny(path, "?#"); i >= 0 {
+		path = path[:i]
+	}
+	return append(dst, path...)
 }
 
 func appendMerged(dst []byte, path string) []byte {
