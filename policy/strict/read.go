@@ -277,12 +277,15 @@ func (r *reader) colon() int {
 		return -1
 	case '"', '\'':
 		for i++; i < len(r.src) && r.src[i] != quote && r.src[i] != '\n'; i++ {
-			if r.src[i] == '\\' && quote == '"' {
+			if r.src[i] == '\\' && quote == '"' && !strings.HasPrefix(r.src[i:], "\\\n") {
 				i++
 			}
 			if quote == '\'' && strings.HasPrefix(r.src[i+1:], "''") {
 				i += 2
 			}
+		}
+		if i >= len(r.src) || r.src[i] != quote {
+			return -1
 		}
 		for i++; i < len(r.src) && isBlank(r.src[i]); i++ {
 		}

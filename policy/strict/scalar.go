@@ -77,7 +77,12 @@ func (r *reader) plainLine(flow bool) string {
 // checkStart refuses characters that a plain scalar can't begin with.
 func (r *reader) checkStart(flow bool) {
 	switch c := r.src[r.pos]; c {
-	case '-', '?', ':':
+	case '?':
+		// "? key" is one thing in brackets and ?key another, and not to every parser.
+		if flow || r.endsAt(r.pos+1) {
+			r.fail(r.pos, "put it into quotes if it is text", "text that begins with %q", "?")
+		}
+	case '-', ':':
 		if !r.endsAt(r.pos+1) && !(flow && strings.IndexByte(",[]{}", r.src[r.pos+1]) >= 0) {
 			return
 		}
@@ -240,9 +245,10 @@ func (r *reader) literal(indent int) *node {
 		if spaces < column && spaces < len(line) {
 			break
 		}
-		if len(line) <= column {
+		switch {
+		case len(line) <= column && end < len(r.src):
 			breaks++
-		} else {
+		case len(line) > column:
 			line = line[column:]
 			isIndented := isBlank(line[0])
 			switch {
