@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"time"
 
 	"github.com/exitgate/exitgate/policy/iso3166"
@@ -33,7 +34,6 @@ func Compile(p *Policy, at time.Time) *Snapshot {
 		policy:    p,
 		at:        at,
 		until:     p.next(at),
-		countries: make(map[Code]country, markets),
 		unlocated: c.market(Unlocated, Place{}),
 		private:   c.market(Private, Place{Private: true}),
 	}
@@ -46,7 +46,9 @@ func Compile(p *Policy, at time.Time) *Snapshot {
 				found.subdivisions[sub] = c.market(sub, Place{Country: code, Subdivisions: [2]Code{sub}})
 			}
 		}
-		s.countries[code] = found
+		if i, ok := slot(code); ok {
+			s.countries[i] = found
+		}
 	}
 	s.decisions = c.decisions
 	return s
@@ -64,7 +66,7 @@ func (p *Policy) next(at time.Time) time.Time {
 }
 
 // subdivisionsApart returns, by country, the subdivisions that the policy
-// tells apart: the named ones, and the members of groups with an entry.
+// tells apart, sorted: the named ones, and the members of groups with an entry.
 func (p *Policy) subdivisionsApart() map[Code][]Code {
 	apart := make(map[Code][]Code)
 	for code := range p.entries {
@@ -82,12 +84,16 @@ func (p *Policy) subdivisionsApart() map[Code][]Code {
 		}
 		apart[country] = append(apart[country], code)
 	}
+	for _, codes := range apart {
+		slices.Sort(codes)
+	}
 	return apart
 }
 
-// countryOf returns the country of an ISO 3166-2 code.
+// countryOf returns the country of an ISO 3166-2 code, which is two letters, a
+// hyphen and up to three letters or digits. No group has such a name.
 func countryOf(code Code) (Code, bool) {
-	if len(code) < 4 || code[2] != '-' {
+	if len(code) < len("GB-E") || len(code) > len("GB-ENG") || code[2] != '-' {
 		return "", false
 	}
 	return code[:2], true
@@ -108,12 +114,11 @@ type compiler struct {
 // market makes all decisions for a place.
 func (c *compiler) market(jurisdiction Code, place Place) *market {
 	c.matches = c.policy.appendMatches(c.matches[:0], place)
-	c.markets = append(c.markets, market{
-		jurisdiction: jurisdiction,
-		named:        c.policy.Names(jurisdiction),
-		plain:        c.table(),
-	})
+	c.markets = append(c.markets, market{jurisdiction: jurisdiction, plain: c.table()})
 	m := &c.markets[len(c.markets)-1]
+	if len(c.matches) > 0 {
+		m.rank = c.matches[0].rank
+	}
 	for class := range m.plain {
 		d := c.policy.govern(jurisdiction, c.matches, Class(class), c.at)
 		m.plain[class] = c.keep(d)

@@ -40,15 +40,18 @@ func (s *Snapshot) Explain(place Place, method, host, path string) Explanation {
 		Ambiguous: ambiguous,
 		Decision:  *s.Decide(place, class),
 	}
+	place = s.located(place)
 	matches := s.policy.appendMatches(nil, place)
 	for _, m := range matches {
 		x.Matches = append(x.Matches, s.explain(m, matches[0], place, class, x.Decision))
-		x.consider(m.entry.next(s.at))
+		if m.rank == matches[0].rank {
+			x.consider(m.entry, class, s.at)
+		}
 	}
 	if hidden := s.policy.entries[Anonymous]; hidden != nil && place.Anonymous {
 		m := match{hidden, ByAnonymity, 0}
 		x.Matches = append(x.Matches, s.explain(m, m, place, class, x.Decision))
-		x.consider(hidden.next(s.at))
+		x.consider(hidden, class, s.at)
 	}
 	for i, m := range x.Matches {
 		if m.Wins {
@@ -59,10 +62,32 @@ func (s *Snapshot) Explain(place Place, method, host, path string) Explanation {
 	return x
 }
 
-func (x *Explanation) consider(next time.Time) {
-	if !next.IsZero() && (x.Next.IsZero() || next.Before(x.Next)) {
+// consider takes the next step of an entry that the decision depends on into
+// account.
+func (x *Explanation) consider(e *entry, class Class, at time.Time) {
+	next := e.next(at)
+	if e.speaksOf(class) && !next.IsZero() && (x.Next.IsZero() || next.Before(x.Next)) {
 		x.Next = next
 	}
+}
+
+// located returns a place as Decide sees it: without a country that is none,
+// and without subdivisions of another one.
+func (s *Snapshot) located(place Place) Place {
+	switch {
+	case place.Private:
+		return Place{Private: true, Anonymous: place.Anonymous}
+	case s.country(place.Country).market == nil:
+		return Place{Anonymous: place.Anonymous}
+	case place.Subdivisions[0] == place.Subdivisions[1]:
+		place.Subdivisions[1] = ""
+	}
+	for i, code := range place.Subdivisions {
+		if country, ok := countryOf(code); !ok || country != place.Country {
+			place.Subdivisions[i] = ""
+		}
+	}
+	return place
 }
 
 // explain says what became of a match, first being the most specific one.
@@ -74,7 +99,7 @@ func (s *Snapshot) explain(m, first match, place Place, class Class, d Decision)
 		How:    s.policy.how(m, place),
 		Phase:  step.Phase,
 		Since:  step.From,
-		Routes: s.policy.featureNames(m.entry),
+		Routes: s.policy.classesOf(m.entry),
 		Wins:   m.entry.code == d.Entry,
 	}
 	own := s.policy.apply(d.Jurisdiction, m, class, s.at)

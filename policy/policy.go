@@ -88,6 +88,11 @@ func (p *Policy) Jurisdictions() []Code {
 // Names says whether the policy has an entry for a jurisdiction.
 func (p *Policy) Names(code Code) bool { return p.entries[code] != nil }
 
+func (p *Policy) isGroup(code Code) bool {
+	_, ok := p.groups[code]
+	return ok
+}
+
 // Reaches returns the places that an entry speaks of beside its own code: the
 // members of a group, the territories of a country.
 func (p *Policy) Reaches(code Code) []Code {
@@ -101,18 +106,25 @@ func (p *Policy) Reaches(code Code) []Code {
 }
 
 // Notice returns what the policy tells clients that a decision refuses. The
-// notice of the client's jurisdiction goes before that of the entry that
-// governs, and that before the default, field by field.
+// notice of the client's jurisdiction goes before that of its country, that
+// before that of the entry that governs, and that before the default: field by
+// field, and of the texts language by language.
 func (p *Policy) Notice(d Decision) Notice {
 	var notice Notice
-	for _, code := range []Code{d.Jurisdiction, d.Entry, Default} {
+	country, _ := countryOf(d.Jurisdiction)
+	for _, code := range []Code{d.Jurisdiction, country, d.Entry, Default} {
 		n := p.notices[code]
 		notice.Status = cmp.Or(notice.Status, n.Status)
 		notice.BlockedBy = cmp.Or(notice.BlockedBy, n.BlockedBy)
 		notice.Appeal = cmp.Or(notice.Appeal, n.Appeal)
 		notice.Export = cmp.Or(notice.Export, n.Export)
-		if notice.Texts == nil {
-			notice.Texts = n.Texts
+		for tag, text := range n.Texts {
+			if notice.Texts == nil {
+				notice.Texts = make(map[string]Text)
+			}
+			if _, said := notice.Texts[tag]; !said {
+				notice.Texts[tag] = text
+			}
 		}
 	}
 	return notice
@@ -181,8 +193,8 @@ func (e *entry) speaksOf(class Class) bool {
 	return e.features == nil || e.features[class]
 }
 
-// featureNames returns the route classes that an entry is limited to.
-func (p *Policy) featureNames(e *entry) []string {
+// classesOf returns the names of the route classes that an entry is limited to.
+func (p *Policy) classesOf(e *entry) []string {
 	var names []string
 	for class, name := range p.classes {
 		if e.features != nil && e.features[class] {

@@ -1,9 +1,12 @@
 package policy
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/exitgate/exitgate/policy/iso3166"
 	"github.com/exitgate/exitgate/policy/routes"
 )
 
@@ -18,12 +21,12 @@ type Snapshot struct {
 	at, until time.Time
 	decisions []Decision
 
-	countries          map[Code]country
+	countries          [26 * 26]country // by slot
 	unlocated, private *market
 }
 
 // A country is the market of a country, and those of its subdivisions that the
-// policy tells apart from it.
+// policy tells apart from it. The market is nil where ISO 3166-1 has no country.
 type country struct {
 	market       *market
 	subdivisions map[Code]*market
@@ -33,11 +36,28 @@ type country struct {
 // class: the plain ones, and those for clients that hide where they are.
 type market struct {
 	jurisdiction Code
-	// named: the policy has an entry for this very place, so that nothing
-	// less specific matters. A subdivision that isn't named is told apart
-	// only as a member of groups.
-	named            bool
+	// rank of the entry that governs: firstLevel for a subdivision that the
+	// policy names, whichever its level. The others are told apart only as
+	// members of groups.
+	rank             rank
 	plain, anonymous []*Decision
+}
+
+// slot is a country's index, by its letters.
+func slot(code Code) (i int, ok bool) {
+	if len(code) != 2 {
+		return 0, false
+	}
+	first, second := code[0]-'A', code[1]-'A'
+	return int(first)*26 + int(second), first < 26 && second < 26
+}
+
+// country returns the zero country for a code that isn't one.
+func (s *Snapshot) country(code Code) country {
+	if i, ok := slot(code); ok {
+		return s.countries[i]
+	}
+	return country{}
 }
 
 // Policy returns what the snapshot was compiled from.
@@ -65,23 +85,22 @@ func (s *Snapshot) Classify(method, host, path string) (class Class, ambiguous b
 // Decide returns what a request of a class from a place gets. It is a look-up
 // that allocates nothing.
 func (s *Snapshot) Decide(place Place, class Class) *Decision {
-	if place.Private {
+	country := s.country(place.Country)
+	switch {
+	case place.Private:
 		return s.private.decide(place, class)
-	}
-	country, known := s.countries[place.Country]
-	if !known {
+	case country.market == nil:
 		return s.unlocated.decide(place, class)
-	}
-	if country.subdivisions == nil {
+	case country.subdivisions == nil:
 		return country.market.decide(place, class)
 	}
 	fine, coarse := country.subdivisions[place.Subdivisions[1]], country.subdivisions[place.Subdivisions[0]]
 	switch {
 	case fine == nil && coarse == nil:
 		return country.market.decide(place, class)
-	case coarse == nil || fine != nil && fine.named:
+	case coarse == nil || fine != nil && (fine.rank == firstLevel || fine.rank < coarse.rank):
 		return fine.decide(place, class)
-	case fine == nil || coarse.named:
+	case fine == nil || coarse.rank < fine.rank:
 		return coarse.decide(place, class)
 	}
 	return stricter(fine.decide(place, class), coarse.decide(place, class))
@@ -136,7 +155,7 @@ func (s *Snapshot) Markets() []Market {
 			Jurisdiction: code,
 			Name:         Name(code),
 			Phase:        now.Phase,
-			Routes:       s.policy.featureNames(e),
+			Routes:       s.policy.classesOf(e),
 			Reaches:      s.policy.Reaches(code),
 			Since:        now.From,
 			Sunset:       e.sunset(),
@@ -158,72 +177,80 @@ type Change struct {
 }
 
 // Changes returns what one snapshot, which may be nil, and the next one do
-// differently, by place, sorted.
+// differently, by place, sorted. Before the first one, everything was open.
 func Changes(before, after *Snapshot) []Change {
-	old, new := before.summary(), after.summary()
+	was, is := before.words(), after.words()
 	var changes []Change
-	for code, now := range new {
-		was, told := old[code]
-		if !told { // then as its country was
-			was = old[code[:2]]
-		}
-		if was == "" {
-			was = Open.String()
-		}
-		if was != now {
-			changes = append(changes, Change{code, was, now})
+	compare := func(code Code) {
+		if c := (Change{code, wordsFor(code, was), wordsFor(code, is)}); c.Before != c.After {
+			changes = append(changes, c)
 		}
 	}
-	for code, was := range old {
-		if _, told := new[code]; !told && was != new[code[:2]] {
-			changes = append(changes, Change{code, was, new[code[:2]]})
+	for code := range is {
+		compare(code)
+	}
+	for code := range was {
+		if _, both := is[code]; !both {
+			compare(code)
 		}
 	}
-	slices.SortFunc(changes, func(a, b Change) int {
-		if a.Jurisdiction < b.Jurisdiction {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(changes, func(a, b Change) int { return cmp.Compare(a.Jurisdiction, b.Jurisdiction) })
 	return changes
 }
 
-// summary says in words what each place that the snapshot tells apart gets.
-func (s *Snapshot) summary() map[Code]string {
+// wordsFor returns what is said of a place, or of the one that it lies in.
+func wordsFor(code Code, words map[Code]string) string {
+	if said, ok := words[code]; ok {
+		return said
+	}
+	if sub, ok := iso3166.LookupSubdivision(string(code)); ok {
+		if sub.Parent != "" {
+			return wordsFor(Code(sub.Parent), words)
+		}
+		return wordsFor(Code(sub.Country), words)
+	}
+	return Open.String()
+}
+
+// words says what each place that the snapshot tells apart gets, and what
+// anonymous adds to that.
+func (s *Snapshot) words() map[Code]string {
 	if s == nil {
 		return nil
 	}
-	words := map[Code]string{
-		Unlocated: s.summarize(s.unlocated.plain),
-		Private:   s.summarize(s.private.plain),
-		Anonymous: s.summarize(s.unlocated.anonymous),
-	}
-	for code, country := range s.countries {
-		words[code] = s.summarize(country.market.plain)
-		for code, m := range country.subdivisions {
-			words[code] = s.summarize(m.plain)
+	words := make(map[Code]string)
+	say := func(m *market) {
+		if m != nil {
+			words[m.jurisdiction] = s.say(func(class Class) Phase { return m.plain[class].Phase })
 		}
+	}
+	say(s.unlocated)
+	say(s.private)
+	for _, country := range s.countries {
+		say(country.market)
+		for _, m := range country.subdivisions {
+			say(m)
+		}
+	}
+	if e := s.policy.entries[Anonymous]; e != nil {
+		words[Anonymous] = s.say(func(class Class) Phase {
+			return s.policy.apply(Anonymous, match{entry: e}, class, s.at).Phase
+		})
 	}
 	return words
 }
 
-func (s *Snapshot) summarize(decisions []*Decision) string {
-	whole := decisions[routes.None].Phase
-	words, open := whole.String(), true
-	for _, d := range decisions {
-		if d.Phase == whole {
-			continue
+// say puts phases into words: "open (news withdrawn)".
+func (s *Snapshot) say(phase func(Class) Phase) string {
+	whole := phase(routes.None)
+	var exceptions []string
+	for class, name := range s.policy.classes {
+		if p := phase(Class(class)); p != whole {
+			exceptions = append(exceptions, name+" "+p.String())
 		}
-		if open {
-			words += " ("
-			open = false
-		} else {
-			words += ", "
-		}
-		words += d.Class + " " + d.Phase.String()
 	}
-	if !open {
-		words += ")"
+	if exceptions == nil {
+		return whole.String()
 	}
-	return words
+	return whole.String() + " (" + strings.Join(exceptions, ", ") + ")"
 }
