@@ -30,7 +30,7 @@ func Parse(file string, source []byte) (*Policy, error) {
 	if err := p.doc.Err(); err != nil {
 		return nil, err
 	}
-	p.notice()
+	p.warn()
 	p.policy.warnings = p.doc.Warnings()
 	return p.policy, nil
 }
@@ -42,18 +42,18 @@ func Schema() ([]byte, error) {
 
 // A parser checks a Document, section by section, and builds its Policy.
 type parser struct {
-	doc    *strict.Document
-	text   Document
-	policy *Policy
+	doc      *strict.Document
+	text     Document
+	policy   *Policy
+	unknowns int // codes so far
 }
 
 func (p *parser) version() {
 	p.policy.mode = p.text.Mode
 	switch v := p.text.Version; {
-	case v == Version || v == 0: // 0: missing, which Decode has reported
 	case v > Version:
 		p.doc.Errorf("use a newer exitgate, or version: 1", at("version"), "version %d is newer than this exitgate reads", v)
-	default:
+	case v < Version:
 		p.doc.Errorf("write version: 1", at("version"), "there is no version %d", v)
 	}
 }
@@ -146,7 +146,7 @@ func hostOf(pattern routes.Pattern) string {
 // take away, "" if it takes none.
 func claims(pattern routes.Pattern) string {
 	path := pattern.String()
-	path = path[strings.IndexByte(path, '/'):]
+	path, _ = url.PathUnescape(path[strings.IndexByte(path, '/'):])
 	for _, reserved := range always {
 		if path == reserved || strings.HasSuffix(reserved, "/") && strings.HasPrefix(path, reserved) {
 			return reserved
@@ -155,7 +155,10 @@ func claims(pattern routes.Pattern) string {
 	return ""
 }
 
-var groupName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{2,39}$`)
+var (
+	groupName       = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{2,39}$`)
+	subdivisionLike = regexp.MustCompile(`^[A-Za-z]{2}-[A-Za-z0-9]{1,3}$`)
+)
 
 // groups looks up the members of the operator's groups and of the built-in
 // ones.
@@ -178,9 +181,10 @@ func (p *parser) groups() {
 		case isPlace(name) || isPseudo(Code(name)) || Code(name) == Default:
 			p.doc.Errorf("choose another name", path, "%q is a jurisdiction already", name)
 			continue
+		case subdivisionLike.MatchString(name):
+			p.doc.Errorf("choose another name", path, "%q looks like the code of a subdivision", name)
 		case !groupName.MatchString(name):
 			p.doc.Errorf("use three letters or more, digits and hyphens, as in andean", path, "%q can't be the name of a group", name)
-			continue
 		}
 		if len(p.text.Groups[name]) == 0 {
 			p.doc.Errorf("list its members, or remove it", at("groups", name), "group %q is empty", name)
@@ -190,7 +194,7 @@ func (p *parser) groups() {
 			path := at("groups", name, i)
 			switch {
 			case !isPlace(member):
-				p.unknown(path, member, "a country or subdivision")
+				p.unknown(path, member, aPlace)
 			case slices.Contains(own.members, Code(member)):
 				p.doc.Errorf("remove one", path, "%s is in group %q twice", member, name)
 			default:
@@ -206,8 +210,8 @@ func (p *parser) jurisdictions() {
 	p.policy.entries = make(map[Code]*entry)
 	for _, name := range slices.Sorted(maps.Keys(p.text.Jurisdictions)) {
 		code := Code(name)
-		if _, isGroup := p.policy.groups[code]; !isGroup && !isPlace(name) && !isPseudo(code) {
-			p.unknown(key("jurisdictions", name), name, "a jurisdiction")
+		if !p.policy.isGroup(code) && !isPlace(name) && !isPseudo(code) {
+			p.unknown(key("jurisdictions", name), name, aJurisdiction)
 			continue
 		}
 		p.policy.entries[code] = p.entry(code, p.text.Jurisdictions[name])
@@ -246,7 +250,7 @@ func (p *parser) entry(code Code, text Entry) *entry {
 	case text.Phase != nil:
 		e.steps = []Step{{Phase: *text.Phase}}
 	case len(text.Schedule) == 0:
-		p.doc.Errorf("add a phase, as in phase: withdrawn, or a schedule", path, "%s has no phase", code)
+		p.doc.Errorf("add a phase, as in phase: withdrawn, or a schedule", append(path, "phase"), "%s has no phase", code)
 	default:
 		e.steps = text.Schedule
 		p.schedule(append(path, "schedule"), text.Schedule)
@@ -265,10 +269,8 @@ func (p *parser) entry(code Code, text Entry) *entry {
 		switch {
 		case name == Essential:
 			p.doc.Errorf("remove it", path, "the essential class is never refused")
-		case name == Other:
-			e.features[class] = true
-		case class < 0 || !defined:
-			p.doc.Errorf("define it under routes: or use one of "+strings.Join(p.definedClasses(), ", "), path, "there is no route class %q", name)
+		case class < 0 || !defined && name != Other:
+			p.doc.Errorf("define it under routes:, or use one of: "+strings.Join(p.refusableClasses(), ", "), path, "there is no route class %q", name)
 		case e.features[class]:
 			p.doc.Errorf("remove one", path, "%s is listed twice", name)
 		default:
@@ -281,11 +283,17 @@ func (p *parser) entry(code Code, text Entry) *entry {
 // schedule checks that time only restricts: to open a market takes a new
 // revision of the policy, never the passing of a date.
 func (p *parser) schedule(path []any, steps []Step) {
-	for i := 1; i < len(steps); i++ {
-		before, step := steps[i-1], steps[i]
+	for i, step := range steps {
 		path := append(slices.Clip(path), i)
+		if year := step.From.Year(); year < 2000 || year > 2199 {
+			p.doc.Errorf("use a year from 2000 to 2199", append(path, "from"), "the year %d can't be meant", year)
+		}
+		if i == 0 {
+			continue
+		}
+		before := steps[i-1]
 		switch {
-		case before.From.IsZero() || step.From.IsZero(): // reported by Decode
+		case before.From.IsZero() || step.From.IsZero(): // has been reported
 		case !step.From.After(before.From):
 			p.doc.Errorf("put the steps into the order of their dates", append(path, "from"), "the step from %s doesn't come after the one from %s", stamp(step), stamp(before))
 		case step.Phase < before.Phase:
@@ -308,8 +316,8 @@ func (p *parser) notices() {
 	p.policy.notices = make(map[Code]Notice)
 	for _, name := range slices.Sorted(maps.Keys(p.text.Notices)) {
 		code, notice := Code(name), p.text.Notices[name]
-		if _, isGroup := p.policy.groups[code]; !isGroup && !isPlace(name) && !isPseudo(code) && code != Default {
-			p.unknown(key("notices", name), name, "a jurisdiction or default")
+		if !p.policy.isGroup(code) && !isPlace(name) && !isPseudo(code) && code != Default {
+			p.unknown(key("notices", name), name, anAudience)
 			continue
 		}
 		p.policy.notices[code] = notice
@@ -341,57 +349,49 @@ func isLink(text string) bool {
 	return (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" || u.Scheme == "mailto" && u.Opaque != ""
 }
 
-// notice warns of what is allowed but probably not meant.
-func (p *parser) notice() {
-	for _, code := range p.policy.Jurisdictions() {
-		e := p.policy.entries[code]
-		name := string(code)
-		if country, ok := iso3166.Alias(name); ok {
-			p.doc.Warnf("write "+country+" to be sure", key("jurisdictions", name), "databases locate %s (%s) as %s, a code of its own", name, Name(code), country)
-		}
-		for _, step := range e.steps {
-			var missing string
-			switch {
-			case step.Phase == ClosedToNew && p.text.Routes[SignUp] == nil:
-				missing = SignUp
-			case step.Phase == WindDown && p.text.Routes[Export] == nil:
-				missing = Export
-			}
-			if missing != "" {
-				p.doc.Warnf(fmt.Sprintf("define %s under routes:", missing), key("jurisdictions", name), "%s speaks of the %s class, which has no patterns", step.Phase, missing)
-			}
-		}
+// What a code can be wanted to be.
+const (
+	aPlace        = "a country or subdivision"
+	aJurisdiction = "a jurisdiction"
+	anAudience    = "a jurisdiction or default"
+)
+
+// unknown reports a code that isn't what was wanted.
+func (p *parser) unknown(path []any, code, wanted string) {
+	advice := "see the other wrong codes"
+	if p.unknowns++; p.unknowns <= 100 { // to find the closest code takes time
+		advice = p.advise(code, wanted)
 	}
-	for _, name := range slices.Sorted(maps.Keys(p.text.Notices)) {
-		if code := Code(name); code != Default && len(p.policy.entries) > 0 && !p.policy.told(code) {
-			p.doc.Warnf("add an entry under jurisdictions:, or remove the notice", key("notices", name), "nobody in %s is refused anything", name)
-		}
-	}
+	p.doc.Errorf(advice, path, "%q is not %s", code, wanted)
 }
 
-// told says whether clients of a jurisdiction could ever be refused anything.
-func (p *Policy) told(code Code) bool {
-	country, ok := countryOf(code)
-	return p.Names(code) || p.territoryOf[code] != nil || p.memberships[code] != nil ||
-		ok && p.told(country) || p.Names(Anonymous)
-}
-
-// unknown reports a code that isn't one, and the code that may be meant.
-func (p *parser) unknown(path []any, code, what string) {
-	advice := "use an ISO 3166-1 code (FR), an ISO 3166-2 code (US-MS) or a group (EU)"
-	for name := range p.policy.groups {
-		if strings.EqualFold(string(name), code) {
-			advice = fmt.Sprintf("did you mean %s?", name)
-		}
-	}
+// advise says which code may be meant by one that isn't what was wanted.
+func (p *parser) advise(code, wanted string) string {
 	if closest := iso3166.Closest(code); closest != "" {
-		advice = fmt.Sprintf("did you mean %s (%s)?", closest, Name(Code(closest)))
+		return fmt.Sprintf("did you mean %s (%s)?", closest, Name(Code(closest)))
 	}
-	p.doc.Errorf(advice, path, "%q is not %s", code, what)
+	switch {
+	case wanted == aPlace && p.policy.isGroup(Code(code)):
+		return "list its members: a group can't have groups in it"
+	case wanted == aPlace:
+		return "use an ISO 3166-1 code (FR) or an ISO 3166-2 code (US-MS)"
+	case code == string(Default):
+		return "leave it out: what isn't named is open"
+	}
+	candidates := append(slices.Sorted(maps.Keys(p.policy.groups)), Unlocated, Private, Anonymous)
+	for _, name := range candidates {
+		if strings.EqualFold(string(name), code) {
+			return fmt.Sprintf("did you mean %s?", name)
+		}
+	}
+	return "use an ISO 3166-1 code (FR), an ISO 3166-2 code (US-MS), a group (EU), unlocated, private or anonymous"
 }
 
-func (p *parser) definedClasses() []string {
-	return append(slices.Sorted(maps.Keys(p.text.Routes)), Other)
+// refusableClasses are what an entry may be limited to.
+func (p *parser) refusableClasses() []string {
+	names := slices.Sorted(maps.Keys(p.text.Routes))
+	names = slices.DeleteFunc(names, func(name string) bool { return name == Essential || name == Other })
+	return append(names, Other)
 }
 
 // isPlace says whether a code is that of a country or subdivision.

@@ -1,0 +1,118 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/exitgate/exitgate/policy/iso3166"
+)
+
+// warn tells of what is allowed but probably not meant.
+func (p *parser) warn() {
+	for _, code := range p.policy.Jurisdictions() {
+		p.warnOfAlias(code, key("jurisdictions", string(code)))
+		p.warnOfEntry(p.policy.entries[code])
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.text.Groups)) {
+		for i, member := range p.text.Groups[name] {
+			p.warnOfAlias(Code(member), at("groups", name, i))
+		}
+	}
+	apart := p.policy.subdivisionsApart()
+	for _, name := range slices.Sorted(maps.Keys(p.text.Notices)) {
+		if code := Code(name); code != Default && len(p.policy.entries) > 0 && !p.policy.tells(code, apart) {
+			p.doc.Warnf("add an entry under jurisdictions:, or remove the notice", key("notices", name), "the notice of %s is never used", name)
+		}
+	}
+}
+
+func (p *parser) warnOfAlias(code Code, path []any) {
+	if country, ok := iso3166.Alias(string(code)); ok {
+		p.doc.Warnf("write "+country+" to be sure", path, "databases locate %s (%s) as %s, a code of its own", code, Name(code), country)
+	}
+}
+
+func (p *parser) warnOfEntry(e *entry) {
+	path := key("jurisdictions", string(e.code))
+	for _, step := range e.steps {
+		switch limited := e.features != nil; {
+		case limited && step.Phase >= ClosedToNew && !slices.ContainsFunc(p.policy.classesOf(e), step.Phase.Refuses):
+			p.doc.Warnf("list a route class that it refuses, or use another phase", at("jurisdictions", string(e.code), "routes"),
+				"%s refuses nothing of %s", step.Phase, strings.Join(p.policy.classesOf(e), ", "))
+		case !limited && step.Phase == ClosedToNew:
+			p.warnOfMissing(SignUp, step.Phase, path)
+		case !limited && step.Phase == WindDown:
+			p.warnOfMissing(Export, step.Phase, path)
+		}
+	}
+	if other := p.policy.opened(e); other != "" {
+		p.doc.Warnf("list all that it withholds, or remove routes to mean the whole service", at("jurisdictions", string(e.code), "routes"),
+			"%s is more specific than %s, and so opens whatever these routes leave out", e.code, other)
+	}
+}
+
+func (p *parser) warnOfMissing(class string, phase Phase, path []any) {
+	if p.text.Routes[class] == nil {
+		p.doc.Warnf(fmt.Sprintf("define %s under routes:", class), path, "%s speaks of the %s class, which has no patterns", phase, class)
+	}
+}
+
+// opened returns a less specific entry that an entry for some route classes
+// takes places out of, though it restricts classes that the latter leaves
+// alone; "" if there is none.
+func (p *Policy) opened(e *entry) Code {
+	if e.features == nil {
+		return ""
+	}
+	for _, code := range append(p.Reaches(e.code), e.code) {
+		matches := p.appendMatches(nil, placeOf(code))
+		if !slices.ContainsFunc(matches, func(m match) bool { return m.entry == e && m.rank == matches[0].rank }) {
+			continue
+		}
+		for _, m := range matches {
+			if m.rank > matches[0].rank && m.entry.restrictsBeyond(e) {
+				return m.entry.code
+			}
+		}
+	}
+	return ""
+}
+
+// restrictsBeyond says whether an entry ever restricts a class that the other
+// doesn't speak of.
+func (e *entry) restrictsBeyond(other *entry) bool {
+	if e.steps[len(e.steps)-1].Phase == Open {
+		return false
+	}
+	for class := range other.features {
+		if e.speaksOf(Class(class)) && !other.speaksOf(Class(class)) {
+			return true
+		}
+	}
+	return false
+}
+
+// placeOf returns where the clients of a country or subdivision are.
+func placeOf(code Code) Place {
+	sub, ok := iso3166.LookupSubdivision(string(code))
+	switch {
+	case !ok:
+		return Place{Country: code}
+	case sub.Parent == "":
+		return Place{Country: Code(sub.Country), Subdivisions: [2]Code{code}}
+	}
+	return Place{Country: Code(sub.Country), Subdivisions: [2]Code{Code(sub.Parent), code}}
+}
+
+// tells says whether Notice can come to use the notice of a jurisdiction.
+func (p *Policy) tells(code Code, apart map[Code][]Code) bool {
+	if p.Names(code) || p.isGroup(code) {
+		return p.Names(code)
+	}
+	if country, ok := countryOf(code); ok {
+		return slices.Contains(apart[country], code)
+	}
+	return p.territoryOf[code] != nil || p.memberships[code] != nil || apart[code] != nil || p.Names(Anonymous)
+}
