@@ -55,30 +55,30 @@ func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 // change them.
 type Decision struct {
 	// ID numbers the decisions of one Snapshot from 0, without gaps.
-	ID int
+	ID int `json:"-"`
 	// Action is what happens.
-	Action Action
+	Action Action `json:"action"`
 	// Jurisdiction is the client's: the most specific one that the policy
 	// tells apart, else the country, Unlocated or Private.
-	Jurisdiction Code
+	Jurisdiction Code `json:"jurisdiction"`
 	// Phase is what the jurisdiction gets for this class of requests.
-	Phase Phase
+	Phase Phase `json:"phase"`
 	// Reason is the kind of rule that won.
-	Reason Reason
+	Reason Reason `json:"reason"`
 	// Entry is the jurisdiction that the policy names and that governs,
 	// Default where none does.
-	Entry Code
+	Entry Code `json:"entry"`
 	// Class is the request's route class, Other if it has none.
-	Class string
+	Class string `json:"class"`
 	// Feature says that only some route classes are withdrawn by the Entry,
 	// and that Class is one of them.
-	Feature bool
+	Feature bool `json:"feature,omitempty"`
 	// Since is when Phase began, zero if the policy gives no date.
-	Since time.Time
+	Since time.Time `json:"since,omitzero"`
 	// Announced is when the end was announced: the start of the first phase
 	// of the Entry that is not open. Zero if the policy gives no date.
-	Announced time.Time
+	Announced time.Time `json:"announced,omitzero"`
 	// Sunset is when the service is, or was, withdrawn. Zero if the policy
 	// gives no date.
-	Sunset time.Time
+	Sunset time.Time `json:"sunset,omitzero"`
 }

@@ -25,16 +25,16 @@ const Default Code = "default"
 // The zero Place is one that no database knows: unlocated.
 type Place struct {
 	// Country is the ISO 3166-1 alpha-2 code, empty if no database has one.
-	Country Code
+	Country Code `json:"country,omitempty"`
 	// Subdivisions are the ISO 3166-2 codes, first level (US-MS) before
 	// second level (FR-IDF, then FR-75); empty where unknown.
-	Subdivisions [2]Code
+	Subdivisions [2]Code `json:"subdivisions,omitzero"`
 	// Private says that the address belongs to no country because it is not
 	// a public one; Country is empty then.
-	Private bool
+	Private bool `json:"private,omitempty"`
 	// Anonymous says that the address hides its user's place: VPN, Tor,
 	// proxy, relay. Only an anonymous-IP database sets it.
-	Anonymous bool
+	Anonymous bool `json:"anonymous,omitempty"`
 }
 
 // Jurisdiction returns the most specific code that the Place itself has,

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -83,11 +82,11 @@ func (r checkResult) write(out, warnings io.Writer) error {
 		return nil
 	}
 	fmt.Fprintf(out, "\nOn %s:\n\n", day(r.At))
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	var rows [][]string
 	for _, m := range r.Jurisdictions {
-		fmt.Fprintf(table, "  %s\t%s\t%s\t%s\n", m.Jurisdiction, shorten(m.Name, 32), phaseSince(m), nextSteps(m.Next))
+		rows = append(rows, []string{string(m.Jurisdiction), shorten(m.Name, 32), phaseSince(m), nextSteps(m.Next)})
 	}
-	if err := table.Flush(); err != nil {
+	if err := writeTable(out, rows); err != nil {
 		return err
 	}
 	for _, m := range r.Jurisdictions {

@@ -1,5 +1,228 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+	"time"
 
-func newDemo() *cobra.Command { return &cobra.Command{Use: "demo"} }
+	"github.com/spf13/cobra"
+
+	"github.com/exitgate/exitgate/cmd/exitgate/messenger"
+	"github.com/exitgate/exitgate/gateway"
+)
+
+func newDemo() *cobra.Command {
+	var listen, listenAdmin string
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "See it work: a sample app behind the gateway, and commands to try",
+		Long: `Start a small messenger and put the gateway in front of it, with a policy that
+has real countries in every phase. Loopback counts as a trusted proxy, so that
+commands can claim to come from anywhere. Nothing is left behind.`,
+		Example: "  exitgate demo",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d := demo{listen: listen, admin: listenAdmin, out: cmd.OutOrStdout(), log: cmd.ErrOrStderr()}
+			return failed(d.run(cmd.Context()))
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8443", "`address` for HTTPS, another port if it is in use")
+	cmd.Flags().StringVar(&listenAdmin, "admin", "127.0.0.1:8600", "loopback `address` for metrics and health, another port if it is in use")
+	return cmd
+}
+
+// A demo is the gateway in front of the messenger.
+type demo struct {
+	listen, admin string
+	out, log      io.Writer
+	folder        string
+}
+
+func (d *demo) run(ctx context.Context) (err error) {
+	d.folder, err = os.MkdirTemp("", "exitgate-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(d.folder)) }()
+
+	upstream, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	app := messenger.New(time.Now)
+	served := make(chan error, 1)
+	go func() { served <- app.Serve(upstream) }()
+	defer func() { err = errors.Join(err, app.Close(), <-served) }()
+
+	leaves := time.Now().Add(time.Minute).Truncate(time.Second).UTC()
+	policyFile := filepath.Join(d.folder, "policy.yaml")
+	if err := os.WriteFile(policyFile, demoPolicy(leaves), 0o600); err != nil {
+		return err
+	}
+	// What a start says is for operators; what happens afterwards is the show.
+	level := new(slog.LevelVar)
+	level.Set(slog.LevelError)
+	g, err := gateway.New(gateway.Options{
+		Config: d.config("h2c://"+upstream.Addr().String(), policyFile),
+		Logger: slog.New(slog.NewTextHandler(d.log, &slog.HandlerOptions{Level: level})),
+	})
+	if err != nil {
+		return err
+	}
+	at, err := g.Listen()
+	if err != nil {
+		return err
+	}
+	if err := d.introduce(at, policyFile, leaves); err != nil {
+		return err
+	}
+	level.Set(slog.LevelInfo)
+	return g.Serve(ctx)
+}
+
+func (d *demo) config(upstream, policyFile string) gateway.Config {
+	c := gateway.DefaultConfig()
+	c.Listen = gateway.Listen{HTTPS: orFree(d.listen)}
+	c.Admin.Listen = orFree(d.admin)
+	c.Apps = []gateway.App{{Hosts: []string{"*"}, Upstreams: []string{upstream}}}
+	c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	c.Policy.File = policyFile
+	c.Data = d.folder
+	c.Drain = time.Second
+	return c
+}
+
+// orFree returns the address, with any free port if its own is in use.
+func orFree(address string) string {
+	l, err := net.Listen("tcp", address)
+	if err == nil {
+		_ = l.Close() // it is only asked whether it could be opened
+		return address
+	}
+	host, _, splitErr := net.SplitHostPort(address)
+	if splitErr != nil {
+		return address // let the gateway say what is wrong with it
+	}
+	return net.JoinHostPort(host, "0")
+}
+
+// demoPolicy is a policy with real countries in each phase. One of them
+// leaves while people watch.
+func demoPolicy(leaves time.Time) []byte {
+	return []byte(fmt.Sprintf(`# The policy of exitgate demo. Edit and save it: the gateway follows at once.
+version: 1
+
+routes:
+  sign-up:   [POST /signup]
+  export:    [/login, /account/export, /account/delete]
+  live:      [/api/live, /api/events]
+  essential: [/legal/]
+
+jurisdictions:
+  IT: announced                           # everything works, the end is announced
+  ES: closed-to-new                       # no new users
+  NL: wind-down                           # only what people need to leave
+  FR: {phase: withdrawn, territories: true}
+  CA: {phase: withdrawn, routes: [live]}  # one feature, not the service
+  PT:
+    schedule:
+      - {from: 2026-01-01T00:00:00Z, phase: announced}
+      - {from: %s, phase: withdrawn}
+
+notices:
+  default:
+    blocked-by: https://example.org/transparency
+    appeal: https://example.org/appeal
+    export: https://example.org/account/export
+`, leaves.Format(time.RFC3339)))
+}
+
+// A trial is a command to paste, and what it answers.
+type trial struct{ About, Command, Answer string }
+
+// trials are what the demo proposes to try. URL stands for the gateway's.
+func trials(url string) []trial {
+	status := ` -o /dev/null -w '%{http_code}\n'`
+	from := func(address, path, more string) string {
+		return fmt.Sprintf("curl -sk %s%s -H 'X-Forwarded-For: %s'%s", url, path, address, more)
+	}
+	return []trial{
+		{"from Germany, which the policy doesn't name: all is served",
+			from("91.0.0.1", "/", ""),
+			"Hello from the messenger. Your jurisdiction is DE, its phase open."},
+		{"from France, which is withdrawn: a notice, in French",
+			from("90.0.0.1", "/", " | head -1"),
+			"Ce service n’est pas disponible ici"},
+		{"the same for a program",
+			from("90.0.0.1", "/api/messages", " -H 'Accept: application/json'"+status),
+			"451"},
+		{"from France, what everyone may always read",
+			from("90.0.0.1", "/legal/", ""),
+			"This messenger is a sample. It keeps nothing beyond its own end."},
+		{"from Italy, where the end is announced: all is served, and the app is told",
+			from("151.30.0.1", "/", ""),
+			"Hello from the messenger. Your jurisdiction is IT, its phase announced."},
+		{"from Spain, which is closed to new users: no sign-up",
+			from("80.24.0.1", "/signup", " -d name=ana"+status),
+			"451"},
+		{"from Spain, all else",
+			from("80.24.0.1", "/", ""),
+			"Hello from the messenger. Your jurisdiction is ES, its phase closed-to-new."},
+		{"from the Netherlands, which winds down: no messages",
+			from("145.53.0.1", "/api/messages", status),
+			"451"},
+		{"from the Netherlands, the export of one's own data (the app asks to sign in)",
+			from("145.53.0.1", "/account/export", status),
+			"401"},
+		{"from Canada, where one feature is withdrawn: no live messages",
+			from("99.224.0.1", "/api/events", status),
+			"451"},
+		{"from nowhere that the database knows",
+			from("192.0.2.1", "/", ""),
+			"Hello from the messenger. Your jurisdiction is unlocated, its phase open."},
+		{"a gRPC call from France: PERMISSION_DENIED",
+			from("90.0.0.1", "/messenger.v1.Messenger/Send", " -H 'Content-Type: application/grpc' --data-binary '' -D - -o /dev/null | grep -o 'grpc-status: 7'"),
+			"grpc-status: 7"},
+		{"a path that can be read two ways",
+			from("80.24.0.1", "/%2e/signup", " -d name=ana"+status),
+			"400"},
+	}
+}
+
+var introduction = template.Must(template.New("demo").Parse(`exitgate stands in front of a small messenger.
+
+  app      {{.URL}}/  (the certificate is self-signed)
+  markets  {{.URL}}/.well-known/market-status
+  metrics  http://{{.Admin}}/metrics
+  policy   {{.Policy}}  (edit it, and the gateway follows)
+
+Try it, as a client from anywhere:
+{{range .Trials}}
+  # {{.About}}
+  {{.Command}}
+  → {{.Answer}}
+{{end}}
+Portugal leaves at {{.Leaves}}. Watch it:
+
+  while sleep 5; do curl -sk {{.URL}}/ -H 'X-Forwarded-For: 85.240.0.1' | head -1; done
+
+Ctrl-C ends the demo.
+`))
+
+// introduce says what there is to see.
+func (d *demo) introduce(at gateway.Addresses, policyFile string, leaves time.Time) error {
+	url := "https://" + strings.Replace(at.HTTPS, "127.0.0.1", "localhost", 1)
+	return introduction.Execute(d.out, struct {
+		URL, Admin, Policy, Leaves string
+		Trials                     []trial
+	}{url, at.Admin, policyFile, leaves.Format(time.TimeOnly + " MST"), trials(url)})
+}

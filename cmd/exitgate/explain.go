@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/netip"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -55,12 +54,12 @@ type explainOptions struct {
 
 // An explained is what explain prints.
 type explained struct {
-	Asked    string      `json:"asked"`
-	Located  *located    `json:"located,omitempty"`
-	Request  string      `json:"request"`
-	SHA256   string      `json:"policy-sha256"`
-	Mode     policy.Mode `json:"mode"`
-	Decision policy.Explanation
+	Asked   string      `json:"asked"`
+	Located *located    `json:"located,omitempty"`
+	Request string      `json:"request"`
+	SHA256  string      `json:"policy-sha256"`
+	Mode    policy.Mode `json:"mode"`
+	policy.Explanation
 }
 
 // A located says how an address was located.
@@ -95,12 +94,12 @@ func (o *explainOptions) explain(cmd *cobra.Command, asked string) error {
 	path, _, _ := strings.Cut(o.path, "?")
 	snapshot := policy.Compile(p, o.at.orNow())
 	x := explained{
-		Asked:    asked,
-		Located:  how,
-		Request:  o.method + " " + o.host + o.path,
-		SHA256:   p.Digest(),
-		Mode:     p.Mode(),
-		Decision: snapshot.Explain(place, o.method, strings.ToLower(o.host), path),
+		Asked:       asked,
+		Located:     how,
+		Request:     o.method + " " + o.host + o.path,
+		SHA256:      p.Digest(),
+		Mode:        p.Mode(),
+		Explanation: snapshot.Explain(place, o.method, strings.ToLower(o.host), path),
 	}
 	if o.json {
 		return failed(writeJSON(cmd.OutOrStdout(), x))
@@ -171,39 +170,39 @@ func placeOf(code string) (policy.Place, error) {
 }
 
 func (x explained) write(out io.Writer) error {
-	d := x.Decision.Decision
-	code := x.Decision.Place.Jurisdiction()
+	d := x.Decision
+	code := x.Place.Jurisdiction()
 	fmt.Fprintf(out, "%s is %s\n", x.Asked, named(code))
 	if x.Located != nil {
 		x.Located.write(out)
 	}
-	if x.Decision.Place.Anonymous {
+	if x.Place.Anonymous {
 		fmt.Fprintln(out, "  hides where it is")
 	}
-	fmt.Fprintf(out, "%s is of the class %s\n", x.Request, x.Decision.Class)
-	if x.Decision.Ambiguous {
+	fmt.Fprintf(out, "%s is of the class %s\n", x.Request, x.Class)
+	if x.Ambiguous {
 		fmt.Fprintln(out, "\n→ reject with 400: an app could read the path as one of another class")
 		return nil
 	}
 	fmt.Fprintf(out, "\n→ %s: %s\n", verdict(d), why(d))
-	if len(x.Decision.Matches) > 0 {
+	if len(x.Matches) > 0 {
 		fmt.Fprintf(out, "\nEntries of the policy that match:\n\n")
-		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		for _, m := range x.Decision.Matches {
+		var rows [][]string
+		for _, m := range x.Matches {
 			mark := " "
 			if m.Wins {
 				mark = "→"
 			}
 			phase := phaseSince(policy.Market{Phase: m.Phase, Since: m.Since, Routes: m.Routes})
-			fmt.Fprintf(table, "  %s %s\t%s\t%s\t%s\n", mark, m.Entry, m.How, phase, m.Why)
+			rows = append(rows, []string{mark + " " + string(m.Entry), m.How, phase, m.Why})
 		}
-		if err := table.Flush(); err != nil {
+		if err := writeTable(out, rows); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(out, "\nBy the policy sha256:%s on %s", x.SHA256[:12], day(x.Decision.At))
-	if !x.Decision.Next.IsZero() {
-		fmt.Fprintf(out, "; this may change on %s", day(x.Decision.Next))
+	fmt.Fprintf(out, "\nBy the policy sha256:%s on %s", x.SHA256[:12], day(x.At))
+	if !x.Next.IsZero() {
+		fmt.Fprintf(out, "; this may change on %s", day(x.Next))
 	}
 	fmt.Fprintln(out)
 	return nil

@@ -60,8 +60,9 @@ func (e *exitError) Error() string { return fmt.Sprint(e.err) }
 
 // failed is an error that is not about how the command was called.
 func failed(err error) error {
-	if err == nil {
-		return nil
+	var status *exitError
+	if err == nil || errors.As(err, &status) {
+		return err
 	}
 	return &exitError{exitFailed, err}
 }
@@ -80,7 +81,6 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy.`,
   exitgate explain 90.0.0.1 --policy policy.yaml say what a client gets, and why`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddCommand(newServe(), newDemo(), newCheck(), newExplain(), newSchema(), newVersion())

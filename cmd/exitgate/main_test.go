@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"exitgate": main})
+}
+
+// TestScripts runs the scripts of testdata/script, which show the command as
+// its users see it.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("EXITGATE_DATA", env.WorkDir+"/data")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"await":   await,
+			"address": address,
+		},
+	})
+}
+
+// await FILE REGEXP waits until a file, the log of a background command, has a
+// line that matches.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: await FILE REGEXP")
+	}
+	pattern := regexp.MustCompile(args[1])
+	deadline := time.Now().Add(20 * time.Second)
+	for !pattern.MatchString(ts.ReadFile(args[0])) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s never had %s:\n%s", args[0], args[1], ts.ReadFile(args[0]))
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// address VARIABLE KEY FILE sets a variable to the address that a log names.
+func address(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: address VARIABLE KEY FILE")
+	}
+	found := regexp.MustCompile(`"` + args[1] + `":"([^"]+)"`).FindStringSubmatch(ts.ReadFile(args[2]))
+	if found == nil {
+		ts.Fatalf("%s names no address for %s", args[2], args[1])
+	}
+	ts.Setenv(args[0], found[1])
+}
+
+// TestTheCommandsThatTheDemoPrintsGiveTheAnswersThatItPrints pastes what a
+// newcomer would paste.
+func TestTheCommandsThatTheDemoPrintsGiveTheAnswersThatItPrints(t *testing.T) {
+	requireProgram(t, "curl")
+	ctx, stop := context.WithCancel(t.Context())
+	reader, writer := io.Pipe()
+	done := make(chan int, 1)
+	var log bytes.Buffer
+	go func() {
+		done <- run(ctx, []string{"demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, nil, writer, &log)
+		writer.Close()
+	}()
+	printed := readUntil(t, reader, "Ctrl-C ends the demo.\n")
+
+	trials := regexp.MustCompile(`(?m)^  # (.*)\n  (curl .*)\n  → (.*)$`).FindAllStringSubmatch(printed, -1)
+	if len(trials) < 10 {
+		t.Fatalf("the demo proposes only %d commands:\n%s", len(trials), printed)
+	}
+	for _, trial := range trials {
+		t.Run(trial[1], func(t *testing.T) {
+			answer, err := exec.CommandContext(ctx, "sh", "-c", trial[2]).Output()
+			if got := strings.TrimSpace(string(answer)); err != nil || got != trial[3] {
+				t.Errorf("%s\nanswers %q (%v), not %q", trial[2], got, err, trial[3])
+			}
+		})
+	}
+
+	stop()
+	if code := <-done; code != exitDone {
+		t.Errorf("the demo ended with %d:\n%s", code, log.String())
+	}
+	folder := regexp.MustCompile(`policy   (\S+)/policy\.yaml`).FindStringSubmatch(printed)[1]
+	if _, err := os.Stat(folder); !os.IsNotExist(err) {
+		t.Errorf("the demo left %s behind", folder)
+	}
+}
+
+// readUntil returns what is read up to the text end, and goes on to read.
+func readUntil(t *testing.T, r io.Reader, end string) string {
+	t.Helper()
+	var text strings.Builder
+	buffer := make([]byte, 4096)
+	for !strings.HasSuffix(text.String(), end) {
+		n, err := r.Read(buffer)
+		text.Write(buffer[:n])
+		if err != nil {
+			t.Fatalf("%v after:\n%s", err, text.String())
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, r) }()
+	return text.String()
+}
+
+// requireProgram skips a test whose program a newcomer may lack; CI has them
+// all.
+func requireProgram(t *testing.T, name string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("%s is not installed", name)
+		}
+		t.Skipf("%s is not installed", name)
+	}
+}
