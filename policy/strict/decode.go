@@ -375,6 +375,8 @@ func (d *decoder) misnumbered(n *node, meaning meaning, t reflect.Type) {
 		advice = "write " + plain
 	case strings.HasPrefix(n.text, "0") && meaning == integer && octalLooking.MatchString(n.text):
 		advice = "write it without the zero in front: it could be read as octal"
+	case meaning == integer && len(n.text) > 18:
+		advice = "it does not fit into 64 bits"
 	}
 	d.mistyped(n, t, advice)
 }

@@ -27,7 +27,8 @@ func (p *Problem) Error() string {
 	}
 	b.WriteString(": " + p.Message)
 	if p.Line > 0 {
-		fmt.Fprintf(&b, "\n%5d | %s\n      | %s^", p.Line, p.Source, blank(p.caret))
+		number := fmt.Sprintf("%5d", p.Line)
+		fmt.Fprintf(&b, "\n%s | %s\n%s | %s^", number, p.Source, blank(number), blank(p.caret))
 	}
 	if p.Advice != "" {
 		b.WriteString("\n      " + strings.ReplaceAll(p.Advice, "\n", "\n      "))

@@ -272,22 +272,15 @@ func (r *reader) colon() int {
 	if i == len(r.src) {
 		return -1
 	}
-	switch quote := r.src[i]; quote {
+	switch r.src[i] {
 	case '[', '{', '|', '>':
 		return -1
 	case '"', '\'':
-		for i++; i < len(r.src) && r.src[i] != quote && r.src[i] != '\n'; i++ {
-			if r.src[i] == '\\' && quote == '"' && !strings.HasPrefix(r.src[i:], "\\\n") {
-				i++
-			}
-			if quote == '\'' && strings.HasPrefix(r.src[i+1:], "''") {
-				i += 2
-			}
-		}
-		if i >= len(r.src) || r.src[i] != quote {
+		if i = r.quoteEnd(i); i < 0 {
 			return -1
 		}
-		for i++; i < len(r.src) && isBlank(r.src[i]); i++ {
+		for i < len(r.src) && isBlank(r.src[i]) {
+			i++
 		}
 		if i < len(r.src) && r.src[i] == ':' && r.endsAt(i+1) {
 			return i
@@ -300,6 +293,23 @@ func (r *reader) colon() int {
 		}
 		if r.src[i] == '#' && i > from && isBlank(r.src[i-1]) {
 			return -1
+		}
+	}
+	return -1
+}
+
+// quoteEnd returns the offset of what follows the quoted text at i, or -1 if
+// it does not end in its line.
+func (r *reader) quoteEnd(i int) int {
+	quote := r.src[i]
+	for i++; i < len(r.src) && r.src[i] != '\n'; i++ {
+		switch {
+		case quote == '"' && strings.HasPrefix(r.src[i:], "\\\n"):
+			return -1
+		case quote == '"' && r.src[i] == '\\', quote == '\'' && strings.HasPrefix(r.src[i:], "''"):
+			i++
+		case r.src[i] == quote:
+			return i + 1
 		}
 	}
 	return -1

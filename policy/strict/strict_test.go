@@ -272,6 +272,26 @@ func TestAFileLargerThanTheLimitIsNotRead(t *testing.T) {
 	}
 }
 
+func TestOfThousandsOfErrorsAThousandAreKept(t *testing.T) {
+	var v document
+	err := strict.Decode("policy.yaml", []byte("version: 1\nflags: {}\n"+strings.Repeat("version: 1\n", 5000)), &v).Err()
+	if errs := err.(strict.Errors); len(errs) != 1000 {
+		t.Errorf("%d errors", len(errs))
+	}
+	if text := err.Error(); !strings.HasSuffix(text, "\n\nand 950 more\n\n1000 errors") {
+		t.Errorf("ends with %q", text[len(text)-100:])
+	}
+}
+
+func TestADocumentOfMoreThanHalfAMillionValuesIsNotRead(t *testing.T) {
+	var v document
+	err := strict.Decode("policy.yaml", []byte("version: 1\nproxies:\n"+strings.Repeat("- a\n", 600_000)), &v).Err()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	golden(t, "testdata/too-many.golden", err.Error()+"\n")
+}
+
 const checked = `version: 1
 jurisdictions:
   FR:
