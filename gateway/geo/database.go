@@ -25,10 +25,10 @@ type database struct {
 	role   Role
 
 	// places holds each place that occurs, once; the first is the zero Place.
-	// Few records differ in what matters here: indexes says which of them is
+	// Few records differ in what matters here: index says which of them is
 	// that of the record at an offset of the data section.
-	places  []policy.Place
-	indexes offsetTable
+	places []policy.Place
+	index  offsetTable
 
 	registeredCountry bool
 	subdivided        bool // some place has a subdivision
@@ -58,7 +58,7 @@ func parse(content []byte, registeredCountry bool) (db *database, err error) {
 		reader:            reader,
 		registeredCountry: registeredCountry,
 	}
-	if err := db.tabulate(); err != nil {
+	if err := db.tabulate(content); err != nil {
 		return nil, err
 	}
 	return db, nil
@@ -97,11 +97,9 @@ func damaged(err error) error {
 }
 
 // tabulate recognises the database and works out the place of every record.
-func (db *database) tabulate() error {
-	offsets, err := db.offsets()
-	if err != nil {
-		return err
-	}
+func (db *database) tabulate(content []byte) error {
+	db.index = newOffsetTable(content, db.reader.Metadata)
+	offsets := db.index.offsets()
 	if len(offsets) == 0 {
 		return errors.New("has no records: get the file again")
 	}
@@ -111,62 +109,30 @@ func (db *database) tabulate() error {
 			return damaged(err)
 		}
 	}
+	var err error
 	if db.schema, db.role, err = recognise(db.kind(), seen); err != nil {
 		return err
 	}
 
 	db.places = []policy.Place{{}}
-	indexes := make(map[uint32]uint32, len(offsets))
-	index := map[policy.Place]uint32{{}: 0}
-	for _, offset := range offsets {
+	known := map[policy.Place]uint32{{}: 0}
+	for i, offset := range offsets {
 		place, err := db.decode(offset)
 		if err != nil {
 			return damaged(err)
 		}
-		i, known := index[place]
-		if !known {
-			i = uint32(len(db.places))
-			index[place] = i
+		if _, ok := known[place]; !ok {
+			known[place] = uint32(len(db.places))
 			db.places = append(db.places, place)
 			db.subdivided = db.subdivided || subdivided(&place)
 		}
-		indexes[offset] = i
+		db.index.values[i] = known[place]
 	}
-	db.indexes = newOffsetTable(indexes)
 	if db.role == RolePlace && len(db.places) == 1 {
 		return fmt.Errorf("is of type %q, but none of its %d records has the ISO 3166-1 code of a country: get the file again",
 			db.kind(), len(offsets))
 	}
 	return nil
-}
-
-// offsets returns the offset of each record of the data section that an
-// address leads to, in the order of the addresses.
-func (db *database) offsets() ([]uint32, error) {
-	// A tree has one leaf more than it has nodes. One with many more has
-	// nodes that it reaches on many ways, maybe on 2^128.
-	leaves := 8 * (uint64(db.reader.Metadata.NodeCount) + 1)
-	var offsets []uint32
-	seen := map[uint32]struct{}{}
-	last := ^uint32(0)
-	for network := range db.reader.Networks() {
-		if err := network.Err(); err != nil {
-			return nil, damaged(err)
-		}
-		if leaves--; leaves == 0 {
-			return nil, damaged(errors.New("its search tree is no tree"))
-		}
-		offset := uint32(network.Offset())
-		if offset == last {
-			continue
-		}
-		last = offset
-		if _, ok := seen[offset]; !ok {
-			seen[offset] = struct{}{}
-			offsets = append(offsets, offset)
-		}
-	}
-	return offsets, nil
 }
 
 func (db *database) decode(offset uint32) (policy.Place, error) {
@@ -196,7 +162,7 @@ func (db *database) find(addr netip.Addr) *policy.Place {
 	if !found {
 		return &db.places[0]
 	}
-	return &db.places[db.indexes.at(uint32(record.Offset()))]
+	return &db.places[db.index.at(uint32(record.Offset()))]
 }
 
 func (db *database) autonomousSystem(addr netip.Addr) (number uint32, organisation string) {

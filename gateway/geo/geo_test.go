@@ -259,13 +259,21 @@ func TestRolesHaveNames(t *testing.T) {
 }
 
 // A database without the description that the reader's verification demands,
-// as ip-location-db's are, and one with data that no address leads to, which
-// the format permits.
+// as ip-location-db's are; one with data that no address leads to, which the
+// format permits; one whose nodes are shared by 2^31 networks, which nobody
+// should walk; and the two sizes of records that the others don't have.
 func TestDatabasesThatAreOddButWellAreRead(t *testing.T) {
-	content := geotest.Country(t, geotest.Networks{"81.2.69.0/24": "GB"})
+	content := geotest.Country(t, network{"81.2.69.0/24": "GB"})
+	maze := geotest.Country(t, network{"81.2.69.142/32": "GB"}, geotest.IPv4Only())
+	for i := range 31 {
+		copy(maze[6*i:], []byte{0, 0, byte(i + 1), 0, 0, byte(i + 1)})
+	}
 	for name, database := range map[string][]byte{
-		"no description":    geotest.IPLocationCountry(t, geotest.Networks{"81.2.69.0/24": "GB"}, geotest.NoDescription()),
-		"unreferenced data": insertBefore(t, content, "\xab\xcd\xefMaxMind.com", "\x43abc"),
+		"no description":     geotest.IPLocationCountry(t, network{"81.2.69.0/24": "GB"}, geotest.NoDescription()),
+		"unreferenced data":  insertBefore(t, content, "\xab\xcd\xefMaxMind.com", "\x43abc"),
+		"a maze":             maze,
+		"records of 28 bits": geotest.Country(t, network{"81.2.69.0/24": "GB", "2.0.0.0/7": "FR"}, geotest.RecordSize(28)),
+		"records of 32 bits": geotest.Country(t, network{"81.2.69.0/24": "GB", "2.0.0.0/7": "FR"}, geotest.RecordSize(32)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := openFiles(t, database).Locate(addr("81.2.69.142")); got != in("GB") {

@@ -49,6 +49,12 @@ func IPv4Only() Option {
 	return func(o *mmdbwriter.Options) { o.IPVersion = 4 }
 }
 
+// RecordSize sets the size of the search tree's records, 24, 28 or 32 bits,
+// which is otherwise 24.
+func RecordSize(bits int) Option {
+	return func(o *mmdbwriter.Options) { o.RecordSize = bits }
+}
+
 // NoDescription leaves out the description, as ip-location-db does.
 func NoDescription() Option {
 	return func(o *mmdbwriter.Options) { o.Description = map[string]string{} }
