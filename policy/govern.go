@@ -68,17 +68,25 @@ func (p *Policy) appendGroups(matches []match, place Place, rank rank) []match {
 	return matches
 }
 
+// mostSpecific splits matches into the most specific ones and the others.
+func mostSpecific(matches []match) (governing, others []match) {
+	for i, m := range matches {
+		if m.rank != matches[0].rank {
+			return matches[:i], matches[i:]
+		}
+	}
+	return matches, nil
+}
+
 // govern decides a class at a place: by the most specific match, of several
 // alike by the most restrictive, by default if there is none.
 func (p *Policy) govern(jurisdiction Code, matches []match, class Class, at time.Time) Decision {
 	if len(matches) == 0 {
 		return Decision{Jurisdiction: jurisdiction, Reason: ByDefault, Entry: Default, Class: p.classes[class]}
 	}
-	best := p.apply(jurisdiction, matches[0], class, at)
-	for _, m := range matches[1:] {
-		if m.rank != matches[0].rank {
-			break
-		}
+	governing, _ := mostSpecific(matches)
+	best := p.apply(jurisdiction, governing[0], class, at)
+	for _, m := range governing[1:] {
 		other := p.apply(jurisdiction, m, class, at)
 		best = *stricter(&best, &other)
 	}

@@ -121,17 +121,18 @@ func (p *parser) routes() {
 	}
 
 	table, conflicts := routes.New(rules)
+	reported := -1 // the last pattern in conflict with essential ones: once is enough
 	for _, c := range conflicts {
-		a, b := min(c.A, c.B), max(c.A, c.B)
-		if a >= len(paths) {
-			continue
+		a, b := rules[c.A], rules[c.B]
+		switch {
+		case c.B < len(paths):
+			p.doc.Errorf("make one of them more specific, or put both into one class", paths[c.B],
+				"%q of %s conflicts with %q of %s: %s", b.Pattern, classes[b.Class], a.Pattern, classes[a.Class], c.Reason)
+		case c.A != reported:
+			p.doc.Errorf("write a path that has nothing to do with it, as in POST /posts/, or leave the method out", paths[c.A],
+				"%q conflicts with %q, which is always essential: %s", a.Pattern, b.Pattern, c.Reason)
+			reported = c.A
 		}
-		if b >= len(paths) {
-			p.doc.Errorf("make the pattern more specific", paths[a], "%q conflicts with %q, which is always essential: %s", rules[a].Pattern, rules[b].Pattern, c.Reason)
-			continue
-		}
-		p.doc.Errorf("make one of them more specific, or put both into one class", paths[b],
-			"%q of %s conflicts with %q of %s: %s", rules[b].Pattern, classes[rules[b].Class], rules[a].Pattern, classes[rules[a].Class], c.Reason)
 	}
 	p.policy.routes = table
 }
@@ -379,6 +380,9 @@ func (p *parser) advise(code, wanted string) string {
 		return "leave it out: what isn't named is open"
 	}
 	candidates := append(slices.Sorted(maps.Keys(p.policy.groups)), Unlocated, Private, Anonymous)
+	if wanted == anAudience {
+		candidates = append(candidates, Default)
+	}
 	for _, name := range candidates {
 		if strings.EqualFold(string(name), code) {
 			return fmt.Sprintf("did you mean %s?", name)

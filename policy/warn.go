@@ -59,20 +59,21 @@ func (p *parser) warnOfMissing(class string, phase Phase, path []any) {
 	}
 }
 
-// opened returns a less specific entry that an entry for some route classes
-// takes places out of, though it restricts classes that the latter leaves
-// alone; "" if there is none.
+// opened returns the entry that would govern without one that is limited to
+// some route classes, if it restricts classes that the latter leaves alone; ""
+// if there is none.
 func (p *Policy) opened(e *entry) Code {
 	if e.features == nil {
 		return ""
 	}
 	for _, code := range append(p.Reaches(e.code), e.code) {
-		matches := p.appendMatches(nil, placeOf(code))
-		if !slices.ContainsFunc(matches, func(m match) bool { return m.entry == e && m.rank == matches[0].rank }) {
+		governing, others := mostSpecific(p.appendMatches(nil, placeOf(code)))
+		if !slices.ContainsFunc(governing, func(m match) bool { return m.entry == e }) {
 			continue
 		}
-		for _, m := range matches {
-			if m.rank > matches[0].rank && m.entry.restrictsBeyond(e) {
+		next, _ := mostSpecific(others)
+		for _, m := range next {
+			if m.entry.restrictsBeyond(e) {
 				return m.entry.code
 			}
 		}

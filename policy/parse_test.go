@@ -1,0 +1,199 @@
+package policy_test
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/strict"
+)
+
+var update = flag.Bool("update", false, "write what the tests see into the golden files")
+
+// golden compares text with a file, or writes it there.
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v (go test -update writes it)", err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("differs from %s (-want +got):\n%s", file, diff)
+	}
+}
+
+// eachFixture runs a test for each document in a folder, with the name of the
+// golden file beside it.
+func eachFixture(t *testing.T, folder string, test func(t *testing.T, name, goldenFile string, source []byte)) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("testdata", folder, "*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no fixtures in %s: %v", folder, err)
+	}
+	for _, file := range files {
+		name := filepath.Base(file)
+		t.Run(strings.TrimSuffix(name, ".yaml"), func(t *testing.T) {
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			test(t, name, strings.TrimSuffix(file, ".yaml")+".golden", source)
+		})
+	}
+}
+
+func TestEachRuleIsEnforcedInSoManyWords(t *testing.T) {
+	eachFixture(t, "bad", func(t *testing.T, name, goldenFile string, source []byte) {
+		p, err := policy.Parse(name, source)
+		if err == nil || p != nil {
+			t.Fatalf("Parse returned %v, %v: want an error and no policy", p, err)
+		}
+		var problems strict.Errors
+		if !errors.As(err, &problems) {
+			t.Fatalf("the error is a %T, not strict.Errors", err)
+		}
+		golden(t, goldenFile, err.Error()+"\n")
+		if _, again := policy.Parse(name, source); again.Error() != err.Error() {
+			t.Errorf("the second time, Parse says something else:\n%v", again)
+		}
+	})
+}
+
+func TestWhatIsProbablyNotMeantIsWarnedOf(t *testing.T) {
+	eachFixture(t, "warn", func(t *testing.T, name, goldenFile string, source []byte) {
+		p, err := policy.Parse(name, source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text strings.Builder
+		for _, warning := range p.Warnings() {
+			fmt.Fprintln(&text, warning)
+		}
+		golden(t, goldenFile, text.String())
+	})
+}
+
+func TestGoodDocumentsAreReadAsTheyAreWritten(t *testing.T) {
+	eachFixture(t, "good", func(t *testing.T, name, goldenFile string, source []byte) {
+		p, err := policy.Parse(name, source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, warning := range p.Warnings() {
+			t.Error("warning:", warning)
+		}
+		if p.Digest() != policy.Digest(source) {
+			t.Errorf("Digest is %s, that of the document is %s", p.Digest(), policy.Digest(source))
+		}
+		read, err := json.MarshalIndent(struct {
+			Mode    policy.Mode
+			Classes []string
+			Markets []policy.Market
+		}{p.Mode(), p.Classes(), policy.Compile(p, moment).Markets()}, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, goldenFile, string(read)+"\n")
+	})
+}
+
+func TestWhatAnEditorDoesToAFileChangesNothing(t *testing.T) {
+	source := "version: 1\njurisdictions:\n  FR: withdrawn\n"
+	for name, text := range map[string]string{
+		"byte order mark":     "\ufeff" + source,
+		"carriage returns":    strings.ReplaceAll(source, "\n", "\r\n"),
+		"no newline at end":   strings.TrimSuffix(source, "\n"),
+		"document markers":    "---\n" + source + "...\n",
+		"comments":            "# policy\n" + strings.ReplaceAll(source, "\n", " # so be it\n"),
+		"a mapping in flow":   "{version: 1, jurisdictions: {FR: withdrawn}}",
+		"everything quoted":   "version: 1\n\"jurisdictions\":\n  'FR': \"withdrawn\"\n",
+		"the long form":       "version: 1\njurisdictions:\n  FR:\n    phase: withdrawn\n",
+		"keys in any order":   "jurisdictions:\n  FR: withdrawn\nversion: 1\n",
+		"trailing blank line": source + "\n\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := policy.Parse("policy.yaml", []byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := policy.Compile(parse(t, source), moment).Decisions()
+			if diff := cmp.Diff(want, policy.Compile(p, moment).Decisions()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestAFileBeyondTheLimitIsRefusedUnread(t *testing.T) {
+	const limit = 8 << 20
+	comment := func(size int) []byte {
+		return []byte("version: 1\n" + "#" + strings.Repeat(" ", size-len("version: 1\n#")))
+	}
+	if _, err := policy.Parse("policy.yaml", comment(limit)); err != nil {
+		t.Error("a file as large as allowed:", err)
+	}
+	_, err := policy.Parse("policy.yaml", comment(limit+1))
+	want := "policy.yaml: the file has 8388609 bytes: the limit is 8388608 (8 MiB)\n      split it, or remove what is not policy"
+	if err == nil || err.Error() != want {
+		t.Errorf("a byte more: got %v, want %s", err, want)
+	}
+}
+
+func TestTheFirstFiftyOfManyErrorsArePrinted(t *testing.T) {
+	var source strings.Builder
+	source.WriteString("version: 1\njurisdictions:\n")
+	for i := range 30_000 {
+		fmt.Fprintf(&source, "  Q-%d: withdrawn\n", i)
+	}
+	_, err := policy.Parse("policy.yaml", []byte(source.String()))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	text := err.Error()
+	if n := strings.Count(text, "is not a jurisdiction"); n != 50 {
+		t.Errorf("%d errors are printed, want 50", n)
+	}
+	if want := "and 950 more\n\n1000 errors"; !strings.HasSuffix(text, want) {
+		t.Errorf("ends with %q, want %q", text[len(text)-len(want):], want)
+	}
+}
+
+func TestEverywhereServesEverywhere(t *testing.T) {
+	s := policy.Compile(policy.Everywhere(), moment)
+	for _, d := range s.Decisions() {
+		if d.Action != policy.Forward || d.Phase != policy.Open || d.Reason != policy.ByDefault || d.Entry != policy.Default {
+			t.Errorf("%+v", d)
+		}
+	}
+	if !s.Until().IsZero() {
+		t.Errorf("holds until %v, want for good", s.Until())
+	}
+}
+
+// parse is Parse for documents that have to be good.
+func parse(t testing.TB, source string) *policy.Policy {
+	t.Helper()
+	p, err := policy.Parse("policy.yaml", []byte(source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// moment is when the tests take place, unless they say otherwise.
+var moment = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
