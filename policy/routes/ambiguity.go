@@ -46,52 +46,56 @@ func unequivocal(path string) bool {
 	if path[0] != '/' {
 		return false
 	}
-	previous := byte(0)
 	for i := 0; i < len(path); i++ {
 		c := path[i]
-		switch c {
-		case '/':
-			if previous == '/' {
+		if isWordly(c) {
+			continue
+		}
+		switch {
+		case c == '/':
+			if beginsOddly(path[i+1:]) {
 				return false
 			}
-		case '.':
-			if previous == '/' && beginsWithDotSegment(path[i:]) {
-				return false
-			}
-		case '\\', ';', '?', '#', 0:
-			return false
-		case '%':
+		case c == '%':
 			decoded, ok := unescape(path[i:])
-			if !ok || structural(decoded) {
+			i += len("%xx") - 1
+			if !ok || decoded == '.' || structural(decoded) {
 				return false
 			}
-			c = decoded
-			i += len("%xx") - 1
-		}
-		if overlong(previous, c) {
+			if second, _ := unescape(path[i+1:]); overlong(decoded, second) {
+				return false
+			}
+		case c >= 0x80 || structural(c):
 			return false
 		}
-		previous = c
 	}
 	return true
 }
 
-// structural says whether a character, once decoded, can change how a path is
-// split into segments.
+// isWordly says whether a character is one of those that paths mostly consist
+// of. It is there for speed.
+func isWordly(c byte) bool {
+	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-'
+}
+
+// structural says whether a character can change, for some readers, where
+// segments or the path end.
 func structural(c byte) bool {
 	switch c {
-	case '/', '\\', ';', '?', '#', '.', '%', 0:
+	case '/', '\\', ';', '?', '#', '%', 0:
 		return true
 	}
 	return false
 }
 
-func beginsWithDotSegment(path string) bool {
-	path = path[1:]
-	if len(path) > 0 && path[0] == '.' {
-		path = path[1:]
+// beginsOddly says whether what follows a slash is an empty segment or a dot
+// segment.
+func beginsOddly(path string) bool {
+	if path == "" || path[0] != '.' {
+		return path != "" && path[0] == '/'
 	}
-	return len(path) == 0 || path[0] == '/'
+	path = strings.TrimPrefix(path[1:], ".")
+	return path == "" || path[0] == '/'
 }
 
 // overlong says whether two bytes begin a UTF-8 sequence that is longer than
