@@ -54,8 +54,8 @@ type finding struct {
 // name is for messages only.
 //
 // The Document is never nil. The caller goes on with checks of its own, adds
-// what they find, and then asks Err; values with an error are left as they
-// were. Decode panics if v is not a pointer to a struct, or holds a type that
+// what they find, and then asks Err; a value with an error is left as it was,
+// in a list or map it is zero. Decode panics if v is not a pointer to a struct, or holds a type that
 // it cannot decode.
 func Decode(file string, source []byte, v any) *Document {
 	target := reflect.ValueOf(v)

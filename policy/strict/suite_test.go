@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -92,4 +93,36 @@ func TestReadsAsTheYAMLTestSuite(t *testing.T) {
 		})
 	}
 	t.Logf("%d of %d cases accepted", accepted, len(cases))
+}
+
+func TestReadsAsAFullParser(t *testing.T) {
+	text, err := os.ReadFile("testdata/good/policy.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &Document{source: newSource("policy.yaml", text)}
+	root := d.read()
+	if err := d.Err(); err != nil {
+		t.Fatal(err)
+	}
+	var full any
+	if err := yaml.Unmarshal(text, &full); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(viaJSON(t, full), viaJSON(t, meaningTree(root))); diff != "" {
+		t.Errorf("(-goccy/go-yaml +strict):\n%s", diff)
+	}
+}
+
+// viaJSON makes all numbers float64.
+func viaJSON(t *testing.T, v any) (same any) {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &same); err != nil {
+		t.Fatal(err)
+	}
+	return same
 }
