@@ -1,6 +1,9 @@
 package notice
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // A format is a representation of a notice. The order is that of the gateway's
 // preference where a client has none: a person at a terminal reads text, and
@@ -52,86 +55,101 @@ const (
 	byName                // application/problem+json
 )
 
-func acceptedFormat(accept []string) format {
-	type claim struct {
-		closeness, quality, position int
+// closenessOf says how closely a media range, in lower case, names each
+// format; 0 is not at all.
+var closenessOf = map[string][negotiable]int{
+	"*/*":                      {asText: byWildcard, asProblem: byWildcard, asPage: byWildcard},
+	"text/*":                   {asText: byType, asPage: byType},
+	"application/*":            {asProblem: byType},
+	"text/plain":               {asText: byName},
+	"text/html":                {asPage: byName},
+	"application/xhtml+xml":    {asPage: byRelative},
+	"application/json":         {asProblem: byRelative},
+	"application/problem+json": {asProblem: byName},
+}
+
+func closeness(mediaRange string) [negotiable]int {
+	var lower [64]byte
+	name := inLowerCase(&lower, mediaRange)
+	if known, ok := closenessOf[string(name)]; ok {
+		return known
 	}
+	if bytes.HasSuffix(name, []byte("+json")) {
+		return [negotiable]int{asProblem: bySuffix}
+	}
+	return [negotiable]int{}
+}
+
+// inLowerCase writes s to a buffer. What is too long for that is nothing that
+// anybody here knows, and becomes empty.
+func inLowerCase(buffer *[64]byte, s string) []byte {
+	if len(s) > len(buffer) {
+		return nil
+	}
+	for i := range len(s) {
+		c := s[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		buffer[i] = c
+	}
+	return buffer[:len(s)]
+}
+
+// A claim is what a client's list says of one format.
+type claim struct {
+	closeness, quality, position int
+}
+
+// before says whether c is preferred to d. Of equal quality, what is named
+// goes before what a wildcard covers, and then what is named first: many
+// clients list what they like and add */*.
+func (c claim) before(d claim) bool {
+	if c.quality != d.quality {
+		return c.quality > d.quality
+	}
+	if named := c.closeness >= bySuffix; named != (d.closeness >= bySuffix) {
+		return named
+	}
+	return c.position < d.position
+}
+
+func acceptedFormat(accept []string) format {
 	var claims [negotiable]claim
 	position := 0
-	eachWeighted(accept, func(mediaRange string, quality int) {
+	eachWeighted(accept, func(mediaRange string, quality int) bool {
 		position++
-		for f := range negotiable {
-			if c := closeness(f, mediaRange); c > claims[f].closeness {
+		for f, c := range closeness(mediaRange) {
+			if c > claims[f].closeness {
 				claims[f] = claim{c, quality, position}
 			}
+			if c == byName && quality == 1000 && position == 1 {
+				return false // nothing goes before that: a browser's text/html
+			}
 		}
+		return true
 	})
-
-	// Of equal quality, what is named goes before what a wildcard covers, and
-	// then what is named first: many clients list what they like and add */*.
-	best := asText
+	best, preferred := asText, claim{}
 	for f, c := range claims {
-		b := claims[best]
-		switch named, bestNamed := c.closeness >= bySuffix, b.closeness >= bySuffix; {
-		case c.quality != b.quality:
-			if c.quality > b.quality {
-				best = format(f)
-			}
-		case named != bestNamed:
-			if named {
-				best = format(f)
-			}
-		case c.position < b.position:
-			if c.quality > 0 {
-				best = format(f)
-			}
+		if c.quality > 0 && c.before(preferred) {
+			best, preferred = format(f), c
 		}
 	}
 	return best
 }
 
-// closeness says how closely a media range names a format, 0 if not at all.
-func closeness(f format, mediaRange string) int {
-	if mediaRange == "*/*" {
-		return byWildcard
-	}
-	kind, sub, ok := strings.Cut(mediaRange, "/")
-	if !ok {
-		return 0
-	}
-	name := [negotiable]struct{ kind, sub, relative string }{
-		asText:    {kind: "text", sub: "plain"},
-		asProblem: {kind: "application", sub: "problem+json", relative: "json"},
-		asPage:    {kind: "text", sub: "html"},
-	}[f]
-	switch {
-	case f == asPage && strings.EqualFold(mediaRange, "application/xhtml+xml"):
-		return byRelative
-	case !strings.EqualFold(kind, name.kind):
-		return 0
-	case strings.EqualFold(sub, name.sub):
-		return byName
-	case name.relative != "" && strings.EqualFold(sub, name.relative):
-		return byRelative
-	case f == asProblem && len(sub) > 5 && strings.EqualFold(sub[len(sub)-5:], "+json"):
-		return bySuffix
-	case sub == "*":
-		return byType
-	}
-	return 0
-}
-
 // What is read of a list that a client sends; the rest is ignored.
 const (
 	maxListBytes = 1 << 10
-	maxListItems = 32
+	maxListItems = 16
 )
 
 // eachWeighted calls visit with each item of a field such as Accept or
 // Accept-Language and with its quality in thousandths, 1000 if it has none
-// (RFC 9110, section 12.4.2). Parameters other than q are dropped; an item
-// whose quality makes no sense is left out. lines are the field's lines.
-func eachWeighted(lines []string, visit func(item string, quality int)) {
+// (RFC 9110, section 12.4.2), until visit returns false. Parameters other than
+// q are dropped; an item whose quality makes no sense is left out. lines are
+// the field's lines.
+func eachWeighted(lines []string, visit func(item string, quality int) bool) {
 	budget, items := maxListBytes, 0
 	for _, line := range lines {
 		for line != "" && items < maxListItems {
@@ -146,10 +164,10 @@ func eachWeighted(lines []string, visit func(item string, quality int)) {
 			}
 			end := itemEnd(line)
 			item, quality, ok := weighted(line[:end])
-			if ok {
-				visit(item, quality)
-				items++
+			if ok && !visit(item, quality) {
+				return
 			}
+			items++
 			next := min(end+1, len(line))
 			budget -= next
 			line = line[next:]
@@ -179,30 +197,33 @@ func itemEnd(list string) int {
 }
 
 func weighted(item string) (name string, quality int, ok bool) {
-	name, parameters, _ := strings.Cut(item, ";")
-	name = strings.Trim(name, " \t")
-	if name == "" {
-		return "", 0, false
+	parameters := ""
+	if i := strings.IndexByte(item, ';'); i >= 0 {
+		item, parameters = item[:i], item[i+1:]
 	}
+	name = strings.Trim(item, " \t")
 	for parameters != "" {
-		var parameter string
-		parameter, parameters, _ = strings.Cut(parameters, ";")
+		parameter := parameters
+		if i := strings.IndexByte(parameters, ';'); i >= 0 {
+			parameter, parameters = parameters[:i], parameters[i+1:]
+		} else {
+			parameters = ""
+		}
 		parameter = strings.Trim(parameter, " \t")
-		if len(parameter) >= 2 && (parameter[0] == 'q' || parameter[0] == 'Q') && parameter[1] == '=' {
+		if len(parameter) >= 2 && parameter[0]|0x20 == 'q' && parameter[1] == '=' {
 			quality, ok := thousandths(parameter[2:])
-			return name, quality, ok
+			return name, quality, ok && name != ""
 		}
 	}
-	return name, 1000, true
+	return name, 1000, name != ""
 }
 
 // thousandths reads a qvalue: 0 to 1 with at most three decimals.
 func thousandths(qvalue string) (int, bool) {
-	whole, decimals, _ := strings.Cut(qvalue, ".")
-	if whole != "0" && whole != "1" || len(decimals) > 3 {
+	if qvalue == "" || qvalue[0] != '0' && qvalue[0] != '1' || len(qvalue) > 5 || len(qvalue) > 1 && qvalue[1] != '.' {
 		return 0, false
 	}
-	n := int(whole[0] - '0')
+	n, decimals := int(qvalue[0]-'0'), qvalue[min(2, len(qvalue)):]
 	for i := range 3 {
 		n *= 10
 		if i < len(decimals) {

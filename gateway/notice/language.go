@@ -1,6 +1,8 @@
 package notice
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -53,15 +55,19 @@ func newTongues(texts map[string]policy.Text) (*tongues, error) {
 
 	for _, written := range slices.Sorted(maps.Keys(texts)) {
 		tag, err := language.Parse(written)
-		if err != nil || tag.IsRoot() {
-			return nil, fmt.Errorf("texts: %q is not a language tag: want BCP 47, such as fr or pt-BR", written)
+		if _, unknown := errors.AsType[language.ValueError](err); err != nil && !unknown {
+			return nil, fmt.Errorf("texts: %q is not a language tag: want BCP 47, as in fr or pt-BR", written)
 		}
-		key := strings.ToLower(tag.String())
+		name := tag.String()
+		if tag.IsRoot() {
+			name = written // well-formed, though no language that CLDR knows
+		}
+		key := strings.ToLower(name)
 		if i, known := t.byRange[key]; known && sameLanguage(t.all[i].tag, tag) && !hasRegion(tag) {
 			t.all[i].text = texts[written]
 			continue
 		}
-		own := tongue{tag: tag, name: tag.String(), dir: direction(tag), text: texts[written]}
+		own := tongue{tag: tag, name: name, dir: direction(tag), text: texts[written]}
 		for _, b := range t.all[:builtIn] {
 			if sameLanguage(b.tag, tag) {
 				own.book = b.book
@@ -115,7 +121,7 @@ func direction(tag language.Tag) string {
 func (t *tongues) choose(acceptLanguage []string, home int) int {
 	best, bestQuality := home, 0
 	homeRefused := false
-	eachWeighted(acceptLanguage, func(item string, quality int) {
+	eachWeighted(acceptLanguage, func(item string, quality int) bool {
 		i, ok := home, item == "*"
 		if !ok {
 			i, ok = t.lookup(item)
@@ -127,6 +133,7 @@ func (t *tongues) choose(acceptLanguage []string, home int) int {
 		case quality > bestQuality:
 			best, bestQuality = i, quality
 		}
+		return bestQuality < 1000
 	})
 	if homeRefused && best == home {
 		best, _ = t.lookup("en")
@@ -138,25 +145,11 @@ func (t *tongues) choose(acceptLanguage []string, home int) int {
 // range itself, then ever shorter prefixes of it.
 func (t *tongues) lookup(languageRange string) (int, bool) {
 	var lower [64]byte
-	if len(languageRange) > len(lower) {
-		return 0, false
-	}
-	for i := range len(languageRange) {
-		c := languageRange[i]
-		switch {
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
-		case c == '_':
-			c = '-'
-		}
-		lower[i] = c
-	}
-	rest := lower[:len(languageRange)]
-	for len(rest) > 0 {
+	for rest := inLowerCase(&lower, languageRange); len(rest) > 0; {
 		if i, ok := t.byRange[string(rest)]; ok {
 			return i, true
 		}
-		rest = rest[:max(strings.LastIndexByte(string(rest), '-'), 0)]
+		rest = rest[:max(bytes.LastIndexByte(rest, '-'), 0)]
 	}
 	return 0, false
 }

@@ -62,8 +62,8 @@ type print struct {
 // Render prepares the notices of a snapshot's decisions. notices returns the
 // notice that the policy has for a decision: for the same notice the same
 // Texts map, so that it is prepared once. names returns the English name of a
-// subdivision or group, empty if there is none; names may be nil. An error
-// says which notice can't be given and why.
+// subdivision or group, empty or the code itself if there is none; names may
+// be nil. An error says which notice can't be given and why.
 func Render(decisions []*policy.Decision, notices func(policy.Decision) policy.Notice, names func(policy.Code) string) (*Book, error) {
 	if names == nil {
 		names = func(policy.Code) string { return "" }
@@ -91,8 +91,8 @@ func Render(decisions []*policy.Decision, notices func(policy.Decision) policy.N
 	return b, nil
 }
 
-// For returns the notice for a request that a decision refuses. accept and
-// acceptLanguage are the lines of the fields of these names, contentType is
+// For returns the notice for a request that a decision of the snapshot
+// refuses. accept and acceptLanguage are the lines of the fields of these names, contentType is
 // the request's Content-Type. For never returns nil.
 func (b *Book) For(d *policy.Decision, accept, acceptLanguage []string, contentType string) *Answer {
 	p := b.page(d)
@@ -112,7 +112,7 @@ func (b *Book) For(d *policy.Decision, accept, acceptLanguage []string, contentT
 }
 
 func (b *Book) page(d *policy.Decision) *page {
-	if d.ID >= 0 && d.ID < len(b.pages) && b.pages[d.ID].decision == d {
+	if d.ID >= 0 && d.ID < len(b.pages) && b.pages[d.ID].print != nil {
 		return &b.pages[d.ID]
 	}
 	// A refusal has to be said even to the client of a decision that somebody

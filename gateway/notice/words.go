@@ -1,6 +1,7 @@
 package notice
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -135,27 +136,18 @@ func placeName(code policy.Code, say *phrases.Book, tag language.Tag, names func
 	case policy.Anonymous:
 		return say.Anonymous
 	}
-	country, _, divided := strings.Cut(string(code), "-")
-	name := countryName(country, say, tag)
-	if !divided {
-		if name == "" {
-			name = names(code)
-		}
-		if name == "" {
-			name = string(code)
-		}
-		return name
-	}
-	part := names(code)
+	own := cmp.Or(names(code), string(code))
+	alpha2, _, divided := strings.Cut(string(code), "-")
+	country := countryName(alpha2, say, tag)
 	switch {
-	case part == "" && name == "":
-		return string(code)
-	case part == "":
-		return name + " (" + string(code) + ")"
-	case name == "":
-		return part
+	case country == "":
+		return own
+	case !divided:
+		return country
+	case own == string(code):
+		return country + " (" + own + ")"
 	}
-	return part + " (" + name + ")"
+	return own + " (" + country + ")"
 }
 
 func countryName(code string, say *phrases.Book, tag language.Tag) string {

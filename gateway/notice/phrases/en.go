@@ -54,7 +54,7 @@ var english = Book{
 		Next:      "Next",
 		Only:      "Only: {feature}",
 		Programs:  "Programs get this page as JSON.",
-		Phases:    [5]string{"Available", "Ending, announced", "Closed to new accounts", "Closing", "Not available"},
+		Phases:    [5]string{"Available", "End announced", "Closed to new accounts", "Closing", "Not available"},
 	},
 	Names: map[string]string{"MK": "North Macedonia", "SZ": "Eswatini", "TR": "Türkiye"},
 }

@@ -1,0 +1,459 @@
+package notice_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/net/html"
+
+	"github.com/exitgate/exitgate/gateway/notice"
+	"github.com/exitgate/exitgate/policy"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+var (
+	october1  = time.Date(2026, time.October, 1, 0, 0, 0, 0, time.UTC)
+	november1 = time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC)
+	december1 = time.Date(2026, time.December, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// Decisions of each kind.
+var (
+	withdrawn = &policy.Decision{ID: 0, Action: policy.Refuse, Jurisdiction: "FR", Entry: "FR", Reason: policy.ByEntry,
+		Phase: policy.Withdrawn, Class: policy.Other, Since: december1, Announced: october1, Sunset: december1}
+	windDown = &policy.Decision{ID: 1, Action: policy.Refuse, Jurisdiction: "FR", Entry: "FR", Reason: policy.ByEntry,
+		Phase: policy.WindDown, Class: policy.Other, Since: november1, Announced: october1, Sunset: december1}
+	closedToNew = &policy.Decision{ID: 2, Action: policy.Refuse, Jurisdiction: "US-MS", Entry: "US-MS", Reason: policy.ByEntry,
+		Phase: policy.ClosedToNew, Class: policy.SignUp, Since: november1, Announced: november1}
+	feature = &policy.Decision{ID: 3, Action: policy.Refuse, Jurisdiction: "CA", Entry: "CA", Reason: policy.ByEntry,
+		Phase: policy.Withdrawn, Class: "news", Feature: true}
+	unlocated = &policy.Decision{ID: 4, Action: policy.Refuse, Jurisdiction: policy.Unlocated, Entry: policy.Unlocated, Reason: policy.ByEntry,
+		Phase: policy.Withdrawn, Class: policy.Other}
+	anonymous = &policy.Decision{ID: 5, Action: policy.Refuse, Jurisdiction: "DE", Entry: policy.Anonymous, Reason: policy.ByAnonymity,
+		Phase: policy.Withdrawn, Class: policy.Other}
+
+	everyKind = []*policy.Decision{withdrawn, windDown, closedToNew, feature, unlocated, anonymous}
+)
+
+var linked = policy.Notice{
+	BlockedBy: "https://example.org/transparency",
+	Appeal:    "https://example.org/appeal?from=notice&lang=any",
+	Export:    "https://example.org/account/export",
+}
+
+func names(code policy.Code) string {
+	return map[policy.Code]string{"US-MS": "Mississippi", "andean": "Andean countries"}[code]
+}
+
+func book(t testing.TB, n policy.Notice, decisions ...*policy.Decision) *notice.Book {
+	t.Helper()
+	b, err := notice.Render(decisions, func(policy.Decision) policy.Notice { return n }, names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func get(a *notice.Answer, name string) string {
+	var values []string
+	for _, f := range a.Header {
+		if f.Name == name {
+			values = append(values, f.Value)
+		}
+	}
+	return strings.Join(values, ", ")
+}
+
+// wire is the answer as it would be sent.
+func wire(a *notice.Answer) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d\n", a.Status)
+	for _, f := range a.Header {
+		fmt.Fprintf(&b, "%s: %s\n", f.Name, f.Value)
+	}
+	fmt.Fprintf(&b, "\n%s", a.Body)
+	return b.String()
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("run go test -update if this is right (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatARefusedClientReceives(t *testing.T) {
+	dutch := linked
+	dutch.Texts = map[string]policy.Text{
+		"nl": {Title: "Wij zijn weg uit {jurisdiction}", Body: "Sinds {date} bieden wij onze dienst hier niet meer aan.\n\nTot ziens."},
+		"de": {Body: "Seit dem {date} gibt es uns in {jurisdiction} nicht mehr."},
+	}
+	for _, c := range []struct {
+		name                          string
+		decision                      *policy.Decision
+		notice                        policy.Notice
+		accept, language, contentType string
+	}{
+		{"withdrawn-page-en", withdrawn, linked, "text/html", "en", ""},
+		{"wind-down-page-fr", windDown, linked, "text/html", "fr", ""},
+		{"withdrawn-page-ar", withdrawn, linked, "text/html", "ar", ""},
+		{"feature-page-ja-without-links", feature, policy.Notice{}, "text/html", "ja", ""},
+		{"own-words-page-nl", windDown, dutch, "text/html", "nl", ""},
+		{"own-words-text-de", windDown, dutch, "text/plain", "de", ""},
+		{"withdrawn-problem-fr", withdrawn, linked, "application/json", "fr", ""},
+		{"closed-to-new-problem-en", closedToNew, linked, "application/problem+json", "en", ""},
+		{"wind-down-text-en", windDown, linked, "", "en", ""},
+		{"unlocated-text-es", unlocated, linked, "", "es", ""},
+		{"anonymous-text-ru", anonymous, linked, "", "ru", ""},
+		{"withdrawn-grpc-de", withdrawn, linked, "text/html", "de", "application/grpc+proto"},
+		{"withdrawn-grpc-web-zh", withdrawn, linked, "", "zh-TW", "application/grpc-web-text+proto"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := book(t, c.notice, everyKind...)
+			golden(t, c.name, wire(b.For(c.decision, []string{c.accept}, []string{c.language}, c.contentType)))
+		})
+	}
+}
+
+func everyAnswer(t testing.TB, n policy.Notice, visit func(name string, d *policy.Decision, a *notice.Answer)) {
+	t.Helper()
+	b := book(t, n, everyKind...)
+	for _, d := range everyKind {
+		for _, language := range []string{"en", "fr", "de", "es", "pt", "it", "ru", "ar", "tr", "zh", "zh-Hant", "ja", "hi", "id"} {
+			for _, accept := range []string{"text/html", "text/plain", "application/problem+json"} {
+				name := fmt.Sprint(d.Jurisdiction, " ", d.Phase, " ", language, " ", accept)
+				visit(name, d, b.For(d, []string{accept}, []string{language}, ""))
+			}
+			visit(fmt.Sprint(d.Jurisdiction, " grpc ", language), d, b.For(d, nil, []string{language}, "application/grpc"))
+		}
+	}
+}
+
+func TestEveryRefusalTellsCachesAndNeverWhenToRetry(t *testing.T) {
+	everyAnswer(t, linked, func(name string, d *policy.Decision, a *notice.Answer) {
+		if get(a, "Cache-Control") != "no-store" || get(a, "Retry-After") != "" {
+			t.Errorf("%s: Cache-Control %q, Retry-After %q", name, get(a, "Cache-Control"), get(a, "Retry-After"))
+		}
+		for _, f := range a.Header {
+			for _, c := range []byte(f.Value) {
+				if c < ' ' || c > '~' {
+					t.Errorf("%s: byte %#x in %s: %s", name, c, f.Name, f.Value)
+				}
+			}
+		}
+		if a.Status == 200 {
+			return // gRPC
+		}
+		if a.Status != 451 || get(a, "Vary") != "Accept, Accept-Language" || get(a, "X-Content-Type-Options") != "nosniff" || get(a, "Content-Language") == "" {
+			t.Errorf("%s: %s", name, wire(a))
+		}
+		if !strings.Contains(get(a, "Link"), `<https://example.org/transparency>; rel="blocked-by"`) {
+			t.Errorf("%s: Link: %s", name, get(a, "Link"))
+		}
+		if got := get(a, "Content-Length"); got != strconv.Itoa(len(a.Body)) {
+			t.Errorf("%s: Content-Length %s of %d bytes", name, got, len(a.Body))
+		}
+		for _, placeholder := range []string{"{feature}", "{date}", "{jurisdiction}", "{day}", "%!"} {
+			if bytes.Contains(a.Body, []byte(placeholder)) {
+				t.Errorf("%s: %s left in\n%s", name, placeholder, a.Body)
+			}
+		}
+	})
+}
+
+func TestEveryRefusalSaysHowToAppeal(t *testing.T) {
+	everyAnswer(t, linked, func(name string, _ *policy.Decision, a *notice.Answer) {
+		if !strings.Contains(wire(a), "https://example.org/appeal?from=notice&") {
+			t.Errorf("%s doesn't:\n%s", name, wire(a))
+		}
+	})
+}
+
+func TestWindDownOffersTheExportFirst(t *testing.T) {
+	b := book(t, linked, everyKind...)
+	for _, accept := range []string{"text/html", "text/plain"} {
+		body := string(b.For(windDown, []string{accept}, []string{"en"}, "").Body)
+		export, appeal, facts := strings.Index(body, linked.Export), strings.Index(body, "/appeal"), strings.Index(body, "15 November")
+		if export < 0 || export > appeal || export < facts {
+			t.Errorf("%s: export at %d, facts at %d, appeal at %d", accept, export, facts, appeal)
+		}
+	}
+}
+
+func TestWhoHasNoAccountIsNotOfferedAnExport(t *testing.T) {
+	a := book(t, linked, everyKind...).For(closedToNew, nil, nil, "")
+	if bytes.Contains(a.Body, []byte(linked.Export)) {
+		t.Errorf("offered:\n%s", a.Body)
+	}
+}
+
+func TestAnAnonymousClientIsNotToldAPlace(t *testing.T) {
+	body := string(book(t, linked, everyKind...).For(anonymous, nil, []string{"en"}, "").Body)
+	if strings.Contains(body, "Germany") || !strings.Contains(body, "Location: An anonymous connection (VPN, Tor or proxy)") {
+		t.Error(body)
+	}
+}
+
+func TestNamesOfPlaces(t *testing.T) {
+	for _, c := range []struct {
+		code     policy.Code
+		language string
+		want     string
+	}{
+		{"FR", "de", "Frankreich"},
+		{"MK", "en", "North Macedonia"},
+		{"MK", "en-GB", "North Macedonia"},
+		{"SZ", "ru", "Эсватини"},
+		{"EU", "ja", "欧州連合"},
+		{"HK", "zh-TW", "中國香港特別行政區"},
+		{"US-MS", "fr", "Mississippi (États-Unis)"},
+		{"US-XX", "fr", "États-Unis (US-XX)"},
+		{"andean", "es", "Andean countries"},
+		{"CAN", "en", "CAN"}, // an operator's group, not Canada
+		{"ours", "en", "ours"},
+	} {
+		d := *withdrawn
+		d.Jurisdiction, d.Entry = c.code, c.code
+		a := book(t, policy.Notice{}, &d).For(&d, []string{"application/json"}, []string{c.language}, "")
+		var problem struct{ Jurisdiction, Place string }
+		if err := json.Unmarshal(a.Body, &problem); err != nil {
+			t.Fatal(err)
+		}
+		if problem.Place != c.want || problem.Jurisdiction != string(c.code) {
+			t.Errorf("%s in %s is %q, want %q", c.code, c.language, problem.Place, c.want)
+		}
+	}
+}
+
+func TestStatusOfTheNotice(t *testing.T) {
+	for status, want := range map[int]int{0: 451, 451: 451, 403: 403, 404: 404, 410: 410} {
+		if got := book(t, policy.Notice{Status: status}, withdrawn).For(withdrawn, nil, nil, "").Status; got != want {
+			t.Errorf("status %d is sent as %d, want %d", status, got, want)
+		}
+	}
+}
+
+func TestNoticesThatCannotBeGiven(t *testing.T) {
+	for _, c := range []struct {
+		notice policy.Notice
+		want   string
+	}{
+		{policy.Notice{Status: 200}, "notice for FR: status: 200 is not a refusal: want 451, 403, 404 or 410"},
+		{policy.Notice{Appeal: "javascript:alert(1)"}, `notice for FR: appeal: "javascript:alert(1)" can't be linked to: want https://…, http://…, mailto:… or a path on the service such as /appeal`},
+		{policy.Notice{Export: "//example.org"}, `notice for FR: export: "//example.org" can't be linked to: want https://…, http://…, mailto:… or a path on the service such as /appeal`},
+		{policy.Notice{BlockedBy: "https://example.org/\r\nSet-Cookie: a=b"}, `notice for FR: blocked-by: "https://example.org/\r\nSet-Cookie: a=b" can't be linked to: want https://…, http://…, mailto:… or a path on the service such as /appeal`},
+		{policy.Notice{Texts: map[string]policy.Text{"français": {Title: "Non"}}}, `notice for FR: texts: "français" is not a language tag: want BCP 47, as in fr or pt-BR`},
+	} {
+		_, err := notice.Render([]*policy.Decision{withdrawn}, func(policy.Decision) policy.Notice { return c.notice }, nil)
+		if err == nil || err.Error() != c.want {
+			t.Errorf("got  %v\nwant %s", err, c.want)
+		}
+	}
+}
+
+func TestAnAddressCannotLeaveItsLink(t *testing.T) {
+	n := policy.Notice{BlockedBy: `https://example.org/a?b=>;"é ` + "`"}
+	got := get(book(t, n, feature).For(feature, nil, nil, ""), "Link")
+	want := `<https://example.org/a?b=%3E;%22%C3%A9%20%60>; rel="blocked-by", </.well-known/market-status>; rel="sunset"`
+	if got != want {
+		t.Errorf("Link: %s\nwant: %s", got, want)
+	}
+}
+
+var elementsOfAPage = map[string]bool{
+	"html": true, "head": true, "meta": true, "style": true, "title": true, "link": true, "body": true, "main": true,
+	"header": true, "svg": true, "path": true, "p": true, "h1": true, "h2": true, "div": true, "a": true, "ul": true, "li": true,
+	"dl": true, "dt": true, "dd": true, "bdi": true, "time": true, "footer": true, "span": true, "small": true,
+	"table": true, "thead": true, "tbody": true, "tr": true, "th": true, "td": true,
+}
+
+// harmless fails on anything in a page that its templates don't hold.
+func harmless(t *testing.T, page []byte) {
+	t.Helper()
+	root, err := html.Parse(bytes.NewReader(page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range root.Descendants() {
+		if n.Type == html.CommentNode {
+			t.Errorf("a comment: %s", n.Data)
+		}
+		if n.Type != html.ElementNode {
+			continue
+		}
+		if !elementsOfAPage[n.Data] {
+			t.Errorf("an element <%s>", n.Data)
+		}
+		for _, a := range n.Attr {
+			if strings.HasPrefix(a.Key, "on") || a.Key == "style" || a.Key == "src" {
+				t.Errorf("an attribute %s=%q", a.Key, a.Val)
+			}
+			if a.Key == "href" && !strings.HasPrefix(a.Val, "https://example.org/") && a.Val != notice.StatusPath {
+				t.Errorf("a link to %q", a.Val)
+			}
+		}
+	}
+}
+
+func TestHostileWordsStayWords(t *testing.T) {
+	hostile := []string{
+		`<script>alert(1)</script>`,
+		`</style><img src=x onerror=alert(1)>`,
+		`</title><svg onload=alert(1)>`,
+		`" onmouseover="alert(1)`,
+		`<!--`,
+		"\u202e<a href=javascript:alert(1)>\x00",
+		`{{.}}`,
+		`&lt;script&gt;`,
+	}
+	for _, words := range hostile {
+		d := *feature
+		d.Class, d.Jurisdiction, d.Entry = words, policy.Code(words), policy.Code(words)
+		n := linked
+		n.Texts = map[string]policy.Text{"en": {Title: words, Body: words + "\n\n" + words}}
+		b, err := notice.Render([]*policy.Decision{&d}, func(policy.Decision) policy.Notice { return n }, func(policy.Code) string { return words })
+		if err != nil {
+			t.Fatal(err)
+		}
+		harmless(t, b.For(&d, []string{"text/html"}, []string{"en"}, "").Body)
+		harmless(t, b.For(&d, []string{"text/html"}, []string{"fr"}, "").Body)
+
+		problem := b.For(&d, []string{"application/json"}, []string{"en"}, "")
+		if !json.Valid(problem.Body) {
+			t.Errorf("not JSON:\n%s", problem.Body)
+		}
+		for _, f := range b.For(&d, nil, []string{"en"}, "application/grpc").Header {
+			if strings.ContainsAny(f.Value, "\r\n\x00") {
+				t.Errorf("%s: %q", f.Name, f.Value)
+			}
+		}
+
+		s, err := notice.RenderStatus([]notice.Market{{Jurisdiction: policy.Code(words), Phase: policy.Withdrawn, Routes: []string{words}}}, func(policy.Code) string { return words })
+		if err != nil {
+			t.Fatal(err)
+		}
+		harmless(t, s.For([]string{"text/html"}, []string{"en"}, nil).Body)
+	}
+}
+
+var styleElement = regexp.MustCompile(`(?s)<style>(.*?)</style>`)
+
+func TestAPageAllowsItsOwnStyleAndNothingElse(t *testing.T) {
+	s, err := notice.RenderStatus(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, a := range map[string]*notice.Answer{
+		"notice": book(t, linked, withdrawn).For(withdrawn, []string{"text/html"}, nil, ""),
+		"status": s.For([]string{"text/html"}, nil, nil),
+	} {
+		styles := styleElement.FindAllSubmatch(a.Body, -1)
+		if len(styles) != 1 {
+			t.Fatalf("%s: %d style elements", name, len(styles))
+		}
+		hash := sha256.Sum256(styles[0][1])
+		want := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) +
+			"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+		if got := get(a, "Content-Security-Policy"); got != want {
+			t.Errorf("%s: %s\nwant %s", name, got, want)
+		}
+		if regexp.MustCompile(`(?i)<script|\sstyle=|https?:|url\(|@import`).Match(styleElement.ReplaceAll(bytes.ReplaceAll(a.Body, []byte("https://example.org/"), nil), styles[0][1])) {
+			t.Errorf("%s reaches out:\n%s", name, a.Body)
+		}
+	}
+}
+
+func TestARenderedNoticeIsKept(t *testing.T) {
+	b := book(t, linked, everyKind...)
+	for _, contentType := range []string{"", "application/grpc"} {
+		first := b.For(windDown, []string{"text/html"}, []string{"fr-FR"}, contentType)
+		if again := b.For(windDown, []string{"text/html;q=0.5"}, []string{"fr"}, contentType); first != again {
+			t.Error("the same notice was rendered twice")
+		}
+	}
+}
+
+func TestWhatIsKeptIsBounded(t *testing.T) {
+	b := book(t, linked, everyKind...)
+	const limit = 64 << 10
+	b.SetLimit(limit)
+	var largest int64
+	for range 3 {
+		for _, d := range everyKind {
+			for _, language := range []string{"en", "fr", "de", "es", "ja", "hi"} {
+				a := b.For(d, []string{"text/html"}, []string{language}, "")
+				largest = max(largest, int64(len(a.Body)))
+				if b.Kept() > limit {
+					t.Fatalf("%d bytes kept, limit %d", b.Kept(), limit)
+				}
+				if get(a, "Content-Language") != language {
+					t.Errorf("%s for who asked for %s", get(a, "Content-Language"), language)
+				}
+			}
+		}
+	}
+	if largest == 0 {
+		t.Error("nothing was rendered")
+	}
+}
+
+func TestABookIsSharedByManyRequests(t *testing.T) {
+	b := book(t, linked, everyKind...)
+	b.SetLimit(64 << 10)
+	var requests sync.WaitGroup
+	for i := range 8 {
+		requests.Go(func() {
+			for j := range 200 {
+				d := everyKind[(i+j)%len(everyKind)]
+				language := []string{"en", "fr", "ar", "ja", "xx"}[j%5]
+				if a := b.For(d, []string{"text/html"}, []string{language}, ""); len(a.Body) == 0 {
+					t.Error("an empty notice")
+				}
+			}
+		})
+	}
+	requests.Wait()
+}
+
+func TestADecisionThatTheBookDoesNotKnowIsRefusedAllTheSame(t *testing.T) {
+	b := book(t, linked, withdrawn)
+	a := b.For(anonymous, []string{"text/html"}, []string{"fr"}, "")
+	if a.Status != 451 || get(a, "Content-Language") != "fr" || len(a.Body) == 0 {
+		t.Error(wire(a))
+	}
+}
+
+func TestDecisionsToForwardNeedNoNotice(t *testing.T) {
+	forward := &policy.Decision{ID: 9, Action: policy.Forward}
+	_, err := notice.Render([]*policy.Decision{forward}, func(policy.Decision) policy.Notice {
+		t.Error("asked for the notice of a decision to forward")
+		return policy.Notice{}
+	}, nil)
+	if err != nil {
+		t.Error(err)
+	}
+}
