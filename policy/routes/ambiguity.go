@@ -48,7 +48,7 @@ func unequivocal(path string) bool {
 	}
 	for i := 0; i < len(path); i++ {
 		c := path[i]
-		if isWordly(c) {
+		if isCommon(c) {
 			continue
 		}
 		switch {
@@ -72,9 +72,9 @@ func unequivocal(path string) bool {
 	return true
 }
 
-// isWordly says whether a character is one of those that paths mostly consist
+// isCommon says whether a character is one of those that paths mostly consist
 // of. It is there for speed.
-func isWordly(c byte) bool {
+func isCommon(c byte) bool {
 	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-'
 }
 
