@@ -31,6 +31,7 @@ type database struct {
 	index  offsetTable
 
 	registeredCountry bool
+	ipv4Only          bool
 	subdivided        bool // some place has a subdivision
 }
 
@@ -57,6 +58,7 @@ func parse(content []byte, registeredCountry bool) (db *database, err error) {
 		sum:               sha256.Sum256(content),
 		reader:            reader,
 		registeredCountry: registeredCountry,
+		ipv4Only:          reader.Metadata.IPVersion == 4,
 	}
 	if err := db.tabulate(content); err != nil {
 		return nil, err
@@ -146,33 +148,34 @@ func (db *database) decode(offset uint32) (policy.Place, error) {
 	return found.place, err
 }
 
-// lookup returns the record of an address, if there is one.
-func (db *database) lookup(addr netip.Addr) (record maxminddb.Result, found bool) {
-	if db.reader.Metadata.IPVersion == 4 && !addr.Is4() {
-		return record, false // the reader would take its time to compose an error
-	}
-	record = db.reader.Lookup(addr)
-	return record, record.Found()
+// holds reports whether the database can have a record of an address. Where it
+// can't, the reader would take its time to compose an error.
+func (db *database) holds(addr netip.Addr) bool {
+	return addr.Is4() || !db.ipv4Only
 }
 
 // find returns the place of an address, the zero Place if there is none. It
 // must not be changed.
 func (db *database) find(addr netip.Addr) *policy.Place {
-	record, found := db.lookup(addr)
-	if !found {
-		return &db.places[0]
+	if db.holds(addr) {
+		if record := db.reader.Lookup(addr); record.Found() {
+			return &db.places[db.index.at(uint32(record.Offset()))]
+		}
 	}
-	return &db.places[db.index.at(uint32(record.Offset()))]
+	return &db.places[0]
 }
 
 func (db *database) autonomousSystem(addr netip.Addr) (number uint32, organisation string) {
-	record, found := db.lookup(addr)
-	if !found {
+	if !db.holds(addr) {
+		return 0, ""
+	}
+	record := db.reader.Lookup(addr)
+	if !record.Found() {
 		return 0, ""
 	}
 	said, err := db.schema(record, db.registeredCountry)
 	if err != nil {
-		return 0, "" // was decoded before: can't be
+		return 0, "" // can't be: every record was decoded before
 	}
 	return said.asn, said.organisation
 }

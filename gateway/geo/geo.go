@@ -275,8 +275,12 @@ type set struct {
 }
 
 func (s *set) locate(addr netip.Addr) policy.Place {
-	place := *s.located[0].find(addr)
-	for _, db := range s.located[1:] {
+	first, others := s.located[0].find(addr), s.located[1:]
+	if len(others) == 0 {
+		return *first
+	}
+	place := *first
+	for _, db := range others {
 		if db.mayAddTo(&place) {
 			add(&place, db.find(addr))
 		}
