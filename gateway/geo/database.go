@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,7 +131,8 @@ func (db *database) tabulate(content []byte) error {
 		}
 		db.index.values[i] = known[place]
 	}
-	if db.role == RolePlace && len(db.places) == 1 {
+	hasCountry := func(place policy.Place) bool { return place.Country != "" }
+	if db.role&RolePlace != 0 && !slices.ContainsFunc(db.places, hasCountry) {
 		return fmt.Errorf("is of type %q, but none of its %d records has the ISO 3166-1 code of a country: get the file again",
 			db.kind(), len(offsets))
 	}

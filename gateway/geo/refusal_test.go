@@ -88,6 +88,7 @@ func badFiles(t testing.TB) []struct {
 		{"a City database that isn't one", record("GeoLite2-City", mmdbtype.Map{"autonomous_system_number": mmdbtype.Uint32(1)})},
 		{"a country that is a number", record("GeoLite2-Country", mmdbtype.Map{"country": mmdbtype.Map{"iso_code": mmdbtype.Uint32(1)}})},
 		{"a code of endless length", record("GeoLite2-Country", mmdbtype.Map{"country": mmdbtype.Map{"iso_code": str(strings.Repeat("F", 1000))}})},
+		{"names instead of codes, beside autonomous systems", geotest.IPinfoLite(t, network{"81.2.69.0/24": "France AS1 One"})},
 		{"names instead of codes", record("ipinfo free_country.mmdb", mmdbtype.Map{"country": str("France")})},
 	}
 }
