@@ -2,9 +2,9 @@ package notice
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -42,6 +42,9 @@ var otherRanges = map[string]string{
 	"cmn": "zh-hans", "cmn-hant": "zh-hant", "yue": "zh-hant", "gsw": "de", "in": "id",
 }
 
+// wellFormed is about the syntax of BCP 47.
+var wellFormed = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
+
 func newTongues(texts map[string]policy.Text) (*tongues, error) {
 	t := &tongues{byRange: make(map[string]int)}
 	for i, b := range phrases.All() {
@@ -55,12 +58,13 @@ func newTongues(texts map[string]policy.Text) (*tongues, error) {
 
 	for _, written := range slices.Sorted(maps.Keys(texts)) {
 		tag, err := language.Parse(written)
-		if _, unknown := errors.AsType[language.ValueError](err); err != nil && !unknown {
-			return nil, fmt.Errorf("texts: %q is not a language tag: want BCP 47, as in fr or pt-BR", written)
-		}
 		name := tag.String()
-		if tag.IsRoot() {
-			name = written // well-formed, though no language that CLDR knows
+		if err != nil || tag.IsRoot() {
+			// CLDR needn't know a language for an operator to write in it.
+			name = written
+		}
+		if !wellFormed.MatchString(name) {
+			return nil, fmt.Errorf("texts: %q is not a language tag: want BCP 47, as in fr or pt-BR", written)
 		}
 		key := strings.ToLower(name)
 		if i, known := t.byRange[key]; known && sameLanguage(t.all[i].tag, tag) && !hasRegion(tag) {

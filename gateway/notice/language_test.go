@@ -73,6 +73,8 @@ func TestTheLanguageFollowsAcceptLanguage(t *testing.T) {
 		{"another script of the operator's language", "RS", []string{"sr-Latn"}, []string{"sr"}, "sr"},
 		{"a language that CLDR doesn't know", "FR", []string{"qzz"}, []string{"qzz"}, "qzz"},
 
+		{"a tag of subtags that nobody knows", "FR", []string{"fr-12"}, []string{"fr-12"}, "fr-12"},
+
 		{"garbage says nothing", "FR", []string{";;q=,,-,_,\xff"}, nil, "fr"},
 		{"a range longer than any says nothing", "FR", []string{strings.Repeat("d", 65)}, nil, "fr"},
 		{"what stands beyond 1 KB is not read", "FR", []string{strings.Repeat("xx-yyyyy,", 120) + "de"}, nil, "fr"},

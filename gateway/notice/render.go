@@ -52,8 +52,9 @@ func (p *page) header(w words, contentType string) []Field {
 	return append(header, announcement...)
 }
 
-// problemTypes is where the problem types are described.
-const problemTypes = "https://github.com/exitgate/exitgate/blob/main/docs/notices.md#"
+// problemTypes is where the problem types are described, each by the phase
+// that it comes from, or as feature.
+const problemTypes = "https://github.com/exitgate/exitgate/blob/main/docs/policy.md#"
 
 // problemDetails is RFC 9457. The extension members have an underscore where
 // other names of exitgate have a hyphen, as its section 3.2 wants.
