@@ -1,0 +1,541 @@
+package gateway_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/gateway/geo/geotest"
+)
+
+var update = flag.Bool("update", false, "write golden files anew")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what should happen at once. No verdict
+// depends on how long it took.
+const patience = 30 * time.Second
+
+// A setup is what a gate is started with. The zero setup has an app that
+// answers 200, a City database of world, no policy, and loopback for a trusted
+// proxy, so that a test can be a client from anywhere.
+type setup struct {
+	policy    string                // text of the policy; "" is none
+	databases []string              // files; nil is one City database of world
+	now       func() time.Time      // nil is time.Now
+	upstreams []string              // nil is the app of the gate
+	handler   http.Handler          // what the app does; nil answers 200
+	level     slog.Level            // of the log
+	format    string                // of the log: "json", else text
+	configure func(*gateway.Config) // the rest
+}
+
+// world is where the addresses of most tests are.
+var world = geotest.Networks{
+	"2.0.0.0/16":     "FR",
+	"2.1.0.0/16":     "FR-IDF FR-75C",
+	"3.1.0.0/16":     "US-MS",
+	"3.2.0.0/16":     "US-CA",
+	"3.3.0.0/16":     "US",
+	"5.1.0.0/16":     "DE",
+	"83.0.0.0/16":    "IE",
+	"90.0.0.0/16":    "RE",
+	"91.0.0.0/16":    "GP",
+	"95.0.0.0/16":    "RU",
+	"95.1.0.0/16":    "UA-43",
+	"95.2.0.0/16":    "UA",
+	"2a01:cb00::/32": "FR",
+	"2a02:8100::/32": "DE",
+}
+
+// Clients from these places.
+const (
+	france      = "2.0.0.7"
+	paris       = "2.1.0.7"
+	mississippi = "3.1.0.7"
+	california  = "3.2.0.7"
+	america     = "3.3.0.7"
+	germany     = "5.1.0.7"
+	ireland     = "83.0.0.7"
+	reunion     = "90.0.0.7"
+	guadeloupe  = "91.0.0.7"
+	russia      = "95.0.0.7"
+	crimea      = "95.1.0.7"
+	ukraine     = "95.2.0.7"
+	nowhere     = "198.51.100.7"
+)
+
+const host = "app.example"
+
+// A gate is a whole gateway that serves on free ports, in front of an app.
+type gate struct {
+	t      testing.TB
+	app    *app
+	at     gateway.Addresses
+	log    *buffer
+	data   string // folder
+	policy string // file, "" if there is none
+	geo    string // file, "" if the setup names its own
+	roots  *x509.CertPool
+	done   <-chan struct{} // Serve has returned
+	cancel func()
+	failed error // what Serve returned, once done
+}
+
+// start starts a gate and stops it when the test ends.
+func start(t testing.TB, s setup) *gate {
+	t.Helper()
+	g, err := tryStart(t, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// tryStart starts a gate if it can be.
+func tryStart(t testing.TB, s setup) (*gate, error) {
+	t.Helper()
+	g := &gate{t: t, app: newApp(t, s.handler), log: new(buffer)}
+	c := gateway.DefaultConfig()
+	c.Listen = gateway.Listen{HTTPS: "127.0.0.1:0", HTTP: "127.0.0.1:0"}
+	c.Admin.Listen = "127.0.0.1:0"
+	c.Data = filepath.Join(t.TempDir(), "data")
+	c.Drain = time.Second
+	c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	c.Geo.Databases = s.databases
+	if s.databases == nil {
+		g.geo = geotest.File(t, worldDatabase(t))
+		c.Geo.Databases = []string{g.geo}
+	}
+	if s.upstreams == nil {
+		s.upstreams = []string{g.app.URL}
+	}
+	c.Apps = []gateway.App{{Hosts: []string{host}, Upstreams: s.upstreams}}
+	if s.policy != "" {
+		c.Policy.File = filepath.Join(t.TempDir(), "policy.yaml")
+		write(t, c.Policy.File, s.policy)
+	}
+	if s.configure != nil {
+		s.configure(&c)
+	}
+	g.policy, g.data = c.Policy.File, c.Data
+	options := &slog.HandlerOptions{Level: s.level}
+	logger := slog.New(slog.NewTextHandler(g.log, options))
+	if s.format == "json" {
+		logger = slog.New(slog.NewJSONHandler(g.log, options))
+	}
+	gw, err := gateway.New(gateway.Options{Config: c, Logger: logger, Now: s.now})
+	if err != nil {
+		return nil, err
+	}
+	if g.at, err = gw.Listen(); err != nil {
+		return nil, err
+	}
+	if pem, err := os.ReadFile(filepath.Join(c.Data, "self-signed.crt")); err == nil {
+		g.roots = x509.NewCertPool()
+		g.roots.AppendCertsFromPEM(pem)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	g.done, g.cancel = done, cancel
+	go func() {
+		defer close(done)
+		g.failed = gw.Serve(ctx)
+	}()
+	t.Cleanup(func() {
+		if err := g.stop(); err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("the log of the gateway:\n%s", g.log)
+		}
+	})
+	return g, nil
+}
+
+// stop ends the gate and returns what Serve returned.
+func (g *gate) stop() error {
+	g.cancel()
+	<-g.done
+	return g.failed
+}
+
+var worldOnce struct {
+	sync.Once
+	content []byte
+}
+
+func worldDatabase(t testing.TB) []byte {
+	worldOnce.Do(func() { worldOnce.content = geotest.City(t, world) })
+	return worldOnce.content
+}
+
+// transport returns what a client of the gate connects with: to the public
+// listener, whatever host it asks for.
+func (g *gate) transport(major int) *http.Transport {
+	t := &http.Transport{
+		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+			to := g.at.HTTPS
+			if strings.HasSuffix(address, ":80") {
+				to = g.at.HTTP
+			}
+			return new(net.Dialer).DialContext(ctx, "tcp", to)
+		},
+		TLSClientConfig:     &tls.Config{RootCAs: g.roots},
+		Protocols:           new(http.Protocols),
+		DisableCompression:  true,
+		MaxIdleConnsPerHost: 64,
+	}
+	t.Protocols.SetHTTP1(major == 1)
+	t.Protocols.SetHTTP2(major == 2)
+	g.t.Cleanup(t.CloseIdleConnections)
+	return t
+}
+
+// client returns a client that speaks HTTP/1.1 or HTTP/2 only and doesn't
+// follow redirects.
+func (g *gate) client(major int) *http.Client {
+	return &http.Client{
+		Transport:     g.transport(major),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// An answer is what a client got, whole.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// request makes a request for the app, "POST /signup", as a client at an
+// address would, behind the trusted proxy that the test is.
+func (g *gate) request(c *http.Client, line, from string) answer {
+	g.t.Helper()
+	a, err := g.try(c, line, from)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return a
+}
+
+func (g *gate) try(c *http.Client, line, from string) (answer, error) {
+	method, path, ok := strings.Cut(line, " ")
+	if !ok {
+		method, path = http.MethodGet, line
+	}
+	r, err := http.NewRequest(method, "https://"+host+path, nil)
+	if err != nil {
+		return answer{}, err
+	}
+	if from != "" {
+		r.Header.Set("X-Forwarded-For", from)
+	}
+	res, err := c.Do(r)
+	if err != nil {
+		return answer{}, err
+	}
+	return read(res)
+}
+
+func read(res *http.Response) (answer, error) {
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	return answer{res.StatusCode, res.Header, string(body)}, err
+}
+
+// dial returns a TLS connection for HTTP/1.1, for what no client sends.
+func (g *gate) dial() (*tls.Conn, *bufio.Reader) {
+	g.t.Helper()
+	return g.dialFrom("127.0.0.1")
+}
+
+// dialFrom dials from an address of loopback.
+func (g *gate) dialFrom(from string) (*tls.Conn, *bufio.Reader) {
+	g.t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	raw, err := dialer.Dial("tcp", g.at.HTTPS)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.t.Cleanup(func() { raw.Close() })
+	raw.SetDeadline(time.Now().Add(patience))
+	c := tls.Client(raw, &tls.Config{RootCAs: g.roots, ServerName: host})
+	if err := c.Handshake(); err != nil {
+		g.t.Fatal(err)
+	}
+	return c, bufio.NewReader(c)
+}
+
+// raw sends what is given, byte for byte, and returns the status of the answer
+// and its body.
+func (g *gate) raw(request string) answer {
+	g.t.Helper()
+	c, r := g.dial()
+	if _, err := io.WriteString(c, request); err != nil {
+		g.t.Fatal(err)
+	}
+	res, err := http.ReadResponse(r, nil)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	a, err := read(res)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return a
+}
+
+// admin asks the operators' listener.
+func (g *gate) admin(path string) (int, string) {
+	g.t.Helper()
+	transport := &http.Transport{DisableKeepAlives: true}
+	res, err := (&http.Client{Transport: transport}).Get("http://" + g.at.Admin + path)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	a, err := read(res)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return a.status, a.body
+}
+
+// samples returns all samples of /metrics, by name and labels as they are
+// written there.
+func (g *gate) samples() map[string]float64 {
+	g.t.Helper()
+	_, text := g.admin("/metrics")
+	samples := make(map[string]float64)
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		space := strings.LastIndexByte(line, ' ')
+		if strings.HasPrefix(line, "#") || space < 0 {
+			continue
+		}
+		value, err := strconv.ParseFloat(line[space+1:], 64)
+		if err != nil {
+			g.t.Fatalf("metric %q: %v", line, err)
+		}
+		samples[line[:space]] = value
+	}
+	return samples
+}
+
+// metric returns one sample, failing if there is none.
+func (g *gate) metric(name string) float64 {
+	g.t.Helper()
+	value, ok := g.samples()[name]
+	if !ok {
+		g.t.Fatalf("there is no metric %s", name)
+	}
+	return value
+}
+
+// sum adds up the samples whose name and labels contain all of the parts.
+func (g *gate) sum(parts ...string) float64 {
+	g.t.Helper()
+	total := 0.0
+sample:
+	for name, value := range g.samples() {
+		for _, part := range parts {
+			if !strings.Contains(name, part) {
+				continue sample
+			}
+		}
+		total += value
+	}
+	return total
+}
+
+// A check is one entry of /readyz.
+type check struct {
+	OK     bool
+	Detail string
+	Since  *time.Time
+}
+
+// ready asks /readyz.
+func (g *gate) ready() (status int, checks map[string]check) {
+	g.t.Helper()
+	status, body := g.admin("/readyz")
+	var answer struct {
+		Ready  bool
+		Checks map[string]check
+	}
+	if err := json.Unmarshal([]byte(body), &answer); err != nil {
+		g.t.Fatalf("%v in %s", err, body)
+	}
+	if answer.Ready != (status == http.StatusOK) {
+		g.t.Errorf("/readyz answers %d and ready: %v", status, answer.Ready)
+	}
+	return status, answer.Checks
+}
+
+// An app is what stands behind the gate. It remembers what it was asked.
+type app struct {
+	*httptest.Server
+	mu   sync.Mutex
+	seen []seen
+	keep atomic.Bool // remember
+}
+
+// seen is a request as it reached the app.
+type seen struct {
+	method, target, host, body string
+	header                     http.Header
+}
+
+func newApp(t testing.TB, h http.Handler) *app {
+	if h == nil {
+		h = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "served\n") })
+	}
+	a := new(app)
+	a.keep.Store(true)
+	a.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.keep.Load() && r.Header.Get("Upgrade") == "" && r.Header.Get("X-Dont-Read") == "" {
+			body, _ := io.ReadAll(r.Body)
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			a.mu.Lock()
+			a.seen = append(a.seen, seen{r.Method, r.RequestURI, r.Host, string(body), r.Header.Clone()})
+			a.mu.Unlock()
+		}
+		h.ServeHTTP(w, r)
+	}))
+	a.Server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	a.Server.Start()
+	t.Cleanup(func() {
+		a.Server.CloseClientConnections()
+		a.Server.Close()
+	})
+	return a
+}
+
+// asked returns what the app was asked since it was last asked for that.
+func (a *app) asked() []seen {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all := a.seen
+	a.seen = nil
+	return all
+}
+
+// A clock is set by hand.
+type clock struct{ at atomic.Pointer[time.Time] }
+
+func newClock(at time.Time) *clock {
+	c := new(clock)
+	c.set(at)
+	return c
+}
+
+func (c *clock) set(at time.Time) { c.at.Store(&at) }
+func (c *clock) now() time.Time   { return *c.at.Load() }
+
+// eventually waits until something is as it should be.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("it never happened: %s", what)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+func write(t testing.TB, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// replace puts a file in the place of another, as editors do.
+func replace(t testing.TB, file, text string) {
+	t.Helper()
+	next := file + ".next"
+	write(t, next, text)
+	if err := os.Rename(next, file); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// golden compares a text with the one in testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(t, file, got)
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v; go test -update writes it", err)
+	}
+	if got != string(want) {
+		t.Errorf("%s has changed; got:\n%s\nwant:\n%s", file, got, want)
+	}
+}
+
+// over runs a test for clients of both protocols.
+func over(t *testing.T, test func(t *testing.T, major int)) {
+	for _, major := range []int{1, 2} {
+		t.Run(fmt.Sprintf("over HTTP/%d", major), func(t *testing.T) { test(t, major) })
+	}
+}
+
+// A buffer is a bytes.Buffer for several goroutines.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// lines returns the lines of a log that contain all of the parts.
+func (b *buffer) lines(parts ...string) []string {
+	var found []string
+	for line := range strings.Lines(b.String()) {
+		if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) }) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
