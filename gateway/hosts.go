@@ -66,7 +66,7 @@ func hostname(host string) (string, bool) {
 		name = name[:colon]
 	}
 	name = strings.TrimSuffix(name, ".")
-	if name == "" || len(name) > 253 {
+	if name == "" || len(name) > 253 || name[0] == '.' || name[len(name)-1] == '.' || strings.Contains(name, "..") {
 		return "", false
 	}
 	upper := false
