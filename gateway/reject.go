@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/exitgate/exitgate/gateway/client"
 )
@@ -22,6 +23,7 @@ const (
 	errHost          rejection = "malformed-host"
 	errTwoHosts      rejection = "conflicting-host"
 	errMethod        rejection = "method"
+	errTarget        rejection = "malformed-target"
 )
 
 // wellFormed returns the host that a request is for and the path as it is
@@ -49,12 +51,29 @@ func wellFormed(r *http.Request) (host, path string, err error) {
 	}
 	path, _, _ = strings.Cut(r.RequestURI, "?")
 	if !strings.HasPrefix(path, "/") { // absolute-form, forwarded in origin-form
+		if u := r.URL; r.ProtoMajor != 1 || u.Scheme != "http" && u.Scheme != "https" || u.Host != r.Host || u.User != nil {
+			return "", "", errTarget
+		}
 		path = r.URL.EscapedPath()
 	}
 	if path == "" {
 		path = "/"
 	}
 	return host, path, nil
+}
+
+// lingering is how long the rest of a body that nobody reads is waited for.
+const lingering = time.Second
+
+// dismiss prepares the gateway's own answer to a request whose body nobody
+// reads. net/http would read on before it answers, for as long as the client
+// likes. So the connection ends with the answer; some of the body is swallowed
+// before that, as a client that is still sending may miss the answer.
+func dismiss(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 && r.ContentLength != 0 {
+		w.Header().Set("Connection", "close")
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingering)) // of a connection that is alive
+	}
 }
 
 // reject answers a request that no decision is made on.
@@ -72,6 +91,7 @@ func (g *Gateway) reject(w http.ResponseWriter, r *http.Request, why error) {
 		detail = "It can't be told for sure whom the proxy in front forwards this request for."
 	}
 	g.metrics.Rejected(reason)
+	dismiss(w, r)
 	writeProblem(w, r, status, reason, detail)
 }
 

@@ -192,6 +192,8 @@ func (g *Gateway) server(h http.Handler) *http.Server {
 		WriteTimeout:      2 * limits.StallTimeout, // put off while a forwarded answer moves
 		MaxHeaderBytes:    int(limits.Header),
 		ErrorLog:          g.serverLog(),
+
+		DisableGeneralOptionsHandler: true, // one path for all requests
 	}
 }
 
@@ -210,6 +212,7 @@ func (g *Gateway) adminServer() *http.Server {
 // port if the client came to this listener's port, at the usual one if
 // something in front has mapped the ports.
 func (g *Gateway) redirect(w http.ResponseWriter, r *http.Request) {
+	defer g.survive(w, r)
 	host, _, err := wellFormed(r)
 	if err != nil {
 		g.reject(w, r, err)
@@ -226,6 +229,7 @@ func (g *Gateway) redirect(w http.ResponseWriter, r *http.Request) {
 	if _, port, err := net.SplitHostPort(g.servers.https.Addr().String()); err == nil && mapped != "" && port != "443" {
 		host += ":" + port
 	}
+	dismiss(w, r)
 	// A body is not sent in the clear twice.
 	w.Header().Set("Connection", "close")
 	w.Header().Set("Location", "https://"+host+r.URL.RequestURI())
