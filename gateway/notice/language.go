@@ -137,7 +137,7 @@ func (t *tongues) choose(acceptLanguage []string, home int) int {
 		case quality > bestQuality:
 			best, bestQuality = i, quality
 		}
-		return bestQuality < 1000
+		return item == "*" || !ok || quality < 1000 // no other can be better
 	})
 	if homeRefused && best == home {
 		best, _ = t.lookup("en")

@@ -32,6 +32,8 @@ func TestTheLanguageFollowsAcceptLanguage(t *testing.T) {
 		{"any language is worth what it says", "JP", []string{"nl, *;q=0.5, en;q=0.1"}, nil, "ja"},
 		{"a named language goes before any other", "JP", []string{"*;q=0.5, en;q=0.7"}, nil, "en"},
 		{"who refuses the market's language gets English", "FR", []string{"nl, fr;q=0"}, nil, "en"},
+		{"who takes any but the market's language gets English", "FR", []string{"fr;q=0, *"}, nil, "en"},
+		{"in either order", "FR", []string{"*, fr;q=0"}, nil, "en"},
 		{"who refuses a language may have another", "FR", []string{"en;q=0, de;q=0.1"}, nil, "de"},
 
 		{"simplified Chinese is the default", "FR", []string{"zh"}, nil, "zh-Hans"},

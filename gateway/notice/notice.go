@@ -30,7 +30,7 @@ const shelfBytes = 8 << 20
 type Book struct {
 	pages []page // by policy.Decision.ID
 	names func(policy.Code) string
-	blank *print // for a decision that the Book wasn't made with
+	blank *edition // for a decision that the Book wasn't made with
 	kept  atomic.Int64
 	limit int64 // of kept, in bytes
 }
@@ -38,7 +38,7 @@ type Book struct {
 // A page is the notice that goes with one decision.
 type page struct {
 	decision *policy.Decision
-	print    *print
+	edition  *edition
 	shelf    atomic.Pointer[shelf]
 }
 
@@ -49,14 +49,14 @@ type shelf struct {
 	answers []atomic.Pointer[Answer] // by tongue, then format
 }
 
-// A print is a policy.Notice, checked and made ready to render.
-type print struct {
+// An edition is a policy.Notice, checked and made ready to render.
+type edition struct {
 	status    int
 	blockedBy string
 	appeal    string
 	export    string
 	tongues   *tongues
-	texts     map[string]policy.Text // held because a plate has its address
+	texts     map[string]policy.Text // held because an imprint has its address
 }
 
 // Render prepares the notices of a snapshot's decisions. notices returns the
@@ -72,8 +72,8 @@ func Render(decisions []*policy.Decision, notices func(policy.Decision) policy.N
 	for _, d := range decisions {
 		last = max(last, d.ID)
 	}
-	prints := make(press)
-	blank, err := prints.print(policy.Notice{})
+	made := make(editions)
+	blank, err := made.of(policy.Notice{})
 	if err != nil {
 		return nil, err
 	}
@@ -82,23 +82,23 @@ func Render(decisions []*policy.Decision, notices func(policy.Decision) policy.N
 		if d.Action == policy.Forward {
 			continue
 		}
-		p, err := prints.print(notices(*d))
+		e, err := made.of(notices(*d))
 		if err != nil {
 			return nil, fmt.Errorf("notice for %s: %w", d.Entry, err)
 		}
-		b.pages[d.ID].decision, b.pages[d.ID].print = d, p
+		b.pages[d.ID].decision, b.pages[d.ID].edition = d, e
 	}
 	return b, nil
 }
 
 // For returns the notice for a request that a decision of the snapshot
-// refuses. accept and acceptLanguage are the lines of the fields of these names, contentType is
-// the request's Content-Type. For never returns nil.
+// refuses. accept and acceptLanguage are the lines of the fields of these
+// names, contentType is the request's Content-Type. For never returns nil.
 func (b *Book) For(d *policy.Decision, accept, acceptLanguage []string, contentType string) *Answer {
 	p := b.page(d)
 	s := p.open()
 	f := formatFor(accept, contentType)
-	t := p.print.tongues.choose(acceptLanguage, s.home)
+	t := p.edition.tongues.choose(acceptLanguage, s.home)
 
 	kept := &s.answers[t*int(formats)+int(f)]
 	if a := kept.Load(); a != nil {
@@ -112,19 +112,19 @@ func (b *Book) For(d *policy.Decision, accept, acceptLanguage []string, contentT
 }
 
 func (b *Book) page(d *policy.Decision) *page {
-	if d.ID >= 0 && d.ID < len(b.pages) && b.pages[d.ID].print != nil {
+	if d.ID >= 0 && d.ID < len(b.pages) && b.pages[d.ID].edition != nil {
 		return &b.pages[d.ID]
 	}
 	// A refusal has to be said even to the client of a decision that somebody
 	// forgot to hand to Render.
-	return &page{decision: d, print: b.blank}
+	return &page{decision: d, edition: b.blank}
 }
 
 func (p *page) open() *shelf {
 	if s := p.shelf.Load(); s != nil {
 		return s
 	}
-	t := p.print.tongues
+	t := p.edition.tongues
 	p.shelf.CompareAndSwap(nil, &shelf{
 		home:    t.home(p.decision.Jurisdiction),
 		answers: make([]atomic.Pointer[Answer], len(t.all)*int(formats)),
@@ -144,40 +144,40 @@ func (b *Book) clear() {
 	}
 }
 
-// A press makes a print of each notice, one for all the decisions that share
+// editions holds one edition of each notice, for all the decisions that share
 // it.
-type press map[plate]*print
+type editions map[imprint]*edition
 
-// A plate tells notices apart, their texts by the address of the map.
-type plate struct {
+// An imprint tells notices apart, their texts by the address of the map.
+type imprint struct {
 	status                    int
 	blockedBy, appeal, export string
 	texts                     uintptr
 }
 
-func (made press) print(n policy.Notice) (*print, error) {
-	key := plate{n.Status, n.BlockedBy, n.Appeal, n.Export, reflect.ValueOf(n.Texts).Pointer()}
-	if p, ok := made[key]; ok {
-		return p, nil
+func (made editions) of(n policy.Notice) (*edition, error) {
+	key := imprint{n.Status, n.BlockedBy, n.Appeal, n.Export, reflect.ValueOf(n.Texts).Pointer()}
+	if e, ok := made[key]; ok {
+		return e, nil
 	}
-	p := &print{status: n.Status, texts: n.Texts}
+	e := &edition{status: n.Status, texts: n.Texts}
 	switch n.Status {
 	case 0:
-		p.status = http.StatusUnavailableForLegalReasons
+		e.status = http.StatusUnavailableForLegalReasons
 	case http.StatusUnavailableForLegalReasons, http.StatusForbidden, http.StatusNotFound, http.StatusGone:
 	default:
 		return nil, fmt.Errorf("status: %d is not a refusal: want 451, 403, 404 or 410", n.Status)
 	}
 	var errs [4]error
-	p.blockedBy, errs[0] = reference("blocked-by", n.BlockedBy)
-	p.appeal, errs[1] = reference("appeal", n.Appeal)
-	p.export, errs[2] = reference("export", n.Export)
-	p.tongues, errs[3] = newTongues(n.Texts)
+	e.blockedBy, errs[0] = reference("blocked-by", n.BlockedBy)
+	e.appeal, errs[1] = reference("appeal", n.Appeal)
+	e.export, errs[2] = reference("export", n.Export)
+	e.tongues, errs[3] = newTongues(n.Texts)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
-	made[key] = p
-	return p, nil
+	made[key] = e
+	return e, nil
 }
 
 // reference checks an address that a notice links to, and returns it such that

@@ -48,8 +48,8 @@ type fact struct {
 }
 
 func (p *page) words(t int, names func(policy.Code) string) words {
-	d, own := p.decision, p.print.tongues.all[t]
-	say := p.print.tongues.frame(t, d.Jurisdiction)
+	d, own := p.decision, p.edition.tongues.all[t]
+	say := p.edition.tongues.frame(t, d.Jurisdiction)
 	frame := voice{say.Tag, say.Dir}
 	if own.book != nil {
 		frame = voice{own.name, own.dir}
@@ -58,10 +58,10 @@ func (p *page) words(t int, names func(policy.Code) string) words {
 		Language: own.name,
 		Dir:      own.dir,
 		Frame:    frame,
-		Status:   p.print.status,
-		Appeal:   p.print.appeal,
-		Export:   p.print.export,
-		Blocked:  p.print.blockedBy,
+		Status:   p.edition.status,
+		Appeal:   p.edition.appeal,
+		Export:   p.edition.export,
+		Blocked:  p.edition.blockedBy,
 		Say:      say,
 	}
 
