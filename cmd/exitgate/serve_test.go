@@ -22,8 +22,16 @@ const servePolicy = `version: 1
 routes:
   sign-up: [POST /post]
 jurisdictions:
-  FR: withdrawn
+  FR:
+    schedule:
+      - {from: 2026-06-01T00:00:00Z, phase: announced}
+      - {from: 2026-09-01T00:00:00Z, phase: withdrawn}
   ES: closed-to-new
+notices:
+  default:
+    blocked-by: https://example.org/transparency
+    appeal: https://example.org/appeal
+    export: https://example.org/account/export
 `
 
 // Addresses of the embedded database.
