@@ -182,6 +182,20 @@ func TestAPolicyThatObservesRefusesNobodyButCountsWhomItWould(t *testing.T) {
 	}
 }
 
+func TestAPolicyThatObservesTellsNeitherTheAppNorClients(t *testing.T) {
+	g := start(t, setup{policy: strings.Replace(announced, "version: 1", "version: 1\nmode: observe", 1)})
+	a := g.request(g.client(1), "/", france)
+	if h := a.header.Get("Sunset") + a.header.Get("Deprecation") + a.header.Get("Link"); h != "" {
+		t.Errorf("the client is told %q", h)
+	}
+	if h := g.app.asked()[0].header; h.Get("Market-Jurisdiction") != "FR" || h.Get("Market-Phase") != "open" {
+		t.Errorf("the app is told %s, %s", h.Get("Market-Jurisdiction"), h.Get("Market-Phase"))
+	}
+	if status := g.request(g.client(1), "/.well-known/market-status", france); strings.Contains(status.body, "FR") {
+		t.Errorf("the public is told %s", status.body)
+	}
+}
+
 func TestEachDecisionIsCountedOnceByWhatCameOfIt(t *testing.T) {
 	g := start(t, setup{policy: "version: 1\njurisdictions: {US-MS: withdrawn, EU: closed-to-new}\nroutes: {sign-up: [POST /signup]}\n"})
 	c := g.client(2)

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -31,7 +30,8 @@ type outcome struct {
 	toApp, toClient []proxy.Field
 }
 
-// rule compiles a policy for a moment.
+// rule compiles a policy for a moment. It fails for a policy or for none of its
+// moments.
 func rule(p *policy.Policy, at time.Time, m *metrics.Metrics) (*ruling, error) {
 	snapshot := policy.Compile(p, at)
 	decisions := snapshot.Decisions()
@@ -47,22 +47,46 @@ func rule(p *policy.Policy, at time.Time, m *metrics.Metrics) (*ruling, error) {
 		}
 		r.outcomes[i] = outcome{
 			count:    m.Decision(d),
-			toApp:    []proxy.Field{{Name: "Market-Jurisdiction", Value: string(d.Jurisdiction)}, {Name: "Market-Phase", Value: d.Phase.String()}},
+			toApp:    market(d.Jurisdiction, d.Phase),
 			toClient: announcement(d),
 		}
+		if p.Mode() == policy.Observe { // neither the app nor a client is to notice
+			r.outcomes[i].toApp, r.outcomes[i].toClient = market(d.Jurisdiction, policy.Open), nil
+		}
 	}
-	var err error
-	if r.notices, err = notice.Render(refused, p.Notice, policy.Name); err != nil {
+	if err := notice.Check(p.Notices()); err != nil {
 		return nil, err
 	}
-	if r.status, err = notice.RenderStatus(markets(snapshot), policy.Name); err != nil {
-		return nil, fmt.Errorf("market status: %w", err)
+	var wrong error
+	if r.notices, wrong = notice.Render(refused, p.Notice, policy.Name); wrong != nil {
+		r.notices = must(notice.Render(refused, builtIn, policy.Name))
 	}
-	return r, nil
+	r.status = must(notice.RenderStatus(markets(snapshot), policy.Name))
+	return r, wrong
 }
 
-// markets returns what the public may know of a snapshot.
+// builtIn is the notice of a policy that has none.
+func builtIn(policy.Decision) policy.Notice { return policy.Notice{} }
+
+// must is for what is made of nothing but the built-in texts.
+func must[T any](made T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return made
+}
+
+// market returns the fields that tell an app of a client's market.
+func market(code policy.Code, phase policy.Phase) []proxy.Field {
+	return []proxy.Field{{Name: "Market-Jurisdiction", Value: string(code)}, {Name: "Market-Phase", Value: phase.String()}}
+}
+
+// markets returns what the public may know of a snapshot: nothing while the
+// policy only observes.
 func markets(s *policy.Snapshot) []notice.Market {
+	if s.Policy().Mode() == policy.Observe {
+		return nil
+	}
 	var all []notice.Market
 	for _, m := range s.Markets() {
 		public := notice.Market{Jurisdiction: m.Jurisdiction, Phase: m.Phase, Routes: m.Routes, Since: m.Since, Sunset: m.Sunset}

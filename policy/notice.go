@@ -11,9 +11,8 @@ type Notice struct {
 }
 
 // A Text is the operator's own wording of a notice in one language. An empty
-// field keeps the built-in wording. {jurisdiction}, {date} and {service}
-// stand for the place's name, the day the phase began, both in the text's
-// language, and the requested host.
+// field keeps the built-in wording. {jurisdiction} and {date} stand for the
+// place's name and the day the phase began, both in the text's language.
 type Text struct {
 	Title string `yaml:"title" doc:"Heading of the notice."`
 	Body  string `yaml:"body" doc:"What is refused and why, in plain text; an empty line starts a paragraph."`

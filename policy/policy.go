@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"slices"
 	"time"
 
@@ -104,6 +105,10 @@ func (p *Policy) Reaches(code Code) []Code {
 	}
 	return nil
 }
+
+// Notices returns the notices as the policy writes them, by jurisdiction or
+// Default.
+func (p *Policy) Notices() map[Code]Notice { return maps.Clone(p.notices) }
 
 // Notice returns what the policy tells clients that a decision refuses. The
 // notice of the client's jurisdiction goes before that of its country, that

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/exitgate/exitgate/gateway/notice"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/strict"
 )
@@ -49,6 +50,9 @@ Exit codes: 0 the policy is right, 1 it is wrong.`,
 			}
 			result := checkResult{File: file, SHA256: policy.Digest(source), At: at.orNow()}
 			p, err := policy.Parse(file, source)
+			if err == nil {
+				err = notice.Check(p.Notices())
+			}
 			if err == nil {
 				snapshot := policy.Compile(p, result.At)
 				result.OK, result.Mode, result.Warnings = true, p.Mode(), p.Warnings()

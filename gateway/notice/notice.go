@@ -12,9 +12,11 @@ package notice
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -89,6 +91,18 @@ func Render(decisions []*policy.Decision, notices func(policy.Decision) policy.N
 		b.pages[d.ID].decision, b.pages[d.ID].edition = d, e
 	}
 	return b, nil
+}
+
+// Check says which notices can't be given, and why. Render fails on those that
+// a decision needs; Check also finds the ones that no decision needs yet.
+func Check(notices map[policy.Code]policy.Notice) error {
+	var errs []error
+	for _, code := range slices.Sorted(maps.Keys(notices)) {
+		if _, err := make(editions).of(notices[code]); err != nil {
+			errs = append(errs, fmt.Errorf("notice for %s: %w", code, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // For returns the notice for a request that a decision of the snapshot
