@@ -85,32 +85,36 @@ func (s *Snapshot) Classify(method, host, path string) (class Class, ambiguous b
 // Decide returns what a request of a class from a place gets. It is a look-up
 // that allocates nothing.
 func (s *Snapshot) Decide(place Place, class Class) *Decision {
-	country := s.country(place.Country)
-	switch {
-	case place.Private:
-		return s.private.decide(place, class)
-	case country.market == nil:
-		return s.unlocated.decide(place, class)
-	case country.subdivisions == nil:
-		return country.market.decide(place, class)
-	}
-	fine, coarse := country.subdivisions[place.Subdivisions[1]], country.subdivisions[place.Subdivisions[0]]
-	switch {
-	case fine == nil && coarse == nil:
-		return country.market.decide(place, class)
-	case coarse == nil || fine != nil && (fine.rank == firstLevel || fine.rank < coarse.rank):
-		return fine.decide(place, class)
-	case fine == nil || coarse.rank < fine.rank:
-		return coarse.decide(place, class)
-	}
-	return stricter(fine.decide(place, class), coarse.decide(place, class))
-}
-
-func (m *market) decide(place Place, class Class) *Decision {
+	m := s.market(place, class)
 	if place.Anonymous {
 		return m.anonymous[class]
 	}
 	return m.plain[class]
+}
+
+// market returns the market that governs a class of requests from a place.
+func (s *Snapshot) market(place Place, class Class) *market {
+	country := s.country(place.Country)
+	switch {
+	case place.Private:
+		return s.private
+	case country.market == nil:
+		return s.unlocated
+	case country.subdivisions == nil:
+		return country.market
+	}
+	fine, coarse := country.subdivisions[place.Subdivisions[1]], country.subdivisions[place.Subdivisions[0]]
+	switch {
+	case fine == nil && coarse == nil:
+		return country.market
+	case coarse == nil || fine != nil && (fine.rank == firstLevel || fine.rank < coarse.rank):
+		return fine
+	case fine == nil || coarse.rank < fine.rank:
+		return coarse
+	case stricter(fine.plain[class], coarse.plain[class]) == coarse.plain[class]: // groups of the same kind
+		return coarse
+	}
+	return fine
 }
 
 // stricter returns the more restrictive of two decisions on one class, the
