@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/iso3166"
 )
 
 // country returns the code that a database has for a country, in upper case,
@@ -31,7 +32,8 @@ func namesNoCountry(code string) bool {
 
 // subdivision returns the ISO 3166-2 code of a country's subdivision, which
 // databases give without the country's part as a rule (MS for US-MS), or
-// nothing if it isn't one.
+// nothing if it isn't one. A code that ISO has replaced becomes today's, which
+// is what policies are written in.
 func subdivision(of policy.Code, code string) policy.Code {
 	code = strings.TrimPrefix(strings.ToUpper(code), string(of)+"-")
 	if of == "" || len(code) < 1 || len(code) > 3 {
@@ -42,7 +44,7 @@ func subdivision(of policy.Code, code string) policy.Code {
 			return ""
 		}
 	}
-	return of + "-" + policy.Code(code)
+	return policy.Code(iso3166.Current(string(of) + "-" + code))
 }
 
 func isLetter(c byte) bool { return 'A' <= c && c <= 'Z' }
