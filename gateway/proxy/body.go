@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // requestBody is a client's body on its way to an upstream. A transport may
@@ -19,16 +20,20 @@ type requestBody struct {
 	trailer http.Header
 
 	read   atomic.Bool // somebody has begun to
+	ended  atomic.Bool // read to its end
 	closed atomic.Bool
-	ended  atomic.Bool
-	mu     sync.Mutex
-	err    error
+	inRead sync.Mutex // held while the client's side is read
+
+	mu  sync.Mutex
+	err error
 }
 
 var errClosed = errors.New("the exchange that this body belongs to is over")
 
 func (b *requestBody) Read(p []byte) (int, error) {
 	b.read.Store(true)
+	b.inRead.Lock()
+	defer b.inRead.Unlock()
 	if b.closed.Load() {
 		return 0, errClosed
 	}
@@ -64,6 +69,28 @@ func (b *requestBody) copyTrailer() {
 		}
 	}
 }
+
+// abandon ends all reading, also one that is going on. If there is more to come,
+// the answer came before the end of the request. The server then tries to read
+// what is left, to keep the connection; it must not wait for long, or for ever.
+func (b *requestBody) abandon() {
+	b.closed.Store(true)
+	if b.ended.Load() {
+		return
+	}
+	control := b.x.watch.control
+	if control.SetReadDeadline(time.Now().Add(-time.Second)) != nil {
+		return
+	}
+	// The server would lift the deadline if it found a read going on.
+	b.inRead.Lock()
+	defer b.inRead.Unlock()
+	if b.x.complete && b.x.in.ProtoMajor == 1 {
+		control.SetReadDeadline(time.Now().Add(lingering))
+	}
+}
+
+const lingering = time.Second
 
 // Close is for the transport. The server closes the client's side.
 func (b *requestBody) Close() error { return nil }
@@ -118,6 +145,12 @@ func (w *clientWriter) Unwrap() http.ResponseWriter { return w.out }
 func (w *clientWriter) Header() http.Header { return w.out.Header() }
 
 func (w *clientWriter) WriteHeader(status int) {
+	if status >= 200 && w.in.ProtoMajor == 1 && w.body != nil && !w.body.ended.Load() {
+		// An answer that comes before the end of the request. net/http,
+		// told that this may happen, would go on to read what is left
+		// of the body as the next request.
+		w.out.Header()["Connection"] = []string{"close"}
+	}
 	w.watch.begin(&w.watch.writing)
 	w.out.WriteHeader(status)
 	w.watch.finish(&w.watch.writing)

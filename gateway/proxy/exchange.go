@@ -27,6 +27,7 @@ type exchange struct {
 	body     *requestBody // nil if the request has none
 	upstream *upstream    // that the last attempt went to
 	hijacked bool         // the client's connection was, for an upgrade
+	complete bool         // there is an answer, and it is at its end
 	watch    watch
 }
 
@@ -81,10 +82,14 @@ func (x *exchange) forward() {
 		ErrorLog:       x.app.errors,
 	}
 	proxy.ServeHTTP((*clientWriter)(x), x.in)
+	x.complete = true
 }
 
 func (x *exchange) end() {
 	x.watch.stop()
+	if x.body != nil && !x.hijacked {
+		x.body.abandon()
+	}
 	if x.upstream != nil {
 		x.upstream.done()
 	}
@@ -187,6 +192,11 @@ func (x *exchange) accept(res *http.Response) error {
 	x.app.options.OnResponse(x.upstream.name, res.StatusCode)
 	// It would lead clients past the gateway.
 	delete(res.Header, "Alt-Svc")
+	if len(res.Trailer) > 0 && x.in.ProtoMajor == 1 {
+		// HTTP/2 has trailers after a body of known length; HTTP/1.1 has
+		// them only after one in chunks.
+		delete(res.Header, "Content-Length")
+	}
 	x.addFields(res.Header)
 	x.watch.answered()
 	if res.StatusCode != http.StatusSwitchingProtocols {
@@ -278,13 +288,11 @@ func (x *exchange) answer(status int, said string) {
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	h["Cache-Control"] = []string{"no-store"}
 	h["X-Content-Type-Options"] = []string{"nosniff"}
-	if status == http.StatusRequestTimeout && x.in.ProtoMajor == 1 {
-		h["Connection"] = []string{"close"}
-	}
 	x.addFields(h)
-	x.out.WriteHeader(status)
+	w := (*clientWriter)(x)
+	w.WriteHeader(status)
 	if x.in.Method != http.MethodHead {
-		io.WriteString(x.out, body)
+		io.WriteString(w, body)
 	}
 }
 

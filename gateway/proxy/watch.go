@@ -77,25 +77,11 @@ func (w *watch) follow(source io.Closer, stream bool) {
 func (w *watch) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.stopped {
-		return
-	}
 	w.stopped = true
 	if w.timer != nil {
 		w.timer.Stop()
 	}
-	if b := w.x.body; b != nil {
-		b.closed.Store(true)
-		if !b.ended.Load() {
-			// An answer that came before the end of the request. The
-			// server will read on for a while to keep the connection;
-			// not for long.
-			w.control.SetReadDeadline(time.Now().Add(lingering))
-		}
-	}
 }
-
-const lingering = time.Second
 
 // look cuts off what has waited for too long, or says when to look again.
 func (w *watch) look() {

@@ -1,0 +1,723 @@
+package proxy_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/exitgate/exitgate/gateway/proxy"
+)
+
+// reset closes a connection with a TCP reset.
+func reset(c net.Conn) {
+	c.(*net.TCPConn).SetLinger(0)
+	c.Close()
+}
+
+func TestAnUpstreamThatFailsBeforeItAnswersGetsAnAnswerMade(t *testing.T) {
+	answer := func(text string) func(net.Conn, *bufio.Reader) {
+		return func(c net.Conn, r *bufio.Reader) {
+			head(r)
+			io.WriteString(c, text)
+		}
+	}
+	const (
+		down  = "502 Bad Gateway\nThe service did not answer. Try again later.\n"
+		wrong = "502 Bad Gateway\nThe service gave no valid answer. Try again later.\n"
+		slow  = "504 Gateway Timeout\nThe service took too long to answer. Try again later.\n"
+	)
+	for _, test := range []struct {
+		name   string
+		handle func(net.Conn, *bufio.Reader)
+		body   string
+		log    string
+	}{
+		{"isn't there", nil, down, "class=connect advice=\"start the app, or correct the upstream's address\" cause=\"dial tcp 127.0.0.1:"},
+		{"resets", func(c net.Conn, r *bufio.Reader) { head(r); reset(c) }, down, `class="connection lost" advice="see the app's log for why it closed the connection"`},
+		{"closes", func(c net.Conn, r *bufio.Reader) { head(r) }, down, `class="connection lost"`},
+		{"closes within the head", answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"), down, `class="connection lost"`},
+		{"says nothing", func(c net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }, slow, `class="no answer in time"`},
+		{"stops within the head", func(c net.Conn, r *bufio.Reader) {
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nConte")
+			io.Copy(io.Discard, r)
+		}, slow, `class="no answer in time"`},
+		{"talks garbage", answer("\x00\x01\x02 SSH-2.0-OpenSSH\r\n\r\n"), wrong, `class="invalid answer" advice="see whether the upstream speaks the protocol that its address says"`},
+		{"sends 1 MB of header", answer("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n"), wrong, `class="invalid answer"`},
+		{"sends 100,000 header fields", answer("HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", 100_000) + "\r\n"), wrong, `class="invalid answer"`},
+		{"has status 000", answer("HTTP/1.1 000 Nothing\r\nContent-Length: 0\r\n\r\n"), wrong, `class="invalid answer"`},
+		{"has status 99", answer("HTTP/1.1 099 Nothing\r\nContent-Length: 0\r\n\r\n"), wrong, `class="invalid answer"`},
+		{"has a status of four digits", answer("HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n"), wrong, `class="invalid answer"`},
+		{"upgrades unasked", answer("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"), wrong, `class="invalid answer"`},
+		{"has two lengths", answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc"), wrong, `class="invalid answer"`},
+		{"has a negative length", answer("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nabc"), wrong, `class="invalid answer"`},
+		{"has an unknown transfer coding", answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc"), wrong, `class="invalid answer"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var url string
+			if test.handle == nil {
+				url = nobody(t)
+			} else {
+				url = listen(t, test.handle)
+			}
+			each(t, func(t *testing.T, major int) {
+				g := newGateway(t, proxy.Options{Upstreams: []string{url}, ResponseHeaderTimeout: 200 * time.Millisecond})
+				res := get(t, g.client(major), g.URL)
+				if got := body(t, res); got != test.body {
+					t.Errorf("the client got %q", got)
+				}
+				if got := res.Header.Get("Cache-Control"); got != "no-store" {
+					t.Errorf("Cache-Control: %s", got)
+				}
+				if got, want := g.heard(1), []string{fmt.Sprint(url, " ", res.StatusCode)}; !slices.Equal(got, want) {
+					t.Errorf("heard %q, want %q", got, want)
+				}
+				log := g.log.String()
+				if !strings.Contains(log, "level=WARN msg=\"upstream failed\" upstream="+url+" "+test.log) || strings.Count(log, "\n") != 1 {
+					t.Errorf("logged:\n%s", log)
+				}
+			})
+		})
+	}
+}
+
+func TestAProgramGetsTheFailureAsJSON(t *testing.T) {
+	g := newGateway(t, proxy.Options{Upstreams: []string{nobody(t)}})
+	r, _ := http.NewRequest("GET", g.URL, nil)
+	r.Header.Set("Accept", "application/json")
+	res, err := g.client(2).Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"status": 502, "title": "Bad Gateway", "detail": "The service did not answer. Try again later."}` + "\n"
+	if got := body(t, res); got != want || res.Header.Get("Content-Type") != "application/problem+json" {
+		t.Error(res.Header, got)
+	}
+}
+
+func TestACertificateThatIsNotBelievedIsAFailure(t *testing.T) {
+	for name, spoil := range map[string]func(*proxy.Options){
+		"unknown authority": func(o *proxy.Options) { o.RootCAs = nil },
+		"another name":      func(o *proxy.Options) { o.ServerName = "elsewhere.example" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := serve(t, "https", showHeaders)
+			spoil(&o)
+			g := newGateway(t, o)
+			if res := get(t, g.client(1), g.URL); res.StatusCode != 502 {
+				t.Error(res.Status)
+			}
+			if log := g.log.String(); !strings.Contains(log, "class=certificate") {
+				t.Error(log)
+			}
+		})
+	}
+	t.Run("not TLS at all", func(t *testing.T) {
+		o := serve(t, "http", showHeaders)
+		o.Upstreams[0] = "https" + strings.TrimPrefix(o.Upstreams[0], "http")
+		g := newGateway(t, o)
+		if res := get(t, g.client(1), g.URL); res.StatusCode != 502 {
+			t.Error(res.Status)
+		}
+		if log := g.log.String(); !strings.Contains(log, `class="TLS handshake"`) {
+			t.Error(log)
+		}
+	})
+	t.Run("the right name", func(t *testing.T) {
+		o := serve(t, "https", showHeaders)
+		o.ServerName = "example.com" // as in httptest's certificate
+		g := newGateway(t, o)
+		if res := get(t, g.client(1), g.URL); res.StatusCode != 200 {
+			t.Error(res.Status, g.log)
+		}
+	})
+}
+
+func TestAnAnswerThatBreaksOffIsNotEndedCleanly(t *testing.T) {
+	for _, test := range []struct {
+		name, answer string
+		then         func(net.Conn)
+		log          string
+	}{
+		{"reset", "Content-Length: 100\r\n\r\nhello", reset, `class="answer cut short"`},
+		{"shorter than its length", "Content-Length: 100\r\n\r\nhello", func(net.Conn) {}, `class="answer cut short"`},
+		{"no last chunk", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", func(net.Conn) {}, `class="answer cut short"`},
+		{"half a chunk", "Transfer-Encoding: chunked\r\n\r\n50\r\nhello", func(net.Conn) {}, `class="answer cut short"`},
+		{"a chunk of garbage", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzzz\r\n", func(net.Conn) {}, `class="answer cut short"`},
+		{"a chunk of 2^64 bytes", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n10000000000000000\r\n", func(net.Conn) {}, `class="answer cut short"`},
+		{"stalled", "Content-Length: 100\r\n\r\nhello", func(c net.Conn) { io.Copy(io.Discard, c) }, `class="answer stalled"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			url := listen(t, func(c net.Conn, r *bufio.Reader) {
+				head(r)
+				io.WriteString(c, "HTTP/1.1 200 OK\r\n"+test.answer)
+				test.then(c)
+			})
+			each(t, func(t *testing.T, major int) {
+				g := newGateway(t, proxy.Options{Upstreams: []string{url}, ResponseIdle: 200 * time.Millisecond})
+				res, err := g.client(major).Get(g.URL)
+				if err == nil {
+					_, err = io.ReadAll(res.Body)
+					res.Body.Close()
+				}
+				if err == nil {
+					t.Error("the client takes it for complete")
+				}
+				eventually(t, func() bool { return strings.Contains(g.log.String(), test.log) })
+			})
+		})
+	}
+}
+
+func TestWhatFollowsAnAnswerIsNotTakenForTheNext(t *testing.T) {
+	for _, answer := range []string{
+		"Content-Length: 5\r\n\r\nhello world HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison",
+		"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison",
+	} {
+		url := listen(t, func(c net.Conn, r *bufio.Reader) {
+			for {
+				if _, err := head(r); err != nil {
+					return
+				}
+				io.WriteString(c, "HTTP/1.1 200 OK\r\n"+answer)
+			}
+		})
+		each(t, func(t *testing.T, major int) {
+			g := newGateway(t, proxy.Options{Upstreams: []string{url}})
+			c := g.client(major)
+			for range 20 {
+				if got := body(t, get(t, c, g.URL)); got != "hello" {
+					t.Fatalf("got %q", got)
+				}
+			}
+		})
+	}
+}
+
+func TestAnAnswerWithoutABodyIsNotWaitedFor(t *testing.T) {
+	url := listen(t, func(c net.Conn, r *bufio.Reader) {
+		for {
+			h, err := head(r)
+			switch {
+			case err != nil:
+				return
+			case strings.HasPrefix(h, "HEAD"):
+				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+			case strings.HasPrefix(h, "GET /304"):
+				io.WriteString(c, "HTTP/1.1 304 Not Modified\r\nContent-Length: 100\r\n\r\n")
+			default:
+				io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n")
+			}
+		}
+	})
+	each(t, func(t *testing.T, major int) {
+		g := newGateway(t, proxy.Options{Upstreams: []string{url}})
+		c := g.client(major)
+		for range 3 {
+			for _, request := range []string{"HEAD /", "GET /304", "GET /204"} {
+				if major == 2 && request == "GET /304" {
+					continue // net/http's client then waits for 100 bytes itself
+				}
+				method, path, _ := strings.Cut(request, " ")
+				r, _ := http.NewRequest(method, g.URL+path, nil)
+				res, err := c.Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := body(t, res); got != "" {
+					t.Errorf("%s: %s %q", request, res.Status, got)
+				}
+			}
+		}
+	})
+}
+
+func TestAnAnswerThatEndsWithTheConnectionIsComplete(t *testing.T) {
+	for _, version := range []string{"HTTP/1.0", "HTTP/1.1"} {
+		url := listen(t, func(c net.Conn, r *bufio.Reader) {
+			head(r)
+			io.WriteString(c, version+" 200 OK\r\n\r\nhello")
+		})
+		each(t, func(t *testing.T, major int) {
+			g := newGateway(t, proxy.Options{Upstreams: []string{url}})
+			for range 3 {
+				if got := body(t, get(t, g.client(major), g.URL)); got != "hello" {
+					t.Errorf("%s: got %q", version, got)
+				}
+			}
+		})
+	}
+}
+
+func TestARequestThatReachedAnUpstreamIsNotSentAgain(t *testing.T) {
+	for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+		t.Run(method, func(t *testing.T) {
+			var requests atomic.Int64
+			broken := func(c net.Conn, r *bufio.Reader) {
+				head(r)
+				requests.Add(1)
+			}
+			g := newGateway(t, proxy.Options{Upstreams: []string{listen(t, broken), listen(t, broken)}})
+			r, _ := http.NewRequest(method, g.URL, nil)
+			res, err := g.client(1).Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if res.StatusCode != 502 || requests.Load() != 1 {
+				t.Errorf("%s after %d requests", res.Status, requests.Load())
+			}
+		})
+	}
+}
+
+func TestARequestGoesOnToAnUpstreamThatCanBeReached(t *testing.T) {
+	each(t, func(t *testing.T, major int) {
+		var sum atomic.Int64
+		o := serve(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			n, _ := io.Copy(io.Discard, r.Body)
+			sum.Add(n)
+		}))
+		live := o.Upstreams[0]
+		o.Upstreams = []string{nobody(t), nobody(t), live}
+		g := newGateway(t, o)
+		c := g.client(major)
+		var want []string
+		for range 20 {
+			res, err := c.Post(g.URL, "", strings.NewReader("12345"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if res.StatusCode != 200 {
+				t.Fatal(res.Status)
+			}
+			want = append(want, live+" 200")
+		}
+		if got := g.heard(20); sum.Load() != 100 || !slices.Equal(got, want) {
+			t.Errorf("%d bytes arrived; heard %q", sum.Load(), got)
+		}
+		if n := strings.Count(g.log.String(), "upstream is down"); n != 2 {
+			t.Errorf("%d upstreams were noticed to be down:\n%s", n, g.log)
+		}
+	})
+}
+
+// An upstream that closes idle connections after each answer without saying so.
+func TestAConnectionThatDiedWhileIdleIsNoFailure(t *testing.T) {
+	closed := make(chan bool, 1)
+	url := listen(t, func(c net.Conn, r *bufio.Reader) {
+		if _, err := head(r); err != nil {
+			return
+		}
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+		c.Close()
+		closed <- true
+	})
+	each(t, func(t *testing.T, major int) {
+		g := newGateway(t, proxy.Options{Upstreams: []string{url}})
+		c := g.client(major)
+		for range 50 {
+			if res := get(t, c, g.URL); res.StatusCode != 200 || body(t, res) != "hello" {
+				t.Fatal(res.Status)
+			}
+			<-closed
+		}
+	})
+}
+
+// The same, but it closes when the next request has come already: whether that
+// may be repeated is up to its method.
+func TestOnAConnectionThatDiedWithTheRequestOnlyTheIdempotentIsRepeated(t *testing.T) {
+	for method, want := range map[string]int{"GET": 200, "OPTIONS": 200, "POST": 502, "PATCH": 502} {
+		t.Run(method, func(t *testing.T) {
+			var requests atomic.Int64
+			url := listen(t, func(c net.Conn, r *bufio.Reader) {
+				if _, err := head(r); err != nil {
+					return
+				}
+				requests.Add(1)
+				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+				if _, err := head(r); err == nil {
+					requests.Add(1)
+				}
+			})
+			g := newGateway(t, proxy.Options{Upstreams: []string{url}})
+			c := g.client(1)
+			body(t, get(t, c, g.URL))
+			r, _ := http.NewRequest(method, g.URL, nil)
+			res, err := c.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			seen := int64(2)
+			if want == 200 {
+				seen = 3
+			}
+			if res.StatusCode != want || requests.Load() != seen {
+				t.Errorf("%s after %d requests; want %d after %d", res.Status, requests.Load(), want, seen)
+			}
+		})
+	}
+}
+
+func TestABodyOverTheLimitIsRefused(t *testing.T) {
+	each(t, func(t *testing.T, major int) {
+		var whole atomic.Int64
+		o := serve(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, err := io.Copy(io.Discard, r.Body); err == nil {
+				whole.Add(1)
+			}
+		}))
+		o.MaxBody = 100_000
+		g := newGateway(t, o)
+		c := g.client(major)
+		for _, test := range []struct {
+			size   int64
+			known  bool
+			status int
+		}{
+			{100_000, true, 200}, {100_001, true, 413}, {1 << 40, true, 413},
+			{100_000, false, 200}, {100_001, false, 413}, {1 << 20, false, 413},
+		} {
+			r, _ := http.NewRequest("POST", g.URL, io.LimitReader(zeros{}, test.size))
+			if test.known {
+				r.ContentLength = test.size
+			}
+			res, err := c.Do(r)
+			if err != nil {
+				t.Fatal(test, err)
+			}
+			res.Body.Close()
+			if res.StatusCode != test.status {
+				t.Errorf("%d bytes, length known: %v: %s", test.size, test.known, res.Status)
+			}
+		}
+		if n := whole.Load(); n != 2 {
+			t.Errorf("the app took %d bodies for complete", n)
+		}
+		if log := g.log.String(); log != "" {
+			t.Error(log)
+		}
+	})
+}
+
+func TestAClientThatDoesNotSendItsBodyIsCutOff(t *testing.T) {
+	broken := make(chan error, 1)
+	o := serve(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.Copy(io.Discard, r.Body)
+		broken <- err
+	}))
+	o.BodyIdle = 100 * time.Millisecond
+	for name, part := range map[string]string{
+		"known length": "Content-Length: 10\r\n\r\nhello",
+		"chunks":       "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+		"nothing":      "Content-Length: 10\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGateway(t, o)
+			res := g.raw("POST / HTTP/1.1\r\nHost: example.com\r\n" + part)
+			if got := body(t, res); res.StatusCode != 408 || got != "408 Request Timeout\nThe request did not arrive in time.\n" {
+				t.Error(res.Status, got)
+			}
+			if err := <-broken; err == nil {
+				t.Error("the app took the body for complete")
+			}
+			if log := g.log.String(); log != "" {
+				t.Error(log)
+			}
+		})
+	}
+	t.Run("over HTTP/2", func(t *testing.T) {
+		g := newGateway(t, o)
+		from, to := io.Pipe()
+		defer to.Close()
+		go io.WriteString(to, "hello")
+		res, err := g.client(2).Post(g.URL, "", from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if err := <-broken; err == nil || res.StatusCode != 408 {
+			t.Error(res.Status, err)
+		}
+	})
+}
+
+func TestAClientThatSendsSlowlyIsNotCutOff(t *testing.T) {
+	o := serve(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(w, r.Body)
+	}))
+	o.BodyIdle = 200 * time.Millisecond
+	each(t, func(t *testing.T, major int) {
+		g := newGateway(t, o)
+		from, to := io.Pipe()
+		go func() {
+			for range 20 {
+				io.WriteString(to, ".")
+				<-time.After(30 * time.Millisecond)
+			}
+			to.Close()
+		}()
+		res, err := g.client(major).Post(g.URL, "", from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := body(t, res); got != strings.Repeat(".", 20) {
+			t.Error(got)
+		}
+	})
+}
+
+func TestAClientThatDoesNotReadIsCutOff(t *testing.T) {
+	broken := make(chan error, 1)
+	o := serve(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for {
+			if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+				broken <- err
+				return
+			}
+		}
+	}))
+	o.BodyIdle = 100 * time.Millisecond
+	each(t, func(t *testing.T, major int) {
+		g := newGateway(t, o)
+		get(t, g.client(major), g.URL) // and never read the body
+		<-broken
+		if log := g.log.String(); log != "" {
+			t.Error(log)
+		}
+	})
+}
+
+func TestTheServersWriteTimeoutIsPutOffForAClientThatReads(t *testing.T) {
+	o := serve(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for range 20 {
+			io.WriteString(w, ".")
+			http.NewResponseController(w).Flush()
+			<-time.After(50 * time.Millisecond)
+		}
+	}))
+	o.BodyIdle = 100 * time.Millisecond
+	app, err := proxy.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer app.Close()
+	each(t, func(t *testing.T, major int) {
+		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			app.Forward(w, r, forwarding)
+		}))
+		s.Config.WriteTimeout = 300 * time.Millisecond
+		s.EnableHTTP2 = true
+		s.StartTLS()
+		defer s.Close()
+		g := &gateway{Server: s, t: t}
+		c := g.client(major)
+		for range 2 {
+			if got := body(t, get(t, c, s.URL)); got != strings.Repeat(".", 20) {
+				t.Error(got)
+			}
+		}
+	})
+}
+
+func TestAClientThatLeavesTakesItsRequestWithIt(t *testing.T) {
+	each(t, func(t *testing.T, major int) {
+		arrived, left := make(chan bool), make(chan bool)
+		o := serve(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			arrived <- true
+			<-r.Context().Done()
+			left <- true
+		}))
+		g := newGateway(t, o)
+		ctx, cancel := context.WithCancel(context.Background())
+		go func() { <-arrived; cancel() }()
+		r, _ := http.NewRequestWithContext(ctx, "GET", g.URL, nil)
+		if _, err := g.client(major).Do(r); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		<-left
+		if got, want := g.heard(1), []string{o.Upstreams[0] + " 499"}; !slices.Equal(got, want) {
+			t.Errorf("heard %q, want %q", got, want)
+		}
+		if log := g.log.String(); log != "" {
+			t.Error(log)
+		}
+	})
+}
+
+func TestAClientThatLeavesWithinItsBodyLeavesNothingCompleteBehind(t *testing.T) {
+	broken := make(chan error, 1)
+	o := serve(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.Copy(io.Discard, r.Body)
+		broken <- err
+	}))
+	for name, part := range map[string]string{
+		"known length": "Content-Length: 10\r\n\r\nhello",
+		"chunks":       "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+		"bad chunks":   "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzzz\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGateway(t, o)
+			c, _ := g.dial()
+			io.WriteString(c, "POST / HTTP/1.1\r\nHost: example.com\r\n"+part)
+			c.Close()
+			if err := <-broken; err == nil {
+				t.Error("the app took the body for complete")
+			}
+			g.heard(1)
+			if log := g.log.String(); log != "" {
+				t.Error(log)
+			}
+		})
+	}
+}
+
+func TestAnEarlyAnswerReachesAClientThatStillSends(t *testing.T) {
+	url := listen(t, func(c net.Conn, r *bufio.Reader) {
+		head(r)
+		io.WriteString(c, "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+	})
+	each(t, func(t *testing.T, major int) {
+		g := newGateway(t, proxy.Options{Upstreams: []string{url}})
+		from, to := io.Pipe()
+		defer to.Close()
+		go io.WriteString(to, "hello")
+		res, err := g.client(major).Post(g.URL, "", from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := body(t, res); res.StatusCode != 403 || got != "no" {
+			t.Error(res.Status, got)
+		}
+	})
+}
+
+// What is left of the body must not be taken for a request: behind a proxy that
+// shares connections it would be somebody else's.
+func TestWhatIsLeftOfABodyIsNotTakenForARequest(t *testing.T) {
+	for name, handle := range map[string]func(c net.Conn, r *bufio.Reader){
+		"after an early answer": func(c net.Conn, r *bufio.Reader) {
+			head(r)
+			io.WriteString(c, "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+			io.Copy(io.Discard, r)
+		},
+		"after a reset": func(c net.Conn, r *bufio.Reader) { head(r); reset(c) },
+		"after silence": func(c net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var requests atomic.Int64
+			url := listen(t, func(c net.Conn, r *bufio.Reader) {
+				requests.Add(1)
+				handle(c, r)
+			})
+			g := newGateway(t, proxy.Options{Upstreams: []string{url}, BodyIdle: 100 * time.Millisecond})
+			for _, framing := range []string{"Content-Length: 1000\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"} {
+				c, r := g.dial()
+				io.WriteString(c, "POST / HTTP/1.1\r\nHost: example.com\r\n"+framing)
+				res, err := http.ReadResponse(r, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				io.Copy(io.Discard, res.Body)
+				if !res.Close {
+					t.Error("the connection is kept")
+				}
+				io.WriteString(c, "GET /smuggled HTTP/1.1\r\nHost: example.com\r\n\r\n")
+				if _, err := http.ReadResponse(r, nil); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Error("the connection was left open:", err)
+				}
+			}
+			if n := requests.Load(); n != 2 {
+				t.Errorf("%d requests reached the app", n)
+			}
+		})
+	}
+}
+
+func TestUpstreamsThatCannotBeMeantAreRefused(t *testing.T) {
+	const form = ": write it as http://HOST:PORT, https://HOST:PORT, h2c://HOST:PORT, unix:/PATH or unix+h2c:/PATH"
+	for address, want := range map[string]string{
+		"":                            `upstream "" has an unknown scheme` + form,
+		"127.0.0.1:3000":              `upstream "127.0.0.1:3000" is not a URL` + form,
+		"localhost:3000":              `upstream "localhost:3000" is more than an address` + form,
+		"ftp://localhost":             `upstream "ftp://localhost" has an unknown scheme` + form,
+		"http://":                     `upstream "http://" has no host` + form,
+		"http://:3000":                `upstream "http://:3000" has no host` + form,
+		"h2c://localhost":             `upstream "h2c://localhost" has no port` + form,
+		"http://localhost/base":       `upstream "http://localhost/base" has a path: paths are forwarded as they are, remove "/base"`,
+		"http://localhost?a":          `upstream "http://localhost?a" is more than an address` + form,
+		"http://user:secret@app:3000": `upstream "http://user:xxxxx@app:3000" holds a password: nothing would be done with it, remove it`,
+		"unix:relative":               `upstream "unix:relative" is more than an address` + form,
+		"unix://host/path":            `upstream "unix://host/path" is not an absolute path` + form,
+	} {
+		if _, err := proxy.New(proxy.Options{Upstreams: []string{address}}); err == nil || err.Error() != want {
+			t.Errorf("%s\n got %v\nwant %s", address, err, want)
+		}
+	}
+	if _, err := proxy.New(proxy.Options{}); err == nil || err.Error() != "an app needs at least one upstream, such as http://127.0.0.1:3000" {
+		t.Error(err)
+	}
+	if _, err := proxy.New(proxy.Options{Upstreams: []string{"http://a", "http://a"}}); err == nil || err.Error() != `upstream "http://a" is listed twice: remove one` {
+		t.Error(err)
+	}
+}
+
+func TestNoAddressOfAClientIsLoggedWhateverFails(t *testing.T) {
+	fault := 0
+	url := listen(t, func(c net.Conn, r *bufio.Reader) {
+		head(r)
+		fault++
+		switch fault % 5 {
+		case 0:
+			reset(c)
+		case 1:
+			io.WriteString(c, "garbage\r\n\r\n")
+		case 2:
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello")
+		case 3:
+			io.Copy(io.Discard, r)
+		}
+	})
+	logged := new(buffer)
+	log.SetOutput(logged)
+	defer log.SetOutput(io.Discard)
+	g := newGateway(t, proxy.Options{Upstreams: []string{url, nobody(t)}, BodyIdle: 50 * time.Millisecond, ResponseHeaderTimeout: 50 * time.Millisecond})
+	var clients []string
+	for i := range 10 {
+		c, r := g.dial()
+		clients = append(clients, c.LocalAddr().String())
+		io.WriteString(c, "POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 10\r\n\r\nhello")
+		if i%2 == 0 {
+			reset(c.NetConn())
+			continue
+		}
+		if _, err := io.Copy(io.Discard, r); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error("the connection was left open")
+		}
+	}
+	g.CloseClientConnections()
+	g.Close()
+	if log := g.log.String() + logged.String(); log == "" {
+		t.Error("nothing was logged")
+	} else {
+		for _, address := range append(clients, "192.0.2.7") {
+			if strings.Contains(log, address) {
+				t.Errorf("%s was logged:\n%s", address, log)
+			}
+		}
+	}
+}
