@@ -5,7 +5,6 @@ import (
 	"log"
 	"net/netip"
 	"runtime"
-	"runtime/debug"
 	"strings"
 )
 
@@ -14,7 +13,7 @@ import (
 // their addresses: failed handshakes are counted, the rest is logged without.
 func (g *Gateway) serverLog() *log.Logger {
 	return log.New(writerFunc(func(line []byte) (int, error) {
-		text := strings.TrimSpace(string(line))
+		text, _, _ := strings.Cut(string(line), "\n") // behind it are stacks
 		if strings.Contains(text, "TLS handshake error") {
 			g.metrics.HandshakeFailed()
 		} else {
@@ -74,6 +73,22 @@ func describePanic(p any) string {
 	return fmt.Sprintf("%T", p)
 }
 
-// stack returns the stack of the goroutine, which holds no addresses of
-// clients: arguments are printed as machine words.
-func stack() string { return string(debug.Stack()) }
+// stack returns where the goroutine is, from the panic outwards, as one line a
+// call. Not as debug.Stack does: that prints arguments, and of an address the
+// words that it is made of.
+func stack() string {
+	var callers [64]uintptr
+	frames := runtime.CallersFrames(callers[:runtime.Callers(0, callers[:])])
+	var b strings.Builder
+	panicked := false
+	for {
+		frame, more := frames.Next()
+		if panicked {
+			fmt.Fprintf(&b, "%s %s:%d\n", frame.Function, frame.File, frame.Line)
+		}
+		panicked = panicked || frame.Function == "runtime.gopanic"
+		if !more {
+			return b.String()
+		}
+	}
+}
