@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,6 +37,9 @@ type Gateway struct {
 	geo     *geo.Locator
 	certs   *certs.Files
 	rules   *rules
+
+	certsWrong atomic.Pointer[failure] // nil: the files are what is in use
+
 	servers servers
 	closers []func()
 }

@@ -45,12 +45,21 @@ func (g *Gateway) readiness() admin.Readiness {
 		}
 		r.Checks["geo "+d.Path] = check
 	}
+	if wrong := g.certsWrong.Load(); wrong != nil {
+		r.Checks["certificates"] = admin.Check{Since: &wrong.since, Detail: fmt.Sprintf("%v; the ones before stay in use", wrong.err)}
+	}
 	for host, end := range g.certs.Expiry() {
 		if !now.Before(end) {
 			r.Checks["certificate "+host] = admin.Check{Since: &end, Detail: "has ended"}
 		}
 	}
 	return r
+}
+
+// A failure is why something new could not be taken into use, and since when.
+type failure struct {
+	err   error
+	since time.Time
 }
 
 func short(digest string) string { return "sha256:" + digest[:12] }

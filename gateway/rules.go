@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -36,8 +37,7 @@ type rules struct {
 // A refusedPolicy is a policy that could not be taken into use.
 type refusedPolicy struct {
 	digest string
-	err    error
-	since  time.Time
+	failure
 }
 
 // maxWait is how long the clock is trusted not to jump.
@@ -81,12 +81,7 @@ func (r *rules) at(now time.Time) *ruling {
 	}
 	next := current.next.Load()
 	if next == nil || next.over(now) {
-		var err error
-		if next, err = rule(current.snapshot.Policy(), now, r.metrics); err != nil {
-			// What is rendered is the same as before, so this can't
-			// be; and to go on with what is over could open a market.
-			panic(err)
-		}
+		next = r.follow(current, now)
 	}
 	r.current.Store(next)
 	r.metrics.Transition()
@@ -105,7 +100,10 @@ func (r *rules) reload() error {
 	if err != nil {
 		return r.refuse(policy.Digest(source), err)
 	}
-	return r.apply(p, source)
+	if err := r.apply(p, source); err != nil {
+		return r.refuse(p.Digest(), err)
+	}
+	return nil
 }
 
 // refuse notes that a policy is wrong, once.
@@ -115,7 +113,7 @@ func (r *rules) refuse(digest string, err error) error {
 	if r.refused != nil && r.refused.digest == digest && r.refused.err.Error() == err.Error() {
 		return err
 	}
-	r.refused = &refusedPolicy{digest, err, r.now()}
+	r.refused = &refusedPolicy{digest, failure{err, r.now()}}
 	r.metrics.PolicyFailed()
 	if current := r.current.Load(); current != nil {
 		r.log.Error("the policy is wrong; the one before stays in use", "file", r.file, "error", err, "in-use", current.snapshot.Policy().Digest())
@@ -203,15 +201,18 @@ func (r *rules) prepare(current *ruling) {
 	if err := r.kept.advance(p.Digest(), current.snapshot.At()); err != nil {
 		r.log.Warn("how far the schedule has come could not be kept for the next start", "error", err)
 	}
-	if current.until == 0 || current.next.Load() != nil {
-		return
+	if current.until != 0 && current.next.Load() == nil {
+		current.next.Store(r.follow(current, current.snapshot.Until()))
 	}
-	next, err := rule(p, current.snapshot.Until(), r.metrics)
+}
+
+// follow makes the ruling of the same policy that holds at a later moment.
+func (r *rules) follow(current *ruling, at time.Time) *ruling {
+	next, err := rule(current.snapshot.Policy(), at, r.metrics)
 	if err != nil {
-		r.log.Error("the next scheduled change could not be prepared", "error", err)
-		return
+		r.log.Error("after the next scheduled change, refused clients get the built-in notice", "error", err)
 	}
-	current.next.Store(next)
+	return next
 }
 
 // failure returns what is wrong with the newest policy, and since when; nil if
@@ -246,20 +247,18 @@ func until(r *ruling) string {
 
 // readLimited reads a file that may have so many bytes at most.
 func readLimited(file string, limit int64) ([]byte, error) {
+	// Before it is opened: to open a pipe is to wait for its writer.
+	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", file)
+	}
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
+	content, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(content)) > limit {
+		return nil, fmt.Errorf("%s has more than %d bytes, the limit", file, limit)
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", file)
-	}
-	if info.Size() > limit {
-		return nil, fmt.Errorf("%s has %d bytes; the limit is %d", file, info.Size(), limit)
-	}
-	return os.ReadFile(file)
+	return content, err
 }

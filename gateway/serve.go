@@ -20,7 +20,7 @@ import (
 // servers are what a Gateway listens with.
 type servers struct {
 	https, http, admin net.Listener // nil: turned off
-	upgraded           sync.WaitGroup
+	upgraded           atomic.Int64 // connections that net/http forgot about
 	draining           atomic.Bool
 }
 
@@ -69,10 +69,7 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	defer running.Wait()
 	defer stop()
 	running.Go(func() { g.rules.run(background) })
-	if err := g.watch(background, &running); err != nil {
-		g.closeListeners()
-		return err
-	}
+	g.watch(background, &running)
 
 	// Requests outlive ctx, until the drain is over.
 	requests, cutOff := context.WithCancel(background)
@@ -102,7 +99,7 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	}
 	g.drain(public, redirect)
 	cutOff()
-	g.servers.upgraded.Wait()
+	g.upgradesEnd(background)
 	for _, s := range []*http.Server{public, redirect, operators} {
 		_ = s.Close() // what is still open now is to be cut off
 	}
@@ -123,38 +120,53 @@ func (g *Gateway) drain(servers ...*http.Server) {
 		draining.Go(func() { _ = s.Shutdown(ctx) })
 	}
 	draining.Wait()
-	upgraded := make(chan struct{})
-	go func() {
-		g.servers.upgraded.Wait()
-		close(upgraded)
-	}()
-	select {
-	case <-upgraded:
-	case <-ctx.Done():
+	g.upgradesEnd(ctx)
+	if ctx.Err() != nil {
 		g.log.Warn("the drain is over; cutting off what is left")
 	}
 }
 
+// upgradesEnd waits until no upgraded connection is left, as Shutdown does for
+// the others, or the context ends.
+func (g *Gateway) upgradesEnd(ctx context.Context) {
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for g.servers.upgraded.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+	}
+}
+
 // watch takes changed files into use.
-func (g *Gateway) watch(ctx context.Context, running *sync.WaitGroup) error {
+func (g *Gateway) watch(ctx context.Context, running *sync.WaitGroup) {
 	running.Go(func() {
 		if err := g.geo.Watch(ctx); err != nil && ctx.Err() == nil {
 			g.log.Error("changes of the geo databases are not noticed", "error", err)
 		}
 	})
 	if g.rules.file != "" {
-		// What is wrong is logged and shown by rules.
-		if err := watch.Files(ctx, []string{g.rules.file}, func() { _ = g.rules.reload() }); err != nil {
-			return err
-		}
+		running.Go(func() {
+			// What is wrong is logged and shown by rules.
+			watch.Files(ctx, []string{g.rules.file}, g.log, func() { _ = g.rules.reload() })
+		})
 	}
-	return watch.Files(ctx, g.certs.Names(), func() {
-		if err := g.certs.Reload(); err != nil {
-			g.log.Error("the certificates are wrong; the ones before stay in use", "error", err)
-			return
-		}
+	running.Go(func() { watch.Files(ctx, g.certs.Names(), g.log, g.reloadCerts) })
+}
+
+// reloadCerts takes changed certificates into use.
+func (g *Gateway) reloadCerts() {
+	changed, err := g.certs.Reload()
+	switch {
+	case err != nil:
+		g.certsWrong.Store(&failure{err, g.now()})
+		g.metrics.CertificatesFailed()
+		g.log.Error("the certificates are wrong; the ones before stay in use", "error", err)
+	case g.certsWrong.Swap(nil) != nil || changed:
 		g.log.Info("certificates reloaded")
-	})
+	}
 }
 
 // proxied reads PROXY protocol headers where they are expected.
@@ -236,17 +248,17 @@ func (g *Gateway) redirect(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusPermanentRedirect)
 }
 
-// track counts an upgraded connection while it lasts, and makes the drain wait
-// for it: net/http forgets about these.
+// track counts a WebSocket while it lasts, and makes the drain wait for it:
+// net/http forgets about these.
 func (g *Gateway) track(r *http.Request) (done func()) {
-	if r.Header.Get("Upgrade") == "" {
+	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		return func() {}
 	}
 	g.servers.upgraded.Add(1)
 	g.counters.websockets.Inc()
 	return func() {
 		g.counters.websockets.Dec()
-		g.servers.upgraded.Done()
+		g.servers.upgraded.Add(-1)
 	}
 }
 

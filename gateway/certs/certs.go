@@ -2,6 +2,7 @@
 package certs
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -28,11 +29,13 @@ const limit = 1 << 20
 // Load reads certificates from files.
 func Load(pairs []Pair) (*Files, error) {
 	f := &Files{pairs: pairs}
-	return f, f.Reload()
+	_, err := f.Reload()
+	return f, err
 }
 
-// Reload reads the files again. If any is wrong, all stay as they were.
-func (f *Files) Reload() error {
+// Reload reads the files again, and says whether others are in use now. If any
+// is wrong, all stay as they were.
+func (f *Files) Reload() (changed bool, err error) {
 	var loaded []tls.Certificate
 	var wrong []error
 	for _, pair := range f.pairs {
@@ -44,10 +47,13 @@ func (f *Files) Reload() error {
 		loaded = append(loaded, cert)
 	}
 	if len(wrong) > 0 {
-		return errors.Join(wrong...)
+		return false, errors.Join(wrong...)
 	}
-	f.loaded.Store(&loaded)
-	return nil
+	before := f.loaded.Swap(&loaded)
+	same := before != nil && slices.EqualFunc(*before, loaded, func(a, b tls.Certificate) bool {
+		return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal)
+	})
+	return !same, nil
 }
 
 func load(pair Pair) (tls.Certificate, error) {

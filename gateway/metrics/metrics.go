@@ -23,6 +23,7 @@ type Metrics struct {
 	policyRevision   prometheus.Gauge
 	policyApplied    prometheus.Gauge
 	policyFailures   prometheus.Counter
+	certFailures     prometheus.Counter
 	transitions      prometheus.Counter
 	connections      *prometheus.GaugeVec
 	handshakes       prometheus.Counter
@@ -53,6 +54,7 @@ func New(registry prometheus.Registerer) *Metrics {
 	policyRevision := gauge("policy_revision", "Number of policies applied since the start.")
 	policyApplied := gauge("policy_apply_timestamp_seconds", "When the policy in use was applied.")
 	policyFailures := counter("policy_apply_failures_total", "Policies that were not applied, as something is wrong with them.")
+	certFailures := counter("certificate_reload_failures_total", "Changed certificates that were not taken into use.")
 	transitions := counter("transitions_total", "Times that scheduled changes of phases took place.")
 	connections := gauge("connections_active", "Connections of clients.", "protocol")
 	handshakes := counter("tls_handshake_errors_total", "TLS handshakes of clients that failed.")
@@ -61,7 +63,7 @@ func New(registry prometheus.Registerer) *Metrics {
 	info := gauge("build_info", "1, with the version of the gateway.", "version", "goversion")
 
 	registry.MustRegister(decisions, rejections, duration, lookups, databaseFailures,
-		policyRevision, policyApplied, policyFailures, transitions, connections, handshakes, panics, upstreams, info,
+		policyRevision, policyApplied, policyFailures, certFailures, transitions, connections, handshakes, panics, upstreams, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if build, ok := debug.ReadBuildInfo(); ok {
 		info.WithLabelValues(build.Main.Version, build.GoVersion).Set(1)
@@ -70,7 +72,7 @@ func New(registry prometheus.Registerer) *Metrics {
 		decisions: decisions, rejections: rejections, duration: duration, lookups: lookups,
 		databaseFailures: databaseFailures,
 		policyRevision:   policyRevision.WithLabelValues(), policyApplied: policyApplied.WithLabelValues(),
-		policyFailures: policyFailures.WithLabelValues(), transitions: transitions.WithLabelValues(),
+		policyFailures: policyFailures.WithLabelValues(), certFailures: certFailures.WithLabelValues(), transitions: transitions.WithLabelValues(),
 		connections: connections, handshakes: handshakes.WithLabelValues(), panics: panics.WithLabelValues(),
 		upstreams: upstreams,
 	}
@@ -107,6 +109,9 @@ func (m *Metrics) PolicyApplied(at time.Time) {
 
 // PolicyFailed counts a policy that was not taken into use.
 func (m *Metrics) PolicyFailed() { m.policyFailures.Inc() }
+
+// CertificatesFailed counts certificates that were not taken into use.
+func (m *Metrics) CertificatesFailed() { m.certFailures.Inc() }
 
 // Transition counts that scheduled changes took place.
 func (m *Metrics) Transition() { m.transitions.Inc() }

@@ -1,13 +1,14 @@
 // Package watch says when files change, whichever way they are changed:
-// rewritten in place, renamed over, or by the swap of a symbolic link
-// somewhere in their path, as Kubernetes does with mounted volumes.
+// rewritten in place, renamed over, or by the swap of a symbolic link or a
+// directory in their path, as Kubernetes does with mounted volumes.
 package watch
 
 import (
 	"context"
-	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -20,57 +21,55 @@ const (
 	// longest bounds the wait for files that are written all the time.
 	longest = time.Second
 	// poll finds what no event told of: they get lost on network file
-	// systems, and when a whole directory is replaced.
+	// systems, and a system may have no more watches to give.
 	poll = 15 * time.Second
 )
 
-// Files calls changed, from one goroutine at a time, after any of the files may
-// have changed, until the context ends. A file may be missing now or later:
-// that is a change too. The error, if any, comes at once; then nothing is
-// watched.
-func Files(ctx context.Context, files []string, changed func()) error {
-	events, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fmt.Errorf("watch %v: %w", files, err)
+// Files calls changed at once, as the files may have changed since they were
+// read, and then whenever any of them may have changed, until the context
+// ends. A file may be missing now or later: that is a change too.
+func Files(ctx context.Context, files []string, log *slog.Logger, changed func()) {
+	w := &watcher{files: files}
+	if notify, err := fsnotify.NewWatcher(); err == nil {
+		defer notify.Close()
+		w.notify, w.events, w.errors = notify, notify.Events, notify.Errors
+	} else {
+		log.Warn("the system tells of no changes: files are looked at now and then", "files", files, "every", poll, "error", err)
 	}
-	w := &watcher{events: events, files: files}
 	w.follow()
 	w.differs()
-	go w.run(ctx, changed)
-	return nil
+	changed()
+	w.run(ctx, changed)
 }
 
 type watcher struct {
-	events *fsnotify.Watcher
+	notify *fsnotify.Watcher // nil: there is only polling
+	events <-chan fsnotify.Event
+	errors <-chan error
 	files  []string
 	seen   []print
 }
 
 // A print tells versions of a file apart without reading it.
-type print struct {
-	info     os.FileInfo
-	size     int64
-	modified time.Time
-}
+type print struct{ info os.FileInfo } // nil: it is missing
 
 func (p print) same(q print) bool {
 	if p.info == nil || q.info == nil {
 		return p.info == nil && q.info == nil
 	}
-	return p.size == q.size && p.modified.Equal(q.modified) && os.SameFile(p.info, q.info)
+	return os.SameFile(p.info, q.info) && p.info.Size() == q.info.Size() && p.info.ModTime().Equal(q.info.ModTime())
 }
 
 func (w *watcher) run(ctx context.Context, changed func()) {
-	defer w.events.Close()
 	ticker := time.NewTicker(poll)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-w.events.Events:
+		case <-w.events:
 			w.rest(ctx)
-		case <-w.events.Errors: // an overflow: look for oneself
+		case <-w.errors: // an overflow: look for oneself
 		case <-ticker.C:
 		}
 		w.follow()
@@ -90,22 +89,39 @@ func (w *watcher) rest(ctx context.Context) {
 			return
 		case <-deadline.C:
 			return
-		case <-w.events.Events:
+		case <-w.events:
 		case <-time.After(quiet):
 			return
 		}
 	}
 }
 
-// follow watches the directories that the files are in, and those that
-// symbolic links on the way lead to. Directories are watched rather than
+// follow watches the directories that the files are in, and those in which a
+// symbolic link on the way to them is. Directories are watched rather than
 // files, as a file that is replaced takes its watch with it.
 func (w *watcher) follow() {
+	if w.notify == nil {
+		return
+	}
+	var directories []string
 	for _, file := range w.files {
-		_ = w.events.Add(filepath.Dir(file))
+		directories = append(directories, filepath.Dir(file))
 		if real, err := filepath.EvalSymlinks(file); err == nil {
-			_ = w.events.Add(filepath.Dir(real))
+			directories = append(directories, filepath.Dir(real))
 		}
+		for at := filepath.Clean(file); at != filepath.Dir(at); at = filepath.Dir(at) {
+			if info, err := os.Lstat(at); err == nil && info.Mode()&os.ModeSymlink != 0 {
+				directories = append(directories, filepath.Dir(at))
+			}
+		}
+	}
+	for _, watched := range w.notify.WatchList() {
+		if !slices.Contains(directories, watched) {
+			_ = w.notify.Remove(watched) // gone already
+		}
+	}
+	for _, directory := range directories {
+		_ = w.notify.Add(directory) // what can't be watched is polled
 	}
 }
 
@@ -114,15 +130,10 @@ func (w *watcher) differs() bool {
 	now := make([]print, len(w.files))
 	for i, file := range w.files {
 		if info, err := os.Stat(file); err == nil {
-			now[i] = print{info, info.Size(), info.ModTime()}
+			now[i] = print{info}
 		}
 	}
-	different := false
-	for i := range now {
-		if w.seen != nil && !now[i].same(w.seen[i]) {
-			different = true
-		}
-	}
+	before := w.seen
 	w.seen = now
-	return different
+	return before != nil && !slices.EqualFunc(before, now, print.same)
 }
