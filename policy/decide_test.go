@@ -643,3 +643,56 @@ func TestTheSameDecisionsAreMadeEachTime(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestAPlaceIsInItsMostSpecificJurisdiction(t *testing.T) {
+	for place, want := range map[string]policy.Code{
+		"FR/FR-IDF/FR-75C": "FR-75C",
+		"US/US-MS":         "US-MS",
+		"US":               "US",
+		"unlocated":        policy.Unlocated,
+		"private":          policy.Private,
+		"US anonymous":     "US",
+	} {
+		if got := from(place).Jurisdiction(); got != want {
+			t.Errorf("%s: %s, want %s", place, got, want)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	for code, want := range map[policy.Code]string{
+		"FR": "France", "US-MS": "Mississippi", "EU": "European Union", "ours": "ours", policy.Unlocated: "unlocated", "": "",
+	} {
+		if got := policy.Name(code); got != want {
+			t.Errorf("the name of %q is %q, want %q", code, got, want)
+		}
+	}
+	for _, phase := range policy.Phases() {
+		var read policy.Phase
+		if err := read.UnmarshalText([]byte(phase.String())); err != nil || read != phase {
+			t.Errorf("%s is read as %s: %v", phase, read, err)
+		}
+	}
+	got := fmt.Sprint(policy.Phases(), policy.Phase(5), policy.WouldRefuse, policy.Action(3), policy.ByAnonymity, policy.Reason(5))
+	if want := "[open announced closed-to-new wind-down withdrawn] Phase(5) would-refuse Action(3) anonymous Reason(5)"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestWhomAnEntryReaches(t *testing.T) {
+	p := parse(t, "version: 1\ngroups: {ours: [FR, DE]}\njurisdictions: {ours: announced, NZ: {phase: announced, territories: true}, NO: announced}\n")
+	for code, want := range map[policy.Code][]policy.Code{
+		"ours": {"FR", "DE"}, "GB-nations": {"GB-ENG", "GB-NIR", "GB-SCT", "GB-WLS"}, "NZ": {"TK"}, "NO": nil, "JP": nil,
+	} {
+		got := p.Reaches(code)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", code, diff)
+		}
+		if len(got) > 0 {
+			got[0] = "" // the caller's to change
+			if again := p.Reaches(code); again[0] == "" {
+				t.Errorf("%s: changed by its caller", code)
+			}
+		}
+	}
+}

@@ -86,7 +86,7 @@ func (p *parser) routes() {
 
 	var rules []routes.Rule
 	var paths [][]any // where each rule stands in the document
-	hosts := map[string]bool{"": true}
+	hosts := map[string][]any{"": nil} // and where in the document
 	for _, name := range slices.Sorted(maps.Keys(p.text.Routes)) {
 		class := slices.Index(classes, name)
 		if len(p.text.Routes[name]) == 0 {
@@ -103,7 +103,7 @@ func (p *parser) routes() {
 				p.doc.Errorf("it stays reachable in every market; remove the pattern", path, "%q is always essential", reserved)
 				continue
 			}
-			hosts[hostOf(pattern)] = true
+			hosts[hostOf(pattern)] = path
 			rules = append(rules, routes.Rule{Class: Class(class), Pattern: pattern})
 			paths = append(paths, path)
 		}
@@ -114,7 +114,8 @@ func (p *parser) routes() {
 		for _, path := range always {
 			pattern, err := routes.Parse(host + path)
 			if err != nil {
-				continue // the host has been reported
+				p.doc.Errorf("use a host of 253 bytes at most", hosts[host], "%v", err)
+				break
 			}
 			rules = append(rules, routes.Rule{Class: Class(slices.Index(classes, Essential)), Pattern: pattern})
 		}

@@ -1,0 +1,102 @@
+package policy_test
+
+import (
+	"go/ast"
+	"go/build"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/exitgate/exitgate/"
+
+// impure are packages of the standard library that see more of the world than
+// their caller shows them, or write to it.
+var impure = []string{"net", "net/http", "net/rpc", "net/smtp", "os", "os/exec", "os/signal", "os/user", "io/ioutil", "log", "log/slog", "log/syslog", "math/rand", "math/rand/v2", "crypto/rand", "syscall", "plugin", "testing", "expvar", "embed"}
+
+// clocks are the functions of package time that look at the clock or wait.
+var clocks = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick", "LoadLocation", "Local"}
+
+// TestPolicyIsPure holds this package and those in it to what they promise: no
+// network, files, logs or clock, and nothing but the standard library and the
+// YAML decoder. Commands that generate their tables are not part of them.
+func TestPolicyIsPure(t *testing.T) {
+	packages := 0
+	err := filepath.WalkDir(".", func(dir string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil || !d.IsDir():
+			return err
+		case d.Name() == "testdata":
+			return filepath.SkipDir
+		}
+		pkg, err := build.ImportDir(dir, 0)
+		if _, none := err.(*build.NoGoError); none {
+			return nil
+		}
+		if err != nil || pkg.IsCommand() {
+			return err
+		}
+		packages++
+		for _, file := range slices.Concat(pkg.GoFiles, pkg.CgoFiles, pkg.IgnoredGoFiles) {
+			checkPurity(t, filepath.Join(dir, file))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if packages < 5 {
+		t.Errorf("only %d packages found", packages)
+	}
+}
+
+func checkPurity(t *testing.T, name string) {
+	files := token.NewFileSet()
+	file, err := parser.ParseFile(files, name, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, spec := range file.Imports {
+		path, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if spec.Name != nil && path != "unsafe" {
+			t.Errorf("%s imports %s under another name, which this test can't see through", files.Position(spec.Pos()), path)
+		}
+		if !mayImport(path) {
+			t.Errorf("%s imports %s", files.Position(spec.Pos()), path)
+		}
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		selector, ok := n.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		from, ok := selector.X.(*ast.Ident)
+		switch {
+		case !ok:
+		case from.Name == "time" && slices.Contains(clocks, selector.Sel.Name):
+			t.Errorf("%s looks at the clock: time.%s", files.Position(n.Pos()), selector.Sel.Name)
+		case from.Name == "http" && !strings.HasPrefix(selector.Sel.Name, "Method"):
+			t.Errorf("%s uses more of net/http than the names of methods: http.%s", files.Position(n.Pos()), selector.Sel.Name)
+		}
+		return true
+	})
+}
+
+func mayImport(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	switch {
+	case path == "net/http":
+		return true // for the names of methods, see above
+	case !strings.Contains(first, "."):
+		return !slices.Contains(impure, path)
+	}
+	return strings.HasPrefix(path, module+"policy/") || strings.HasPrefix(path, "github.com/goccy/go-yaml")
+}

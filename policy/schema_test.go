@@ -1,0 +1,21 @@
+package policy_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/exitgate/exitgate/policy"
+)
+
+// TestTheSchemaIsCommitted keeps policy.schema.json, which editors load and
+// the documentation links to.
+func TestTheSchemaIsCommitted(t *testing.T) {
+	schema, err := policy.Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !json.Valid(schema) {
+		t.Error("the schema is not JSON")
+	}
+	golden(t, "policy.schema.json", string(schema))
+}
