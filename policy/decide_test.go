@@ -607,6 +607,9 @@ notices:
   US-MS: {export: "https://example.org/ms"}
   anonymous: {blocked-by: "https://example.org/anonymous"}
 `, moment)
+	if got := s.Policy().Notices()["US"]; got.Status != 404 || got.Appeal != "" {
+		t.Errorf("the notice of US alone: %+v", got)
+	}
 	english, german := policy.Text{Title: "Default", Body: "Body"}, policy.Text{Title: "Vorgabe"}
 	const appeal = "https://example.org/appeal"
 	for place, want := range map[string]policy.Notice{

@@ -86,7 +86,7 @@ func (p *parser) routes() {
 
 	var rules []routes.Rule
 	var paths [][]any // where each rule stands in the document
-	hosts := map[string][]any{"": nil} // and where in the document
+	hosts := map[string][]any{"": nil}
 	for _, name := range slices.Sorted(maps.Keys(p.text.Routes)) {
 		class := slices.Index(classes, name)
 		if len(p.text.Routes[name]) == 0 {

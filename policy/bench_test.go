@@ -1,0 +1,135 @@
+package policy_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/iso3166"
+)
+
+// withRules writes a policy of so many rules: half of them entries, as far as
+// there are subdivisions to name, the others patterns.
+func withRules(rules int) string {
+	var b strings.Builder
+	b.WriteString("version: 1\njurisdictions:\n  EU: announced\n  anonymous: closed-to-new\n")
+	named := writeSubdivisions(&b, rules/2-2)
+	b.WriteString("routes:\n  sign-up:\n    - POST /signup\n")
+	for i := range rules - named - 3 {
+		fmt.Fprintf(&b, "    - POST /section-%d/{id}/page-%d/signup\n", i%97, i)
+	}
+	return b.String()
+}
+
+// everywhere writes a policy that names every country, and so many
+// subdivisions.
+func everywhere(subdivisions int) string {
+	var b strings.Builder
+	b.WriteString("version: 1\nroutes: {sign-up: [/signup], export: [/export/], news: [/news/]}\njurisdictions:\n")
+	for country := range iso3166.Countries() {
+		fmt.Fprintf(&b, "  %s:\n    schedule:\n      - {from: 2026-11-01T00:00:00Z, phase: announced}\n      - {from: 2026-12-01T00:00:00Z, phase: withdrawn}\n", country.Code)
+	}
+	writeSubdivisions(&b, subdivisions)
+	b.WriteString("  EU: announced\n  NATO: closed-to-new\n  anonymous: closed-to-new\n  unlocated: announced\n")
+	return b.String()
+}
+
+// writeSubdivisions names some subdivisions of each country in turn, as far as
+// there are any, and says how many.
+func writeSubdivisions(b *strings.Builder, most int) (named int) {
+	for nth := 0; ; nth++ {
+		before := named
+		for country := range iso3166.Countries() {
+			i := 0
+			for sub := range iso3166.Subdivisions(country.Code) {
+				if i == nth && named < most {
+					fmt.Fprintf(b, "  %s: withdrawn\n", sub.Code)
+					named++
+				}
+				i++
+			}
+		}
+		if named == before {
+			return named
+		}
+	}
+}
+
+var paris = policy.Place{Country: "FR", Subdivisions: [2]policy.Code{"FR-IDF", "FR-75C"}}
+
+// BenchmarkDecide is what a request costs: to be classified and decided.
+func BenchmarkDecide(b *testing.B) {
+	for _, rules := range []int{10, 1_000, 10_000} {
+		s := compile(b, withRules(rules), moment)
+		b.Run(fmt.Sprintf("rules=%d", rules), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				class, _ := s.Classify("POST", "example.org", "/section-3/42/page-3/signup")
+				s.Decide(paris, class)
+			}
+		})
+		b.Run(fmt.Sprintf("rules=%d/decide", rules), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				s.Decide(paris, 0)
+			}
+		})
+	}
+}
+
+func TestADecisionAllocatesNothing(t *testing.T) {
+	s := compile(t, withRules(10_000), moment)
+	for _, place := range []string{"FR/FR-IDF/FR-75C", "US/US-MS anonymous", "DE", "unlocated", "private", "ZZ"} {
+		for _, path := range []string{"/", "/section-3/42/page-3/signup", "/section-3/4%32/page-3/signup", "/%2e%2e/signup", "/robots.txt"} {
+			at := from(place)
+			allocations := testing.AllocsPerRun(100, func() {
+				class, _ := s.Classify("POST", "example.org", path)
+				s.Decide(at, class)
+			})
+			if allocations != 0 {
+				t.Errorf("%s from %s: %v allocations", path, place, allocations)
+			}
+		}
+	}
+}
+
+// BenchmarkParse reads a policy that names every country and 1,000
+// subdivisions.
+func BenchmarkParse(b *testing.B) {
+	source := []byte(everywhere(1_000))
+	b.SetBytes(int64(len(source)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := policy.Parse("policy.yaml", source); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkCompile compiles it: 20 ms is what that may take.
+func BenchmarkCompile(b *testing.B) {
+	p := parse(b, everywhere(1_000))
+	b.ReportAllocs()
+	for b.Loop() {
+		policy.Compile(p, moment)
+	}
+}
+
+func BenchmarkExplain(b *testing.B) {
+	s := compile(b, everywhere(1_000), moment)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Explain(paris, "GET", "example.org", "/")
+	}
+}
+
+func BenchmarkChanges(b *testing.B) {
+	p := parse(b, everywhere(1_000))
+	before := policy.Compile(p, moment)
+	after := policy.Compile(p, before.Until())
+	b.ReportAllocs()
+	for b.Loop() {
+		policy.Changes(before, after)
+	}
+}
