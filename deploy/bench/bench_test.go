@@ -93,7 +93,7 @@ func TestParseWrk(t *testing.T) {
      50%  793.00us
      75%    3.24ms
      90%    7.52ms
-     99%    1.02s
+     99%    1.02s 
   264183 requests in 5.01s, 3.05MB read
 Requests/sec:  52731.14
 Transfer/sec:      1.52MB
@@ -146,8 +146,8 @@ func TestTable(t *testing.T) {
 	for round, cpu := range [][2]float64{{17, 51}, {20, 40}, {34, 68}} {
 		for _, scenario := range scenarios {
 			r.Measurements = append(r.Measurements,
-				measurement{round + 1, "nginx", scenario.name, 100000, 50000, cpu[0], 1.5, 3.25},
-				measurement{round + 1, "exitgate", scenario.name, 80000, 40000, cpu[1], 2, 4})
+				measurement{round + 1, "nginx", scenario.name, 100000, 50000, cpu[0], 1.5, 3.25, 0.01},
+				measurement{round + 1, "exitgate", scenario.name, 80000, 40000, cpu[1], 2, 4, 0.01})
 		}
 	}
 	var got bytes.Buffer

@@ -21,7 +21,7 @@ func haproxy() peer {
 				Policy string
 				Port   int
 			}{f, policy, port})
-			return []string{"haproxy", "-q", "-f", config}, err
+			return []string{"haproxy", "-f", config}, err
 		},
 	}
 }
@@ -52,5 +52,5 @@ frontend service
   default_backend origin
 
 backend origin
-  server origin {{.Origin}} maxconn 1024
+  server origin {{.Origin}}
 `

@@ -33,7 +33,7 @@ worker_processes 1;
 pid {{.Dir}}/nginx.pid;
 error_log stderr error;
 load_module {{.GeoIP2}};
-events { worker_connections 4096; }
+events { worker_connections 10000; }
 http {
   access_log off;
   keepalive_requests 1000000000;
@@ -56,7 +56,7 @@ http {
   }
   upstream origin {
     server {{.Origin}};
-    keepalive 256;
+    keepalive 4096;
     keepalive_requests 1000000000;
   }
   server {

@@ -36,7 +36,7 @@ daemon off;
 worker_processes 1;
 pid {{.Dir}}/nginx.pid;
 error_log stderr error;
-events { worker_connections 4096; }
+events { worker_connections 10000; }
 http {
   access_log off;
   keepalive_requests 1000000000;

@@ -125,6 +125,10 @@ func (r report) writeTable(w io.Writer) error {
 	}
 	fmt.Fprintf(&t, "\nMedian of %d rounds of %d s; %d connections, over HTTP/2 with %d streams each; TLS 1.3; one core a server.\n",
 		r.Options.Rounds, r.Options.Seconds, r.Options.Connections, r.Options.Streams)
+	other := median(r.Measurements, func(m measurement) float64 { return m.OtherWork })
+	if other > 0.05 {
+		fmt.Fprintf(&t, "The servers' core was %.0f%% busy with other work: all figures are too high, the ratios less so.\n", other*100)
+	}
 	_, err := io.WriteString(w, t.String())
 	return err
 }

@@ -55,6 +55,7 @@ func (p peer) start(ctx context.Context, f *fixture, core int) (*server, error) 
 type server struct {
 	name string
 	addr string // host:port
+	core int
 	cmd  *exec.Cmd
 	said *output
 	done chan struct{} // closed when the program has ended
@@ -66,6 +67,7 @@ func startServer(ctx context.Context, name string, command []string, port, core 
 	s := &server{
 		name: name,
 		addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+		core: core,
 		cmd:  pinned(core, command...),
 		said: new(output),
 		done: make(chan struct{}),
@@ -123,23 +125,28 @@ func (s *server) stop() {
 // output returns the end of what the program wrote.
 func (s *server) output() string { return s.said.String() }
 
-// cpu returns the CPU time, user and system, that all processes of the server
-// have used so far. The kernel's resolution is 10 ms.
-func (s *server) cpu() (time.Duration, error) {
-	const ticksPerSecond = 100 // USER_HZ: the same on all of Linux's platforms
+// An account is how much CPU time was used until a moment, to 10 ms.
+type account struct {
+	at   time.Time
+	own  time.Duration // by all processes of the server, user and system
+	core time.Duration // by everything on the server's core
+}
+
+func (s *server) account() (account, error) {
 	var ticks int64
 	for _, stat := range s.processes() {
 		user, err1 := strconv.ParseInt(stat[statUserTime], 10, 64)
 		system, err2 := strconv.ParseInt(stat[statSystemTime], 10, 64)
 		if err := errors.Join(err1, err2); err != nil {
-			return 0, err
+			return account{}, fmt.Errorf("/proc/PID/stat: %w", err)
 		}
 		ticks += user + system
 	}
 	if ticks == 0 {
-		return 0, errors.New("no CPU time: the server has ended")
+		return account{}, errors.New("the server has ended")
 	}
-	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
+	core, err := coreBusy(s.core)
+	return account{time.Now(), time.Duration(ticks) * time.Second / ticksPerSecond, core}, err
 }
 
 // residentMB returns the memory of all processes of the server. What they
