@@ -73,6 +73,11 @@ func (x *exchange) forward() {
 	x.kind = kindOf(x.in)
 	x.watch.start(x)
 	defer x.end()
+	if x.app.plain && x.isPlain() {
+		x.forwardPlain()
+		x.complete = true
+		return
+	}
 	proxy := httputil.ReverseProxy{
 		Rewrite:        x.rewrite,
 		Transport:      x,
@@ -100,14 +105,14 @@ func (x *exchange) end() {
 // here can be removed by a client.
 func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
 	pr.Out.URL = target(pr.In)
-	stripClaims(pr.Out.Header)
+	x.stripClaims(pr.Out.Header)
 	if x.kind != upgrade {
 		// Nothing but a WebSocket is let through. An upgrade to h2c, say,
 		// would be a tunnel past every decision.
 		delete(pr.Out.Header, "Upgrade")
 		delete(pr.Out.Header, "Connection")
 	}
-	x.tell(pr.Out.Header)
+	x.tell(pr.Out.Header.Add)
 
 	if pr.Out.Body == nil {
 		return
@@ -135,10 +140,18 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
 	}
 }
 
-// RoundTrip implements [http.RoundTripper] for [httputil.ReverseProxy]: it makes
-// attempts until the request has reached an upstream. One that has reached an
-// upstream is never sent to another.
-func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
+// RoundTrip implements [http.RoundTripper] for [httputil.ReverseProxy].
+func (x *exchange) RoundTrip(out *http.Request) (res *http.Response, err error) {
+	err = x.attempt(func(u *upstream) error {
+		res, err = u.roundTrip(out, x.kind)
+		return err
+	})
+	return res, err
+}
+
+// attempt sends a request to one upstream after the other until it has reached
+// one. A request that has reached an upstream is never sent to another.
+func (x *exchange) attempt(send func(*upstream) error) error {
 	var tried []*upstream
 	begun := time.Now()
 	for {
@@ -147,16 +160,16 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 			x.upstream.done()
 		}
 		x.upstream = u
-		res, err := u.roundTrip(out, x.kind)
+		err := send(u)
 		var dial *dialError
 		switch {
 		case err == nil:
 			if u.health.succeeded() {
 				x.app.log.Info("upstream is back", "upstream", u.name)
 			}
-			return res, nil
+			return nil
 		case !errors.As(err, &dial):
-			return nil, err
+			return err
 		}
 		if now := time.Now(); u.health.failed(now) && len(x.app.pool.upstreams) > 1 {
 			x.app.log.Warn("upstream is down: its requests go to the others", "upstream", u.name)
@@ -165,7 +178,7 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 		tried = append(tried, u)
 		limit := x.app.options.DialTimeout
 		if x.body.begun() || limit > 0 && time.Since(begun) >= limit || len(tried) == len(x.app.pool.upstreams) {
-			return nil, err
+			return err
 		}
 	}
 }
@@ -181,8 +194,21 @@ func (u *upstream) roundTrip(out *http.Request, k kind) (*http.Response, error) 
 	return u.ordinary.RoundTrip(out)
 }
 
-// accept looks at the head of an answer before ReverseProxy copies it.
+// accept looks at an answer of a transport before ReverseProxy copies it.
 func (x *exchange) accept(res *http.Response) error {
+	if err := x.acceptHead(res); err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusSwitchingProtocols {
+		body := &responseBody{x: x, src: res.Body}
+		res.Body = body
+		x.watch.follow(body, x.kind == grpc || isEventStream(res.Header))
+	}
+	return nil
+}
+
+// acceptHead makes the head of an answer the client's.
+func (x *exchange) acceptHead(res *http.Response) error {
 	if res.StatusCode < 200 && res.StatusCode != http.StatusSwitchingProtocols {
 		return fmt.Errorf("status %d", res.StatusCode)
 	}
@@ -199,11 +225,6 @@ func (x *exchange) accept(res *http.Response) error {
 	}
 	x.addFields(res.Header)
 	x.watch.answered()
-	if res.StatusCode != http.StatusSwitchingProtocols {
-		body := &responseBody{x: x, src: res.Body}
-		res.Body = body
-		x.watch.follow(body, x.kind == grpc || isEventStream(res.Header))
-	}
 	return nil
 }
 
@@ -216,6 +237,10 @@ func (x *exchange) fail(_ http.ResponseWriter, _ *http.Request, err error) {
 	if x.hijacked {
 		return // a client that left during the handshake
 	}
+	x.failed(err)
+}
+
+func (x *exchange) failed(err error) {
 	what := x.blame(err)
 	x.app.options.OnResponse(x.upstream.name, what.status)
 	var dial *dialError

@@ -340,7 +340,9 @@ func TestAConnectionThatDiedWhileIdleIsNoFailure(t *testing.T) {
 // The same, but it closes when the next request has come already: whether that
 // may be repeated is up to its method.
 func TestOnAConnectionThatDiedWithTheRequestOnlyTheIdempotentIsRepeated(t *testing.T) {
-	for method, want := range map[string]int{"GET": 200, "OPTIONS": 200, "POST": 502, "PATCH": 502} {
+	for method, want := range map[string]int{
+		"GET": 200, "OPTIONS": 200, "PUT": 200, "DELETE": 200, "POST": 502, "PATCH": 502,
+	} {
 		t.Run(method, func(t *testing.T) {
 			var requests atomic.Int64
 			url := listen(t, func(c net.Conn, r *bufio.Reader) {

@@ -59,19 +59,28 @@ func isClaim(name string) bool {
 	return false
 }
 
-func stripClaims(h http.Header) {
+// stripClaims removes what is the gateway's to say.
+func (x *exchange) stripClaims(h http.Header) {
 	for name := range h {
-		if isClaim(name) {
+		if isClaim(name) || x.tells(name) {
 			delete(h, name)
 		}
 	}
 }
 
-// tell adds what the gateway has to say to the app.
-func (x *exchange) tell(h http.Header) {
-	for _, f := range x.f.Headers {
-		h.Del(f.Name)
+// tells reports whether the gateway sets a field of this name for this request.
+func (x *exchange) tells(name string) bool {
+	for i := range x.f.Headers {
+		if strings.EqualFold(x.f.Headers[i].Name, name) {
+			return true
+		}
 	}
+	return false
+}
+
+// tell passes what the gateway has to say to the app to add. Whatever a client
+// said under these names must be gone by then.
+func (x *exchange) tell(add func(name, value string)) {
 	proto := x.f.Proto
 	if proto == "" {
 		proto = "http"
@@ -79,25 +88,20 @@ func (x *exchange) tell(h http.Header) {
 			proto = "https"
 		}
 	}
-	values := make([]string, 0, 5)
-	set := func(name, value string) {
-		values = append(values, value)
-		h[name] = values[len(values)-1 : len(values) : len(values)]
-	}
 	client := x.f.Client.WithZone("").Unmap()
 	if client.IsValid() {
-		set("X-Forwarded-For", client.String())
+		add("X-Forwarded-For", client.String())
 	}
-	set("X-Forwarded-Proto", proto)
-	set("X-Forwarded-Host", x.in.Host)
+	add("X-Forwarded-Proto", proto)
+	add("X-Forwarded-Host", x.in.Host)
 	if x.f.RequestID != "" {
-		set("X-Request-Id", x.f.RequestID)
+		add("X-Request-Id", x.f.RequestID)
 	}
 	if x.app.options.Forwarded {
-		set("Forwarded", forwarded(client, x.in.Host, proto))
+		add("Forwarded", forwarded(client, x.in.Host, proto))
 	}
 	for _, f := range x.f.Headers {
-		h.Add(f.Name, f.Value)
+		add(f.Name, f.Value)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -108,6 +109,7 @@ type Forwarding struct {
 type App struct {
 	options Options
 	pool    pool
+	plain   bool // all upstreams speak plain HTTP/1.1
 	buffers bufferPool
 	errors  *log.Logger
 	log     *slog.Logger
@@ -156,6 +158,7 @@ func New(o Options) (*App, error) {
 			return nil, err
 		}
 		a.pool.upstreams = append(a.pool.upstreams, u)
+		a.plain = u.plain != nil && (a.plain || len(a.pool.upstreams) == 1)
 	}
 	return a, nil
 }
@@ -178,6 +181,9 @@ func (a *App) Close() {
 func (a *App) Forward(w http.ResponseWriter, r *http.Request, f Forwarding) {
 	x := &exchange{app: a, in: r, out: w, f: f}
 	switch {
+	case strings.ContainsFunc(r.RequestURI, func(c rune) bool { return c <= ' ' || c == 0x7f }):
+		// HTTP/2 could carry it. In HTTP/1.1 it would be another target.
+		x.answer(http.StatusBadRequest, bodyMalformed.said)
 	case r.Method == http.MethodConnect:
 		x.answer(http.StatusNotImplemented, "This service is not a tunnel.")
 	case a.options.MaxBody > 0 && r.ContentLength > a.options.MaxBody:

@@ -37,6 +37,8 @@ type upstream struct {
 	// Which of them a request takes depends on what it needs: gRPC needs
 	// HTTP/2, an upgrade needs HTTP/1.1, any other takes what is best.
 	ordinary, grpc, upgrade *http.Transport
+	// plain, if not nil, is a lighter way for the most frequent requests.
+	plain *plainConns
 
 	inFlight atomic.Int64
 	health   health
@@ -119,6 +121,7 @@ func newUpstream(address string, o *Options) (*upstream, error) {
 		u.ordinary = over(plain, http1)
 		u.upgrade = u.ordinary
 		u.grpc = over(plain, h2c)
+		u.plain = &plainConns{dial: plain}
 	case "h2c", "unix+h2c":
 		u.ordinary = over(plain, h2c)
 		u.upgrade = over(plain, http1)
@@ -183,4 +186,7 @@ func (u *upstream) closeIdle() {
 	u.ordinary.CloseIdleConnections()
 	u.upgrade.CloseIdleConnections()
 	u.grpc.CloseIdleConnections()
+	if u.plain != nil {
+		u.plain.closeIdle()
+	}
 }

@@ -17,6 +17,9 @@ type watch struct {
 	// client to accept some of the answer, for the upstream to send some of
 	// it.
 	reading, writing, answering atomic.Int64
+	// The same for the upstream to begin its answer. Only what doesn't go
+	// through a transport needs it, which has a timeout of its own.
+	thinking atomic.Int64
 
 	stalled atomic.Bool // the upstream did
 
@@ -49,13 +52,15 @@ func (w *watch) start(x *exchange) {
 	}
 }
 
-// period is the longest time between two looks.
-func (w *watch) period() time.Duration {
-	client, upstream := w.x.app.options.BodyIdle, w.x.app.options.ResponseIdle
-	if client == 0 || upstream != 0 && upstream < client {
-		return upstream
+// period is the longest time between two looks, 0 if nothing is limited.
+func (w *watch) period() (shortest time.Duration) {
+	o := &w.x.app.options
+	for _, limit := range [...]time.Duration{o.BodyIdle, o.ResponseIdle, o.ResponseHeaderTimeout} {
+		if limit > 0 && (shortest == 0 || limit < shortest) {
+			shortest = limit
+		}
 	}
-	return client
+	return shortest
 }
 
 // answered notes that the upstream has begun to answer.
@@ -112,7 +117,8 @@ func (w *watch) look() {
 		w.control.SetReadDeadline(past)
 		w.control.SetWriteDeadline(now.Add(client))
 		return
-	case !w.streamed && overdue(&w.answering, w.x.app.options.ResponseIdle):
+	case overdue(&w.thinking, w.x.app.options.ResponseHeaderTimeout),
+		!w.streamed && overdue(&w.answering, w.x.app.options.ResponseIdle):
 		w.stalled.Store(true)
 		// Not under the lock: closing waits for the transport.
 		go w.source.Close()
