@@ -78,7 +78,8 @@ func (p *parser) routes() {
 			p.doc.Errorf("choose another name", key("routes", name), "%q is the class of the requests that no pattern matches", name)
 		case !className.MatchString(name):
 			p.doc.Errorf("use lower-case letters, digits and hyphens, as in sign-up", key("routes", name), "%q can't be the name of a route class", name)
-		case !slices.Contains(classes, name):
+		}
+		if !slices.Contains(classes, name) {
 			classes = append(classes, name)
 		}
 	}
