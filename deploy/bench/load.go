@@ -45,12 +45,7 @@ type measurement struct {
 // where connections are slow to start: it gets three chances.
 func measure(ctx context.Context, g generator, s *server, want scenario, warmUp, seconds int) (m measurement, err error) {
 	for range 3 {
-		if warmUp > 0 {
-			_, err = g.run(ctx, s.addr, want, warmUp)
-		}
-		if err == nil {
-			m, err = measureOnce(ctx, g, s, want, seconds)
-		}
+		m, err = measureOnce(ctx, g, s, want, warmUp, seconds)
 		if !errors.Is(err, errOvertime) {
 			break
 		}
@@ -58,7 +53,12 @@ func measure(ctx context.Context, g generator, s *server, want scenario, warmUp,
 	return m, err
 }
 
-func measureOnce(ctx context.Context, g generator, s *server, want scenario, seconds int) (measurement, error) {
+func measureOnce(ctx context.Context, g generator, s *server, want scenario, warmUp, seconds int) (measurement, error) {
+	if warmUp > 0 {
+		if _, err := g.run(ctx, s.addr, want, warmUp); err != nil {
+			return measurement{}, err
+		}
+	}
 	before, err := s.account()
 	if err != nil {
 		return measurement{}, err

@@ -133,17 +133,18 @@ type account struct {
 }
 
 func (s *server) account() (account, error) {
+	processes := s.processes()
+	if len(processes) == 0 {
+		return account{}, errors.New("the server has ended")
+	}
 	var ticks int64
-	for _, stat := range s.processes() {
+	for _, stat := range processes {
 		user, err1 := strconv.ParseInt(stat[statUserTime], 10, 64)
 		system, err2 := strconv.ParseInt(stat[statSystemTime], 10, 64)
 		if err := errors.Join(err1, err2); err != nil {
 			return account{}, fmt.Errorf("/proc/PID/stat: %w", err)
 		}
 		ticks += user + system
-	}
-	if ticks == 0 {
-		return account{}, errors.New("the server has ended")
 	}
 	core, err := coreBusy(s.core)
 	return account{time.Now(), time.Duration(ticks) * time.Second / ticksPerSecond, core}, err
