@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"regexp"
@@ -33,6 +34,9 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await":   await,
 			"address": address,
+			"binary":  binary,
+			"huge":    huge,
+			"listen":  listen,
 		},
 	})
 }
@@ -63,6 +67,41 @@ func address(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s names no address for %s", args[2], args[1])
 	}
 	ts.Setenv(args[0], found[1])
+}
+
+// binary FILE writes a file that is no text.
+func binary(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: binary FILE")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte{0x7f, 'E', 'L', 'F', 0, 0, 0xff, 0xfe}, 0o600))
+}
+
+// huge KIND FILE writes a file that is right, but for its size.
+func huge(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: huge KIND FILE")
+	}
+	text := "version: 1\n"
+	if args[0] == "settings" {
+		text = "drain: 30s\n"
+	}
+	text += strings.Repeat("# All the same.\n", 8<<20/16)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o600))
+}
+
+// listen VARIABLE takes a port until the script ends, and sets a variable to
+// it.
+func listen(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: listen VARIABLE")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { l.Close() })
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	ts.Check(err)
+	ts.Setenv(args[0], port)
 }
 
 // TestTheCommandsThatTheDemoPrintsGiveTheAnswersThatItPrints pastes what a

@@ -65,7 +65,7 @@ func Decode(file string, source []byte, v any) *Document {
 	d := &Document{}
 	if len(source) > Limit {
 		d.source = newSource(file, nil)
-		d.report(-1, "split it, or remove what is not policy",
+		d.report(-1, "remove what is not needed",
 			"the file has %d bytes: the limit is %d (8 MiB)", len(source), Limit)
 		return d
 	}
