@@ -44,7 +44,7 @@ func TestEveryServerIsMeasuredInEveryScenario(t *testing.T) {
 	var got, want []string
 	for _, s := range report.Summaries {
 		got = append(got, s.Scenario+", "+s.Peer)
-		if s.RequestsPerSecond <= 0 || s.CPUMicros <= 0 || s.P99Millis < s.P50Millis || s.CPURatio <= 0 {
+		if s.RequestsPerSecond <= 0 || s.P50Millis <= 0 || s.P99Millis < s.P50Millis {
 			t.Errorf("impossible figures: %+v", s)
 		}
 	}

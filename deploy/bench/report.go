@@ -64,7 +64,9 @@ func (r report) summaries() []summary {
 				P99Millis:         median(own, func(m measurement) float64 { return m.P99Millis }),
 			}
 			if base := r.rounds(scenario.name, baseline); len(base) == len(own) {
-				s.CPURatio = median(own, func(m measurement) float64 { return m.CPUMicros / base[m.Round-1].CPUMicros })
+				s.CPURatio = median(own, func(m measurement) float64 {
+					return m.CPUMicros / max(base[m.Round-1].CPUMicros, 0.1) // less is unmeasurable
+				})
 			}
 			all = append(all, s)
 		}
