@@ -148,7 +148,7 @@ func TestAFileBeyondTheLimitIsRefusedUnread(t *testing.T) {
 		t.Error("a file as large as allowed:", err)
 	}
 	_, err := policy.Parse("policy.yaml", comment(limit+1))
-	want := "policy.yaml: the file has 8388609 bytes: the limit is 8388608 (8 MiB)\n      split it, or remove what is not policy"
+	want := "policy.yaml: the file has 8388609 bytes: the limit is 8388608 (8 MiB)\n      remove what is not needed"
 	if err == nil || err.Error() != want {
 		t.Errorf("a byte more: got %v, want %s", err, want)
 	}
