@@ -223,6 +223,10 @@ func (x *exchange) acceptHead(res *http.Response) error {
 		// them only after one in chunks.
 		delete(res.Header, "Content-Length")
 	}
+	if _, ok := res.Header["Content-Type"]; !ok {
+		// The app says nothing; without this the server would guess.
+		x.out.Header()["Content-Type"] = nil
+	}
 	x.addFields(res.Header)
 	x.watch.answered()
 	return nil
@@ -236,6 +240,11 @@ func isEventStream(h http.Header) bool {
 func (x *exchange) fail(_ http.ResponseWriter, _ *http.Request, err error) {
 	if x.hijacked {
 		return // a client that left during the handshake
+	}
+	if x.upstream == nil {
+		// ReverseProxy didn't get to trying one.
+		x.answer(bodyMalformed.status, bodyMalformed.said)
+		return
 	}
 	x.failed(err)
 }

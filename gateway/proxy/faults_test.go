@@ -679,11 +679,10 @@ func TestUpstreamsThatCannotBeMeantAreRefused(t *testing.T) {
 }
 
 func TestNoAddressOfAClientIsLoggedWhateverFails(t *testing.T) {
-	fault := 0
+	var fault atomic.Int64
 	url := listen(t, func(c net.Conn, r *bufio.Reader) {
 		head(r)
-		fault++
-		switch fault % 5 {
+		switch fault.Add(1) % 5 {
 		case 0:
 			reset(c)
 		case 1:

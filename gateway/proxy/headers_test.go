@@ -252,6 +252,14 @@ func TestOptionsOfTheWholeServerAreForwarded(t *testing.T) {
 	}
 }
 
+func TestAnUpgradeToNothingReadableIsRefused(t *testing.T) {
+	g := newGateway(t, serve(t, "http", showHeaders))
+	res := g.raw("POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 2\r\nConnection: Upgrade\r\nUpgrade: \xe9\r\n\r\nhi")
+	if res.StatusCode != 400 {
+		t.Fatal(res.Status)
+	}
+}
+
 func TestATunnelIsRefused(t *testing.T) {
 	g := newGateway(t, serve(t, "http", showHeaders))
 	if res := g.raw("CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n"); res.StatusCode != 501 {
