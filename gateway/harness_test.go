@@ -101,6 +101,7 @@ type gate struct {
 	policy string // file, "" if there is none
 	geo    string // file, "" if the setup names its own
 	roots  *x509.CertPool
+	tls    *tls.Config     // of clients that ask for the host
 	done   <-chan struct{} // Serve has returned
 	cancel func()
 	failed error // what Serve returned, once done
@@ -159,6 +160,11 @@ func tryStart(t testing.TB, s setup) (*gate, error) {
 		g.roots = x509.NewCertPool()
 		g.roots.AppendCertsFromPEM(pem)
 	}
+	started := time.Now()
+	if s.now != nil {
+		started = s.now() // when the certificate was made
+	}
+	g.tls = &tls.Config{RootCAs: g.roots, ServerName: host, Time: func() time.Time { return started }}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	g.done, g.cancel = done, cancel
@@ -205,7 +211,7 @@ func (g *gate) transport(major int) *http.Transport {
 			}
 			return new(net.Dialer).DialContext(ctx, "tcp", to)
 		},
-		TLSClientConfig:     &tls.Config{RootCAs: g.roots},
+		TLSClientConfig:     g.tls.Clone(),
 		Protocols:           new(http.Protocols),
 		DisableCompression:  true,
 		MaxIdleConnsPerHost: 64,
@@ -284,7 +290,7 @@ func (g *gate) dialFrom(from string) (*tls.Conn, *bufio.Reader) {
 	}
 	g.t.Cleanup(func() { raw.Close() })
 	raw.SetDeadline(time.Now().Add(patience))
-	c := tls.Client(raw, &tls.Config{RootCAs: g.roots, ServerName: host})
+	c := tls.Client(raw, g.tls)
 	if err := c.Handshake(); err != nil {
 		g.t.Fatal(err)
 	}

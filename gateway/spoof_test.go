@@ -167,7 +167,7 @@ func TestAPROXYHeaderThatNobodyAskedForEndsTheConnection(t *testing.T) {
 			if _, err := io.WriteString(raw, header); err != nil {
 				t.Fatal(err)
 			}
-			c := tls.Client(raw, &tls.Config{RootCAs: g.roots, ServerName: host})
+			c := tls.Client(raw, g.tls)
 			if err := c.Handshake(); err == nil {
 				t.Error("the handshake went on")
 			}
@@ -670,7 +670,7 @@ func TestOnlyTheSourcesOfTheSettingsSpeakThePROXYProtocolAndTheyMust(t *testing.
 		defer raw.Close()
 		raw.SetDeadline(time.Now().Add(patience))
 		io.WriteString(raw, header)
-		c := tls.Client(raw, &tls.Config{RootCAs: g.roots, ServerName: host})
+		c := tls.Client(raw, g.tls)
 		if err := c.Handshake(); err != nil {
 			return 0, err
 		}
