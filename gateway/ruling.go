@@ -30,8 +30,9 @@ type outcome struct {
 	toApp, toClient []proxy.Field
 }
 
-// rule compiles a policy for a moment. It fails for a policy or for none of its
-// moments.
+// rule compiles a policy for a moment. An error is about the policy's notices,
+// and the same for all moments; the ruling is whole even so, with built-in ones:
+// what is refused must be refused, whatever the client is told.
 func rule(p *policy.Policy, at time.Time, m *metrics.Metrics) (*ruling, error) {
 	snapshot := policy.Compile(p, at)
 	decisions := snapshot.Decisions()
@@ -54,13 +55,12 @@ func rule(p *policy.Policy, at time.Time, m *metrics.Metrics) (*ruling, error) {
 			r.outcomes[i].toApp, r.outcomes[i].toClient = market(d.Jurisdiction, policy.Open), nil
 		}
 	}
-	if err := notice.Check(p.Notices()); err != nil {
-		return nil, err
+	tell := p.Notice
+	wrong := notice.Check(p.Notices())
+	if wrong != nil {
+		tell = builtIn
 	}
-	var wrong error
-	if r.notices, wrong = notice.Render(refused, p.Notice, policy.Name); wrong != nil {
-		r.notices = must(notice.Render(refused, builtIn, policy.Name))
-	}
+	r.notices = must(notice.Render(refused, tell, policy.Name))
 	r.status = must(notice.RenderStatus(markets(snapshot), policy.Name))
 	return r, wrong
 }
@@ -68,7 +68,7 @@ func rule(p *policy.Policy, at time.Time, m *metrics.Metrics) (*ruling, error) {
 // builtIn is the notice of a policy that has none.
 func builtIn(policy.Decision) policy.Notice { return policy.Notice{} }
 
-// must is for what is made of nothing but the built-in texts.
+// must is for what can't fail: its parts have been checked.
 func must[T any](made T, err error) T {
 	if err != nil {
 		panic(err)
