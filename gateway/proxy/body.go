@@ -170,9 +170,33 @@ func (w *clientWriter) FlushError() error {
 	return err
 }
 
-// Hijack ends the watch: from here on silence is normal.
+// Hijack ends the watch: from here on silence is normal. To be slow in taking
+// what comes is not.
 func (w *clientWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	w.watch.stop()
 	w.hijacked = true
-	return w.watch.control.Hijack()
+	c, rw, err := w.watch.control.Hijack()
+	if limit := w.app.options.BodyIdle; err == nil && limit > 0 {
+		c = &impatientConn{c, limit}
+	}
+	return c, rw, err
+}
+
+// impatientConn is a connection to a client that is cut off if it doesn't take
+// what it is sent in time.
+type impatientConn struct {
+	net.Conn
+	limit time.Duration
+}
+
+func (c *impatientConn) Write(p []byte) (int, error) {
+	c.SetWriteDeadline(time.Now().Add(c.limit))
+	return c.Conn.Write(p)
+}
+
+func (c *impatientConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported // ReverseProxy then closes it all
 }

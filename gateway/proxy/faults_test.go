@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/exitgate/exitgate/gateway/proxy"
 )
 
@@ -502,6 +503,29 @@ func TestAClientThatDoesNotReadIsCutOff(t *testing.T) {
 			t.Error(log)
 		}
 	})
+}
+
+func TestAWebSocketClientThatDoesNotReadIsCutOff(t *testing.T) {
+	broken := make(chan error, 1)
+	o := serve(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := websocket.Accept(w, r, nil)
+		for err == nil {
+			err = c.Write(r.Context(), websocket.MessageBinary, make([]byte, 64<<10))
+		}
+		c.CloseNow()
+		broken <- err
+	}))
+	o.BodyIdle = 100 * time.Millisecond
+	g := newGateway(t, o)
+	c, r := g.dial()
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	if h, err := head(r); err != nil || !strings.HasPrefix(h, "HTTP/1.1 101 ") {
+		t.Fatal(h, err)
+	}
+	if err := <-broken; err == nil {
+		t.Error("it is fed for ever")
+	}
 }
 
 func TestTheServersWriteTimeoutIsPutOffForAClientThatReads(t *testing.T) {

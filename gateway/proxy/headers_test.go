@@ -210,7 +210,7 @@ func TestTheTargetReachesTheAppByteForByte(t *testing.T) {
 			if got, want := <-seen, "GET "+target+" HTTP/1.1"; got != want {
 				t.Errorf("got  %q\nwant %q", got, want)
 			}
-			if strings.ContainsAny(target, "\xc3") {
+			if strings.Contains(target, "\xc3") {
 				return // not a valid :path
 			}
 			h2c := newGateway(t, serve(t, "h2c", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -112,13 +112,13 @@ func TestTheBackOffGrowsAndIsBounded(t *testing.T) {
 			30 * time.Second, 30 * time.Second,
 		} {
 			h.failed(time.Now())
-			if got := time.Unix(0, h.until()).Sub(time.Now()); got != want {
+			if got := time.Until(time.Unix(0, h.until())); got != want {
 				t.Errorf("got %v, want %v", got, want)
 			}
 		}
 		h.succeeded()
 		h.failed(time.Now())
-		if got := time.Unix(0, h.until()).Sub(time.Now()); got != firstBackOff {
+		if got := time.Until(time.Unix(0, h.until())); got != firstBackOff {
 			t.Errorf("after it was back: %v", got)
 		}
 	})
