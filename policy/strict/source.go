@@ -65,12 +65,12 @@ func excerpt(line string, at int) (text, before string) {
 	from, to := 0, len(line)
 	if to > most {
 		if from = max(0, at-most/2); from > 0 {
-			for !utf8.RuneStart(line[from]) {
+			for from < at && !utf8.RuneStart(line[from]) {
 				from++
 			}
 		}
 		if to = min(len(line), from+most); to < len(line) {
-			for !utf8.RuneStart(line[to]) {
+			for to > at && !utf8.RuneStart(line[to]) {
 				to--
 			}
 		}
