@@ -502,6 +502,8 @@ func (r *reader) comma(open int, bracket byte, what string) {
 		r.pos++
 	case r.src[r.pos] == ':' && what == "list":
 		r.fail(r.pos, "put it into braces: {key: value}", "a key inside a list")
+	case r.src[r.pos] == '{' || r.src[r.pos] == '[':
+		r.fail(r.pos, `put text with brackets or braces into quotes: "/{name}"`, `want "," or %q here`, string(bracket))
 	default:
 		r.fail(r.pos, fmt.Sprintf(`write "," before the next entry, or %q at the end of the %s that begins in line %d`, string(bracket), what, r.source.line(open)),
 			`want "," or %q here`, string(bracket))
