@@ -288,8 +288,9 @@ type plainConns struct {
 // plainConn is a connection to an upstream, used by one exchange at a time.
 type plainConn struct {
 	net.Conn
-	r *bufio.Reader
-	w *bufio.Writer
+	r     *bufio.Reader
+	w     *bufio.Writer
+	quiet func() bool // see quietness
 
 	reused    bool
 	idleSince time.Time
@@ -334,7 +335,7 @@ func (p *plainConns) get(ctx context.Context) (*plainConn, error) {
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		if isQuiet(c.Conn) {
+		if c.quiet() {
 			c.reused, c.answered, c.complete, c.keep = true, false, false, false
 			return c, nil
 		}
@@ -344,7 +345,7 @@ func (p *plainConns) get(ctx context.Context) (*plainConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &plainConn{Conn: raw, left: maxResponseHeader}
+	c := &plainConn{Conn: raw, quiet: quietness(raw), left: maxResponseHeader}
 	c.r, c.w = bufio.NewReader(c), bufio.NewWriter(raw)
 	return c, nil
 }
