@@ -433,6 +433,9 @@ func newApp(t testing.TB, h http.Handler) *app {
 		h.ServeHTTP(w, r)
 	}))
 	a.Server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	a.Server.Config.Protocols = new(http.Protocols)
+	a.Server.Config.Protocols.SetHTTP1(true)
+	a.Server.Config.Protocols.SetUnencryptedHTTP2(true)
 	a.Server.Start()
 	t.Cleanup(func() {
 		a.Server.CloseClientConnections()
