@@ -1,0 +1,132 @@
+package gateway_test
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/policy/strict"
+)
+
+func TestEachRuleOfTheSettingsSaysWhatIsWrongAndWhatWouldBeRight(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.yaml")
+	if err != nil || len(files) < 30 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
+		t.Run(name, func(t *testing.T) {
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = gateway.ParseConfig("exitgate.yaml", source)
+			if err == nil {
+				golden(t, "bad/"+name+".golden", "nothing is wrong\n")
+				return
+			}
+			var all strict.Errors
+			if !errors.As(err, &all) {
+				t.Errorf("the error is a %T", err)
+			}
+			golden(t, "bad/"+name+".golden", err.Error()+"\n")
+		})
+	}
+}
+
+func TestSettingsBeyondEightMegabytesAreNotRead(t *testing.T) {
+	_, err := gateway.ParseConfig("exitgate.yaml", []byte(strings.Repeat("#", strict.Limit+1)))
+	want := "exitgate.yaml: the file has 8388609 bytes: the limit is 8388608 (8 MiB)\n      remove what is not needed"
+	if err == nil || err.Error() != want {
+		t.Errorf("it says %v", err)
+	}
+}
+
+func TestSettingsThatAreNotGivenHaveTheirDefaults(t *testing.T) {
+	got, err := gateway.ParseConfig("exitgate.yaml", []byte("data: /var/lib/exitgate\nlimits: {header: 8192}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := gateway.Config{
+		Listen:       gateway.Listen{HTTPS: ":8443", HTTP: ":8080"},
+		ClientHeader: "X-Forwarded-For",
+		Admin:        gateway.Admin{Listen: "127.0.0.1:8600"},
+		Drain:        30 * time.Second,
+		Data:         "/var/lib/exitgate",
+		Limits: gateway.Limits{
+			Header: 8192, HeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, StallTimeout: time.Minute,
+			ConnectTimeout: 5 * time.Second, UpstreamTimeout: time.Minute,
+		},
+	}
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestEverySettingCanBeGiven(t *testing.T) {
+	got, err := gateway.ParseConfig("exitgate.yaml", []byte(`
+listen: {https: "127.0.0.1:443", http: ""}
+apps:
+  - hosts: [example.org, "*.example.org", 192.0.2.1]
+    upstreams: ["https://10.0.0.1", "h2c://10.0.0.2:3000"]
+    ca: /etc/ssl/app.pem
+    forwarded: true
+  - hosts: ["*"]
+    upstreams: ["unix:/run/app.sock"]
+tls: {files: [{cert: a.crt, key: a.key}]}
+trusted-proxies: [10.0.0.0/8, "fd00::/8"]
+client-header: CF-Connecting-IP
+proxy-protocol: [10.0.0.1/32]
+geo: {databases: [city.mmdb, asn.mmdb], registered-country: true, allow-older: true}
+policy: {file: policy.yaml}
+admin: {listen: "[::1]:8600"}
+limits:
+  {header: 16384, body: 1048576, header-timeout: 5s, idle-timeout: 1m, stall-timeout: 10s, connect-timeout: 1s, upstream-timeout: 2m30s}
+drain: 0s
+data: /var/lib/exitgate
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := gateway.Config{
+		Listen: gateway.Listen{HTTPS: "127.0.0.1:443"},
+		Apps: []gateway.App{
+			{Hosts: []string{"example.org", "*.example.org", "192.0.2.1"}, Upstreams: []string{"https://10.0.0.1", "h2c://10.0.0.2:3000"}, CA: "/etc/ssl/app.pem", Forwarded: true},
+			{Hosts: []string{"*"}, Upstreams: []string{"unix:/run/app.sock"}},
+		},
+		TLS:            gateway.TLS{Files: []gateway.CertFile{{Cert: "a.crt", Key: "a.key"}}},
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
+		ClientHeader:   "CF-Connecting-IP",
+		ProxyProtocol:  []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")},
+		Geo:            gateway.Geo{Databases: []string{"city.mmdb", "asn.mmdb"}, RegisteredCountry: true, AllowOlder: true},
+		Policy:         gateway.PolicySource{File: "policy.yaml"},
+		Admin:          gateway.Admin{Listen: "[::1]:8600"},
+		Limits: gateway.Limits{
+			Header: 16384, Body: 1048576, HeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, StallTimeout: 10 * time.Second,
+			ConnectTimeout: time.Second, UpstreamTimeout: 150 * time.Second,
+		},
+		Data: "/var/lib/exitgate",
+	}
+	if d := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); d != "" {
+		t.Error(d)
+	}
+	if err := got.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheSchemaOfTheSettings(t *testing.T) {
+	schema, err := gateway.ConfigSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "exitgate.schema.json", string(schema))
+}
