@@ -29,12 +29,12 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // withoutAddresses replaces every IP address in a text, with its port, by "…".
 func withoutAddresses(text string) string {
-	isAddress := func(r rune) bool {
+	ofAddresses := func(r rune) bool {
 		return '0' <= r && r <= '9' || 'a' <= r && r <= 'f' || 'A' <= r && r <= 'F' || strings.ContainsRune(".:[]%", r)
 	}
 	var b strings.Builder
 	for len(text) > 0 {
-		end := strings.IndexFunc(text, func(r rune) bool { return !isAddress(r) })
+		end := strings.IndexFunc(text, func(r rune) bool { return !ofAddresses(r) })
 		if end < 0 {
 			end = len(text)
 		}
@@ -43,7 +43,7 @@ func withoutAddresses(text string) string {
 		} else {
 			b.WriteString(word)
 		}
-		next := strings.IndexFunc(text[end:], isAddress)
+		next := strings.IndexFunc(text[end:], ofAddresses)
 		if next < 0 {
 			next = len(text) - end
 		}
@@ -56,7 +56,20 @@ func withoutAddresses(text string) string {
 // holdsAddress says whether a word is an address, with or without brackets,
 // port and punctuation around it.
 func holdsAddress(word string) bool {
-	word = strings.TrimRight(strings.TrimLeft(word, "."), ".:")
+	word = strings.TrimLeft(word, ".")
+	for {
+		if isAddress(word) {
+			return true
+		}
+		last := len(word) - 1
+		if last < 0 || word[last] != '.' && word[last] != ':' {
+			return false
+		}
+		word = word[:last] // one by one: an address may end in "::"
+	}
+}
+
+func isAddress(word string) bool {
 	if _, err := netip.ParseAddrPort(word); err == nil {
 		return true
 	}

@@ -1,0 +1,80 @@
+package gateway
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+func TestAddressesAreTakenOutOfALine(t *testing.T) {
+	for text, want := range map[string]string{
+		"":         "",
+		"no hands": "no hands",
+		"http2: server connection error from 192.0.2.7:4711: connection error: PROTOCOL_ERROR": "http2: server connection error from … connection error: PROTOCOL_ERROR",
+		"read tcp 127.0.0.1:8443->[2001:db8::7]:4711: i/o timeout":                             "read tcp …->… i/o timeout",
+		"from 2001:db8::7, and from 192.0.2.7.":                                                "from …, and from …",
+		"[::ffff:192.0.2.7]:1":                                                                 "…",
+		"fe80::1%eth0 and [fe80::1%eth0]:80":                                                   "…th0 and …th0]:80",
+		"192.0.2.7192.0.2.8":                                                                   "192.0.2.7192.0.2.8",
+		"(192.0.2.7)":                                                                          "(…)",
+		"x=192.0.2.7;y=::1":                                                                    "x=…;y=…",
+		"version 1.26.8 at 12:30:05, error 0x8":                                                "version 1.26.8 at 12:30:05, error 0x8",
+		"a: bad: dead: cafe.":                                                                  "a: bad: dead: cafe.",
+		"192.0.2.7\n192.0.2.8":                                                                 "…\n…",
+		"...192.0.2.7:::":                                                                      "…",
+	} {
+		if got := withoutAddresses(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+}
+
+func FuzzWithoutAddresses(f *testing.F) {
+	f.Add("http: ", "192.0.2.7", " said: ")
+	f.Add("[", "2001:db8::7", "]:443: reset")
+	f.Add("from ", "::ffff:192.0.2.7", ":80")
+	f.Add("0", "192.0.2.7", "0")
+	f.Add("f", "2001:db8::7", ":")
+	f.Fuzz(func(t *testing.T, before, address, after string) {
+		ip, err := netip.ParseAddr(address)
+		if err != nil || ip.Zone() != "" {
+			return
+		}
+		// As net/http puts it: with something between it and other words.
+		for _, text := range []string{ip.String(), netip.AddrPortFrom(ip, 4711).String()} {
+			line := before + " " + text + ": " + after
+			// A line that has the address elsewhere, as part of another word,
+			// is none of net/http's.
+			if strings.Contains(before+"|"+after, ip.String()) {
+				return
+			}
+			if got := withoutAddresses(line); strings.Contains(got, " "+text) {
+				t.Errorf("%q becomes %q", line, got)
+			}
+		}
+	})
+}
+
+func TestAPanicIsDescribedWithoutWhatItQuotes(t *testing.T) {
+	describe := func(f func()) (got, where string) {
+		defer func() { got, where = describePanic(recover()), stack() }()
+		f()
+		return
+	}
+	var none []int
+	three := len("abc")
+	for want, f := range map[string]func(){
+		"runtime error: index out of range [3] with length 0": func() { _ = none[three] },
+		"string":              func() { panic("192.0.2.7") },
+		"*errors.errorString": func() { panic(errors.New("192.0.2.7")) },
+	} {
+		got, where := describe(f)
+		if got != want {
+			t.Errorf("it is described as %q, want %q", got, want)
+		}
+		if !strings.Contains(where, "TestAPanicIsDescribedWithoutWhatItQuotes") || !strings.Contains(where, "serverlog_test.go:") || strings.Contains(where, "0x") {
+			t.Errorf("it is said to be at %s", where)
+		}
+	}
+}
