@@ -141,6 +141,13 @@ func newCounters(m *metrics.Metrics) counters {
 		private:    m.Lookup("private"),
 		websockets: m.Connections("websocket"),
 	}
+	for _, reason := range []rejection{errAmbiguousPath, errUnknownHost, errHost, errTwoHosts, errMethod, errTarget} {
+		m.RejectionKnown(string(reason))
+	}
+	for _, refusal := range client.Refusals() {
+		m.RejectionKnown(string(refusal))
+		m.RejectionKnown(proxyProtocol + string(refusal))
+	}
 	for _, action := range []policy.Action{policy.Forward, policy.Refuse, policy.WouldRefuse} {
 		c.duration[action] = m.Duration(action)
 	}

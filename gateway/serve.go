@@ -169,13 +169,16 @@ func (g *Gateway) reloadCerts() {
 	}
 }
 
+// proxyProtocol begins the reasons for which connections are rejected.
+const proxyProtocol = "proxy-protocol-"
+
 // proxied reads PROXY protocol headers where they are expected.
 func (g *Gateway) proxied(l net.Listener) net.Listener {
 	if l == nil {
 		return nil
 	}
 	return client.ProxyProtocol(l, g.config.ProxyProtocol, g.config.Limits.HeaderTimeout, func(reason string) {
-		g.metrics.Rejected("proxy-protocol-" + reason)
+		g.metrics.Rejected(proxyProtocol + reason)
 	})
 }
 

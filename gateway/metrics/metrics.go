@@ -87,6 +87,9 @@ func (m *Metrics) Decision(d *policy.Decision) prometheus.Counter {
 // Rejected counts a request that was refused before any decision.
 func (m *Metrics) Rejected(reason string) { m.rejections.WithLabelValues(reason).Inc() }
 
+// RejectionKnown shows the rejections for a reason from 0.
+func (m *Metrics) RejectionKnown(reason string) { m.rejections.WithLabelValues(reason) }
+
 // Duration returns the histogram of requests with an action, in seconds.
 func (m *Metrics) Duration(a policy.Action) prometheus.Observer {
 	return m.duration.WithLabelValues(a.String())

@@ -1,0 +1,129 @@
+package gateway_test
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// ours returns the names, help texts and types in an exposition that are the
+// gateway's own.
+func ours(exposition string) string {
+	var b strings.Builder
+	for line := range strings.Lines(exposition) {
+		if strings.HasPrefix(line, "# HELP exitgate_") || strings.HasPrefix(line, "# TYPE exitgate_") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+// busyGate is a gate at which everything has happened that is counted.
+func busyGate(t *testing.T) *gate {
+	g := start(t, setup{policy: spoofed})
+	c := g.client(2)
+	g.request(c, "/", france)
+	g.request(c, "/", america)
+	g.raw(lines("GET / HTTP/1.1", "Host: evil.example"))
+	return g
+}
+
+func TestTheMetricsAreThese(t *testing.T) {
+	_, exposition := busyGate(t).admin("/metrics")
+	golden(t, "metrics.txt", ours(exposition))
+}
+
+func TestPromtoolFindsNothingWrongWithTheMetrics(t *testing.T) {
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("promtool is not installed")
+	}
+	_, exposition := busyGate(t).admin("/metrics")
+	var own strings.Builder
+	for line := range strings.Lines(exposition) {
+		if strings.Contains(line, "exitgate_") {
+			own.WriteString(line)
+		}
+	}
+	cmd := exec.Command(promtool, "check", "metrics")
+	cmd.Stdin = strings.NewReader(own.String())
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+var labels = regexp.MustCompile(`(\w+)="([^"]*)"`)
+
+func TestLabelsComeFromClosedSets(t *testing.T) {
+	g := busyGate(t)
+	// Whatever clients send, no label is one of theirs.
+	for _, request := range []string{
+		lines("BREW /pot HTTP/1.1", "Host: "+host), lines("GET / HTTP/1.1", "Host: strange.example"),
+		lines("GET / HTTP/1.1", "Host: "+host, "X-Forwarded-For: strange"), lines("GET /strange HTTP/1.1", "Host: "+host, "Market-Jurisdiction: strange"),
+		lines("GET / HTTP/1.1", "Host: str@nge"), lines("GET /%2e%2e/strange HTTP/1.1", "Host: "+host),
+	} {
+		g.raw(request)
+	}
+	closed := map[string][]string{
+		"jurisdiction": nil, // checked below
+		"phase":        {"open", "announced", "closed-to-new", "wind-down", "withdrawn"},
+		"action":       {"forward", "refuse", "would-refuse"},
+		"protocol":     {"http/1.1", "h2", "websocket"},
+		"result":       {"located", "unlocated", "private"},
+		"upstream":     {g.app.URL},
+		"database":     {g.geo},
+		"host":         {host, "localhost", "127.0.0.1", "::1"},
+		"mode":         {"enforce"},
+	}
+	code := regexp.MustCompile(`^([A-Z]{2}|private|unlocated)$`)
+	word := regexp.MustCompile(`^[a-z-]+$`)
+	for sample := range g.samples() {
+		if !strings.HasPrefix(sample, "exitgate_") {
+			continue
+		}
+		if strings.Contains(sample, "strange") {
+			t.Errorf("a client made %s", sample)
+		}
+		for _, l := range labels.FindAllStringSubmatch(sample, -1) {
+			name, value := l[1], l[2]
+			switch set, ok := closed[name]; {
+			case name == "jurisdiction":
+				if !code.MatchString(value) {
+					t.Errorf("%s: jurisdiction %q", sample, value)
+				}
+			case name == "reason":
+				if !word.MatchString(value) {
+					t.Errorf("%s: reason %q", sample, value)
+				}
+			case ok && !slices.Contains(set, value):
+				t.Errorf("%s: %s %q", sample, name, value)
+			}
+		}
+	}
+}
+
+func TestWhatCanBeCountedIsShownFromZero(t *testing.T) {
+	g := start(t, setup{policy: spoofed})
+	samples := g.samples()
+	for _, name := range []string{
+		`exitgate_decisions_total{action="refuse",jurisdiction="FR",phase="withdrawn",reason="entry"}`,
+		`exitgate_decisions_total{action="forward",jurisdiction="US",phase="open",reason="default"}`,
+		`exitgate_requests_rejected_total{reason="unknown-host"}`,
+		`exitgate_requests_rejected_total{reason="ambiguous-path"}`,
+		`exitgate_requests_rejected_total{reason="malformed"}`,
+		`exitgate_requests_rejected_total{reason="proxy-protocol-late"}`,
+		`exitgate_geo_database_reload_failures_total{database="` + g.geo + `"}`,
+		`exitgate_policy_apply_failures_total`, `exitgate_certificate_reload_failures_total`, `exitgate_tls_handshake_errors_total`,
+		`exitgate_panics_total`, `exitgate_transitions_total`,
+	} {
+		if n, ok := samples[name]; n != 0 || !ok {
+			t.Errorf("%s is %v, %v", name, n, ok)
+		}
+	}
+}
