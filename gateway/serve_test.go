@@ -111,9 +111,8 @@ func (g *gate) stopping() {
 // busy is an app with everything that takes its time: it goes on while alive,
 // and then completes.
 type busy struct {
-	alive   chan struct{}
-	begun   chan string // what has
-	content string
+	alive chan struct{}
+	begun chan string // what has
 }
 
 func (b *busy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
