@@ -67,9 +67,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.reject(w, r, err)
 		return
 	}
-	class, ambiguous := rule.snapshot.Classify(r.Method, host, path)
-	if ambiguous {
-		g.reject(w, r, errAmbiguousPath)
+	class, err := rule.classify(r, host, path)
+	if err != nil {
+		g.reject(w, r, err)
 		return
 	}
 
@@ -141,7 +141,7 @@ func newCounters(m *metrics.Metrics) counters {
 		private:    m.Lookup("private"),
 		websockets: m.Connections("websocket"),
 	}
-	for _, reason := range []rejection{errAmbiguousPath, errUnknownHost, errHost, errTwoHosts, errMethod, errTarget} {
+	for _, reason := range []rejection{errAmbiguousPath, errAmbiguousMethod, errUnknownHost, errHost, errTwoHosts, errMethod, errTarget} {
 		m.RejectionKnown(string(reason))
 	}
 	for _, refusal := range client.Refusals() {

@@ -116,6 +116,7 @@ func TestWhatCanBeCountedIsShownFromZero(t *testing.T) {
 		`exitgate_decisions_total{action="forward",jurisdiction="US",phase="open",reason="default"}`,
 		`exitgate_requests_rejected_total{reason="unknown-host"}`,
 		`exitgate_requests_rejected_total{reason="ambiguous-path"}`,
+		`exitgate_requests_rejected_total{reason="ambiguous-method"}`,
 		`exitgate_requests_rejected_total{reason="malformed"}`,
 		`exitgate_requests_rejected_total{reason="proxy-protocol-late"}`,
 		`exitgate_geo_database_reload_failures_total{database="` + g.geo + `"}`,

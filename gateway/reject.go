@@ -18,12 +18,13 @@ type rejection string
 func (r rejection) Error() string { return string(r) }
 
 const (
-	errAmbiguousPath rejection = "ambiguous-path"
-	errUnknownHost   rejection = "unknown-host"
-	errHost          rejection = "malformed-host"
-	errTwoHosts      rejection = "conflicting-host"
-	errMethod        rejection = "method"
-	errTarget        rejection = "malformed-target"
+	errAmbiguousPath   rejection = "ambiguous-path"
+	errAmbiguousMethod rejection = "ambiguous-method"
+	errUnknownHost     rejection = "unknown-host"
+	errHost            rejection = "malformed-host"
+	errTwoHosts        rejection = "conflicting-host"
+	errMethod          rejection = "method"
+	errTarget          rejection = "malformed-target"
 )
 
 // wellFormed returns the host that a request is for and the path as it is

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -96,6 +98,27 @@ func markets(s *policy.Snapshot) []notice.Market {
 		all = append(all, public)
 	}
 	return all
+}
+
+// methodOverrides are the fields by which frameworks (Rails, Laravel, Express
+// and others with a module for it) let a request name another method than its
+// own.
+var methodOverrides = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
+
+// classify finds the class of a request, or why an app could see another one.
+func (r *ruling) classify(req *http.Request, host, path string) (policy.Class, error) {
+	class, ambiguous := r.snapshot.Classify(req.Method, host, path)
+	if ambiguous {
+		return class, errAmbiguousPath
+	}
+	for _, field := range methodOverrides {
+		for _, method := range req.Header[field] {
+			if other, _ := r.snapshot.Classify(strings.ToUpper(method), host, path); other != class {
+				return class, errAmbiguousMethod
+			}
+		}
+	}
+	return class, nil
 }
 
 // over says whether the ruling no longer holds.

@@ -236,6 +236,29 @@ func TestAPathThatCanBeReadAsARefusedOneIsRefused(t *testing.T) {
 	}
 }
 
+func TestAFieldThatOverridesTheMethodIsRefusedWhereThatChangesTheClass(t *testing.T) {
+	g := start(t, setup{policy: "version: 1\nroutes: {sign-up: [POST /signup]}\njurisdictions: {DE: closed-to-new}\n"})
+	for _, c := range []struct {
+		line, override string
+		status         int
+	}{
+		{"PUT /signup", "X-HTTP-Method-Override: POST", 400},
+		{"PUT /signup", "X-Method-Override: post", 400},
+		{"PUT /signup", "X-HTTP-Method: POST", 400},
+		{"PUT /signup", "X-HTTP-Method-Override: PATCH", 200}, // of no class either
+		{"POST /other", "X-HTTP-Method-Override: DELETE", 200},
+		{"POST /signup", "X-HTTP-Method-Override: POST", 451},
+		{"POST /signup", "X-HTTP-Method-Override: PUT", 400},
+	} {
+		t.Run(c.line+", "+c.override, func(t *testing.T) {
+			a := g.raw(lines(c.line+" HTTP/1.1", "Host: "+host, "X-Forwarded-For: "+germany, c.override, "Content-Length: 0"))
+			if a.status != c.status {
+				t.Errorf("it gets %d, not %d", a.status, c.status)
+			}
+		})
+	}
+}
+
 func TestATargetThatIsNotAPathIsRefused(t *testing.T) {
 	g := start(t, setup{policy: spoofed})
 	for line, want := range map[string]int{

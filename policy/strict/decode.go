@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"math"
+	"net/netip"
 	"reflect"
 	"regexp"
 	"slices"
@@ -221,14 +222,24 @@ func (d *decoder) text(n *node, v reflect.Value) {
 	}
 	value := reflect.New(v.Type())
 	if err := value.Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(n.text)); err != nil {
-		advice := ""
-		if enum, is := value.Interface().(enumerator); is {
-			advice = meant(n.text, enum.SchemaEnum())
+		switch v := value.Interface().(type) {
+		case *netip.Prefix: // its own words are for programmers
+			d.wrong(n, networkAdvice(n.text), "%q is not a network", shorten(n.text))
+		case enumerator:
+			d.wrong(n, meant(n.text, v.SchemaEnum()), "%s", err)
+		default:
+			d.wrong(n, "", "%s", err)
 		}
-		d.wrong(n, advice, "%s", err)
 		return
 	}
 	v.Set(value.Elem())
+}
+
+func networkAdvice(text string) string {
+	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
+		return fmt.Sprintf("write %s/%d for the one address", addr, addr.BitLen())
+	}
+	return "write it as 10.0.0.0/8 or fd00::/8"
 }
 
 func meant(word string, words []string) string {
