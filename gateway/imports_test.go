@@ -1,0 +1,45 @@
+package gateway_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestPackagesBelowDontKnowEachOther holds the direction of dependencies: cmd
+// → gateway → the packages below it → policy.
+func TestPackagesBelowDontKnowEachOther(t *testing.T) {
+	const module = "github.com/exitgate/exitgate/"
+	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return err
+		}
+		source, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		own, _, below := strings.Cut(filepath.ToSlash(file), "/")
+		for _, spec := range source.Imports {
+			path, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			imported, ours := strings.CutPrefix(path, module)
+			switch {
+			case !ours, imported == "policy", strings.HasPrefix(imported, "policy/"):
+			case below && (imported == "gateway/"+own || strings.HasPrefix(imported, "gateway/"+own+"/")):
+			case !below && strings.HasPrefix(imported, "gateway/"):
+			default:
+				t.Errorf("%s imports %s", file, path)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
