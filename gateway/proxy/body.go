@@ -24,6 +24,8 @@ type requestBody struct {
 	closed atomic.Bool
 	inRead sync.Mutex // held while the client's side is read
 
+	stopping sync.Mutex // held while that is being ended
+
 	mu  sync.Mutex
 	err error
 }
@@ -70,30 +72,45 @@ func (b *requestBody) copyTrailer() {
 	}
 }
 
-// abandon ends all reading, also one that is going on. If there is more to come,
-// the answer came before the end of the request. The server then tries to read
-// what is left, to keep the connection; it must not wait for long, or for ever.
-func (b *requestBody) abandon() {
-	b.closed.Store(true)
-	if b.ended.Load() {
-		return
+// Close is for the transport, which has no more use for the body. When an app
+// answers before it has all of the request, the transport waits for the reading
+// that is going on to end; that may be when the client goes away.
+func (b *requestBody) Close() error {
+	if b.begun() { // else another upstream may still get it
+		b.stop()
 	}
-	control := b.x.watch.control
-	if control.SetReadDeadline(time.Now().Add(-time.Second)) != nil {
+	return nil
+}
+
+// stop ends all reading, also one that is going on. What the transport does
+// after the exchange is over doesn't touch the client's side.
+func (b *requestBody) stop() {
+	b.stopping.Lock()
+	defer b.stopping.Unlock()
+	if !b.closed.Swap(true) && !b.ended.Load() {
+		b.x.watch.control.SetReadDeadline(time.Now().Add(-time.Second))
+	}
+}
+
+// abandon ends all reading. If there is more to come, the answer came before the
+// end of the request. The server then tries to read what is left, to keep the
+// connection; it must not wait for long, or for ever.
+func (b *requestBody) abandon() {
+	b.stop()
+	if b.ended.Load() {
 		return
 	}
 	// The server would lift the deadline if it found a read going on.
 	b.inRead.Lock()
 	defer b.inRead.Unlock()
 	if b.x.complete && b.x.in.ProtoMajor == 1 {
-		control.SetReadDeadline(time.Now().Add(lingering))
+		b.x.watch.control.SetReadDeadline(time.Now().Add(lingering))
 	}
 }
 
+// lingering is how long the server waits for the rest of a body that nobody
+// wants: a client that is still sending may otherwise miss the answer.
 const lingering = time.Second
-
-// Close is for the transport. The server closes the client's side.
-func (b *requestBody) Close() error { return nil }
 
 // begun reports whether an upstream may have got any of the body.
 func (b *requestBody) begun() bool { return b != nil && b.read.Load() }

@@ -307,6 +307,16 @@ func (x *exchange) report(what failure, cause error) {
 	x.app.log.LogAttrs(context.Background(), slog.LevelWarn, "upstream failed", attrs...)
 }
 
+// refuse answers a request whose body nobody will read. The server must not
+// wait for it before it answers.
+func (x *exchange) refuse(status int, said string) {
+	if x.in.ProtoMajor == 1 {
+		x.out.Header()["Connection"] = []string{"close"}
+		_ = http.NewResponseController(x.out).SetReadDeadline(time.Now().Add(lingering)) // of a connection that is alive
+	}
+	x.answer(status, said)
+}
+
 // answer writes the gateway's own answer in place of the app's.
 func (x *exchange) answer(status int, said string) {
 	h := x.out.Header()

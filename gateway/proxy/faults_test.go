@@ -746,3 +746,44 @@ func TestNoAddressOfAClientIsLoggedWhateverFails(t *testing.T) {
 		}
 	}
 }
+
+// https://grpc.io/docs/what-is-grpc/core-concepts/#rpc-life-cycle: the server
+// may end a call whenever it likes.
+func TestACallThatTheAppEndsEndsThoughTheClientIsStillSending(t *testing.T) {
+	for _, kind := range []string{"http", "h2c"} {
+		t.Run(kind, func(t *testing.T) {
+			g := newGateway(t, serve(t, kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/grpc")
+				w.Header().Set("Trailer", "Grpc-Status")
+				w.WriteHeader(http.StatusOK)
+				w.Header().Set("Grpc-Status", "5")
+			})))
+			sending, more := io.Pipe()
+			defer more.Close()
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.URL+"/service/Method", sending)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Content-Type", "application/grpc")
+			r.Header.Set("Te", "trailers")
+			res, err := g.client(2).Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body(t, res)
+			if status := res.Trailer.Get("Grpc-Status"); status != "5" {
+				t.Errorf("grpc-status %q", status)
+			}
+		})
+	}
+}
+
+func TestABodyThatIsDeclaredTooLargeIsRefusedThoughItNeverComes(t *testing.T) {
+	o := serve(t, "http", http.NotFoundHandler())
+	o.MaxBody = 10
+	g := newGateway(t, o)
+	res := g.raw("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n")
+	if res.StatusCode != http.StatusRequestEntityTooLarge || !res.Close {
+		t.Errorf("status %d, close %t", res.StatusCode, res.Close)
+	}
+}

@@ -185,9 +185,9 @@ func (a *App) Forward(w http.ResponseWriter, r *http.Request, f Forwarding) {
 		// HTTP/2 could carry it. In HTTP/1.1 it would be another target.
 		x.answer(http.StatusBadRequest, bodyMalformed.said)
 	case r.Method == http.MethodConnect:
-		x.answer(http.StatusNotImplemented, "This service is not a tunnel.")
+		x.refuse(http.StatusNotImplemented, "This service is not a tunnel.")
 	case a.options.MaxBody > 0 && r.ContentLength > a.options.MaxBody:
-		x.answer(http.StatusRequestEntityTooLarge, tooLarge)
+		x.refuse(http.StatusRequestEntityTooLarge, tooLarge)
 	default:
 		x.forward()
 	}
