@@ -25,6 +25,19 @@ type progress struct {
 	At     time.Time `json:"at"`
 }
 
+// sweep removes what a write that was killed has left behind.
+func (k keptPolicy) sweep() {
+	if k == "" {
+		return
+	}
+	for _, file := range []string{k.document(), k.progress()} {
+		leftovers, _ := filepath.Glob(file + ".*") // the pattern is well-formed
+		for _, leftover := range leftovers {
+			_ = os.Remove(leftover) // it only takes up room
+		}
+	}
+}
+
 func (k keptPolicy) read() ([]byte, error) {
 	if k == "" {
 		return nil, os.ErrNotExist

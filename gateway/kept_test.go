@@ -56,6 +56,10 @@ func TestAKillInTheMiddleOfAWriteLeavesTheOldOne(t *testing.T) {
 	if got := k.latest("abc"); !got.Equal(moment) {
 		t.Errorf("the schedule is said to be at %s", got)
 	}
+	k.sweep()
+	if files, _ := os.ReadDir(string(k)); len(files) != 2 {
+		t.Errorf("after the next start there are %v", files)
+	}
 	if err := k.write([]byte("new")); err != nil {
 		t.Fatal(err)
 	}

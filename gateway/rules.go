@@ -47,6 +47,7 @@ const maxWait = 30 * time.Second
 // good one that is kept in a folder.
 func newRules(file string, kept keptPolicy, now func() time.Time, log *slog.Logger, m *metrics.Metrics) (*rules, error) {
 	r := &rules{file: file, kept: kept, now: now, log: log, metrics: m, wake: make(chan struct{}, 1)}
+	kept.sweep()
 	if file == "" {
 		return r, r.apply(policy.Everywhere(), nil)
 	}
