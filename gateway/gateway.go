@@ -48,6 +48,7 @@ type Gateway struct {
 // rejected; then it is decided, counted, and refused or forwarded.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer g.survive(w, r)
+	closeBehindChunks(w, r)
 	now := g.now()
 	rule := g.rules.at(now)
 

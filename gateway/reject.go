@@ -63,6 +63,16 @@ func wellFormed(r *http.Request) (host, path string, err error) {
 	return host, path, nil
 }
 
+// closeBehindChunks lets a request with chunks be the last of its connection.
+// If it had a Content-Length as well, net/http has dropped that unseen; someone
+// in front may have gone by it, and take what follows for another request than
+// we would (RFC 9112 sections 6.1 and 11.2).
+func closeBehindChunks(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
+		w.Header().Set("Connection", "close")
+	}
+}
+
 // lingering is how long the rest of a body that nobody reads is waited for.
 const lingering = time.Second
 

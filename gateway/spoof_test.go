@@ -458,13 +458,16 @@ func TestARequestWithLengthAndChunksReachesTheAppAsOneAndNoOtherWithIt(t *testin
 		t.Run(name, func(t *testing.T) {
 			c, r := g.dial()
 			io.WriteString(c, lines("POST /one HTTP/1.1", "Host: "+host, "X-Forwarded-For: "+america,
-				fmt.Sprintf("Content-Length: %d", length), "Transfer-Encoding: chunked")+"5\r\nhello\r\n0\r\n\r\n")
+				fmt.Sprintf("Content-Length: %d", length), "Transfer-Encoding: chunked")+"5\r\nhello\r\n0\r\n\r\n"+smuggled)
 			res, err := http.ReadResponse(r, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if _, err := read(res); err != nil || res.StatusCode != 200 {
 				t.Fatalf("it gets %d, %v", res.StatusCode, err)
+			}
+			if more, _ := io.ReadAll(r); !res.Close || len(more) > 0 {
+				t.Errorf("the connection goes on with %q", more)
 			}
 			seen := g.app.asked()
 			if len(seen) != 1 || seen[0].target != "/one" || seen[0].body != "hello" || seen[0].header.Get("Content-Length") != "" {

@@ -22,6 +22,7 @@ import (
 
 func newDemo() *cobra.Command {
 	var listen, listenAdmin string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "See it work: a sample app behind the gateway, and commands to try",
@@ -31,18 +32,20 @@ commands can claim to come from anywhere. Nothing is left behind.`,
 		Example: "  exitgate demo",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d := demo{listen: listen, admin: listenAdmin, out: cmd.OutOrStdout(), log: cmd.ErrOrStderr()}
+			d := demo{listen: listen, admin: listenAdmin, json: asJSON, out: cmd.OutOrStdout(), log: cmd.ErrOrStderr()}
 			return failed(d.run(cmd.Context()))
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8443", "`address` for HTTPS, another port if it is in use")
 	cmd.Flags().StringVar(&listenAdmin, "admin", "127.0.0.1:8600", "loopback `address` for metrics and health, another port if it is in use")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print what there is to try as JSON")
 	return cmd
 }
 
 // A demo is the gateway in front of the messenger.
 type demo struct {
 	listen, admin string
+	json          bool
 	out, log      io.Writer
 	folder        string
 }
@@ -147,7 +150,11 @@ notices:
 }
 
 // A trial is a command to paste, and what it answers.
-type trial struct{ About, Command, Answer string }
+type trial struct {
+	About   string `json:"about"`
+	Command string `json:"command"`
+	Answer  string `json:"answer"`
+}
 
 // trials are what the demo proposes to try. URL stands for the gateway's.
 func trials(url string) []trial {
@@ -202,7 +209,7 @@ var introduction = template.Must(template.New("demo").Parse(`exitgate stands in 
 
   app      {{.URL}}/  (the certificate is self-signed)
   markets  {{.URL}}/.well-known/market-status
-  metrics  http://{{.Admin}}/metrics
+  metrics  {{.Admin}}/metrics
   policy   {{.Policy}}  (edit it, and the gateway follows)
 
 Try it, as a client from anywhere:
@@ -211,7 +218,7 @@ Try it, as a client from anywhere:
   {{.Command}}
   → {{.Answer}}
 {{end}}
-Portugal leaves at {{.Leaves}}. Watch it:
+Portugal leaves at {{.Leaves.Format "15:04:05 MST"}}. Watch it:
 
   while sleep 5; do curl -sk {{.URL}}/ -H 'X-Forwarded-For: 85.240.0.1' | head -1; done
 
@@ -221,8 +228,18 @@ Ctrl-C ends the demo.
 // introduce says what there is to see.
 func (d *demo) introduce(at gateway.Addresses, policyFile string, leaves time.Time) error {
 	url := "https://" + strings.Replace(at.HTTPS, "127.0.0.1", "localhost", 1)
-	return introduction.Execute(d.out, struct {
-		URL, Admin, Policy, Leaves string
-		Trials                     []trial
-	}{url, at.Admin, policyFile, leaves.Format(time.TimeOnly + " MST"), trials(url)})
+	seen := sights{url, "http://" + at.Admin, policyFile, leaves, trials(url)}
+	if d.json {
+		return writeJSON(d.out, seen)
+	}
+	return introduction.Execute(d.out, seen)
+}
+
+// sights are what there is to see.
+type sights struct {
+	URL    string    `json:"url"`
+	Admin  string    `json:"admin"`
+	Policy string    `json:"policy"`
+	Leaves time.Time `json:"portugal-leaves"`
+	Trials []trial   `json:"try"`
 }
