@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -139,11 +138,6 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 	config, err := o.settings(cmd)
 	if err != nil {
 		return err
-	}
-	if os.Getenv("GOGC") == "" {
-		// The heap is small: to collect it a third as often saves some
-		// percent of CPU for some ten megabytes.
-		debug.SetGCPercent(300)
 	}
 	g, err := gateway.New(gateway.Options{Config: config, Logger: logger})
 	if err != nil {

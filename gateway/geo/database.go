@@ -30,7 +30,7 @@ type database struct {
 	// that of the record at an offset of the data section.
 	places []policy.Place
 	index  offsetTable
-	ipv4   *ipv4Tree
+	tree   *tree
 
 	registeredCountry bool
 	ipv4Only          bool
@@ -104,7 +104,7 @@ func damaged(err error) error {
 func (db *database) tabulate(content []byte) error {
 	metadata := db.reader.Metadata
 	db.index = newOffsetTable(content, metadata)
-	db.ipv4 = newIPv4Tree(content, metadata.NodeCount, metadata.RecordSize, metadata.IPVersion)
+	db.tree = newTree(content, metadata.NodeCount, metadata.RecordSize, metadata.IPVersion)
 	offsets := db.index.offsets()
 	if len(offsets) == 0 {
 		return errors.New("has no records: get the file again")
@@ -162,16 +162,8 @@ func (db *database) holds(addr netip.Addr) bool {
 // find returns the place of an address, the zero Place if there is none. It
 // must not be changed.
 func (db *database) find(addr netip.Addr) *policy.Place {
-	if addr.Is4() {
-		if offset, found := db.ipv4.offset(addr); found {
-			return &db.places[db.index.at(offset)]
-		}
-		return &db.places[0]
-	}
-	if db.holds(addr) {
-		if record := db.reader.Lookup(addr); record.Found() {
-			return &db.places[db.index.at(uint32(record.Offset()))]
-		}
+	if offset, found := db.tree.offset(addr); found {
+		return &db.places[db.index.at(offset)]
 	}
 	return &db.places[0]
 }

@@ -12,12 +12,18 @@ import (
 	"github.com/exitgate/exitgate/gateway/geo/geotest"
 )
 
-func TestTheIPv4TreeFindsWhatTheReaderFinds(t *testing.T) {
+func TestTheTreeFindsWhatTheReaderFinds(t *testing.T) {
 	random := rand.New(rand.NewPCG(4, 51))
 	anyIPv4 := func() netip.Addr {
 		var a [4]byte
 		binary.BigEndian.PutUint32(a[:], random.Uint32())
 		return netip.AddrFrom4(a)
+	}
+	anyIPv6 := func() netip.Addr { // of the space that is in use
+		var a [16]byte
+		binary.BigEndian.PutUint64(a[:], random.Uint64()>>3|1<<61)
+		binary.BigEndian.PutUint64(a[8:], random.Uint64())
+		return netip.AddrFrom16(a)
 	}
 	for _, recordSize := range []int{24, 28, 32} {
 		for _, options := range [][]geotest.Option{{geotest.RecordSize(recordSize)}, {geotest.RecordSize(recordSize), geotest.IPv4Only()}} {
@@ -34,13 +40,22 @@ func TestTheIPv4TreeFindsWhatTheReaderFinds(t *testing.T) {
 				for range 20_000 {
 					addresses = append(addresses, anyIPv4())
 				}
+				if ipv6 := len(options) == 1; ipv6 {
+					for range 300 {
+						network := netip.PrefixFrom(anyIPv6(), 8+random.IntN(121)).Masked()
+						if network.Bits() > 16 { // or it may hold what has no place of its own
+							networks[network.String()] = []string{"FR", "DE", "US"}[random.IntN(3)]
+						}
+						addresses = append(addresses, network.Addr(), network.Addr().Prev(), anyIPv6())
+					}
+				}
 				content := geotest.Country(t, networks, options...)
 				reader, err := maxminddb.OpenBytes(content)
 				if err != nil {
 					t.Fatal(err)
 				}
 				m := reader.Metadata
-				tree := newIPv4Tree(content, m.NodeCount, m.RecordSize, m.IPVersion)
+				tree := newTree(content, m.NodeCount, m.RecordSize, m.IPVersion)
 				for _, addr := range addresses {
 					if !addr.IsValid() {
 						continue // before 0.0.0.0
