@@ -53,7 +53,7 @@ func New(options Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(g.useClients(), g.useApps(), g.useCerts(data), g.useGeo(), g.usePolicy(data)); err != nil {
+	if err := errors.Join(g.useClients(), g.useApps(), g.useCerts(data), g.useGeo(data), g.usePolicy(data)); err != nil {
 		return nil, err
 	}
 	metrics.ShowState(registry, g.state)
@@ -152,11 +152,12 @@ func (g *Gateway) useCerts(data string) (err error) {
 	return err
 }
 
-func (g *Gateway) useGeo() (err error) {
+func (g *Gateway) useGeo(data string) (err error) {
 	g.geo, err = geo.Open(geo.Options{
 		Files:             g.config.Geo.Databases,
 		RegisteredCountry: g.config.Geo.RegisteredCountry,
 		AllowOlder:        g.config.Geo.AllowOlder,
+		Keep:              filepath.Join(data, "geo"),
 		Logger:            g.log,
 		Now:               g.now,
 		OnReload: func(path string, err error) {

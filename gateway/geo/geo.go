@@ -82,6 +82,10 @@ type Options struct {
 	RegisteredCountry bool
 	// AllowOlder permits to replace a database by one that was built earlier.
 	AllowOlder bool
+	// Keep is a folder in which Watch keeps a copy of each file in use. Open
+	// takes the copy of a file that it can't use, and says so as if the file
+	// had just gone bad. Empty: nothing is kept.
+	Keep string
 	// Poll is how often Watch looks at the files even if nothing told it of a
 	// change: some file systems tell of none. Default: a minute.
 	Poll time.Duration
@@ -132,8 +136,13 @@ func Open(options Options) (*Locator, error) {
 		}
 		f := &file{path: path}
 		if err := f.openFirst(options.RegisteredCountry); err != nil {
-			errs = append(errs, err)
-			continue
+			kept, keptErr := keep(options.Keep).open(path, options.RegisteredCountry)
+			if keptErr != nil {
+				errs = append(errs, err)
+				continue
+			}
+			kept.path = path
+			f.db, f.err, f.since = kept, err, options.Now()
 		}
 		l.files = append(l.files, f)
 	}
@@ -145,6 +154,10 @@ func Open(options Options) (*Locator, error) {
 			strings.Join(options.Files, ", "))
 	}
 	for _, f := range l.files {
+		if f.err != nil {
+			options.Logger.Error("geo database can't be used, the copy that was kept is", "path", f.path, "error", f.err)
+			options.OnReload(f.path, f.err)
+		}
 		l.say("geo database in use", f.db)
 	}
 	l.publish()
@@ -223,6 +236,23 @@ func (l *Locator) reloadFiles(wanted func(path string) bool) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// keep keeps copies of the files in use.
+func (l *Locator) keep() {
+	l.reload.Lock()
+	var inUse []*database
+	for _, f := range l.files {
+		if f.path != Embedded && f.err == nil {
+			inUse = append(inUse, f.db)
+		}
+	}
+	l.reload.Unlock()
+	for _, db := range inUse {
+		if err := keep(l.options.Keep).write(db); err != nil {
+			l.options.Logger.Warn("geo database could not be kept for the next start", "path", db.path, "error", err)
+		}
+	}
 }
 
 func (l *Locator) reloadFile(f *file) error {

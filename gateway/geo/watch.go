@@ -42,6 +42,7 @@ func (l *Locator) Watch(ctx context.Context) error {
 			"after", l.options.Poll, "error", err)
 	}
 
+	l.keep()
 	waiting := pending{}
 	for {
 		due := false
@@ -59,6 +60,7 @@ func (l *Locator) Watch(ctx context.Context) error {
 		if len(ready) > 0 {
 			// What is wrong with them has been logged and handed to OnReload.
 			_ = l.reloadFiles(func(path string) bool { return slices.Contains(ready, path) })
+			l.keep()
 			follow()
 		}
 		if restless {
