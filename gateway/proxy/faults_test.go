@@ -73,7 +73,11 @@ func TestAnUpstreamThatFailsBeforeItAnswersGetsAnAnswerMade(t *testing.T) {
 				url = listen(t, test.handle)
 			}
 			each(t, func(t *testing.T, major int) {
-				g := newGateway(t, proxy.Options{Upstreams: []string{url}, ResponseHeaderTimeout: 200 * time.Millisecond})
+				patience := 30 * time.Second
+				if test.body == slow {
+					patience = 200 * time.Millisecond
+				}
+				g := newGateway(t, proxy.Options{Upstreams: []string{url}, ResponseHeaderTimeout: patience})
 				res := get(t, g.client(major), g.URL)
 				if got := body(t, res); got != test.body {
 					t.Errorf("the client got %q", got)
@@ -166,7 +170,11 @@ func TestAnAnswerThatBreaksOffIsNotEndedCleanly(t *testing.T) {
 				test.then(c)
 			})
 			each(t, func(t *testing.T, major int) {
-				g := newGateway(t, proxy.Options{Upstreams: []string{url}, ResponseIdle: 200 * time.Millisecond})
+				patience := 30 * time.Second
+				if test.name == "stalled" {
+					patience = 200 * time.Millisecond
+				}
+				g := newGateway(t, proxy.Options{Upstreams: []string{url}, ResponseIdle: patience})
 				res, err := g.client(major).Get(g.URL)
 				if err == nil {
 					_, err = io.ReadAll(res.Body)
@@ -463,12 +471,12 @@ func TestAClientThatSendsSlowlyIsNotCutOff(t *testing.T) {
 	o := serve(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(w, r.Body)
 	}))
-	o.BodyIdle = 200 * time.Millisecond
+	o.BodyIdle = time.Second
 	each(t, func(t *testing.T, major int) {
 		g := newGateway(t, o)
 		from, to := io.Pipe()
 		go func() {
-			for range 20 {
+			for range 60 {
 				io.WriteString(to, ".")
 				<-time.After(30 * time.Millisecond)
 			}
@@ -478,7 +486,7 @@ func TestAClientThatSendsSlowlyIsNotCutOff(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := body(t, res); got != strings.Repeat(".", 20) {
+		if got := body(t, res); got != strings.Repeat(".", 60) {
 			t.Error(got)
 		}
 	})
