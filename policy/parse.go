@@ -64,7 +64,7 @@ var className = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
 // keeps certificates renewed and what people and crawlers may always ask.
 var always = [...]string{
 	"/.well-known/acme-challenge/",
-	"/.well-known/market-status",
+	StatusPath,
 	"/.well-known/security.txt",
 	"/robots.txt",
 }

@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -33,41 +32,11 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"await":   await,
-			"address": address,
-			"binary":  binary,
-			"huge":    huge,
-			"listen":  listen,
+			"binary": binary,
+			"huge":   huge,
+			"listen": listen,
 		},
 	})
-}
-
-// await FILE REGEXP waits until a file, the log of a background command, has a
-// line that matches.
-func await(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: await FILE REGEXP")
-	}
-	pattern := regexp.MustCompile(args[1])
-	deadline := time.Now().Add(20 * time.Second)
-	for !pattern.MatchString(ts.ReadFile(args[0])) {
-		if time.Now().After(deadline) {
-			ts.Fatalf("%s never had %s:\n%s", args[0], args[1], ts.ReadFile(args[0]))
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
-// address VARIABLE KEY FILE sets a variable to the address that a log names.
-func address(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 3 {
-		ts.Fatalf("usage: address VARIABLE KEY FILE")
-	}
-	found := regexp.MustCompile(`"` + args[1] + `":"([^"]+)"`).FindStringSubmatch(ts.ReadFile(args[2]))
-	if found == nil {
-		ts.Fatalf("%s names no address for %s", args[2], args[1])
-	}
-	ts.Setenv(args[0], found[1])
 }
 
 // binary FILE writes a file that is no text.

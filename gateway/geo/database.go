@@ -33,7 +33,6 @@ type database struct {
 	tree   *tree
 
 	registeredCountry bool
-	ipv4Only          bool
 	subdivided        bool // some place has a subdivision
 }
 
@@ -60,7 +59,6 @@ func parse(content []byte, registeredCountry bool) (db *database, err error) {
 		sum:               sha256.Sum256(content),
 		reader:            reader,
 		registeredCountry: registeredCountry,
-		ipv4Only:          reader.Metadata.IPVersion == 4,
 	}
 	if err := db.tabulate(content); err != nil {
 		return nil, err
@@ -153,12 +151,6 @@ func (db *database) decode(offset uint32) (policy.Place, error) {
 	return found.place, err
 }
 
-// holds reports whether the database can have a record of an address. Where it
-// can't, the reader would take its time to compose an error.
-func (db *database) holds(addr netip.Addr) bool {
-	return addr.Is4() || !db.ipv4Only
-}
-
 // find returns the place of an address, the zero Place if there is none. It
 // must not be changed.
 func (db *database) find(addr netip.Addr) *policy.Place {
@@ -169,14 +161,11 @@ func (db *database) find(addr netip.Addr) *policy.Place {
 }
 
 func (db *database) autonomousSystem(addr netip.Addr) (number uint32, organisation string) {
-	if !db.holds(addr) {
+	offset, found := db.tree.offset(addr)
+	if !found {
 		return 0, ""
 	}
-	record := db.reader.Lookup(addr)
-	if !record.Found() {
-		return 0, ""
-	}
-	said, err := db.schema(record, db.registeredCountry)
+	said, err := db.schema(db.reader.LookupOffset(uintptr(offset)), db.registeredCountry)
 	if err != nil {
 		return 0, "" // can't be: every record was decoded before
 	}

@@ -7,9 +7,6 @@ import (
 	"github.com/exitgate/exitgate/policy"
 )
 
-// StatusPath is where the gateway answers for the state of all markets.
-const StatusPath = "/.well-known/market-status"
-
 // Announcement returns the header fields that tell a client of a market that
 // ends, on forwarded responses as on refusals: Deprecation (RFC 9745), Sunset
 // (RFC 8594) and a Link to the market status. It returns nil while the market
@@ -25,5 +22,5 @@ func Announcement(d *policy.Decision) []Field {
 	if !d.Sunset.IsZero() {
 		fields = append(fields, Field{"Sunset", d.Sunset.UTC().Format(http.TimeFormat)})
 	}
-	return append(fields, Field{"Link", "<" + StatusPath + `>; rel="sunset"`})
+	return append(fields, Field{"Link", "<" + policy.StatusPath + `>; rel="sunset"`})
 }

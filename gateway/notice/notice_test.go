@@ -321,7 +321,7 @@ func harmless(t *testing.T, page []byte) {
 			if strings.HasPrefix(a.Key, "on") || a.Key == "style" || a.Key == "src" {
 				t.Errorf("an attribute %s=%q", a.Key, a.Val)
 			}
-			if a.Key == "href" && !strings.HasPrefix(a.Val, "https://example.org/") && a.Val != notice.StatusPath {
+			if a.Key == "href" && !strings.HasPrefix(a.Val, "https://example.org/") && a.Val != policy.StatusPath {
 				t.Errorf("a link to %q", a.Val)
 			}
 		}

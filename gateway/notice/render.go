@@ -86,7 +86,7 @@ func problemDetails(d *policy.Decision, w words) []byte {
 	}{
 		problemTypes + kind, w.Title.String(), w.Status, w.Lead.String(), w.Language,
 		d.Jurisdiction, w.Facts[0].Value, d.Phase.String(), d.Class,
-		d.Since.UTC(), d.Sunset.UTC(), w.Blocked, w.Appeal, w.Export, StatusPath,
+		d.Since.UTC(), d.Sunset.UTC(), w.Blocked, w.Appeal, w.Export, policy.StatusPath,
 	})
 	if err != nil {
 		panic(err) // strings and times in their range can be encoded
@@ -124,7 +124,7 @@ func plainText(w words) []byte {
 	}
 	b.WriteByte('\n')
 	link(say.BlockedBy, w.Blocked)
-	link(say.Status.Title, StatusPath)
+	link(say.Status.Title, policy.StatusPath)
 	return []byte(b.String())
 }
 
@@ -194,7 +194,7 @@ var templates = sync.OnceValue(func() *template.Template {
 	style := template.HTML("<style>" + styleCSS + "</style>")
 	return template.Must(template.New("").Funcs(template.FuncMap{
 		"style":      func() template.HTML { return style },
-		"statusPath": func() string { return StatusPath },
+		"statusPath": func() string { return policy.StatusPath },
 		"datetime":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	}).Parse(pageHTML))
 })

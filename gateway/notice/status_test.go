@@ -68,7 +68,7 @@ func TestTheStatusIsNotSentAgainToWhoHasIt(t *testing.T) {
 	} {
 		a := s.For(nil, nil, []string{has})
 		w := httptest.NewRecorder()
-		a.Write(w, httptest.NewRequest(http.MethodGet, notice.StatusPath, nil))
+		a.Write(w, httptest.NewRequest(http.MethodGet, policy.StatusPath, nil))
 		if a.Status != want || (w.Body.Len() == 0) != (want == 304) || get(a, "Etag") != etag {
 			t.Errorf("who has %s gets %d with %d bytes and tag %s, want %d", has, a.Status, w.Body.Len(), get(a, "Etag"), want)
 		}
