@@ -84,7 +84,7 @@ func TestAPlaceThatTwoCountriesClaimGetsWhatExplainSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := policy.Compile(p, time.Now())
+	s := policy.Compile(p, nil, time.Now())
 	for name, test := range map[string]struct {
 		address string
 		place   policy.Place

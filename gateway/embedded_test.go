@@ -90,7 +90,7 @@ func TestAddressesOfTheEmbeddedDatabaseAreDecidedAsByANaiveReading(t *testing.T)
 	if err != nil {
 		t.Fatal(err)
 	}
-	snapshot := policy.Compile(p, time.Now())
+	snapshot := policy.Compile(p, nil, time.Now())
 	class, _ := snapshot.Classify("GET", host, "/")
 
 	addresses := sample(t, tree, 200_000)

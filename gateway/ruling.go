@@ -36,7 +36,7 @@ type outcome struct {
 // and the same for all moments; the ruling is whole even so, with built-in ones:
 // what is refused must be refused, whatever the client is told.
 func rule(p *policy.Policy, at time.Time, m *metrics.Metrics) (*ruling, error) {
-	snapshot := policy.Compile(p, at)
+	snapshot := policy.Compile(p, nil, at)
 	decisions := snapshot.Decisions()
 	r := &ruling{snapshot: snapshot, outcomes: make([]outcome, len(decisions))}
 	if until := snapshot.Until(); !until.IsZero() {

@@ -112,7 +112,7 @@ func BenchmarkCompile(b *testing.B) {
 	p := parse(b, everywhere(1_000))
 	b.ReportAllocs()
 	for b.Loop() {
-		policy.Compile(p, moment)
+		policy.Compile(p, nil, moment)
 	}
 }
 
@@ -126,8 +126,8 @@ func BenchmarkExplain(b *testing.B) {
 
 func BenchmarkChanges(b *testing.B) {
 	p := parse(b, everywhere(1_000))
-	before := policy.Compile(p, moment)
-	after := policy.Compile(p, before.Until())
+	before := policy.Compile(p, nil, moment)
+	after := policy.Compile(p, nil, before.Until())
 	b.ReportAllocs()
 	for b.Loop() {
 		policy.Changes(before, after)

@@ -7,9 +7,9 @@ import (
 	"github.com/exitgate/exitgate/policy/iso3166"
 )
 
-// Compile makes the snapshot of a policy that holds at a moment, and from then
-// on until its Until.
-func Compile(p *Policy, at time.Time) *Snapshot {
+// Compile makes the snapshot of a policy and of its flags' values that holds at
+// a moment, and from then on until its Until.
+func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 	apart := p.subdivisionsApart()
 	markets := 2 // unlocated and private
 	for range iso3166.Countries() {

@@ -15,7 +15,7 @@ import (
 // compile is Parse and Compile for documents that have to be good.
 func compile(t testing.TB, source string, at time.Time) *policy.Snapshot {
 	t.Helper()
-	return policy.Compile(parse(t, source), at)
+	return policy.Compile(parse(t, source), nil, at)
 }
 
 // from reads a place: "US", "FR/FR-IDF/FR-75C", "private", "unlocated", each
@@ -365,7 +365,7 @@ func TestAPhaseBeginsToTheNanosecond(t *testing.T) {
 		{"2200-01-01T00:00:00Z", "withdrawn", "2026-12-01T00:00:00Z", ""},
 	} {
 		t.Run(test.at, func(t *testing.T) {
-			s := policy.Compile(p, date(test.at))
+			s := policy.Compile(p, nil, date(test.at))
 			for _, place := range []string{"FR", "FR/FR-IDF", "GP"} {
 				d := decide(t, s, place, "/")
 				if d.Phase.String() != test.phase {
@@ -575,15 +575,15 @@ func TestChangesTellWhatPlacesGet(t *testing.T) {
 	}
 	t.Run("from nothing, as from a policy that serves everywhere", func(t *testing.T) {
 		after := compile(t, schedule, moment)
-		if diff := cmp.Diff(policy.Changes(policy.Compile(policy.Everywhere(), moment), after), policy.Changes(nil, after)); diff != "" {
+		if diff := cmp.Diff(policy.Changes(policy.Compile(policy.Everywhere(), nil, moment), after), policy.Changes(nil, after)); diff != "" {
 			t.Error(diff)
 		}
 	})
 	t.Run("as time passes", func(t *testing.T) {
 		p := parse(t, "version: 1\njurisdictions:\n  NZ:\n    territories: true\n    schedule:\n    - {from: 2026-11-21T12:00:01Z, phase: withdrawn}\n")
-		now := policy.Compile(p, moment)
+		now := policy.Compile(p, nil, moment)
 		want := []policy.Change{{"NZ", "open", "withdrawn"}, {"TK", "open", "withdrawn"}}
-		if diff := cmp.Diff(want, policy.Changes(now, policy.Compile(p, now.Until()))); diff != "" {
+		if diff := cmp.Diff(want, policy.Changes(now, policy.Compile(p, nil, now.Until()))); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})

@@ -35,9 +35,11 @@ const (
 	ByTerritory               // the entry of a country whose territory the place is
 	ByGroup                   // the entry of a group, the operator's or a built-in one
 	ByAnonymity               // the entry anonymous, more restrictive than that of the place
+	ByGuarantee               // a flag that is, or was, below what is guaranteed: withdrawn
+	ByFlag                    // the flag exitgate.phase, more restrictive than any entry
 )
 
-var reasonNames = [...]string{"default", "entry", "territory", "group", "anonymous"}
+var reasonNames = [...]string{"default", "entry", "territory", "group", "anonymous", "guarantee", "flag"}
 
 func (r Reason) String() string {
 	if int(r) < len(reasonNames) {
@@ -81,4 +83,6 @@ type Decision struct {
 	// Sunset is when the service is, or was, withdrawn. Zero if the policy
 	// gives no date.
 	Sunset time.Time `json:"sunset,omitzero"`
+	// Flag is the flag that withdraws, for ByGuarantee: the first one by name.
+	Flag string `json:"flag,omitempty"`
 }

@@ -11,17 +11,50 @@ const Version = 1
 // A Document is the policy as its author writes it: one YAML file, read by
 // Parse. Its tags are what the JSON Schema is generated from.
 type Document struct {
-	Version       int                 `yaml:"version" required:"true" doc:"Format of this document: 1."`
-	Mode          Mode                `yaml:"mode" default:"enforce" doc:"enforce, or observe: decide and count, but refuse nobody."`
-	Groups        map[string][]string `yaml:"groups" doc:"The operator's own groups of countries and subdivisions, by name. EU, EEA and others that treaties define are built in."`
-	Routes        map[string][]string `yaml:"routes" doc:"Route classes: named sets of requests, each a list of patterns in the syntax of Go's net/http.ServeMux: [METHOD ][HOST]/PATH. The phases know sign-up, export and essential."`
-	Jurisdictions map[string]Entry    `yaml:"jurisdictions" doc:"What each jurisdiction gets: by ISO 3166-1 country (FR), ISO 3166-2 subdivision (US-MS), group (EU), or unlocated, private, anonymous. What isn't named is open."`
-	Notices       map[string]Notice   `yaml:"notices" doc:"What refused clients are told, by jurisdiction, or default."`
+	Version       int                  `yaml:"version" required:"true" doc:"Format of this document: 1."`
+	Mode          Mode                 `yaml:"mode" default:"enforce" doc:"enforce, or observe: decide and count, but refuse nobody."`
+	Guarantees    map[string]Guarantee `yaml:"guarantees" doc:"What must hold of a flag, by its name, wherever the service is served."`
+	Groups        map[string][]string  `yaml:"groups" doc:"The operator's own groups of countries and subdivisions, by name. EU, EEA and others that treaties define are built in."`
+	Routes        map[string][]string  `yaml:"routes" doc:"Route classes: named sets of requests, each a list of patterns in the syntax of Go's net/http.ServeMux: [METHOD ][HOST]/PATH. The phases know sign-up, export and essential."`
+	Demands       map[string]Demand    `yaml:"demands" doc:"Laws and orders that require flag values, by a name of the operator's."`
+	Flags         map[string]Setting   `yaml:"flags" doc:"Values of flags, by their names, everywhere or by jurisdiction. A value below a guarantee is possible only where the service is withdrawn."`
+	Jurisdictions map[string]Entry     `yaml:"jurisdictions" doc:"What each jurisdiction gets: by ISO 3166-1 country (FR), ISO 3166-2 subdivision (US-MS), group (EU), or unlocated, private, anonymous. What isn't named is open."`
+	Notices       map[string]Notice    `yaml:"notices" doc:"What refused clients are told, by jurisdiction, or default."`
+	Acknowledge   []Acknowledgement    `yaml:"acknowledge" doc:"Breaches of guarantees that somebody has looked into, so that the service may be offered again. Until then a jurisdiction stays withdrawn, whatever the flag is now."`
+}
+
+// A Setting is what a flag is set to. A value alone, as in
+// "end-to-end-encryption: true", is short for a Setting with it as Value.
+type Setting struct {
+	Value *Value           `yaml:"value" doc:"The flag's value wherever in: doesn't say another."`
+	In    map[string]Value `yaml:"in" doc:"Its value by jurisdiction: of several that a place is in, the most specific counts."`
+}
+
+// UnmarshalScalar reads the shorthand: a value.
+func (s *Setting) UnmarshalScalar(scalar any) error {
+	var v Value
+	if err := v.UnmarshalScalar(scalar); err != nil {
+		return err
+	}
+	*s = Setting{Value: &v}
+	return nil
+}
+
+// An Acknowledgement is somebody's word that the breaches of a guarantee up to
+// a moment have been looked into.
+type Acknowledgement struct {
+	Flag         string    `yaml:"flag" doc:"The flag that was below its guarantee. Or name a demand."`
+	Demand       string    `yaml:"demand" doc:"A demand, to mean all flags that it requires something of."`
+	Jurisdiction Code      `yaml:"jurisdiction" doc:"Where it was. Default: the demand's."`
+	At           time.Time `yaml:"at" required:"true" doc:"When it was looked into: later breaches are not covered, and it counts from then on."`
+	By           string    `yaml:"by" required:"true" doc:"Who has looked into it."`
+	Because      string    `yaml:"because" required:"true" doc:"Why the service may be offered again."`
 }
 
 // An Entry is what a policy says of one jurisdiction. A phase alone, as in
 // "US-MS: withdrawn", is short for an Entry with that phase from now on.
 type Entry struct {
+	Because     []string `yaml:"because" doc:"The demands that this is the answer to. Notices name those that may be disclosed."`
 	Phase       *Phase   `yaml:"phase" doc:"What the market gets from now on. Or give a schedule."`
 	Schedule    []Step   `yaml:"schedule" doc:"Phases by date, each more restrictive than the one before; open until the first."`
 	Territories bool     `yaml:"territories" doc:"Also the country's territories that have ISO 3166-1 codes of their own; an entry for one of them overrides."`

@@ -27,7 +27,7 @@ jurisdictions:
 	}
 
 	// Where a client is and what time it is are facts that the caller brings.
-	snapshot := policy.Compile(p, time.Date(2026, 12, 24, 0, 0, 0, 0, time.UTC))
+	snapshot := policy.Compile(p, nil, time.Date(2026, 12, 24, 0, 0, 0, 0, time.UTC))
 	place := policy.Place{Country: "FR", Subdivisions: [2]policy.Code{"FR-IDF"}}
 
 	class, ambiguous := snapshot.Classify("GET", "example.org", "/inbox")

@@ -34,7 +34,7 @@ func FuzzParse(f *testing.F) {
 		for _, w := range p.Warnings() {
 			_ = w.Error()
 		}
-		for s, steps := policy.Compile(p, moment), 0; ; steps++ {
+		for s, steps := policy.Compile(p, nil, moment), 0; ; steps++ {
 			everyDecision(t, s)
 			if s.Until().IsZero() {
 				break
@@ -42,7 +42,7 @@ func FuzzParse(f *testing.F) {
 			if steps > len(text) {
 				t.Fatal("the schedules never end")
 			}
-			next := policy.Compile(p, s.Until())
+			next := policy.Compile(p, nil, s.Until())
 			policy.Changes(s, next)
 			s = next
 		}
@@ -100,7 +100,7 @@ jurisdictions:
   private: closed-to-new
   anonymous: wind-down
 `)
-	s := policy.Compile(p, moment)
+	s := policy.Compile(p, nil, moment)
 	f.Add("FR", "FR-IDF", "FR-75C", false, true, "GET", "example.org", "/")
 	f.Add("GB", "GB-ENG", "GB-LND", false, false, "POST", "news.example.com", "/signup")
 	f.Add("US", "US-MS", "", false, false, "HEAD", "", "/news/../signup")

@@ -104,7 +104,7 @@ func TestGoodDocumentsAreReadAsTheyAreWritten(t *testing.T) {
 			Mode    policy.Mode
 			Classes []string
 			Markets []policy.Market
-		}{p.Mode(), p.Classes(), policy.Compile(p, moment).Markets()}, "", "  ")
+		}{p.Mode(), p.Classes(), policy.Compile(p, nil, moment).Markets()}, "", "  ")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,8 +131,8 @@ func TestWhatAnEditorDoesToAFileChangesNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := policy.Compile(parse(t, source), moment).Decisions()
-			if diff := cmp.Diff(want, policy.Compile(p, moment).Decisions()); diff != "" {
+			want := policy.Compile(parse(t, source), nil, moment).Decisions()
+			if diff := cmp.Diff(want, policy.Compile(p, nil, moment).Decisions()); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -174,7 +174,7 @@ func TestTheFirstFiftyOfManyErrorsArePrinted(t *testing.T) {
 }
 
 func TestEverywhereServesEverywhere(t *testing.T) {
-	s := policy.Compile(policy.Everywhere(), moment)
+	s := policy.Compile(policy.Everywhere(), nil, moment)
 	for _, d := range s.Decisions() {
 		if d.Action != policy.Forward || d.Phase != policy.Open || d.Reason != policy.ByDefault || d.Entry != policy.Default {
 			t.Errorf("%+v", d)

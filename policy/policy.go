@@ -32,6 +32,8 @@ type Policy struct {
 	entries  map[Code]*entry
 	groups   map[Code]group
 	notices  map[Code]Notice
+	demands  map[string]Demand
+	flags    []Flag // by name
 	warnings []*strict.Problem
 
 	// Who is reached by which entry without being named, by code.
@@ -42,9 +44,10 @@ type Policy struct {
 // An entry is an Entry with everything looked up.
 type entry struct {
 	code     Code
-	steps    []Step // ascending in time and restriction; a plain phase is one step without a date
-	features []bool // by Class; nil if the entry speaks of the whole service
-	extends  []Code // the territories that it reaches
+	steps    []Step   // ascending in time and restriction; a plain phase is one step without a date
+	features []bool   // by Class; nil if the entry speaks of the whole service
+	extends  []Code   // the territories that it reaches
+	because  []string // the demands that it is the answer to
 }
 
 // A group is a built-in group, or one of the operator's own.
@@ -213,4 +216,60 @@ func (p *Policy) classesOf(e *entry) []string {
 func Digest(source []byte) string {
 	sum := sha256.Sum256(source)
 	return hex.EncodeToString(sum[:])
+}
+
+// Demands returns the demands, by their names.
+func (p *Policy) Demands() map[string]Demand { return maps.Clone(p.demands) }
+
+// Flags returns the flags that the policy names, by name.
+func (p *Policy) Flags() []Flag { return p.flags }
+
+// Flag returns the flag of a name, if the policy names it.
+func (p *Policy) Flag(name string) (Flag, bool) {
+	i, found := slices.BinarySearchFunc(p.flags, name, func(f Flag, name string) int { return cmp.Compare(f.Name, name) })
+	if !found {
+		return Flag{}, false
+	}
+	return p.flags[i], true
+}
+
+// Cause returns what the policy discloses of why a decision restricts.
+func (p *Policy) Cause(d Decision) Cause {
+	var c Cause
+	broken := make(map[string]bool)
+	switch d.Reason {
+	case ByGuarantee:
+		broken[d.Flag] = true
+	case ByEntry, ByTerritory, ByGroup, ByAnonymity:
+		c.Demands = p.disclosed(d.Entry)
+	}
+	for _, demand := range c.Demands {
+		for flag, value := range demand.Requires {
+			if f, ok := p.Flag(flag); ok && !f.Meets(value) {
+				broken[flag] = true
+			}
+		}
+	}
+	for _, flag := range slices.Sorted(maps.Keys(broken)) {
+		if f, ok := p.Flag(flag); ok && f.Guarantee != nil && f.Guarantee.Statement != "" {
+			c.Statements = append(c.Statements, f.Guarantee.Statement)
+		}
+	}
+	return c
+}
+
+// disclosed returns the demands that an entry is because of and that may be
+// named to the public.
+func (p *Policy) disclosed(code Code) []Demand {
+	e := p.entries[code]
+	if e == nil {
+		return nil
+	}
+	var demands []Demand
+	for _, name := range e.because {
+		if demand := p.demands[name]; demand.Disclosed() {
+			demands = append(demands, demand)
+		}
+	}
+	return demands
 }

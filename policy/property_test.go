@@ -327,7 +327,7 @@ func TestDecideIsANaiveReadingOfTheDocument(t *testing.T) {
 			t.Fatalf("%v\n%s", err, spec.document())
 		}
 		at := moments.Draw(t, "at")
-		s := policy.Compile(p, at)
+		s := policy.Compile(p, nil, at)
 		for _, place := range placesOf(spec.world) {
 			for request, class := range requests {
 				d := ask(t, s, place, request)
@@ -422,7 +422,7 @@ func TestToHideOnesPlaceNeverOpensAMarket(t *testing.T) {
 func TestASnapshotHoldsUntilItSays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := parseSpec(t, specs.Draw(t, "spec"))
-		s := policy.Compile(p, moments.Draw(t, "at"))
+		s := policy.Compile(p, nil, moments.Draw(t, "at"))
 		during := moments.Draw(t, "during")
 		switch until := s.Until(); {
 		case until.IsZero():
@@ -434,7 +434,7 @@ func TestASnapshotHoldsUntilItSays(t *testing.T) {
 		case during.Before(s.At()) || !during.Before(until):
 			during = until.Add(-1)
 		}
-		again := policy.Compile(p, during)
+		again := policy.Compile(p, nil, during)
 		if !slices.Equal(s.Decisions(), again.Decisions()) {
 			t.Fatalf("the snapshot of %v holds until %v, but decides otherwise at %v", s.At(), s.Until(), during)
 		}
@@ -485,5 +485,5 @@ func parseSpec(t *rapid.T, s spec) *policy.Policy {
 }
 
 func compileSpec(t *rapid.T, s spec, at time.Time) *policy.Snapshot {
-	return policy.Compile(parseSpec(t, s), at)
+	return policy.Compile(parseSpec(t, s), nil, at)
 }

@@ -145,7 +145,8 @@ type Market struct {
 	Reaches      []Code    `json:"reaches,omitempty"` // members of a group, territories of a country
 	Since        time.Time `json:"since,omitzero"`
 	Sunset       time.Time `json:"sunset,omitzero"`
-	Next         []Step    `json:"next,omitempty"` // the steps still to come
+	Next         []Step    `json:"next,omitempty"`    // the steps still to come
+	Because      []Demand  `json:"because,omitempty"` // those that may be disclosed
 }
 
 // Markets returns what the snapshot says of each entry of the policy, sorted
@@ -163,6 +164,7 @@ func (s *Snapshot) Markets() []Market {
 			Reaches:      s.policy.Reaches(code),
 			Since:        now.From,
 			Sunset:       e.sunset(),
+			Because:      s.policy.disclosed(code),
 		}
 		for _, step := range e.steps {
 			if step.From.After(s.at) {

@@ -54,7 +54,7 @@ Exit codes: 0 the policy is right, 1 it is wrong.`,
 				err = notice.Check(p.Notices())
 			}
 			if err == nil {
-				snapshot := policy.Compile(p, result.At)
+				snapshot := policy.Compile(p, nil, result.At)
 				result.OK, result.Mode, result.Warnings = true, p.Mode(), p.Warnings()
 				result.Jurisdictions, result.Until = snapshot.Markets(), snapshot.Until()
 			}

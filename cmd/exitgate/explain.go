@@ -92,7 +92,7 @@ func (o *explainOptions) explain(cmd *cobra.Command, asked string) error {
 		return fmt.Errorf("--path begins with a slash, as in --path /signup")
 	}
 	path, _, _ := strings.Cut(o.path, "?")
-	snapshot := policy.Compile(p, o.at.orNow())
+	snapshot := policy.Compile(p, nil, o.at.orNow())
 	x := explained{
 		Asked:       asked,
 		Located:     how,

@@ -14,10 +14,15 @@ import (
 )
 
 var (
-	timeType        = reflect.TypeFor[time.Time]()
-	durationType    = reflect.TypeFor[time.Duration]()
-	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+	timeType          = reflect.TypeFor[time.Time]()
+	durationType      = reflect.TypeFor[time.Duration]()
+	textUnmarshaler   = reflect.TypeFor[encoding.TextUnmarshaler]()
+	scalarUnmarshaler = reflect.TypeFor[ScalarUnmarshaler]()
 )
+
+// A ScalarUnmarshaler decodes itself from what a scalar means: a bool, an
+// int64, a finite float64 or a string.
+type ScalarUnmarshaler interface{ UnmarshalScalar(scalar any) error }
 
 // An enumerator is a type that only takes certain strings.
 type enumerator interface{ SchemaEnum() []string }
@@ -78,7 +83,9 @@ func (d *decoder) decode(n *node, v reflect.Value) {
 		d.time(n, v)
 	case t == durationType:
 		d.duration(n, v)
-	case takesText(t) && (n.kind == scalar || t.Kind() != reflect.Struct || len(d.fieldsOf(t)) == 0):
+	case takesScalar(t) && (n.kind == scalar || !takesMapping(t)):
+		d.own(n, v)
+	case takesText(t) && (n.kind == scalar || !takesMapping(t)):
 		d.text(n, v)
 	case t.Kind() == reflect.Struct:
 		d.mapping(n, v)
@@ -96,9 +103,14 @@ func takesText(t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(textUnmarshaler)
 }
 
+// takesScalar says whether the type decodes itself from what a scalar means.
+func takesScalar(t reflect.Type) bool {
+	return reflect.PointerTo(t).Implements(scalarUnmarshaler)
+}
+
 // takesMapping says whether the type is a struct that a mapping can fill.
 func takesMapping(t reflect.Type) bool {
-	return t.Kind() == reflect.Struct && (!takesText(t) || len(fieldsOf(t)) > 0)
+	return t.Kind() == reflect.Struct && (!takesText(t) && !takesScalar(t) || len(fieldsOf(t)) > 0)
 }
 
 // mapping decodes a struct.
@@ -247,6 +259,20 @@ func meant(word string, words []string) string {
 		return fmt.Sprintf("did you mean %q?", word)
 	}
 	return "possible here: " + strings.Join(words, ", ")
+}
+
+// own decodes a value that implements ScalarUnmarshaler.
+func (d *decoder) own(n *node, v reflect.Value) {
+	var scalar any
+	if d.scalar(n, reflect.ValueOf(&scalar).Elem()); n.wrong {
+		return
+	}
+	value := reflect.New(v.Type())
+	if err := value.Interface().(ScalarUnmarshaler).UnmarshalScalar(scalar); err != nil {
+		d.wrong(n, "", "%s", err)
+		return
+	}
+	v.Set(value.Elem())
 }
 
 // scalar decodes strings, numbers and booleans, also into an any.
@@ -401,6 +427,10 @@ func (d *decoder) wanted(t reflect.Type) string {
 		return "a moment in time"
 	case t == durationType:
 		return "a duration"
+	case takesScalar(t) && takesMapping(t):
+		return "a string, a number, true, false or a mapping"
+	case takesScalar(t):
+		return "a string, a number, true or false"
 	case takesText(t) && takesMapping(t):
 		return "a word or a mapping"
 	case takesText(t):

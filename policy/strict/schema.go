@@ -61,6 +61,8 @@ func (s *schema) of(t reflect.Type) (object, error) {
 		return object{"type": "string", "pattern": `^[-+]?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`}, nil
 	case takesMapping(t):
 		return s.structure(t)
+	case takesScalar(t):
+		return anyScalar(), nil
 	case takesText(t):
 		return text(t), nil
 	}
@@ -70,7 +72,7 @@ func (s *schema) of(t reflect.Type) (object, error) {
 	case reflect.Bool:
 		return object{"type": "boolean"}, nil
 	case reflect.Interface:
-		return object{"type": []string{"boolean", "number", "string"}}, nil
+		return anyScalar(), nil
 	case reflect.Float32, reflect.Float64:
 		return object{"type": "number"}, nil
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
@@ -101,6 +103,8 @@ func (s *schema) of(t reflect.Type) (object, error) {
 	}
 	return nil, fmt.Errorf("%s has no schema", t)
 }
+
+func anyScalar() object { return object{"type": []string{"boolean", "number", "string"}} }
 
 // text returns the schema of a type that is written as a string.
 func text(t reflect.Type) object {
@@ -137,7 +141,10 @@ func (s *schema) structure(t reflect.Type) (object, error) {
 		if err != nil {
 			return nil, err
 		}
-		if takesText(t) {
+		switch {
+		case takesScalar(t):
+			o = object{"anyOf": []object{anyScalar(), o}}
+		case takesText(t):
 			o = object{"anyOf": []object{text(t), o}}
 		}
 		s.definitions[name] = o

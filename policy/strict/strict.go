@@ -14,10 +14,10 @@
 //	doc:"..."        description in the JSON Schema
 //	default:"..."    default in the JSON Schema; Decode does not set it
 //
-// A type that implements [encoding.TextUnmarshaler] is decoded from a scalar,
-// and its error is the message; a struct that does so may be written either
-// way, as a scalar or as a mapping. A type with a method SchemaEnum() []string
-// takes only the strings that it lists.
+// A type that implements [encoding.TextUnmarshaler] or ScalarUnmarshaler is
+// decoded from a scalar, and its error is the message; a struct that does so
+// may be written either way, as a scalar or as a mapping. A type with a method
+// SchemaEnum() []string takes only the strings that it lists.
 package strict
 
 import (

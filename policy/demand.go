@@ -1,0 +1,66 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+)
+
+// A Demand is a law or an order that requires flag values in a jurisdiction.
+type Demand struct {
+	Jurisdiction Code             `yaml:"jurisdiction" json:"jurisdiction" required:"true" doc:"Whose law it is: a country, a subdivision or a group, whose members it binds all."`
+	Territories  *bool            `yaml:"territories" json:"territories,omitempty" doc:"Whether it binds the country's territories that have codes of their own, too. Default: if the entry of the jurisdiction has territories: true."`
+	Routes       []string         `yaml:"routes" json:"routes,omitempty" doc:"The route classes that it is about. Default: the whole service."`
+	Title        string           `yaml:"title" json:"title,omitempty" doc:"What it is called, as notices show it."`
+	Authority    string           `yaml:"authority" json:"authority,omitempty" doc:"Who demands it."`
+	Source       string           `yaml:"source" json:"source,omitempty" doc:"Where it can be read: http:// or https://."`
+	Stage        Stage            `yaml:"stage" json:"stage" required:"true" doc:"How far it has come. From in-force on, one that is adopted or in-force binds."`
+	InForce      time.Time        `yaml:"in-force" json:"in-force,omitzero" doc:"When it comes, or came, into force."`
+	Requires     map[string]Value `yaml:"requires" json:"requires" required:"true" doc:"The flag values that it requires."`
+	Disclose     *bool            `yaml:"disclose" json:"-" default:"true" doc:"false where the law forbids to name it: then no notice and no page does."`
+}
+
+// Disclosed says whether the demand may be named to the public.
+func (d Demand) Disclosed() bool { return d.Disclose == nil || *d.Disclose }
+
+// binds says whether the law requires what it demands, from InForce on.
+func (d Demand) binds() bool {
+	return d.Stage == InForce || d.Stage == Adopted && !d.InForce.IsZero()
+}
+
+// A Stage is how far a demand has come.
+type Stage string
+
+const (
+	Proposed  Stage = "proposed"
+	Adopted   Stage = "adopted"   // binds from its date on
+	InForce   Stage = "in-force"  // binds from its date on, without one since ever
+	Suspended Stage = "suspended" // stayed by a court
+	Rejected  Stage = "rejected"
+	Repealed  Stage = "repealed"
+)
+
+var stages = []string{string(Proposed), string(Adopted), string(InForce), string(Suspended), string(Rejected), string(Repealed)}
+
+// UnmarshalText reads a stage's name.
+func (s *Stage) UnmarshalText(text []byte) error {
+	for _, name := range stages {
+		if string(text) == name {
+			*s = Stage(name)
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not a stage", text)
+}
+
+// SchemaEnum lists the stages for the JSON Schema.
+func (Stage) SchemaEnum() []string { return stages }
+
+// A Cause is what the policy discloses of why a decision restricts.
+type Cause struct {
+	// Demands are those that the governing entry is the answer to, without
+	// any that may not be disclosed.
+	Demands []Demand
+	// Statements are the guarantees that would be broken, in sentences for
+	// people.
+	Statements []string
+}

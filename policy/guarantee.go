@@ -1,0 +1,101 @@
+package policy
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// A Guarantee is what must hold of a flag wherever the service is served. All
+// bounds that are given must be met.
+type Guarantee struct {
+	Require   *Value  `yaml:"require" doc:"The value that it must have."`
+	AtLeast   *Value  `yaml:"at-least" doc:"The least that it may be: a number."`
+	AtMost    *Value  `yaml:"at-most" doc:"The most that it may be: a number."`
+	OneOf     []Value `yaml:"one-of" doc:"The values that it may have."`
+	Statement string  `yaml:"statement" doc:"The guarantee in a sentence for people, as notices show it."`
+}
+
+// Holds says whether a value meets the guarantee. A value of another type
+// doesn't, nor does NaN.
+func (g Guarantee) Holds(v Value) bool {
+	switch {
+	case v.IsZero():
+		return false
+	case g.Require != nil && !g.Require.equals(v):
+		return false
+	case g.AtLeast != nil && !v.atLeast(*g.AtLeast):
+		return false
+	case g.AtMost != nil && !g.AtMost.atLeast(v):
+		return false
+	case g.OneOf != nil && !slices.ContainsFunc(g.OneOf, v.equals):
+		return false
+	}
+	return true
+}
+
+// equals compares values; an integer and a float may be the same number.
+func (v Value) equals(other Value) bool {
+	return v == other || v.atLeast(other) && other.atLeast(v)
+}
+
+// atLeast says whether both values are numbers, and the first is not below the
+// second.
+func (v Value) atLeast(other Value) bool {
+	a, isInt := v.of.(int64)
+	b, alsoInt := other.of.(int64)
+	if isInt && alsoInt {
+		return a >= b
+	}
+	x, isNumber := v.as(Float)
+	y, alsoNumber := other.as(Float)
+	// Not cmp.Compare, to which NaN is less than all others.
+	return isNumber && alsoNumber && x.of.(float64) >= y.of.(float64)
+}
+
+// String says what is guaranteed: "require true", "at-least 1, at-most 5".
+func (g Guarantee) String() string {
+	var terms []string
+	for _, bound := range []struct {
+		word  string
+		value *Value
+	}{{"require", g.Require}, {"at-least", g.AtLeast}, {"at-most", g.AtMost}} {
+		if bound.value != nil {
+			terms = append(terms, bound.word+" "+bound.value.String())
+		}
+	}
+	if g.OneOf != nil {
+		var values []string
+		for _, v := range g.OneOf {
+			values = append(values, v.String())
+		}
+		terms = append(terms, "one-of ["+strings.Join(values, ", ")+"]")
+	}
+	return strings.Join(terms, ", ")
+}
+
+// bounds returns all values that the guarantee speaks of.
+func (g Guarantee) bounds() []Value {
+	var all []Value
+	for _, v := range []*Value{g.Require, g.AtLeast, g.AtMost} {
+		if v != nil {
+			all = append(all, *v)
+		}
+	}
+	return append(all, g.OneOf...)
+}
+
+// A Flag is a flag that the policy names: one that it guarantees something of,
+// or gives values for. The app is told these, and no others.
+type Flag struct {
+	Name string
+	Kind Kind
+	// Guarantee is what must hold of it, nil if nothing is guaranteed.
+	Guarantee *Guarantee
+}
+
+// Meets says whether a value may be told to the app, as far as the guarantee
+// of the flag goes.
+func (f Flag) Meets(v Value) bool { return f.Guarantee == nil || f.Guarantee.Holds(v) }
+
+func byName(a, b Flag) int { return cmp.Compare(a.Name, b.Name) }
