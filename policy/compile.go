@@ -8,7 +8,9 @@ import (
 )
 
 // Compile makes the snapshot of a policy and of its flags' values that holds at
-// a moment, and from then on until its Until.
+// a moment, and from then on until its Until. Flags only ever restrict: where
+// one is below its guarantee the service is withdrawn, whatever the policy
+// says.
 func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 	apart := p.subdivisionsApart()
 	markets := 2 // unlocated and private
@@ -16,7 +18,7 @@ func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 		markets++
 	}
 	for _, subdivisions := range apart {
-		markets += len(subdivisions)
+		markets += 2 * len(subdivisions)
 	}
 	decisions := markets * len(p.classes)
 	if p.Names(Anonymous) {
@@ -25,6 +27,7 @@ func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 
 	c := compiler{
 		policy:    p,
+		flags:     flags,
 		at:        at,
 		decisions: make([]Decision, 0, decisions),
 		pointers:  make([]*Decision, 0, 2*decisions),
@@ -32,6 +35,7 @@ func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 	}
 	s := &Snapshot{
 		policy:    p,
+		flags:     flags,
 		at:        at,
 		until:     p.next(at),
 		unlocated: c.market(Unlocated, Place{}),
@@ -39,15 +43,8 @@ func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 	}
 	for info := range iso3166.Countries() {
 		code := Code(info.Code)
-		found := country{market: c.market(code, Place{Country: code})}
-		if codes := apart[code]; codes != nil {
-			found.subdivisions = make(map[Code]*market, len(codes))
-			for _, sub := range codes {
-				found.subdivisions[sub] = c.market(sub, Place{Country: code, Subdivisions: [2]Code{sub}})
-			}
-		}
 		if i, ok := slot(code); ok {
-			s.countries[i] = found
+			s.countries[i] = c.country(code, apart[code])
 		}
 	}
 	s.decisions = c.decisions
@@ -66,7 +63,8 @@ func (p *Policy) next(at time.Time) time.Time {
 }
 
 // subdivisionsApart returns, by country, the subdivisions that the policy
-// tells apart, sorted: the named ones, and the members of groups with an entry.
+// tells apart, sorted: the named ones, the members of groups with an entry, and
+// those with flags of their own.
 func (p *Policy) subdivisionsApart() map[Code][]Code {
 	apart := make(map[Code][]Code)
 	for code := range p.entries {
@@ -83,6 +81,11 @@ func (p *Policy) subdivisionsApart() map[Code][]Code {
 			continue // more specific than any group
 		}
 		apart[country] = append(apart[country], code)
+	}
+	for _, code := range p.flagged {
+		if country, ok := countryOf(code); ok && !slices.Contains(apart[country], code) {
+			apart[country] = append(apart[country], code)
+		}
 	}
 	for _, codes := range apart {
 		slices.Sort(codes)
@@ -104,11 +107,31 @@ func countryOf(code Code) (Code, bool) {
 // made and dropped as a whole.
 type compiler struct {
 	policy    *Policy
+	flags     Flags
 	at        time.Time
 	decisions []Decision
 	pointers  []*Decision
 	markets   []market
 	matches   []match
+}
+
+// country makes the markets of a country and of its subdivisions.
+func (c *compiler) country(code Code, subdivisions []Code) country {
+	found := country{market: c.market(code, Place{Country: code})}
+	if subdivisions == nil {
+		return found
+	}
+	found.subdivisions = make(map[Code]*market, len(subdivisions))
+	for _, sub := range subdivisions {
+		found.subdivisions[sub] = c.market(sub, Place{Country: code, Subdivisions: [2]Code{sub}})
+		if place := placeOf(sub); place.Subdivisions[1] != "" {
+			if found.nested == nil {
+				found.nested = make(map[[2]Code]*market)
+			}
+			found.nested[place.Subdivisions] = c.market(sub, place)
+		}
+	}
+	return found
 }
 
 // market makes all decisions for a place.
@@ -119,15 +142,20 @@ func (c *compiler) market(jurisdiction Code, place Place) *market {
 	if len(c.matches) > 0 {
 		m.rank = c.matches[0].rank
 	}
+	settings := c.flags.in(jurisdiction)
+	breach := c.policy.breachIn(settings)
+	m.withheld = breach.flag != ""
+	restrict := func(d Decision) Decision {
+		return c.policy.withhold(breach, c.policy.restrict(settings.Phase, d))
+	}
 	for class := range m.plain {
-		d := c.policy.govern(jurisdiction, c.matches, Class(class), c.at)
-		m.plain[class] = c.keep(d)
+		m.plain[class] = c.keep(restrict(c.policy.govern(jurisdiction, c.matches, Class(class), c.at)))
 	}
 	m.anonymous = m.plain
 	if hidden := c.policy.entries[Anonymous]; hidden != nil {
 		m.anonymous = c.table()
 		for class, plain := range m.plain {
-			besides := c.policy.apply(jurisdiction, match{hidden, ByAnonymity, 0}, Class(class), c.at)
+			besides := restrict(c.policy.apply(jurisdiction, match{hidden, ByAnonymity, 0}, Class(class), c.at))
 			if stricter(plain, &besides) == plain {
 				m.anonymous[class] = plain
 			} else {

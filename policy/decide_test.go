@@ -135,7 +135,7 @@ func TestOfSeveralGroupsTheMostRestrictiveGoverns(t *testing.T) {
 			"FR/FR-IDF/FR-75C", "/", "refuse FR-75C: withdrawn by wine (group)"},
 		{"of a group with the subdivision and one with the subdivision around it",
 			"groups: {capitals: [FR-75C], regions: [FR-IDF]}\njurisdictions: {capitals: announced, regions: withdrawn}",
-			"FR/FR-IDF/FR-75C", "/", "refuse FR-IDF: withdrawn by regions (group)"},
+			"FR/FR-IDF/FR-75C", "/", "refuse FR-75C: withdrawn by regions (group)"},
 		{"but the operator's over a built-in one with the subdivision around it",
 			"groups: {london: [GB-LND]}\njurisdictions: {london: announced, GB-nations: withdrawn}",
 			"GB/GB-ENG/GB-LND", "/", "forward GB-LND: announced by london (group)"},
@@ -676,8 +676,8 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s is read as %s: %v", phase, read, err)
 		}
 	}
-	got := fmt.Sprint(policy.Phases(), policy.Phase(5), policy.WouldRefuse, policy.Action(3), policy.ByAnonymity, policy.Reason(5))
-	if want := "[open announced closed-to-new wind-down withdrawn] Phase(5) would-refuse Action(3) anonymous Reason(5)"; got != want {
+	got := fmt.Sprint(policy.Phases(), policy.Phase(5), policy.WouldRefuse, policy.Action(3), policy.ByAnonymity, policy.Reason(7))
+	if want := "[open announced closed-to-new wind-down withdrawn] Phase(5) would-refuse Action(3) anonymous Reason(7)"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -108,11 +108,17 @@ func (p *Policy) apply(jurisdiction Code, m match, class Class, at time.Time) De
 	d.Announced = m.entry.announced()
 	d.Sunset = m.entry.sunset()
 	d.Feature = m.entry.features != nil
-	if d.Phase.Refuses(d.Class) {
-		d.Action = Refuse
-		if p.mode == Observe {
-			d.Action = WouldRefuse
-		}
-	}
+	d.Action = p.action(d.Phase, d.Class)
 	return d
+}
+
+// action returns what a phase does with the requests of a class.
+func (p *Policy) action(phase Phase, class string) Action {
+	switch {
+	case !phase.Refuses(class):
+		return Forward
+	case p.mode == Observe:
+		return WouldRefuse
+	}
+	return Refuse
 }

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/exitgate/exitgate/policy/groups"
 	"github.com/exitgate/exitgate/policy/iso3166"
@@ -26,7 +27,14 @@ func Parse(file string, source []byte) (*Policy, error) {
 	p.routes()
 	p.groups()
 	p.jurisdictions()
+	p.flags()
+	p.demands()
+	p.acknowledgements()
 	p.notices()
+	if p.doc.Err() == nil {
+		p.contradictions()
+		p.promise()
+	}
 	if err := p.doc.Err(); err != nil {
 		return nil, err
 	}
@@ -158,6 +166,8 @@ func claims(pattern routes.Pattern) string {
 	return ""
 }
 
+var demandName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,79}$`)
+
 var (
 	groupName       = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{2,39}$`)
 	subdivisionLike = regexp.MustCompile(`^[A-Za-z]{2}-[A-Za-z0-9]{1,3}$`)
@@ -265,8 +275,24 @@ func (p *parser) entry(code Code, text Entry) *entry {
 			p.doc.Errorf("list route classes, or remove routes to mean the whole service", append(path, "routes"), "%s is limited to no routes", code)
 		}
 	}
-	for i, name := range text.Routes {
-		path := append(slices.Clip(path), "routes", i)
+	p.classesNamed(text.Routes, append(path, "routes"), func(class Class) { e.features[class] = true })
+	e.territories = text.Territories
+	e.because = text.Because
+	for i, name := range text.Because {
+		path := append(slices.Clip(path), "because", i)
+		if _, ok := p.text.Demands[name]; !ok {
+			p.doc.Errorf("define it under demands:, or use the name of one there", path, "there is no demand %q", name)
+		} else if slices.Contains(text.Because[:i], name) {
+			p.doc.Errorf("remove one", path, "%s is listed twice", name)
+		}
+	}
+	return e
+}
+
+// classesNamed looks up the route classes that something is limited to.
+func (p *parser) classesNamed(names []string, path []any, found func(Class)) {
+	for i, name := range names {
+		path := append(slices.Clip(path), i)
 		class := slices.Index(p.policy.classes, name)
 		_, defined := p.text.Routes[name]
 		switch {
@@ -274,13 +300,12 @@ func (p *parser) entry(code Code, text Entry) *entry {
 			p.doc.Errorf("remove it", path, "the essential class is never refused")
 		case class < 0 || !defined && name != Other:
 			p.doc.Errorf("define it under routes:, or use one of: "+strings.Join(p.refusableClasses(), ", "), path, "there is no route class %q", name)
-		case e.features[class]:
+		case slices.Contains(names[:i], name):
 			p.doc.Errorf("remove one", path, "%s is listed twice", name)
 		default:
-			e.features[class] = true
+			found(Class(class))
 		}
 	}
-	return e
 }
 
 // schedule checks that time only restricts: to open a market takes a new
@@ -288,9 +313,7 @@ func (p *parser) entry(code Code, text Entry) *entry {
 func (p *parser) schedule(path []any, steps []Step) {
 	for i, step := range steps {
 		path := append(slices.Clip(path), i)
-		if year := step.From.Year(); year < 2000 || year > 2199 {
-			p.doc.Errorf("use a year from 2000 to 2199", append(path, "from"), "the year %d can't be meant", year)
-		}
+		p.year(append(path, "from"), step.From, 2000)
 		if i == 0 {
 			continue
 		}
@@ -304,6 +327,13 @@ func (p *parser) schedule(path []any, steps []Step) {
 		case step.Phase == before.Phase:
 			p.doc.Errorf("remove the step", append(path, "phase"), "%s holds already since %s", step.Phase, stamp(before))
 		}
+	}
+}
+
+// year checks that a date can be meant.
+func (p *parser) year(path []any, date time.Time, first int) {
+	if year := date.Year(); year < first || year > 2199 {
+		p.doc.Errorf(fmt.Sprintf("use a year from %d to 2199", first), path, "the year %d can't be meant", year)
 	}
 }
 
@@ -357,6 +387,7 @@ const (
 	aPlace        = "a country or subdivision"
 	aJurisdiction = "a jurisdiction"
 	anAudience    = "a jurisdiction or default"
+	aSovereign    = "a country, subdivision or group"
 )
 
 // unknown reports a code that isn't what was wanted.

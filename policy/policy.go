@@ -25,16 +25,19 @@ import (
 // restricts, no two route classes claim the same request. Only Parse makes
 // one. It is immutable and safe for concurrent use.
 type Policy struct {
-	mode     Mode
-	digest   string
-	classes  []string // by Class; the first is Other
-	routes   *routes.Table
-	entries  map[Code]*entry
-	groups   map[Code]group
-	notices  map[Code]Notice
-	demands  map[string]Demand
-	flags    []Flag // by name
-	warnings []*strict.Problem
+	mode         Mode
+	digest       string
+	classes      []string // by Class; the first is Other
+	routes       *routes.Table
+	entries      map[Code]*entry
+	groups       map[Code]group
+	notices      map[Code]Notice
+	demands      map[string]Demand
+	flags        []Flag              // by name
+	settings     map[string]*setting // by flag
+	flagged      []Code              // the subdivisions that a setting or a group in one names
+	acknowledged []acknowledgement
+	warnings     []*strict.Problem
 
 	// Who is reached by which entry without being named, by code.
 	territoryOf map[Code]*entry
@@ -43,11 +46,12 @@ type Policy struct {
 
 // An entry is an Entry with everything looked up.
 type entry struct {
-	code     Code
-	steps    []Step   // ascending in time and restriction; a plain phase is one step without a date
-	features []bool   // by Class; nil if the entry speaks of the whole service
-	extends  []Code   // the territories that it reaches
-	because  []string // the demands that it is the answer to
+	code        Code
+	steps       []Step // ascending in time and restriction; a plain phase is one step without a date
+	features    []bool // by Class; nil if the entry speaks of the whole service
+	extends     []Code // the territories that it reaches
+	territories bool
+	because     []string // the demands that it is the answer to
 }
 
 // A group is a built-in group, or one of the operator's own.

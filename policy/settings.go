@@ -1,14 +1,20 @@
 package policy
 
+import (
+	"time"
+
+	"github.com/exitgate/exitgate/policy/iso3166"
+)
+
 // Settings are what the flags of one jurisdiction are set to.
 type Settings struct {
 	// Values are the flags' values by name. A value below its guarantee is
 	// never told to an app, and withdraws the jurisdiction.
 	Values map[string]Value `json:"values,omitempty"`
-	// Breached are the flags that were seen below their guarantee, and whose
-	// breach nobody has acknowledged: they withdraw the jurisdiction
-	// whatever their value is now.
-	Breached []string `json:"breached,omitempty"`
+	// Breached are the flags that were seen below their guarantee and whose
+	// breach nobody has acknowledged, with when that was first: they
+	// withdraw the jurisdiction whatever their value is now.
+	Breached map[string]time.Time `json:"breached,omitempty"`
 	// Phase is what the flag exitgate.phase says. It can restrict, never open.
 	Phase Phase `json:"phase,omitempty"`
 }
@@ -17,17 +23,89 @@ type Settings struct {
 // than the policy does: the name of a phase.
 const PhaseFlag = "exitgate.phase"
 
-// Flags are the Settings of all jurisdictions that are known, by the code that
-// Place.Jurisdiction returns. A place that has none takes those of the next
-// larger one. Flags are not changed once they are made.
+// Flags are the Settings of all jurisdictions that are known: countries,
+// subdivisions, Unlocated and Private. A subdivision that has none takes those
+// of what it lies in. Flags are not changed once they are made.
 type Flags map[Code]Settings
 
-// of returns the settings of a place, zero ones if nothing is known of it.
-func (f Flags) of(place Place) Settings {
-	for _, code := range [...]Code{place.Jurisdiction(), place.Subdivisions[0], place.Country} {
-		if s, ok := f[code]; ok {
+// in returns the settings of a jurisdiction, zero ones if nothing is known of
+// it nor of what it lies in.
+func (f Flags) in(jurisdiction Code) Settings {
+	for {
+		if s, ok := f[jurisdiction]; ok {
 			return s
 		}
+		sub, ok := iso3166.LookupSubdivision(string(jurisdiction))
+		switch {
+		case !ok:
+			return Settings{}
+		case sub.Parent != "":
+			jurisdiction = Code(sub.Parent)
+		default:
+			jurisdiction = Code(sub.Country)
+		}
 	}
-	return Settings{}
+}
+
+// A breach is a flag below its guarantee, the zero one none.
+type breach struct {
+	flag  string
+	since time.Time
+}
+
+// breachIn returns the first breach, by the flag's name.
+func (p *Policy) breachIn(s Settings) breach {
+	for _, f := range p.flags {
+		if f.Guarantee == nil {
+			continue
+		}
+		since, seen := s.Breached[f.Name]
+		if v, set := s.Values[f.Name]; seen || set && !f.Meets(v) {
+			return breach{f.Name, since}
+		}
+	}
+	return breach{}
+}
+
+// withhold makes of a decision the one for a place where a guarantee is broken.
+// Not even a policy that only observes lets such a request pass.
+func (p *Policy) withhold(b breach, d Decision) Decision {
+	if b.flag == "" || d.Phase == Withdrawn && d.Action != WouldRefuse {
+		return d
+	}
+	withheld := Decision{Jurisdiction: d.Jurisdiction, Phase: Withdrawn, Reason: ByGuarantee, Entry: d.Entry, Class: d.Class, Flag: b.flag, Since: b.since}
+	if withheld.Phase.Refuses(d.Class) {
+		withheld.Action = Refuse
+	}
+	return withheld
+}
+
+// restrict makes of a decision the one in a phase, if that is more
+// restrictive.
+func (p *Policy) restrict(phase Phase, d Decision) Decision {
+	restricted := Decision{Jurisdiction: d.Jurisdiction, Phase: phase, Reason: ByFlag, Entry: d.Entry, Class: d.Class, Flag: PhaseFlag}
+	restricted.Action = p.action(phase, d.Class)
+	return *stricter(&d, &restricted)
+}
+
+// A Told is a flag as an app is told of it.
+type Told struct {
+	Name  string
+	Value Value
+}
+
+// Told returns the flags that an app is told of for a jurisdiction, by name:
+// those that the policy names and that have a value, except for any below its
+// guarantee.
+func (s *Snapshot) Told(jurisdiction Code) []Told {
+	settings := s.flags.in(jurisdiction)
+	var told []Told
+	for _, f := range s.policy.flags {
+		v, ok := settings.Values[f.Name].as(f.Kind)
+		_, breached := settings.Breached[f.Name]
+		if ok && !breached && f.Meets(v) && v.Tellable() == nil {
+			told = append(told, Told{f.Name, v})
+		}
+	}
+	return told
 }

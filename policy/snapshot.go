@@ -18,6 +18,7 @@ type Class = routes.Class
 // concurrent use.
 type Snapshot struct {
 	policy    *Policy
+	flags     Flags
 	at, until time.Time
 	decisions []Decision
 
@@ -30,6 +31,9 @@ type Snapshot struct {
 type country struct {
 	market       *market
 	subdivisions map[Code]*market
+	// nested has the markets of subdivisions of the second level within that
+	// of the first which ISO 3166-2 has them in.
+	nested map[[2]Code]*market
 }
 
 // A market is one place that the policy tells apart, with its decisions by
@@ -39,7 +43,9 @@ type market struct {
 	// rank of the entry that governs: firstLevel for a subdivision that the
 	// policy names, whichever its level. The others are told apart only as
 	// members of groups.
-	rank             rank
+	rank rank
+	// withheld says that a flag is below its guarantee.
+	withheld         bool
 	plain, anonymous []*Decision
 }
 
@@ -103,10 +109,17 @@ func (s *Snapshot) market(place Place, class Class) *market {
 	case country.subdivisions == nil:
 		return country.market
 	}
+	if m := country.nested[place.Subdivisions]; m != nil {
+		return m
+	}
 	fine, coarse := country.subdivisions[place.Subdivisions[1]], country.subdivisions[place.Subdivisions[0]]
 	switch {
 	case fine == nil && coarse == nil:
 		return country.market
+	case fine != nil && fine.withheld:
+		return fine
+	case coarse != nil && coarse.withheld:
+		return coarse
 	case coarse == nil || fine != nil && (fine.rank == firstLevel || fine.rank < coarse.rank):
 		return fine
 	case fine == nil || coarse.rank < fine.rank:
@@ -236,6 +249,9 @@ func (s *Snapshot) words() map[Code]string {
 		say(country.market)
 		for _, m := range country.subdivisions {
 			say(m)
+		}
+		for _, m := range country.nested {
+			say(m) // where there are both, it is nearly always this one
 		}
 	}
 	if e := s.policy.entries[Anonymous]; e != nil {

@@ -1,0 +1,328 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/exitgate/exitgate/policy/iso3166"
+)
+
+// The check that makes it a promise: a policy by which the service would be
+// served anywhere against a guarantee, now or at any time, is an error. There
+// is no way to turn it off.
+
+// demands checks what laws and orders require.
+func (p *parser) demands() {
+	p.policy.demands = p.text.Demands
+	if len(p.text.Demands) > mostDemands {
+		p.doc.Errorf(fmt.Sprintf("name %d at most", mostDemands), key("demands"), "there are %d demands", len(p.text.Demands))
+		p.policy.demands = nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
+		p.demand(name, p.policy.demands[name])
+	}
+}
+
+func (p *parser) demand(name string, d Demand) {
+	path := at("demands", name)
+	if !demandName.MatchString(name) {
+		p.doc.Errorf("use lower-case letters, digits, - _ and ., 80 at most, as in fr-narcotrafic-8ter", key("demands", name), "%.100q can't be the name of a demand", name)
+	}
+	switch code := d.Jurisdiction; {
+	case code == "": // has been reported
+	case isPseudo(code):
+		p.doc.Errorf("use the country, subdivision or group whose law it is", append(path, "jurisdiction"), "there is no law of %s", code)
+	case !p.policy.isGroup(code) && !isPlace(string(code)):
+		p.unknown(append(path, "jurisdiction"), string(code), aSovereign)
+	case d.Territories != nil && *d.Territories && len(iso3166.Territories(string(code))) == 0:
+		p.doc.Errorf("remove territories", append(path, "territories"), "%s has no territories with codes of their own", code)
+	}
+	p.classesNamed(d.Routes, append(path, "routes"), func(Class) {})
+	for field, text := range map[string]string{"title": d.Title, "authority": d.Authority} {
+		if len(text) > longestName {
+			p.doc.Errorf(fmt.Sprintf("keep it within %d bytes", longestName), append(path, field), "the %s is too long", field)
+		}
+	}
+	if d.Source != "" && (!isLink(d.Source) || strings.HasPrefix(d.Source, "mailto:")) {
+		p.doc.Errorf("use https://HOST/PATH", append(path, "source"), "%.80q can't be linked to", d.Source)
+	}
+	if !d.InForce.IsZero() {
+		p.year(append(path, "in-force"), d.InForce, 1800)
+	}
+	if len(d.Requires) == 0 {
+		p.doc.Errorf("add the flag values that it requires, as in requires: {end-to-end-encryption: false}", append(path, "requires"), "%s requires nothing", name)
+	}
+	for flag := range d.Requires {
+		if _, named := p.policy.Flag(flag); !named {
+			p.flagNamed(flag, key("demands", name, "requires", flag))
+			p.kind(flag)
+		}
+	}
+}
+
+// promise reports every way in which the document would break a guarantee.
+func (p *parser) promise() {
+	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
+		if d := p.policy.demands[name]; d.binds() {
+			p.keepsPromise(name, d)
+		}
+	}
+	p.conflicts()
+	for _, f := range p.policy.flags {
+		p.keepsFloor(f)
+	}
+}
+
+// keepsPromise reports a demand that breaks a guarantee where the service would
+// be served under it.
+func (p *parser) keepsPromise(name string, d Demand) {
+	broken := p.policy.breaks(d)
+	if broken == "" {
+		return
+	}
+	served := p.policy.servedUnder(d)
+	if served == nil {
+		return
+	}
+	path := key("demands", name)
+	if p.policy.mode == Observe {
+		p.doc.Errorf("use mode: enforce; to rehearse before the law binds, leave its stage at proposed", path,
+			"%s %s; but a policy that only observes serves everywhere", name, broken)
+		return
+	}
+	first := served[0]
+	p.doc.Errorf(waysOut(d, served), path, "%s %s; but %s", name, broken, p.policy.sayServed(first, d, len(served)-1))
+}
+
+// waysOut says what can be done about a demand that breaks a guarantee.
+func waysOut(d Demand, served []Place) string {
+	by := "now, without a date"
+	if !d.InForce.IsZero() {
+		by = "by " + d.InForce.Format(time.RFC3339)
+	}
+	return fmt.Sprintf("withdraw %s %s,\nor show that the demand is suspended (stayed by a court), rejected or repealed: change its stage", listed(served), by)
+}
+
+// breaks says which guarantee a demand breaks, "" if none: "requires
+// end-to-end-encryption: false from … on, which breaks the guarantee (require
+// true)".
+func (p *Policy) breaks(d Demand) string {
+	for _, flag := range slices.Sorted(maps.Keys(d.Requires)) {
+		if f, ok := p.Flag(flag); ok && !f.Meets(d.Requires[flag]) {
+			when := ""
+			if !d.InForce.IsZero() {
+				when = " from " + d.InForce.Format(time.RFC3339) + " on"
+			}
+			return fmt.Sprintf("requires %s: %s%s, which breaks the guarantee (%s)", flag, d.Requires[flag], when, f.Guarantee)
+		}
+	}
+	return ""
+}
+
+// servedUnder returns the places that a demand binds and that are served when
+// it is in force.
+func (p *Policy) servedUnder(d Demand) []Place {
+	var served []Place
+	for _, place := range p.bound(d) {
+		if p.mode == Observe || p.serves(place, d.Routes, d.InForce) {
+			served = append(served, place)
+		}
+	}
+	return served
+}
+
+// serves says whether a place gets any of some route classes, all of them if
+// none are named, at a moment or later. As time only restricts, the moment
+// itself is what counts.
+func (p *Policy) serves(place Place, routes []string, at time.Time) bool {
+	matches := p.appendMatches(nil, place)
+	for class, name := range p.classes {
+		if name == Essential || routes != nil && !slices.Contains(routes, name) {
+			continue
+		}
+		if p.govern("", matches, Class(class), at).Phase != Withdrawn {
+			return true
+		}
+	}
+	return false
+}
+
+// bound returns the places that a demand binds: of a group all members, of a
+// country all that the policy tells apart in it.
+func (p *Policy) bound(d Demand) []Place {
+	codes := []Code{d.Jurisdiction}
+	if p.isGroup(d.Jurisdiction) {
+		codes = p.groups[d.Jurisdiction].members
+	}
+	e := p.entries[d.Jurisdiction]
+	extends := e != nil && e.territories
+	if d.Territories != nil {
+		extends = *d.Territories
+	}
+	if extends {
+		for _, territory := range iso3166.Territories(string(d.Jurisdiction)) {
+			codes = append(slices.Clip(codes), Code(territory))
+		}
+	}
+	apart := p.subdivisionsApart()
+	var places []Place
+	for _, code := range codes {
+		places = append(places, placeOf(code))
+		country, _ := countryOf(code)
+		if country == "" {
+			country = code
+		}
+		for _, sub := range apart[country] {
+			if place := placeOf(sub); sub != code && slices.Contains([]Code{place.Country, place.Subdivisions[0]}, code) {
+				places = append(places, place)
+			}
+		}
+	}
+	return places
+}
+
+// sayServed says how a place is served when a demand is in force: "FR is
+// served until …", "FR is open".
+func (p *Policy) sayServed(place Place, d Demand, others int) string {
+	code := place.Jurisdiction()
+	also := ""
+	if others > 0 {
+		also = fmt.Sprintf(" (and %d more)", others)
+	}
+	matches := p.appendMatches(nil, place)
+	var dates []time.Time
+	for _, m := range matches {
+		for _, step := range m.entry.steps {
+			dates = append(dates, step.From)
+		}
+	}
+	slices.SortFunc(dates, time.Time.Compare)
+	for _, date := range dates {
+		if date.After(d.InForce) && !p.serves(place, d.Routes, date) {
+			return fmt.Sprintf("%s%s is served until %s, %s longer", code, also, date.Format(time.RFC3339), lasting(date.Sub(d.InForce), d.InForce))
+		}
+	}
+	phase := p.govern(code, matches, 0, d.InForce).Phase
+	for class, name := range p.classes {
+		if name != Essential && (d.Routes == nil || slices.Contains(d.Routes, name)) {
+			if found := p.govern(code, matches, Class(class), d.InForce).Phase; found < phase {
+				phase = found
+			}
+		}
+	}
+	return fmt.Sprintf("%s%s is %s then", code, also, phase)
+}
+
+// lasting writes a duration for people.
+func lasting(d time.Duration, from time.Time) string {
+	switch days := int(d.Hours() / 24); {
+	case from.IsZero():
+		return "and so much"
+	case days > 1:
+		return fmt.Sprintf("%d days", days)
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(d.String(), "0s"), "0m")
+}
+
+// listed names up to five places.
+func listed(places []Place) string {
+	var names []string
+	for i, place := range places {
+		if i == 5 {
+			names = append(names, fmt.Sprintf("%d more", len(places)-i))
+			break
+		}
+		names = append(names, string(place.Jurisdiction()))
+	}
+	if last := len(names) - 1; last > 0 {
+		return strings.Join(names[:last], ", ") + " and " + names[last]
+	}
+	return strings.Join(names, "")
+}
+
+// conflicts reports demands that can't both be met where the service would be
+// served under both.
+func (p *parser) conflicts() {
+	type required struct {
+		by    string
+		value Value
+		from  time.Time
+	}
+	type subject struct{ place, flag, class string }
+	first := make(map[subject]required)
+	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
+		d := p.policy.demands[name]
+		if !d.binds() || p.policy.breaks(d) != "" {
+			continue // its places are withdrawn anyhow
+		}
+		reported := false
+		routes := d.Routes
+		if routes == nil {
+			routes = p.policy.classes
+		}
+		for _, place := range p.policy.bound(d) {
+			for _, flag := range slices.Sorted(maps.Keys(d.Requires)) {
+				for _, class := range routes {
+					about := subject{string(place.Jurisdiction()), flag, class}
+					one, both := first[about]
+					if !both {
+						first[about] = required{name, d.Requires[flag], d.InForce}
+						continue
+					}
+					from := one.from
+					if d.InForce.After(from) {
+						from = d.InForce
+					}
+					if reported || one.value.equals(d.Requires[flag]) || class == Essential || !p.policy.serves(place, []string{class}, from) {
+						continue
+					}
+					reported = true
+					p.doc.Errorf(fmt.Sprintf("withdraw %s, or correct one of the demands", about.place), key("demands", name),
+						"%s requires %s: %s in %s, where %s requires %s: no value meets both", name, flag, d.Requires[flag], about.place, one.by, one.value)
+				}
+			}
+		}
+	}
+}
+
+// keepsFloor reports values of a flag below its guarantee where the service is
+// served at any time: they have no dates.
+func (p *parser) keepsFloor(f Flag) {
+	s := p.policy.settings[f.Name]
+	if s == nil || f.Guarantee == nil {
+		return
+	}
+	served := make(map[Code][]Place) // by the code in the setting, "": its value
+	for _, place := range p.policy.Places() {
+		value, ok := p.policy.Value(f.Name, place)
+		if !ok || f.Meets(value) || p.policy.mode != Observe && !p.policy.serves(place, nil, time.Time{}) {
+			continue
+		}
+		var by Code
+		if codes := p.policy.settingsOf(s, place); codes != nil {
+			by = codes[0]
+		}
+		served[by] = append(served[by], place)
+	}
+	for _, by := range slices.Sorted(maps.Keys(served)) {
+		path, value := at("flags", f.Name, "in", string(by)), s.in[by]
+		if by == "" {
+			path, value = at("flags", f.Name, "value"), s.value
+		}
+		advice := fmt.Sprintf("withdraw %s without a date, as a flag has none; or set the flag to what is guaranteed", listed(served[by]))
+		if p.policy.mode == Observe {
+			advice = "use mode: enforce and withdraw the place, or set the flag to what is guaranteed: a policy that only observes serves everywhere"
+		}
+		p.doc.Errorf(advice, path, "%s: %s is below the guarantee (%s), but %s served", f.Name, value, f.Guarantee, areServed(served[by]))
+	}
+}
+
+func areServed(places []Place) string {
+	if len(places) == 1 {
+		return string(places[0].Jurisdiction()) + " is"
+	}
+	return listed(places) + " are"
+}
