@@ -62,7 +62,7 @@ func rule(p *policy.Policy, at time.Time, m *metrics.Metrics) (*ruling, error) {
 	if wrong != nil {
 		tell = builtIn
 	}
-	r.notices = must(notice.Render(refused, tell, policy.Name))
+	r.notices = must(notice.Render(refused, tell, p.Cause, policy.Name))
 	r.status = must(notice.RenderStatus(markets(snapshot), policy.Name))
 	return r, wrong
 }
@@ -91,7 +91,7 @@ func markets(s *policy.Snapshot) []notice.Market {
 	}
 	var all []notice.Market
 	for _, m := range s.Markets() {
-		public := notice.Market{Jurisdiction: m.Jurisdiction, Phase: m.Phase, Routes: m.Routes, Since: m.Since, Sunset: m.Sunset}
+		public := notice.Market{Jurisdiction: m.Jurisdiction, Phase: m.Phase, Routes: m.Routes, Since: m.Since, Sunset: m.Sunset, Because: m.Because}
 		for _, step := range m.Next {
 			public.Schedule = append(public.Schedule, notice.Transition(step))
 		}

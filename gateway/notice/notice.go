@@ -30,11 +30,12 @@ const shelfBytes = 8 << 20
 // A Book holds the notices of one policy snapshot. It is safe for concurrent
 // use.
 type Book struct {
-	pages []page // by policy.Decision.ID
-	names func(policy.Code) string
-	blank *edition // for a decision that the Book wasn't made with
-	kept  atomic.Int64
-	limit int64 // of kept, in bytes
+	pages  []page // by policy.Decision.ID
+	causes func(policy.Decision) policy.Cause
+	names  func(policy.Code) string
+	blank  *edition // for a decision that the Book wasn't made with
+	kept   atomic.Int64
+	limit  int64 // of kept, in bytes
 }
 
 // A page is the notice that goes with one decision.
@@ -63,10 +64,20 @@ type edition struct {
 
 // Render prepares the notices of a snapshot's decisions. notices returns the
 // notice that the policy has for a decision: for the same notice the same
-// Texts map, so that it is prepared once. names returns the English name of a
-// subdivision or group, empty or the code itself if there is none; names may
-// be nil. An error says which notice can't be given and why.
-func Render(decisions []*policy.Decision, notices func(policy.Decision) policy.Notice, names func(policy.Code) string) (*Book, error) {
+// Texts map, so that it is prepared once. causes returns why a decision
+// restricts. names returns the English name of a subdivision or group, empty or
+// the code itself if there is none. Both may be nil; they are called when a
+// notice is first asked for, by several goroutines at once. An error says which
+// notice can't be given and why.
+func Render(
+	decisions []*policy.Decision,
+	notices func(policy.Decision) policy.Notice,
+	causes func(policy.Decision) policy.Cause,
+	names func(policy.Code) string,
+) (*Book, error) {
+	if causes == nil {
+		causes = func(policy.Decision) policy.Cause { return policy.Cause{} }
+	}
 	if names == nil {
 		names = func(policy.Code) string { return "" }
 	}
@@ -79,7 +90,7 @@ func Render(decisions []*policy.Decision, notices func(policy.Decision) policy.N
 	if err != nil {
 		return nil, err
 	}
-	b := &Book{pages: make([]page, last+1), names: names, blank: blank, limit: shelfBytes}
+	b := &Book{pages: make([]page, last+1), causes: causes, names: names, blank: blank, limit: shelfBytes}
 	for _, d := range decisions {
 		if d.Action == policy.Forward {
 			continue
@@ -118,7 +129,7 @@ func (b *Book) For(d *policy.Decision, accept, acceptLanguage []string, contentT
 	if a := kept.Load(); a != nil {
 		return a
 	}
-	a := p.render(t, f, b.names)
+	a := p.render(t, f, b.causes(*p.decision), b.names)
 	if kept.CompareAndSwap(nil, a) && b.kept.Add(int64(a.size())) > b.limit {
 		b.clear()
 	}

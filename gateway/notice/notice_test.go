@@ -45,9 +45,39 @@ var (
 		Phase: policy.Withdrawn, Class: policy.Other}
 	anonymous = &policy.Decision{ID: 5, Action: policy.Refuse, Jurisdiction: "DE", Entry: policy.Anonymous, Reason: policy.ByAnonymity,
 		Phase: policy.Withdrawn, Class: policy.Other}
+	demanded = &policy.Decision{ID: 6, Action: policy.Refuse, Jurisdiction: "FR", Entry: "FR", Reason: policy.ByEntry,
+		Phase: policy.Withdrawn, Class: policy.Other, Since: december1, Announced: october1, Sunset: december1}
+	withheld = &policy.Decision{ID: 7, Action: policy.Refuse, Jurisdiction: "FR", Entry: "FR", Reason: policy.ByGuarantee,
+		Phase: policy.Withdrawn, Class: policy.Other, Flag: "end-to-end-encryption"}
 
-	everyKind = []*policy.Decision{withdrawn, windDown, closedToNew, feature, unlocated, anonymous}
+	everyKind = []*policy.Decision{withdrawn, windDown, closedToNew, feature, unlocated, anonymous, demanded, withheld}
 )
+
+var (
+	narcotrafic = policy.Demand{
+		Jurisdiction: "FR", Title: "Access to encrypted private messages", Authority: "Sénat", Source: "https://example.org/law",
+		Stage: policy.Adopted, InForce: december1,
+	}
+	retention = policy.Demand{Jurisdiction: "FR", Authority: "Conseil d’État", Stage: policy.InForce}
+	nameless  = policy.Demand{Jurisdiction: "FR", Source: "https://example.org/nameless", Stage: policy.Proposed}
+	secret    = policy.Demand{
+		Jurisdiction: "FR", Title: "Secret order", Authority: "Secret court", Source: "https://example.org/secret",
+		Stage: policy.InForce, Disclose: new(false),
+	}
+
+	encrypted = "Private messages are end-to-end encrypted."
+)
+
+// causes discloses demands for demanded, as careless about it as can be.
+func causes(d policy.Decision) policy.Cause {
+	switch d.ID {
+	case demanded.ID:
+		return policy.Cause{Demands: []policy.Demand{narcotrafic, secret, nameless, retention}, Statements: []string{encrypted, ""}}
+	case withheld.ID:
+		return policy.Cause{Statements: []string{encrypted}}
+	}
+	return policy.Cause{}
+}
 
 var linked = policy.Notice{
 	BlockedBy: "https://example.org/transparency",
@@ -61,7 +91,7 @@ func names(code policy.Code) string {
 
 func book(t testing.TB, n policy.Notice, decisions ...*policy.Decision) *notice.Book {
 	t.Helper()
-	b, err := notice.Render(decisions, func(policy.Decision) policy.Notice { return n }, names)
+	b, err := notice.Render(decisions, func(policy.Decision) policy.Notice { return n }, causes, names)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,6 +170,15 @@ func TestWhatARefusedClientReceives(t *testing.T) {
 		{"anonymous-text-ru", anonymous, linked, "", "ru", ""},
 		{"withdrawn-grpc-de", withdrawn, linked, "text/html", "de", "application/grpc+proto"},
 		{"withdrawn-grpc-web-zh", withdrawn, linked, "", "zh-TW", "application/grpc-web-text+proto"},
+		{"demanded-page-en", demanded, linked, "text/html", "en", ""},
+		{"demanded-page-ar", demanded, linked, "text/html", "ar", ""},
+		{"demanded-problem-fr", demanded, linked, "application/json", "fr", ""},
+		{"demanded-text-it", demanded, linked, "", "it", ""},
+		{"demanded-grpc-en", demanded, linked, "", "en", "application/grpc"},
+		{"withheld-page-fr", withheld, linked, "text/html", "fr", ""},
+		{"withheld-problem-en", withheld, linked, "application/json", "en", ""},
+		{"withheld-text-ja", withheld, linked, "", "ja", ""},
+		{"withheld-grpc-hi", withheld, linked, "", "hi", "application/grpc"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := book(t, c.notice, everyKind...)
@@ -277,7 +316,7 @@ func TestNoticesThatCannotBeGiven(t *testing.T) {
 		{policy.Notice{BlockedBy: "https://example.org/\r\nSet-Cookie: a=b"}, `notice for FR: blocked-by: "https://example.org/\r\nSet-Cookie: a=b" can't be linked to: want https://…, http://…, mailto:… or a path on the service such as /appeal`},
 		{policy.Notice{Texts: map[string]policy.Text{"français": {Title: "Non"}}}, `notice for FR: texts: "français" is not a language tag: want BCP 47, as in fr or pt-BR`},
 	} {
-		_, err := notice.Render([]*policy.Decision{withdrawn}, func(policy.Decision) policy.Notice { return c.notice }, nil)
+		_, err := notice.Render([]*policy.Decision{withdrawn}, func(policy.Decision) policy.Notice { return c.notice }, nil, nil)
 		if err == nil || err.Error() != c.want {
 			t.Errorf("got  %v\nwant %s", err, c.want)
 		}
@@ -344,7 +383,16 @@ func TestHostileWordsStayWords(t *testing.T) {
 		d.Class, d.Jurisdiction, d.Entry = words, policy.Code(words), policy.Code(words)
 		n := linked
 		n.Texts = map[string]policy.Text{"en": {Title: words, Body: words + "\n\n" + words}}
-		b, err := notice.Render([]*policy.Decision{&d}, func(policy.Decision) policy.Notice { return n }, func(policy.Code) string { return words })
+		b, err := notice.Render([]*policy.Decision{&d}, func(policy.Decision) policy.Notice { return n }, func(policy.Decision) policy.Cause {
+			return policy.Cause{
+				Demands: []policy.Demand{
+					{Title: words, Authority: words, Source: "https://example.org/" + words, Stage: policy.Stage(words)},
+					{Title: words, Source: words},
+					{Authority: words, Source: "javascript:alert(1)"},
+				},
+				Statements: []string{words},
+			}
+		}, func(policy.Code) string { return words })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -361,7 +409,10 @@ func TestHostileWordsStayWords(t *testing.T) {
 			}
 		}
 
-		s, err := notice.RenderStatus([]notice.Market{{Jurisdiction: policy.Code(words), Phase: policy.Withdrawn, Routes: []string{words}}}, func(policy.Code) string { return words })
+		s, err := notice.RenderStatus([]notice.Market{{Jurisdiction: policy.Code(words), Phase: policy.Withdrawn, Routes: []string{words}, Because: []policy.Demand{
+			{Title: words, Authority: words, Source: "https://example.org/" + words, Stage: policy.Stage(words)},
+			{Title: words, Source: words},
+		}}}, func(policy.Code) string { return words })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -459,7 +510,7 @@ func TestDecisionsToForwardNeedNoNotice(t *testing.T) {
 	_, err := notice.Render([]*policy.Decision{forward}, func(policy.Decision) policy.Notice {
 		t.Error("asked for the notice of a decision to forward")
 		return policy.Notice{}
-	}, nil)
+	}, nil, nil)
 	if err != nil {
 		t.Error(err)
 	}

@@ -13,12 +13,13 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/exitgate/exitgate/gateway/notice/phrases"
 	"github.com/exitgate/exitgate/policy"
 )
 
 // render makes the answer in one tongue and format.
-func (p *page) render(t int, f format, names func(policy.Code) string) *Answer {
-	w := p.words(t, names)
+func (p *page) render(t int, f format, cause policy.Cause, names func(policy.Code) string) *Answer {
+	w := p.words(t, cause, names)
 	switch f {
 	case asGRPC, asGRPCWeb:
 		return p.grpc(w, f)
@@ -53,14 +54,24 @@ func (p *page) header(w words, contentType string) []Field {
 }
 
 // problemTypes is where the problem types are described, each by the phase
-// that it comes from, or as feature.
+// that it comes from, or as feature or guarantee.
 const problemTypes = "https://github.com/exitgate/exitgate/blob/main/docs/policy.md#"
 
 // problemDetails is RFC 9457. The extension members have an underscore where
-// other names of exitgate have a hyphen, as its section 3.2 wants.
+// other names of exitgate have a hyphen, as its section 3.2 wants; the names
+// within them don't.
+//
+// Together they say what RFC 7725, section 3, wants said: who demands (because:
+// authority), by what law (because: title, source), of whom (jurisdiction) and
+// what is refused (class). Without because, the policy gives no demand or may
+// not disclose it. guarantees are the statements, in the operator's language,
+// of what would not hold if the service were offered.
 func problemDetails(d *policy.Decision, w words) []byte {
 	kind := d.Phase.String()
-	if d.Feature {
+	switch {
+	case d.Reason == policy.ByGuarantee:
+		kind = d.Reason.String()
+	case d.Feature:
 		kind = "feature"
 	}
 	var body bytes.Buffer
@@ -79,6 +90,8 @@ func problemDetails(d *policy.Decision, w words) []byte {
 		Class        string      `json:"class"`
 		Since        time.Time   `json:"since,omitzero"`
 		Sunset       time.Time   `json:"sunset,omitzero"`
+		Because      []demand    `json:"because,omitempty"`
+		Guarantees   []string    `json:"guarantees,omitempty"`
 		BlockedBy    string      `json:"blocked_by,omitempty"`
 		Appeal       string      `json:"appeal,omitempty"`
 		Export       string      `json:"export,omitempty"`
@@ -86,7 +99,7 @@ func problemDetails(d *policy.Decision, w words) []byte {
 	}{
 		problemTypes + kind, w.Title.String(), w.Status, w.Lead.String(), w.Language,
 		d.Jurisdiction, w.Facts[0].Value, d.Phase.String(), d.Class,
-		d.Since.UTC(), d.Sunset.UTC(), w.Blocked, w.Appeal, w.Export, policy.StatusPath,
+		d.Since.UTC(), d.Sunset.UTC(), w.Because, w.Promise, w.Blocked, w.Appeal, w.Export, policy.StatusPath,
 	})
 	if err != nil {
 		panic(err) // strings and times in their range can be encoded
@@ -114,7 +127,7 @@ func plainText(w words) []byte {
 		link(say.Export, w.Export)
 	}
 	b.WriteByte('\n')
-	for _, f := range w.Facts {
+	for _, f := range append(w.Facts, w.why(demand.Cited)...) {
 		fmt.Fprintf(&b, "%s%s%s\n", f.Label, say.Colon, f.Value)
 	}
 	fmt.Fprintf(&b, "\n%s\n", say.WrongPlace)
@@ -140,13 +153,13 @@ func (p *page) grpc(w words, f format) *Answer {
 		contentType = "application/grpc-web+proto"
 	}
 	say := w.Say
-	facts := make([]string, 0, len(w.Facts))
-	for _, f := range w.Facts {
-		facts = append(facts, f.Label+say.Colon+f.Value)
-	}
-	message := w.Title.String() + " (" + strings.Join(facts, "; ") + ")"
+	message := w.Title.String() + " " + inBrackets(w.Facts, say)
 	if w.Appeal != "" {
 		message += " " + say.Appeal + say.Colon + w.Appeal
+	}
+	// Last, as the message may be cut off and the operator's texts may be long.
+	if why := w.why(demand.String); len(why) > 0 {
+		message += " " + inBrackets(why, say)
 	}
 	header := []Field{
 		{"Content-Type", contentType},
@@ -155,6 +168,14 @@ func (p *page) grpc(w words, f format) *Answer {
 		{"Cache-Control", "no-store"},
 	}
 	return newAnswer(200, append(header, Announcement(p.decision)...), nil)
+}
+
+func inBrackets(facts []fact, say *phrases.Book) string {
+	lines := make([]string, 0, len(facts))
+	for _, f := range facts {
+		lines = append(lines, f.Label+say.Colon+f.Value)
+	}
+	return "(" + strings.Join(lines, "; ") + ")"
 }
 
 // maxMessageBytes bounds a gRPC message before it is encoded. Clients accept

@@ -29,6 +29,9 @@ type Market struct {
 	Sunset time.Time `json:"sunset,omitzero"`
 	// Schedule lists the transitions to come, in order of time.
 	Schedule []Transition `json:"schedule,omitempty"`
+	// Because lists the demands that this is the answer to. The public sees
+	// those that may be disclosed: title, authority, source, stage and date.
+	Because []policy.Demand `json:"-"`
 }
 
 // A Transition is the moment from which a market is in another phase.
@@ -117,8 +120,13 @@ func newRendition(body []byte, fields []Field) rendition {
 }
 
 func statusJSON(markets []Market) ([]byte, error) {
-	if markets == nil {
-		markets = []Market{}
+	type public struct {
+		Market
+		Because []demand `json:"because,omitempty"`
+	}
+	all := make([]public, 0, len(markets))
+	for _, m := range markets {
+		all = append(all, public{m, disclose(m.Because)})
 	}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -127,8 +135,8 @@ func statusJSON(markets []Market) ([]byte, error) {
 	err := encoder.Encode(struct {
 		// Default is what a place gets that isn't listed.
 		Default policy.Phase `json:"default"`
-		Markets []Market     `json:"markets"`
-	}{policy.Open, markets})
+		Markets []public     `json:"markets"`
+	}{policy.Open, all})
 	return b.Bytes(), err
 }
 
@@ -151,6 +159,7 @@ type statusWords struct {
 	Language, Dir string
 	Say           *phrases.Book
 	Markets       []marketWords
+	Why           bool // some market has a demand to name
 }
 
 type marketWords struct {
@@ -160,6 +169,13 @@ type marketWords struct {
 	Only       string
 	Since      fact
 	Next       []fact // Label is the phase
+	Because    []demandWords
+}
+
+type demandWords struct {
+	demand
+	StageName string
+	Begins    fact // Label is that of InForce
 }
 
 func (s *Status) words(t tongue) statusWords {
@@ -181,6 +197,13 @@ func (s *Status) words(t tongue) statusWords {
 		}
 		for _, next := range m.Schedule {
 			row.Next = append(row.Next, fact{phaseName(next.Phase, say), say.Day(next.From), next.From})
+		}
+		for _, d := range disclose(m.Because) {
+			because := demandWords{demand: d, StageName: stageName(d.Stage, say)}
+			if !d.InForce.IsZero() {
+				because.Begins = fact{say.InForce, say.Day(d.InForce), d.InForce}
+			}
+			row.Because, w.Why = append(row.Because, because), true
 		}
 		w.Markets = append(w.Markets, row)
 	}

@@ -13,10 +13,11 @@ import (
 
 var markets = []notice.Market{
 	{Jurisdiction: "BR", Phase: policy.Announced, Since: october1, Sunset: december1, Schedule: []notice.Transition{
-		{From: november1, Phase: policy.ClosedToNew}, {From: december1, Phase: policy.Withdrawn}}},
+		{From: november1, Phase: policy.ClosedToNew}, {From: december1, Phase: policy.Withdrawn}},
+		Because: []policy.Demand{narcotrafic, secret, retention}},
 	{Jurisdiction: "CA", Phase: policy.Withdrawn, Routes: []string{"news", "video"}},
 	{Jurisdiction: "IE", Phase: policy.Open},
-	{Jurisdiction: "US-MS", Phase: policy.Withdrawn, Since: october1, Sunset: october1},
+	{Jurisdiction: "US-MS", Phase: policy.Withdrawn, Since: october1, Sunset: october1, Because: []policy.Demand{secret, nameless}},
 	{Jurisdiction: policy.Anonymous, Phase: policy.WindDown},
 }
 

@@ -23,7 +23,9 @@ type words struct {
 	Lead    passage
 	Works   []string // what a market in wind-down still gets
 	Facts   []fact
-	Export  string // addresses, empty without one
+	Because []demand
+	Promise []string // what is guaranteed, in the operator's words
+	Export  string   // addresses, empty without one
 	Appeal  string
 	Blocked string
 	Say     *phrases.Book
@@ -47,9 +49,14 @@ type fact struct {
 	Time         time.Time
 }
 
-func (p *page) words(t int, names func(policy.Code) string) words {
+func (p *page) words(t int, cause policy.Cause, names func(policy.Code) string) words {
 	d, own := p.decision, p.edition.tongues.all[t]
 	say := p.edition.tongues.frame(t, d.Jurisdiction)
+	if d.Reason == policy.ByGuarantee {
+		// The operator's words are about the exit that the policy plans. This
+		// is not that one, and their law may have nothing to do with it.
+		own = tongue{tag: language.Make(say.Tag), name: say.Tag, dir: say.Dir, book: say}
+	}
 	frame := voice{say.Tag, say.Dir}
 	if own.book != nil {
 		frame = voice{own.name, own.dir}
@@ -59,6 +66,8 @@ func (p *page) words(t int, names func(policy.Code) string) words {
 		Dir:      own.dir,
 		Frame:    frame,
 		Status:   p.edition.status,
+		Because:  disclose(cause.Demands),
+		Promise:  statements(cause.Statements),
 		Appeal:   p.edition.appeal,
 		Export:   p.edition.export,
 		Blocked:  p.edition.blockedBy,
@@ -98,9 +107,25 @@ func (p *page) words(t int, names func(policy.Code) string) words {
 	return w
 }
 
+// why lists the causes as facts, for what has one line for each.
+func (w words) why(put func(demand) string) []fact {
+	var facts []fact
+	for _, d := range w.Because {
+		facts = append(facts, fact{Label: w.Say.Because, Value: put(d)})
+	}
+	for _, statement := range w.Promise {
+		facts = append(facts, fact{Label: w.Say.Promise, Value: statement})
+	}
+	return facts
+}
+
 // refusalOf says what a decision refuses.
 func refusalOf(d *policy.Decision, say *phrases.Book) phrases.Refusal {
 	switch {
+	case d.Reason == policy.ByGuarantee:
+		refusal := say.Withdrawn
+		refusal.Body = say.Withheld
+		return refusal
 	case d.Feature:
 		return say.Feature
 	case d.Phase == policy.ClosedToNew:

@@ -29,12 +29,20 @@ type Book struct {
 	// Unplaced is said instead of Withdrawn.Body where the place is not one
 	// that law speaks for: unlocated, private, anonymous.
 	Unplaced string
+	// Withheld is said instead of Withdrawn.Body where the service can't be
+	// offered as promised, whatever the reason: it blames nobody.
+	Withheld string
 
 	// What a market in wind-down still gets.
 	StillWorks, SignIn, ExportData, DeleteAccount, Refunds string
 
 	// The labels of the facts.
 	Place, Since, Ends, Refused string
+
+	// The labels of why: of the demands, of the guarantees' statements, and of
+	// the date of a demand. The demands' stages.
+	Because, Promise, InForce string
+	Stages                    Stages
 
 	// What a reader can do.
 	WrongPlace, HowToAppeal, Appeal string
@@ -56,6 +64,11 @@ type Refusal struct {
 	Title string
 	Body  string
 	What  string // short, beside the label Refused; {feature} in that of a feature
+}
+
+// Stages names how far a law or an order has come.
+type Stages struct {
+	Proposed, Adopted, InForce, Suspended, Rejected, Repealed string
 }
 
 // A Status is the wording of the public status page.

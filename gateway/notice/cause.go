@@ -1,0 +1,121 @@
+package notice
+
+import (
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/exitgate/exitgate/gateway/notice/phrases"
+	"github.com/exitgate/exitgate/policy"
+)
+
+// A demand is what the public is told of a policy.Demand. What it requires is
+// not among that: the guarantees' statements say it in words for people.
+type demand struct {
+	Title     string       `json:"title,omitempty"`
+	Authority string       `json:"authority,omitempty"`
+	Source    string       `json:"source,omitempty"` // http or https
+	Stage     policy.Stage `json:"stage,omitempty"`
+	InForce   time.Time    `json:"in-force,omitzero"`
+}
+
+// disclose returns what the public is told of demands: nothing of one that may
+// not be disclosed, whoever passed it on, nor of one that has no name.
+func disclose(all []policy.Demand) []demand {
+	var told []demand
+	for _, d := range all {
+		title, authority := oneLine(d.Title), oneLine(d.Authority)
+		if d.Disclosed() && (title != "" || authority != "") {
+			told = append(told, demand{title, authority, webAddress(d.Source), d.Stage, d.InForce.UTC()})
+		}
+	}
+	return told
+}
+
+// Name is the title, and the authority where there is none.
+func (d demand) Name() string {
+	if d.Title == "" {
+		return d.Authority
+	}
+	return d.Title
+}
+
+// By is the authority beside a title.
+func (d demand) By() string {
+	if d.Title == "" {
+		return ""
+	}
+	return d.Authority
+}
+
+func (d demand) String() string {
+	if by := d.By(); by != "" {
+		return d.Name() + " — " + by
+	}
+	return d.Name()
+}
+
+// Cited is the demand with where it can be read, in the angle brackets that
+// RFC 3986, appendix C, has for an address in plain text.
+func (d demand) Cited() string {
+	if d.Source == "" {
+		return d.String()
+	}
+	return d.String() + " <" + d.Source + ">"
+}
+
+// statements returns the sentences in which a notice says what is guaranteed.
+func statements(all []string) []string {
+	var told []string
+	for _, s := range all {
+		if s = oneLine(s); s != "" {
+			told = append(told, s)
+		}
+	}
+	return told
+}
+
+// oneLine makes a text safe to stand in a line of its own. A line break would
+// let it pass for another line of the notice, and a bidirectional override
+// would reach beyond it.
+func oneLine(text string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsControl(r), r == '\u2028', r == '\u2029':
+			return ' '
+		case r >= '\u202a' && r <= '\u202e', r >= '\u2066' && r <= '\u2069':
+			return -1
+		}
+		return r
+	}, text))
+}
+
+// webAddress returns an address that a page of the web has, and nothing for
+// any other.
+func webAddress(address string) string {
+	if u, err := url.Parse(address); err != nil || u.Scheme != "https" && u.Scheme != "http" {
+		return ""
+	}
+	address, _ = reference("source", address) // empty if it isn't one
+	return address
+}
+
+// stageName is empty for a stage that the phrases don't know.
+func stageName(stage policy.Stage, say *phrases.Book) string {
+	switch stage {
+	case policy.Proposed:
+		return say.Stages.Proposed
+	case policy.Adopted:
+		return say.Stages.Adopted
+	case policy.InForce:
+		return say.Stages.InForce
+	case policy.Suspended:
+		return say.Stages.Suspended
+	case policy.Rejected:
+		return say.Stages.Rejected
+	case policy.Repealed:
+		return say.Stages.Repealed
+	}
+	return ""
+}

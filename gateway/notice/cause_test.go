@@ -1,0 +1,280 @@
+package notice_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/net/html"
+
+	"github.com/exitgate/exitgate/gateway/notice"
+	"github.com/exitgate/exitgate/gateway/notice/phrases"
+	"github.com/exitgate/exitgate/policy"
+)
+
+// because is a book that knows withdrawn alone, and its cause.
+func because(t testing.TB, cause policy.Cause) *notice.Book {
+	t.Helper()
+	b, err := notice.Render([]*policy.Decision{withdrawn},
+		func(policy.Decision) policy.Notice { return linked },
+		func(policy.Decision) policy.Cause { return cause }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestEveryFormSaysWhy(t *testing.T) {
+	everyAnswer(t, linked, func(name string, d *policy.Decision, a *notice.Answer) {
+		said := wire(a)
+		for words, wants := range map[string]bool{
+			narcotrafic.Title: d == demanded,
+			encrypted:         d == demanded || d == withheld,
+		} {
+			if strings.Contains(said, words) != wants {
+				t.Errorf("%s: says %q: %v, want %v\n%s", name, words, !wants, wants, said)
+			}
+		}
+	})
+}
+
+func TestWhatIsNotDisclosedIsNowhere(t *testing.T) {
+	leaks := func(name string, a *notice.Answer) {
+		t.Helper()
+		for _, word := range []string{"secret", "nameless"} {
+			if strings.Contains(strings.ToLower(wire(a)), word) {
+				t.Errorf("%s says %s:\n%s", name, word, wire(a))
+			}
+		}
+	}
+	everyAnswer(t, linked, func(name string, _ *policy.Decision, a *notice.Answer) { leaks(name, a) })
+	s := marketStatus(t, markets)
+	for _, accept := range []string{"text/html", "application/json"} {
+		leaks("status "+accept, s.For([]string{accept}, nil, nil))
+	}
+}
+
+func TestAWithheldServiceBlamesNoLaw(t *testing.T) {
+	own := linked
+	own.Texts = map[string]policy.Text{
+		"en": {Title: "Blame the law", Body: "Blame the law since {date}."},
+		"nl": {Title: "Blame the law", Body: "Blame the law since {date}."},
+	}
+	b := book(t, own, everyKind...)
+	for language, want := range map[string]string{"en": "en", "nl": "fr", "de": "de"} {
+		for _, accept := range []string{"text/html", "text/plain", "application/json"} {
+			a := b.For(withheld, []string{accept}, []string{language}, "")
+			if strings.Contains(string(a.Body), "Blame") || get(a, "Content-Language") != want {
+				t.Errorf("who asks for %s gets\n%s", language, wire(a))
+			}
+		}
+	}
+	for _, say := range phrases.All() {
+		a := b.For(withheld, nil, []string{say.Tag}, "")
+		if !strings.Contains(string(a.Body), say.Withheld) || strings.Contains(string(a.Body), say.Withdrawn.Body) {
+			t.Errorf("%s:\n%s", say.Tag, a.Body)
+		}
+	}
+}
+
+func TestTheProblemNamesTheCauses(t *testing.T) {
+	type problem struct {
+		Type       string
+		Because    []map[string]string
+		Guarantees []string
+	}
+	const types = "https://github.com/exitgate/exitgate/blob/main/docs/policy.md#"
+	for _, c := range []struct {
+		name     string
+		decision *policy.Decision
+		want     problem
+	}{
+		{"a demand and what it would break", demanded, problem{types + "withdrawn", []map[string]string{
+			{"title": narcotrafic.Title, "authority": "Sénat", "source": "https://example.org/law", "stage": "adopted", "in-force": "2026-12-01T00:00:00Z"},
+			{"authority": "Conseil d’État", "stage": "in-force"},
+		}, []string{encrypted}}},
+		{"a guarantee that a flag is below", withheld, problem{types + "guarantee", nil, []string{encrypted}}},
+		{"no cause", withdrawn, problem{types + "withdrawn", nil, nil}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got problem
+			if err := json.Unmarshal(book(t, linked, everyKind...).For(c.decision, []string{"application/json"}, nil, "").Body, &got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// links returns the targets of a page's links by their words.
+func links(t testing.TB, page []byte) map[string]string {
+	t.Helper()
+	root, err := html.Parse(strings.NewReader(string(page)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := make(map[string]string)
+	for n := range root.Descendants() {
+		if n.Type != html.ElementNode || n.Data != "a" {
+			continue
+		}
+		var words strings.Builder
+		for d := range n.Descendants() {
+			if d.Type == html.TextNode {
+				words.WriteString(d.Data)
+			}
+		}
+		for _, a := range n.Attr {
+			if a.Key == "href" {
+				targets[words.String()] = a.Val
+			}
+		}
+	}
+	return targets
+}
+
+func TestOnlyAnAddressOfTheWebIsLinkedTo(t *testing.T) {
+	for source, want := range map[string]string{
+		"https://example.org/law":        "https://example.org/law",
+		"http://example.org/law#8":       "http://example.org/law#8",
+		"HTTPS://example.org/law":        "https://example.org/law",
+		"https://example.org/loi n° 8":   "https://example.org/loi%20n%C2%B0%208",
+		`https://example.org/"><script>`: "https://example.org/%22%3E%3Cscript%3E",
+
+		"":                                "",
+		"/law":                            "",
+		"example.org/law":                 "",
+		"//example.org/law":               "",
+		"https:/law":                      "",
+		"https:example.org":               "",
+		"mailto:law@example.org":          "",
+		"ftp://example.org/law":           "",
+		"javascript:alert(1)":             "",
+		" javascript:alert(1)":            "",
+		"JavaScript://example.org/%0aa()": "",
+		"java\nscript:alert(1)":           "",
+		"data:text/html,<script>":         "",
+		"vbscript:a":                      "",
+		"https://example.org/\r\nX: y":    "",
+		"http://[::1":                     "",
+	} {
+		t.Run(source, func(t *testing.T) {
+			demand := policy.Demand{Title: "The law", Source: source}
+			b := because(t, policy.Cause{Demands: []policy.Demand{demand}})
+			s := marketStatus(t, []notice.Market{{Jurisdiction: "FR", Because: []policy.Demand{demand}}})
+
+			for name, a := range map[string]*notice.Answer{
+				"notice": b.For(withdrawn, []string{"text/html"}, nil, ""),
+				"status": s.For([]string{"text/html"}, nil, nil),
+			} {
+				if got := links(t, a.Body)["The law"]; got != want {
+					t.Errorf("the %s links to %q, want %q", name, got, want)
+				}
+			}
+			var problem struct{ Because []struct{ Source string } }
+			var status struct {
+				Markets []struct{ Because []struct{ Source string } }
+			}
+			if err := json.Unmarshal(b.For(withdrawn, []string{"application/json"}, nil, "").Body, &problem); err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal(s.For(nil, nil, nil).Body, &status); err != nil {
+				t.Fatal(err)
+			}
+			if got := problem.Because[0].Source; got != want {
+				t.Errorf("the problem says %q, want %q", got, want)
+			}
+			if got := status.Markets[0].Because[0].Source; got != want {
+				t.Errorf("the status says %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestACauseStaysInItsLine(t *testing.T) {
+	for words, want := range map[string]string{
+		"A law\nAppeal: https://example.net/":  "A law Appeal: https://example.net/",
+		"A law\r\nB":                           "A law  B",
+		"A law\u2028B\u2029C\u0085D\x00E\x1bF": "A law B C D E F",
+		"A \u202elaw\u202c \u2066B\u2069":      "A law B",
+		"  A law\t":                            "A law",
+		"קו\u200f A":                           "קו\u200f A",
+		"A\xfflaw":                             "A\ufffdlaw",
+	} {
+		b := because(t, policy.Cause{Demands: []policy.Demand{{Title: words, Authority: words}}, Statements: []string{words}})
+		text := string(b.For(withdrawn, nil, []string{"en"}, "").Body)
+		if lines := "\nBecause of: " + want + " — " + want + "\nWhat we promise: " + want + "\n"; !strings.Contains(text, lines) {
+			t.Errorf("want %q in\n%q", lines, text)
+		}
+	}
+}
+
+func TestWhatHasNoWordsIsLeftOut(t *testing.T) {
+	nothing := policy.Cause{
+		Demands:    []policy.Demand{nameless, {Title: " \n", Authority: "\u202e"}},
+		Statements: []string{"", " \t"},
+	}
+	for _, accept := range []string{"text/html", "text/plain", "application/json"} {
+		got := wire(because(t, nothing).For(withdrawn, []string{accept}, nil, ""))
+		if want := wire(because(t, policy.Cause{}).For(withdrawn, []string{accept}, nil, "")); got != want {
+			t.Errorf("(-without +with)\n%s", cmp.Diff(want, got))
+		}
+	}
+}
+
+func TestLongCausesLeaveTheAppealInAGRPCMessage(t *testing.T) {
+	long := strings.Repeat("Ω", 1000)
+	b := because(t, policy.Cause{Demands: []policy.Demand{{Title: long, Authority: long}}, Statements: []string{long}})
+	for _, say := range phrases.All() {
+		message := get(b.For(withdrawn, nil, []string{say.Tag}, "application/grpc"), "Grpc-Message")
+		if !strings.Contains(message, linked.Appeal) || len(message) > 3<<10 {
+			t.Errorf("%s: %d bytes: %s", say.Tag, len(message), message)
+		}
+	}
+}
+
+func TestACauseIsAskedForWhenItsNoticeIs(t *testing.T) {
+	asked := 0
+	b, err := notice.Render(everyKind,
+		func(policy.Decision) policy.Notice { return linked },
+		func(d policy.Decision) policy.Cause {
+			if d != *demanded {
+				t.Errorf("asked for %+v", d)
+			}
+			asked++
+			return causes(d)
+		}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if asked != min(i, 1) {
+			t.Errorf("asked %d times after %d requests", asked, i)
+		}
+		b.For(demanded, []string{"text/html"}, nil, "")
+	}
+}
+
+func TestTheStatusNamesTheStageInEveryLanguage(t *testing.T) {
+	name := func(s phrases.Stages) map[policy.Stage]string {
+		return map[policy.Stage]string{
+			policy.Proposed: s.Proposed, policy.Adopted: s.Adopted, policy.InForce: s.InForce,
+			policy.Suspended: s.Suspended, policy.Rejected: s.Rejected, policy.Repealed: s.Repealed,
+		}
+	}
+	for _, stage := range policy.Stage("").SchemaEnum() {
+		demand := policy.Demand{Title: "The law", Stage: policy.Stage(stage)}
+		s := marketStatus(t, []notice.Market{{Jurisdiction: "FR", Because: []policy.Demand{demand}}})
+		for _, say := range phrases.All() {
+			page := string(s.For([]string{"text/html"}, []string{say.Tag}, nil).Body)
+			want := fmt.Sprintf("<small>%s</small>", name(say.Stages)[policy.Stage(stage)])
+			if !strings.Contains(page, want) || want == "<small></small>" {
+				t.Errorf("%s: no %s in\n%s", say.Tag, want, page)
+			}
+		}
+	}
+}
