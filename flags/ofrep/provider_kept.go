@@ -1,0 +1,167 @@
+package ofrep
+
+import (
+	"encoding/json"
+	"fmt"
+	"hash/maphash"
+	"maps"
+	"reflect"
+	"slices"
+	"sync/atomic"
+
+	"github.com/open-feature/go-sdk/openfeature"
+)
+
+// A table holds what is kept. It is immutable but for the answers.
+type table struct {
+	keys     *keySet
+	contexts []*keptContext
+	found    map[uint64][]*keptContext // by fingerprint
+}
+
+// A keySet is told apart by its address: an answer that was filtered for
+// another set doesn't know all keys of this one.
+type keySet struct{ of map[string]struct{} }
+
+func (s *keySet) has(key string) bool {
+	if s == nil {
+		return false
+	}
+	_, ok := s.of[key]
+	return ok
+}
+
+// A keptContext is asked for in each round.
+type keptContext struct {
+	flat   openfeature.FlattenedContext
+	body   []byte                 // of the request
+	answer atomic.Pointer[answer] // the last good one; nil: none yet
+}
+
+// An answer is what the server said about the kept keys. It is immutable.
+type answer struct {
+	keys  *keySet
+	flags map[string]outcome
+	etag  string
+}
+
+// Keep says for which contexts the flags with these keys are to be kept, in
+// place of what was kept before. What is known of the same context stays. A
+// context is the same if it has the same values of the same types. If rounds
+// are running, the next one begins at once.
+//
+// It fails, and changes nothing, if JSON can't carry one of the contexts. None
+// may be modified afterwards.
+func (p *Provider) Keep(contexts []openfeature.FlattenedContext, keys []string) error {
+	p.keeping.Lock()
+	defer p.keeping.Unlock()
+	before := p.table.Load()
+
+	next := &table{keys: &keySet{map[string]struct{}{}}, found: map[uint64][]*keptContext{}}
+	for _, key := range keys {
+		next.keys.of[key] = struct{}{}
+	}
+	if before.keys != nil && maps.Equal(before.keys.of, next.keys.of) {
+		next.keys = before.keys
+	}
+	for i, flat := range contexts {
+		at := fingerprint(p.seed, flat)
+		if next.find(at, flat) != nil {
+			continue
+		}
+		kept := before.find(at, flat)
+		if kept == nil {
+			body, err := requestBody(flat)
+			if err != nil {
+				return fmt.Errorf("of the contexts to keep, number %d of %d can't be sent as JSON: use booleans, strings and finite numbers", i+1, len(contexts))
+			}
+			kept = &keptContext{flat: maps.Clone(flat), body: body}
+		}
+		next.contexts = append(next.contexts, kept)
+		next.found[at] = append(next.found[at], kept)
+	}
+	p.table.Store(next)
+
+	select {
+	case p.wake <- struct{}{}:
+	default: // it is awake
+	}
+	return nil
+}
+
+// requestBody returns bulkEvaluationRequest or evaluationRequest. OFREP 0.3
+// requires the context in it, be it empty.
+func requestBody(flat openfeature.FlattenedContext) ([]byte, error) {
+	if flat == nil {
+		flat = openfeature.FlattenedContext{}
+	}
+	return json.Marshal(struct {
+		Context openfeature.FlattenedContext `json:"context"`
+	}{flat})
+}
+
+func (t *table) find(at uint64, flat openfeature.FlattenedContext) *keptContext {
+	for _, kept := range t.found[at] {
+		if sameContext(kept.flat, flat) {
+			return kept
+		}
+	}
+	return nil
+}
+
+func (t *table) answered() bool {
+	return !slices.ContainsFunc(t.contexts, func(kept *keptContext) bool {
+		known := kept.answer.Load()
+		return known == nil || known.keys != t.keys
+	})
+}
+
+func (c *keptContext) outcome(key string) outcome {
+	known := c.answer.Load()
+	if known == nil {
+		return notAnswered
+	}
+	if found, ok := known.flags[key]; ok {
+		return found
+	}
+	if !known.keys.has(key) {
+		return notAnswered // the key is kept only since then
+	}
+	return notFound
+}
+
+// fingerprint is the same for the same context. It depends on the order of
+// nothing, and is made for evaluations to find a context within nanoseconds.
+func fingerprint(seed maphash.Seed, flat openfeature.FlattenedContext) uint64 {
+	var sum uint64
+	for name, value := range flat {
+		of := uint64(0) // lists and the like: they are told apart by sameContext
+		switch value := value.(type) {
+		case string:
+			of = maphash.String(seed, value)
+		case bool:
+			of = maphash.Comparable(seed, value)
+		case int:
+			of = maphash.Comparable(seed, value)
+		case int64:
+			of = maphash.Comparable(seed, value)
+		case float64:
+			of = maphash.Comparable(seed, value)
+		}
+		const odd = 0x9e3779b97f4a7c15 // a name and a value may not change places
+		sum += maphash.String(seed, name)*odd ^ of
+	}
+	return sum
+}
+
+func sameContext(a, b openfeature.FlattenedContext) bool {
+	return len(a) == len(b) && maps.EqualFunc(a, b, sameValue)
+}
+
+func sameValue(a, b any) bool {
+	if a, ok := a.(string); ok {
+		b, ok := b.(string)
+		return ok && a == b
+	}
+	return reflect.DeepEqual(a, b)
+}
