@@ -92,6 +92,10 @@ func (p *parser) routes() {
 		}
 	}
 	p.policy.classes = classes
+	p.policy.empty = make([]bool, len(classes))
+	for class, name := range classes {
+		p.policy.empty[class] = p.text.Routes[name] == nil && name != Other && name != Essential
+	}
 
 	var rules []routes.Rule
 	var paths [][]any // where each rule stands in the document
@@ -407,6 +411,8 @@ func (p *parser) advise(code, wanted string) string {
 	switch {
 	case wanted == aPlace && p.policy.isGroup(Code(code)):
 		return "list its members: a group can't have groups in it"
+	case wanted == aSovereign:
+		return "use an ISO 3166-1 code (FR), an ISO 3166-2 code (US-MS) or a group (EU)"
 	case wanted == aPlace:
 		return "use an ISO 3166-1 code (FR) or an ISO 3166-2 code (US-MS)"
 	case code == string(Default):

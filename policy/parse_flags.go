@@ -184,7 +184,7 @@ func (p *parser) guarantee(name string, g *Guarantee, kind Kind) {
 func (p *parser) setting(name string, text Setting, kind Kind) *setting {
 	s := &setting{in: make(map[Code]Value)}
 	if text.Value == nil && len(text.In) == 0 {
-		p.doc.Errorf("write its value, as in "+name+": true, or remove it", at("flags", name), "%s has no value", name)
+		p.doc.Errorf("write its value, as in "+name+": true, or remove it", at("flags", name, "value"), "%s has no value", name)
 	}
 	if text.Value != nil {
 		s.value, _ = text.Value.as(kind)

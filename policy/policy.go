@@ -28,6 +28,7 @@ type Policy struct {
 	mode         Mode
 	digest       string
 	classes      []string // by Class; the first is Other
+	empty        []bool   // by Class: no pattern has it
 	routes       *routes.Table
 	entries      map[Code]*entry
 	groups       map[Code]group

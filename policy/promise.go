@@ -93,8 +93,11 @@ func (p *parser) keepsPromise(name string, d Demand) {
 			"%s %s; but a policy that only observes serves everywhere", name, broken)
 		return
 	}
-	first := served[0]
-	p.doc.Errorf(waysOut(d, served), path, "%s %s; but %s", name, broken, p.policy.sayServed(first, d, len(served)-1))
+	also := ""
+	if len(served) > 1 {
+		also = fmt.Sprintf(", and %d more are served", len(served)-1)
+	}
+	p.doc.Errorf(waysOut(d, served), path, "%s %s; but %s%s", name, broken, p.policy.sayServed(served[0], d), also)
 }
 
 // waysOut says what can be done about a demand that breaks a guarantee.
@@ -104,6 +107,29 @@ func waysOut(d Demand, served []Place) string {
 		by = "by " + d.InForce.Format(time.RFC3339)
 	}
 	return fmt.Sprintf("withdraw %s %s,\nor show that the demand is suspended (stayed by a court), rejected or repealed: change its stage", listed(served), by)
+}
+
+// outlook warns of a demand that doesn't bind, but would break a guarantee if
+// it did.
+func (p *parser) outlook(name string, d Demand) {
+	if p.policy.breaks(d) == "" || d.Stage == Rejected || d.Stage == Repealed {
+		return
+	}
+	served := p.policy.servedUnder(d)
+	if served == nil {
+		return
+	}
+	state, advice := string(d.Stage), "plan the exit in time: a schedule under jurisdictions:"
+	if d.Stage == Adopted {
+		state, advice = "adopted without a date", "add in-force: as soon as it is known"
+	}
+	d.Stage = InForce
+	also := ""
+	if len(served) > 1 {
+		also = fmt.Sprintf(", and %d more are served", len(served)-1)
+	}
+	p.doc.Warnf(advice, key("demands", name), "%s is %s; in force, it %s, and %s would have to be withdrawn; %s%s",
+		name, state, p.policy.breaks(d), listed(served), p.policy.sayServed(served[0], d), also)
 }
 
 // breaks says which guarantee a demand breaks, "" if none: "requires
@@ -127,27 +153,29 @@ func (p *Policy) breaks(d Demand) string {
 func (p *Policy) servedUnder(d Demand) []Place {
 	var served []Place
 	for _, place := range p.bound(d) {
-		if p.mode == Observe || p.serves(place, d.Routes, d.InForce) {
+		if p.mode == Observe || p.serves(place, d.concerns, d.InForce) {
 			served = append(served, place)
 		}
 	}
 	return served
 }
 
-// serves says whether a place gets any of some route classes, all of them if
-// none are named, at a moment or later. As time only restricts, the moment
-// itself is what counts.
-func (p *Policy) serves(place Place, routes []string, at time.Time) bool {
+// serves says whether a place gets any of some route classes at a moment or
+// later. As time only restricts, the moment itself is what counts.
+func (p *Policy) serves(place Place, some func(class string) bool, at time.Time) bool {
 	matches := p.appendMatches(nil, place)
 	for class, name := range p.classes {
-		if name == Essential || routes != nil && !slices.Contains(routes, name) {
-			continue
-		}
-		if p.govern("", matches, Class(class), at).Phase != Withdrawn {
+		if some(name) && !p.empty[class] && p.govern("", matches, Class(class), at).Phase != Withdrawn {
 			return true
 		}
 	}
 	return false
+}
+
+// concerns says whether a demand is about a route class. None is about the
+// essential one, which is served where all else is withdrawn.
+func (d Demand) concerns(class string) bool {
+	return class != Essential && (d.Routes == nil || slices.Contains(d.Routes, class))
 }
 
 // bound returns the places that a demand binds: of a group all members, of a
@@ -185,13 +213,9 @@ func (p *Policy) bound(d Demand) []Place {
 }
 
 // sayServed says how a place is served when a demand is in force: "FR is
-// served until …", "FR is open".
-func (p *Policy) sayServed(place Place, d Demand, others int) string {
+// served until …, 1h longer", "FR is open then".
+func (p *Policy) sayServed(place Place, d Demand) string {
 	code := place.Jurisdiction()
-	also := ""
-	if others > 0 {
-		also = fmt.Sprintf(" (and %d more)", others)
-	}
 	matches := p.appendMatches(nil, place)
 	var dates []time.Time
 	for _, m := range matches {
@@ -201,30 +225,45 @@ func (p *Policy) sayServed(place Place, d Demand, others int) string {
 	}
 	slices.SortFunc(dates, time.Time.Compare)
 	for _, date := range dates {
-		if date.After(d.InForce) && !p.serves(place, d.Routes, date) {
-			return fmt.Sprintf("%s%s is served until %s, %s longer", code, also, date.Format(time.RFC3339), lasting(date.Sub(d.InForce), d.InForce))
+		if !date.After(d.InForce) || p.serves(place, d.concerns, date) {
+			continue
 		}
+		if d.InForce.IsZero() {
+			return fmt.Sprintf("%s is served until %s", code, date.Format(time.RFC3339))
+		}
+		return fmt.Sprintf("%s is served until %s, %s longer", code, date.Format(time.RFC3339), lasting(date.Sub(d.InForce)))
 	}
-	phase := p.govern(code, matches, 0, d.InForce).Phase
+	phase, classes, partly := Withdrawn, []string(nil), false
 	for class, name := range p.classes {
-		if name != Essential && (d.Routes == nil || slices.Contains(d.Routes, name)) {
-			if found := p.govern(code, matches, Class(class), d.InForce).Phase; found < phase {
-				phase = found
-			}
+		if !d.concerns(name) || p.empty[class] {
+			continue
+		}
+		if found := p.govern(code, matches, Class(class), d.InForce).Phase; found < Withdrawn {
+			phase = min(phase, found)
+			classes = append(classes, name)
+		} else {
+			partly = true
 		}
 	}
-	return fmt.Sprintf("%s%s is %s then", code, also, phase)
+	words := fmt.Sprintf("%s is %s", code, phase)
+	if !d.InForce.IsZero() {
+		words += " then"
+	}
+	if partly {
+		words += " for " + strings.Join(classes, ", ")
+	}
+	return words
 }
 
 // lasting writes a duration for people.
-func lasting(d time.Duration, from time.Time) string {
-	switch days := int(d.Hours() / 24); {
-	case from.IsZero():
-		return "and so much"
-	case days > 1:
-		return fmt.Sprintf("%d days", days)
+func lasting(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%d days", d/(24*time.Hour))
+	case d%time.Hour == 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(d.String(), "0s"), "0m")
+	return d.String()
 }
 
 // listed names up to five places.
@@ -259,13 +298,12 @@ func (p *parser) conflicts() {
 			continue // its places are withdrawn anyhow
 		}
 		reported := false
-		routes := d.Routes
-		if routes == nil {
-			routes = p.policy.classes
-		}
 		for _, place := range p.policy.bound(d) {
 			for _, flag := range slices.Sorted(maps.Keys(d.Requires)) {
-				for _, class := range routes {
+				for _, class := range p.policy.classes {
+					if !d.concerns(class) {
+						continue
+					}
 					about := subject{string(place.Jurisdiction()), flag, class}
 					one, both := first[about]
 					if !both {
@@ -276,7 +314,7 @@ func (p *parser) conflicts() {
 					if d.InForce.After(from) {
 						from = d.InForce
 					}
-					if reported || one.value.equals(d.Requires[flag]) || class == Essential || !p.policy.serves(place, []string{class}, from) {
+					if reported || one.value.equals(d.Requires[flag]) || !p.policy.serves(place, func(name string) bool { return name == class }, from) {
 						continue
 					}
 					reported = true
@@ -298,7 +336,7 @@ func (p *parser) keepsFloor(f Flag) {
 	served := make(map[Code][]Place) // by the code in the setting, "": its value
 	for _, place := range p.policy.Places() {
 		value, ok := p.policy.Value(f.Name, place)
-		if !ok || f.Meets(value) || p.policy.mode != Observe && !p.policy.serves(place, nil, time.Time{}) {
+		if !ok || f.Meets(value) || p.policy.mode != Observe && !p.policy.serves(place, Demand{}.concerns, time.Time{}) {
 			continue
 		}
 		var by Code

@@ -16,7 +16,7 @@ import (
 // A world of few places, so that entries often concern them. What the treaties
 // and ISO 3166 say of these is written out here again.
 var (
-	countries    = []string{"FR", "RE", "GP", "DE", "IE", "GB", "GI", "US", "CA", "RU", "UA"}
+	countries    = []string{"FR", "RE", "GP", "DE", "IE", "GB", "GI", "US", "CA", "RU", "UA", "AT", "AL", "BE", "AU"}
 	subdivisions = map[string][2][]string{ // first level, second level
 		"FR": {{"FR-IDF", "FR-ARA"}, {"FR-75C", "FR-69"}},
 		"GB": {{"GB-ENG", "GB-SCT"}, {"GB-LND", "GB-ABE"}},
@@ -25,9 +25,9 @@ var (
 	}
 	sovereign     = map[string]string{"RE": "FR", "GP": "FR", "GI": "GB"}
 	builtInGroups = map[string][]string{
-		"EU":         {"FR", "RE", "GP", "DE", "IE"},
-		"NATO":       {"FR", "DE", "GB", "US", "CA"},
-		"Five-Eyes":  {"GB", "US", "CA"},
+		"EU":         {"FR", "RE", "GP", "DE", "IE", "AT", "BE"},
+		"NATO":       {"FR", "DE", "GB", "US", "CA", "AL", "BE"},
+		"Five-Eyes":  {"GB", "US", "CA", "AU"},
 		"GB-nations": {"GB-ENG", "GB-SCT"},
 	}
 	ownNames  = []string{"alpha", "beta", "FR-and-more"}

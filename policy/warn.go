@@ -20,6 +20,9 @@ func (p *parser) warn() {
 			p.warnOfAlias(Code(member), at("groups", name, i))
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
+		p.warnOfDemand(name, p.policy.demands[name])
+	}
 	apart := p.policy.subdivisionsApart()
 	for _, name := range slices.Sorted(maps.Keys(p.text.Notices)) {
 		if code := Code(name); code != Default && len(p.policy.entries) > 0 && !p.policy.tells(code, apart) {
@@ -47,9 +50,33 @@ func (p *parser) warnOfEntry(e *entry) {
 			p.warnOfMissing(Export, step.Phase, path)
 		}
 	}
+	p.warnOfPast(e)
 	if other := p.policy.opened(e); other != "" {
 		p.doc.Warnf("list all that it withholds, or remove routes to mean the whole service", at("jurisdictions", string(e.code), "routes"),
 			"%s is more specific than %s, and so opens whatever these routes leave out", e.code, other)
+	}
+}
+
+func (p *parser) warnOfDemand(name string, d Demand) {
+	for _, flag := range slices.Sorted(maps.Keys(d.Requires)) {
+		if _, named := p.policy.Flag(flag); !named {
+			p.doc.Warnf("check its name, or guarantee it", key("demands", name, "requires", flag), "the policy says nothing else of the flag %s", flag)
+		}
+	}
+	if !d.binds() {
+		p.outlook(name, d)
+	}
+}
+
+// warnOfPast tells of an entry that answers demands of which none is left.
+func (p *parser) warnOfPast(e *entry) {
+	past := func(name string) bool {
+		stage := p.policy.demands[name].Stage
+		return stage == Rejected || stage == Repealed
+	}
+	if len(e.because) > 0 && !slices.ContainsFunc(e.because, func(name string) bool { return !past(name) }) {
+		p.doc.Warnf("if nothing else speaks against it, offer the service again: remove the entry", at("jurisdictions", string(e.code), "because"),
+			"%s is restricted because of %s, which is %s", e.code, strings.Join(e.because, ", "), p.policy.demands[e.because[0]].Stage)
 	}
 }
 
