@@ -1,0 +1,165 @@
+package ofrep
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"strings"
+)
+
+// The error codes that OFREP 0.3 has. OpenFeature has more, such as
+// TYPE_MISMATCH, which only the client can find: a request names no type.
+const (
+	parseError          = "PARSE_ERROR"
+	targetingKeyMissing = "TARGETING_KEY_MISSING"
+	invalidContext      = "INVALID_CONTEXT"
+	general             = "GENERAL"
+	flagNotFound        = "FLAG_NOT_FOUND"
+)
+
+// conforming brings an evaluation into the form that OFREP's schema has for
+// it: evaluationSuccess, evaluationFailure or flagNotFound. A failure carries
+// no value, whatever was evaluated. The status is for an answer with this flag
+// alone. 500 is for what is this side's fault; the guard's GENERAL is not, and
+// to ask again as after a 500 won't help.
+func conforming(e Evaluation) (Evaluation, int) {
+	e.Metadata = primitive(e.Metadata)
+	if e.ErrorCode == "" && carried(e.Value) {
+		e.Reason, e.ErrorDetails = reason(e.Reason), ""
+		return e, http.StatusOK
+	}
+	status := http.StatusBadRequest
+	switch e.ErrorCode {
+	case "":
+		e.ErrorCode, e.ErrorDetails = general, "OFREP carries no lists and no null: make the flag's value an object"
+	case parseError, targetingKeyMissing, invalidContext, general:
+	case flagNotFound:
+		status = http.StatusNotFound
+	case "PROVIDER_NOT_READY", "PROVIDER_FATAL":
+		status = http.StatusInternalServerError
+		fallthrough
+	default:
+		e.ErrorCode, e.ErrorDetails = general, strings.TrimSuffix(e.ErrorCode+": "+e.ErrorDetails, ": ")
+	}
+	e.Value, e.Reason, e.Variant = nil, "", ""
+	return e, status
+}
+
+// carried says whether a success can have the value. To have none is fine.
+func carried(value json.RawMessage) bool {
+	text := bytes.TrimSpace(value)
+	return len(value) == 0 || len(text) > 0 && text[0] != '[' && text[0] != 'n' && json.Valid(text)
+}
+
+// reason returns one of the reasons that OFREP has: no DEFAULT, CACHED or STALE.
+func reason(r string) string {
+	switch r {
+	case "STATIC", "TARGETING_MATCH", "SPLIT", "DISABLED":
+		return r
+	default:
+		return "UNKNOWN"
+	}
+}
+
+// primitive leaves out of metadata what OFREP has no room for.
+func primitive(metadata map[string]any) map[string]any {
+	var kept map[string]any
+	for name, value := range metadata {
+		switch v := value.(type) {
+		case float64:
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				continue
+			}
+		case bool, string, int, int64:
+		default:
+			continue
+		}
+		if kept == nil {
+			kept = make(map[string]any, len(metadata))
+		}
+		kept[name] = value
+	}
+	return kept
+}
+
+// A failure is why no flag could be evaluated at all.
+type failure struct {
+	ErrorCode    string `json:"errorCode,omitempty"`
+	ErrorDetails string `json:"errorDetails"`
+}
+
+func failOne(w http.ResponseWriter, key string, err error) {
+	write(w, http.StatusBadRequest, encode(Evaluation{Key: key, ErrorCode: codeOf(err), ErrorDetails: err.Error()}))
+}
+
+func failAll(w http.ResponseWriter, status int, err error) {
+	write(w, status, encode(failure{codeOf(err), err.Error()}))
+}
+
+// complain answers what is no evaluation.
+func complain(w http.ResponseWriter, status int, details string) {
+	write(w, status, encode(failure{ErrorDetails: details}))
+}
+
+func codeOf(err error) string {
+	if r, ok := errors.AsType[*rejection](err); ok {
+		return r.code
+	}
+	return general
+}
+
+func encode(body any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(body); err != nil {
+		panic(err) // conforming left nothing that can't be encoded
+	}
+	return b.Bytes()
+}
+
+// write sends a body of JSON. What it says depends on the request's body, which
+// no cache looks at, and may be about one person: nobody stores it.
+func write(w http.ResponseWriter, status int, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client went away
+}
+
+// entityTag returns a strong tag for a whole body: two contexts have the same
+// one only where they get the same flags. Clients rely on it, as they send the
+// last tag they got also after their context has changed.
+func entityTag(body []byte) string {
+	sum := sha256.Sum256(body)
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:]) + `"`
+}
+
+// matches says whether If-None-Match names a tag (RFC 9110, section 13.1.2).
+// Whether as a weak one makes no difference. The rest of a list that is no list
+// of tags is ignored: the client gets the flags then.
+func matches(ifNoneMatch []string, tag string) bool {
+	list := strings.Join(ifNoneMatch, ",")
+	for {
+		list = strings.TrimLeft(list, " \t,")
+		if strings.HasPrefix(list, "*") {
+			return true
+		}
+		list = strings.TrimPrefix(list, "W/")
+		if !strings.HasPrefix(list, `"`) {
+			return false
+		}
+		end := strings.IndexByte(list[1:], '"') + 2
+		if end < 2 {
+			return false
+		}
+		if list[:end] == tag {
+			return true
+		}
+		list = list[end:]
+	}
+}

@@ -1,0 +1,200 @@
+package ofrep
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	maxBody  = 64 << 10 // bytes
+	maxKey   = 256      // bytes
+	maxDepth = 32       // levels of objects and lists, the context being the first
+
+	// Beyond this, float64 no longer holds every integer.
+	maxExact = 1 << 53
+)
+
+// A rejection is why a request is not evaluated, in OpenFeature's codes:
+// PARSE_ERROR for what is no JSON object or no key, INVALID_CONTEXT for an
+// object whose context can't be used as it is.
+type rejection struct{ code, details string }
+
+func (r *rejection) Error() string { return r.details }
+
+func unreadable(format string, args ...any) error {
+	return &rejection{parseError, fmt.Sprintf(format, args...)}
+}
+
+func unusable(format string, args ...any) error {
+	return &rejection{invalidContext, fmt.Sprintf(format, args...)}
+}
+
+// post lets only those requests through that a client of OFREP makes.
+func post(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			w.Header().Set("Allow", http.MethodPost)
+			complain(w, http.StatusMethodNotAllowed, "send a POST with the evaluation context as its body")
+			return
+		}
+		// A browser asks nobody before it sends the types of HTML's forms
+		// to wherever a page says, so those never mean JSON.
+		if media := r.Header.Get("Content-Type"); media != "" {
+			if name, _, err := mime.ParseMediaType(media); err != nil || name != "application/json" {
+				complain(w, http.StatusUnsupportedMediaType, "send the body with Content-Type: application/json")
+				return
+			}
+		}
+		next(w, r)
+	}
+}
+
+func checkKey(key string) error {
+	switch {
+	case key == "":
+		return unreadable("the path ends without a flag: add its key, or leave out the last slash for all flags")
+	case len(key) > maxKey:
+		return unreadable("the flag's key is longer than %d bytes: shorten it", maxKey)
+	case !utf8.ValidString(key):
+		return unreadable("the flag's key is not UTF-8: percent-encode its UTF-8 bytes")
+	}
+	return nil
+}
+
+// shortened makes of what is no key something that an answer can name.
+func shortened(key string) string {
+	return strings.ToValidUTF8(key[:min(len(key), maxKey)], "\uFFFD")
+}
+
+func readContext(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		// Not 413: the clients for JavaScript show the details of 400, 404
+		// and 500 only.
+		return nil, unreadable("the body is longer than %d bytes: send only the attributes that flags are targeted by", maxBody)
+	}
+	if err != nil {
+		return nil, unreadable("the body did not arrive as a whole: send it again")
+	}
+	return parseContext(body)
+}
+
+// parseContext returns the context in the body of a request. It is empty if
+// the body is, or has none: a flag that needs to know the user can say so by
+// itself, with TARGETING_KEY_MISSING, and most don't.
+//
+// Nothing is read in a way that the client may not have meant. encoding/json
+// by itself would take the last of two equal keys, and the nearest number.
+func parseContext(body []byte) (map[string]any, error) {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return map[string]any{}, nil
+	}
+	if !utf8.Valid(body) {
+		return nil, unreadable("the body is not UTF-8: send JSON in UTF-8, without compression")
+	}
+	var syntax *json.SyntaxError
+	if err := json.Unmarshal(body, new(json.RawMessage)); errors.As(err, &syntax) {
+		return nil, unreadable("the body is not JSON: %v, at byte %d", syntax, syntax.Offset)
+	}
+	r := reader{json.NewDecoder(bytes.NewReader(body))}
+	r.UseNumber()
+	if token, err := r.Token(); err != nil || token != json.Delim('{') {
+		return nil, unreadable(`the body is not a JSON object: send {"context": {...}}`)
+	}
+	request, err := r.object(0)
+	if err != nil {
+		return nil, err
+	}
+	switch context := request["context"].(type) {
+	case map[string]any:
+		if key, found := context["targetingKey"]; found {
+			if _, ok := key.(string); !ok {
+				return nil, unusable("targetingKey is not a string: send it as one, or leave it out")
+			}
+		}
+		return context, nil
+	case nil:
+		return map[string]any{}, nil
+	default:
+		return nil, unusable(`context is not an object: send {"context": {"targetingKey": "...", ...}}`)
+	}
+}
+
+// A reader reads JSON that is known to be well-formed.
+type reader struct{ *json.Decoder }
+
+// value reads the next value, which is at a depth and belongs to the member
+// with a name, be it within lists.
+func (r reader) value(name string, depth int) (any, error) {
+	token, err := r.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch token := token.(type) {
+	case json.Delim:
+		if depth > maxDepth {
+			return nil, unusable("the context is nested deeper than %d levels: flatten it", maxDepth)
+		}
+		if token == '{' {
+			return r.object(depth)
+		}
+		return r.list(name, depth)
+	case json.Number:
+		return number(name, token.String())
+	default:
+		return token, nil
+	}
+}
+
+func (r reader) object(depth int) (map[string]any, error) {
+	object := map[string]any{}
+	for r.More() {
+		token, err := r.Token()
+		if err != nil {
+			return nil, err
+		}
+		name := token.(string)
+		if _, twice := object[name]; twice {
+			return nil, unusable("%.64q is there twice: send it once", name)
+		}
+		if object[name], err = r.value(name, depth+1); err != nil {
+			return nil, err
+		}
+	}
+	_, err := r.Token()
+	return object, err
+}
+
+func (r reader) list(name string, depth int) ([]any, error) {
+	list := []any{}
+	for r.More() {
+		item, err := r.value(name, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, item)
+	}
+	_, err := r.Token()
+	return list, err
+}
+
+func number(name, literal string) (any, error) {
+	if integer := !strings.ContainsAny(literal, ".eE"); integer {
+		if i, err := strconv.ParseInt(literal, 10, 64); err != nil || i < -maxExact || i > maxExact {
+			return nil, unusable("the integer in %.64q is beyond 2^53 and would be changed on the way: send it as a string", name)
+		}
+	}
+	f, err := strconv.ParseFloat(literal, 64)
+	if err != nil {
+		return nil, unusable("the number in %.64q is beyond what float64 holds: send it as a string", name)
+	}
+	return f, nil
+}
