@@ -124,7 +124,7 @@ func (c *compiler) country(code Code, subdivisions []Code) country {
 	found.subdivisions = make(map[Code]*market, len(subdivisions))
 	for _, sub := range subdivisions {
 		found.subdivisions[sub] = c.market(sub, Place{Country: code, Subdivisions: [2]Code{sub}})
-		if place := placeOf(sub); place.Subdivisions[1] != "" {
+		if place := PlaceOf(sub); place.Subdivisions[1] != "" {
 			if found.nested == nil {
 				found.nested = make(map[[2]Code]*market)
 			}
@@ -142,7 +142,7 @@ func (c *compiler) market(jurisdiction Code, place Place) *market {
 	if len(c.matches) > 0 {
 		m.rank = c.matches[0].rank
 	}
-	settings := c.flags.in(jurisdiction)
+	settings := c.flags.In(jurisdiction)
 	breach := c.policy.breachIn(settings)
 	m.withheld = breach.flag != ""
 	restrict := func(d Decision) Decision {

@@ -47,8 +47,8 @@ func (v Value) atLeast(other Value) bool {
 	if isInt && alsoInt {
 		return a >= b
 	}
-	x, isNumber := v.as(Float)
-	y, alsoNumber := other.as(Float)
+	x, isNumber := v.As(Float)
+	y, alsoNumber := other.As(Float)
 	// Not cmp.Compare, to which NaN is less than all others.
 	return isNumber && alsoNumber && x.of.(float64) >= y.of.(float64)
 }

@@ -187,7 +187,7 @@ func (p *parser) setting(name string, text Setting, kind Kind) *setting {
 		p.doc.Errorf("write its value, as in "+name+": true, or remove it", at("flags", name, "value"), "%s has no value", name)
 	}
 	if text.Value != nil {
-		s.value, _ = text.Value.as(kind)
+		s.value, _ = text.Value.As(kind)
 	}
 	for _, code := range slices.Sorted(maps.Keys(text.In)) {
 		path := key("flags", name, "in", code)
@@ -200,7 +200,7 @@ func (p *parser) setting(name string, text Setting, kind Kind) *setting {
 			continue
 		}
 		value := text.In[code]
-		s.in[Code(code)], _ = value.as(kind)
+		s.in[Code(code)], _ = value.As(kind)
 		for _, place := range append(slices.Clone(p.policy.groups[Code(code)].members), Code(code)) {
 			if _, ok := countryOf(place); ok {
 				p.policy.flagged = append(p.policy.flagged, place)
@@ -302,7 +302,7 @@ func (p *Policy) Places() []Place {
 	for info := range iso3166.Countries() {
 		places = append(places, Place{Country: Code(info.Code)})
 		for _, sub := range apart[Code(info.Code)] {
-			places = append(places, placeOf(sub))
+			places = append(places, PlaceOf(sub))
 		}
 	}
 	return places
@@ -385,20 +385,9 @@ type acknowledgement struct {
 // moment: by an acknowledgement that is neither older than the breach nor yet
 // to come.
 func (p *Policy) Acknowledges(flag string, jurisdiction Code, seen, now time.Time) bool {
-	place := jurisdictionPlace(jurisdiction)
+	place := PlaceOf(jurisdiction)
 	return slices.ContainsFunc(p.acknowledged, func(a acknowledgement) bool {
 		return slices.Contains(a.flags, flag) && !a.at.Before(seen) && !a.at.After(now) &&
 			(a.jurisdiction == "" || p.contains(a.jurisdiction, place))
 	})
-}
-
-// jurisdictionPlace returns the place that has a jurisdiction.
-func jurisdictionPlace(code Code) Place {
-	switch code {
-	case Unlocated:
-		return Place{}
-	case Private:
-		return Place{Private: true}
-	}
-	return placeOf(code)
 }

@@ -1,5 +1,7 @@
 package policy
 
+import "github.com/exitgate/exitgate/policy/iso3166"
+
 // A Code names a jurisdiction: a country (FR, ISO 3166-1 alpha-2), a
 // subdivision (US-MS, ISO 3166-2), a group (EU) or one of the
 // pseudo-jurisdictions.
@@ -51,4 +53,24 @@ func (p Place) Jurisdiction() Code {
 		return p.Subdivisions[0]
 	}
 	return p.Country
+}
+
+// PlaceOf returns a place with a jurisdiction: a country, a subdivision within
+// what ISO 3166-2 has it in, or Private. Of others, as of Unlocated, it is the
+// zero Place.
+func PlaceOf(jurisdiction Code) Place {
+	if jurisdiction == Private {
+		return Place{Private: true}
+	}
+	if _, ok := iso3166.LookupCountry(string(jurisdiction)); ok {
+		return Place{Country: jurisdiction}
+	}
+	sub, ok := iso3166.LookupSubdivision(string(jurisdiction))
+	switch {
+	case !ok:
+		return Place{}
+	case sub.Parent == "":
+		return Place{Country: Code(sub.Country), Subdivisions: [2]Code{jurisdiction}}
+	}
+	return Place{Country: Code(sub.Country), Subdivisions: [2]Code{Code(sub.Parent), jurisdiction}}
 }

@@ -198,13 +198,13 @@ func (p *Policy) bound(d Demand) []Place {
 	apart := p.subdivisionsApart()
 	var places []Place
 	for _, code := range codes {
-		places = append(places, placeOf(code))
+		places = append(places, PlaceOf(code))
 		country, _ := countryOf(code)
 		if country == "" {
 			country = code
 		}
 		for _, sub := range apart[country] {
-			if place := placeOf(sub); sub != code && slices.Contains([]Code{place.Country, place.Subdivisions[0]}, code) {
+			if place := PlaceOf(sub); sub != code && slices.Contains([]Code{place.Country, place.Subdivisions[0]}, code) {
 				places = append(places, place)
 			}
 		}

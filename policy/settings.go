@@ -28,9 +28,9 @@ const PhaseFlag = "exitgate.phase"
 // of what it lies in. Flags are not changed once they are made.
 type Flags map[Code]Settings
 
-// in returns the settings of a jurisdiction, zero ones if nothing is known of
+// In returns the settings of a jurisdiction, zero ones if nothing is known of
 // it nor of what it lies in.
-func (f Flags) in(jurisdiction Code) Settings {
+func (f Flags) In(jurisdiction Code) Settings {
 	for {
 		if s, ok := f[jurisdiction]; ok {
 			return s
@@ -98,10 +98,10 @@ type Told struct {
 // those that the policy names and that have a value, except for any below its
 // guarantee.
 func (s *Snapshot) Told(jurisdiction Code) []Told {
-	settings := s.flags.in(jurisdiction)
+	settings := s.flags.In(jurisdiction)
 	var told []Told
 	for _, f := range s.policy.flags {
-		v, ok := settings.Values[f.Name].as(f.Kind)
+		v, ok := settings.Values[f.Name].As(f.Kind)
 		_, breached := settings.Breached[f.Name]
 		if ok && !breached && f.Meets(v) && v.Tellable() == nil {
 			told = append(told, Told{f.Name, v})

@@ -162,9 +162,9 @@ func (v Value) Tellable() error {
 	return nil
 }
 
-// as returns the value as one of a kind: an integer is a float, too, where the
+// As returns the value as one of a kind: an integer is a float, too, where the
 // other values of a flag are.
-func (v Value) as(kind Kind) (Value, bool) {
+func (v Value) As(kind Kind) (Value, bool) {
 	if i, ok := v.of.(int64); ok && kind == Float {
 		return Value{float64(i)}, true
 	}

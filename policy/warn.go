@@ -94,7 +94,7 @@ func (p *Policy) opened(e *entry) Code {
 		return ""
 	}
 	for _, code := range append(p.Reaches(e.code), e.code) {
-		governing, others := mostSpecific(p.appendMatches(nil, placeOf(code)))
+		governing, others := mostSpecific(p.appendMatches(nil, PlaceOf(code)))
 		if !slices.ContainsFunc(governing, func(m match) bool { return m.entry == e }) {
 			continue
 		}
@@ -120,18 +120,6 @@ func (e *entry) restrictsBeyond(other *entry) bool {
 		}
 	}
 	return false
-}
-
-// placeOf returns where the clients of a country or subdivision are.
-func placeOf(code Code) Place {
-	sub, ok := iso3166.LookupSubdivision(string(code))
-	switch {
-	case !ok:
-		return Place{Country: code}
-	case sub.Parent == "":
-		return Place{Country: Code(sub.Country), Subdivisions: [2]Code{code}}
-	}
-	return Place{Country: Code(sub.Country), Subdivisions: [2]Code{Code(sub.Parent), code}}
 }
 
 // tells says whether Notice can come to use the notice of a jurisdiction.

@@ -1,0 +1,141 @@
+package flags
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/open-feature/go-sdk/openfeature"
+
+	"github.com/exitgate/exitgate/flags/ofrep"
+	"github.com/exitgate/exitgate/policy"
+)
+
+// A prefetcher is a provider that can fetch all flags for a context at once,
+// for the evaluations that follow under the context it returns.
+type prefetcher interface {
+	Prefetch(ctx context.Context, c openfeature.FlattenedContext) (context.Context, []string, error)
+}
+
+// stale is the reason for a value that was known before: the source can't be
+// asked now. OpenFeature has it among its reasons (types, "Resolution reason"),
+// go-sdk only among its states.
+const stale = openfeature.Reason(openfeature.StaleState)
+
+// Answer evaluates one flag for an app, for any context: of a user, say. The
+// guard stands before every answer. Where the source can't answer, what is
+// known of the flag in the context's jurisdiction is the answer.
+func (t *Table) Answer(ctx context.Context, p *policy.Policy, name string, c map[string]any) ofrep.Evaluation {
+	ctx = withPolicy(ctx, p)
+	flag, named := p.Flag(name)
+	var a answer
+	if named {
+		a = t.source.ask(ctx, name, flag.Kind, contextOf(c))
+	} else {
+		a = t.source.askAny(ctx, name, contextOf(c))
+	}
+	jurisdiction := jurisdictionOf(c["jurisdiction"])
+	switch {
+	case a.err == nil:
+		if value, _ := policy.ValueOf(a.value); named && !flag.Meets(value) {
+			return failed(name, openfeature.GeneralCode, t.withhold(flag, value, jurisdiction))
+		}
+		return a.evaluation(name)
+	case slices.Contains(asked, a.details.ErrorCode):
+		return failed(name, a.details.ErrorCode, a.err)
+	}
+	if v, ok := t.known.Load().flags.In(jurisdiction).Values[name].As(flag.Kind); ok && named && flag.Meets(v) {
+		return answer{value: v.Any(), details: openfeature.EvaluationDetails{ResolutionDetail: openfeature.ResolutionDetail{Reason: stale}}}.evaluation(name)
+	}
+	return failed(name, openfeature.GeneralCode, a.err)
+}
+
+// asked are the errors that are about what was asked, and not about the source.
+var asked = []openfeature.ErrorCode{
+	openfeature.FlagNotFoundCode, openfeature.TypeMismatchCode, openfeature.ParseErrorCode,
+	openfeature.TargetingKeyMissingCode, openfeature.InvalidContextCode,
+}
+
+// AnswerAll evaluates all flags for an app: those that the policy names, and
+// those that a source lists for the context.
+func (t *Table) AnswerAll(ctx context.Context, p *policy.Policy, c map[string]any) ([]ofrep.Evaluation, error) {
+	names := make(map[string]bool)
+	for _, f := range p.Flags() {
+		names[f.Name] = true
+	}
+	for _, provider := range t.source.remote {
+		fetch, ok := provider.(prefetcher)
+		if !ok {
+			continue
+		}
+		fetched, keys, err := fetch.Prefetch(ctx, c)
+		if err != nil {
+			continue // each flag says so by itself, or is known
+		}
+		ctx = fetched
+		for _, key := range keys {
+			names[key] = true
+		}
+	}
+	delete(names, policy.PhaseFlag) // the gateway's own business
+	all := []ofrep.Evaluation{}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if e := t.Answer(ctx, p, name, c); e.ErrorCode != string(openfeature.FlagNotFoundCode) {
+			all = append(all, e)
+		}
+	}
+	return all, nil
+}
+
+// An alarmKey is a flag that users of a jurisdiction would have got below its
+// guarantee.
+type alarmKey struct {
+	jurisdiction policy.Code
+	flag         string
+}
+
+// alarmEvery is how often the log repeats what users would have got. The metric
+// counts each time.
+const alarmEvery = 10 * time.Minute
+
+// withhold raises the alarm for a value that an app would have got for a user.
+// Only a jurisdiction that there is gets into the log: the rest of a context is
+// nobody's business.
+func (t *Table) withhold(f policy.Flag, value policy.Value, jurisdiction policy.Code) *Breach {
+	if policy.PlaceOf(jurisdiction).Jurisdiction() != jurisdiction {
+		jurisdiction = ""
+	}
+	t.breach(jurisdiction, f.Name)
+	about, now := alarmKey{jurisdiction, f.Name}, t.now()
+	if last, ok := t.alarms.Load(about); !ok || now.Sub(last.(time.Time)) >= alarmEvery {
+		t.alarms.Store(about, now)
+		t.log.Error("a flag would have been below its guarantee for a user: the app got an error in its place", "jurisdiction", jurisdiction, "flag", f.Name, "guarantee", f.Guarantee.String())
+	}
+	return &Breach{Flag: f.Name, Guarantee: *f.Guarantee, Value: value, Jurisdiction: jurisdiction}
+}
+
+// contextOf returns an OFREP context as go-sdk takes it.
+func contextOf(c map[string]any) openfeature.EvaluationContext {
+	key, _ := c[openfeature.TargetingKey].(string)
+	attributes := maps.Clone(c)
+	delete(attributes, openfeature.TargetingKey)
+	return openfeature.NewEvaluationContext(key, attributes)
+}
+
+func (a answer) evaluation(name string) ofrep.Evaluation {
+	value, err := json.Marshal(a.value)
+	if err != nil {
+		return failed(name, openfeature.GeneralCode, errors.New("its value can't be written as JSON"))
+	}
+	metadata := maps.Clone(a.details.FlagMetadata)
+	maps.DeleteFunc(metadata, func(key string, _ any) bool { return strings.HasPrefix(key, "multiprovider-") }) // of our own making
+	return ofrep.Evaluation{Key: name, Value: value, Reason: string(a.details.Reason), Variant: a.details.Variant, Metadata: metadata}
+}
+
+func failed(name string, code openfeature.ErrorCode, err error) ofrep.Evaluation {
+	return ofrep.Evaluation{Key: name, ErrorCode: string(code), ErrorDetails: err.Error()}
+}

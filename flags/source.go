@@ -1,0 +1,200 @@
+package flags
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/open-feature/go-sdk/openfeature"
+	"github.com/open-feature/go-sdk/openfeature/isolated"
+	"github.com/open-feature/go-sdk/openfeature/multi"
+
+	"github.com/exitgate/exitgate/policy"
+)
+
+// A source evaluates flags by OpenFeature: the first provider that has a flag
+// answers, the policy's own table last.
+type source struct {
+	api    *openfeature.EvaluationAPI
+	client *openfeature.Client
+	remote []openfeature.FeatureProvider // all but the policy's table
+	hints  chan struct{}                 // something may have changed
+}
+
+// starting is how long providers are waited for. Those that take longer are
+// asked when they say that they are ready.
+const starting = 5 * time.Second
+
+func newSource(providers []openfeature.FeatureProvider) (*source, error) {
+	s := &source{api: isolated.NewAPI(), remote: providers, hints: make(chan struct{}, 1)}
+	s.client = s.api.NewClient()
+	names := make(map[string]bool)
+	for _, p := range providers {
+		name := p.Metadata().Name
+		if name == "" || name == "policy" || names[name] {
+			return nil, fmt.Errorf("flags: each provider needs a name of its own, other than policy: %q", name)
+		}
+		names[name] = true
+	}
+	hint := func(openfeature.EventDetails) { s.hint() }
+	for _, event := range []openfeature.EventType{openfeature.ProviderReady, openfeature.ProviderConfigChange, openfeature.ProviderStale, openfeature.ProviderError} {
+		s.api.AddHandler(event, &hint)
+	}
+	return s, nil
+}
+
+// hint says that all is to be evaluated again. Events can get lost, and come
+// in any order: what they say doesn't count.
+func (s *source) hint() {
+	select {
+	case s.hints <- struct{}{}:
+	default:
+	}
+}
+
+// start binds the providers, and waits for them for a while.
+func (s *source) start(ctx context.Context) error {
+	table := own{policyIn}
+	var provider openfeature.FeatureProvider = table
+	if len(s.remote) > 0 {
+		// Its log would repeat what providers say, contexts included.
+		options := []multi.Option{multi.WithLogger(slog.New(slog.DiscardHandler))}
+		for _, p := range s.remote {
+			options = append(options, multi.WithProvider(p.Metadata().Name, p))
+		}
+		first, err := multi.NewProvider(multi.StrategyFirstMatch, append(options, multi.WithProvider("policy", table))...)
+		if err != nil {
+			return fmt.Errorf("flags: %w", err)
+		}
+		provider = first
+	}
+	ctx, cancel := context.WithTimeout(ctx, starting)
+	ready := make(chan error, 1)
+	go func() {
+		defer cancel()
+		ready <- s.api.SetProviderAndWait(ctx, provider)
+		s.hint()
+	}()
+	select {
+	case <-ready: // an error is one that evaluations will show
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+func (s *source) shutdown() {
+	ctx, cancel := context.WithTimeout(context.Background(), starting)
+	defer cancel()
+	_ = s.api.Shutdown(ctx) // nothing is left to do about it
+}
+
+// policyKey is where the context of a call holds the policy that it is about:
+// one that is to be taken into use is evaluated before it is.
+type policyKey struct{}
+
+func withPolicy(ctx context.Context, p *policy.Policy) context.Context {
+	return context.WithValue(ctx, policyKey{}, p)
+}
+
+func policyIn(ctx context.Context) *policy.Policy {
+	p, _ := ctx.Value(policyKey{}).(*policy.Policy)
+	return p
+}
+
+// An answer is what the evaluation of a flag came to: a value, or why there is
+// none.
+type answer struct {
+	value   any
+	details openfeature.EvaluationDetails
+	err     error
+}
+
+// absent says that no provider has the flag.
+func (a answer) absent() bool {
+	return a.err != nil && a.details.ErrorCode == openfeature.FlagNotFoundCode
+}
+
+// static says that the value is the same for all users.
+func (a answer) static() bool { return a.details.Reason == openfeature.StaticReason }
+
+var errDefault = errors.New("the source left the value to a default: is the flag disabled there?")
+
+// ask evaluates a flag of a kind. It believes only what a provider has said for
+// sure: with none bound, during a change of providers, or for a flag that is
+// disabled, OpenFeature returns the caller's default as if it were the value.
+func (s *source) ask(ctx context.Context, name string, kind policy.Kind, c openfeature.EvaluationContext) answer {
+	var a answer
+	def := nothing(kind)
+	switch def := def.(type) {
+	case bool:
+		a = answerOf(s.client.BooleanValueDetails(ctx, name, def, c))
+		if a.err == nil && a.value == def {
+			// Only another default can show whether it is one.
+			if a = answerOf(s.client.BooleanValueDetails(ctx, name, !def, c)); a.err == nil && a.value != def {
+				a.err = errDefault
+			}
+		}
+	case int64:
+		a = answerOf(s.client.IntValueDetails(ctx, name, def, c))
+	case float64:
+		a = answerOf(s.client.FloatValueDetails(ctx, name, def, c))
+	case string:
+		a = answerOf(s.client.StringValueDetails(ctx, name, def, c))
+	}
+	return believed(a, kind != policy.Boolean && a.value == def)
+}
+
+// askAny evaluates a flag of any kind.
+func (s *source) askAny(ctx context.Context, name string, c openfeature.EvaluationContext) answer {
+	type none struct{}
+	a := answerOf(s.client.ObjectValueDetails(ctx, name, none{}, c))
+	_, isDefault := a.value.(none)
+	if a = believed(a, isDefault); a.details.ErrorCode != openfeature.TypeMismatchCode {
+		return a
+	}
+	for kind := policy.Boolean; kind <= policy.String; kind++ {
+		if a = s.ask(ctx, name, kind, c); a.details.ErrorCode != openfeature.TypeMismatchCode {
+			return a
+		}
+	}
+	return a
+}
+
+func answerOf[T any](d openfeature.GenericEvaluationDetails[T], err error) answer {
+	return answer{d.Value, d.EvaluationDetails, err}
+}
+
+// believed makes an error of an answer that is none.
+func believed(a answer, isDefault bool) answer {
+	f, float := a.value.(float64)
+	switch {
+	case a.err != nil:
+		if a.details.ErrorMessage != "" {
+			a.err = errors.New(a.details.ErrorMessage) // without go-sdk's prefixes
+		}
+	case isDefault:
+		a.err = errDefault
+	case a.details.Reason == openfeature.ErrorReason || a.details.Reason == openfeature.DisabledReason:
+		a.err = fmt.Errorf("the source answered with the reason %s", a.details.Reason)
+	case float && (math.IsNaN(f) || math.IsInf(f, 0)):
+		a.err = fmt.Errorf("%v is no value of a flag", f)
+	}
+	return a
+}
+
+// nothing returns a default to ask with: one that no flag has, except that
+// there is no such boolean.
+func nothing(kind policy.Kind) any {
+	switch kind {
+	case policy.Boolean:
+		return false
+	case policy.Integer:
+		return int64(math.MinInt64)
+	case policy.Float:
+		return -math.MaxFloat64
+	}
+	return "\x00 no value"
+}

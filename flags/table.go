@@ -1,0 +1,409 @@
+package flags
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/open-feature/go-sdk/openfeature"
+
+	"github.com/exitgate/exitgate/policy"
+)
+
+// A Table knows what flags are set to in each jurisdiction. It evaluates all
+// of them when something changes, never for a request, and accepts only what a
+// source has said for sure: whatever else it says, or if it says nothing, the
+// last good value stays, also over restarts. A value below its guarantee is a
+// breach: it stays until the policy acknowledges it.
+//
+// A Table is safe for concurrent use.
+type Table struct {
+	source *source
+	write  func([]byte) error
+	log    *slog.Logger
+	now    func() time.Time
+	breach func(jurisdiction policy.Code, flag string)
+
+	rounds sync.Mutex // held by a round
+	places placesOf
+	known  atomic.Pointer[known]
+
+	alarms sync.Map // what was logged of users, by alarmKey
+}
+
+// known is what the last round came to. It is immutable.
+type known struct {
+	flags  policy.Flags
+	status Status
+}
+
+// Options say what a Table is made of.
+type Options struct {
+	// Providers are asked in this order; the first that has a flag answers.
+	// The policy's own table comes last. Each needs a name of its own.
+	Providers []openfeature.FeatureProvider
+	// Kept is what Keep was given last before this start, nil for nothing.
+	Kept []byte
+	// Keep keeps the table for the next start. Nil: it isn't kept.
+	Keep   func([]byte) error
+	Logger *slog.Logger     // nil: none
+	Now    func() time.Time // nil: time.Now
+	// OnBreach is called for each value below a guarantee that was withheld
+	// and hadn't been known, in a round or for a user.
+	OnBreach func(jurisdiction policy.Code, flag string)
+}
+
+// A Status says how a Table knows what it knows.
+type Status struct {
+	// Answered says that every guaranteed flag has been answered for once,
+	// now or before the last start. Until then nothing should be served.
+	Answered bool
+	// LastSuccess is when all flags were last evaluated without a Refusal,
+	// zero for never.
+	LastSuccess time.Time
+	// Since is when the first of the rounds with Refused ones in a row was.
+	Since time.Time
+	// Refused are the answers of the last round that were not accepted, by
+	// flag, the ones with the same reason together.
+	Refused []Refusal
+	// Breaches are those that nobody has acknowledged yet, by jurisdiction.
+	Breaches []Unacknowledged
+}
+
+// A Refusal is an answer that was not accepted, so that the last good value
+// stays.
+type Refusal struct {
+	Flag          string
+	Jurisdictions []policy.Code
+	Err           error
+}
+
+// An Unacknowledged breach withdraws a jurisdiction.
+type Unacknowledged struct {
+	Jurisdiction policy.Code
+	Flag         string
+	Since        time.Time
+}
+
+// Open makes a Table of what was kept, and starts the providers: they are
+// waited for, but not for long. Close it in the end. The policy is the one
+// that is evaluated first.
+func Open(o Options, p *policy.Policy) (*Table, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.OnBreach == nil {
+		o.OnBreach = func(policy.Code, string) {}
+	}
+	source, err := newSource(o.Providers)
+	if err != nil {
+		return nil, err
+	}
+	t := &Table{source: source, write: o.Keep, log: o.Logger, now: o.Now, breach: o.OnBreach}
+	first := &known{status: Status{Answered: o.Kept != nil || len(o.Providers) == 0}}
+	if o.Kept != nil {
+		// Not to be passed over: breaches that nobody has acknowledged may
+		// be in it, and nothing but a policy lifts those.
+		if err := json.Unmarshal(o.Kept, &first.flags); err != nil || first.flags == nil {
+			return nil, fmt.Errorf("flags: what was known of them can't be read: %w", cmp.Or(err, errors.New("there is nothing in it")))
+		}
+	}
+	t.known.Store(first)
+	t.keep(p)
+	if err := source.start(context.Background()); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Close shuts the providers down.
+func (t *Table) Close() { t.source.shutdown() }
+
+// Hints says when flags may have changed, and should be evaluated again. As
+// providers' events can get lost, that should be done from time to time, too.
+func (t *Table) Hints() <-chan struct{} { return t.source.hints }
+
+// Status returns how the table knows what it knows.
+func (t *Table) Status() Status { return t.known.Load().status }
+
+// Evaluate evaluates all flags that a policy names, for all places that it
+// tells apart, and returns what they are to be taken for. What it returns is
+// never changed.
+func (t *Table) Evaluate(ctx context.Context, p *policy.Policy) policy.Flags {
+	t.rounds.Lock()
+	defer t.rounds.Unlock()
+	t.keep(p)
+	r := &round{
+		Table: t, ctx: withPolicy(ctx, p), policy: p, now: t.now(), before: t.known.Load(),
+		flags: make(policy.Flags), refused: make(map[refused][]policy.Code),
+	}
+	for _, place := range t.places.all {
+		r.evaluate(place)
+	}
+	return r.conclude()
+}
+
+// A keeper is a provider that fetches answers ahead, for contexts and flags
+// that it is told.
+type keeper interface {
+	Keep(contexts []openfeature.FlattenedContext, flags []string)
+}
+
+// placesOf are the places of a policy with their evaluation contexts.
+type placesOf struct {
+	policy *policy.Policy
+	all    []located
+}
+
+type located struct {
+	place    policy.Place
+	contexts []openfeature.EvaluationContext // the one that counts, and the probes
+}
+
+// keep makes the contexts of a policy, and lets the providers know them.
+func (t *Table) keep(p *policy.Policy) {
+	if t.places.policy == p {
+		return
+	}
+	t.places = placesOf{policy: p}
+	var contexts []openfeature.FlattenedContext
+	for _, place := range p.Places() {
+		l := located{place: place}
+		for _, c := range Contexts(p, place) {
+			contexts = append(contexts, c)
+			key, _ := c[openfeature.TargetingKey].(string)
+			attributes := maps.Clone(c)
+			delete(attributes, openfeature.TargetingKey)
+			l.contexts = append(l.contexts, openfeature.NewEvaluationContext(key, attributes))
+		}
+		t.places.all = append(t.places.all, l)
+	}
+	for _, provider := range t.source.remote {
+		if k, ok := provider.(keeper); ok {
+			k.Keep(contexts, Names(p))
+		}
+	}
+}
+
+// A round is one evaluation of everything.
+type round struct {
+	*Table
+	ctx        context.Context
+	policy     *policy.Policy
+	now        time.Time
+	before     *known
+	flags      policy.Flags
+	refused    map[refused][]policy.Code
+	unanswered bool // some guaranteed flag has no value, and never had one
+}
+
+type refused struct{ flag, reason string }
+
+// evaluate evaluates all flags for a place, starting from what was known of
+// it.
+func (r *round) evaluate(l located) {
+	jurisdiction := l.place.Jurisdiction()
+	before := r.before.flags.In(jurisdiction)
+	s := policy.Settings{Values: make(map[string]policy.Value), Phase: before.Phase}
+	for _, f := range r.policy.Flags() {
+		if known, ok := before.Values[f.Name].As(f.Kind); ok && f.Meets(known) {
+			s.Values[f.Name] = known
+		}
+		value, err := r.ask(f, l)
+		since, breached := before.Breached[f.Name]
+		acknowledged := breached && r.policy.Acknowledges(f.Name, jurisdiction, since, r.now)
+		switch {
+		case err == errAbsent && len(r.source.remote) == 0:
+			delete(s.Values, f.Name) // the policy itself has dropped it
+		case err == errAbsent:
+		case err != nil:
+			r.refuse(f.Name, jurisdiction, err)
+			r.unanswered = r.unanswered || f.Guarantee != nil && s.Values[f.Name].IsZero() && !breached
+		case !f.Meets(value):
+			delete(s.Values, f.Name)
+			if !breached || acknowledged {
+				since, breached = r.now, true
+				r.alarm(jurisdiction, f)
+			}
+		default:
+			s.Values[f.Name] = value
+			if acknowledged {
+				breached = false
+				r.log.Info("the breach of a guarantee is acknowledged, and its flag is as guaranteed: the jurisdiction is no longer withheld for it", "jurisdiction", jurisdiction, "flag", f.Name, "since", since)
+			}
+		}
+		if breached && f.Guarantee != nil {
+			if s.Breached == nil {
+				s.Breached = make(map[string]time.Time)
+			}
+			s.Breached[f.Name] = since
+		}
+	}
+	if len(r.source.remote) > 0 {
+		s.Phase = r.phase(jurisdiction, before.Phase, l)
+	}
+	r.flags[jurisdiction] = s
+}
+
+// errAbsent says that no source has a flag.
+var errAbsent = errors.New("no flag source has it")
+
+// ask evaluates a flag for a place. A guaranteed one must not differ between
+// users, whom the probes stand for.
+func (r *round) ask(f policy.Flag, l located) (policy.Value, error) {
+	value, static, err := r.askFor(f, l.contexts[0])
+	if err != nil || f.Guarantee == nil || static {
+		return value, err
+	}
+	for _, probe := range l.contexts[1:] {
+		switch other, _, err := r.askFor(f, probe); {
+		case err != nil:
+			return value, fmt.Errorf("for another user: %w", err)
+		case other != value:
+			return value, errors.New("it differs between users: a guaranteed flag can't be given by percentage or by user")
+		}
+	}
+	return value, nil
+}
+
+// askFor evaluates a flag in one context. A value that apps can't be told is
+// an error, unless it breaches a guarantee anyhow.
+func (r *round) askFor(f policy.Flag, c openfeature.EvaluationContext) (value policy.Value, static bool, err error) {
+	a := r.source.ask(r.ctx, f.Name, f.Kind, c)
+	switch {
+	case a.absent():
+		return value, false, errAbsent
+	case a.err != nil:
+		return value, false, a.err
+	}
+	value, _ = policy.ValueOf(a.value)
+	if err := value.Tellable(); err != nil && f.Meets(value) {
+		return value, false, fmt.Errorf("apps are told flags in a structured field (RFC 9651), and %w", err)
+	}
+	return value, a.static(), nil
+}
+
+// phase returns what the flag exitgate.phase restricts a place to. Only a good
+// answer changes it.
+func (r *round) phase(jurisdiction policy.Code, before policy.Phase, l located) policy.Phase {
+	value, _, err := r.askFor(policy.Flag{Name: policy.PhaseFlag, Kind: policy.String}, l.contexts[0])
+	if err == errAbsent {
+		return before
+	}
+	var phase policy.Phase
+	if err == nil {
+		name, _ := value.Any().(string)
+		err = phase.UnmarshalText([]byte(name))
+	}
+	if err != nil {
+		r.refuse(policy.PhaseFlag, jurisdiction, err)
+		return before
+	}
+	return phase
+}
+
+func (r *round) refuse(flag string, jurisdiction policy.Code, err error) {
+	about := refused{flag, err.Error()}
+	r.refused[about] = append(r.refused[about], jurisdiction)
+}
+
+// alarm tells of a breach. It doesn't say the value, which nobody is to have.
+func (r *round) alarm(jurisdiction policy.Code, f policy.Flag) {
+	r.breach(jurisdiction, f.Name)
+	r.log.Error("a flag is below its guarantee: the service is withdrawn there until a policy revision acknowledges it",
+		"jurisdiction", jurisdiction, "flag", f.Name, "guarantee", f.Guarantee.String())
+}
+
+// conclude takes a round into use, and keeps it.
+func (r *round) conclude() policy.Flags {
+	before := r.before.status
+	status := Status{Answered: before.Answered || !r.unanswered, LastSuccess: before.LastSuccess, Refused: r.refusals()}
+	switch {
+	case len(status.Refused) == 0:
+		status.LastSuccess = r.now
+	case len(before.Refused) == 0:
+		status.Since = r.now
+	default:
+		status.Since = before.Since
+	}
+	for _, code := range slices.Sorted(maps.Keys(r.flags)) {
+		for _, flag := range slices.Sorted(maps.Keys(r.flags[code].Breached)) {
+			status.Breaches = append(status.Breaches, Unacknowledged{code, flag, r.flags[code].Breached[flag]})
+		}
+	}
+	r.tell(before, status)
+	if reflect.DeepEqual(r.before.flags, r.flags) {
+		r.flags = r.before.flags
+	} else if status.Answered {
+		r.keepForNextStart()
+	}
+	r.known.Store(&known{r.flags, status})
+	return r.flags
+}
+
+func (r *round) keepForNextStart() {
+	if r.write == nil {
+		return
+	}
+	text, err := json.Marshal(r.flags)
+	if err == nil {
+		err = r.write(append(text, '\n'))
+	}
+	if err != nil {
+		r.log.Error("the flags could not be kept for the next start", "error", err)
+	}
+}
+
+// tell logs what has changed about the answers that were not accepted.
+func (r *round) tell(before, now Status) {
+	for _, refusal := range now.Refused {
+		if !slices.ContainsFunc(before.Refused, refusal.sameAs) {
+			r.log.Warn("a flag's answer is not accepted; what was known of it stays", "flag", refusal.Flag, "jurisdictions", refusal.Where(), "error", refusal.Err)
+		}
+	}
+	if len(before.Refused) > 0 && len(now.Refused) == 0 {
+		r.log.Info("all flags are answered again")
+	}
+}
+
+func (r Refusal) sameAs(other Refusal) bool {
+	return r.Flag == other.Flag && r.Err.Error() == other.Err.Error()
+}
+
+// Where says where the answers were not accepted: "FR, DE and 247 more".
+func (r Refusal) Where() string {
+	const most = 5
+	var names []string
+	for _, code := range r.Jurisdictions[:min(most, len(r.Jurisdictions))] {
+		names = append(names, string(code))
+	}
+	text := strings.Join(names, ", ")
+	if more := len(r.Jurisdictions) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+func (r *round) refusals() []Refusal {
+	var all []Refusal
+	for about, codes := range r.refused {
+		all = append(all, Refusal{about.flag, codes, errors.New(about.reason)})
+	}
+	slices.SortFunc(all, func(a, b Refusal) int {
+		return strings.Compare(a.Flag+"\x00"+a.Err.Error(), b.Flag+"\x00"+b.Err.Error())
+	})
+	return all
+}
