@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"math"
 	"strconv"
 	"unicode/utf8"
 
@@ -16,8 +14,11 @@ import (
 const (
 	// maxAnswer bounds the body of an answer, in bytes.
 	maxAnswer = 1 << 20
-	// maxLevels bounds how deep objects and lists are nested in an answer.
+	// maxLevels bounds how deep objects and lists are nested in an answer,
+	// and maxValues how many values are in it: in memory, the shortest of
+	// them take thirty times their bytes.
 	maxLevels = 32
+	maxValues = 100_000
 	// maxKeptString and maxWord bound what a kept flag takes of memory, for
 	// its value and for its reason and variant, in bytes.
 	maxKeptString = 1 << 10
@@ -31,41 +32,36 @@ const (
 // The answer is good or bad as a whole. A flag for which the server reports an
 // error, or whose value is out of bounds, doesn't make it bad.
 func readBulk(body []byte, wanted *keySet) (flags map[string]outcome, keys []string, err error) {
-	members, err := readObject(body)
+	members, err := readAnswer(body)
 	if err != nil {
 		return nil, nil, err
 	}
-	list, found := members["flags"]
-	if !found || !begins(list, '[') {
+	list, ok := members["flags"].([]any)
+	if !ok {
 		return nil, nil, errors.New(`it has no list "flags"`)
 	}
 	flags = map[string]outcome{}
-	seen := map[string]struct{}{}
-	decoder := json.NewDecoder(bytes.NewReader(list))
-	if _, err := decoder.Token(); err != nil {
-		return nil, nil, errors.New(`it has no list "flags"`)
-	}
-	for at := 1; decoder.More(); at++ {
-		var text json.RawMessage
-		if err := decoder.Decode(&text); err != nil {
-			return nil, nil, fmt.Errorf("flag %d is not JSON", at)
-		}
-		key, of, err := readEvaluation(text, wanted)
+	seen := make(map[string]struct{}, len(list))
+	for i, of := range list {
+		key, result, err := readEvaluation(of)
 		if err != nil {
-			return nil, nil, fmt.Errorf("flag %d: %w", at, err)
+			return nil, nil, fmt.Errorf("flag %d: %w", i+1, err)
 		}
 		if key == "" {
-			return nil, nil, fmt.Errorf("flag %d has no key", at)
+			return nil, nil, fmt.Errorf("flag %d has no key", i+1)
 		}
 		if _, twice := seen[key]; twice {
-			return nil, nil, fmt.Errorf("flag %d has the key of one before it", at)
+			return nil, nil, fmt.Errorf("flag %d has the key of one before it", i+1)
 		}
 		seen[key] = struct{}{}
-		if of.code != openfeature.FlagNotFoundCode {
+		if result.code != openfeature.FlagNotFoundCode {
 			keys = append(keys, key)
 		}
-		if wanted == nil || wanted.has(key) {
-			flags[key] = of
+		switch {
+		case wanted == nil:
+			flags[key] = result
+		case wanted.has(key):
+			flags[key] = result.forKeeping()
 		}
 	}
 	return flags, keys, nil
@@ -74,77 +70,56 @@ func readBulk(body []byte, wanted *keySet) (flags map[string]outcome, keys []str
 // readSingle reads serverEvaluationSuccess, evaluationFailure or flagNotFound.
 // The key is optional in it, but no other will do.
 func readSingle(body []byte, key string) (outcome, error) {
-	if err := checkAnswer(body); err != nil {
+	members, err := readAnswer(body)
+	if err != nil {
 		return outcome{}, err
 	}
-	found, of, err := readEvaluation(body, nil)
+	found, result, err := readEvaluation(members)
 	if err == nil && found != "" && found != key {
 		err = errors.New("it is for another flag")
 	}
-	return of, err
+	return result, err
 }
 
 // readFailure returns the code in bulkEvaluationFailure, evaluationFailure or
 // flagNotFound.
 func readFailure(body []byte) (openfeature.ErrorCode, bool) {
-	members, err := readObject(body)
+	members, err := readAnswer(body)
 	if err != nil {
 		return "", false
 	}
-	code, err := text(members, "errorCode")
-	return openfeature.ErrorCode(code), err == nil && code != ""
+	code, ok := members["errorCode"].(string)
+	return openfeature.ErrorCode(code), ok && code != ""
 }
 
-// readObject returns the members of the object that an answer is.
-//
-// They are looked up by their exact names from here on: encoding/json finds a
-// field whatever the case, so that "Value" could stand in for "value".
-func readObject(body []byte) (map[string]json.RawMessage, error) {
-	if err := checkAnswer(body); err != nil {
-		return nil, err
+// readEvaluation reads one evaluation. What is null is as if it were not there:
+// servers write what they don't have so. errorDetails are dropped, as they may
+// repeat what the server was asked with.
+func readEvaluation(of any) (key string, result outcome, err error) {
+	members, ok := of.(map[string]any)
+	if !ok {
+		return "", result, errors.New("it is not an object")
 	}
-	return membersOf(body)
-}
-
-func membersOf(text json.RawMessage) (map[string]json.RawMessage, error) {
-	var members map[string]json.RawMessage
-	if !begins(text, '{') || json.Unmarshal(text, &members) != nil {
-		return nil, errors.New("it is not an object")
-	}
-	return members, nil
-}
-
-// readEvaluation reads one evaluation, of which checkAnswer has been passed.
-// What is null is as if it were not there: servers write what they don't have
-// so. errorDetails are dropped: they may repeat what the server was asked with.
-func readEvaluation(of json.RawMessage, wanted *keySet) (key string, result outcome, err error) {
-	members, err := membersOf(of)
-	if err != nil {
-		return "", result, err
-	}
-	var code, reason, variant, details string
+	var code, reason, details string
 	for _, member := range []struct {
 		name string
 		into *string
-	}{{"key", &key}, {"reason", &reason}, {"variant", &variant}, {"errorCode", &code}, {"errorDetails", &details}} {
-		if *member.into, err = text(members, member.name); err != nil {
-			return "", result, err
+	}{{"key", &key}, {"reason", &reason}, {"variant", &result.variant}, {"errorCode", &code}, {"errorDetails", &details}} {
+		if *member.into, ok = members[member.name].(string); !ok && members[member.name] != nil {
+			return "", result, fmt.Errorf("its %q is not a string", member.name)
 		}
 	}
-	metadata, err := scalars(members["metadata"])
-	if err != nil {
-		return "", result, err
-	}
-	if wanted != nil && !wanted.has(key) {
-		return key, outcome{code: openfeature.ErrorCode(code)}, nil
+	metadata, ok := members["metadata"].(map[string]any)
+	if !ok && members["metadata"] != nil {
+		return "", result, errors.New(`its "metadata" is not an object`)
 	}
 	if code != "" {
 		return key, reported(openfeature.ErrorCode(code)), nil
 	}
 
-	result.value = decoded(members["value"])
+	result.value = members["value"]
+	result.metadata = scalars(metadata)
 	result.reason = openfeature.Reason(reason)
-	result.variant = variant
 	switch {
 	case result.value == nil && result.reason != openfeature.DisabledReason:
 		// codeDefaultFlag: the default in the caller's code. Whatever the
@@ -153,22 +128,42 @@ func readEvaluation(of json.RawMessage, wanted *keySet) (key string, result outc
 	case reason == "" || len(reason) > maxWord:
 		result.reason = openfeature.UnknownReason
 	}
-	if len(variant) > maxWord {
+	if len(result.variant) > maxWord {
 		result.variant = ""
 	}
-	if wanted == nil {
-		result.metadata = metadata
-		return key, result, nil
-	}
-	switch value := result.value.(type) {
+	return key, result, nil
+}
+
+// forKeeping bounds what an outcome takes of memory.
+func (o outcome) forKeeping() outcome {
+	switch value := o.value.(type) {
 	case map[string]any, []any:
-		return key, failed(openfeature.TypeMismatchCode, "the flag's value is %s: for whole jurisdictions only booleans, numbers and strings are kept", kindOf(value)), nil
+		return failed(openfeature.TypeMismatchCode, "the flag's value is %s: for whole jurisdictions only booleans, numbers and strings are kept", kindOf(value))
 	case string:
 		if len(value) > maxKeptString {
-			return key, failed(openfeature.ParseErrorCode, "the flag's value is a string of %d bytes: make it no longer than %d", len(value), maxKeptString), nil
+			return failed(openfeature.ParseErrorCode, "the flag's value is a string of %d bytes: make it no longer than %d", len(value), maxKeptString)
 		}
 	}
-	return key, result, nil
+	o.metadata = nil
+	return o
+}
+
+// scalars returns of metadata what OFREP has in it: booleans, strings and
+// numbers.
+func scalars(members map[string]any) openfeature.FlagMetadata {
+	if members == nil {
+		return nil
+	}
+	metadata := openfeature.FlagMetadata{}
+	for name, member := range members {
+		switch member.(type) {
+		case bool, string, numeral:
+			if value, err := asAny(member); err == nil {
+				metadata[name] = value
+			}
+		}
+	}
+	return metadata
 }
 
 // reported returns the outcome for an error code of the server.
@@ -193,132 +188,93 @@ func reported(code openfeature.ErrorCode) outcome {
 	}
 }
 
-// text returns a member that is a string, "" if it is missing.
-func text(members map[string]json.RawMessage, name string) (string, error) {
-	raw := members[name]
-	if absent(raw) {
-		return "", nil
-	}
-	var text string
-	if !begins(raw, '"') || json.Unmarshal(raw, &text) != nil {
-		return "", fmt.Errorf("its %q is not a string", name)
-	}
-	return text, nil
-}
-
-// scalars returns the metadata of a flag: booleans, strings and numbers.
-func scalars(raw json.RawMessage) (openfeature.FlagMetadata, error) {
-	if absent(raw) {
-		return nil, nil
-	}
-	members, err := membersOf(raw)
-	if err != nil {
-		return nil, errors.New(`its "metadata" is not an object`)
-	}
-	metadata := openfeature.FlagMetadata{}
-	for name, member := range members {
-		switch value := decoded(member).(type) {
-		case bool, string:
-			metadata[name] = value
-		case numeral:
-			if value, err := asAny(value); err == nil {
-				metadata[name] = value
-			}
-		}
-	}
-	return metadata, nil
-}
-
-// decoded returns a value, nil for null and for none.
-func decoded(raw json.RawMessage) any {
-	if absent(raw) {
-		return nil
-	}
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.UseNumber()
-	var value any
-	if decoder.Decode(&value) != nil {
-		return nil
-	}
-	return withNumerals(value)
-}
-
-func withNumerals(value any) any {
-	switch value := value.(type) {
-	case json.Number:
-		return numeral(value)
-	case map[string]any:
-		for name, member := range value {
-			value[name] = withNumerals(member)
-		}
-	case []any:
-		for i, member := range value {
-			value[i] = withNumerals(member)
-		}
-	}
-	return value
-}
-
-func absent(raw json.RawMessage) bool { return len(raw) == 0 || raw[0] == 'n' }
-
-// begins says what a value is, which its first byte tells.
-func begins(raw json.RawMessage, with byte) bool {
-	raw = bytes.TrimLeft(raw, " \t\r\n")
-	return len(raw) > 0 && raw[0] == with
-}
-
-// checkAnswer returns why a body is no JSON that everybody reads alike: names
-// twice in an object, of which encoding/json would take the last, numbers that
-// no float64 holds, and bytes that are no UTF-8, which it would replace.
-func checkAnswer(body []byte) error {
+// readAnswer returns the members of the object that a body is. It wants JSON
+// that everybody reads alike. encoding/json by itself would take the last of two
+// equal names, find a field whatever its case, replace bytes that are no UTF-8
+// and round numbers.
+func readAnswer(body []byte) (map[string]any, error) {
 	switch {
 	case len(bytes.TrimSpace(body)) == 0:
-		return errors.New("it is empty")
+		return nil, errors.New("it is empty")
 	case !utf8.Valid(body):
-		return errors.New("it is not UTF-8")
+		return nil, errors.New("it is not UTF-8")
 	case !json.Valid(body):
-		return errors.New("it is not JSON, or only a part of it")
+		return nil, errors.New("it is not JSON, or only a part of it")
 	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.UseNumber()
-	if err := checkValue(decoder, 0); err != nil && !errors.Is(err, io.EOF) {
-		return err
+	r := answerReader{Decoder: json.NewDecoder(bytes.NewReader(body))}
+	r.UseNumber()
+	value, err := r.value(1)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	members, ok := value.(map[string]any)
+	if !ok {
+		return nil, errors.New("it is not an object")
+	}
+	return members, nil
 }
 
-func checkValue(decoder *json.Decoder, level int) error {
-	token, err := decoder.Token()
+// An answerReader reads JSON that is known to be well-formed.
+type answerReader struct {
+	*json.Decoder
+	values int // that were read
+}
+
+func (r *answerReader) value(level int) (any, error) {
+	if r.values++; r.values > maxValues {
+		return nil, fmt.Errorf("it has more than %d values", maxValues)
+	}
+	token, err := r.Token()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	switch token := token.(type) {
 	case json.Number:
-		if f, err := strconv.ParseFloat(token.String(), 64); err != nil || math.IsInf(f, 0) {
-			return errors.New("it has a number that a float64 can't hold")
+		if _, err := strconv.ParseFloat(token.String(), 64); err != nil {
+			return nil, errors.New("it has a number that a float64 can't hold")
 		}
+		return numeral(token), nil
 	case json.Delim:
-		if level == maxLevels {
-			return fmt.Errorf("it is nested deeper than %d levels", maxLevels)
+		if level > maxLevels {
+			return nil, fmt.Errorf("it is nested deeper than %d levels", maxLevels)
 		}
-		names := map[string]struct{}{}
-		for decoder.More() {
-			if token == '{' {
-				name, err := decoder.Token()
-				if err != nil {
-					return err
-				}
-				if _, twice := names[name.(string)]; twice {
-					return errors.New("it has the same name twice in an object")
-				}
-				names[name.(string)] = struct{}{}
-			}
-			if err := checkValue(decoder, level+1); err != nil {
-				return err
-			}
+		if token == '{' {
+			return r.object(level)
 		}
-		_, err := decoder.Token()
-		return err
+		return r.list(level)
+	default:
+		return token, nil
 	}
-	return nil
+}
+
+func (r *answerReader) object(level int) (map[string]any, error) {
+	object := map[string]any{}
+	for r.More() {
+		token, err := r.Token()
+		if err != nil {
+			return nil, err
+		}
+		name := token.(string)
+		if _, twice := object[name]; twice {
+			return nil, errors.New("it has the same name twice in an object")
+		}
+		if object[name], err = r.value(level + 1); err != nil {
+			return nil, err
+		}
+	}
+	_, err := r.Token()
+	return object, err
+}
+
+func (r *answerReader) list(level int) ([]any, error) {
+	list := []any{}
+	for r.More() {
+		value, err := r.value(level + 1)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, value)
+	}
+	_, err := r.Token()
+	return list, err
 }

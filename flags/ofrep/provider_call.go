@@ -73,8 +73,8 @@ func (p *Provider) badAnswer(err error) *fault {
 	return f
 }
 
-// A reply is what the server answered with a status of 200, 304, 400 or 404.
-// The others are faults.
+// A reply is what the server answered with a status of 200, 400 or 404, or of
+// 304 to a request with an etag. The others are faults.
 type reply struct {
 	status int
 	etag   string
@@ -106,7 +106,7 @@ func (p *Provider) post(ctx context.Context, client *http.Client, to string, bod
 		return reply{}, p.unanswered(ctx, err)
 	}
 	defer response.Body.Close()
-	if err := p.refused(response); err != nil {
+	if err := p.refused(response, etag != ""); err != nil {
 		return reply{}, err
 	}
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
@@ -174,9 +174,9 @@ func shortText(err error) string {
 
 // refused returns the fault for all answers but those that OFREP has a body
 // or a meaning for.
-func (p *Provider) refused(response *http.Response) error {
+func (p *Provider) refused(response *http.Response, conditional bool) error {
 	switch status := response.StatusCode; {
-	case status == http.StatusNotModified, status == http.StatusBadRequest, status == http.StatusNotFound:
+	case status == http.StatusNotModified && conditional, status == http.StatusBadRequest, status == http.StatusNotFound:
 		return nil
 	case status == http.StatusOK:
 		media := response.Header.Get("Content-Type")
@@ -192,6 +192,8 @@ func (p *Provider) refused(response *http.Response) error {
 			return p.fault("answered %d and wants no request before %s: ask it less often (flags.ofrep.poll), or raise its limit", status, until.UTC().Format(time.RFC3339))
 		}
 		return p.fault("answered %d: ask it less often (flags.ofrep.poll), or look at its load", status)
+	case status == http.StatusNotModified:
+		return p.fault("answered 304 to what was not asked conditionally: look into its log")
 	case 300 <= status && status < 400:
 		return p.fault("answered %d, a redirect, and none is followed, as it would take the credentials along: write its target into flags.ofrep.url", status)
 	case status >= 500:
@@ -250,18 +252,14 @@ func (p *Provider) call(ctx context.Context, flag string, flat openfeature.Flatt
 	if err != nil {
 		return outcomeOf(err)
 	}
-	switch answer.status {
-	case http.StatusOK:
-		of, err := readSingle(answer.body, flag)
-		if err != nil {
-			return outcomeOf(p.badAnswer(err))
-		}
-		return of
-	case http.StatusNotModified:
-		return outcomeOf(p.fault("answered 304 to what was not asked conditionally: look into its log"))
-	default:
+	if answer.status != http.StatusOK {
 		return outcomeOf(p.refusal(answer))
 	}
+	of, err := readSingle(answer.body, flag)
+	if err != nil {
+		return outcomeOf(p.badAnswer(err))
+	}
+	return of
 }
 
 // unsendable repeats nothing of the context.

@@ -2,6 +2,7 @@ package ofrep
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -77,7 +78,7 @@ func (p *Provider) Refresh(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	r := round{p: p, table: p.table.Load()}
+	r := round{p: p, table: p.table.Load(), read: map[[sha256.Size]byte]map[string]outcome{}}
 	if len(r.table.contexts) == 0 {
 		return nil
 	}
@@ -117,6 +118,7 @@ type round struct {
 	table *table
 
 	mu       sync.Mutex
+	read     map[[sha256.Size]byte]map[string]outcome
 	asked    int   // contexts after the first
 	answered int   // contexts
 	faulty   int   // contexts with answers that can't be used
@@ -190,9 +192,9 @@ func (r *round) answer(ctx context.Context, kept *keptContext, before *answer) (
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case reply.status == http.StatusOK:
-		flags, _, err := readBulk(reply.body, r.table.keys)
+	switch reply.status {
+	case http.StatusOK:
+		flags, err := r.flags(reply.body)
 		if err != nil {
 			return nil, r.p.badAnswer(err)
 		}
@@ -200,13 +202,31 @@ func (r *round) answer(ctx context.Context, kept *keptContext, before *answer) (
 			reply.etag = ""
 		}
 		return &answer{keys: r.table.keys, flags: flags, etag: reply.etag}, nil
-	case reply.status == http.StatusNotModified && etag != "":
+	case http.StatusNotModified:
 		return before, nil
-	case reply.status == http.StatusNotModified:
-		return nil, r.p.fault("answered 304 to what was not asked conditionally: look into its log")
 	default:
 		return nil, r.p.refusal(reply)
 	}
+}
+
+// flags reads a body. Most jurisdictions have the same flags, and so the same
+// body is read, and its flags are held, only once.
+func (r *round) flags(body []byte) (map[string]outcome, error) {
+	sum := sha256.Sum256(body)
+	r.mu.Lock()
+	flags, found := r.read[sum]
+	r.mu.Unlock()
+	if found {
+		return flags, nil
+	}
+	flags, _, err := readBulk(body, r.table.keys)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.read[sum] = flags
+	return flags, nil
 }
 
 // same says whether two answers evaluate to the same.

@@ -1,0 +1,279 @@
+package ofrep_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/open-feature/go-sdk/openfeature"
+	"github.com/open-feature/go-sdk/openfeature/isolated"
+
+	"github.com/exitgate/exitgate/flags/ofrep"
+)
+
+// providerEvents returns the events that wait, as "KIND: message".
+func providerEvents(p *ofrep.Provider, url string) []string {
+	var events []string
+	for {
+		select {
+		case event := <-p.EventChannel():
+			events = append(events, strings.TrimPrefix(string(event.EventType), "PROVIDER_")+": "+strings.ReplaceAll(event.Message, url, "URL"))
+		default:
+			return events
+		}
+	}
+}
+
+func TestProviderTellsAndLogsEachChangeOnce(t *testing.T) {
+	const failing = "the flag server at URL answered 500: look into its log"
+	clock := providerClockAt("2026-11-22T12:00:00Z")
+	source := providerSourceOf(t, nil)
+	log, logged := providerLog()
+	p := providerOf(t, source.URL, func(o *ofrep.Options) { o.Now, o.Logger = clock.Now, log })
+	providerKeep(t, p, []string{"e2ee"}, providerFrance)
+
+	begin := clock.Now()
+	down, up, changed := providerStatus(500, ``), providerJSON(`{"flags": [{"key": "e2ee", "value": true}]}`), providerJSON(`{"flags": [{"key": "e2ee", "value": false}]}`)
+	for i, step := range []struct {
+		answer http.HandlerFunc
+		events []string
+		status ofrep.Status // but for the text of the error
+	}{
+		{down, []string{"ERROR: " + failing}, ofrep.Status{Since: begin}},
+		{down, nil, ofrep.Status{Since: begin}},
+		{providerStatus(401, ``), nil, ofrep.Status{Since: begin}},
+		{up, []string{"READY: the flag server answers again", "CONFIGURATION_CHANGED: flags have changed"}, ofrep.Status{LastSuccess: begin.Add(3 * time.Second), Answered: true}},
+		{up, nil, ofrep.Status{LastSuccess: begin.Add(4 * time.Second), Answered: true}},
+		{changed, []string{"CONFIGURATION_CHANGED: flags have changed"}, ofrep.Status{LastSuccess: begin.Add(5 * time.Second), Answered: true}},
+		{down, []string{"STALE: " + failing}, ofrep.Status{LastSuccess: begin.Add(5 * time.Second), Since: begin.Add(6 * time.Second), Answered: true}},
+		{down, nil, ofrep.Status{LastSuccess: begin.Add(5 * time.Second), Since: begin.Add(6 * time.Second), Answered: true}},
+		{changed, []string{"READY: the flag server answers again"}, ofrep.Status{LastSuccess: begin.Add(8 * time.Second), Answered: true}},
+	} {
+		source.answers(step.answer)
+		err := p.Refresh(t.Context())
+		if diff := cmp.Diff(step.events, providerEvents(p, source.URL)); diff != "" {
+			t.Errorf("step %d (-want +got)\n%s", i, diff)
+		}
+		status := p.Status()
+		if !errors.Is(status.Err, err) {
+			t.Errorf("step %d: the round ended with %v, and the status is %v", i, err, status.Err)
+		}
+		status.Err = nil
+		if diff := cmp.Diff(step.status, status); diff != "" {
+			t.Errorf("step %d (-want +got)\n%s", i, diff)
+		}
+		clock.move(time.Second)
+	}
+	want := `level=WARN msg="the flag server has not answered yet" error="` + failing + `"
+level=INFO msg="the flag server answers again" after=3s
+level=WARN msg="the flag server fails, and its last good answers stay" error="` + failing + `"
+level=INFO msg="the flag server answers again" after=2s
+`
+	if diff := cmp.Diff(want, strings.ReplaceAll(logged(), source.URL, "URL")); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestProviderNeverWaitsForSomebodyToTakeItsEvents(t *testing.T) {
+	source := providerSourceOf(t, nil)
+	p := providerOf(t, source.URL)
+	providerKeep(t, p, []string{"e2ee"}, providerFrance)
+	for i := range 100 {
+		source.answers(providerJSON(fmt.Sprintf(`{"flags": [{"key": "e2ee", "value": %d}]}`, i)))
+		providerRefresh(t, p)
+		source.answers(providerStatus(500, ``))
+		if p.Refresh(t.Context()) == nil {
+			t.Fatal("the round succeeded")
+		}
+	}
+	// The last of either kind is what there is to know.
+	want := []string{"CONFIGURATION_CHANGED: flags have changed", "STALE: the flag server at URL answered 500: look into its log"}
+	if diff := cmp.Diff(want, providerEvents(p, source.URL)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// providerUntil waits for an event.
+func providerUntil(t *testing.T, api *openfeature.EvaluationAPI, kind openfeature.EventType) (seen chan openfeature.EventDetails) {
+	t.Helper()
+	seen = make(chan openfeature.EventDetails, 100)
+	callback := func(details openfeature.EventDetails) { seen <- details }
+	api.AddHandler(kind, &callback)
+	return seen
+}
+
+func providerAwait(t *testing.T, seen <-chan openfeature.EventDetails, what string) {
+	t.Helper()
+	select {
+	case <-seen:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("no event: %s", what)
+	}
+}
+
+func TestProviderLivesInOpenFeature(t *testing.T) {
+	providerNoLeak(t)
+	source := providerSourceOf(t, providerStatus(500, ``))
+	p := providerOf(t, source.URL, func(o *ofrep.Options) { o.Poll = 10 * time.Millisecond })
+	providerKeep(t, p, []string{"e2ee"}, providerFrance)
+	api := isolated.NewAPI()
+	stale, ready, changed := providerUntil(t, api, openfeature.ProviderStale), providerUntil(t, api, openfeature.ProviderReady), providerUntil(t, api, openfeature.ProviderConfigChange)
+	client := api.NewClient()
+	france := openfeature.NewEvaluationContext("FR", map[string]any{"jurisdiction": "FR"})
+
+	// The server is down at start: that is told, and not the end.
+	want := "the flag server at " + source.URL + " answered 500: look into its log"
+	if err := api.SetProviderAndWait(t.Context(), p); err == nil || !strings.Contains(err.Error(), want) {
+		t.Error(err)
+	}
+	if value, err := client.BooleanValue(t.Context(), "e2ee", true, france); err == nil || !value {
+		t.Errorf("%v, %v", value, err)
+	}
+
+	source.answers(providerByCountry)
+	providerAwait(t, ready, "the server is up")
+	providerAwait(t, changed, "there are flags")
+	details, err := client.BooleanValueDetails(t.Context(), "e2ee", true, france)
+	if err != nil || details.Value || details.Reason != openfeature.StaticReason {
+		t.Errorf("%+v, %v", details, err)
+	}
+
+	source.answers(providerStatus(500, ``))
+	providerAwait(t, stale, "the server is down")
+	if value, err := client.BooleanValue(t.Context(), "e2ee", true, france); err != nil || value {
+		t.Errorf("the last good answer is gone: %v, %v", value, err)
+	}
+	source.answers(providerByCountry)
+	providerAwait(t, ready, "the server is up again")
+
+	if err := api.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	p.Shutdown() // twice does no harm
+	if value, err := p.BooleanEvaluation(t.Context(), "e2ee", true, providerFrance), error(nil); err != nil || value.Value {
+		t.Errorf("after the end, what is known is gone: %+v", value)
+	}
+}
+
+func TestProviderSurvivesAServerThatFlaps(t *testing.T) {
+	providerNoLeak(t)
+	source := providerSourceOf(t, nil)
+	log, logged := providerLog()
+	p := providerOf(t, source.URL, func(o *ofrep.Options) { o.Logger = log })
+	providerKeep(t, p, []string{"e2ee"}, providerMany(40)...)
+	for i := range 50 {
+		source.answers(providerByCountry)
+		providerRefresh(t, p)
+		source.answers(providerStatus(500, ``))
+		for range 3 {
+			if p.Refresh(t.Context()) == nil {
+				t.Fatal("the round succeeded")
+			}
+		}
+		if lines := strings.Count(logged(), "\n"); lines != 2*(i+1) {
+			t.Fatalf("%d lines are logged after %d changes:\n%s", lines, 2*(i+1), logged())
+		}
+	}
+	if err := p.BooleanEvaluation(t.Context(), "e2ee", true, providerMany(40)[39]).Error(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProviderBeginsARoundWhenWhatIsKeptChanges(t *testing.T) {
+	providerNoLeak(t)
+	asked := make(chan string, 100)
+	source := providerSourceOf(t, func(w http.ResponseWriter, r *http.Request) {
+		providerByCountry(w, r)
+		asked <- r.URL.Path
+	})
+	p := providerOf(t, source.URL) // that polls once an hour
+	if err := p.Init(openfeature.EvaluationContext{}); err != nil {
+		t.Errorf("with nothing to ask for: %v", err)
+	}
+	for _, context := range []openfeature.FlattenedContext{providerFrance, providerGermany} {
+		providerKeep(t, p, []string{"e2ee"}, context)
+		select {
+		case <-asked:
+		case <-time.After(30 * time.Second):
+			t.Fatal("no round began")
+		}
+	}
+}
+
+func TestProviderStartsAndStopsWhileAServerHangs(t *testing.T) {
+	providerNoLeak(t)
+	asked, release := make(chan struct{}, 10), make(chan struct{})
+	source := providerSourceOf(t, func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-release
+	})
+	defer close(release)
+	p := providerOf(t, source.URL)
+	providerKeep(t, p, []string{"e2ee"}, providerFrance)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-asked
+		cancel()
+	}()
+	if err := p.InitWithContext(ctx, openfeature.EvaluationContext{}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	p.Shutdown()
+
+	// It can be started anew, and be stopped while somebody waits for that.
+	result := make(chan error)
+	go func() { result <- p.Init(openfeature.EvaluationContext{}) }()
+	<-asked
+	p.Shutdown()
+	if err := <-result; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if err := p.Status().Err; err != nil {
+		t.Errorf("the end of the provider is a fault of the server: %v", err)
+	}
+}
+
+func TestProviderIsUsedByManyAtOnce(t *testing.T) {
+	providerNoLeak(t)
+	source := providerSourceOf(t, providerByCountry)
+	p := providerOf(t, source.URL, func(o *ofrep.Options) { o.Poll = time.Millisecond })
+	providerKeep(t, p, []string{"e2ee"}, providerFrance, providerGermany)
+	if err := p.Init(openfeature.EvaluationContext{}); err != nil {
+		t.Fatal(err)
+	}
+	var users sync.WaitGroup
+	for range 4 {
+		users.Go(func() {
+			for i := range 200 {
+				if detail := p.BooleanEvaluation(t.Context(), "e2ee", true, providerFrance); detail.Error() != nil || detail.Value {
+					t.Errorf("%+v", detail)
+				}
+				switch i % 50 {
+				case 10:
+					keys := [][]string{{"e2ee"}, {"e2ee", "other"}}[i/50%2]
+					if err := p.Keep([]openfeature.FlattenedContext{providerGermany, providerFrance}, keys); err != nil {
+						t.Error(err)
+					}
+				case 20:
+					if err := p.Refresh(t.Context()); err != nil {
+						t.Error(err)
+					}
+				case 30:
+					if _, _, err := p.Prefetch(t.Context(), providerUser); err != nil {
+						t.Error(err)
+					}
+				case 40:
+					p.Status()
+				}
+			}
+		})
+	}
+	users.Wait()
+}
