@@ -34,7 +34,7 @@ type Table struct {
 	now    func() time.Time
 	breach func(jurisdiction policy.Code, flag string)
 
-	rounds sync.Mutex // held by a round
+	turn   chan struct{} // held by a round
 	places placesOf
 	known  atomic.Pointer[known]
 
@@ -112,7 +112,7 @@ func Open(o Options, p *policy.Policy) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{source: source, write: o.Keep, log: o.Logger, now: o.Now, breach: o.OnBreach}
+	t := &Table{source: source, turn: make(chan struct{}, 1), write: o.Keep, log: o.Logger, now: o.Now, breach: o.OnBreach}
 	first := &known{status: Status{Answered: o.Kept != nil || len(o.Providers) == 0}}
 	if o.Kept != nil {
 		// Not to be passed over: breaches that nobody has acknowledged may
@@ -140,11 +140,36 @@ func (t *Table) Hints() <-chan struct{} { return t.source.hints }
 func (t *Table) Status() Status { return t.known.Load().status }
 
 // Evaluate evaluates all flags that a policy names, for all places that it
-// tells apart, and returns what they are to be taken for. What it returns is
-// never changed.
+// tells apart, and returns what they are to be taken for. If that takes longer
+// than the context allows, it goes on in the background, and what was known
+// before is returned. What it returns is never changed.
 func (t *Table) Evaluate(ctx context.Context, p *policy.Policy) policy.Flags {
-	t.rounds.Lock()
-	defer t.rounds.Unlock()
+	select {
+	case t.turn <- struct{}{}:
+	case <-ctx.Done():
+		return t.overdue()
+	}
+	done := make(chan policy.Flags, 1)
+	go func() {
+		defer func() { <-t.turn }()
+		done <- t.evaluate(ctx, p)
+	}()
+	select {
+	case flags := <-done:
+		return flags
+	case <-ctx.Done():
+		return t.overdue()
+	}
+}
+
+// overdue returns what was known before a round that takes too long.
+func (t *Table) overdue() policy.Flags {
+	t.log.Error("a flag provider takes too long to answer; what was known stays until it does")
+	return t.known.Load().flags
+}
+
+// evaluate is a round.
+func (t *Table) evaluate(ctx context.Context, p *policy.Policy) policy.Flags {
 	t.keep(p)
 	r := &round{
 		Table: t, ctx: withPolicy(ctx, p), policy: p, now: t.now(), before: t.known.Load(),
@@ -152,6 +177,9 @@ func (t *Table) Evaluate(ctx context.Context, p *policy.Policy) policy.Flags {
 	}
 	for _, place := range t.places.all {
 		r.evaluate(place)
+	}
+	if ctx.Err() != nil {
+		t.source.hint() // nobody waits for this round any more
 	}
 	return r.conclude()
 }
