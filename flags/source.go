@@ -21,28 +21,43 @@ type source struct {
 	api    *openfeature.EvaluationAPI
 	client *openfeature.Client
 	remote []openfeature.FeatureProvider // all but the policy's table
+	first  openfeature.FeatureProvider   // the first of all that has a flag
 	hints  chan struct{}                 // something may have changed
 }
 
 // starting is how long providers are waited for. Those that take longer are
 // asked when they say that they are ready.
-const starting = 5 * time.Second
+const starting = 3 * time.Second
 
 func newSource(providers []openfeature.FeatureProvider) (*source, error) {
 	s := &source{api: isolated.NewAPI(), remote: providers, hints: make(chan struct{}, 1)}
 	s.client = s.api.NewClient()
-	names := make(map[string]bool)
-	for _, p := range providers {
-		name := p.Metadata().Name
-		if name == "" || name == "policy" || names[name] {
-			return nil, fmt.Errorf("flags: each provider needs a name of its own, other than policy: %q", name)
-		}
-		names[name] = true
-	}
 	hint := func(openfeature.EventDetails) { s.hint() }
 	for _, event := range []openfeature.EventType{openfeature.ProviderReady, openfeature.ProviderConfigChange, openfeature.ProviderStale, openfeature.ProviderError} {
 		s.api.AddHandler(event, &hint)
 	}
+
+	table := own{policyIn}
+	if len(providers) == 0 {
+		s.first = table
+		return s, nil
+	}
+	// The log of what puts them together would repeat what providers say.
+	options := []multi.Option{multi.WithLogger(slog.New(slog.DiscardHandler))}
+	names := make(map[string]bool)
+	for _, p := range providers {
+		name := p.Metadata().Name
+		if name == "" || name == table.Metadata().Name || names[name] {
+			return nil, fmt.Errorf("flags: each provider needs a name of its own, other than %s: one has %q", table.Metadata().Name, name)
+		}
+		names[name] = true
+		options = append(options, multi.WithProvider(name, p))
+	}
+	first, err := multi.NewProvider(multi.StrategyFirstMatch, append(options, multi.WithProvider(table.Metadata().Name, table))...)
+	if err != nil {
+		return nil, fmt.Errorf("flags: %w", err)
+	}
+	s.first = first
 	return s, nil
 }
 
@@ -56,33 +71,14 @@ func (s *source) hint() {
 }
 
 // start binds the providers, and waits for them for a while.
-func (s *source) start(ctx context.Context) error {
-	table := own{policyIn}
-	var provider openfeature.FeatureProvider = table
-	if len(s.remote) > 0 {
-		// Its log would repeat what providers say, contexts included.
-		options := []multi.Option{multi.WithLogger(slog.New(slog.DiscardHandler))}
-		for _, p := range s.remote {
-			options = append(options, multi.WithProvider(p.Metadata().Name, p))
-		}
-		first, err := multi.NewProvider(multi.StrategyFirstMatch, append(options, multi.WithProvider("policy", table))...)
-		if err != nil {
-			return fmt.Errorf("flags: %w", err)
-		}
-		provider = first
-	}
-	ctx, cancel := context.WithTimeout(ctx, starting)
-	ready := make(chan error, 1)
+func (s *source) start() {
+	ctx, cancel := context.WithTimeout(context.Background(), starting)
 	go func() {
 		defer cancel()
-		ready <- s.api.SetProviderAndWait(ctx, provider)
+		_ = s.api.SetProviderAndWait(ctx, s.first) // an error is one that evaluations show
 		s.hint()
 	}()
-	select {
-	case <-ready: // an error is one that evaluations will show
-	case <-ctx.Done():
-	}
-	return nil
+	<-ctx.Done()
 }
 
 func (s *source) shutdown() {

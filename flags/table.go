@@ -34,9 +34,10 @@ type Table struct {
 	now    func() time.Time
 	breach func(jurisdiction policy.Code, flag string)
 
-	turn   chan struct{} // held by a round
-	places placesOf
-	known  atomic.Pointer[known]
+	turn    chan struct{} // held by a round
+	places  placesOf
+	started sync.Once
+	known   atomic.Pointer[known]
 
 	alarms sync.Map // what was logged of users, by alarmKey
 }
@@ -95,10 +96,9 @@ type Unacknowledged struct {
 	Since        time.Time
 }
 
-// Open makes a Table of what was kept, and starts the providers: they are
-// waited for, but not for long. Close it in the end. The policy is the one
-// that is evaluated first.
-func Open(o Options, p *policy.Policy) (*Table, error) {
+// Open makes a Table of what was kept. The first Evaluate starts the providers,
+// and waits for them, but not for long. Close it in the end.
+func Open(o Options) (*Table, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -122,12 +122,11 @@ func Open(o Options, p *policy.Policy) (*Table, error) {
 		}
 	}
 	t.known.Store(first)
-	t.keep(p)
-	if err := source.start(context.Background()); err != nil {
-		return nil, err
-	}
 	return t, nil
 }
+
+// Known returns what the last round came to.
+func (t *Table) Known() policy.Flags { return t.known.Load().flags }
 
 // Close shuts the providers down.
 func (t *Table) Close() { t.source.shutdown() }
@@ -171,6 +170,7 @@ func (t *Table) overdue() policy.Flags {
 // evaluate is a round.
 func (t *Table) evaluate(ctx context.Context, p *policy.Policy) policy.Flags {
 	t.keep(p)
+	t.started.Do(t.source.start)
 	r := &round{
 		Table: t, ctx: withPolicy(ctx, p), policy: p, now: t.now(), before: t.known.Load(),
 		flags: make(policy.Flags), refused: make(map[refused][]policy.Code),
