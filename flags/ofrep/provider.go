@@ -55,7 +55,8 @@ type Options struct {
 // credentials or what the server said in its own words, which may repeat both.
 //
 // Rounds belong to OpenFeature's life cycle: Init starts them and Shutdown
-// ends them.
+// ends them. The event streams that OFREP 0.3 lets a server offer are not
+// followed: they are optional, and lead wherever the server says.
 type Provider struct {
 	options Options
 	bulk    string // URL

@@ -1,6 +1,13 @@
 package ofrep
 
-import "github.com/open-feature/go-sdk/openfeature"
+import (
+	"time"
+
+	"github.com/open-feature/go-sdk/openfeature"
+)
+
+// Pause returns how long to wait for the next round.
+func (p *Provider) Pause() time.Duration { return p.pause() }
 
 // ReadBulk reads an answer to a bulk evaluation, as for a context that is kept
 // if kept names keys. It returns how a flag resolves as each type.

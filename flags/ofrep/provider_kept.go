@@ -155,7 +155,7 @@ func fingerprint(seed maphash.Seed, flat openfeature.FlattenedContext) uint64 {
 }
 
 func sameContext(a, b openfeature.FlattenedContext) bool {
-	return len(a) == len(b) && maps.EqualFunc(a, b, sameValue)
+	return maps.EqualFunc(a, b, sameValue)
 }
 
 func sameValue(a, b any) bool {

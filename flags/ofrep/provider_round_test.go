@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,6 +99,125 @@ func TestProviderNeverWaitsForSomebodyToTakeItsEvents(t *testing.T) {
 	want := []string{"CONFIGURATION_CHANGED: flags have changed", "STALE: the flag server at URL answered 500: look into its log"}
 	if diff := cmp.Diff(want, providerEvents(p, source.URL)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestProviderWaitsLongerTheMoreRoundsFail(t *testing.T) {
+	clock := providerClockAt("2026-11-22T12:00:00Z")
+	source := providerSourceOf(t, providerByCountry)
+	p := providerOf(t, source.URL, func(o *ofrep.Options) { o.Poll, o.Now = 20*time.Second, clock.Now })
+	providerKeep(t, p, []string{"e2ee"}, providerFrance, providerGermany)
+	expect := func(when string, least, most time.Duration) {
+		t.Helper()
+		upper := false
+		for range 1000 {
+			pause := p.Pause()
+			if pause < least || pause > most {
+				t.Fatalf("%s: %v is not between %v and %v", when, pause, least, most)
+			}
+			upper = upper || pause > (least+most)/2
+		}
+		if !upper {
+			t.Errorf("%s: it is never more than half of what it may be", when)
+		}
+	}
+	fail := func() {
+		t.Helper()
+		if p.Refresh(t.Context()) == nil {
+			t.Fatal("the round succeeded")
+		}
+	}
+	providerRefresh(t, p)
+	expect("all is well", 18*time.Second, 22*time.Second)
+
+	source.answers(providerStatus(500, ``))
+	for i, most := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 200, 200} {
+		fail()
+		expect(fmt.Sprint(i+1, " failures"), most*time.Second/10, most*time.Second)
+	}
+	for range 100 {
+		fail()
+	}
+	expect("111 failures", 20*time.Second, 200*time.Second)
+
+	// A server that answers for one context is there.
+	source.answers(func(w http.ResponseWriter, r *http.Request) {
+		if etag := r.Header.Get("If-None-Match"); etag == `"true"` {
+			providerStatus(400, `{"errorCode": "GENERAL"}`)(w, r)
+			return
+		}
+		providerByCountry(w, r)
+	})
+	fail()
+	expect("one of two contexts is answered", 18*time.Second, 22*time.Second)
+
+	source.answers(providerStatus(429, ``, "Retry-After", "250"))
+	fail()
+	for range 1000 {
+		if pause := p.Pause(); pause != 250*time.Second {
+			t.Fatalf("the server wants 250 seconds, and gets %v", pause)
+		}
+	}
+}
+
+func TestProviderEndsCompletely(t *testing.T) {
+	var mu sync.Mutex
+	open := map[net.Conn]bool{}
+	closed := make(chan struct{}, 100)
+	source := &providerSource{answer: providerByCountry}
+	source.Server = httptest.NewUnstartedServer(source)
+	source.Config.ConnState = func(conn net.Conn, state http.ConnState) {
+		mu.Lock()
+		defer mu.Unlock()
+		if open[conn] = state != http.StateClosed; !open[conn] {
+			delete(open, conn)
+			closed <- struct{}{}
+		}
+	}
+	source.Start()
+	defer source.Close()
+
+	asking, release := make(chan struct{}, 100), make(chan struct{})
+	close(release)
+	p := providerOf(t, source.URL, func(o *ofrep.Options) {
+		o.Headers = func() (http.Header, error) {
+			asking <- struct{}{}
+			mu.Lock()
+			until := release
+			mu.Unlock()
+			<-until
+			return nil, nil
+		}
+	})
+	providerKeep(t, p, []string{"e2ee"}, providerFrance)
+	if err := p.Init(openfeature.EvaluationContext{}); err != nil {
+		t.Fatal(err)
+	}
+	p.BooleanEvaluation(t.Context(), "e2ee", false, providerUser)
+	<-asking
+	<-asking
+
+	mu.Lock()
+	release = make(chan struct{})
+	mu.Unlock()
+	providerKeep(t, p, []string{"e2ee"}, providerGermany)
+	<-asking // a round is under way
+	var ended atomic.Bool
+	go func() {
+		time.Sleep(20 * time.Millisecond) // of a chance to return too early
+		ended.Store(true)
+		close(release)
+	}()
+	p.Shutdown()
+	if !ended.Load() {
+		t.Error("it was shut down while a round was under way")
+	}
+	for range 2 { // that of the rounds, and that of the call
+		select {
+		case <-closed:
+		case <-time.After(30 * time.Second):
+			t.Fatal("a connection is left")
+		}
 	}
 }
 
