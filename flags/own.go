@@ -12,39 +12,41 @@ import (
 // provider. The attribute jurisdiction of the evaluation context says for
 // whom: a country, a subdivision, unlocated or private; without it, unlocated.
 func PolicyProvider(p *policy.Policy) openfeature.FeatureProvider {
-	return own{policy: func(context.Context) *policy.Policy { return p }}
+	return &own{policy: func(context.Context) *policy.Policy { return p }}
 }
 
-// own is the table of the policy that the context of the call is about.
+// own is the table of the policy that the context of the call is about. It is
+// used by its address: go-sdk compares providers to know whose events it gets,
+// and functions are equal to nothing.
 type own struct {
 	policy func(context.Context) *policy.Policy
 }
 
-func (own) Metadata() openfeature.Metadata { return openfeature.Metadata{Name: "policy"} }
-func (own) Hooks() []openfeature.Hook      { return nil }
+func (*own) Metadata() openfeature.Metadata { return openfeature.Metadata{Name: "policy"} }
+func (*own) Hooks() []openfeature.Hook      { return nil }
 
-func (o own) BooleanEvaluation(ctx context.Context, flag string, def bool, c openfeature.FlattenedContext) openfeature.BoolResolutionDetail {
+func (o *own) BooleanEvaluation(ctx context.Context, flag string, def bool, c openfeature.FlattenedContext) openfeature.BoolResolutionDetail {
 	return lookUp(o, ctx, flag, def, c)
 }
 
-func (o own) StringEvaluation(ctx context.Context, flag string, def string, c openfeature.FlattenedContext) openfeature.StringResolutionDetail {
+func (o *own) StringEvaluation(ctx context.Context, flag string, def string, c openfeature.FlattenedContext) openfeature.StringResolutionDetail {
 	return lookUp(o, ctx, flag, def, c)
 }
 
-func (o own) FloatEvaluation(ctx context.Context, flag string, def float64, c openfeature.FlattenedContext) openfeature.FloatResolutionDetail {
+func (o *own) FloatEvaluation(ctx context.Context, flag string, def float64, c openfeature.FlattenedContext) openfeature.FloatResolutionDetail {
 	return lookUp(o, ctx, flag, def, c)
 }
 
-func (o own) IntEvaluation(ctx context.Context, flag string, def int64, c openfeature.FlattenedContext) openfeature.IntResolutionDetail {
+func (o *own) IntEvaluation(ctx context.Context, flag string, def int64, c openfeature.FlattenedContext) openfeature.IntResolutionDetail {
 	return lookUp(o, ctx, flag, def, c)
 }
 
 // ObjectEvaluation has nothing to find: the table has no structured values.
-func (o own) ObjectEvaluation(ctx context.Context, flag string, def any, c openfeature.FlattenedContext) openfeature.InterfaceResolutionDetail {
+func (o *own) ObjectEvaluation(ctx context.Context, flag string, def any, c openfeature.FlattenedContext) openfeature.InterfaceResolutionDetail {
 	return lookUp(o, ctx, flag, def, c)
 }
 
-func lookUp[T any](o own, ctx context.Context, flag string, def T, c openfeature.FlattenedContext) openfeature.GenericResolutionDetail[T] {
+func lookUp[T any](o *own, ctx context.Context, flag string, def T, c openfeature.FlattenedContext) openfeature.GenericResolutionDetail[T] {
 	failed := func(err openfeature.ResolutionError) openfeature.GenericResolutionDetail[T] {
 		return openfeature.GenericResolutionDetail[T]{Value: def, ProviderResolutionDetail: openfeature.ProviderResolutionDetail{
 			ResolutionError: err, Reason: openfeature.ErrorReason,
@@ -60,7 +62,7 @@ func lookUp[T any](o own, ctx context.Context, flag string, def T, c openfeature
 	}
 	value, ok := v.Any().(T)
 	if _, object := any(&def).(*any); !ok || object {
-		return failed(openfeature.NewTypeMismatchResolutionError("the policy sets " + flag + " to a " + v.Kind().String()))
+		return failed(openfeature.NewTypeMismatchResolutionError("the policy has " + flag + " of type " + v.Kind().String()))
 	}
 	return openfeature.GenericResolutionDetail[T]{Value: value, ProviderResolutionDetail: openfeature.ProviderResolutionDetail{
 		Reason: openfeature.StaticReason,

@@ -37,7 +37,7 @@ func newSource(providers []openfeature.FeatureProvider) (*source, error) {
 		s.api.AddHandler(event, &hint)
 	}
 
-	table := own{policyIn}
+	table := &own{policyIn}
 	if len(providers) == 0 {
 		s.first = table
 		return s, nil
