@@ -24,6 +24,7 @@ type Config struct {
 	ProxyProtocol  []netip.Prefix `yaml:"proxy-protocol" doc:"Who must begin each connection with a PROXY protocol header, as CIDRs."`
 	Geo            Geo            `yaml:"geo" doc:"The databases that locate clients."`
 	Policy         PolicySource   `yaml:"policy" doc:"Where the policy comes from. Without one everything is served."`
+	Flags          FlagSources    `yaml:"flags" doc:"Where flags come from, before the policy's own flags: table."`
 	Admin          Admin          `yaml:"admin" doc:"The listener for metrics and health."`
 	Limits         Limits         `yaml:"limits" doc:"What a client may take."`
 	Drain          time.Duration  `yaml:"drain" default:"30s" doc:"How long requests that are under way may go on when the gateway is stopped."`
@@ -66,6 +67,22 @@ type Geo struct {
 // A PolicySource says where the policy comes from.
 type PolicySource struct {
 	File string `yaml:"file" doc:"A policy document, read again when it changes."`
+}
+
+// FlagSources say who is asked for flags before the policy's own table.
+type FlagSources struct {
+	OFREP OFREP `yaml:"ofrep" doc:"A server that speaks the OpenFeature Remote Evaluation Protocol: flagd, GO Feature Flag, Flipt and others."`
+}
+
+// OFREP is a flag server. The secrets in its files are read again for each
+// request.
+type OFREP struct {
+	URL        string        `yaml:"url" required:"true" doc:"Base address, before /ofrep/v1."`
+	TokenFile  string        `yaml:"token-file" doc:"File with a bearer token."`
+	APIKeyFile string        `yaml:"api-key-file" doc:"File with an API key, sent as X-API-Key."`
+	CA         string        `yaml:"ca" doc:"File of certificate authorities to trust, instead of the system's."`
+	Poll       time.Duration `yaml:"poll" default:"30s" doc:"How often the flags of all jurisdictions are asked for."`
+	Timeout    time.Duration `yaml:"timeout" default:"10s" doc:"How long one request may take."`
 }
 
 // Admin is the listener for operators. It is never the public one.
@@ -180,6 +197,14 @@ func (c Config) problems() []problem {
 	} {
 		if d <= 0 {
 			report("give a time, as in 30s", []any{"limits", field}, "%s is %s", field, d)
+		}
+	}
+	if o := c.Flags.OFREP; o != (OFREP{}) {
+		if o.Poll != 0 && (o.Poll < time.Second || o.Poll > time.Hour) {
+			report("give a time from 1s to 1h", []any{"flags", "ofrep", "poll"}, "poll is %s", o.Poll)
+		}
+		if o.Timeout != 0 && (o.Timeout < 100*time.Millisecond || o.Timeout > time.Minute) {
+			report("give a time from 100ms to 1m", []any{"flags", "ofrep", "timeout"}, "timeout is %s", o.Timeout)
 		}
 	}
 	if l.Header < 1<<10 || l.Header > 16<<20 {

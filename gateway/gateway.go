@@ -14,6 +14,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/exitgate/exitgate/flags"
+	"github.com/exitgate/exitgate/flags/ofrep"
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/geo"
@@ -38,6 +40,10 @@ type Gateway struct {
 	certs   *certs.Files
 	rules   *rules
 
+	flags       *flags.Table
+	flagSources []string        // the names of the providers, but for the policy's own
+	ofrep       *ofrep.Provider // nil: there is none
+
 	certsWrong atomic.Pointer[failure] // nil: the files are what is in use
 
 	servers servers
@@ -51,6 +57,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	closeBehindChunks(w, r)
 	now := g.now()
 	rule := g.rules.at(now)
+	if rule.waiting {
+		g.reject(w, r, errFlagsUnknown)
+		return
+	}
 
 	host, path, err := wellFormed(r)
 	if err != nil {
@@ -142,7 +152,7 @@ func newCounters(m *metrics.Metrics) counters {
 		private:    m.Lookup("private"),
 		websockets: m.Connections("websocket"),
 	}
-	for _, reason := range []rejection{errAmbiguousPath, errAmbiguousMethod, errUnknownHost, errHost, errTwoHosts, errMethod, errTarget} {
+	for _, reason := range []rejection{errAmbiguousPath, errAmbiguousMethod, errUnknownHost, errHost, errTwoHosts, errMethod, errTarget, errFlagsUnknown} {
 		m.RejectionKnown(string(reason))
 	}
 	for _, refusal := range client.Refusals() {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin"
@@ -15,6 +16,7 @@ func (g *Gateway) state() metrics.State {
 		Snapshot:     g.rules.at(g.now()).snapshot,
 		PolicyFailed: g.rules.failure() != nil,
 		Certificates: g.certs.Expiry(),
+		Flags:        g.flagState(),
 	}
 	for _, d := range g.geo.Databases() {
 		s.Databases = append(s.Databases, metrics.Database{Name: d.Path, Build: d.Build, Embedded: d.Path == geo.Embedded})
@@ -38,6 +40,9 @@ func (g *Gateway) readiness() admin.Readiness {
 	}
 	r.Checks["policy"] = check
 
+	r.Ready = r.Ready && !rule.waiting
+	g.checkFlags(now, &r)
+
 	for _, d := range g.geo.Databases() {
 		check := admin.Check{OK: true, Detail: fmt.Sprintf("%s, built %s", d.Type, d.Build.Format(time.DateOnly))}
 		if d.Err != nil {
@@ -54,6 +59,51 @@ func (g *Gateway) readiness() admin.Readiness {
 		}
 	}
 	return r
+}
+
+// checkFlags says how the gateway knows what flags are. That a source is lost
+// changes nothing, and so doesn't make the gateway unready.
+func (g *Gateway) checkFlags(now time.Time, r *admin.Readiness) {
+	status := g.flags.Status()
+	if len(g.flagSources) > 0 || len(status.Breaches) > 0 {
+		check := admin.Check{OK: true, Detail: "the answer of " + ago(status.LastSuccess, now)}
+		var wrong []string
+		if g.ofrep != nil {
+			if s := g.ofrep.Status(); s.Err != nil {
+				wrong, check.Since = append(wrong, s.Err.Error()), &s.Since
+			}
+		}
+		for _, refusal := range status.Refused {
+			wrong = append(wrong, fmt.Sprintf("%s in %s: %v", refusal.Flag, refusal.Where(), refusal.Err))
+			if check.Since == nil {
+				check.Since = &status.Since
+			}
+		}
+		if wrong != nil {
+			check.OK = false
+			check.Detail = strings.Join(wrong, "\n") + "\n\n"
+			if status.Answered {
+				check.Detail += "what was known stays in use: the answer of " + ago(status.LastSuccess, now)
+			} else {
+				check.Detail += "no guaranteed flag is known yet: nothing is served until the source answers"
+			}
+		}
+		r.Checks["flags"] = check
+	}
+	for _, b := range status.Breaches {
+		r.Checks[fmt.Sprintf("guarantee %s in %s", b.Flag, b.Jurisdiction)] = admin.Check{
+			Since:  &b.Since,
+			Detail: "was below what is guaranteed; the service is withheld there until the policy acknowledges it: see acknowledge: in docs/policy.md",
+		}
+	}
+}
+
+// ago says how long ago something was.
+func ago(then, now time.Time) string {
+	if then.IsZero() {
+		return "never"
+	}
+	return fmt.Sprintf("%s ago (%s)", now.Sub(then).Round(time.Second), then.UTC().Format(time.RFC3339))
 }
 
 // A failure is why something new could not be taken into use, and since when.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/open-feature/go-sdk/openfeature"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/exitgate/exitgate/gateway/certs"
@@ -25,6 +26,10 @@ type Options struct {
 	Config Config
 	Logger *slog.Logger     // default: discards
 	Now    func() time.Time // the clock; default: time.Now
+	// Flags are providers that are asked for flags, in this order, before
+	// the flag server of the settings and the policy's own table. Each
+	// needs a name of its own.
+	Flags []openfeature.FeatureProvider
 }
 
 // New makes a Gateway: it reads databases, certificates and the policy, but
@@ -53,7 +58,10 @@ func New(options Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(g.useClients(), g.useApps(), g.useCerts(data), g.useGeo(data), g.usePolicy(data)); err != nil {
+	if err := errors.Join(g.useClients(), g.useApps(), g.useCerts(data), g.useGeo(data), g.useFlags(data, options.Flags)); err != nil {
+		return nil, err
+	}
+	if err := g.usePolicy(data); err != nil {
 		return nil, err
 	}
 	metrics.ShowState(registry, g.state)
@@ -179,7 +187,7 @@ func (g *Gateway) useGeo(data string) (err error) {
 }
 
 func (g *Gateway) usePolicy(data string) (err error) {
-	g.rules, err = newRules(g.config.Policy.File, keptPolicy(data), g.now, g.log, g.metrics)
+	g.rules, err = newRules(g.config.Policy.File, keptPolicy(data), g.flagsOf, g.now, g.log, g.metrics)
 	if err != nil {
 		return err
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 // A rejection is why a request is refused before any decision: whoever reads
-// it could read it in two ways, or it is for somebody else. Its text is a
-// label of a metric.
+// it could read it in two ways, it is for somebody else, or it isn't known yet
+// whether what is guaranteed holds. Its text is a label of a metric.
 type rejection string
 
 func (r rejection) Error() string { return string(r) }
@@ -25,6 +25,7 @@ const (
 	errTwoHosts        rejection = "conflicting-host"
 	errMethod          rejection = "method"
 	errTarget          rejection = "malformed-target"
+	errFlagsUnknown    rejection = "flags-unknown"
 )
 
 // wellFormed returns the host that a request is for and the path as it is
@@ -97,6 +98,9 @@ func (g *Gateway) reject(w http.ResponseWriter, r *http.Request, why error) {
 	case why == errMethod:
 		status, detail = http.StatusMethodNotAllowed, "The method is not served here."
 		w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+	case why == errFlagsUnknown:
+		status, detail = http.StatusServiceUnavailable, "The service is starting."
+		w.Header().Set("Retry-After", "5")
 	case errors.As(why, &refusal):
 		reason = string(refusal)
 		detail = "It can't be told for sure whom the proxy in front forwards this request for."

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -23,11 +24,14 @@ import (
 type rules struct {
 	file    string // the policy document, "" if there is none
 	kept    keptPolicy
+	flags   func(*policy.Policy) (known policy.Flags, answered bool)
 	now     func() time.Time
 	log     *slog.Logger
 	metrics *metrics.Metrics
 
 	current atomic.Pointer[ruling]
+
+	changing sync.Mutex // held while another policy or other flags are taken into use
 
 	mu      sync.Mutex // guards what follows, and every change of current
 	refused *refusedPolicy
@@ -45,8 +49,8 @@ const maxWait = 30 * time.Second
 
 // newRules takes the policy in file into use, or, if it is wrong, the last
 // good one that is kept in a folder.
-func newRules(file string, kept keptPolicy, now func() time.Time, log *slog.Logger, m *metrics.Metrics) (*rules, error) {
-	r := &rules{file: file, kept: kept, now: now, log: log, metrics: m, wake: make(chan struct{}, 1)}
+func newRules(file string, kept keptPolicy, flags func(*policy.Policy) (policy.Flags, bool), now func() time.Time, log *slog.Logger, m *metrics.Metrics) (*rules, error) {
+	r := &rules{file: file, kept: kept, flags: flags, now: now, log: log, metrics: m, wake: make(chan struct{}, 1)}
 	kept.sweep()
 	if file == "" {
 		return r, r.apply(policy.Everywhere(), nil)
@@ -126,28 +130,29 @@ func (r *rules) refuse(digest string, err error) error {
 
 // apply takes a policy into use. source is kept for a start with a wrong one.
 func (r *rules) apply(p *policy.Policy, source []byte) error {
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	if current := r.current.Load(); current != nil && current.snapshot.Policy().Digest() == p.Digest() {
+		r.agree(p)
+		return nil
+	}
+	known, answered := r.flags(p)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var before *policy.Snapshot
 	if current := r.current.Load(); current != nil {
 		before = current.snapshot
-		if before.Policy().Digest() == p.Digest() {
-			if r.refused != nil {
-				r.refused = nil
-				r.log.Info("the policy is the one in use again", "sha256", p.Digest())
-			}
-			return nil
-		}
 	}
 	at := r.now()
 	if latest := r.kept.latest(p.Digest()); latest.After(at) {
 		r.log.Warn("the clock is behind the last start with this policy; scheduled changes are not taken back", "clock", at, "deciding-for", latest)
 		at = latest
 	}
-	next, err := rule(p, at, r.metrics)
+	next, err := rule(p, known, at, r.metrics)
 	if err != nil {
 		return err
 	}
+	next.waiting = !answered
 	r.current.Store(next)
 	r.metrics.PolicyApplied(r.now())
 	if source != nil {
@@ -163,6 +168,43 @@ func (r *rules) apply(p *policy.Policy, source []byte) error {
 	}
 	r.awake()
 	return nil
+}
+
+// agree notes that the policy in use is the newest again.
+func (r *rules) agree(p *policy.Policy) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.refused != nil {
+		r.refused = nil
+		r.log.Info("the policy is the one in use again", "sha256", p.Digest())
+	}
+}
+
+// reflag takes the flags into use as they are now, if they have changed.
+func (r *rules) reflag() {
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	p := r.current.Load().snapshot.Policy()
+	known, answered := r.flags(p)
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	current := r.current.Load()
+	if current.waiting == !answered && reflect.DeepEqual(current.flags, known) {
+		return
+	}
+	at := r.now()
+	if latest := current.snapshot.At(); latest.After(at) {
+		at = latest // the clock takes no schedule back
+	}
+	next, err := rule(p, known, at, r.metrics)
+	if err != nil {
+		r.log.Error("refused clients get the built-in notice", "error", err)
+	}
+	next.waiting = !answered
+	r.current.Store(next)
+	r.log.Info("flags changed", "changes", describe(policy.Changes(current.snapshot, next.snapshot)))
+	r.awake()
 }
 
 // awake tells run that the ruling has changed.
@@ -209,7 +251,8 @@ func (r *rules) prepare(current *ruling) {
 
 // follow makes the ruling of the same policy that holds at a later moment.
 func (r *rules) follow(current *ruling, at time.Time) *ruling {
-	next, err := rule(current.snapshot.Policy(), at, r.metrics)
+	next, err := rule(current.snapshot.Policy(), current.flags, at, r.metrics)
+	next.waiting = current.waiting
 	if err != nil {
 		r.log.Error("after the next scheduled change, refused clients get the built-in notice", "error", err)
 	}

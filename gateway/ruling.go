@@ -18,6 +18,8 @@ import (
 // a request only looks it up. It is immutable but for next.
 type ruling struct {
 	snapshot *policy.Snapshot
+	flags    policy.Flags
+	waiting  bool      // nothing is served before every guaranteed flag is known
 	outcomes []outcome // by policy.Decision.ID
 	notices  *notice.Book
 	status   *notice.Status
@@ -32,29 +34,33 @@ type outcome struct {
 	toApp, toClient []proxy.Field
 }
 
-// rule compiles a policy for a moment. An error is about the policy's notices,
+// rule compiles a policy, with its flags, for a moment. An error is about the policy's notices,
 // and the same for all moments; the ruling is whole even so, with built-in ones:
 // what is refused must be refused, whatever the client is told.
-func rule(p *policy.Policy, at time.Time, m *metrics.Metrics) (*ruling, error) {
-	snapshot := policy.Compile(p, nil, at)
+func rule(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metrics) (*ruling, error) {
+	snapshot := policy.Compile(p, flags, at)
 	decisions := snapshot.Decisions()
-	r := &ruling{snapshot: snapshot, outcomes: make([]outcome, len(decisions))}
+	r := &ruling{snapshot: snapshot, flags: flags, outcomes: make([]outcome, len(decisions))}
 	if until := snapshot.Until(); !until.IsZero() {
 		r.until = until.UnixNano()
 	}
+	told := make(map[policy.Code][]proxy.Field)
 	var refused []*policy.Decision
 	for i := range decisions {
 		d := &decisions[i]
+		if _, known := told[d.Jurisdiction]; !known {
+			told[d.Jurisdiction] = toldFlags(snapshot.Told(d.Jurisdiction))
+		}
 		if d.Action == policy.Refuse {
 			refused = append(refused, d)
 		}
 		r.outcomes[i] = outcome{
 			count:    m.Decision(d),
-			toApp:    market(d.Jurisdiction, d.Phase),
+			toApp:    append(market(d.Jurisdiction, d.Phase), told[d.Jurisdiction]...),
 			toClient: announcement(d),
 		}
 		if p.Mode() == policy.Observe { // neither the app nor a client is to notice
-			r.outcomes[i].toApp, r.outcomes[i].toClient = market(d.Jurisdiction, policy.Open), nil
+			r.outcomes[i].toApp, r.outcomes[i].toClient = append(market(d.Jurisdiction, policy.Open), told[d.Jurisdiction]...), nil
 		}
 	}
 	tell := p.Notice

@@ -69,6 +69,7 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	defer running.Wait()
 	defer stop()
 	running.Go(func() { g.rules.run(background) })
+	running.Go(func() { g.followFlags(background) })
 	g.watch(background, &running)
 
 	// Requests outlive ctx, until the drain is over.
@@ -214,7 +215,7 @@ func (g *Gateway) server(h http.Handler) *http.Server {
 
 func (g *Gateway) adminServer() *http.Server {
 	return &http.Server{
-		Handler:        admin.Handler(g.registry, g.readiness),
+		Handler:        admin.Handler(g.registry, g.readiness, g.ofrepHandler()),
 		ReadTimeout:    10 * time.Second,
 		WriteTimeout:   time.Minute,
 		IdleTimeout:    time.Minute,

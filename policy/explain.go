@@ -13,6 +13,11 @@ type Explanation struct {
 	Ambiguous bool      `json:"ambiguous,omitempty"` // refused before any decision: the path can be read two ways
 	Matches   []Match   `json:"matches"`             // the one that governs first
 	Decision  Decision  `json:"decision"`
+	// Override says why flags restrict more than the entry that governs; "" if
+	// they don't.
+	Override string `json:"override,omitempty"`
+	// Told are the flags that the app is told of, by name.
+	Told map[string]Value `json:"flags,omitempty"`
 	// Next is when the decision may change by the schedules, zero if never.
 	Next time.Time `json:"next,omitzero"`
 }
@@ -25,8 +30,11 @@ type Match struct {
 	Phase  Phase     `json:"phase"`
 	Since  time.Time `json:"since,omitzero"`
 	Routes []string  `json:"routes,omitempty"`
-	Wins   bool      `json:"wins"`
-	Why    string    `json:"why"`
+	// Because are the demands that the entry is the answer to, also those
+	// that may not be disclosed: an explanation is for operators.
+	Because []string `json:"because,omitempty"`
+	Wins    bool     `json:"wins"`
+	Why     string   `json:"why"`
 }
 
 // Explain decides as Decide does, but says which entries matched and why one
@@ -53,6 +61,13 @@ func (s *Snapshot) Explain(place Place, method, host, path string) Explanation {
 		x.Matches = append(x.Matches, s.explain(m, m, place, class, x.Decision))
 		x.consider(hidden, class, s.at)
 	}
+	x.Override = s.policy.override(x.Decision)
+	for _, flag := range s.Told(x.Decision.Jurisdiction) {
+		if x.Told == nil {
+			x.Told = make(map[string]Value)
+		}
+		x.Told[flag.Name] = flag.Value
+	}
 	for i, m := range x.Matches {
 		if m.Wins {
 			copy(x.Matches[1:i+1], x.Matches[:i])
@@ -60,6 +75,19 @@ func (s *Snapshot) Explain(place Place, method, host, path string) Explanation {
 		}
 	}
 	return x
+}
+
+// override says why flags restrict more than an entry.
+func (p *Policy) override(d Decision) string {
+	switch f, _ := p.Flag(d.Flag); {
+	case d.Reason == ByGuarantee && d.Since.IsZero():
+		return fmt.Sprintf("%s is below its guarantee (%s)", d.Flag, f.Guarantee)
+	case d.Reason == ByGuarantee:
+		return fmt.Sprintf("%s was below its guarantee (%s) at %s, and nobody has acknowledged it", d.Flag, f.Guarantee, d.Since.Format(time.RFC3339))
+	case d.Reason == ByFlag:
+		return fmt.Sprintf("the flag %s restricts further", d.Flag)
+	}
+	return ""
 }
 
 // consider takes the next step of an entry that the decision depends on into
@@ -94,13 +122,14 @@ func (s *Snapshot) located(place Place) Place {
 func (s *Snapshot) explain(m, first match, place Place, class Class, d Decision) Match {
 	step := m.entry.at(s.at)
 	x := Match{
-		Entry:  m.entry.code,
-		Name:   Name(m.entry.code),
-		How:    s.policy.how(m, place),
-		Phase:  step.Phase,
-		Since:  step.From,
-		Routes: s.policy.classesOf(m.entry),
-		Wins:   m.entry.code == d.Entry,
+		Entry:   m.entry.code,
+		Name:    Name(m.entry.code),
+		How:     s.policy.how(m, place),
+		Phase:   step.Phase,
+		Since:   step.From,
+		Routes:  s.policy.classesOf(m.entry),
+		Because: m.entry.because,
+		Wins:    m.entry.code == d.Entry,
 	}
 	own := s.policy.apply(d.Jurisdiction, m, class, s.at)
 	switch {

@@ -9,11 +9,11 @@ import (
 // A Guarantee is what must hold of a flag wherever the service is served. All
 // bounds that are given must be met.
 type Guarantee struct {
-	Require   *Value  `yaml:"require" doc:"The value that it must have."`
-	AtLeast   *Value  `yaml:"at-least" doc:"The least that it may be: a number."`
-	AtMost    *Value  `yaml:"at-most" doc:"The most that it may be: a number."`
-	OneOf     []Value `yaml:"one-of" doc:"The values that it may have."`
-	Statement string  `yaml:"statement" doc:"The guarantee in a sentence for people, as notices show it."`
+	Require   *Value  `yaml:"require" json:"require,omitempty" doc:"The value that it must have."`
+	AtLeast   *Value  `yaml:"at-least" json:"at-least,omitempty" doc:"The least that it may be: a number."`
+	AtMost    *Value  `yaml:"at-most" json:"at-most,omitempty" doc:"The most that it may be: a number."`
+	OneOf     []Value `yaml:"one-of" json:"one-of,omitempty" doc:"The values that it may have."`
+	Statement string  `yaml:"statement" json:"statement,omitempty" doc:"The guarantee in a sentence for people, as notices show it."`
 }
 
 // Holds says whether a value meets the guarantee. A value of another type
@@ -88,10 +88,10 @@ func (g Guarantee) bounds() []Value {
 // A Flag is a flag that the policy names: one that it guarantees something of,
 // or gives values for. The app is told these, and no others.
 type Flag struct {
-	Name string
-	Kind Kind
+	Name string `json:"name"`
+	Kind Kind   `json:"type"`
 	// Guarantee is what must hold of it, nil if nothing is guaranteed.
-	Guarantee *Guarantee
+	Guarantee *Guarantee `json:"guarantee,omitempty"`
 }
 
 // Meets says whether a value may be told to the app, as far as the guarantee

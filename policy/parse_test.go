@@ -103,8 +103,10 @@ func TestGoodDocumentsAreReadAsTheyAreWritten(t *testing.T) {
 		read, err := json.MarshalIndent(struct {
 			Mode    policy.Mode
 			Classes []string
+			Flags   []policy.Flag            `json:",omitempty"`
+			Demands map[string]policy.Demand `json:",omitempty"`
 			Markets []policy.Market
-		}{p.Mode(), p.Classes(), policy.Compile(p, nil, moment).Markets()}, "", "  ")
+		}{p.Mode(), p.Classes(), p.Flags(), p.Demands(), policy.Compile(p, p.OwnFlags(), moment).Markets()}, "", "  ")
 		if err != nil {
 			t.Fatal(err)
 		}

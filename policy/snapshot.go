@@ -148,12 +148,13 @@ func (d *Decision) restriction() int {
 	return int(Withdrawn) + 1 + int(d.Phase)
 }
 
-// A Market is what a snapshot says of one entry of the policy, for people and
-// dashboards.
+// A Market is what a snapshot says of one entry of the policy, or of a place
+// that flags restrict further, for people and dashboards.
 type Market struct {
 	Jurisdiction Code      `json:"jurisdiction"`
 	Name         string    `json:"name"`
 	Phase        Phase     `json:"phase"`
+	Reason       Reason    `json:"reason"`
 	Routes       []string  `json:"routes,omitempty"`  // only these classes
 	Reaches      []Code    `json:"reaches,omitempty"` // members of a group, territories of a country
 	Since        time.Time `json:"since,omitzero"`
@@ -162,8 +163,8 @@ type Market struct {
 	Because      []Demand  `json:"because,omitempty"` // those that may be disclosed
 }
 
-// Markets returns what the snapshot says of each entry of the policy, sorted
-// by jurisdiction.
+// Markets returns what the snapshot says of each entry of the policy, and of
+// each place that flags restrict further, sorted by jurisdiction.
 func (s *Snapshot) Markets() []Market {
 	markets := make([]Market, 0, len(s.policy.entries))
 	for _, code := range s.policy.Jurisdictions() {
@@ -173,6 +174,7 @@ func (s *Snapshot) Markets() []Market {
 			Jurisdiction: code,
 			Name:         Name(code),
 			Phase:        now.Phase,
+			Reason:       reasonOf(code, s.policy),
 			Routes:       s.policy.classesOf(e),
 			Reaches:      s.policy.Reaches(code),
 			Since:        now.From,
@@ -186,7 +188,31 @@ func (s *Snapshot) Markets() []Market {
 		}
 		markets = append(markets, m)
 	}
+	for _, d := range s.decisions {
+		if d.Class != Other || d.Reason != ByGuarantee && d.Reason != ByFlag {
+			continue
+		}
+		restricted := Market{Jurisdiction: d.Jurisdiction, Name: Name(d.Jurisdiction), Phase: d.Phase, Reason: d.Reason, Since: d.Since}
+		i, named := slices.BinarySearchFunc(markets, d.Jurisdiction, func(m Market, code Code) int { return cmp.Compare(m.Jurisdiction, code) })
+		if named {
+			restricted.Next, restricted.Because = markets[i].Next, markets[i].Because
+			markets[i] = restricted
+		} else {
+			markets = slices.Insert(markets, i, restricted)
+		}
+	}
 	return markets
+}
+
+// reasonOf is the reason of the decisions by an entry.
+func reasonOf(code Code, p *Policy) Reason {
+	switch {
+	case p.isGroup(code):
+		return ByGroup
+	case code == Anonymous:
+		return ByAnonymity
+	}
+	return ByEntry
 }
 
 // A Change is a place that gets something else by one snapshot than by another.

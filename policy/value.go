@@ -30,6 +30,9 @@ func (k Kind) String() string {
 	return fmt.Sprintf("Kind(%d)", uint8(k))
 }
 
+// MarshalText writes the type's name.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
 // A Value is the value of a flag: a boolean, an integer, a float or a string.
 // Values are compared with ==. The zero Value is no value.
 type Value struct{ of any } // nil, bool, int64, float64 or string

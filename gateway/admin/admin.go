@@ -1,5 +1,6 @@
-// Package admin answers the operators' side: metrics and health. It is served
-// on loopback, never on the public listener.
+// Package admin answers the operators' side, metrics and health, and the app's
+// questions about flags. It is served on loopback, never on the public
+// listener.
 package admin
 
 import (
@@ -28,8 +29,9 @@ type Check struct {
 	Since  *time.Time `json:"since,omitempty"` // how long it has not been OK
 }
 
-// Handler answers /metrics, /healthz and /readyz.
-func Handler(metrics prometheus.Gatherer, readiness func() Readiness) http.Handler {
+// Handler answers /metrics, /healthz and /readyz, and lets flags answer what
+// is below /ofrep/.
+func Handler(metrics prometheus.Gatherer, readiness func() Readiness, flags http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
@@ -42,6 +44,7 @@ func Handler(metrics prometheus.Gatherer, readiness func() Readiness) http.Handl
 		}
 		answer(w, status, state)
 	})
+	mux.Handle("/ofrep/", flags)
 	return onlyLoopback(mux)
 }
 

@@ -4,6 +4,7 @@
 package metrics
 
 import (
+	"cmp"
 	"runtime/debug"
 	"time"
 
@@ -29,6 +30,7 @@ type Metrics struct {
 	handshakes       prometheus.Counter
 	panics           prometheus.Counter
 	upstreams        *prometheus.CounterVec
+	breaches         *prometheus.CounterVec
 }
 
 // New makes the collectors and registers them, with those of the process and
@@ -60,10 +62,11 @@ func New(registry prometheus.Registerer) *Metrics {
 	handshakes := counter("tls_handshake_errors_total", "TLS handshakes of clients that failed.")
 	panics := counter("panics_total", "Requests that ended in a panic of the gateway: bugs.")
 	upstreams := counter("upstream_requests_total", "Requests forwarded, by upstream and status code; code 0 if there was no answer.", "upstream", "code")
+	breaches := counter("guarantee_breaches_total", "Values of flags below a guarantee that were withheld, for a whole jurisdiction or for one user.", "jurisdiction", "flag")
 	info := gauge("build_info", "1, with the version of the gateway.", "version", "goversion")
 
 	registry.MustRegister(decisions, rejections, duration, lookups, databaseFailures,
-		policyRevision, policyApplied, policyFailures, certFailures, transitions, connections, handshakes, panics, upstreams, info,
+		policyRevision, policyApplied, policyFailures, certFailures, transitions, connections, handshakes, panics, upstreams, breaches, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if build, ok := debug.ReadBuildInfo(); ok {
 		info.WithLabelValues(build.Main.Version, build.GoVersion).Set(1)
@@ -74,7 +77,7 @@ func New(registry prometheus.Registerer) *Metrics {
 		policyRevision:   policyRevision.WithLabelValues(), policyApplied: policyApplied.WithLabelValues(),
 		policyFailures: policyFailures.WithLabelValues(), certFailures: certFailures.WithLabelValues(), transitions: transitions.WithLabelValues(),
 		connections: connections, handshakes: handshakes.WithLabelValues(), panics: panics.WithLabelValues(),
-		upstreams: upstreams,
+		upstreams: upstreams, breaches: breaches,
 	}
 }
 
@@ -134,6 +137,12 @@ func (m *Metrics) Panicked() { m.panics.Inc() }
 // as 0.
 func (m *Metrics) Upstream(upstream string, code int) {
 	m.upstreams.WithLabelValues(upstream, statusText(code)).Inc()
+}
+
+// Breached counts a flag's value below its guarantee. The jurisdiction is "" if
+// it isn't known.
+func (m *Metrics) Breached(jurisdiction policy.Code, flag string) {
+	m.breaches.WithLabelValues(string(cmp.Or(jurisdiction, "unknown")), flag).Inc()
 }
 
 func seconds(t time.Time) float64 {

@@ -16,6 +16,20 @@ type State struct {
 	PolicyFailed bool
 	Databases    []Database
 	Certificates map[string]time.Time // when they end, by host
+	Flags        Flags
+}
+
+// Flags are how the gateway knows of flags.
+type Flags struct {
+	LastSuccess map[string]time.Time // by provider
+	Refused     int                  // answers that were not accepted, by flag and jurisdiction
+	Breaches    []Breach             // that nobody has acknowledged
+}
+
+// A Breach is a guarantee that a flag was below.
+type Breach struct {
+	Jurisdiction policy.Code
+	Flag         string
 }
 
 // A Database is a geo database in use.
@@ -39,6 +53,9 @@ func ShowState(registry prometheus.Registerer, state func() State) {
 		nextTransition: desc("next_transition_timestamp_seconds", "When the next scheduled change of a phase is due, 0 if none is."),
 		build:          desc("geo_database_build_timestamp_seconds", "When a geo database in use was built.", "database"),
 		embedded:       desc("geo_database_embedded", "1 if clients are located by the embedded database, which is meant for trying out."),
+		flagsSuccess:   desc("flags_last_success_timestamp_seconds", "When a flag provider last answered for all jurisdictions, 0 for never.", "provider"),
+		flagsRefused:   desc("flags_not_accepted", "Flags by jurisdiction whose newest answer was not accepted, so that an older value stays."),
+		breached:       desc("guarantee_breached", "1 for a flag that was below its guarantee, by which a jurisdiction is withheld until a policy revision acknowledges it.", "jurisdiction", "flag"),
 		certificates:   desc("certificate_expiry_timestamp_seconds", "When a certificate ends.", "host"),
 	})
 }
@@ -46,12 +63,13 @@ func ShowState(registry prometheus.Registerer, state func() State) {
 type stateCollector struct {
 	state func() State
 	policyInfo, policyHealthy, phase, nextTransition,
+	flagsSuccess, flagsRefused, breached,
 	build, embedded, certificates *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.policyInfo, c.policyHealthy, c.phase, c.nextTransition, c.build, c.embedded, c.certificates} {
+	for _, d := range []*prometheus.Desc{c.policyInfo, c.policyHealthy, c.phase, c.nextTransition, c.flagsSuccess, c.flagsRefused, c.breached, c.build, c.embedded, c.certificates} {
 		descriptions <- d
 	}
 }
@@ -70,6 +88,13 @@ func (c *stateCollector) Collect(metrics chan<- prometheus.Metric) {
 		for _, phase := range policy.Phases() {
 			gauge(c.phase, boolean(phase == market.Phase), string(market.Jurisdiction), phase.String())
 		}
+	}
+	for provider, last := range state.Flags.LastSuccess {
+		gauge(c.flagsSuccess, seconds(last), provider)
+	}
+	gauge(c.flagsRefused, float64(state.Flags.Refused))
+	for _, b := range state.Flags.Breaches {
+		gauge(c.breached, 1, string(b.Jurisdiction), b.Flag)
 	}
 	embedded := false
 	for _, d := range state.Databases {

@@ -1,0 +1,185 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/dunglas/httpsfv"
+	"github.com/open-feature/go-sdk/openfeature"
+
+	"github.com/exitgate/exitgate/flags"
+	"github.com/exitgate/exitgate/flags/ofrep"
+	"github.com/exitgate/exitgate/gateway/metrics"
+	"github.com/exitgate/exitgate/gateway/proxy"
+	"github.com/exitgate/exitgate/policy"
+)
+
+const (
+	// flagsTimeout is how long a change waits for what the flags are now.
+	flagsTimeout = 5 * time.Second
+	// flagsInterval is how often flags are evaluated without a hint that
+	// they may have changed: hints can get lost.
+	flagsInterval = 15 * time.Second
+)
+
+// useFlags opens the table of flags, with the providers that the settings and
+// the options name.
+func (g *Gateway) useFlags(data string, providers []openfeature.FeatureProvider) error {
+	if c := g.config.Flags.OFREP; c != (OFREP{}) {
+		authorities, err := loadAuthorities(c.CA)
+		if err != nil {
+			return fmt.Errorf("flags: %w", err)
+		}
+		g.ofrep, err = ofrep.NewProvider(ofrep.Options{
+			URL:     c.URL,
+			Headers: func() (http.Header, error) { return credentials(c) },
+			RootCAs: authorities,
+			Poll:    c.Poll,
+			Timeout: c.Timeout,
+			Logger:  g.log,
+			Now:     g.now,
+		})
+		if err != nil {
+			return err
+		}
+		if _, err := credentials(c); err != nil {
+			return fmt.Errorf("flags: %w", err)
+		}
+		providers = append(providers, g.ofrep)
+	}
+	file := filepath.Join(data, "flags.json")
+	kept, err := readLimited(file, 16<<20)
+	if errors.Is(err, fs.ErrNotExist) {
+		kept, err = nil, nil
+	}
+	if err == nil {
+		g.flags, err = flags.Open(flags.Options{
+			Providers: providers,
+			Kept:      kept,
+			Keep:      func(text []byte) error { return writeAtomically(file, text) },
+			Logger:    g.log,
+			Now:       g.now,
+			OnBreach:  g.metrics.Breached,
+		})
+	}
+	if err != nil && kept != nil {
+		return fmt.Errorf("%w; restore %s, or remove it to start anew, which forgets breaches of guarantees that nobody has acknowledged", err, file)
+	}
+	if err != nil {
+		return fmt.Errorf("flags: %w", err)
+	}
+	for _, p := range providers {
+		g.flagSources = append(g.flagSources, p.Metadata().Name)
+	}
+	g.closers = append(g.closers, g.flags.Close)
+	return nil
+}
+
+// credentials returns what is sent to the flag server along with a request.
+// The files are read each time, as secrets change.
+func credentials(c OFREP) (http.Header, error) {
+	h := make(http.Header)
+	for _, secret := range []struct{ file, setting, field, scheme string }{
+		{c.TokenFile, "flags.ofrep.token-file", "Authorization", "Bearer "},
+		{c.APIKeyFile, "flags.ofrep.api-key-file", "X-Api-Key", ""},
+	} {
+		if secret.file == "" {
+			continue
+		}
+		text, err := readLimited(secret.file, 16<<10)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", secret.setting, err)
+		}
+		value := strings.TrimSpace(string(text))
+		if value == "" || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+			return nil, fmt.Errorf("%s: there is no single word in %s", secret.setting, secret.file)
+		}
+		h.Set(secret.field, secret.scheme+value)
+	}
+	return h, nil
+}
+
+// flagsOf returns what the flags of a policy are now, and whether every
+// guaranteed one has been answered for, now or before.
+func (g *Gateway) flagsOf(p *policy.Policy) (policy.Flags, bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), flagsTimeout)
+	defer cancel()
+	known := g.flags.Evaluate(ctx, p)
+	return known, g.flags.Status().Answered
+}
+
+// followFlags takes changed flags into use until the context ends.
+func (g *Gateway) followFlags(ctx context.Context) {
+	look := time.NewTicker(flagsInterval)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.flags.Hints():
+		case <-look.C:
+		}
+		g.rules.reflag()
+	}
+}
+
+// ofrepHandler answers the app's own questions about flags.
+func (g *Gateway) ofrepHandler() http.Handler {
+	inUse := func() *policy.Policy { return g.rules.at(g.now()).snapshot.Policy() }
+	return ofrep.NewHandler(ofrep.HandlerOptions{
+		Evaluate: func(ctx context.Context, key string, about map[string]any) ofrep.Evaluation {
+			return g.flags.Answer(ctx, inUse(), key, about)
+		},
+		EvaluateAll: func(ctx context.Context, about map[string]any) ([]ofrep.Evaluation, error) {
+			return g.flags.AnswerAll(ctx, inUse(), about)
+		},
+	})
+}
+
+// toldFlags returns the field that tells an app of flags: a dictionary (RFC
+// 9651 section 3.2), none if there is nothing to tell.
+func toldFlags(told []policy.Told) []proxy.Field {
+	if len(told) == 0 {
+		return nil
+	}
+	dictionary := httpsfv.NewDictionary()
+	for _, flag := range told {
+		value := flag.Value.Any()
+		if text, ok := value.(string); ok && !isPlain(text) {
+			value = httpsfv.DisplayString(text)
+		}
+		dictionary.Add(flag.Name, httpsfv.NewItem(value))
+	}
+	return []proxy.Field{{Name: "Market-Flags", Value: must(httpsfv.Marshal(dictionary))}}
+}
+
+// isPlain says whether a text can be a String (RFC 9651 section 3.3.3). Others
+// are Display Strings.
+func isPlain(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+// flagState is what the metrics show of flags.
+func (g *Gateway) flagState() metrics.Flags {
+	status := g.flags.Status()
+	state := metrics.Flags{LastSuccess: make(map[string]time.Time)}
+	for _, name := range g.flagSources {
+		state.LastSuccess[name] = status.LastSuccess
+	}
+	if g.ofrep != nil {
+		state.LastSuccess[g.ofrep.Metadata().Name] = g.ofrep.Status().LastSuccess
+	}
+	for _, r := range status.Refused {
+		state.Refused += len(r.Jurisdictions)
+	}
+	for _, b := range status.Breaches {
+		state.Breaches = append(state.Breaches, metrics.Breach{Jurisdiction: b.Jurisdiction, Flag: b.Flag})
+	}
+	return state
+}
