@@ -69,7 +69,7 @@ func (p *Provider) fault(format string, args ...any) *fault {
 // badAnswer is the fault for an answer that can't be believed.
 func (p *Provider) badAnswer(err error) *fault {
 	f := p.fault("sent an answer that can't be used: %v: look into its log and for a newer version of it", err)
-	f.code, f.ofContext = openfeature.ParseErrorCode, true
+	f.ofContext = true
 	return f
 }
 
@@ -128,7 +128,7 @@ func (p *Provider) addHeaders(to http.Header) error {
 	}
 	for name, values := range headers {
 		if !httpguts.ValidHeaderFieldName(name) || slices.ContainsFunc(values, func(value string) bool { return !httpguts.ValidHeaderFieldValue(value) }) {
-			return p.fault("was not asked, as its credentials have a line break or the like in them: check flags.ofrep.token-file")
+			return p.fault("was not asked, as its credentials have a line break or the like in them: check flags.ofrep.token-file and flags.ofrep.api-key-file")
 		}
 	}
 	maps.Copy(to, headers.Clone())
@@ -152,7 +152,7 @@ func (p *Provider) unanswered(ctx context.Context, err error) error {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return p.fault("did not answer within %v: look at its load, and check flags.ofrep.url", p.options.Timeout)
 	case errors.As(err, &untrusted):
-		return p.fault("has a certificate that is not trusted: %s: check flags.ofrep.ca-file", shortText(untrusted.Err))
+		return p.fault("has a certificate that is not trusted: %s: check flags.ofrep.ca", shortText(untrusted.Err))
 	case errors.As(err, &noTLS), errors.Is(err, http.ErrSchemeMismatch):
 		return p.fault("does not speak TLS: write http:// in flags.ofrep.url, or turn TLS on there")
 	case errors.As(err, &network):
@@ -185,7 +185,7 @@ func (p *Provider) refused(response *http.Response, conditional bool) error {
 		}
 		return nil
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return p.fault("answered %d: check flags.ofrep.token-file", status)
+		return p.fault("answered %d: check flags.ofrep.token-file or flags.ofrep.api-key-file", status)
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
 		if until, found := retryAfter(response.Header, p.options.Now()); found {
 			p.hold.Store(until.UnixNano())

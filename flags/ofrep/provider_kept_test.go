@@ -187,8 +187,8 @@ var providerFaults = map[string]struct {
 	answer http.HandlerFunc
 	want   string
 }{
-	"401":                          {providerStatus(401, ``), "the flag server at URL answered 401: check flags.ofrep.token-file"},
-	"403":                          {providerStatus(403, ``), "the flag server at URL answered 403: check flags.ofrep.token-file"},
+	"401":                          {providerStatus(401, ``), "the flag server at URL answered 401: check flags.ofrep.token-file or flags.ofrep.api-key-file"},
+	"403":                          {providerStatus(403, ``), "the flag server at URL answered 403: check flags.ofrep.token-file or flags.ofrep.api-key-file"},
 	"404 from another server":      {providerStatus(404, `404 page not found`), "the flag server at URL answered 404 without an error code: check flags.ofrep.url, it is what comes before /ofrep"},
 	"418":                          {providerStatus(418, ``), "the flag server at URL answered 418, which OFREP does not have: check flags.ofrep.url, it is what comes before /ofrep"},
 	"204":                          {providerStatus(204, ``), "the flag server at URL answered 204, which OFREP does not have: check flags.ofrep.url, it is what comes before /ofrep"},
@@ -393,7 +393,7 @@ func TestProviderTrustsTheAuthoritiesThatItIsGiven(t *testing.T) {
 
 	distrusting := providerOf(t, source.URL)
 	providerKeep(t, distrusting, []string{"e2ee"}, providerFrance)
-	want := "the flag server at " + source.URL + " has a certificate that is not trusted: x509: certificate signed by unknown authority: check flags.ofrep.ca-file"
+	want := "the flag server at " + source.URL + " has a certificate that is not trusted: x509: certificate signed by unknown authority: check flags.ofrep.ca"
 	if err := distrusting.Refresh(t.Context()); err == nil || err.Error() != want {
 		t.Error(err)
 	}
@@ -440,7 +440,7 @@ func TestProviderAsksNothingWithoutItsCredentials(t *testing.T) {
 		t.Error(err)
 	}
 	headers, failure = http.Header{"Authorization": {"Bearer secret\n"}}, nil
-	want = "the flag server at " + source.URL + " was not asked, as its credentials have a line break or the like in them: check flags.ofrep.token-file"
+	want = "the flag server at " + source.URL + " was not asked, as its credentials have a line break or the like in them: check flags.ofrep.token-file and flags.ofrep.api-key-file"
 	if err := p.Refresh(t.Context()); err == nil || err.Error() != want {
 		t.Error(err)
 	}

@@ -385,7 +385,7 @@ func TestProviderAsksForOneFlagWithTheContextOfTheCall(t *testing.T) {
 
 func TestProviderTakesNoOtherFlagForTheOneItAskedFor(t *testing.T) {
 	source := providerSourceOf(t, providerJSON(`{"key": "g", "value": true, "reason": "STATIC"}`))
-	want := "PARSE_ERROR: the flag server at " + source.URL + " sent an answer that can't be used: it is for another flag: look into its log and for a newer version of it"
+	want := "GENERAL: the flag server at " + source.URL + " sent an answer that can't be used: it is for another flag: look into its log and for a newer version of it"
 	providerExpect(t, providerTell(providerOf(t, source.URL).BooleanEvaluation(t.Context(), "f", false, providerUser)), providerTold{Value: false, Reason: "ERROR", Error: want})
 }
 
