@@ -38,7 +38,7 @@ type Breach struct {
 // Error says what was kept from whom. It doesn't say the value: the error goes
 // to the app, which must not have it.
 func (b *Breach) Error() string {
-	what := "its value"
+	what := "the value"
 	if b.Default {
 		what = "the default in the code"
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/open-feature/go-sdk/openfeature"
 
+	"github.com/exitgate/exitgate/flags/ofrep"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -74,8 +75,8 @@ type Status struct {
 	LastSuccess time.Time
 	// Since is when the first of the rounds with Refused ones in a row was.
 	Since time.Time
-	// Refused are the answers of the last round that were not accepted, by
-	// flag, the ones with the same reason together.
+	// Refused are the answers of the last round that were not accepted, those
+	// with the same reason together.
 	Refused []Refusal
 	// Breaches are those that nobody has acknowledged yet, by jurisdiction.
 	Breaches []Unacknowledged
@@ -84,8 +85,9 @@ type Status struct {
 // A Refusal is an answer that was not accepted, so that the last good value
 // stays.
 type Refusal struct {
-	Flag          string
+	Flags         []string
 	Jurisdictions []policy.Code
+	Answers       int // by flag and jurisdiction
 	Err           error
 }
 
@@ -173,7 +175,7 @@ func (t *Table) evaluate(ctx context.Context, p *policy.Policy) policy.Flags {
 	t.started.Do(t.source.start)
 	r := &round{
 		Table: t, ctx: withPolicy(ctx, p), policy: p, now: t.now(), before: t.known.Load(),
-		flags: make(policy.Flags), refused: make(map[refused][]policy.Code),
+		flags: make(policy.Flags), refused: make(map[string]*Refusal),
 	}
 	for _, place := range t.places.all {
 		r.evaluate(place)
@@ -187,8 +189,13 @@ func (t *Table) evaluate(ctx context.Context, p *policy.Policy) policy.Flags {
 // A keeper is a provider that fetches answers ahead, for contexts and flags
 // that it is told.
 type keeper interface {
-	Keep(contexts []openfeature.FlattenedContext, flags []string)
+	Keep(contexts []openfeature.FlattenedContext, flags []string) error
 }
+
+var (
+	_ keeper     = (*ofrep.Provider)(nil)
+	_ prefetcher = (*ofrep.Provider)(nil)
+)
 
 // placesOf are the places of a policy with their evaluation contexts.
 type placesOf struct {
@@ -221,7 +228,9 @@ func (t *Table) keep(p *policy.Policy) {
 	}
 	for _, provider := range t.source.remote {
 		if k, ok := provider.(keeper); ok {
-			k.Keep(contexts, Names(p))
+			if err := k.Keep(contexts, Names(p)); err != nil {
+				t.log.Error("a flag provider can't fetch ahead", "provider", provider.Metadata().Name, "error", err)
+			}
 		}
 	}
 }
@@ -234,11 +243,9 @@ type round struct {
 	now        time.Time
 	before     *known
 	flags      policy.Flags
-	refused    map[refused][]policy.Code
+	refused    map[string]*Refusal // by reason
 	unanswered bool // some guaranteed flag has no value, and never had one
 }
-
-type refused struct{ flag, reason string }
 
 // evaluate evaluates all flags for a place, starting from what was known of
 // it.
@@ -344,8 +351,18 @@ func (r *round) phase(jurisdiction policy.Code, before policy.Phase, l located) 
 }
 
 func (r *round) refuse(flag string, jurisdiction policy.Code, err error) {
-	about := refused{flag, err.Error()}
-	r.refused[about] = append(r.refused[about], jurisdiction)
+	refusal := r.refused[err.Error()]
+	if refusal == nil {
+		refusal = &Refusal{Err: err}
+		r.refused[err.Error()] = refusal
+	}
+	refusal.Answers++
+	if !slices.Contains(refusal.Flags, flag) {
+		refusal.Flags = append(refusal.Flags, flag)
+	}
+	if !slices.Contains(refusal.Jurisdictions, jurisdiction) {
+		refusal.Jurisdictions = append(refusal.Jurisdictions, jurisdiction)
+	}
 }
 
 // alarm tells of a breach. It doesn't say the value, which nobody is to have.
@@ -399,7 +416,7 @@ func (r *round) keepForNextStart() {
 func (r *round) tell(before, now Status) {
 	for _, refusal := range now.Refused {
 		if !slices.ContainsFunc(before.Refused, refusal.sameAs) {
-			r.log.Warn("a flag's answer is not accepted; what was known of it stays", "flag", refusal.Flag, "jurisdictions", refusal.Where(), "error", refusal.Err)
+			r.log.Warn("answers for flags are not accepted; what was known of them stays", "flags", list(refusal.Flags), "jurisdictions", list(refusal.Jurisdictions), "error", refusal.Err)
 		}
 	}
 	if len(before.Refused) > 0 && len(now.Refused) == 0 {
@@ -408,18 +425,24 @@ func (r *round) tell(before, now Status) {
 }
 
 func (r Refusal) sameAs(other Refusal) bool {
-	return r.Flag == other.Flag && r.Err.Error() == other.Err.Error()
+	return r.Err.Error() == other.Err.Error()
 }
 
-// Where says where the answers were not accepted: "FR, DE and 247 more".
-func (r Refusal) Where() string {
+// String says what was not accepted, and why: "group-size in FR, DE and 247
+// more: …".
+func (r Refusal) String() string {
+	return fmt.Sprintf("%s in %s: %v", list(r.Flags), list(r.Jurisdictions), r.Err)
+}
+
+// list names a few of many: "FR, DE and 247 more".
+func list[T ~string](all []T) string {
 	const most = 5
 	var names []string
-	for _, code := range r.Jurisdictions[:min(most, len(r.Jurisdictions))] {
-		names = append(names, string(code))
+	for _, name := range all[:min(most, len(all))] {
+		names = append(names, string(name))
 	}
 	text := strings.Join(names, ", ")
-	if more := len(r.Jurisdictions) - most; more > 0 {
+	if more := len(all) - most; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	return text
@@ -427,11 +450,8 @@ func (r Refusal) Where() string {
 
 func (r *round) refusals() []Refusal {
 	var all []Refusal
-	for about, codes := range r.refused {
-		all = append(all, Refusal{about.flag, codes, errors.New(about.reason)})
+	for _, reason := range slices.Sorted(maps.Keys(r.refused)) {
+		all = append(all, *r.refused[reason])
 	}
-	slices.SortFunc(all, func(a, b Refusal) int {
-		return strings.Compare(a.Flag+"\x00"+a.Err.Error(), b.Flag+"\x00"+b.Err.Error())
-	})
 	return all
 }

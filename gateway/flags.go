@@ -176,7 +176,7 @@ func (g *Gateway) flagState() metrics.Flags {
 		state.LastSuccess[g.ofrep.Metadata().Name] = g.ofrep.Status().LastSuccess
 	}
 	for _, r := range status.Refused {
-		state.Refused += len(r.Jurisdictions)
+		state.Refused += r.Answers
 	}
 	for _, b := range status.Breaches {
 		state.Breaches = append(state.Breaches, metrics.Breach{Jurisdiction: b.Jurisdiction, Flag: b.Flag})

@@ -74,7 +74,7 @@ func (g *Gateway) checkFlags(now time.Time, r *admin.Readiness) {
 			}
 		}
 		for _, refusal := range status.Refused {
-			wrong = append(wrong, fmt.Sprintf("%s in %s: %v", refusal.Flag, refusal.Where(), refusal.Err))
+			wrong = append(wrong, refusal.String())
 			if check.Since == nil {
 				check.Since = &status.Since
 			}
