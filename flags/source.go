@@ -167,10 +167,11 @@ func answerOf[T any](d openfeature.GenericEvaluationDetails[T], err error) answe
 func believed(a answer, isDefault bool) answer {
 	f, float := a.value.(float64)
 	switch {
+	case a.err != nil && a.details.ErrorMessage != "":
+		a.err = errors.New(a.details.ErrorMessage) // without go-sdk's prefixes
+	case a.err != nil && a.details.ErrorCode != "":
+		a.err = fmt.Errorf("the source answered with the error %s", a.details.ErrorCode)
 	case a.err != nil:
-		if a.details.ErrorMessage != "" {
-			a.err = errors.New(a.details.ErrorMessage) // without go-sdk's prefixes
-		}
 	case isDefault:
 		a.err = errDefault
 	case a.details.Reason == openfeature.ErrorReason || a.details.Reason == openfeature.DisabledReason:

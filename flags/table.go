@@ -244,7 +244,7 @@ type round struct {
 	before     *known
 	flags      policy.Flags
 	refused    map[string]*Refusal // by reason
-	unanswered bool // some guaranteed flag has no value, and never had one
+	unanswered bool                // some guaranteed flag has no value, and never had one
 }
 
 // evaluate evaluates all flags for a place, starting from what was known of
