@@ -37,6 +37,7 @@ type Table struct {
 
 	turn    chan struct{} // held by a round
 	places  placesOf
+	unkept  bool // what is known is not what was kept last
 	started sync.Once
 	known   atomic.Pointer[known]
 
@@ -263,6 +264,7 @@ func (r *round) evaluate(l located) {
 		switch {
 		case err == errAbsent && len(r.source.remote) == 0:
 			delete(s.Values, f.Name) // the policy itself has dropped it
+			breached = breached && !r.lifts(acknowledged, jurisdiction, f, since)
 		case err == errAbsent:
 		case err != nil:
 			r.refuse(f.Name, jurisdiction, err)
@@ -275,10 +277,7 @@ func (r *round) evaluate(l located) {
 			}
 		default:
 			s.Values[f.Name] = value
-			if acknowledged {
-				breached = false
-				r.log.Info("the breach of a guarantee is acknowledged, and its flag is as guaranteed: the jurisdiction is no longer withheld for it", "jurisdiction", jurisdiction, "flag", f.Name, "since", since)
-			}
+			breached = breached && !r.lifts(acknowledged, jurisdiction, f, since)
 		}
 		if breached && f.Guarantee != nil {
 			if s.Breached == nil {
@@ -291,6 +290,15 @@ func (r *round) evaluate(l located) {
 		s.Phase = r.phase(jurisdiction, before.Phase, l)
 	}
 	r.flags[jurisdiction] = s
+}
+
+// lifts tells of the end of a breach, if it is acknowledged. Only where nothing
+// is below the guarantee any more is that enough.
+func (r *round) lifts(acknowledged bool, jurisdiction policy.Code, f policy.Flag, since time.Time) bool {
+	if acknowledged {
+		r.log.Info("the breach of a guarantee is acknowledged, and its flag is as guaranteed: the jurisdiction is no longer withheld for it", "jurisdiction", jurisdiction, "flag", f.Name, "since", since)
+	}
+	return acknowledged
 }
 
 // errAbsent says that no source has a flag.
@@ -392,13 +400,18 @@ func (r *round) conclude() policy.Flags {
 	r.tell(before, status)
 	if reflect.DeepEqual(r.before.flags, r.flags) {
 		r.flags = r.before.flags
-	} else if status.Answered {
+	} else {
+		r.unkept = true
+	}
+	if r.unkept && status.Answered {
 		r.keepForNextStart()
 	}
 	r.known.Store(&known{r.flags, status})
 	return r.flags
 }
 
+// keepForNextStart keeps what is known. If that fails, the next round tries
+// again.
 func (r *round) keepForNextStart() {
 	if r.write == nil {
 		return
@@ -407,7 +420,7 @@ func (r *round) keepForNextStart() {
 	if err == nil {
 		err = r.write(append(text, '\n'))
 	}
-	if err != nil {
+	if r.unkept = err != nil; r.unkept {
 		r.log.Error("the flags could not be kept for the next start", "error", err)
 	}
 }
