@@ -35,6 +35,28 @@ func everywhere(subdivisions int) string {
 	return b.String()
 }
 
+// withFlags writes a policy as everywhere does, with 20 flags, half of them
+// guaranteed, that some countries and subdivisions have of their own, and ten
+// demands.
+func withFlags(subdivisions int) string {
+	var b strings.Builder
+	b.WriteString(everywhere(subdivisions))
+	b.WriteString("guarantees:\n")
+	for i := range 10 {
+		fmt.Fprintf(&b, "  guaranteed-%d: {at-most: 100}\n", i)
+	}
+	b.WriteString("flags:\n")
+	for i := range 10 {
+		fmt.Fprintf(&b, "  guaranteed-%d: {value: %d, in: {FR: 1, DE: 2, EU: 3, US-MS: 4}}\n", i, i)
+		fmt.Fprintf(&b, "  flag-%d: {value: true, in: {GB: false, GB-ENG: true, NATO: false}}\n", i)
+	}
+	b.WriteString("demands:\n")
+	for i, code := range []string{"FR", "DE", "EU", "US", "GB", "IN", "BR", "ZA", "AU", "NATO"} {
+		fmt.Fprintf(&b, "  law-%d: {jurisdiction: %s, stage: adopted, in-force: 2027-01-01T00:00:00Z, requires: {guaranteed-%d: %d}}\n", i, code, i, i)
+	}
+	return b.String()
+}
+
 // writeSubdivisions names some subdivisions of each country in turn, as far as
 // there are any, and says how many.
 func writeSubdivisions(b *strings.Builder, most int) (named int) {
@@ -95,24 +117,42 @@ func TestADecisionAllocatesNothing(t *testing.T) {
 }
 
 // BenchmarkParse reads a policy that names every country and 1,000
-// subdivisions.
+// subdivisions, without and with flags.
 func BenchmarkParse(b *testing.B) {
-	source := []byte(everywhere(1_000))
-	b.SetBytes(int64(len(source)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := policy.Parse("policy.yaml", source); err != nil {
-			b.Fatal(err)
-		}
+	for name, document := range map[string]string{"plain": everywhere(1_000), "flags=20": withFlags(1_000)} {
+		b.Run(name, func(b *testing.B) {
+			source := []byte(document)
+			b.SetBytes(int64(len(source)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := policy.Parse("policy.yaml", source); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
 // BenchmarkCompile compiles it: 20 ms is what that may take.
 func BenchmarkCompile(b *testing.B) {
-	p := parse(b, everywhere(1_000))
+	for name, document := range map[string]string{"plain": everywhere(1_000), "flags=20": withFlags(1_000)} {
+		p := parse(b, document)
+		flags := p.OwnFlags()
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				policy.Compile(p, flags, moment)
+			}
+		})
+	}
+}
+
+// BenchmarkOwnFlags reads the policy's own table for every place.
+func BenchmarkOwnFlags(b *testing.B) {
+	p := parse(b, withFlags(1_000))
 	b.ReportAllocs()
 	for b.Loop() {
-		policy.Compile(p, nil, moment)
+		p.OwnFlags()
 	}
 }
 

@@ -12,12 +12,11 @@ import (
 // one is below its guarantee the service is withdrawn, whatever the policy
 // says.
 func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
-	apart := p.subdivisionsApart()
 	markets := 2 // unlocated and private
 	for range iso3166.Countries() {
 		markets++
 	}
-	for _, subdivisions := range apart {
+	for _, subdivisions := range p.apart {
 		markets += 2 * len(subdivisions)
 	}
 	decisions := markets * len(p.classes)
@@ -44,7 +43,7 @@ func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 	for info := range iso3166.Countries() {
 		code := Code(info.Code)
 		if i, ok := slot(code); ok {
-			s.countries[i] = c.country(code, apart[code])
+			s.countries[i] = c.country(code, p.apart[code])
 		}
 	}
 	s.decisions = c.decisions

@@ -32,6 +32,7 @@ func Parse(file string, source []byte) (*Policy, error) {
 	p.acknowledgements()
 	p.notices()
 	if p.doc.Err() == nil {
+		p.policy.tellApart()
 		p.contradictions()
 		p.promise()
 	}

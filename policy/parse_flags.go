@@ -24,6 +24,9 @@ const (
 type setting struct {
 	value Value // none if the policy has no value for everywhere
 	in    map[Code]Value
+	// The groups among these, the operator's and the built-in ones, by their
+	// members.
+	own, builtIn map[Code][]Code
 }
 
 // flagName is a key of a dictionary (RFC 9651 section 3.2), as apps are told
@@ -80,8 +83,6 @@ func (p *parser) flags() {
 		}
 		p.policy.flags = append(p.policy.flags, flag)
 	}
-	slices.Sort(p.policy.flagged)
-	p.policy.flagged = slices.Compact(p.policy.flagged)
 }
 
 // kind returns the type of a flag: the one that all its values have. A flag
@@ -182,7 +183,7 @@ func (p *parser) guarantee(name string, g *Guarantee, kind Kind) {
 
 // setting checks what a flag is set to, and looks the jurisdictions up.
 func (p *parser) setting(name string, text Setting, kind Kind) *setting {
-	s := &setting{in: make(map[Code]Value)}
+	s := &setting{in: make(map[Code]Value), own: make(map[Code][]Code), builtIn: make(map[Code][]Code)}
 	if text.Value == nil && len(text.In) == 0 {
 		p.doc.Errorf("write its value, as in "+name+": true, or remove it", at("flags", name, "value"), "%s has no value", name)
 	}
@@ -201,9 +202,18 @@ func (p *parser) setting(name string, text Setting, kind Kind) *setting {
 		}
 		value := text.In[code]
 		s.in[Code(code)], _ = value.As(kind)
-		for _, place := range append(slices.Clone(p.policy.groups[Code(code)].members), Code(code)) {
-			if _, ok := countryOf(place); ok {
-				p.policy.flagged = append(p.policy.flagged, place)
+		if _, ok := countryOf(Code(code)); ok {
+			p.policy.flagged = append(p.policy.flagged, Code(code))
+		}
+		group := p.policy.groups[Code(code)]
+		groups := s.own
+		if group.builtIn {
+			groups = s.builtIn
+		}
+		for _, member := range group.members {
+			groups[member] = append(groups[member], Code(code))
+			if _, ok := countryOf(member); ok {
+				p.policy.flagged = append(p.policy.flagged, member)
 			}
 		}
 	}
@@ -220,8 +230,7 @@ func (p *parser) contradictions() {
 			continue
 		}
 		for _, place := range p.policy.Places() {
-			if codes := p.policy.settingsOf(s, place); len(codes) > 1 {
-				first, second := codes[0], codes[1]
+			if first, second := p.policy.setBy(s, place); second != "" {
 				p.doc.Errorf(fmt.Sprintf("say it for %s itself", place.Jurisdiction()), key("flags", f.Name, "in", string(second)),
 					"%s is in %s, where %s is %s, and in %s, where it is %s", place.Jurisdiction(), first, f.Name, s.in[first], second, s.in[second])
 				break
@@ -230,34 +239,37 @@ func (p *parser) contradictions() {
 	}
 }
 
-// settingsOf returns which codes in a setting speak of a place most
-// specifically: one, several groups with different values, or none.
-func (p *Policy) settingsOf(s *setting, place Place) []Code {
-	codes := []Code{place.Jurisdiction(), place.Subdivisions[0], place.Country}
+// setBy returns which code in a setting speaks of a place most specifically, ""
+// if none does; and a second one where two groups do, with different values.
+func (p *Policy) setBy(s *setting, place Place) (first, second Code) {
+	if len(s.in) == 0 {
+		return "", ""
+	}
+	codes := [...]Code{place.Jurisdiction(), place.Subdivisions[0], place.Country, ""}
 	if e := p.territoryOf[place.Country]; e != nil {
-		codes = append(codes, e.code)
+		codes[3] = e.code
 	}
 	for _, code := range codes {
 		if _, ok := s.in[code]; ok {
-			return []Code{code}
+			return code, ""
 		}
 	}
-	for _, builtIn := range []bool{false, true} {
-		var found []Code
-		for _, code := range slices.Sorted(maps.Keys(s.in)) {
-			g, ok := p.groups[code]
-			if !ok || g.builtIn != builtIn || !p.contains(code, place) {
-				continue
-			}
-			if len(found) == 0 || s.in[found[0]] != s.in[code] {
-				found = append(found, code)
+	for _, groups := range [...]map[Code][]Code{s.own, s.builtIn} {
+		for _, code := range [...]Code{place.Country, place.Subdivisions[0], place.Subdivisions[1]} {
+			for _, group := range groups[code] {
+				switch {
+				case first == "":
+					first = group
+				case s.in[first] != s.in[group]:
+					return first, group
+				}
 			}
 		}
-		if found != nil {
-			return found
+		if first != "" {
+			break
 		}
 	}
-	return nil
+	return first, ""
 }
 
 // Value returns what the policy's own table sets a flag to at a place, if it
@@ -269,8 +281,8 @@ func (p *Policy) Value(flag string, place Place) (Value, bool) {
 		return Value{}, false
 	}
 	value := s.value
-	if codes := p.settingsOf(s, place); codes != nil {
-		value = s.in[codes[0]]
+	if by, _ := p.setBy(s, place); by != "" {
+		value = s.in[by]
 	}
 	return value, !value.IsZero()
 }
@@ -295,17 +307,19 @@ func (p *Policy) OwnFlags() Flags {
 
 // Places returns one place for each jurisdiction that flags are evaluated for:
 // unlocated, private, all countries, and the subdivisions that the policy tells
-// apart.
-func (p *Policy) Places() []Place {
-	places := []Place{{}, {Private: true}}
-	apart := p.subdivisionsApart()
+// apart. They are shared: don't change them.
+func (p *Policy) Places() []Place { return p.places }
+
+// tellApart notes which places the policy tells apart.
+func (p *Policy) tellApart() {
+	p.apart = p.subdivisionsApart()
+	p.places = []Place{{}, {Private: true}}
 	for info := range iso3166.Countries() {
-		places = append(places, Place{Country: Code(info.Code)})
-		for _, sub := range apart[Code(info.Code)] {
-			places = append(places, PlaceOf(sub))
+		p.places = append(p.places, Place{Country: Code(info.Code)})
+		for _, sub := range p.apart[Code(info.Code)] {
+			p.places = append(p.places, PlaceOf(sub))
 		}
 	}
-	return places
 }
 
 // Groups returns the groups that a place is in, built-in ones and the

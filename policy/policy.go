@@ -40,6 +40,10 @@ type Policy struct {
 	acknowledged []acknowledgement
 	warnings     []*strict.Problem
 
+	// The places that are told apart: subdivisions by country, and all.
+	apart  map[Code][]Code
+	places []Place
+
 	// Who is reached by which entry without being named, by code.
 	territoryOf map[Code]*entry
 	memberships map[Code][]*entry

@@ -195,7 +195,6 @@ func (p *Policy) bound(d Demand) []Place {
 			codes = append(slices.Clip(codes), Code(territory))
 		}
 	}
-	apart := p.subdivisionsApart()
 	var places []Place
 	for _, code := range codes {
 		places = append(places, PlaceOf(code))
@@ -203,7 +202,7 @@ func (p *Policy) bound(d Demand) []Place {
 		if country == "" {
 			country = code
 		}
-		for _, sub := range apart[country] {
+		for _, sub := range p.apart[country] {
 			if place := PlaceOf(sub); sub != code && slices.Contains([]Code{place.Country, place.Subdivisions[0]}, code) {
 				places = append(places, place)
 			}
@@ -339,10 +338,7 @@ func (p *parser) keepsFloor(f Flag) {
 		if !ok || f.Meets(value) || p.policy.mode != Observe && !p.policy.serves(place, Demand{}.concerns, time.Time{}) {
 			continue
 		}
-		var by Code
-		if codes := p.policy.settingsOf(s, place); codes != nil {
-			by = codes[0]
-		}
+		by, _ := p.policy.setBy(s, place)
 		served[by] = append(served[by], place)
 	}
 	for _, by := range slices.Sorted(maps.Keys(served)) {

@@ -23,9 +23,8 @@ func (p *parser) warn() {
 	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
 		p.warnOfDemand(name, p.policy.demands[name])
 	}
-	apart := p.policy.subdivisionsApart()
 	for _, name := range slices.Sorted(maps.Keys(p.text.Notices)) {
-		if code := Code(name); code != Default && len(p.policy.entries) > 0 && !p.policy.tells(code, apart) {
+		if code := Code(name); code != Default && len(p.policy.entries) > 0 && !p.policy.tells(code) {
 			p.doc.Warnf("add an entry under jurisdictions:, or remove the notice", key("notices", name), "the notice of %s is never used", name)
 		}
 	}
@@ -123,12 +122,12 @@ func (e *entry) restrictsBeyond(other *entry) bool {
 }
 
 // tells says whether Notice can come to use the notice of a jurisdiction.
-func (p *Policy) tells(code Code, apart map[Code][]Code) bool {
+func (p *Policy) tells(code Code) bool {
 	if p.Names(code) || p.isGroup(code) {
 		return p.Names(code)
 	}
 	if country, ok := countryOf(code); ok {
-		return slices.Contains(apart[country], code)
+		return slices.Contains(p.apart[country], code)
 	}
-	return p.territoryOf[code] != nil || p.memberships[code] != nil || apart[code] != nil || p.Names(Anonymous)
+	return p.territoryOf[code] != nil || p.memberships[code] != nil || p.apart[code] != nil || p.Names(Anonymous)
 }
