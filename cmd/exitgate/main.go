@@ -11,17 +11,22 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
 
-func main() {
+func main() { os.Exit(process(time.Now)) }
+
+// process runs the command line of this process, and returns its exit code. A
+// gateway goes by the clock now.
+func process(now func() time.Time) int {
 	// net/http's transport writes to the standard logger what an upstream
 	// sent unasked, which may quote clients.
 	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	return run(ctx, now, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 }
 
 // Exit codes, for scripts.
@@ -33,8 +38,8 @@ const (
 )
 
 // run runs the command line and returns the exit code.
-func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
-	root := newRoot()
+func run(ctx context.Context, now func() time.Time, args []string, in io.Reader, out, errOut io.Writer) int {
+	root := newRoot(now)
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)
@@ -71,7 +76,7 @@ func failed(err error) error {
 	return &exitError{exitFailed, err}
 }
 
-func newRoot() *cobra.Command {
+func newRoot(now func() time.Time) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "exitgate",
 		Short: "A gateway that withdraws a service from a market instead of downgrading it",
@@ -87,6 +92,6 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy.`,
 		SilenceErrors: true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newServe(), newDemo(), newCheck(), newExplain(), newSchema(), newVersion())
+	root.AddCommand(newServe(now), newDemo(), newCheck(), newExplain(), newSchema(), newVersion())
 	return root
 }

@@ -11,12 +11,35 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"exitgate": main})
+	testscript.Main(m, map[string]func(){"exitgate": func() { os.Exit(process(clock(os.Getenv(clockFile)))) }})
+}
+
+// clockFile is the environment variable by which a test gives a process of the
+// command another clock: a file with the time.
+const clockFile = "EXITGATE_TEST_CLOCK"
+
+// clock returns the clock of a process.
+func clock(file string) func() time.Time {
+	if file == "" {
+		return time.Now
+	}
+	return func() time.Time {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			panic(err)
+		}
+		at, err := time.Parse(time.RFC3339, string(text))
+		if err != nil {
+			panic(err)
+		}
+		return at
+	}
 }
 
 // TestScripts runs the scripts of testdata/script, which show the command as
@@ -83,7 +106,7 @@ func TestTheCommandsThatTheDemoPrintsGiveTheAnswersThatItPrints(t *testing.T) {
 	done := make(chan int, 1)
 	var log bytes.Buffer
 	go func() {
-		done <- run(ctx, []string{"demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, nil, writer, &log)
+		done <- run(ctx, time.Now, []string{"demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, nil, writer, &log)
 		writer.Close()
 	}()
 	printed := readUntil(t, reader, "Ctrl-C ends the demo.\n")
@@ -116,7 +139,7 @@ func TestTheDemoSaysAsJSONWhatThereIsToTry(t *testing.T) {
 	reader, writer := io.Pipe()
 	done := make(chan int, 1)
 	go func() {
-		done <- run(ctx, []string{"demo", "--json", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, nil, writer, io.Discard)
+		done <- run(ctx, time.Now, []string{"demo", "--json", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, nil, writer, io.Discard)
 		writer.Close()
 	}()
 	var seen sights

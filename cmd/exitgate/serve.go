@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,8 +18,8 @@ import (
 	"github.com/exitgate/exitgate/policy/strict"
 )
 
-func newServe() *cobra.Command {
-	var o serveOptions
+func newServe(now func() time.Time) *cobra.Command {
+	o := serveOptions{now: now}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the gateway",
@@ -65,6 +66,7 @@ type serveOptions struct {
 	config, listen, listenHTTP, policy, admin, data, logFormat string
 	to, hosts, geo, trusted                                    []string
 	json                                                       bool
+	now                                                        func() time.Time
 }
 
 // settings reads the settings file, if there is one, and puts the flags in
@@ -139,7 +141,7 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	g, err := gateway.New(gateway.Options{Config: config, Logger: logger})
+	g, err := gateway.New(gateway.Options{Config: config, Logger: logger, Now: o.now})
 	if err != nil {
 		return failed(err)
 	}
