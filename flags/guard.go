@@ -117,30 +117,32 @@ func (h hook) Error(_ context.Context, c openfeature.HookContext, _ error, _ ope
 
 // Provider returns a provider that answers as the given one does, except that
 // it keeps values below a guarantee to itself. What the given one does at
-// start and shutdown, and its events, pass through.
+// start and shutdown, its events and what it tracks pass through.
 func (g *Guard) Provider(p openfeature.FeatureProvider) openfeature.FeatureProvider {
 	guarded := guardedProvider{FeatureProvider: p, guard: g}
+	// By their addresses: go-sdk compares providers to know whose events it
+	// gets, and not all that may be within can be compared.
 	_, states := p.(openfeature.StateHandler)
 	_, events := p.(openfeature.EventHandler)
 	switch {
 	case states && events:
-		return struct {
+		return &struct {
 			guardedProvider
 			lifecycle
 			openfeature.EventHandler
 		}{guarded, lifecycle{p.(openfeature.StateHandler)}, p.(openfeature.EventHandler)}
 	case states:
-		return struct {
+		return &struct {
 			guardedProvider
 			lifecycle
 		}{guarded, lifecycle{p.(openfeature.StateHandler)}}
 	case events:
-		return struct {
+		return &struct {
 			guardedProvider
 			openfeature.EventHandler
 		}{guarded, p.(openfeature.EventHandler)}
 	}
-	return guarded
+	return &guarded
 }
 
 // A lifecycle passes start and shutdown on, with the context where the provider
@@ -187,6 +189,13 @@ func (p guardedProvider) ObjectEvaluation(ctx context.Context, flag string, def 
 	return guarded(p.guard, flag, def, c, p.FeatureProvider.ObjectEvaluation(ctx, flag, def, c))
 }
 
+// Track passes on what the app tells of its users, if the provider wants it.
+func (p guardedProvider) Track(ctx context.Context, event string, c openfeature.EvaluationContext, details openfeature.TrackingEventDetails) {
+	if tracker, ok := p.FeatureProvider.(openfeature.Tracker); ok {
+		tracker.Track(ctx, event, c, details)
+	}
+}
+
 // guarded returns what a provider has answered, or the default with an error in
 // its place.
 func guarded[T any](g *Guard, flag string, def T, c openfeature.FlattenedContext, d openfeature.GenericResolutionDetail[T]) openfeature.GenericResolutionDetail[T] {
@@ -196,6 +205,7 @@ func guarded[T any](g *Guard, flag string, def T, c openfeature.FlattenedContext
 		return d
 	}
 	if err := g.Check(flag, d.Value, jurisdiction); err != nil {
+		_ = g.check(flag, def, jurisdiction, true)
 		return openfeature.GenericResolutionDetail[T]{
 			Value: def,
 			ProviderResolutionDetail: openfeature.ProviderResolutionDetail{
