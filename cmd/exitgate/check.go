@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +26,19 @@ type checkResult struct {
 	Warnings      []*strict.Problem `json:"warnings,omitempty"`
 	At            time.Time         `json:"at"`
 	Until         time.Time         `json:"until,omitzero"`
+	Flags         []policy.Flag     `json:"flags,omitempty"`
+	Demands       []demanded        `json:"demands,omitempty"`
 	Jurisdictions []policy.Market   `json:"jurisdictions,omitempty"`
+}
+
+// A demanded is a demand, and what it does to the guarantees. Where one that
+// binds breaks any, its jurisdiction is withdrawn by then: else the policy would
+// be wrong.
+type demanded struct {
+	Name string `json:"name"`
+	policy.Demand
+	Binds  bool     `json:"binds"`
+	Breaks []string `json:"breaks,omitempty"` // the flags whose guarantee it breaks
 }
 
 func newCheck() *cobra.Command {
@@ -34,7 +48,10 @@ func newCheck() *cobra.Command {
 		Use:   "check FILE",
 		Short: "Say what a policy does, or what is wrong with it",
 		Long: `Read a policy, say everything that is wrong with it, and otherwise what it does:
-who is in which phase, until when, and whom groups and territories reach.
+what is guaranteed, which demands would break that and how it is kept, who is in
+which phase, until when, and whom groups and territories reach.
+
+A policy by which the service would be served against a guarantee is wrong.
 
 Exit codes: 0 the policy is right, 1 it is wrong.`,
 		Example: `  exitgate check policy.yaml
@@ -54,8 +71,9 @@ Exit codes: 0 the policy is right, 1 it is wrong.`,
 				err = notice.Check(p.Notices())
 			}
 			if err == nil {
-				snapshot := policy.Compile(p, nil, result.At)
+				snapshot := policy.Compile(p, p.OwnFlags(), result.At)
 				result.OK, result.Mode, result.Warnings = true, p.Mode(), p.Warnings()
+				result.Flags, result.Demands = p.Flags(), demandsOf(p)
 				result.Jurisdictions, result.Until = snapshot.Markets(), snapshot.Until()
 			}
 			_ = errors.As(err, &result.Errors)
@@ -81,8 +99,11 @@ func (r checkResult) write(out, warnings io.Writer) error {
 	if r.Mode == policy.Observe {
 		fmt.Fprintln(out, "It only observes: nobody is refused.")
 	}
+	if err := r.writePromise(out); err != nil {
+		return err
+	}
 	if len(r.Jurisdictions) == 0 {
-		fmt.Fprintln(out, "Everything is served everywhere.")
+		fmt.Fprintln(out, "\nEverything is served everywhere.")
 		return nil
 	}
 	fmt.Fprintf(out, "\nOn %s:\n\n", day(r.At))
@@ -102,6 +123,76 @@ func (r checkResult) write(out, warnings io.Writer) error {
 		fmt.Fprintf(out, "\nThis holds until %s.\n", day(r.Until))
 	}
 	return nil
+}
+
+// demandsOf returns the demands of a policy, by name.
+func demandsOf(p *policy.Policy) []demanded {
+	var all []demanded
+	demands := p.Demands()
+	for _, name := range slices.Sorted(maps.Keys(demands)) {
+		d := demanded{Name: name, Demand: demands[name]}
+		for _, flag := range slices.Sorted(maps.Keys(d.Requires)) {
+			if f, ok := p.Flag(flag); ok && !f.Meets(d.Requires[flag]) {
+				d.Breaks = append(d.Breaks, flag)
+			}
+		}
+		d.Binds = d.Stage == policy.InForce || d.Stage == policy.Adopted && !d.InForce.IsZero()
+		all = append(all, d)
+	}
+	return all
+}
+
+// writePromise says what is guaranteed, and what is demanded against it.
+func (r checkResult) writePromise(out io.Writer) error {
+	var guarantees, demands [][]string
+	for _, f := range r.Flags {
+		if f.Guarantee != nil {
+			guarantees = append(guarantees, []string{f.Name, f.Guarantee.String(), f.Guarantee.Statement})
+		}
+	}
+	for _, d := range r.Demands {
+		demands = append(demands, []string{d.Name, string(d.Jurisdiction), d.inForce(), d.outcome()})
+	}
+	for _, part := range []struct {
+		title string
+		rows  [][]string
+	}{{"Guaranteed wherever the service is served", guarantees}, {"Demanded", demands}} {
+		if part.rows == nil {
+			continue
+		}
+		fmt.Fprintf(out, "\n%s:\n\n", part.title)
+		if err := writeTable(out, part.rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inForce says how far a demand has come: "adopted, from 2026-12-01".
+func (d demanded) inForce() string {
+	if d.InForce.IsZero() {
+		return string(d.Stage)
+	}
+	return fmt.Sprintf("%s, from %s", d.Stage, day(d.InForce))
+}
+
+// outcome says what a demand does to the guarantees.
+func (d demanded) outcome() string {
+	broken := strings.Join(d.Breaks, ", ")
+	switch {
+	case d.Breaks == nil:
+		return "breaks no guarantee"
+	case !d.Binds:
+		return "doesn't bind; would break " + broken
+	}
+	kept := fmt.Sprintf("%s is withdrawn", d.Jurisdiction)
+	if d.Routes != nil {
+		kept += " for " + strings.Join(d.Routes, ", ")
+	}
+	if !d.InForce.IsZero() {
+		kept += " by then"
+	}
+	return fmt.Sprintf("breaks %s; kept: %s", broken, kept)
 }
 
 func phaseSince(m policy.Market) string {

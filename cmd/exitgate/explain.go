@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -50,6 +52,7 @@ type explainOptions struct {
 	geo                                []string
 	at                                 moment
 	json                               bool
+	unasked                            bool
 }
 
 // An explained is what explain prints.
@@ -59,6 +62,8 @@ type explained struct {
 	Request string      `json:"request"`
 	SHA256  string      `json:"policy-sha256"`
 	Mode    policy.Mode `json:"mode"`
+	// Unasked says that the gateway asks a flag server, and explain doesn't.
+	Unasked bool `json:"flag-server-not-asked,omitempty"`
 	policy.Explanation
 }
 
@@ -92,13 +97,14 @@ func (o *explainOptions) explain(cmd *cobra.Command, asked string) error {
 		return fmt.Errorf("--path begins with a slash, as in --path /signup")
 	}
 	path, _, _ := strings.Cut(o.path, "?")
-	snapshot := policy.Compile(p, nil, o.at.orNow())
+	snapshot := policy.Compile(p, p.OwnFlags(), o.at.orNow())
 	x := explained{
 		Asked:       asked,
 		Located:     how,
 		Request:     o.method + " " + o.host + o.path,
 		SHA256:      p.Digest(),
 		Mode:        p.Mode(),
+		Unasked:     o.unasked,
 		Explanation: snapshot.Explain(place, o.method, strings.ToLower(o.host), path),
 	}
 	if o.json {
@@ -126,6 +132,7 @@ func (o *explainOptions) locate(cmd *cobra.Command, asked string) (policy.Place,
 			options.Files = config.Geo.Databases
 		}
 		options.RegisteredCountry = config.Geo.RegisteredCountry
+		o.unasked = config.Flags.OFREP != (gateway.OFREP{})
 	}
 	address, err := netip.ParseAddr(asked)
 	if err != nil {
@@ -185,6 +192,9 @@ func (x explained) write(out io.Writer) error {
 		return nil
 	}
 	fmt.Fprintf(out, "\n→ %s: %s\n", verdict(d), why(d))
+	if x.Override != "" {
+		fmt.Fprintf(out, "  %s\n", x.Override)
+	}
 	if len(x.Matches) > 0 {
 		fmt.Fprintf(out, "\nEntries of the policy that match:\n\n")
 		var rows [][]string
@@ -194,11 +204,28 @@ func (x explained) write(out io.Writer) error {
 				mark = "→"
 			}
 			phase := phaseSince(policy.Market{Phase: m.Phase, Since: m.Since, Routes: m.Routes})
-			rows = append(rows, []string{mark + " " + string(m.Entry), m.How, phase, m.Why})
+			because := ""
+			if len(m.Because) > 0 {
+				because = "because of " + strings.Join(m.Because, ", ")
+			}
+			rows = append(rows, []string{mark + " " + string(m.Entry), m.How, phase, m.Why, because})
 		}
 		if err := writeTable(out, rows); err != nil {
 			return err
 		}
+	}
+	if len(x.Told) > 0 {
+		fmt.Fprintf(out, "\nFlags that the app is told, by the policy's own table:\n\n")
+		var rows [][]string
+		for _, name := range slices.Sorted(maps.Keys(x.Told)) {
+			rows = append(rows, []string{name, x.Told[name].String()})
+		}
+		if err := writeTable(out, rows); err != nil {
+			return err
+		}
+	}
+	if x.Unasked {
+		fmt.Fprintln(out, "\nThe flag server was not asked: the gateway's market status shows what its flags restrict.")
 	}
 	fmt.Fprintf(out, "\nBy the policy sha256:%s on %s", x.SHA256[:12], day(x.At))
 	if !x.Next.IsZero() {
@@ -240,7 +267,10 @@ func verdict(d policy.Decision) string {
 }
 
 func why(d policy.Decision) string {
-	if d.Entry == policy.Default {
+	switch {
+	case d.Reason == policy.ByGuarantee || d.Reason == policy.ByFlag:
+		return fmt.Sprintf("%s is %s by the flag %s", d.Jurisdiction, d.Phase, d.Flag)
+	case d.Entry == policy.Default:
 		return "no entry of the policy matches"
 	}
 	text := fmt.Sprintf("%s is %s by the entry %s", d.Jurisdiction, d.Phase, d.Entry)
