@@ -68,7 +68,11 @@ func (d *demo) run(ctx context.Context) (err error) {
 
 	leaves := time.Now().Add(time.Minute).Truncate(time.Second).UTC()
 	policyFile := filepath.Join(d.folder, "policy.yaml")
-	if err := os.WriteFile(policyFile, demoPolicy(leaves), 0o600); err != nil {
+	if err := os.WriteFile(policyFile, demoPolicy(leaves, leaves), 0o600); err != nil {
+		return err
+	}
+	refusedFile := filepath.Join(d.folder, "refused.yaml")
+	if err := os.WriteFile(refusedFile, demoPolicy(leaves, leaves.Add(time.Hour)), 0o600); err != nil {
 		return err
 	}
 	// What a start says is for operators; what happens afterwards is the show.
@@ -85,7 +89,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := d.introduce(at, policyFile, leaves); err != nil {
+	if err := d.introduce(at, policyFile, refusedFile, leaves); err != nil {
 		return err
 	}
 	level.Set(slog.LevelInfo)
@@ -119,10 +123,31 @@ func orFree(address string) string {
 }
 
 // demoPolicy is a policy with real countries in each phase. One of them
-// leaves while people watch.
-func demoPolicy(leaves time.Time) []byte {
+// leaves while people watch: if that is after a law there is in force, the
+// policy is refused.
+func demoPolicy(law, leaves time.Time) []byte {
 	return []byte(fmt.Sprintf(`# The policy of exitgate demo. Edit and save it: the gateway follows at once.
 version: 1
+
+guarantees:                               # what holds wherever the service is served
+  end-to-end-encryption: {require: true, statement: Private messages are end-to-end encrypted.}
+
+demands:                                  # laws against it: these are made up
+  fr-sample:
+    jurisdiction: FR
+    title: A law that this demo has made up
+    stage: in-force
+    requires: {end-to-end-encryption: false}
+  pt-sample:
+    jurisdiction: PT
+    title: Another law that this demo has made up
+    stage: adopted
+    in-force: %s
+    requires: {end-to-end-encryption: false}
+
+flags:                                    # what the app is told, by market
+  end-to-end-encryption: true
+  link-previews: {value: true, in: {DE: false}}
 
 routes:
   sign-up:   [POST /signup]
@@ -134,9 +159,10 @@ jurisdictions:
   IT: announced                           # everything works, the end is announced
   ES: closed-to-new                       # no new users
   NL: wind-down                           # only what people need to leave
-  FR: {phase: withdrawn, territories: true}
+  FR: {phase: withdrawn, territories: true, because: [fr-sample]}
   CA: {phase: withdrawn, routes: [live]}  # one feature, not the service
   PT:
+    because: [pt-sample]
     schedule:
       - {from: 2026-01-01T00:00:00Z, phase: announced}
       - {from: %s, phase: withdrawn}
@@ -146,7 +172,7 @@ notices:
     blocked-by: https://example.org/transparency
     appeal: https://example.org/appeal
     export: https://example.org/account/export
-`, leaves.Format(time.RFC3339)))
+`, law.Format(time.RFC3339), leaves.Format(time.RFC3339)))
 }
 
 // A trial is a command to paste, and what it answers.
@@ -156,8 +182,8 @@ type trial struct {
 	Answer  string `json:"answer"`
 }
 
-// trials are what the demo proposes to try. URL stands for the gateway's.
-func trials(url string) []trial {
+// trials are what the demo proposes to try, at the addresses of its listeners.
+func trials(url, admin string) []trial {
 	status := ` -o /dev/null -w '%{http_code}\n'`
 	from := func(address, path, more string) string {
 		return fmt.Sprintf("curl -sk %s%s -H 'X-Forwarded-For: %s'%s", url, path, address, more)
@@ -199,6 +225,12 @@ func trials(url string) []trial {
 		{"a gRPC call from France: PERMISSION_DENIED",
 			from("90.0.0.1", "/messenger.v1.Messenger/Send", " -H 'Content-Type: application/grpc' --data-binary '' -D - -o /dev/null | grep -o 'grpc-status: 7'"),
 			"grpc-status: 7"},
+		{"because of what law, and against what promise",
+			from("90.0.0.1", "/", " -H 'Accept: application/json' -H 'Accept-Language: en' | grep encrypted"),
+			`"Private messages are end-to-end encrypted."`},
+		{"what the app is told of a flag in Germany, by OpenFeature's protocol (OFREP)",
+			"curl -s " + admin + `/ofrep/v1/evaluate/flags/link-previews --json '{"context": {"jurisdiction": "DE"}}'`,
+			`{"key":"link-previews","value":false,"reason":"STATIC"}`},
 		{"a path that can be read two ways",
 			from("80.24.0.1", "/%2e/signup", " -d name=ana"+status),
 			"400"},
@@ -222,13 +254,26 @@ Portugal leaves at {{.Leaves.Format "15:04:05 MST"}}. Watch it:
 
   while sleep 5; do curl -sk {{.URL}}/ -H 'X-Forwarded-For: 85.240.0.1' | head -1; done
 
+A law against encryption binds there from that second on, and the policy guarantees
+encryption. One that served Portugal an hour longer is refused:
+
+  {{.Program}} check {{.Refused}}
+
+The gateway doesn't take it either, says why, and goes on with the one it has:
+
+  cp {{.Refused}} {{.Policy}}
+
 Ctrl-C ends the demo.
 `))
 
 // introduce says what there is to see.
-func (d *demo) introduce(at gateway.Addresses, policyFile string, leaves time.Time) error {
-	url := "https://" + strings.Replace(at.HTTPS, "127.0.0.1", "localhost", 1)
-	seen := sights{url, "http://" + at.Admin, policyFile, leaves, trials(url)}
+func (d *demo) introduce(at gateway.Addresses, policyFile, refusedFile string, leaves time.Time) error {
+	url, admin := "https://"+strings.Replace(at.HTTPS, "127.0.0.1", "localhost", 1), "http://"+at.Admin
+	program, err := os.Executable()
+	if err != nil {
+		program = "exitgate"
+	}
+	seen := sights{url, admin, policyFile, refusedFile, program, leaves, trials(url, admin)}
 	if d.json {
 		return writeJSON(d.out, seen)
 	}
@@ -237,9 +282,11 @@ func (d *demo) introduce(at gateway.Addresses, policyFile string, leaves time.Ti
 
 // sights are what there is to see.
 type sights struct {
-	URL    string    `json:"url"`
-	Admin  string    `json:"admin"`
-	Policy string    `json:"policy"`
-	Leaves time.Time `json:"portugal-leaves"`
-	Trials []trial   `json:"try"`
+	URL     string    `json:"url"`
+	Admin   string    `json:"admin"`
+	Policy  string    `json:"policy"`
+	Refused string    `json:"refused-policy"` // a policy that is not taken
+	Program string    `json:"program"`        // what checks it
+	Leaves  time.Time `json:"portugal-leaves"`
+	Trials  []trial   `json:"try"`
 }
