@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/open-feature/go-sdk/openfeature"
@@ -168,7 +169,7 @@ func believed(a answer, isDefault bool) answer {
 	f, float := a.value.(float64)
 	switch {
 	case a.err != nil && a.details.ErrorMessage != "":
-		a.err = errors.New(a.details.ErrorMessage) // without go-sdk's prefixes
+		a.err = errors.New(cutShort(a.details.ErrorMessage)) // without go-sdk's prefixes
 	case a.err != nil && a.details.ErrorCode != "":
 		a.err = fmt.Errorf("the source answered with the error %s", a.details.ErrorCode)
 	case a.err != nil:
@@ -180,6 +181,15 @@ func believed(a answer, isDefault bool) answer {
 		a.err = fmt.Errorf("%v is no value of a flag", f)
 	}
 	return a
+}
+
+// cutShort bounds what a provider says in its own words: it gets into the log.
+func cutShort(text string) string {
+	const most = 300
+	if len(text) > most {
+		text = text[:most] + "…"
+	}
+	return strings.ToValidUTF8(text, "")
 }
 
 // nothing returns a default to ask with: one that no flag has, except that
