@@ -216,7 +216,7 @@ func (t *Table) keep(p *policy.Policy) {
 	}
 	t.places = placesOf{policy: p}
 	var contexts []openfeature.FlattenedContext
-	for _, place := range p.Places() {
+	for _, place := range t.placesFor(p) {
 		l := located{place: place}
 		for _, c := range Contexts(p, place) {
 			contexts = append(contexts, c)
@@ -234,6 +234,22 @@ func (t *Table) keep(p *policy.Policy) {
 			}
 		}
 	}
+}
+
+// placesFor returns the places that a policy tells apart, and those that a
+// breach withholds which it tells apart no longer.
+func (t *Table) placesFor(p *policy.Policy) []policy.Place {
+	places := slices.Clone(p.Places())
+	apart := make(map[policy.Code]bool, len(places))
+	for _, place := range places {
+		apart[place.Jurisdiction()] = true
+	}
+	for code, s := range t.Known() {
+		if len(s.Breached) > 0 && !apart[code] {
+			places = append(places, policy.PlaceOf(code))
+		}
+	}
+	return places
 }
 
 // A round is one evaluation of everything.

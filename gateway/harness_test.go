@@ -26,6 +26,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/open-feature/go-sdk/openfeature"
 	"go.uber.org/goleak"
 
 	"github.com/exitgate/exitgate/gateway"
@@ -44,14 +45,15 @@ const patience = 30 * time.Second
 // answers 200, a City database of world, no policy, and loopback for a trusted
 // proxy, so that a test can be a client from anywhere.
 type setup struct {
-	policy    string                // text of the policy; "" is none
-	databases []string              // files; nil is one City database of world
-	now       func() time.Time      // nil is time.Now
-	upstreams []string              // nil is the app of the gate
-	handler   http.Handler          // what the app does; nil answers 200
-	level     slog.Level            // of the log
-	format    string                // of the log: "json", else text
-	configure func(*gateway.Config) // the rest
+	policy    string                      // text of the policy; "" is none
+	databases []string                    // files; nil is one City database of world
+	now       func() time.Time            // nil is time.Now
+	upstreams []string                    // nil is the app of the gate
+	handler   http.Handler                // what the app does; nil answers 200
+	level     slog.Level                  // of the log
+	format    string                      // of the log: "json", else text
+	flags     openfeature.FeatureProvider // nil: none but the policy's own
+	configure func(*gateway.Config)       // the rest
 }
 
 // world is where the addresses of most tests are.
@@ -149,7 +151,11 @@ func tryStart(t testing.TB, s setup) (*gate, error) {
 	if s.format == "json" {
 		logger = slog.New(slog.NewJSONHandler(g.log, options))
 	}
-	gw, err := gateway.New(gateway.Options{Config: c, Logger: logger, Now: s.now})
+	o := gateway.Options{Config: c, Logger: logger, Now: s.now}
+	if s.flags != nil {
+		o.Flags = []openfeature.FeatureProvider{s.flags}
+	}
+	gw, err := gateway.New(o)
 	if err != nil {
 		return nil, err
 	}

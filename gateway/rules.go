@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/metrics"
+	"github.com/exitgate/exitgate/gateway/notice"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/strict"
 )
@@ -136,6 +137,10 @@ func (r *rules) apply(p *policy.Policy, source []byte) error {
 		r.agree(p)
 		return nil
 	}
+	if err := notice.Check(p.Notices()); err != nil {
+		return err
+	}
+	// From here on the policy holds: it may acknowledge breaches.
 	known, answered := r.flags(p)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -148,11 +153,7 @@ func (r *rules) apply(p *policy.Policy, source []byte) error {
 		r.log.Warn("the clock is behind the last start with this policy; scheduled changes are not taken back", "clock", at, "deciding-for", latest)
 		at = latest
 	}
-	next, err := rule(p, known, at, r.metrics)
-	if err != nil {
-		return err
-	}
-	next.waiting = !answered
+	next := r.rule(p, known, answered, at)
 	r.current.Store(next)
 	r.metrics.PolicyApplied(r.now())
 	if source != nil {
@@ -197,11 +198,7 @@ func (r *rules) reflag() {
 	if latest := current.snapshot.At(); latest.After(at) {
 		at = latest // the clock takes no schedule back
 	}
-	next, err := rule(p, known, at, r.metrics)
-	if err != nil {
-		r.log.Error("refused clients get the built-in notice", "error", err)
-	}
-	next.waiting = !answered
+	next := r.rule(p, known, answered, at)
 	r.current.Store(next)
 	r.log.Info("flags changed", "changes", describe(policy.Changes(current.snapshot, next.snapshot)))
 	r.awake()
@@ -251,12 +248,17 @@ func (r *rules) prepare(current *ruling) {
 
 // follow makes the ruling of the same policy that holds at a later moment.
 func (r *rules) follow(current *ruling, at time.Time) *ruling {
-	next, err := rule(current.snapshot.Policy(), current.flags, at, r.metrics)
-	next.waiting = current.waiting
+	return r.rule(current.snapshot.Policy(), current.flags, !current.waiting, at)
+}
+
+// rule makes a ruling. Nothing is served by it before the flags are known.
+func (r *rules) rule(p *policy.Policy, known policy.Flags, answered bool, at time.Time) *ruling {
+	made, err := rule(p, known, at, r.metrics)
 	if err != nil {
-		r.log.Error("after the next scheduled change, refused clients get the built-in notice", "error", err)
+		r.log.Error("refused clients get the built-in notice", "error", err)
 	}
-	return next
+	made.waiting = !answered
+	return made
 }
 
 // failure returns what is wrong with the newest policy, and since when; nil if

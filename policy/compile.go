@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -12,11 +13,12 @@ import (
 // one is below its guarantee the service is withdrawn, whatever the policy
 // says.
 func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
+	apart := p.apartBy(flags)
 	markets := 2 // unlocated and private
 	for range iso3166.Countries() {
 		markets++
 	}
-	for _, subdivisions := range p.apart {
+	for _, subdivisions := range apart {
 		markets += 2 * len(subdivisions)
 	}
 	decisions := markets * len(p.classes)
@@ -43,7 +45,7 @@ func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 	for info := range iso3166.Countries() {
 		code := Code(info.Code)
 		if i, ok := slot(code); ok {
-			s.countries[i] = c.country(code, p.apart[code])
+			s.countries[i] = c.country(code, apart[code])
 		}
 	}
 	s.decisions = c.decisions
@@ -88,6 +90,21 @@ func (p *Policy) subdivisionsApart() map[Code][]Code {
 	}
 	for _, codes := range apart {
 		slices.Sort(codes)
+	}
+	return apart
+}
+
+// apartBy returns the subdivisions that the policy tells apart, and those that
+// a breach withholds: it outlives a policy that tells them apart no longer.
+func (p *Policy) apartBy(flags Flags) map[Code][]Code {
+	apart := p.apart
+	for code, settings := range flags {
+		country, ok := countryOf(code)
+		if !ok || len(settings.Breached) == 0 || slices.Contains(apart[country], code) {
+			continue
+		}
+		apart = maps.Clone(apart) // the policy's own is shared
+		apart[country] = append(slices.Clip(apart[country]), code)
 	}
 	return apart
 }
