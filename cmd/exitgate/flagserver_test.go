@@ -1,0 +1,245 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+)
+
+// Messages of OFREP (open-feature/protocol, service/openapi.yaml), as the flag
+// server of these tests sends them.
+type (
+	flagAnswer struct {
+		Key          string         `json:"key,omitempty"`
+		Value        any            `json:"value,omitempty"`
+		Reason       string         `json:"reason,omitempty"`
+		Variant      string         `json:"variant,omitempty"`
+		Metadata     map[string]any `json:"metadata,omitempty"`
+		ErrorCode    string         `json:"errorCode,omitempty"`
+		ErrorDetails string         `json:"errorDetails,omitempty"`
+	}
+	flagAnswers struct {
+		Flags        []flagAnswer     `json:"flags"`
+		EventStreams []map[string]any `json:"eventStreams,omitempty"`
+		Metadata     map[string]any   `json:"metadata,omitempty"`
+	}
+)
+
+// TestTheFlagServerOfTheTestsSpeaksOFREP holds its messages against OFREP's own
+// examples.
+func TestTheFlagServerOfTheTestsSpeaksOFREP(t *testing.T) {
+	const examples = "../../flags/ofrep/testdata/provider"
+	for name, message := range map[string]any{
+		"single.json":              new(flagAnswer),
+		"single-explicit.json":     new(flagAnswer),
+		"single-code-default.json": new(flagAnswer),
+		"bulk.json":                new(flagAnswers),
+		"bulk-event-streams.json":  new(flagAnswers),
+	} {
+		text, err := os.ReadFile(filepath.Join(examples, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		strictly := json.NewDecoder(bytes.NewReader(text))
+		strictly.DisallowUnknownFields()
+		if err := strictly.Decode(message); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		again, err := json.Marshal(message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want, got any
+		if err := cmp.Or(json.Unmarshal(text, &want), json.Unmarshal(again, &got)); err != nil {
+			t.Fatal(err)
+		}
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Errorf("%s comes out otherwise (-want +got)\n%s", name, diff)
+		}
+	}
+}
+
+// A flagServer is a flag server that speaks OFREP, and fails as it is told.
+type flagServer struct {
+	*httptest.Server
+	address string
+
+	mu     sync.Mutex
+	values map[string]map[string]any  // by flag, then by jurisdiction; "" is any other
+	fails  http.HandlerFunc           // instead of an answer
+	before func(about map[string]any) // is called with each context that is asked for
+	asked  int
+}
+
+// newFlagServer makes a server that isn't started yet, with values as of
+// flagServer.
+func newFlagServer(t *testing.T, values map[string]map[string]any) *flagServer {
+	t.Helper()
+	// Not 127.0.0.1, from whose ports others take what is free while the
+	// server is down.
+	l, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		l, err = net.Listen("tcp", "127.0.0.1:0") // not all systems have the other
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &flagServer{address: l.Addr().String(), values: values}
+	l.Close()
+	t.Cleanup(s.stop)
+	return s
+}
+
+// start starts the server, or starts it again. With TLS it returns the file of
+// its authority.
+func (s *flagServer) start(t *testing.T) {
+	t.Helper()
+	s.Server = httptest.NewUnstartedServer(s)
+	s.listen(t)
+	s.Start()
+}
+
+func (s *flagServer) startTLS(t *testing.T) (authority string) {
+	t.Helper()
+	s.Server = httptest.NewUnstartedServer(s)
+	s.listen(t)
+	s.StartTLS()
+	authority = filepath.Join(t.TempDir(), "authority.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	if err := os.WriteFile(authority, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return authority
+}
+
+func (s *flagServer) listen(t *testing.T) {
+	t.Helper()
+	l, err := net.Listen("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Listener.Close()
+	s.Listener = l
+}
+
+// stop ends the server at once, whatever is under way.
+func (s *flagServer) stop() {
+	if s.Server == nil {
+		return
+	}
+	s.fail(nil)
+	s.CloseClientConnections()
+	s.Close()
+	s.Server = nil
+}
+
+// set sets a flag in a jurisdiction, "" for all others.
+func (s *flagServer) set(flag, jurisdiction string, value any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := maps.Clone(s.values[flag])
+	of[jurisdiction] = value
+	s.values = maps.Clone(s.values)
+	s.values[flag] = of
+}
+
+// fail makes the server fail, and answer again with nil.
+func (s *flagServer) fail(how http.HandlerFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fails = how
+}
+
+// watch has a function called before each answer, nil for none.
+func (s *flagServer) watch(before func(about map[string]any)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before = before
+}
+
+// requests returns how often the server was asked.
+func (s *flagServer) requests() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
+func (s *flagServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var request struct {
+		Context map[string]any `json:"context"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
+		reply(w, http.StatusBadRequest, flagAnswer{ErrorCode: "PARSE_ERROR", ErrorDetails: err.Error()})
+		return
+	}
+	s.mu.Lock()
+	s.asked++
+	fails, before := s.fails, s.before
+	s.mu.Unlock()
+	if before != nil {
+		before(request.Context)
+	}
+	if fails != nil {
+		fails(w, r)
+		return
+	}
+
+	s.mu.Lock()
+	values := s.values
+	s.mu.Unlock()
+	jurisdiction, _ := request.Context["jurisdiction"].(string)
+	name, single := strings.CutPrefix(r.URL.Path, "/ofrep/v1/evaluate/flags/")
+	if single {
+		if values[name] == nil {
+			reply(w, http.StatusNotFound, flagAnswer{Key: name, ErrorCode: "FLAG_NOT_FOUND"})
+			return
+		}
+		reply(w, http.StatusOK, valueOf(name, values[name], jurisdiction))
+		return
+	}
+	all := flagAnswers{Flags: []flagAnswer{}}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		all.Flags = append(all.Flags, valueOf(name, values[name], jurisdiction))
+	}
+	body, _ := json.Marshal(all)
+	tag := fmt.Sprintf(`"%x"`, sha256.Sum256(body))
+	w.Header().Set("ETag", tag)
+	if r.Header.Get("If-None-Match") == tag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	reply(w, http.StatusOK, all)
+}
+
+func valueOf(name string, values map[string]any, jurisdiction string) flagAnswer {
+	value, special := values[jurisdiction]
+	if !special {
+		return flagAnswer{Key: name, Value: values[""], Reason: "STATIC"}
+	}
+	return flagAnswer{Key: name, Value: value, Reason: "TARGETING_MATCH"}
+}
+
+func reply(w http.ResponseWriter, status int, message any) {
+	body, err := json.Marshal(message)
+	if err != nil {
+		panic(err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}

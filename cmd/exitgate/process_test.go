@@ -1,0 +1,443 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/exitgate/exitgate/gateway/geo/geotest"
+)
+
+// patience is how long a test waits for what should happen soon. No verdict
+// depends on how long it took.
+const patience = 30 * time.Second
+
+// eventually waits until something is as it should be.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it never happened: %s", what)
+		}
+	}
+}
+
+// Clients of a gateway that a machine runs, by where they are.
+var clients = map[string]string{
+	"FR": "2.0.0.7",
+	"GF": "90.0.0.7",
+	"DE": "5.1.0.7",
+	"IT": "79.0.0.7",
+	"ES": "80.24.0.7",
+}
+
+// A machine is where a gateway runs, in front of an app, with a process of its
+// own that can be killed and started again.
+type machine struct {
+	t *testing.T
+	*recorder
+	folder string
+	geo    string // file
+	flags  string // settings of the flag source, "" for none
+	clock  string // file, "" for the system's clock
+	limit  string // of a file's size, as ulimit -f takes it; "" for none
+
+	https, admin string
+	log          *logged
+	ended        chan struct{} // the process has
+	cmd          *exec.Cmd
+	client       *http.Client
+}
+
+// newMachine sets a machine up with a policy, but starts nothing.
+func newMachine(t *testing.T, policy string) *machine {
+	t.Helper()
+	m := &machine{t: t, recorder: newRecorder(t), folder: t.TempDir(), client: &http.Client{
+		Transport: &http.Transport{
+			TLSClientConfig:     &tls.Config{InsecureSkipVerify: true},
+			ForceAttemptHTTP2:   true,
+			TLSHandshakeTimeout: patience,
+		},
+	}}
+	t.Cleanup(m.client.CloseIdleConnections)
+	networks := geotest.Networks{}
+	for country, address := range clients {
+		networks[address+"/32"] = country
+	}
+	m.geo = geotest.File(t, geotest.Country(t, networks))
+	m.revise(policy)
+	return m
+}
+
+// file returns the path of a file of the machine.
+func (m *machine) file(name string) string { return filepath.Join(m.folder, name) }
+
+// write replaces a file.
+func (m *machine) write(name, text string) {
+	m.t.Helper()
+	replaceFile(m.t, m.file(name), text)
+}
+
+// revise puts another policy into the place that the gateway reads it from.
+func (m *machine) revise(policy string) {
+	m.t.Helper()
+	m.write("policy.yaml", "version: 1\n"+policy)
+}
+
+// start runs the gateway until the test ends, when it must stop by itself.
+func (m *machine) start() {
+	m.t.Helper()
+	if !m.run() {
+		m.t.Fatalf("the gateway didn't start:\n%s", m.log)
+	}
+	cmd, ended := m.cmd, m.ended
+	m.t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		<-ended
+		if code := cmd.ProcessState.ExitCode(); code > exitDone {
+			m.t.Errorf("the gateway ended with %d", code)
+		}
+		if m.t.Failed() {
+			m.t.Logf("the log of the gateway:\n%s", m.log)
+		}
+	})
+}
+
+// run starts the gateway and waits until it serves; false if it ended before.
+func (m *machine) run() bool {
+	m.t.Helper()
+	settings := fmt.Sprintf(`listen: {https: "127.0.0.1:0", http: ""}
+admin: {listen: "127.0.0.1:0"}
+apps: [{hosts: ["*"], upstreams: [%q]}]
+trusted-proxies: [127.0.0.0/8]
+geo: {databases: [%q]}
+policy: {file: %q}
+data: %q
+drain: 1s
+`, m.recorder.URL, m.geo, m.file("policy.yaml"), m.file("data"))
+	if m.flags != "" {
+		settings += "flags: {ofrep: " + m.flags + "}\n"
+	}
+	m.write("exitgate.yaml", settings)
+
+	cmd := exec.Command("exitgate", "serve", "--config", m.file("exitgate.yaml"), "--log-format", "json")
+	if m.limit != "" {
+		cmd = exec.Command("sh", append([]string{"-c", `ulimit -f "$0" && exec "$@"`, m.limit}, cmd.Args...)...)
+	}
+	cmd.Env = os.Environ()
+	if m.clock != "" {
+		cmd.Env = append(cmd.Env, clockFile+"="+m.clock)
+	}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	log, ended, serving := new(logged), make(chan struct{}), make(chan logLine, 1)
+	m.cmd, m.log, m.ended = cmd, log, ended
+	go func() {
+		defer close(ended)
+		for lines := bufio.NewReader(stderr); ; {
+			line, err := lines.ReadString('\n')
+			if line != "" {
+				log.add(line)
+			}
+			var l logLine
+			if json.Unmarshal([]byte(line), &l) == nil && l.Msg == "serving" {
+				serving <- l
+			}
+			if err != nil {
+				_ = cmd.Wait() // its code is looked at
+				return
+			}
+		}
+	}()
+	select {
+	case l := <-serving:
+		m.https, m.admin = l.HTTPS, l.Admin
+		return true
+	case <-ended:
+		return false
+	}
+}
+
+// kill ends the gateway as a power cut does.
+func (m *machine) kill() {
+	_ = m.cmd.Process.Kill()
+	<-m.ended
+}
+
+// peakMemory returns how many bytes of memory the gateway has held at most; 0
+// where the system doesn't tell.
+func (m *machine) peakMemory() int {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.cmd.Process.Pid))
+	kilobytes := 0
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			fmt.Sscan(value, &kilobytes)
+		}
+	}
+	return kilobytes << 10
+}
+
+// A response is what a client got, whole.
+type response struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// asks makes a request, "POST /signup", as a client from a country would, for
+// which the test is the trusted proxy. more are header fields.
+func (m *machine) asks(country, line string, more ...string) response {
+	m.t.Helper()
+	method, path, _ := strings.Cut(line, " ")
+	r, err := http.NewRequestWithContext(m.t.Context(), method, "https://"+m.https+path, nil)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	r.Header.Set("X-Forwarded-For", clients[country])
+	for _, field := range more {
+		name, value, _ := strings.Cut(field, ": ")
+		r.Header[name] = append(r.Header[name], value)
+	}
+	return m.do(r)
+}
+
+// gets returns the status that a client from a country gets.
+func (m *machine) gets(country string) int {
+	m.t.Helper()
+	return m.asks(country, "GET /").status
+}
+
+// operator asks the operators' listener.
+func (m *machine) operator(path string) response {
+	m.t.Helper()
+	r, err := http.NewRequestWithContext(m.t.Context(), "GET", "http://"+m.admin+path, nil)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return m.do(r)
+}
+
+// metric returns the value of a metric with its labels, "" if there is none.
+func (m *machine) metric(name string) string {
+	m.t.Helper()
+	for line := range strings.Lines(m.operator("/metrics").body) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// evaluate asks for flags as an app does, over OFREP: for one by its name, for
+// all with "".
+func (m *machine) evaluate(flag string, about map[string]any) response {
+	m.t.Helper()
+	path := "/ofrep/v1/evaluate/flags"
+	if flag != "" {
+		path += "/" + flag
+	}
+	body, err := json.Marshal(map[string]any{"context": about})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(m.t.Context(), "POST", "http://"+m.admin+path, bytes.NewReader(body))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	return m.do(r)
+}
+
+func (m *machine) do(r *http.Request) response {
+	m.t.Helper()
+	res, err := m.client.Do(r)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return response{res.StatusCode, res.Header, string(body)}
+}
+
+// raw sends what is given over TLS, byte for byte, and returns what comes back
+// until the connection ends.
+func (m *machine) raw(request string) string {
+	m.t.Helper()
+	c, err := tls.Dial("tcp", m.https, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(c, request); err != nil {
+		m.t.Fatal(err)
+	}
+	answer, err := io.ReadAll(c)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return string(answer)
+}
+
+// says looks for words.
+func (m *machine) says(what, text string, words ...string) {
+	m.t.Helper()
+	for _, w := range words {
+		if !strings.Contains(text, w) {
+			m.t.Errorf("%s doesn't say %q:\n%s", what, w, text)
+		}
+	}
+}
+
+// has holds a field of a header against its values.
+func (m *machine) has(what string, got response, name string, values ...string) {
+	m.t.Helper()
+	if !slices.Equal(got.header[name], values) {
+		m.t.Errorf("%s has %s: %q, want %q", what, name, got.header[name], values)
+	}
+}
+
+var dateLine = regexp.MustCompile(`(?m)^Date: .*\r\n`)
+
+// everything returns all that a country's clients get of the app, to the byte,
+// but for the Date.
+func (m *machine) everything(country string, lines ...string) string {
+	m.t.Helper()
+	var all strings.Builder
+	for _, line := range lines {
+		plain := m.raw(fmt.Sprintf("%s HTTP/1.1\r\nHost: app.example\r\nX-Forwarded-For: %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", line, clients[country]))
+		fmt.Fprintf(&all, "> %s HTTP/1.1\n%s\n", line, dateLine.ReplaceAllString(plain, ""))
+		second := m.asks(country, line)
+		second.header.Del("Date")
+		fmt.Fprintf(&all, "> %s HTTP/2\n%d\n", line, second.status)
+		for _, name := range slices.Sorted(maps.Keys(second.header)) {
+			fmt.Fprintf(&all, "%s: %q\n", name, second.header[name])
+		}
+		fmt.Fprintf(&all, "\n%s\n", second.body)
+	}
+	return all.String()
+}
+
+// A logLine is what tests look for in a line of the log.
+type logLine struct {
+	Level, Msg   string
+	HTTPS, Admin string
+}
+
+// A logged is what a process has logged so far.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) add(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.WriteString(line)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// lines returns the lines that have all of some texts in them.
+func (l *logged) lines(texts ...string) []string {
+	var found []string
+lines:
+	for line := range strings.Lines(l.String()) {
+		for _, text := range texts {
+			if !strings.Contains(line, text) {
+				continue lines
+			}
+		}
+		found = append(found, line)
+	}
+	return found
+}
+
+// A recorder is an app that remembers what it was told, and answers alike to
+// equal requests.
+type recorder struct {
+	*httptest.Server
+	mu  sync.Mutex
+	all []*http.Request
+}
+
+func newRecorder(t *testing.T) *recorder {
+	app := new(recorder)
+	app.Server = httptest.NewServer(app)
+	t.Cleanup(app.Close)
+	return app
+}
+
+func (app *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body) // the trailers come after it
+	app.mu.Lock()
+	app.all = append(app.all, r)
+	app.mu.Unlock()
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Set-Cookie", "seen=1; Path=/; Secure")
+	fmt.Fprintf(w, "%s %s\n", r.Method, r.URL)
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		if strings.HasPrefix(name, "Market-") || name == "X-Forwarded-For" {
+			fmt.Fprintf(w, "%s: %q\n", name, r.Header[name])
+		}
+	}
+}
+
+// heard returns the fields whose name begins with a prefix, of the requests so
+// far, headers and trailers alike: "Market-Flags: a, b".
+func (app *recorder) heard(prefix string) []string {
+	app.mu.Lock()
+	defer app.mu.Unlock()
+	var all []string
+	for _, r := range app.all {
+		for _, fields := range []http.Header{r.Header, r.Trailer} {
+			for name, values := range fields {
+				if strings.HasPrefix(strings.ToLower(name), strings.ToLower(prefix)) {
+					all = append(all, fmt.Sprintf("%s: %s", name, strings.Join(values, " | ")))
+				}
+			}
+		}
+	}
+	return all
+}
+
+// told returns what the app was told of flags with the last request from a
+// country, and how many there were from there.
+func (app *recorder) told(country string) (flags string, requests int) {
+	app.mu.Lock()
+	defer app.mu.Unlock()
+	for _, r := range app.all {
+		if r.Header.Get("Market-Jurisdiction") == country {
+			flags, requests = strings.Join(r.Header["Market-Flags"], " | "), requests+1
+		}
+	}
+	return flags, requests
+}
