@@ -284,41 +284,59 @@ func listed(places []Place) string {
 // conflicts reports demands that can't both be met where the service would be
 // served under both.
 func (p *parser) conflicts() {
-	type required struct {
-		by    string
-		value Value
-		from  time.Time
-	}
-	type subject struct{ place, flag, class string }
-	first := make(map[subject]required)
+	about := make(map[string][]string) // demands by flag
 	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
 		d := p.policy.demands[name]
 		if !d.binds() || p.policy.breaks(d) != "" {
-			continue // its places are withdrawn anyhow
+			continue // where these bind, nothing is served
 		}
-		reported := false
+		for flag := range d.Requires {
+			about[flag] = append(about[flag], name)
+		}
+	}
+	for _, flag := range slices.Sorted(maps.Keys(about)) {
+		value := func(name string) Value { return p.policy.demands[name].Requires[flag] }
+		names := about[flag]
+		if slices.ContainsFunc(names, func(name string) bool { return !value(name).equals(value(names[0])) }) {
+			p.conflictsAbout(flag, names)
+		}
+	}
+}
+
+// conflictsAbout reports which of the demands about a flag contradict an
+// earlier one.
+func (p *parser) conflictsAbout(flag string, names []string) {
+	type subject struct{ place, class string }
+	first := make(map[subject]string) // the demand that binds it
+	for _, name := range names {
+		d := p.policy.demands[name]
+		conflict := func(place Place, class string) bool {
+			it := subject{string(place.Jurisdiction()), class}
+			earlier, both := first[it]
+			if !both {
+				first[it] = name
+				return false
+			}
+			one := p.policy.demands[earlier]
+			if one.Requires[flag].equals(d.Requires[flag]) {
+				return false
+			}
+			from := one.InForce
+			if d.InForce.After(from) {
+				from = d.InForce
+			}
+			if !p.policy.serves(place, func(name string) bool { return name == class }, from) {
+				return false
+			}
+			p.doc.Errorf(fmt.Sprintf("withdraw %s, or correct one of the demands", it.place), key("demands", name),
+				"%s requires %s: %s in %s, where %s requires %s: no value meets both", name, flag, d.Requires[flag], it.place, earlier, one.Requires[flag])
+			return true
+		}
+	places:
 		for _, place := range p.policy.bound(d) {
-			for _, flag := range slices.Sorted(maps.Keys(d.Requires)) {
-				for _, class := range p.policy.classes {
-					if !d.concerns(class) {
-						continue
-					}
-					about := subject{string(place.Jurisdiction()), flag, class}
-					one, both := first[about]
-					if !both {
-						first[about] = required{name, d.Requires[flag], d.InForce}
-						continue
-					}
-					from := one.from
-					if d.InForce.After(from) {
-						from = d.InForce
-					}
-					if reported || one.value.equals(d.Requires[flag]) || !p.policy.serves(place, func(name string) bool { return name == class }, from) {
-						continue
-					}
-					reported = true
-					p.doc.Errorf(fmt.Sprintf("withdraw %s, or correct one of the demands", about.place), key("demands", name),
-						"%s requires %s: %s in %s, where %s requires %s: no value meets both", name, flag, d.Requires[flag], about.place, one.by, one.value)
+			for _, class := range p.policy.classes {
+				if d.concerns(class) && conflict(place, class) {
+					break places // once is enough
 				}
 			}
 		}
