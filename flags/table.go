@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -143,9 +142,17 @@ func (t *Table) Status() Status { return t.known.Load().status }
 
 // Evaluate evaluates all flags that a policy names, for all places that it
 // tells apart, and returns what they are to be taken for. If that takes longer
-// than the context allows, it goes on in the background, and what was known
-// before is returned. What it returns is never changed.
+// than the context allows, it goes on in the background, Hints says so when it
+// is done, and what was known before is returned. What it returns is never
+// changed.
 func (t *Table) Evaluate(ctx context.Context, p *policy.Policy) policy.Flags {
+	return t.EvaluateNewest(ctx, func() *policy.Policy { return p })
+}
+
+// EvaluateNewest evaluates as Evaluate does, by the policy that is the newest
+// when it comes to it: a round before it may take a while, and one by a policy
+// that is out of date would forget what that doesn't speak of.
+func (t *Table) EvaluateNewest(ctx context.Context, newest func() *policy.Policy) policy.Flags {
 	select {
 	case t.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -154,7 +161,12 @@ func (t *Table) Evaluate(ctx context.Context, p *policy.Policy) policy.Flags {
 	done := make(chan policy.Flags, 1)
 	go func() {
 		defer func() { <-t.turn }()
-		done <- t.evaluate(ctx, p)
+		round, cancel := context.WithTimeout(context.WithoutCancel(ctx), longest)
+		defer cancel()
+		done <- t.evaluate(round, newest())
+		if ctx.Err() != nil {
+			t.source.hint()
+		}
 	}()
 	select {
 	case flags := <-done:
@@ -163,6 +175,9 @@ func (t *Table) Evaluate(ctx context.Context, p *policy.Policy) policy.Flags {
 		return t.overdue()
 	}
 }
+
+// longest is how long a round may take before its evaluations are cut off.
+const longest = time.Minute
 
 // overdue returns what was known before a round that takes too long.
 func (t *Table) overdue() policy.Flags {
@@ -180,9 +195,6 @@ func (t *Table) evaluate(ctx context.Context, p *policy.Policy) policy.Flags {
 	}
 	for _, place := range t.places.all {
 		r.evaluate(place)
-	}
-	if ctx.Err() != nil {
-		t.source.hint() // nobody waits for this round any more
 	}
 	return r.conclude()
 }
@@ -414,7 +426,7 @@ func (r *round) conclude() policy.Flags {
 		}
 	}
 	r.tell(before, status)
-	if reflect.DeepEqual(r.before.flags, r.flags) {
+	if maps.EqualFunc(r.before.flags, r.flags, same) {
 		r.flags = r.before.flags
 	} else {
 		r.unkept = true
@@ -424,6 +436,11 @@ func (r *round) conclude() policy.Flags {
 	}
 	r.known.Store(&known{r.flags, status})
 	return r.flags
+}
+
+// same says whether a jurisdiction's flags are set alike.
+func same(a, b policy.Settings) bool {
+	return a.Phase == b.Phase && maps.Equal(a.Values, b.Values) && maps.EqualFunc(a.Breached, b.Breached, time.Time.Equal)
 }
 
 // keepForNextStart keeps what is known. If that fails, the next round tries
