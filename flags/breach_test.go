@@ -271,6 +271,23 @@ func TestAPartOfACountryInheritsItsBreach(t *testing.T) {
 	})
 }
 
+func TestABreachOutlivesThatItsPlaceIsToldApart(t *testing.T) {
+	r := rigged(t, guaranteed+"jurisdictions: {FR-IDF: announced}\n")
+	r.source.says(e2ee, "FR-IDF", value(false))
+	r.round()
+	r.source.forgets(e2ee, "FR-IDF")
+	r.revise(guaranteed)
+	for range 2 {
+		r.round()
+		r.want("in the part of the country", r.gets("FR-IDF"), withheld)
+		r.want("in the rest", r.gets("FR-ARA"), allIsWell)
+		r.restart()
+	}
+	r.revise(acknowledged("flag: end-to-end-encryption, jurisdiction: FR", "2026-11-22T12:03:00Z"))
+	r.want("acknowledged", r.gets("FR-IDF"), allIsWell)
+	r.want("status", r.table.Status().Breaches, []flags.Unacknowledged(nil))
+}
+
 func TestARestartForgetsNoBreachAndNoValue(t *testing.T) {
 	r := breached(t)
 	r.source.forgets(e2ee, "FR")

@@ -30,6 +30,9 @@ const stale = openfeature.Reason(openfeature.StaleState)
 // guard stands before every answer. Where the source can't answer, what is
 // known of the flag in the context's jurisdiction is the answer.
 func (t *Table) Answer(ctx context.Context, p *policy.Policy, name string, c map[string]any) ofrep.Evaluation {
+	if name == policy.PhaseFlag {
+		return failed(name, openfeature.FlagNotFoundCode, errOwn)
+	}
 	ctx = withPolicy(ctx, p)
 	flag, named := p.Flag(name)
 	var a answer
@@ -53,6 +56,9 @@ func (t *Table) Answer(ctx context.Context, p *policy.Policy, name string, c map
 	}
 	return failed(name, openfeature.GeneralCode, a.err)
 }
+
+// errOwn keeps what is the gateway's own business from apps.
+var errOwn = errors.New(policy.PhaseFlag + " is no flag for apps: the field Market-Phase tells them")
 
 // asked are the errors that are about what was asked, and not about the source.
 var asked = []openfeature.ErrorCode{
@@ -81,7 +87,6 @@ func (t *Table) AnswerAll(ctx context.Context, p *policy.Policy, c map[string]an
 			names[key] = true
 		}
 	}
-	delete(names, policy.PhaseFlag) // the gateway's own business
 	all := []ofrep.Evaluation{}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		if e := t.Answer(ctx, p, name, c); e.ErrorCode != string(openfeature.FlagNotFoundCode) {
