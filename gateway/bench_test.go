@@ -142,8 +142,8 @@ func BenchmarkWithFlags(b *testing.B) {
 	b.Run("evaluate and recompile", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			known, _ := g.flagsOf(p)
-			if _, err := rule(p, known, now, g.metrics); err != nil {
+			g.rules.evaluate(flagsAtStart)
+			if _, err := rule(p, g.flags.Known(), now, g.metrics); err != nil {
 				b.Fatal(err)
 			}
 		}

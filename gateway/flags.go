@@ -21,8 +21,11 @@ import (
 )
 
 const (
-	// flagsTimeout is how long a change waits for what the flags are now.
-	flagsTimeout = 5 * time.Second
+	// flagsAtStart is how long the start waits for what the flags are, and
+	// flagsAtChange how long another policy does: it must not be held up by a
+	// provider that hangs, as it may be a withdrawal.
+	flagsAtStart  = 5 * time.Second
+	flagsAtChange = 500 * time.Millisecond
 	// flagsInterval is how often flags are evaluated without a hint that
 	// they may have changed: hints can get lost.
 	flagsInterval = 15 * time.Second
@@ -103,15 +106,6 @@ func credentials(c OFREP) (http.Header, error) {
 		h.Set(secret.field, secret.scheme+value)
 	}
 	return h, nil
-}
-
-// flagsOf returns what the flags of a policy are now, and whether every
-// guaranteed one has been answered for, now or before.
-func (g *Gateway) flagsOf(p *policy.Policy) (policy.Flags, bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), flagsTimeout)
-	defer cancel()
-	known := g.flags.Evaluate(ctx, p)
-	return known, g.flags.Status().Answered
 }
 
 // followFlags takes changed flags into use until the context ends.

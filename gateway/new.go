@@ -187,7 +187,7 @@ func (g *Gateway) useGeo(data string) (err error) {
 }
 
 func (g *Gateway) usePolicy(data string) (err error) {
-	g.rules, err = newRules(g.config.Policy.File, keptPolicy(data), g.flagsOf, g.now, g.log, g.metrics)
+	g.rules, err = newRules(g.config.Policy.File, keptPolicy(data), g.flags, g.now, g.log, g.metrics)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ type flagSource struct {
 	mu     sync.Mutex
 	below  map[string]bool
 	down   bool
+	hangs  chan struct{} // until it is closed, nothing is answered
 	events chan openfeature.Event
 }
 
@@ -32,6 +33,12 @@ func (s *flagSource) EventChannel() <-chan openfeature.Event { return s.events }
 func (s *flagSource) BooleanEvaluation(_ context.Context, flag string, def bool, c openfeature.FlattenedContext) openfeature.BoolResolutionDetail {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.hangs != nil {
+		hangs := s.hangs
+		s.mu.Unlock()
+		<-hangs
+		s.mu.Lock()
+	}
 	d := openfeature.BoolResolutionDetail{Value: def}
 	jurisdiction, _ := c["jurisdiction"].(string)
 	switch {
@@ -126,4 +133,23 @@ func TestNothingIsServedBeforeAGuaranteedFlagIsKnown(t *testing.T) {
 	if status, _ := g.admin("/readyz"); status != http.StatusOK {
 		t.Errorf("readyz: %d", status)
 	}
+}
+
+func TestAProviderThatHangsHoldsNoPolicyUp(t *testing.T) {
+	source := newFlagSource()
+	g := start(t, setup{policy: promising, flags: source})
+	c := g.client(2)
+	eventually(t, "it is served", func() bool { return g.request(c, "/", germany).status == http.StatusOK })
+	hangs := make(chan struct{})
+	source.set(func(s *flagSource) { s.hangs = hangs })
+	write(t, g.policy, promising+"jurisdictions: {DE: withdrawn}\n")
+	eventually(t, "Germany is withdrawn", func() bool { return g.request(c, "/", germany).status == http.StatusUnavailableForLegalReasons })
+	if got := g.request(c, "/", france).status; got != http.StatusOK {
+		t.Errorf("France gets %d", got)
+	}
+	source.mu.Lock()
+	source.hangs, source.below["FR"] = nil, true
+	source.mu.Unlock()
+	close(hangs)
+	eventually(t, "what was missed is seen", func() bool { return g.request(c, "/", france).status == http.StatusUnavailableForLegalReasons })
 }

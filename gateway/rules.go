@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/exitgate/exitgate/flags"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/notice"
 	"github.com/exitgate/exitgate/policy"
@@ -25,14 +26,15 @@ import (
 type rules struct {
 	file    string // the policy document, "" if there is none
 	kept    keptPolicy
-	flags   func(*policy.Policy) (known policy.Flags, answered bool)
+	flags   *flags.Table
 	now     func() time.Time
 	log     *slog.Logger
 	metrics *metrics.Metrics
 
 	current atomic.Pointer[ruling]
 
-	changing sync.Mutex // held while another policy or other flags are taken into use
+	changing sync.Mutex                    // held while another policy is taken into use
+	newest   atomic.Pointer[policy.Policy] // in use, or about to be
 
 	mu      sync.Mutex // guards what follows, and every change of current
 	refused *refusedPolicy
@@ -50,8 +52,8 @@ const maxWait = 30 * time.Second
 
 // newRules takes the policy in file into use, or, if it is wrong, the last
 // good one that is kept in a folder.
-func newRules(file string, kept keptPolicy, flags func(*policy.Policy) (policy.Flags, bool), now func() time.Time, log *slog.Logger, m *metrics.Metrics) (*rules, error) {
-	r := &rules{file: file, kept: kept, flags: flags, now: now, log: log, metrics: m, wake: make(chan struct{}, 1)}
+func newRules(file string, kept keptPolicy, table *flags.Table, now func() time.Time, log *slog.Logger, m *metrics.Metrics) (*rules, error) {
+	r := &rules{file: file, kept: kept, flags: table, now: now, log: log, metrics: m, wake: make(chan struct{}, 1)}
 	kept.sweep()
 	if file == "" {
 		return r, r.apply(policy.Everywhere(), nil)
@@ -141,7 +143,11 @@ func (r *rules) apply(p *policy.Policy, source []byte) error {
 		return err
 	}
 	// From here on the policy holds: it may acknowledge breaches.
-	known, answered := r.flags(p)
+	within := flagsAtChange
+	if r.newest.Swap(p) == nil {
+		within = flagsAtStart
+	}
+	r.evaluate(within)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var before *policy.Snapshot
@@ -153,7 +159,7 @@ func (r *rules) apply(p *policy.Policy, source []byte) error {
 		r.log.Warn("the clock is behind the last start with this policy; scheduled changes are not taken back", "clock", at, "deciding-for", latest)
 		at = latest
 	}
-	next := r.rule(p, known, answered, at)
+	next := r.rule(p, at)
 	r.current.Store(next)
 	r.metrics.PolicyApplied(r.now())
 	if source != nil {
@@ -183,22 +189,19 @@ func (r *rules) agree(p *policy.Policy) {
 
 // reflag takes the flags into use as they are now, if they have changed.
 func (r *rules) reflag() {
-	r.changing.Lock()
-	defer r.changing.Unlock()
-	p := r.current.Load().snapshot.Policy()
-	known, answered := r.flags(p)
+	r.evaluate(flagsAtStart)
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	current := r.current.Load()
-	if current.waiting == !answered && reflect.DeepEqual(current.flags, known) {
+	if current.waiting == !r.flags.Status().Answered && reflect.DeepEqual(current.flags, r.flags.Known()) {
 		return
 	}
 	at := r.now()
 	if latest := current.snapshot.At(); latest.After(at) {
 		at = latest // the clock takes no schedule back
 	}
-	next := r.rule(p, known, answered, at)
+	next := r.rule(current.snapshot.Policy(), at)
 	r.current.Store(next)
 	r.log.Info("flags changed", "changes", describe(policy.Changes(current.snapshot, next.snapshot)))
 	r.awake()
@@ -248,16 +251,25 @@ func (r *rules) prepare(current *ruling) {
 
 // follow makes the ruling of the same policy that holds at a later moment.
 func (r *rules) follow(current *ruling, at time.Time) *ruling {
-	return r.rule(current.snapshot.Policy(), current.flags, !current.waiting, at)
+	return r.rule(current.snapshot.Policy(), at)
 }
 
-// rule makes a ruling. Nothing is served by it before the flags are known.
-func (r *rules) rule(p *policy.Policy, known policy.Flags, answered bool, at time.Time) *ruling {
-	made, err := rule(p, known, at, r.metrics)
+// evaluate finds out what the flags of the newest policy are. What takes longer
+// than that is taken into use when it is known.
+func (r *rules) evaluate(within time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	r.flags.EvaluateNewest(ctx, r.newest.Load)
+}
+
+// rule makes a ruling by what is known of the flags. Nothing is served by it
+// before every guaranteed one has been answered for once.
+func (r *rules) rule(p *policy.Policy, at time.Time) *ruling {
+	made, err := rule(p, r.flags.Known(), at, r.metrics)
 	if err != nil {
 		r.log.Error("refused clients get the built-in notice", "error", err)
 	}
-	made.waiting = !answered
+	made.waiting = !r.flags.Status().Answered
 	return made
 }
 
