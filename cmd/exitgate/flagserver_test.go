@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 )
@@ -83,7 +84,6 @@ type flagServer struct {
 	values map[string]map[string]any  // by flag, then by jurisdiction; "" is any other
 	fails  http.HandlerFunc           // instead of an answer
 	before func(about map[string]any) // is called with each context that is asked for
-	asked  int
 }
 
 // newFlagServer makes a server that isn't started yet, with values as of
@@ -105,36 +105,30 @@ func newFlagServer(t *testing.T, values map[string]map[string]any) *flagServer {
 	return s
 }
 
-// start starts the server, or starts it again. With TLS it returns the file of
-// its authority.
+// start starts the server, or starts it again.
 func (s *flagServer) start(t *testing.T) {
 	t.Helper()
+	l, err := net.Listen("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.Server = httptest.NewUnstartedServer(s)
-	s.listen(t)
+	s.Listener.Close()
+	s.Listener = l
 	s.Start()
 }
 
+// startTLS starts the server with TLS, and returns the file of its authority.
 func (s *flagServer) startTLS(t *testing.T) (authority string) {
 	t.Helper()
-	s.Server = httptest.NewUnstartedServer(s)
-	s.listen(t)
-	s.StartTLS()
+	s.Server = httptest.NewTLSServer(s) // whose certificate is for no other address
+	s.address = s.Listener.Addr().String()
 	authority = filepath.Join(t.TempDir(), "authority.pem")
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
 	if err := os.WriteFile(authority, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return authority
-}
-
-func (s *flagServer) listen(t *testing.T) {
-	t.Helper()
-	l, err := net.Listen("tcp", s.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Listener.Close()
-	s.Listener = l
 }
 
 // stop ends the server at once, whatever is under way.
@@ -172,11 +166,31 @@ func (s *flagServer) watch(before func(about map[string]any)) {
 	s.before = before
 }
 
-// requests returns how often the server was asked.
-func (s *flagServer) requests() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.asked
+// roundBegins is the targeting key that the gateway asks about first in each
+// round, and with nothing else at the same time.
+const roundBegins = "unlocated"
+
+// round waits until the gateway has asked for everything once more, and has all
+// the answers.
+func (s *flagServer) round(t *testing.T) {
+	t.Helper()
+	begun := make(chan struct{}, 2)
+	s.watch(func(about map[string]any) {
+		if about["targetingKey"] == roundBegins {
+			select {
+			case begun <- struct{}{}:
+			default:
+			}
+		}
+	})
+	defer s.watch(nil)
+	for range 2 {
+		select {
+		case <-begun:
+		case <-time.After(patience):
+			t.Fatal("the gateway doesn't ask for flags")
+		}
+	}
 }
 
 func (s *flagServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -188,7 +202,6 @@ func (s *flagServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	s.asked++
 	fails, before := s.fails, s.before
 	s.mu.Unlock()
 	if before != nil {

@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"github.com/exitgate/exitgate/gateway/geo/geotest"
 )
 
@@ -75,7 +77,6 @@ func newMachine(t *testing.T, policy string) *machine {
 			TLSHandshakeTimeout: patience,
 		},
 	}}
-	t.Cleanup(m.client.CloseIdleConnections)
 	networks := geotest.Networks{}
 	for country, address := range clients {
 		networks[address+"/32"] = country
@@ -108,6 +109,7 @@ func (m *machine) start() {
 	}
 	cmd, ended := m.cmd, m.ended
 	m.t.Cleanup(func() {
+		m.client.CloseIdleConnections()
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		<-ended
 		if code := cmd.ProcessState.ExitCode(); code > exitDone {
@@ -401,6 +403,12 @@ func (app *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	app.mu.Lock()
 	app.all = append(app.all, r)
 	app.mu.Unlock()
+	if r.Header.Get("Upgrade") != "" {
+		if c, err := websocket.Accept(w, r, nil); err == nil {
+			_ = c.CloseNow() // that it was opened is enough
+		}
+		return
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Set-Cookie", "seen=1; Path=/; Secure")
 	fmt.Fprintf(w, "%s %s\n", r.Method, r.URL)
@@ -411,20 +419,23 @@ func (app *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// heard returns the fields whose name begins with a prefix, of the requests so
-// far, headers and trailers alike: "Market-Flags: a, b".
-func (app *recorder) heard(prefix string) []string {
+// heard returns what the app was told of markets with each request so far, in
+// whatever spelling, by header and trailer: "Market-Flags: a, b".
+func (app *recorder) heard() [][]string {
 	app.mu.Lock()
 	defer app.mu.Unlock()
-	var all []string
+	var all [][]string
 	for _, r := range app.all {
+		var told []string
 		for _, fields := range []http.Header{r.Header, r.Trailer} {
 			for name, values := range fields {
-				if strings.HasPrefix(strings.ToLower(name), strings.ToLower(prefix)) {
-					all = append(all, fmt.Sprintf("%s: %s", name, strings.Join(values, " | ")))
+				if strings.HasPrefix(strings.ToLower(name), "market") {
+					told = append(told, fmt.Sprintf("%s: %s", name, strings.Join(values, " | ")))
 				}
 			}
 		}
+		slices.Sort(told)
+		all = append(all, told)
 	}
 	return all
 }
