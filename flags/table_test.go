@@ -48,11 +48,12 @@ flags:
   theme: {in: {AQ: ice}}
 `
 
-// rigged makes a rig of a policy. The source says that all is well.
+// rigged makes a rig of a policy. The source says that all is well, for all
+// users.
 func rigged(t testing.TB, document string) *rig {
 	r := &rig{TB: t, policy: parse(t, document), now: moment(noon), source: newSource("source")}
 	for flag, v := range map[string]any{"end-to-end-encryption": true, "retention-days": int64(3), "sampling": 0.5, "tier": "gold", "theme": "light"} {
-		r.source.says(flag, "", value(v))
+		r.source.says(flag, "", said{value: v, reason: openfeature.StaticReason})
 	}
 	r.open()
 	return r
@@ -467,6 +468,9 @@ func TestEachProviderNeedsANameOfItsOwn(t *testing.T) {
 func TestAGuaranteedFlagIsTheSameForAllUsers(t *testing.T) {
 	r := rigged(t, guaranteed)
 	r.round()
+	r.source.says("retention-days", "", value(int64(3)))
+	r.source.says(e2ee, "", value(true))
+	r.source.says("tier", "", value("gold"))
 	r.source.says("retention-days", "FR/2", value(int64(4)))
 	r.source.says("theme", "FR/2", value("dark"))
 	r.source.says("end-to-end-encryption", "DE/3", down)
