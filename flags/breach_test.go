@@ -122,7 +122,7 @@ func TestWhatAnAcknowledgementCovers(t *testing.T) {
 		{"at the moment of the revision", acknowledged(inFrance, "2026-11-22T12:04:00Z"), true},
 		{"in another zone", acknowledged(inFrance, "2026-11-22T13:03:00+01:00"), true},
 		{"older than the breach", acknowledged(inFrance, "2026-11-22T12:01:59Z"), false},
-		{"still to come", acknowledged(inFrance, "2026-11-22T12:04:01Z"), false},
+		{"later than the gateway's clock", acknowledged(inFrance, "2026-11-22T12:04:01Z"), true},
 		{"another jurisdiction", acknowledged("flag: end-to-end-encryption, jurisdiction: DE", at), false},
 		{"only a part of the country", acknowledged("flag: end-to-end-encryption, jurisdiction: FR-IDF", at), false},
 		{"a territory of the country", acknowledged("flag: end-to-end-encryption, jurisdiction: GP", at), false},
@@ -154,15 +154,21 @@ func TestWhatAnAcknowledgementCovers(t *testing.T) {
 	}
 }
 
-func TestAnAcknowledgementThatIsToComeCountsFromThenOn(t *testing.T) {
+// TestNobodyCanAcknowledgeABreachBeforeItIsSeen: neither a date in the future
+// nor a clock that is set back makes an acknowledgement cover what comes after
+// it.
+func TestNobodyCanAcknowledgeABreachBeforeItIsSeen(t *testing.T) {
 	r := breached(t)
 	r.source.forgets(e2ee, "FR")
-	r.revise(acknowledged(inFrance, "2026-11-22T12:05:00Z"))
-	r.want("at 12:03", r.gets("FR"), withheld)
+	r.revise(acknowledged(inFrance, "2030-01-01T00:00:00Z"))
+	r.want("the one before it", r.gets("FR"), allIsWell)
+	r.source.says(e2ee, "FR", value(false))
 	r.round()
-	r.want("at 12:04", r.gets("FR"), withheld)
+	r.source.forgets(e2ee, "FR")
 	r.round()
-	r.want("at 12:05", r.gets("FR"), allIsWell)
+	r.want("the one after it", r.gets("FR"), withheld)
+	r.revise(acknowledged(inFrance, "2030-01-01T00:00:01Z"))
+	r.want("acknowledged anew", r.gets("FR"), allIsWell)
 }
 
 func TestAnAcknowledgementOfAFlagThatIsStillBelowIsANewBreach(t *testing.T) {

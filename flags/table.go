@@ -288,7 +288,8 @@ func (r *round) evaluate(l located) {
 		}
 		value, err := r.ask(f, l)
 		since, breached := before.Breached[f.Name]
-		acknowledged := breached && r.policy.Acknowledges(f.Name, jurisdiction, since, r.now)
+		until := r.policy.Acknowledged(f.Name, jurisdiction)
+		acknowledged := breached && !until.Before(since)
 		switch {
 		case err == errAbsent && len(r.source.remote) == 0:
 			delete(s.Values, f.Name) // the policy itself has dropped it
@@ -300,7 +301,9 @@ func (r *round) evaluate(l located) {
 		case !f.Meets(value):
 			delete(s.Values, f.Name)
 			if !breached || acknowledged {
-				since, breached = r.now, true
+				// What was acknowledged before it was seen doesn't cover
+				// it, whatever the clock says.
+				since, breached = later(r.now, until.Add(1)), true
 				r.alarm(jurisdiction, f)
 			}
 		default:
@@ -318,6 +321,13 @@ func (r *round) evaluate(l located) {
 		s.Phase = r.phase(jurisdiction, before.Phase, l)
 	}
 	r.flags[jurisdiction] = s
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // lifts tells of the end of a breach, if it is acknowledged. Only where nothing

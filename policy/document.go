@@ -46,7 +46,7 @@ type Acknowledgement struct {
 	Flag         string    `yaml:"flag" doc:"The flag that was below its guarantee. Or name a demand."`
 	Demand       string    `yaml:"demand" doc:"A demand, to mean all flags that it requires something of."`
 	Jurisdiction Code      `yaml:"jurisdiction" doc:"Where it was. Default: the demand's."`
-	At           time.Time `yaml:"at" required:"true" doc:"When it was looked into: later breaches are not covered, and it counts from then on."`
+	At           time.Time `yaml:"at" required:"true" doc:"When it was looked into: breaches that are seen later are not covered."`
 	By           string    `yaml:"by" required:"true" doc:"Who has looked into it."`
 	Because      string    `yaml:"because" required:"true" doc:"Why the service may be offered again."`
 }

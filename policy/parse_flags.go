@@ -394,14 +394,15 @@ type acknowledgement struct {
 	at           time.Time
 }
 
-// Acknowledges says whether, at the moment now, the policy acknowledges the
-// breach of a flag's guarantee in a jurisdiction that was first seen at a
-// moment: by an acknowledgement that is neither older than the breach nor yet
-// to come.
-func (p *Policy) Acknowledges(flag string, jurisdiction Code, seen, now time.Time) bool {
+// Acknowledged returns until when breaches of a flag's guarantee in a
+// jurisdiction are acknowledged, zero if none is.
+func (p *Policy) Acknowledged(flag string, jurisdiction Code) time.Time {
 	place := PlaceOf(jurisdiction)
-	return slices.ContainsFunc(p.acknowledged, func(a acknowledgement) bool {
-		return slices.Contains(a.flags, flag) && !a.at.Before(seen) && !a.at.After(now) &&
-			(a.jurisdiction == "" || p.contains(a.jurisdiction, place))
-	})
+	var latest time.Time
+	for _, a := range p.acknowledged {
+		if slices.Contains(a.flags, flag) && (a.jurisdiction == "" || p.contains(a.jurisdiction, place)) && a.at.After(latest) {
+			latest = a.at
+		}
+	}
+	return latest
 }
