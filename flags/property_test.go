@@ -2,7 +2,9 @@ package flags_test
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,14 +28,18 @@ import (
 func TestNoCourseOfEventsServesBelowAGuarantee(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := &world{T: rt, now: moment(noon), source: newSource("source"), breaches: map[string]time.Time{}, below: map[string]bool{}}
+		for _, flag := range watchedFlags { // so that all has been answered once
+			w.source.says(flag, "", said{value: goodOf[flag][0], reason: openfeature.StaticReason})
+		}
 		w.open(t)
 		defer func() { w.table.Close() }()
 		w.revise()
+		w.round(t)
 		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
 			switch rapid.IntRange(0, 9).Draw(rt, "what happens") {
-			case 0, 1:
+			case 0, 1, 2:
 				w.revise()
-			case 2:
+			case 3:
 				w.table.Close()
 				w.source = w.source.again()
 				w.open(t)
@@ -66,22 +72,24 @@ type acked struct {
 }
 
 var (
-	watchedFlags  = []string{e2ee, "retention-days", "tier"}
-	watchedPlaces = []string{"FR", "FR-IDF", "DE", "unlocated", "private"}
+	watchedFlags  = []string{e2ee, "tier"}
+	watchedPlaces = []string{"FR", "FR-IDF"}
+
+	goodOf  = map[string][]any{e2ee: {true}, "tier": {"gold", "silver"}}
+	belowOf = map[string][]any{e2ee: {false}, "tier": {"bronze", "", "\xff"}}
 )
 
 // saidOf are answers for a flag: good ones, ones below, and no answers at all.
 func saidOf(flag string) *rapid.Generator[said] {
-	good := map[string][]any{e2ee: {true}, "retention-days": {int64(0), int64(7)}, "tier": {"gold", "silver"}}[flag]
-	bad := map[string][]any{e2ee: {false}, "retention-days": {int64(8), int64(math.MaxInt64)}, "tier": {"bronze", "", "\xff"}}[flag]
+	good, below := goodOf[flag], belowOf[flag]
 	none := []said{
 		down, absent, echo(openfeature.DefaultReason), echo(openfeature.StaticReason), echo(openfeature.DisabledReason),
 		value(nil), value([]any{true}), value(3.5), value(math.NaN()),
-		{value: bad[0], reason: openfeature.ErrorReason}, {value: bad[0], reason: openfeature.DisabledReason},
+		{value: below[0], reason: openfeature.ErrorReason}, {value: below[0], reason: openfeature.DisabledReason},
 	}
 	return rapid.OneOf(
 		rapid.Map(rapid.SampledFrom(good), value),
-		rapid.Map(rapid.SampledFrom(bad), value),
+		rapid.Map(rapid.SampledFrom(below), value),
 		rapid.SampledFrom(none),
 	)
 }
@@ -94,8 +102,6 @@ func sure(flag string, a said) (sure, below bool) {
 	switch v := a.value.(type) {
 	case bool:
 		return flag == e2ee, !v
-	case int64:
-		return flag == "retention-days", v > 7
 	case string:
 		return flag == "tier", v != "gold" && v != "silver"
 	}
@@ -126,10 +132,10 @@ func (w *world) answerAnew() {
 // less.
 func (w *world) revise() {
 	var b strings.Builder
-	guarantees := map[string]string{e2ee: "{require: true}", "retention-days": "{at-most: 7}", "tier": "{one-of: [gold, silver]}"}
-	b.WriteString("routes: {sign-up: [/signup], export: [/export]}\njurisdictions: {FR-IDF: announced, DE: closed-to-new}\nguarantees:\n  always: {require: true}\n")
+	guarantees := map[string]string{e2ee: "{require: true}", "tier": "{one-of: [gold, silver]}"}
+	b.WriteString("routes: {sign-up: [/signup], export: [/export]}\njurisdictions: {FR-IDF: announced, unlocated: closed-to-new}\nguarantees:\n")
 	dropped := ""
-	if rapid.IntRange(0, 5).Draw(w.T, "drop a guarantee") == 0 {
+	if rapid.IntRange(0, 9).Draw(w.T, "drop a guarantee") == 0 {
 		dropped = rapid.SampledFrom(watchedFlags).Draw(w.T, "dropped")
 	}
 	for _, flag := range watchedFlags {
@@ -141,11 +147,15 @@ func (w *world) revise() {
 		b.WriteString("mode: observe\n")
 	}
 	w.acked = nil
-	if rapid.Bool().Draw(w.T, "acknowledge") {
+	if rapid.IntRange(0, 3).Draw(w.T, "acknowledge") > 0 {
 		a := acked{
 			flag:         rapid.SampledFrom(watchedFlags).Draw(w.T, "acknowledged"),
 			jurisdiction: rapid.SampledFrom(append(watchedPlaces, "", "")).Draw(w.T, "where"),
-			at:           w.now.Add(time.Duration(rapid.IntRange(-10, 3).Draw(w.T, "at")) * time.Minute),
+			at:           w.now.Add(time.Duration(rapid.IntRange(-3, 3).Draw(w.T, "at")) * time.Minute),
+		}
+		// Mostly one that is about something.
+		if seen := slices.Sorted(maps.Keys(w.breaches)); len(seen) > 0 && rapid.IntRange(0, 3).Draw(w.T, "to the point") > 0 {
+			a.jurisdiction, a.flag, _ = strings.Cut(rapid.SampledFrom(seen).Draw(w.T, "breach"), " ")
 		}
 		if a.flag != dropped {
 			w.acked = append(w.acked, a)
@@ -163,15 +173,16 @@ func (w *world) revise() {
 	w.policy = p
 }
 
-// covered says whether a breach is acknowledged.
-func (w *world) covered(flag, place string, seen time.Time) bool {
+// acknowledgedUntil says until when breaches are acknowledged.
+func (w *world) acknowledgedUntil(flag, place string) time.Time {
+	var latest time.Time
 	for _, a := range w.acked {
 		where := a.jurisdiction == "" || a.jurisdiction == place || a.jurisdiction == "FR" && place == "FR-IDF"
-		if a.flag == flag && where && !a.at.Before(seen) && !a.at.After(w.now) {
-			return true
+		if a.flag == flag && where && a.at.After(latest) {
+			latest = a.at
 		}
 	}
-	return false
+	return latest
 }
 
 // round evaluates everything, keeps the naive account, and compares.
@@ -188,10 +199,10 @@ func (w *world) round(t *testing.T) {
 		withheld := false
 		for _, flag := range watchedFlags {
 			_, named := w.policy.Flag(flag)
-			_, breached := w.table.Known().In(policy.Code(code)).Breached[flag]
+			since, breached := w.table.Known().In(policy.Code(code)).Breached[flag]
 			seen, expected := w.breaches[code+" "+flag]
-			if breached != expected {
-				w.Fatalf("at %v: %s in %s: a breach is known: %t, but by the account: %t, first seen %v", w.now, flag, code, breached, expected, seen)
+			if breached != expected || !since.Equal(seen) {
+				w.Fatalf("at %v: %s in %s: a breach is known: %t, since %v; but by the account: %t, since %v", w.now, flag, code, breached, since, expected, seen)
 			}
 			withheld = withheld || expected || named && w.below[code+" "+flag]
 		}
@@ -224,18 +235,23 @@ func (w *world) account(flag, place string) {
 	}
 	answer, ok := w.source.rules[flag][place]
 	if !ok {
-		answer = absent
+		answer = w.source.rules[flag][""]
 	}
 	isSure, below := sure(flag, answer)
 	if !isSure {
 		return
 	}
 	seen, breached := w.breaches[about]
-	covered := breached && w.covered(flag, place, seen)
+	until := w.acknowledgedUntil(flag, place)
+	covered := breached && !until.Before(seen)
 	w.below[about] = below
 	switch {
 	case below && (!breached || covered):
+		// Nobody can acknowledge it before it is seen, whatever the clock says.
 		w.breaches[about] = w.now
+		if !until.Before(w.now) {
+			w.breaches[about] = until.Add(1)
+		}
 	case !below && covered:
 		delete(w.breaches, about)
 	}
