@@ -367,7 +367,7 @@ func TestWhatCannotBeReadIsNotPassedOver(t *testing.T) {
 }
 
 func TestAFullDiskLosesNothingInMemory(t *testing.T) {
-	const complaint = `level=ERROR msg="the flags could not be kept for the next start" error="write flags.json: no space left on device"` + "\n"
+	const complaint = `level=ERROR msg="the flags could not be kept for the next start, which would forget the guarantees that were broken: make room in the data folder, and let the gateway write to it" error="write flags.json: no space left on device"` + "\n"
 	r := rigged(t, guaranteed)
 	r.round()
 	before := string(r.kept)
@@ -384,13 +384,43 @@ func TestAFullDiskLosesNothingInMemory(t *testing.T) {
 	r.round()
 	r.logged()
 	r.round()
-	r.want("logged while the disk is full", r.logged(), complaint)
+	r.want("logged while the disk is full, again", r.logged(), "")
+	if unkept := r.table.Status().Unkept; unkept != r.disk {
+		t.Errorf("while the disk is full, the status says %v", unkept)
+	}
 	r.disk = nil
 	r.round()
 	r.want("logged with room on the disk", r.logged(), "")
+	if unkept := r.table.Status().Unkept; unkept != nil {
+		t.Errorf("with room on the disk, the status says %v", unkept)
+	}
 	r.restart()
 	r.round()
 	r.want("after a restart", r.gets("FR"), withheld)
+}
+
+// TestABreachIsKeptBeforeAllIsAnswered as a restart must not open what was
+// withheld, though nothing was served yet.
+func TestABreachIsKeptBeforeAllIsAnswered(t *testing.T) {
+	r := rigged(t, guaranteed)
+	r.source.says(e2ee, "FR", value(false))
+	r.source.says("tier", "DE", down)
+	r.round()
+	if r.table.Status().Answered {
+		t.Error("one jurisdiction is missing, and it passes for answered")
+	}
+	r.restart()
+	if r.table.Status().Answered {
+		t.Error("after a restart, it passes for answered")
+	}
+	r.source.says(e2ee, "FR", value(true))
+	r.source.says("tier", "DE", value("gold"))
+	r.round()
+	if !r.table.Status().Answered {
+		t.Error("it isn't answered")
+	}
+	r.want("in France", r.gets("FR"), withheld)
+	r.want("elsewhere", r.gets("DE"), allIsWell)
 }
 
 func TestNothingIsKeptUntilSomethingChanges(t *testing.T) {

@@ -46,7 +46,7 @@ func TestWhatCountsAsAnswered(t *testing.T) {
 	}{
 		{"a good value", e2ee, value(true), true},
 		{"a breach: the jurisdiction is withheld", e2ee, value(false), true},
-		{"that there is no such flag", e2ee, absent, true},
+		{"that there is no such flag", e2ee, absent, false},
 		{"a fault", e2ee, down, false},
 		{"a default", e2ee, echo(openfeature.DefaultReason), false},
 		{"another type", e2ee, value("yes"), false},

@@ -36,7 +36,6 @@ type Table struct {
 
 	turn    chan struct{} // held by a round
 	places  placesOf
-	unkept  bool // what is known is not what was kept last
 	started sync.Once
 	known   atomic.Pointer[known]
 
@@ -80,6 +79,9 @@ type Status struct {
 	Refused []Refusal
 	// Breaches are those that nobody has acknowledged yet, by jurisdiction.
 	Breaches []Unacknowledged
+	// Unkept is why what is known could not be kept for the next start, which
+	// is tried again in each round; nil if it is kept.
+	Unkept error
 }
 
 // A Refusal is an answer that was not accepted, so that the last good value
@@ -115,13 +117,17 @@ func Open(o Options) (*Table, error) {
 		return nil, err
 	}
 	t := &Table{source: source, turn: make(chan struct{}, 1), write: o.Keep, log: o.Logger, now: o.Now, breach: o.OnBreach}
-	first := &known{status: Status{Answered: o.Kept != nil || len(o.Providers) == 0}}
+	first := &known{status: Status{Answered: len(o.Providers) == 0}}
 	if o.Kept != nil {
 		// Not to be passed over: breaches that nobody has acknowledged may
 		// be in it, and nothing but a policy lifts those.
 		if err := json.Unmarshal(o.Kept, &first.flags); err != nil || first.flags == nil {
 			return nil, fmt.Errorf("flags: what was known of them can't be read: %w", cmp.Or(err, errors.New("there is nothing in it")))
 		}
+	}
+	for _, kept := range first.flags {
+		// What is kept before all is answered has no values.
+		first.status.Answered = first.status.Answered || len(kept.Values) > 0
 	}
 	t.known.Store(first)
 	return t, nil
@@ -294,7 +300,7 @@ func (r *round) evaluate(l located) {
 		case err == errAbsent && len(r.source.remote) == 0:
 			delete(s.Values, f.Name) // the policy itself has dropped it
 			breached = breached && !r.lifts(acknowledged, jurisdiction, f, since)
-		case err == errAbsent:
+		case err == errAbsent && f.Guarantee == nil:
 		case err != nil:
 			r.refuse(f.Name, jurisdiction, err)
 			r.unanswered = r.unanswered || f.Guarantee != nil && s.Values[f.Name].IsZero() && !breached
@@ -339,8 +345,9 @@ func (r *round) lifts(acknowledged bool, jurisdiction policy.Code, f policy.Flag
 	return acknowledged
 }
 
-// errAbsent says that no source has a flag.
-var errAbsent = errors.New("no flag source has it")
+// errAbsent says that no source has a flag. Of a guaranteed one, that is no
+// answer: what it is, the app would decide by a default of its own.
+var errAbsent = errors.New("no flag source has it: add it there, or set it under flags: in the policy")
 
 // ask evaluates a flag for a place. A guaranteed one must not differ between
 // users, whom the probes stand for.
@@ -435,15 +442,14 @@ func (r *round) conclude() policy.Flags {
 			status.Breaches = append(status.Breaches, Unacknowledged{code, flag, r.flags[code].Breached[flag]})
 		}
 	}
-	r.tell(before, status)
-	if maps.EqualFunc(r.before.flags, r.flags, same) {
+	changed := !maps.EqualFunc(r.before.flags, r.flags, same)
+	if !changed {
 		r.flags = r.before.flags
-	} else {
-		r.unkept = true
 	}
-	if r.unkept && status.Answered {
-		r.keepForNextStart()
+	if changed || status.Answered != before.Answered || before.Unkept != nil {
+		status.Unkept = r.keepForNextStart(status.Answered)
 	}
+	r.tell(before, status)
 	r.known.Store(&known{r.flags, status})
 	return r.flags
 }
@@ -453,19 +459,32 @@ func same(a, b policy.Settings) bool {
 	return a.Phase == b.Phase && maps.Equal(a.Values, b.Values) && maps.EqualFunc(a.Breached, b.Breached, time.Time.Equal)
 }
 
-// keepForNextStart keeps what is known. If that fails, the next round tries
-// again.
-func (r *round) keepForNextStart() {
-	if r.write == nil {
-		return
+// keepForNextStart keeps what is known; before all is answered, that is what
+// restricts, which no restart may forget.
+func (r *round) keepForNextStart(answered bool) error {
+	kept := r.flags
+	if !answered {
+		kept = restrictions(r.flags)
 	}
-	text, err := json.Marshal(r.flags)
-	if err == nil {
-		err = r.write(append(text, '\n'))
+	if r.write == nil || !answered && len(kept) == 0 {
+		return nil
 	}
-	if r.unkept = err != nil; r.unkept {
-		r.log.Error("the flags could not be kept for the next start", "error", err)
+	text, err := json.Marshal(kept)
+	if err != nil {
+		return err
 	}
+	return r.write(append(text, '\n'))
+}
+
+// restrictions returns what flags restrict, without the values.
+func restrictions(all policy.Flags) policy.Flags {
+	only := make(policy.Flags)
+	for code, s := range all {
+		if s.Values = nil; s.Phase != policy.Open || len(s.Breached) > 0 {
+			only[code] = s
+		}
+	}
+	return only
 }
 
 // tell logs what has changed about the answers that were not accepted.
@@ -477,6 +496,9 @@ func (r *round) tell(before, now Status) {
 	}
 	if len(before.Refused) > 0 && len(now.Refused) == 0 {
 		r.log.Info("all flags are answered again")
+	}
+	if before.Unkept == nil && now.Unkept != nil {
+		r.log.Error("the flags could not be kept for the next start, which would forget the guarantees that were broken: make room in the data folder, and let the gateway write to it", "error", now.Unkept)
 	}
 }
 

@@ -479,7 +479,7 @@ func TestAGuaranteedFlagIsTheSameForAllUsers(t *testing.T) {
 	r.source.says("tier", "US/1", absent)
 	r.round()
 	r.want("refused", r.refused(), []string{
-		"tier in US: for another user: no flag source has it",
+		"tier in US: for another user: no flag source has it: add it there, or set it under flags: in the policy",
 		"end-to-end-encryption in DE: for another user: the flag server is down",
 		"retention-days, end-to-end-encryption in FR, IT: it differs between users: a guaranteed flag can't be given by percentage or by user",
 	})
@@ -558,7 +558,8 @@ func TestAFlagThatASourceNoLongerHasKeepsItsLastValue(t *testing.T) {
 	}
 	r.round()
 	r.want("after that", r.gets("FR"), allIsWell)
-	r.want("refused", r.refused(), []string(nil))
+	r.want("refused", r.refused(), []string{fmt.Sprintf("end-to-end-encryption, retention-days, sampling, tier in unlocated, private, AD, AE, AF and %d more: "+
+		"no flag source has it: add it there, or set it under flags: in the policy", len(r.policy.Places())-5)})
 	r.restart()
 	r.round()
 	r.want("after a restart", r.gets("FR"), allIsWell)

@@ -90,6 +90,11 @@ func (g *Gateway) checkFlags(now time.Time, r *admin.Readiness) {
 		}
 		r.Checks["flags"] = check
 	}
+	if status.Unkept != nil {
+		r.Checks["flags kept"] = admin.Check{
+			Detail: fmt.Sprintf("%v\n\nthe next start would forget the guarantees that were broken: make room in the data folder, and let the gateway write to it", status.Unkept),
+		}
+	}
 	for _, b := range status.Breaches {
 		r.Checks[fmt.Sprintf("guarantee %s in %s", b.Flag, b.Jurisdiction)] = admin.Check{
 			Since:  &b.Since,
