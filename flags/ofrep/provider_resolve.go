@@ -83,7 +83,7 @@ type typeError struct {
 }
 
 func mismatch(value any, wanted string) *typeError {
-	return &typeError{openfeature.TypeMismatchCode, "the flag's value is " + kindOf(value) + ", not " + wanted}
+	return &typeError{openfeature.TypeMismatchCode, "the flag's value is " + kindOf(value) + ", not " + wanted + ": correct it at the flag server, or who asks for it"}
 }
 
 func kindOf(value any) string {
