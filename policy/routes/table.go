@@ -50,6 +50,9 @@ func New(rules []Rule) (*Table, []Conflict) {
 	return t, nil
 }
 
+// Rules returns what New was given. It is shared: don't change it.
+func (t *Table) Rules() []Rule { return t.rules }
+
 // host returns the tree of the patterns for a host, empty for any.
 func (t *Table) host(name string) *node {
 	if name == "" {

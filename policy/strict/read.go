@@ -33,6 +33,8 @@ type node struct {
 	plain bool // a scalar without quotes: 1, true and null are no strings then
 	wrong bool // has an error of its own, so that more would only follow from it
 	at    int  // offset of a scalar or flow collection; for a block collection of the key or dash that it belongs to
+	from  int  // offset of its own first byte: of a block collection, that of its first key or dash
+	to    int  // offset of what follows its last one
 	text  string
 	keys  []*node // of a mapping, in step with items
 	items []*node
@@ -191,7 +193,8 @@ func (r *reader) list(indent int) *node {
 	for {
 		dash := r.pos
 		r.pos++
-		n.items = append(n.items, r.value(column, dash, false))
+		item := r.value(column, dash, false)
+		n.items, n.to = append(n.items, item), item.to
 		more := r.next(column)
 		if more && r.indicator('-') {
 			continue
@@ -221,7 +224,9 @@ func (r *reader) mapping() *node {
 		}
 		key := r.key(colon)
 		r.pos = colon + 1
-		r.put(n, key, r.value(column, key.at, true))
+		value := r.value(column, key.at, true)
+		r.put(n, key, value)
+		n.to = value.to
 		if !r.next(column) {
 			r.depth--
 			return n
@@ -332,6 +337,7 @@ func (r *reader) key(colon int) *node {
 	n := r.node(scalar, at)
 	n.plain = true
 	n.text = strings.TrimRight(r.src[at:colon], " \t")
+	n.to = at + len(n.text)
 	return n
 }
 
@@ -437,6 +443,7 @@ func (r *reader) flowList() *node {
 		n.items = append(n.items, r.flow())
 		r.comma(n.at, ']', "list")
 	}
+	n.to = r.pos
 	r.depth--
 	return n
 }
@@ -472,6 +479,7 @@ func (r *reader) flowMapping() *node {
 		r.put(n, key, value)
 		r.comma(n.at, '}', "mapping")
 	}
+	n.to = r.pos
 	r.depth--
 	return n
 }
@@ -546,7 +554,7 @@ func (r *reader) node(kind kind, at int) *node {
 	if r.nodes++; r.nodes > maxNodes {
 		r.fail(at, "split the file", "more than %d keys and values", maxNodes)
 	}
-	return &node{kind: kind, at: at}
+	return &node{kind: kind, at: at, from: at, to: at}
 }
 
 // enter counts a level of nesting and returns the column that it begins at.

@@ -14,6 +14,7 @@ func (r *reader) plain(indent int, flow bool) *node {
 	n := r.node(scalar, r.pos)
 	n.plain = true
 	n.text = r.plainLine(flow)
+	n.to = n.from + len(n.text)
 	var more []byte // the text with its further lines
 	for !r.done() && r.src[r.pos] == '\n' {
 		// Look at the next line that isn't empty; come back if it isn't ours.
@@ -39,7 +40,9 @@ func (r *reader) plain(indent int, flow bool) *node {
 		if more == nil {
 			more = []byte(n.text)
 		}
-		more = append(appendBreaks(more, breaks), r.plainLine(flow)...)
+		start, line := r.pos, r.plainLine(flow)
+		more = append(appendBreaks(more, breaks), line...)
+		n.to = start + len(line)
 	}
 	if more != nil {
 		n.text = string(more)
@@ -117,7 +120,7 @@ func (r *reader) quoted(indent int) *node {
 			r.pos += 2
 		case c == quote:
 			r.pos++
-			n.text = string(text)
+			n.text, n.to = string(text), r.pos
 			return n
 		case c == '\\' && quote == '"' && strings.HasPrefix(r.src[r.pos:], "\\\n"):
 			r.pos++
@@ -276,7 +279,7 @@ func (r *reader) literal(indent int) *node {
 	case !strip && began && breaks > 0:
 		text.WriteByte('\n')
 	}
-	n.text = text.String()
+	n.text, n.to = text.String(), r.pos
 	return n
 }
 

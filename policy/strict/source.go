@@ -13,6 +13,9 @@ type source struct {
 	file  string
 	text  string
 	lines []int // the offset of each line's first byte
+
+	mark    int   // the length of the byte order mark
+	returns []int // the offsets of the line feeds that had a carriage return
 }
 
 func newSource(file string, content []byte) *source {
@@ -24,7 +27,9 @@ func newSource(file string, content []byte) *source {
 			lines = append(lines, i+1)
 		}
 	}
-	return &source{file: file, text: text, lines: lines}
+	s := &source{file: file, text: text, lines: lines}
+	s.shift(content)
+	return s
 }
 
 // line returns the number, from 1, of the line that the offset is in.
