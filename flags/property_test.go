@@ -61,7 +61,6 @@ type world struct {
 	policy   *policy.Policy
 	acked    []acked
 	kept     []byte
-	answers  map[string]said
 	breaches map[string]time.Time // first seen, by "FR tier"
 	below    map[string]bool      // the last value that was for sure, by "FR tier"
 }
