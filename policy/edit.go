@@ -1,0 +1,505 @@
+package policy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/exitgate/exitgate/policy/strict"
+)
+
+// A SetChange is what Set does to the entry of one jurisdiction. What else the
+// entry says (because, territories, routes) stays.
+type SetChange struct {
+	Jurisdiction Code
+	Phase        Phase
+	// From is when the phase begins, as a step of the entry's schedule. A step
+	// can only restrict. Zero: the phase takes the place of all that the entry
+	// says of phases, and can also open.
+	From time.Time
+	// At is the moment of the change. It is only needed where the entry has a
+	// phase without a date and gets a schedule: the phase is written down as
+	// one that holds from then on.
+	At time.Time
+	// Remove removes the entry, in place of setting a phase: what else matches
+	// the jurisdiction governs then.
+	Remove bool
+}
+
+// Set returns the text of a policy with one entry changed or added, and all
+// else as it is, to the byte. Comments stay, but for those between the lines of
+// steps that are dropped. Setting what is so already returns the source.
+//
+// The result is a policy that Parse takes, and that says exactly what was
+// asked for; else there is an error. One that wraps strict.Errors comes from
+// Parse: what was asked for would break a rule or a promise.
+func Set(source []byte, c SetChange) ([]byte, error) {
+	const file = "policy"
+	before, err := Parse(file, source)
+	if err != nil {
+		return nil, err
+	}
+	if code := c.Jurisdiction; !before.isGroup(code) && !isPlace(string(code)) && !isPseudo(code) {
+		return nil, fmt.Errorf("%.100q is not a jurisdiction: %s", code, (&parser{policy: before}).advise(string(code), aJurisdiction))
+	}
+	e := editor{source: source}
+	e.doc = strict.Decode(file, source, &e.text)
+	was, there := e.text.Jurisdictions[string(c.Jurisdiction)]
+	wanted, err := c.apply(was, there)
+	switch {
+	case err != nil:
+		return nil, err
+	case c.Remove && !there, !c.Remove && there && sameEntry(was, wanted):
+		return source, nil
+	case c.Remove:
+		e.remove(string(c.Jurisdiction))
+	default:
+		e.set(c, was, there, wanted)
+	}
+	result := e.result()
+	var text Document
+	if err := strict.Decode(file, result, &text).Err(); err != nil || !c.isAllBetween(e.text, text, wanted) {
+		return nil, fmt.Errorf("%s: %w", c.Jurisdiction, errUneditable)
+	}
+	if _, err := Parse(file, result); err != nil {
+		if c.Remove {
+			return nil, fmt.Errorf("the entry %s can't be removed: %w", c.Jurisdiction, err)
+		}
+		return nil, fmt.Errorf("%s can't be %s: %w", c.Jurisdiction, c.Phase, err)
+	}
+	return result, nil
+}
+
+var errUneditable = errors.New("the policy is written in a way that only people can edit: change its text yourself and apply that")
+
+// apply returns the entry as it should become.
+func (c SetChange) apply(was Entry, there bool) (Entry, error) {
+	switch {
+	case c.Remove:
+		return Entry{}, nil
+	case c.Phase > Withdrawn:
+		return Entry{}, fmt.Errorf("%s is not a phase", c.Phase)
+	case c.From.IsZero():
+		was.Phase, was.Schedule = &c.Phase, nil
+		return was, nil
+	}
+	steps, err := c.dated(was)
+	if err != nil {
+		return Entry{}, err
+	}
+	now := Step{}
+	for _, step := range steps {
+		if !step.From.After(c.From) {
+			now = step
+		}
+	}
+	switch dated := !now.From.IsZero() && now.From.Equal(c.From); {
+	case dated && now.Phase == c.Phase && was.Phase == nil:
+		return was, nil
+	case c.Phase == Open || c.Phase < now.Phase:
+		return Entry{}, fmt.Errorf("a date can only restrict, but %s is %s by %s: set %s %s without a date when the time has come", c.Jurisdiction, now.Phase, exactly(c.From), c.Jurisdiction, c.Phase)
+	case c.Phase == now.Phase && now.From.IsZero():
+		return Entry{}, fmt.Errorf("%s is %s already", c.Jurisdiction, c.Phase)
+	case c.Phase == now.Phase:
+		return Entry{}, fmt.Errorf("%s is %s from %s on already: to postpone that, change the text of the policy", c.Jurisdiction, c.Phase, exactly(now.From))
+	}
+	// What the new step restricts as much is left out.
+	steps = slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return !s.From.Before(c.From) && s.Phase <= c.Phase })
+	at, _ := slices.BinarySearchFunc(steps, c.From, func(s Step, t time.Time) int { return s.From.Compare(t) })
+	was.Phase, was.Schedule = nil, slices.Insert(steps, at, Step{c.From.UTC(), c.Phase})
+	return was, nil
+}
+
+// dated returns the steps of an entry, each with a date.
+func (c SetChange) dated(was Entry) ([]Step, error) {
+	switch {
+	case was.Phase == nil:
+		return was.Schedule, nil
+	case *was.Phase == Open:
+		return nil, nil
+	case *was.Phase == c.Phase:
+		return []Step{{Phase: c.Phase}}, nil // apply says that it is so already
+	case !c.From.After(c.At):
+		return nil, fmt.Errorf("%s is %s now: set %s without a date, or from a later one", c.Jurisdiction, *was.Phase, c.Phase)
+	case c.At.IsZero() && *was.Phase < c.Phase:
+		return nil, fmt.Errorf("%s is %s without a date: say from when, in a schedule", c.Jurisdiction, *was.Phase)
+	}
+	return []Step{{c.At.UTC(), *was.Phase}}, nil
+}
+
+// isAllBetween says whether the change is all that differs between two
+// documents.
+func (c SetChange) isAllBetween(before, after Document, wanted Entry) bool {
+	code := string(c.Jurisdiction)
+	got, there := after.Jurisdictions[code]
+	if there == c.Remove || there && !sameEntry(got, wanted) {
+		return false
+	}
+	rest := func(d Document) Document {
+		d.Jurisdictions = maps.Clone(d.Jurisdictions)
+		if delete(d.Jurisdictions, code); len(d.Jurisdictions) == 0 {
+			d.Jurisdictions = nil
+		}
+		return d
+	}
+	return reflect.DeepEqual(rest(before), rest(after))
+}
+
+func sameEntry(a, b Entry) bool {
+	sameStep := func(a, b Step) bool { return a.Phase == b.Phase && a.From.Equal(b.From) }
+	return slices.EqualFunc(a.Schedule, b.Schedule, sameStep) &&
+		(a.Phase == nil) == (b.Phase == nil) && (a.Phase == nil || *a.Phase == *b.Phase) &&
+		slices.Equal(a.Because, b.Because) && slices.Equal(a.Routes, b.Routes) && (a.Routes == nil) == (b.Routes == nil) &&
+		a.Territories == b.Territories
+}
+
+// An editor changes the text of a policy that is right.
+type editor struct {
+	source  []byte
+	doc     *strict.Document
+	text    Document
+	splices []splice
+}
+
+// A splice puts a text, with "\n" for line ends, in the place of what is
+// between two offsets.
+type splice struct {
+	start, end int
+	text       string
+}
+
+const section = "jurisdictions"
+
+// set writes an entry as it is wanted.
+func (e *editor) set(c SetChange, was Entry, there bool, wanted Entry) {
+	code := string(c.Jurisdiction)
+	_, _, isMapping := e.doc.Span(section, code, "phase")
+	switch {
+	case !there:
+		e.add(code, wanted)
+	case was.Schedule != nil && wanted.Schedule != nil:
+		e.step(c, was.Schedule, code)
+	case was.Schedule != nil:
+		e.unschedule(wanted, code)
+	case wanted.Schedule != nil && isMapping:
+		e.schedule(wanted.Schedule, code)
+	case wanted.Schedule != nil:
+		e.spellOut(wanted.Schedule, code)
+	case isMapping:
+		e.put(wanted.Phase.String(), section, code, "phase")
+	default:
+		e.put(wanted.Phase.String(), section, code)
+	}
+}
+
+// put writes a text in the place of a value.
+func (e *editor) put(text string, path ...any) {
+	start, end := e.span(path...)
+	e.splice(start, end, text)
+}
+
+// add writes a new entry behind the others.
+func (e *editor) add(code string, wanted Entry) {
+	short := code + ": " + flow(wanted)
+	_, _, there := e.doc.Span(section)
+	switch {
+	case !there && e.isFlow():
+		e.extend(section + ": {" + short + "}")
+	case !there:
+		start, end := e.span()
+		column := e.column(start)
+		e.below(end, column, section+":")
+		e.entry(end, column+usualIndent, usualIndent, code, wanted)
+	case e.isFlow(section):
+		e.extend(short, section)
+	default:
+		start, end := e.span(section)
+		e.entry(end, e.column(start), e.unit(), code, wanted)
+	}
+}
+
+// entry writes an entry into lines of its own.
+func (e *editor) entry(below, column, unit int, code string, wanted Entry) {
+	if wanted.Schedule == nil {
+		e.below(below, column, code+": "+flow(wanted))
+		return
+	}
+	e.below(below, column, code+":")
+	e.below(below, column+unit, "schedule:")
+	e.steps(below, column+2*unit, wanted.Schedule)
+}
+
+// extend writes a key and its value behind the last of a mapping in braces.
+func (e *editor) extend(text string, path ...any) {
+	keys := e.doc.Keys(path...)
+	if len(keys) == 0 {
+		start, _ := e.span(path...)
+		e.splice(start+1, start+1, text)
+		return
+	}
+	_, end := e.span(append(slices.Clip(path), keys[len(keys)-1])...)
+	e.splice(end, end, ", "+text)
+}
+
+// spellOut writes a schedule in the place of a phase alone: FR: open.
+func (e *editor) spellOut(steps []Step, code string) {
+	start, keyEnd := e.span(section, strict.Key(code))
+	value, end := e.span(section, code)
+	if e.isFlow(section) || !e.inOneLine(start, end) {
+		e.splice(value, end, flow(Entry{Schedule: steps}))
+		return
+	}
+	column := e.column(start) + e.unit()
+	e.splice(e.colon(keyEnd), end, "")
+	e.below(end, column, "schedule:")
+	e.steps(end, column+e.unit(), steps)
+}
+
+// schedule writes a schedule in the place of a phase in a mapping.
+func (e *editor) schedule(steps []Step, code string) {
+	start, _ := e.span(section, code, strict.Key("phase"))
+	_, end := e.span(section, code, "phase")
+	if e.isFlow(section, code) || !e.inOneLine(start, end) {
+		e.splice(start, end, "schedule: "+flowSteps(steps))
+		return
+	}
+	e.splice(start, end, "schedule:")
+	e.steps(end, e.column(start)+e.unit(), steps)
+}
+
+// unschedule writes a phase in the place of a schedule.
+func (e *editor) unschedule(wanted Entry, code string) {
+	start, keyEnd := e.span(section, code, strict.Key("schedule"))
+	list, end := e.span(section, code, "schedule")
+	phase := "phase: " + wanted.Phase.String()
+	if e.isFlow(section, code, "schedule") {
+		e.splice(start, end, phase)
+		return
+	}
+	e.splice(start, e.colon(keyEnd), phase)
+	e.splice(e.lineStart(list), e.nextLine(end), "")
+}
+
+// step writes one step into a schedule, in the place of those that restrict no
+// more from then on.
+func (e *editor) step(c SetChange, steps []Step, code string) {
+	// The new step comes before the one at first, and in place of those up
+	// to the one at last.
+	first := slices.IndexFunc(steps, func(s Step) bool { return !s.From.Before(c.From) })
+	if first < 0 {
+		first = len(steps)
+	}
+	last := first
+	for last < len(steps) && steps[last].Phase <= c.Phase {
+		last++
+	}
+	at := func(i int) (start, end int) { return e.span(section, code, "schedule", i) }
+	written := flowStep(Step{c.From.UTC(), c.Phase})
+	if e.isFlow(section, code, "schedule") {
+		switch {
+		case last > first:
+			start, _ := at(first)
+			_, end := at(last - 1)
+			e.splice(start, end, written)
+		case first > 0:
+			_, end := at(first - 1)
+			e.splice(end, end, ", "+written)
+		default:
+			start, _ := at(first)
+			e.splice(start, start, written+", ")
+		}
+		return
+	}
+	list, _ := e.span(section, code, "schedule")
+	if first == 0 {
+		e.splice(e.lineStart(list), e.lineStart(list), indent(e.column(list))+"- "+written+"\n")
+	} else {
+		_, end := at(first - 1)
+		e.below(end, e.column(list), "- "+written)
+	}
+	for i := first; i < last; i++ {
+		dash := list
+		if i > 0 {
+			_, end := at(i - 1)
+			dash = e.dash(e.nextLine(end))
+		}
+		_, end := at(i)
+		e.splice(e.lineStart(dash), e.nextLine(end), "")
+	}
+}
+
+// remove takes an entry out.
+func (e *editor) remove(code string) {
+	keys := e.doc.Keys(section)
+	i := slices.Index(keys, code)
+	start, _ := e.span(section, strict.Key(code))
+	_, end := e.span(section, code)
+	switch {
+	case !e.isFlow(section):
+		if len(keys) == 1 {
+			_, sectionEnd := e.span(strict.Key(section))
+			colon := e.colon(sectionEnd)
+			e.splice(colon, colon, " {}")
+		}
+		e.splice(e.lineStart(start), e.nextLine(end), "")
+	case i > 0:
+		_, before := e.span(section, keys[i-1])
+		e.splice(before, end, "")
+	case len(keys) > 1:
+		next, _ := e.span(section, strict.Key(keys[1]))
+		e.splice(start, next, "")
+	default:
+		if rest := bytes.TrimLeft(e.source[end:], " \t\r\n"); bytes.HasPrefix(rest, []byte(",")) {
+			end = len(e.source) - len(rest) + 1
+		}
+		e.splice(start, end, "")
+	}
+}
+
+// steps writes steps into lines below the one that an offset is in.
+func (e *editor) steps(below, column int, steps []Step) {
+	for _, s := range steps {
+		e.below(below, column, "- "+flowStep(s))
+	}
+}
+
+// below writes a line below the one that a value ends in. Of several ones below
+// the same, the first stays first.
+func (e *editor) below(end, column int, text string) {
+	text = indent(column) + text
+	if e.afterLine(end) {
+		e.splice(end, end, text+"\n")
+		return
+	}
+	end = e.lineEnd(end)
+	e.splice(end, end, "\n"+text)
+}
+
+func (e *editor) splice(start, end int, text string) {
+	e.splices = append(e.splices, splice{start, end, text})
+}
+
+// result returns the source with all splices made.
+func (e *editor) result() []byte {
+	slices.SortStableFunc(e.splices, func(a, b splice) int { return a.start - b.start })
+	newline := "\n"
+	if i := bytes.IndexByte(e.source, '\n'); i > 0 && e.source[i-1] == '\r' {
+		newline = "\r\n"
+	}
+	var result []byte
+	at := 0
+	for _, s := range e.splices {
+		result = append(result, e.source[at:max(at, s.start)]...)
+		result = append(result, strings.ReplaceAll(s.text, "\n", newline)...)
+		at = max(at, s.end)
+	}
+	return append(result, e.source[at:]...)
+}
+
+// span returns where something is that is there.
+func (e *editor) span(path ...any) (start, end int) {
+	start, end, _ = e.doc.Span(path...)
+	return start, end
+}
+
+// isFlow says whether a value is written in brackets.
+func (e *editor) isFlow(path ...any) bool {
+	start, _ := e.span(path...)
+	return e.source[start] == '{' || e.source[start] == '['
+}
+
+func (e *editor) inOneLine(start, end int) bool { return e.lineEnd(start) == e.lineEnd(end) }
+
+// mark is what a file may begin with, and no line is indented by.
+const mark = "\ufeff"
+
+// lineStart returns the offset of the line that another offset is in.
+func (e *editor) lineStart(i int) int {
+	start := bytes.LastIndexByte(e.source[:i], '\n') + 1
+	if start == 0 && bytes.HasPrefix(e.source, []byte(mark)) {
+		start = len(mark)
+	}
+	return start
+}
+
+// lineEnd returns the offset of the line's end.
+func (e *editor) lineEnd(i int) int {
+	n := bytes.IndexByte(e.source[i:], '\n')
+	switch {
+	case n < 0:
+		return len(e.source)
+	case i+n > 0 && e.source[i+n-1] == '\r':
+		return i + n - 1
+	}
+	return i + n
+}
+
+// nextLine returns the offset of the line after the one that a value ends in;
+// that of a text in lines of its own ends where the next one begins.
+func (e *editor) nextLine(end int) int {
+	if e.afterLine(end) {
+		return end
+	}
+	if n := bytes.IndexByte(e.source[end:], '\n'); n >= 0 {
+		return end + n + 1
+	}
+	return len(e.source)
+}
+
+func (e *editor) afterLine(i int) bool { return i > 0 && e.source[i-1] == '\n' }
+
+// dash returns the offset of the next item of a list, from the start of a line
+// on.
+func (e *editor) dash(line int) int {
+	for line < len(e.source) {
+		text := e.source[line:e.lineEnd(line)]
+		if rest := bytes.TrimLeft(text, " "); bytes.HasPrefix(rest, []byte("-")) {
+			return line + len(text) - len(rest)
+		}
+		line = e.nextLine(line + 1)
+	}
+	return line
+}
+
+// colon returns the offset of what follows the colon after a key.
+func (e *editor) colon(keyEnd int) int {
+	return keyEnd + bytes.IndexByte(e.source[keyEnd:], ':') + 1
+}
+
+func (e *editor) column(i int) int { return i - e.lineStart(i) }
+
+const usualIndent = 2
+
+// unit is by how much the document indents entries.
+func (e *editor) unit() int {
+	outer, _ := e.span(strict.Key(section))
+	inner, _ := e.span(section)
+	return max(1, e.column(inner)-e.column(outer))
+}
+
+func indent(column int) string { return strings.Repeat(" ", column) }
+
+// flow writes an entry in one line.
+func flow(wanted Entry) string {
+	if wanted.Schedule == nil {
+		return wanted.Phase.String()
+	}
+	return "{schedule: " + flowSteps(wanted.Schedule) + "}"
+}
+
+func flowSteps(steps []Step) string {
+	var written []string
+	for _, s := range steps {
+		written = append(written, flowStep(s))
+	}
+	return "[" + strings.Join(written, ", ") + "]"
+}
+
+func flowStep(s Step) string {
+	return fmt.Sprintf("{from: %s, phase: %s}", exactly(s.From), s.Phase)
+}

@@ -1,0 +1,280 @@
+package policy_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+	"pgregory.net/rapid"
+
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/strict"
+)
+
+// TestSetChangesOneEntryAndNothingElse runs the archives in testdata/edit. A
+// line of the comment that begins with "set" or "remove" says what to do to the
+// file before; what comes of it is in the file after, or refused.
+func TestSetChangesOneEntryAndNothingElse(t *testing.T) {
+	files, err := filepath.Glob("testdata/edit/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no archives", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			source := bytes.TrimSuffix(archive.Files[0].Data, []byte("\n"))
+			if !bytes.Contains(archive.Comment, []byte("without a line feed at the end")) {
+				source = archive.Files[0].Data
+			}
+			var refused error
+			for line := range strings.Lines(string(archive.Comment)) {
+				if change, ok := readChange(t, line); ok && refused == nil {
+					var set []byte
+					set, refused = policy.Set(source, change)
+					if refused == nil {
+						again, err := policy.Set(set, change)
+						if err != nil || !bytes.Equal(again, set) {
+							t.Errorf("the second time, it is %v:\n%s", err, again)
+						}
+						source = set
+					}
+				}
+			}
+			result := txtar.File{Name: "after", Data: source}
+			if refused != nil {
+				result = txtar.File{Name: "refused", Data: []byte(refused.Error() + "\n")}
+			}
+			if !bytes.HasSuffix(result.Data, []byte("\n")) {
+				result.Data = append(slices.Clip(result.Data), '\n')
+			}
+			archive.Files = append(archive.Files[:1], result)
+			golden(t, file, string(txtar.Format(archive)))
+		})
+	}
+}
+
+// readChange reads "set FR withdrawn from TIME at TIME" and "remove FR".
+func readChange(t *testing.T, line string) (c policy.SetChange, ok bool) {
+	t.Helper()
+	words := strings.Fields(line)
+	switch {
+	case len(words) == 2 && words[0] == "remove":
+		return policy.SetChange{Jurisdiction: policy.Code(words[1]), Remove: true}, true
+	case len(words) < 3 || words[0] != "set":
+		return c, false
+	}
+	c.Jurisdiction = policy.Code(words[1])
+	if err := c.Phase.UnmarshalText([]byte(words[2])); err != nil {
+		t.Fatal(err)
+	}
+	for i := 3; i+1 < len(words); i += 2 {
+		switch words[i] {
+		case "from":
+			c.From = date(words[i+1])
+		case "at":
+			c.At = date(words[i+1])
+		}
+	}
+	return c, true
+}
+
+// changes are drawn for a document with these entries.
+func drawChange(t *rapid.T, entries []string) policy.SetChange {
+	codes := append(slices.Clone(entries), "FR", "DE", "RE", "US-MS", "EU", "unlocated", "anonymous", "JP")
+	c := policy.SetChange{
+		Jurisdiction: policy.Code(rapid.SampledFrom(codes).Draw(t, "jurisdiction")),
+		Phase:        policy.Phase(rapid.IntRange(0, 4).Draw(t, "phase")),
+	}
+	switch rapid.IntRange(0, 3).Draw(t, "how") {
+	case 0:
+		c.Remove = true
+	case 1, 2:
+		c.From, c.At = moments.Draw(t, "from"), date("2026-01-15T00:00:00Z")
+	}
+	return c
+}
+
+// styled writes a document as somebody else would.
+func styled(t *rapid.T, document string) []byte {
+	if rapid.Bool().Draw(t, "wide") {
+		document = strings.ReplaceAll(document, "  ", "    ")
+	}
+	var b strings.Builder
+	for i, line := range strings.SplitAfter(document, "\n") {
+		switch text := strings.TrimSuffix(line, "\n"); {
+		case text == "":
+			b.WriteString(line)
+		case rapid.IntRange(0, 5).Draw(t, "comment") == 0:
+			fmt.Fprintf(&b, "%s # remark %d: so be it\n", text, i)
+		case rapid.IntRange(0, 5).Draw(t, "line") == 0:
+			fmt.Fprintf(&b, "%s\n\n  # line %d: as it is\n", text, i)
+		default:
+			b.WriteString(line)
+		}
+	}
+	document = b.String()
+	if rapid.Bool().Draw(t, "flow") {
+		document = inFlow.Replace(document)
+	}
+	if rapid.Bool().Draw(t, "carriage returns") {
+		document = strings.ReplaceAll(document, "\n", "\r\n")
+	}
+	if rapid.Bool().Draw(t, "no line feed at the end") {
+		document = strings.TrimRight(document, "\r\n")
+	}
+	if rapid.Bool().Draw(t, "byte order mark") {
+		document = "\ufeff" + document
+	}
+	return []byte(document)
+}
+
+// inFlow puts some entries into braces.
+var inFlow = strings.NewReplacer(
+	"  FR: withdrawn\n", "  FR: {phase: withdrawn}\n",
+	"  DE: withdrawn\n", "  \"DE\": {phase: 'withdrawn',}\n",
+	"  EU: withdrawn\n", "  EU: {\n      # in braces\n      phase: withdrawn # for good\n    }\n",
+	"  US: withdrawn\n", "  US:\n    withdrawn\n",
+	"  GB: withdrawn\n", "  GB: >-\n    withdrawn\n",
+)
+
+func TestSetLeavesAllElseAsItWas(t *testing.T) {
+	sets := 0
+	rapid.Check(t, func(t *rapid.T) {
+		p := promises.Draw(t, "promise")
+		source := styled(t, p.document())
+		before, err := policy.Parse("policy", source)
+		if err != nil {
+			return
+		}
+		var entries []string
+		for _, code := range before.Jurisdictions() {
+			entries = append(entries, string(code))
+		}
+		c := drawChange(t, entries)
+		set, err := policy.Set(source, c)
+		var problems strict.Errors
+		switch {
+		case err != nil && strings.Contains(err.Error(), "only people can edit"):
+			t.Fatalf("%+v: %v\n%s", c, err, source)
+		case errors.As(err, &problems), err != nil && !c.From.IsZero():
+			return
+		case err != nil:
+			t.Fatalf("%+v: %v\n%s", c, err, source)
+		}
+		sets++
+		after, err := policy.Parse("policy", set)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, set)
+		}
+		if again, err := policy.Set(set, c); err != nil || !bytes.Equal(again, set) {
+			t.Fatalf("the second time, it is %v:\n%s\n%s", err, set, again)
+		}
+		checkOnlyEntry(t, c, before, after)
+		if c.Phase == policy.Open || c.Remove {
+			return
+		}
+		lost := lostLines(source, set)
+		if there := before.Names(c.Jurisdiction); !there && lost != nil {
+			t.Fatalf("%+v loses %q\n%s\n%s", c, lost, source, set)
+		}
+	})
+	if sets == 0 {
+		t.Error("nothing was set")
+	}
+}
+
+// checkOnlyEntry compares what two policies say of all entries.
+func checkOnlyEntry(t *rapid.T, c policy.SetChange, before, after *policy.Policy) {
+	for _, at := range append(slices.Clone(someTimes), "2030-01-01T00:00:00Z") {
+		was, is := policy.Compile(before, nil, date(at)).Markets(), policy.Compile(after, nil, date(at)).Markets()
+		named := func(markets []policy.Market) (rest []policy.Market, own *policy.Market) {
+			for _, m := range markets {
+				m.Reaches = nil // to territories with entries of their own
+				if m.Jurisdiction == c.Jurisdiction {
+					own = &m
+				} else {
+					rest = append(rest, m)
+				}
+			}
+			return rest, own
+		}
+		old, _ := named(was)
+		now, own := named(is)
+		if diff := cmp.Diff(old, now); diff != "" {
+			t.Fatal(diff)
+		}
+		switch {
+		case c.Remove && own != nil, !c.Remove && own == nil:
+			t.Fatalf("%+v: %v", c, own)
+		case c.Remove:
+		case c.From.IsZero() && own.Phase != c.Phase, !c.From.IsZero() && !date(at).Before(c.From) && own.Phase < c.Phase:
+			t.Fatalf("%+v: at %s it is %s", c, at, own.Phase)
+		}
+	}
+}
+
+// lostLines returns the lines of one text that aren't in the other, in order.
+func lostLines(before, after []byte) (lost []string) {
+	for _, line := range strings.SplitAfter(string(before), "\n") {
+		line = strings.TrimRight(line, "\r\n")
+		at := strings.Index(string(after), line)
+		if at < 0 {
+			lost = append(lost, line)
+			continue
+		}
+		after = after[at+len(line):]
+	}
+	return lost
+}
+
+// FuzzSet: whatever the text, Set doesn't panic, and what it sets stays set.
+func FuzzSet(f *testing.F) {
+	archives, err := filepath.Glob("testdata/edit/*.txtar")
+	if err != nil || len(archives) == 0 {
+		f.Fatal("no archives", err)
+	}
+	for _, file := range archives {
+		archive, err := txtar.ParseFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(archive.Files[0].Data, "FR", uint8(4), int64(0), false)
+		f.Add(archive.Files[0].Data, "FR", uint8(3), moment.Unix(), false)
+		f.Add(archive.Files[0].Data, "DE", uint8(0), int64(0), true)
+	}
+	fixtures, err := filepath.Glob("testdata/good/*.yaml")
+	if err != nil || len(fixtures) == 0 {
+		f.Fatal("no fixtures", err)
+	}
+	for _, file := range fixtures {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text, "US-MS", uint8(4), moment.Unix(), false)
+	}
+	f.Fuzz(func(t *testing.T, source []byte, code string, phase uint8, from int64, remove bool) {
+		c := policy.SetChange{Jurisdiction: policy.Code(code), Phase: policy.Phase(phase), Remove: remove, At: moment.AddDate(0, -1, 0)}
+		if from != 0 {
+			c.From = time.Unix(from, 0)
+		}
+		set, err := policy.Set(source, c)
+		if err != nil {
+			return
+		}
+		if again, err := policy.Set(set, c); err != nil || !bytes.Equal(again, set) {
+			t.Fatalf("%+v: the second time, it is %v:\n%q\n%q", c, err, set, again)
+		}
+	})
+}
