@@ -54,8 +54,9 @@ func newClient(options Options, connections int) *http.Client {
 
 // A fault is why there is no answer, and what to do about it.
 type fault struct {
-	code  openfeature.ErrorCode
-	words string
+	code   openfeature.ErrorCode
+	words  string
+	reason string // the words, but for what is another each time; "": they are it
 	// ofContext says that another context may well be answered.
 	ofContext bool
 }
@@ -64,6 +65,25 @@ func (f *fault) Error() string { return f.words }
 
 func (p *Provider) fault(format string, args ...any) *fault {
 	return &fault{code: openfeature.GeneralCode, words: "the flag server at " + p.options.URL + " " + fmt.Sprintf(format, args...)}
+}
+
+// held is the fault of a server that wants to be left alone for a while.
+func (p *Provider) held(words string, until time.Time) *fault {
+	f := p.fault("%s no request before %s: ask it less often (flags.ofrep.poll), or raise its limit", words, until.UTC().Format(time.RFC3339))
+	f.reason = "wants no request"
+	return f
+}
+
+// reasonOf returns what stays the same of an error while the cause does.
+func reasonOf(err error) string {
+	f, ok := errors.AsType[*fault](err)
+	switch {
+	case !ok:
+		return err.Error()
+	case f.reason == "":
+		return f.words
+	}
+	return f.reason
 }
 
 // badAnswer is the fault for an answer that can't be believed.
@@ -85,7 +105,7 @@ type reply struct {
 // has ended.
 func (p *Provider) post(ctx context.Context, client *http.Client, to string, body []byte, etag string) (reply, error) {
 	if now, hold := p.options.Now(), p.hold.Load(); now.UnixNano() < hold {
-		return reply{}, p.fault("wants no request before %s: ask it less often (flags.ofrep.poll), or raise its limit", time.Unix(0, hold).UTC().Format(time.RFC3339))
+		return reply{}, p.held("wants", time.Unix(0, hold))
 	}
 	limited, cancel := context.WithTimeout(ctx, p.options.Timeout)
 	defer cancel()
@@ -156,7 +176,9 @@ func (p *Provider) unanswered(ctx context.Context, err error) error {
 	case errors.As(err, &noTLS), errors.Is(err, http.ErrSchemeMismatch):
 		return p.fault("does not speak TLS: write http:// in flags.ofrep.url, or turn TLS on there")
 	case errors.As(err, &network):
-		return p.fault("can't be reached: %s: check flags.ofrep.url and whether it runs", shortText(network))
+		f := p.fault("can't be reached: %s: check flags.ofrep.url and whether it runs", shortText(network))
+		f.reason = "can't be reached" // by whichever port of ours
+		return f
 	default:
 		return p.fault("broke off, or does not speak HTTP: check flags.ofrep.url and look into its log")
 	}
@@ -189,7 +211,7 @@ func (p *Provider) refused(response *http.Response, conditional bool) error {
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
 		if until, found := retryAfter(response.Header, p.options.Now()); found {
 			p.hold.Store(until.UnixNano())
-			return p.fault("answered %d and wants no request before %s: ask it less often (flags.ofrep.poll), or raise its limit", status, until.UTC().Format(time.RFC3339))
+			return p.held(fmt.Sprintf("answered %d and wants", status), until)
 		}
 		return p.fault("answered %d: ask it less often (flags.ofrep.poll), or look at its load", status)
 	case status == http.StatusNotModified:

@@ -274,6 +274,8 @@ func (p *Provider) settle(err error, answered bool) {
 	case err != nil && before.Err == nil:
 		p.options.Logger.Warn("the flag server fails, and its last good answers stay", "error", err)
 		p.emit(openfeature.ProviderStale, err.Error())
+	case err != nil && reasonOf(err) != reasonOf(before.Err):
+		p.options.Logger.Warn("the flag server fails for another reason now", "error", err)
 	}
 }
 

@@ -74,6 +74,7 @@ func TestProviderTellsAndLogsEachChangeOnce(t *testing.T) {
 		clock.move(time.Second)
 	}
 	want := `level=WARN msg="the flag server has not answered yet" error="` + failing + `"
+level=WARN msg="the flag server fails for another reason now" error="the flag server at URL answered 401: check flags.ofrep.token-file or flags.ofrep.api-key-file"
 level=INFO msg="the flag server answers again" after=3s
 level=WARN msg="the flag server fails, and its last good answers stay" error="` + failing + `"
 level=INFO msg="the flag server answers again" after=2s
