@@ -58,7 +58,8 @@ func (g *Gateway) useFlags(data string, providers []openfeature.FeatureProvider)
 	}
 	file := filepath.Join(data, "flags.json")
 	kept, err := readLimited(file, 16<<20)
-	if errors.Is(err, fs.ErrNotExist) {
+	first := errors.Is(err, fs.ErrNotExist)
+	if first {
 		kept, err = nil, nil
 	}
 	if err == nil {
@@ -71,7 +72,7 @@ func (g *Gateway) useFlags(data string, providers []openfeature.FeatureProvider)
 			OnBreach:  g.metrics.Breached,
 		})
 	}
-	if err != nil && kept != nil {
+	if err != nil && !first {
 		return fmt.Errorf("%w; restore %s, or remove it to start anew, which forgets breaches of guarantees that nobody has acknowledged", err, file)
 	}
 	if err != nil {
