@@ -82,6 +82,7 @@ type flagServer struct {
 
 	mu     sync.Mutex
 	values map[string]map[string]any  // by flag, then by jurisdiction; "" is any other
+	token  string                     // that it wants, "" for none
 	fails  http.HandlerFunc           // instead of an answer
 	before func(about map[string]any) // is called with each context that is asked for
 }
@@ -159,6 +160,13 @@ func (s *flagServer) fail(how http.HandlerFunc) {
 	s.fails = how
 }
 
+// wants makes the server want a bearer token.
+func (s *flagServer) wants(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.token = token
+}
+
 // watch has a function called before each answer, nil for none.
 func (s *flagServer) watch(before func(about map[string]any)) {
 	s.mu.Lock()
@@ -202,8 +210,12 @@ func (s *flagServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	fails, before := s.fails, s.before
+	fails, before, token := s.fails, s.before, s.token
 	s.mu.Unlock()
+	if token != "" && r.Header.Get("Authorization") != "Bearer "+token {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
 	if before != nil {
 		before(request.Context)
 	}
