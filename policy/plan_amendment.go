@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/exitgate/exitgate/policy/routes"
 )
 
 // amend finds all amendments, in the order of the document's sections.
@@ -107,10 +109,9 @@ func members(g group) string { return joined(slices.Sorted(slices.Values(g.membe
 func (p *Plan) amendRoutes(before, after *Policy) {
 	was, is := before.patterns(), after.patterns()
 	for _, class := range either(was, is) {
-		if slices.Equal(was[class], is[class]) {
-			continue
+		if old, now := strings.Join(was[class], ", "), strings.Join(is[class], ", "); old != now {
+			p.amended(p.effectOfRoutes(class, before, after), "routes", class, old, now)
 		}
-		p.amended(p.effectOfRoutes(class, was[class], is[class]), "routes", class, strings.Join(was[class], ", "), strings.Join(is[class], ", "))
 	}
 }
 
@@ -131,42 +132,31 @@ func (p *Policy) patterns() map[string][]string {
 	return all
 }
 
-// effectOfRoutes says what it does that requests change their class. One that
-// does so matched a pattern that its class has no longer, or matches one that
-// its class now has.
-func (p *Plan) effectOfRoutes(class string, was, is []string) Effect {
-	lacks := func(patterns []string) func(string) bool {
-		return func(pattern string) bool { return !slices.Contains(patterns, pattern) }
-	}
-	type change struct{ before, after string }
-	var possible []change
-	if slices.ContainsFunc(was, lacks(is)) {
-		for _, other := range append(p.classes(), Essential) {
-			possible = append(possible, change{class, other})
+// effectOfRoutes says what it does that requests change their class because of
+// the patterns of one, beside what the moves of their class do.
+func (p *Plan) effectOfRoutes(class string, before, after *Policy) Effect {
+	// A request that changes its class matched a pattern that its class has
+	// no longer, or matches one that its class now has.
+	type change struct{ from, to string }
+	possible := make(map[change]bool)
+	for _, gone := range before.lacking(class, after) {
+		for _, to := range after.meeting(gone) {
+			possible[change{class, to}] = true
 		}
 	}
-	if slices.ContainsFunc(is, lacks(was)) {
-		for _, other := range append(p.classes(), Essential) {
-			possible = append(possible, change{other, class})
+	for _, added := range after.lacking(class, before) {
+		for _, from := range before.meeting(added) {
+			possible[change{from, class}] = true
 		}
 	}
+	delete(possible, change{class, class})
+
 	effect := ChangesOther
 	for _, code := range p.jurisdictions() {
-		before, after := p.before.course(code), p.after.course(code)
-		for _, at := range times(p.At, before, after) {
-			for _, c := range possible {
-				if c.before == c.after {
-					continue
-				}
-				was, is := before.standing(c.before, at), after.standing(c.after, at)
-				change := was.effect(is)
-				if refused := was.Refuses(c.before); refused != is.Refuses(c.after) {
-					change = WithdrawsMarket
-					if refused {
-						change = OpensMarket
-					}
-				}
-				switch change {
+		was, is := p.before.course(code), p.after.course(code)
+		for _, at := range times(p.At, was, is) {
+			for c := range possible {
+				switch reclassed(was.standing(c.from, at), is.standing(c.from, at), is.standing(c.to, at), c.from, c.to) {
 				case OpensMarket:
 					return OpensMarket
 				case WithdrawsMarket:
@@ -174,6 +164,51 @@ func (p *Plan) effectOfRoutes(class string, was, is []string) Effect {
 				}
 			}
 		}
+	}
+	return effect
+}
+
+// lacking returns the patterns of a class that another policy doesn't have in
+// it.
+func (p *Policy) lacking(class string, other *Policy) []routes.Pattern {
+	has := make(map[string]bool)
+	for _, rule := range other.routes.Rules() {
+		if other.classes[rule.Class] == class {
+			has[rule.Pattern.String()] = true
+		}
+	}
+	var lacking []routes.Pattern
+	for _, rule := range p.routes.Rules() {
+		if p.classes[rule.Class] == class && !has[rule.Pattern.String()] {
+			lacking = append(lacking, rule.Pattern)
+		}
+	}
+	return lacking
+}
+
+// meeting returns the classes that requests which match a pattern may have.
+func (p *Policy) meeting(pattern routes.Pattern) []string {
+	classes := []string{Other}
+	for _, rule := range p.routes.Rules() {
+		if class := p.classes[rule.Class]; !slices.Contains(classes, class) && pattern.Meets(rule.Pattern) {
+			classes = append(classes, class)
+		}
+	}
+	return classes
+}
+
+// reclassed is what it does that requests of one class become those of another,
+// beside what the move of the class they had does.
+func reclassed(before, stayed, after Standing, from, to string) Effect {
+	effect := before.effect(after)
+	if refused := before.Refuses(from); refused != after.Refuses(to) {
+		effect = WithdrawsMarket
+		if refused {
+			effect = OpensMarket
+		}
+	}
+	if effect == before.effect(stayed) {
+		return ""
 	}
 	return effect
 }
@@ -211,9 +246,9 @@ func (p *Plan) weakens(name string) bool {
 	before, after := p.before.policy, p.after.policy
 	old, now := before.demands[name], after.demands[name]
 	switch {
-	case now.Stage.weight() < old.Stage.weight(), old.binds() && !now.binds():
+	case now.Stage.weight() < old.Stage.weight(), old.Binds() && !now.Binds():
 		return true
-	case !old.binds():
+	case !old.Binds():
 		return false
 	case now.InForce.After(old.InForce):
 		return true
@@ -311,6 +346,12 @@ func (p *Plan) amendJurisdictions(before, after *Policy) {
 			moved[code], moved[place.Country], moved[place.Subdivisions[0]] = true, true, true
 		}
 	}
+	told := func(code Code) bool {
+		for !slices.Contains(p.Apart, code) && p.around(code) != "" {
+			code = p.around(code)
+		}
+		return moved[code]
+	}
 	for _, code := range either(before.entries, after.entries) {
 		old, now := before.entries[code], after.entries[code]
 		was, is := before.words(old), after.words(now)
@@ -318,8 +359,7 @@ func (p *Plan) amendJurisdictions(before, after *Policy) {
 		regrouped := !slices.Equal(slices.Sorted(slices.Values(reached)), slices.Sorted(slices.Values(reaches)))
 		if was != is {
 			effect := ChangesOther
-			told := slices.ContainsFunc(slices.Concat([]Code{code}, reached, reaches), func(c Code) bool { return moved[c] })
-			if told && (old == nil || now == nil || slices.Equal(old.because, now.because)) {
+			if slices.ContainsFunc(slices.Concat([]Code{code}, reached, reaches), told) && (old == nil || now == nil || slices.Equal(old.because, now.because)) {
 				effect = ""
 			}
 			p.amended(effect, "jurisdictions", string(code), was, is)

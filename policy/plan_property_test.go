@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -239,27 +238,4 @@ func TestAHitIsWhatDecidesOtherwise(t *testing.T) {
 			t.Fatal(diff)
 		}
 	})
-}
-
-// In the words of the moves, one a line.
-func inWords(p policy.Plan) string {
-	var b strings.Builder
-	for _, m := range p.Moves {
-		b.WriteString(string(m.Effect) + ": " + m.Before.String() + " → " + m.After.String())
-		if m.Routes != nil {
-			b.WriteString(" (" + strings.Join(m.Routes, ", ") + " only)")
-		}
-		if !m.From.IsZero() {
-			b.WriteString(" from " + m.From.Format(time.DateOnly))
-		}
-		if !m.Until.IsZero() {
-			b.WriteString(" until " + m.Until.Format(time.DateOnly))
-		}
-		b.WriteString(":")
-		for _, code := range m.Jurisdictions {
-			b.WriteString(" " + string(code))
-		}
-		b.WriteString("\n")
-	}
-	return b.String()
 }

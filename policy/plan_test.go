@@ -1,0 +1,304 @@
+package policy_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/exitgate/exitgate/policy"
+)
+
+// TestPlansSayWhatWouldChange runs the archives in testdata/plan: the policy in
+// use, the one to take its place, flags if they matter, and what is planned on
+// 20 November 2026.
+func TestPlansSayWhatWouldChange(t *testing.T) {
+	files, err := filepath.Glob("testdata/plan/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no archives", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var policies []*policy.Policy
+			var flags policy.Flags
+			given := archive.Files[:0:0]
+			for _, f := range archive.Files {
+				switch f.Name {
+				case "plan":
+					continue
+				case "flags":
+					if err := json.Unmarshal(f.Data, &flags); err != nil {
+						t.Fatal(err)
+					}
+				default:
+					policies = append(policies, parse(t, string(f.Data)))
+				}
+				given = append(given, f)
+			}
+			plan := policy.NewPlan(policies[0], policies[1], flags, planned)
+			archive.Files = append(given, txtar.File{Name: "plan", Data: []byte(inWords(plan))})
+			golden(t, file, string(txtar.Format(archive)))
+		})
+	}
+}
+
+var planned = time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
+
+// inWords writes a plan, a line for each thing.
+func inWords(p policy.Plan) string {
+	var b strings.Builder
+	fmt.Fprintln(&b, "effects:", p.Effects)
+	for _, m := range p.Moves {
+		fmt.Fprintf(&b, "%s: %s → %s", m.Effect, m.Before, m.After)
+		if m.Routes != nil {
+			fmt.Fprintf(&b, " (%s only)", strings.Join(m.Routes, ", "))
+		}
+		if !m.From.IsZero() {
+			fmt.Fprintf(&b, " from %s", m.From.Format(time.RFC3339))
+		}
+		if !m.Until.IsZero() {
+			fmt.Fprintf(&b, " until %s", m.Until.Format(time.RFC3339))
+		}
+		fmt.Fprintln(&b, ":", m.Jurisdictions)
+	}
+	if p.Apart != nil {
+		fmt.Fprintln(&b, "apart:", p.Apart)
+	}
+	for _, a := range p.Amendments {
+		fmt.Fprintf(&b, "%s %s [%s]\n  - %s\n  + %s\n", a.Section, a.Name, a.Effect, a.Before, a.After)
+	}
+	for _, x := range p.Expansions {
+		fmt.Fprintln(&b, x.Jurisdiction, "speaks of", x.Reaches)
+	}
+	for _, w := range p.Warnings {
+		fmt.Fprintln(&b, "warning:", w.Message)
+	}
+	return b.String()
+}
+
+func TestAGuaranteeIsWeakenedIfItAllowsWhatItDidnt(t *testing.T) {
+	for change, weaker := range map[string]bool{
+		"require: true > require: true, statement: Yes.":        false,
+		"require: true > require: false":                        true,
+		"require: 1 > at-least: 1, at-most: 1":                  false,
+		"require: 1 > at-least: 1":                              true,
+		"require: a > one-of: [a]":                              false,
+		"require: a > one-of: [a, b]":                           true,
+		"one-of: [a, b] > require: b":                           false,
+		"one-of: [a, b] > one-of: [b]":                          false,
+		"one-of: [1, 2] > at-least: 1, at-most: 2":              true, // of floats it allows more
+		"at-least: 1 > at-least: 2":                             false,
+		"at-least: 1 > at-least: 2, at-most: 3":                 false,
+		"at-least: 1 > at-least: 0":                             true,
+		"at-least: 1 > at-most: 3":                              true,
+		"at-least: 1, at-most: 3 > at-least: 2":                 true,
+		"at-most: 3 > at-most: 2.5":                             false,
+		"at-most: 3 > at-most: 3.5":                             true,
+		"at-most: 3 > require: 3":                               false,
+		"at-most: 3 > one-of: [2, 4]":                           true,
+		"require: true > ":                                      true,
+		" > require: true":                                      false,
+		"one-of: [a] > require: a, statement: That is the one.": false,
+	} {
+		t.Run(change, func(t *testing.T) {
+			was, is, _ := strings.Cut(change, " > ")
+			document := func(guarantee string) *policy.Policy {
+				if guarantee == "" {
+					return policy.Everywhere()
+				}
+				return parse(t, "version: 1\nguarantees: {a-flag: {"+guarantee+"}}\n")
+			}
+			plan := policy.NewPlan(document(was), document(is), nil, planned)
+			if got := plan.Does(policy.WeakensGuarantee); got != weaker {
+				t.Errorf("weaker: %t, %+v", got, plan.Amendments)
+			}
+		})
+	}
+}
+
+func TestADemandIsWeakenedIfItBindsLess(t *testing.T) {
+	const bound = "jurisdiction: FR, stage: in-force, in-force: 2026-12-01T00:00:00Z, requires: {a: 1, b: true}"
+	for name, test := range map[string]struct {
+		was, is string
+		weaker  bool
+	}{
+		"the same":               {bound, bound, false},
+		"later":                  {bound, strings.Replace(bound, "2026-12", "2027-12", 1), true},
+		"earlier":                {bound, strings.Replace(bound, "2026-12", "2025-12", 1), false},
+		"without a date":         {bound, strings.Replace(bound, ", in-force: 2026-12-01T00:00:00Z", "", 1), false},
+		"the same in other zone": {bound, strings.Replace(bound, "2026-12-01T00:00:00Z", "2026-12-01T01:00:00+01:00", 1), false},
+		"back to adopted":        {bound, strings.Replace(bound, "stage: in-force", "stage: adopted", 1), true},
+		"stayed":                 {bound, strings.Replace(bound, "stage: in-force", "stage: suspended", 1), true},
+		"repealed":               {bound, strings.Replace(bound, "stage: in-force", "stage: repealed", 1), true},
+		"gone":                   {bound, "", true},
+		"new":                    {"", bound, false},
+		"requires less":          {bound, strings.Replace(bound, ", b: true", "", 1), true},
+		"requires more":          {bound, strings.Replace(bound, "b: true", "b: true, c: 0", 1), false},
+		"requires other":         {bound, strings.Replace(bound, "b: true", "b: false", 1), true},
+		"for some routes":        {bound, bound + ", routes: [news]", true},
+		"for all routes":         {bound + ", routes: [news]", bound, false},
+		"elsewhere":              {bound, strings.Replace(bound, "FR", "DE", 1), true},
+		"in a part":              {bound, strings.Replace(bound, "FR", "FR-IDF", 1), true},
+		"in more":                {bound, strings.Replace(bound, "FR", "EU", 1), false},
+		"not in territories":     {bound + ", territories: true", bound, true},
+		"in territories":         {bound, bound + ", territories: true", false},
+		"another title":          {bound, bound + ", title: A law", false},
+		"rejected as proposed": {
+			strings.Replace(bound, "stage: in-force", "stage: proposed", 1),
+			strings.Replace(bound, "stage: in-force", "stage: rejected", 1), true,
+		},
+		"proposed otherwise": {
+			strings.Replace(bound, "stage: in-force", "stage: proposed", 1),
+			strings.Replace(strings.Replace(bound, "stage: in-force", "stage: proposed", 1), "b: true", "b: false", 1), false,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			document := func(demand string) *policy.Policy {
+				text := "version: 1\nroutes: {news: [/news/]}\n"
+				if demand != "" {
+					text += "demands: {law: {" + demand + "}}\n"
+				}
+				return parse(t, text)
+			}
+			plan := policy.NewPlan(document(test.was), document(test.is), nil, planned)
+			if got := plan.Does(policy.WeakensDemand); got != test.weaker {
+				t.Errorf("weaker: %t, %+v", got, plan.Amendments)
+			}
+			if same := name == "the same" || name == "the same in other zone"; same != plan.Empty() {
+				t.Errorf("empty: %t, %+v", plan.Empty(), plan.Amendments)
+			}
+		})
+	}
+}
+
+func TestCommentsAreNoAmendmentButAnotherPlan(t *testing.T) {
+	was, is := parse(t, "version: 1\n"), parse(t, "version: 1 # the first\n")
+	plan := policy.NewPlan(was, is, nil, planned)
+	if !plan.Empty() || !cmp.Equal(plan.Effects, []policy.Effect{policy.ChangesOther}) {
+		t.Errorf("%+v", plan)
+	}
+	if plan.Hash == policy.NewPlan(was, was, nil, planned).Hash {
+		t.Error("the hash is that of another plan")
+	}
+}
+
+func TestWhatAPlanHitsIsCountedByMove(t *testing.T) {
+	was := parse(t, "version: 1\njurisdictions: {DE: withdrawn, anonymous: open}\n")
+	is := parse(t, `
+version: 1
+jurisdictions:
+  DE: open
+  FR: {schedule: [{from: 2026-12-01T00:00:00Z, phase: announced}, {from: 2027-01-01T00:00:00Z, phase: withdrawn}]}
+  IT: withdrawn
+  US-MS: withdrawn
+  anonymous: wind-down
+`)
+	hit := policy.NewPlan(was, is, nil, planned).Hit(map[policy.Traffic]uint64{
+		{Jurisdiction: "DE", Class: "other"}:                  1,
+		{Jurisdiction: "DE", Class: "essential"}:              2,
+		{Jurisdiction: "DE", Class: "other", Anonymous: true}: 4,
+		{Jurisdiction: "FR", Class: "other"}:                  8,
+		{Jurisdiction: "FR", Class: "other", Anonymous: true}: 16,
+		{Jurisdiction: "IT", Class: "other"}:                  32,
+		{Jurisdiction: "IT", Class: "other", Anonymous: true}: 64,
+		{Jurisdiction: "US", Class: "other"}:                  128,
+		{Jurisdiction: "JP", Class: "other", Anonymous: true}: 256,
+		{Jurisdiction: "JP", Class: "other"}:                  512,
+	})
+	want := policy.Hit{
+		Requests: 1023,
+		Served:   1,
+		Refused:  16 + 32 + 64 + 256,
+		Perhaps:  128,
+		Moves: []uint64{
+			1,             // DE is opened, but not to who hides
+			16 + 64 + 256, // anonymous
+			32 + 64,       // IT, and US-MS that nobody has counted
+			16,            // FR is announced, but withheld from who hides
+			8 + 16,        // FR is withdrawn
+		},
+	}
+	if diff := cmp.Diff(want, hit); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWhatIsForeseenOfFlags(t *testing.T) {
+	was := parse(t, "version: 1\nguarantees: {a: {require: true}, b: {at-most: 7}}\nflags: {a: true, b: {value: 7, in: {FR: 5}}, c: {value: x, in: {FR: y}}}\n")
+	is := parse(t, `
+version: 1
+guarantees: {a: {require: true}, b: {at-most: 7}}
+flags: {a: true, b: {value: 3, in: {IT: 2}}}
+acknowledge:
+  - {flag: a, jurisdiction: FR, at: 2026-11-19T00:00:00Z, by: Marie, because: It was a slip.}
+`)
+	known := was.OwnFlags()
+	then := time.Date(2026, 11, 18, 0, 0, 0, 0, time.UTC)
+	for _, code := range []policy.Code{"FR", "DE"} {
+		s := known[code]
+		s.Breached = map[string]time.Time{"a": then}
+		known[code] = s
+	}
+	known["ES"].Values["b"], _ = policy.ValueOf(6) // by a source
+	before, err := json.Marshal(known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreseen := is.Foresee(was, known)
+	for code, want := range map[policy.Code]string{
+		"FR": `{"values":{"a":true,"b":3}}`,
+		"DE": `{"values":{"a":true,"b":3},"breached":{"a":"2026-11-18T00:00:00Z"}}`,
+		"IT": `{"values":{"a":true,"b":2}}`,
+		"ES": `{"values":{"a":true,"b":6}}`,
+	} {
+		if got, _ := json.Marshal(foreseen[code]); string(got) != want {
+			t.Errorf("in %s %s is foreseen, want %s", code, got, want)
+		}
+	}
+	if after, _ := json.Marshal(known); string(after) != string(before) {
+		t.Error("what was known has changed")
+	}
+}
+
+func TestTheJSONOfAPlan(t *testing.T) {
+	was := parse(t, "version: 1\nroutes: {news: [/news/]}\njurisdictions: {DE: withdrawn}\n")
+	is := parse(t, `
+version: 1
+mode: observe
+routes: {news: [/news/]}
+jurisdictions:
+  DE: withdrawn
+  FR:
+    territories: true
+    routes: [news]
+    schedule:
+      - {from: 2026-12-01T00:00:00Z, phase: announced}
+      - {from: 2027-01-01T00:00:00Z, phase: withdrawn}
+  FR-IDF: open
+notices: {JP: {status: 403}}
+`)
+	text, err := json.MarshalIndent(policy.NewPlan(was, is, nil, planned), "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "testdata/plan/plan.json", string(text)+"\n")
+}
+
+func BenchmarkPlan(b *testing.B) {
+	was := parse(b, withFlags(1000))
+	is := parse(b, strings.ReplaceAll(withFlags(1000), "from: 2026-12-01", "from: 2026-12-02"))
+	flags := was.OwnFlags()
+	b.ReportAllocs()
+	for b.Loop() {
+		policy.NewPlan(was, is, flags, planned)
+	}
+}
