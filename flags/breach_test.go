@@ -89,7 +89,7 @@ func TestAnyValueBelowAGuaranteeIsABreach(t *testing.T) {
 			}
 			r.want("elsewhere", r.gets("DE"), allIsWell)
 			r.want("breaches", r.breaches, []string{"FR " + test.flag})
-			if _, known := r.table.Known()["FR"].Values[test.flag]; known || len(r.kept) > 1<<20 {
+			if known := r.table.Known()["FR"].Values[test.flag]; !known.IsZero() || len(r.kept) > 1<<20 {
 				t.Error("the value is kept")
 			}
 		})
@@ -219,13 +219,10 @@ func TestWhileASourceHasNoGoodAnswerAnAcknowledgementOpensNothing(t *testing.T) 
 	}
 }
 
-// TestABreachOfThePolicysOwnTableEndsWithAnAcknowledgement also where the
-// policy sets the flag no longer, and leaves it to the app.
-func TestABreachOfThePolicysOwnTableEndsWithAnAcknowledgement(t *testing.T) {
-	const (
-		guarantee   = "guarantees: {retention-days: {at-most: 7}}\n"
-		acknowledge = "acknowledge: [{flag: retention-days, at: 2026-11-22T12:01:00Z, by: Ada, because: The law is repealed.}]\n"
-	)
+// TestWhatIsBelowWhereNothingIsServedIsNoBreach has a policy that says what the
+// law makes of a flag where it has withdrawn the service.
+func TestWhatIsBelowWhereNothingIsServedIsNoBreach(t *testing.T) {
+	const guarantee = "guarantees: {retention-days: {at-most: 7}}\n"
 	for _, test := range []struct{ name, flags, want string }{
 		{"set to what is guaranteed", "flags: {retention-days: 3}\n", "forward, open by default: retention-days=3"},
 		{"not set at all", "", "forward, open by default:"},
@@ -235,12 +232,25 @@ func TestABreachOfThePolicysOwnTableEndsWithAnAcknowledgement(t *testing.T) {
 			r.table = open(t, flags.Options{Now: func() time.Time { return r.now }})
 			r.revise(guarantee + "flags: {retention-days: {in: {FR: 90}}}\njurisdictions: {FR: withdrawn}\n")
 			r.want("under the law", r.gets("FR"), "refuse, withdrawn by entry:")
+			r.want("breaches", r.table.Status().Breaches, []flags.Unacknowledged(nil))
 			r.revise(guarantee + test.flags)
-			r.want("repealed", strings.SplitAfter(r.gets("FR"), ":")[0], "refuse, withdrawn by guarantee:")
-			r.revise(guarantee + acknowledge + test.flags)
-			r.want("acknowledged", r.gets("FR"), test.want)
+			r.want("repealed", r.gets("FR"), test.want)
 		})
 	}
+}
+
+// TestToReopenWhatIsKnownToBeBelowIsABreach, even if the source can't be asked
+// at that moment.
+func TestToReopenWhatIsKnownToBeBelowIsABreach(t *testing.T) {
+	r := rigged(t, guaranteed+"jurisdictions: {FR: withdrawn}\n")
+	r.source.says(e2ee, "FR", value(false))
+	r.round()
+	r.want("withdrawn by the policy", r.breaches, []string(nil))
+	r.source.says(e2ee, "FR", down)
+	r.restart()
+	r.revise(guaranteed)
+	r.want("reopened", r.gets("FR"), withheld)
+	r.want("breaches", r.breaches, []string{"FR " + e2ee})
 }
 
 func TestARevisionThatGuaranteesAFlagNoLongerEndsItsBreach(t *testing.T) {
@@ -353,7 +363,6 @@ func TestWhatCannotBeReadIsNotPassedOver(t *testing.T) {
 		`{"FR":{"values":{"a":true}}`:          "unexpected end of JSON input",
 		`{"FR":{}}{"DE":{}}`:                   "invalid character '{' after top-level value",
 		`{"FR":{"values":{"a":[1]}}}`:          "[1] is no boolean, number or string",
-		`{"FR":{"values":{"a":null}}}`:         "null is no boolean, number or string",
 		`{"FR":{"values":{"a":1e999}}}`:        "json: cannot unmarshal number 1e999 into Go",
 		`{"FR":{"breached":{"a":true}}}`:       "Time.UnmarshalJSON: input is not a JSON string",
 		`{"FR":{"breached":{"a":"recently"}}}`: `parsing time "recently" as`,

@@ -55,14 +55,15 @@ func TestNoCourseOfEventsServesBelowAGuarantee(t *testing.T) {
 // A world is what has happened so far.
 type world struct {
 	*rapid.T
-	now      time.Time
-	source   *source
-	table    *flags.Table
-	policy   *policy.Policy
-	acked    []acked
-	kept     []byte
-	breaches map[string]time.Time // first seen, by "FR tier"
-	below    map[string]bool      // the last value that was for sure, by "FR tier"
+	now       time.Time
+	source    *source
+	table     *flags.Table
+	withdrawn bool // France, by the policy
+	policy    *policy.Policy
+	acked     []acked
+	kept      []byte
+	breaches  map[string]time.Time // first seen, by "FR tier"
+	below     map[string]bool      // the last value that was for sure, by "FR tier"
 }
 
 type acked struct {
@@ -132,7 +133,11 @@ func (w *world) answerAnew() {
 func (w *world) revise() {
 	var b strings.Builder
 	guarantees := map[string]string{e2ee: "{require: true}", "tier": "{one-of: [gold, silver]}"}
-	b.WriteString("routes: {sign-up: [/signup], export: [/export]}\njurisdictions: {FR-IDF: announced, unlocated: closed-to-new}\nguarantees:\n")
+	phase := "announced"
+	if w.withdrawn = rapid.IntRange(0, 2).Draw(w.T, "withdraw") == 0; w.withdrawn {
+		phase = "withdrawn"
+	}
+	fmt.Fprintf(&b, "routes: {sign-up: [/signup], export: [/export]}\njurisdictions: {FR: %s, FR-IDF: %s, unlocated: closed-to-new}\nguarantees:\n", phase, phase)
 	dropped := ""
 	if rapid.IntRange(0, 9).Draw(w.T, "drop a guarantee") == 0 {
 		dropped = rapid.SampledFrom(watchedFlags).Draw(w.T, "dropped")
@@ -144,6 +149,7 @@ func (w *world) revise() {
 	}
 	if rapid.Bool().Draw(w.T, "observe") {
 		b.WriteString("mode: observe\n")
+		w.withdrawn = false
 	}
 	w.acked = nil
 	if rapid.IntRange(0, 3).Draw(w.T, "acknowledge") > 0 {
@@ -236,22 +242,31 @@ func (w *world) account(flag, place string) {
 	if !ok {
 		answer = w.source.rules[flag][""]
 	}
+	served := !w.withdrawn || !strings.HasPrefix(place, "FR")
+	seen, breached := w.breaches[about]
 	isSure, below := sure(flag, answer)
 	if !isSure {
+		if w.below[about] && !breached && served { // the policy has opened what was known to be below
+			w.breaches[about] = w.later(w.acknowledgedUntil(flag, place))
+		}
 		return
 	}
-	seen, breached := w.breaches[about]
 	until := w.acknowledgedUntil(flag, place)
 	covered := breached && !until.Before(seen)
 	w.below[about] = below
 	switch {
-	case below && (!breached || covered):
-		// Nobody can acknowledge it before it is seen, whatever the clock says.
-		w.breaches[about] = w.now
-		if !until.Before(w.now) {
-			w.breaches[about] = until.Add(1)
-		}
+	case below && (!breached && served || covered):
+		w.breaches[about] = w.later(until)
 	case !below && covered:
 		delete(w.breaches, about)
 	}
+}
+
+// later is now, or when nothing is acknowledged any more: nobody can acknowledge
+// a breach before it is seen, whatever the clock says.
+func (w *world) later(until time.Time) time.Time {
+	if !until.Before(w.now) {
+		return until.Add(time.Second)
+	}
+	return w.now
 }

@@ -1,6 +1,7 @@
 package flags
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -48,23 +49,17 @@ func (t *Table) Answer(ctx context.Context, p *policy.Policy, name string, c map
 			return failed(name, openfeature.GeneralCode, t.withhold(flag, value, jurisdiction))
 		}
 		return a.evaluation(name)
-	case slices.Contains(asked, a.details.ErrorCode):
-		return failed(name, a.details.ErrorCode, a.err)
+	case a.details.ErrorCode == openfeature.InvalidContextCode || a.details.ErrorCode == openfeature.TargetingKeyMissingCode:
+		return failed(name, a.details.ErrorCode, a.err) // the asker's fault
 	}
 	if v, ok := t.known.Load().flags.In(jurisdiction).Values[name].As(flag.Kind); ok && named && flag.Meets(v) {
 		return answer{value: v.Any(), details: openfeature.EvaluationDetails{ResolutionDetail: openfeature.ResolutionDetail{Reason: stale}}}.evaluation(name)
 	}
-	return failed(name, openfeature.GeneralCode, a.err)
+	return failed(name, cmp.Or(a.details.ErrorCode, openfeature.GeneralCode), a.err)
 }
 
 // errOwn keeps what is the gateway's own business from apps.
 var errOwn = errors.New(policy.PhaseFlag + " is no flag for apps: the field Market-Phase tells them")
-
-// asked are the errors that are about what was asked, and not about the source.
-var asked = []openfeature.ErrorCode{
-	openfeature.FlagNotFoundCode, openfeature.TypeMismatchCode, openfeature.ParseErrorCode,
-	openfeature.TargetingKeyMissingCode, openfeature.InvalidContextCode,
-}
 
 // AnswerAll evaluates all flags for an app: those that the policy names, and
 // those that a source lists for the context.

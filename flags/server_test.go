@@ -64,8 +64,8 @@ func TestAnAppIsAnsweredForItsUsers(t *testing.T) {
 		{"an unnamed flag and a fault", "dark-mode", down, "GENERAL: the flag server is down"},
 
 		{"no such flag", "nonsense", absent, "FLAG_NOT_FOUND: not found in any provider"},
-		{"a flag that the source no longer has", "tier", absent, "FLAG_NOT_FOUND: not found in any provider"},
-		{"another type", "tier", value(true), "TYPE_MISMATCH: it is a bool"},
+		{"a flag that the source no longer has", "tier", absent, `"gold" STALE`},
+		{"another type", "tier", value(true), `"gold" STALE`},
 		{"no targeting key", "tier", failure(openfeature.NewTargetingKeyMissingResolutionError("add one")), "TARGETING_KEY_MISSING: add one"},
 		{"a context that the source can't use", "tier", failure(openfeature.NewInvalidContextResolutionError("plan is no string")), "INVALID_CONTEXT: plan is no string"},
 	} {

@@ -287,36 +287,36 @@ type round struct {
 func (r *round) evaluate(l located) {
 	jurisdiction := l.place.Jurisdiction()
 	before := r.before.flags.In(jurisdiction)
-	s := policy.Settings{Values: make(map[string]policy.Value), Phase: before.Phase}
+	s := policy.Settings{Values: make(map[string]policy.Value)}
 	for _, f := range r.policy.Flags() {
-		if known, ok := before.Values[f.Name].As(f.Kind); ok && f.Meets(known) {
-			s.Values[f.Name] = known
+		if known, ok := before.Values[f.Name]; ok {
+			s.Values[f.Name], ok = known.As(f.Kind)
+			if !ok && !known.IsZero() {
+				delete(s.Values, f.Name) // of another type than the flag has now
+			}
 		}
-		value, err := r.ask(f, l)
 		since, breached := before.Breached[f.Name]
-		until := r.policy.Acknowledged(f.Name, jurisdiction)
-		acknowledged := breached && !until.Before(since)
+		value, err := r.ask(f, l)
 		switch {
+		case err == nil:
+			s.Values[f.Name] = value
 		case err == errAbsent && len(r.source.remote) == 0:
 			delete(s.Values, f.Name) // the policy itself has dropped it
-			breached = breached && !r.lifts(acknowledged, jurisdiction, f, since)
+			err = nil
 		case err == errAbsent && f.Guarantee == nil:
-		case err != nil:
-			r.refuse(f.Name, jurisdiction, err)
-			r.unanswered = r.unanswered || f.Guarantee != nil && s.Values[f.Name].IsZero() && !breached
-		case !f.Meets(value):
-			delete(s.Values, f.Name)
-			if !breached || acknowledged {
-				// What was acknowledged before it was seen doesn't cover
-				// it, whatever the clock says.
-				since, breached = later(r.now, until.Add(1)), true
-				r.alarm(jurisdiction, f)
-			}
 		default:
-			s.Values[f.Name] = value
-			breached = breached && !r.lifts(acknowledged, jurisdiction, f, since)
+			r.refuse(f.Name, jurisdiction, err)
+			_, known := s.Values[f.Name]
+			r.unanswered = r.unanswered || f.Guarantee != nil && !known && !breached
 		}
-		if breached && f.Guarantee != nil {
+		if f.Guarantee == nil {
+			continue
+		}
+		known, below := s.Values[f.Name]
+		if below = below && !f.Meets(known); below {
+			s.Values[f.Name] = policy.Value{} // nobody is to have it
+		}
+		if since, breached = r.judge(f, l.place, below, err == nil, since, breached); breached {
 			if s.Breached == nil {
 				s.Breached = make(map[string]time.Time)
 			}
@@ -329,20 +329,31 @@ func (r *round) evaluate(l located) {
 	r.flags[jurisdiction] = s
 }
 
+// judge says whether a guarantee is broken at a place, and since when: by
+// whether its flag is known to be below, the answer of this round being sure,
+// and by a breach that was seen before.
+func (r *round) judge(f policy.Flag, place policy.Place, below, sure bool, since time.Time, breached bool) (time.Time, bool) {
+	jurisdiction := place.Jurisdiction()
+	until := r.policy.Acknowledged(f.Name, jurisdiction)
+	acknowledged := breached && sure && !until.Before(since)
+	switch {
+	case below && (acknowledged || !breached && r.policy.Serves(place, r.now)):
+		r.alarm(jurisdiction, f)
+		// What was acknowledged before it was seen doesn't cover it, whatever
+		// the clock says.
+		return later(r.now.Truncate(time.Second), until.Truncate(time.Second).Add(time.Second)), true
+	case !below && acknowledged:
+		r.log.Info("the breach of a guarantee is acknowledged, and its flag is as guaranteed: the jurisdiction is no longer withheld for it", "jurisdiction", jurisdiction, "flag", f.Name, "since", since)
+		return time.Time{}, false
+	}
+	return since, breached
+}
+
 func later(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
 	}
 	return a
-}
-
-// lifts tells of the end of a breach, if it is acknowledged. Only where nothing
-// is below the guarantee any more is that enough.
-func (r *round) lifts(acknowledged bool, jurisdiction policy.Code, f policy.Flag, since time.Time) bool {
-	if acknowledged {
-		r.log.Info("the breach of a guarantee is acknowledged, and its flag is as guaranteed: the jurisdiction is no longer withheld for it", "jurisdiction", jurisdiction, "flag", f.Name, "since", since)
-	}
-	return acknowledged
 }
 
 // errAbsent says that no source has a flag. Of a guaranteed one, that is no
@@ -403,8 +414,18 @@ func (r *round) phase(jurisdiction policy.Code, before policy.Phase, l located) 
 	return phase
 }
 
+// mostReasons is how many reasons are told apart: a source may have words of
+// its own for each answer.
+const mostReasons = 10
+
+var errOthers = errors.New("other reasons, after the first ones are gone")
+
 func (r *round) refuse(flag string, jurisdiction policy.Code, err error) {
 	refusal := r.refused[err.Error()]
+	if refusal == nil && len(r.refused) >= mostReasons {
+		err = errOthers
+		refusal = r.refused[err.Error()]
+	}
 	if refusal == nil {
 		refusal = &Refusal{Err: err}
 		r.refused[err.Error()] = refusal

@@ -584,14 +584,14 @@ func TestAFlagThatThePolicyNoLongerSetsIsDropped(t *testing.T) {
 }
 
 // TestARevisionMayChangeWhatIsGuaranteed has values that were good enough
-// before.
+// before, and a source that can't be asked whether they still are so.
 func TestARevisionMayChangeWhatIsGuaranteed(t *testing.T) {
 	r := rigged(t, "guarantees: {retention-days: {at-most: 7}}\n")
 	r.round()
 	r.source.says("retention-days", "", down)
 	for _, step := range []struct{ document, want string }{
 		{"guarantees: {retention-days: {at-most: 3}}\n", "forward, open by default: retention-days=3"},
-		{"guarantees: {retention-days: {at-most: 2}}\n", "forward, open by default:"},
+		{"guarantees: {retention-days: {at-most: 2}}\n", "refuse, withdrawn by guarantee:"},
 	} {
 		r.revise(step.document)
 		r.want(step.document, r.gets("FR"), step.want)

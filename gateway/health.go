@@ -66,7 +66,7 @@ func (g *Gateway) readiness() admin.Readiness {
 func (g *Gateway) checkFlags(now time.Time, r *admin.Readiness) {
 	status := g.flags.Status()
 	if len(g.flagSources) > 0 || len(status.Breaches) > 0 {
-		check := admin.Check{OK: true, Detail: "the answer of " + ago(status.LastSuccess, now)}
+		check := admin.Check{OK: true, Detail: "answered " + ago(status.LastSuccess, now)}
 		var wrong []string
 		if g.ofrep != nil {
 			if s := g.ofrep.Status(); s.Err != nil {
@@ -83,7 +83,7 @@ func (g *Gateway) checkFlags(now time.Time, r *admin.Readiness) {
 			check.OK = false
 			check.Detail = strings.Join(wrong, "\n") + "\n\n"
 			if status.Answered {
-				check.Detail += "what was known stays in use: the answer of " + ago(status.LastSuccess, now)
+				check.Detail += "what was known stays in use, all of it last answered " + ago(status.LastSuccess, now)
 			} else {
 				check.Detail += "no guaranteed flag is known yet: nothing is served until the source answers"
 			}
@@ -106,7 +106,7 @@ func (g *Gateway) checkFlags(now time.Time, r *admin.Readiness) {
 // ago says how long ago something was.
 func ago(then, now time.Time) string {
 	if then.IsZero() {
-		return "never"
+		return "before the start"
 	}
 	return fmt.Sprintf("%s ago (%s)", now.Sub(then).Round(time.Second), then.UTC().Format(time.RFC3339))
 }

@@ -22,8 +22,8 @@ type Demand struct {
 // Disclosed says whether the demand may be named to the public.
 func (d Demand) Disclosed() bool { return d.Disclose == nil || *d.Disclose }
 
-// binds says whether the law requires what it demands, from InForce on.
-func (d Demand) binds() bool {
+// Binds says whether the law requires what it demands, from InForce on.
+func (d Demand) Binds() bool {
 	return d.Stage == InForce || d.Stage == Adopted && !d.InForce.IsZero()
 }
 

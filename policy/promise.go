@@ -66,7 +66,7 @@ func (p *parser) demand(name string, d Demand) {
 // promise reports every way in which the document would break a guarantee.
 func (p *parser) promise() {
 	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
-		if d := p.policy.demands[name]; d.binds() {
+		if d := p.policy.demands[name]; d.Binds() {
 			p.keepsPromise(name, d)
 		}
 	}
@@ -158,6 +158,13 @@ func (p *Policy) servedUnder(d Demand) []Place {
 		}
 	}
 	return served
+}
+
+// Serves says whether a place gets anything but the essential class at a moment
+// or later, as far as the policy itself goes. A policy that only observes
+// serves everywhere.
+func (p *Policy) Serves(place Place, at time.Time) bool {
+	return p.mode == Observe || p.serves(place, Demand{}.concerns, at)
 }
 
 // serves says whether a place gets any of some route classes at a moment or
@@ -287,7 +294,7 @@ func (p *parser) conflicts() {
 	about := make(map[string][]string) // demands by flag
 	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
 		d := p.policy.demands[name]
-		if !d.binds() || p.policy.breaks(d) != "" {
+		if !d.Binds() || p.policy.breaks(d) != "" {
 			continue // where these bind, nothing is served
 		}
 		for flag := range d.Requires {
@@ -353,7 +360,7 @@ func (p *parser) keepsFloor(f Flag) {
 	served := make(map[Code][]Place) // by the code in the setting, "": its value
 	for _, place := range p.policy.Places() {
 		value, ok := p.policy.Value(f.Name, place)
-		if !ok || f.Meets(value) || p.policy.mode != Observe && !p.policy.serves(place, Demand{}.concerns, time.Time{}) {
+		if !ok || f.Meets(value) || !p.policy.Serves(place, time.Time{}) {
 			continue
 		}
 		by, _ := p.policy.setBy(s, place)

@@ -8,8 +8,9 @@ import (
 
 // Settings are what the flags of one jurisdiction are set to.
 type Settings struct {
-	// Values are the flags' values by name. A value below its guarantee is
-	// never told to an app, and withdraws the jurisdiction.
+	// Values are the flags' values by name. One below its guarantee is never
+	// told to an app, and withdraws the jurisdiction. The zero Value stands
+	// for such a one: what it was needn't be known.
 	Values map[string]Value `json:"values,omitempty"`
 	// Breached are the flags that were seen below their guarantee and whose
 	// breach nobody has acknowledged, with when that was first: they

@@ -91,10 +91,10 @@ func (v Value) String() string {
 	return "no value"
 }
 
-// MarshalJSON writes the value itself.
+// MarshalJSON writes the value itself, null for none.
 func (v Value) MarshalJSON() ([]byte, error) { return json.Marshal(v.of) }
 
-// UnmarshalJSON reads a boolean, a number or a string. A number without
+// UnmarshalJSON reads a boolean, a number, a string, or null. A number without
 // fraction and exponent is an integer.
 func (v *Value) UnmarshalJSON(text []byte) error {
 	var of any
@@ -108,6 +108,9 @@ func (v *Value) UnmarshalJSON(text []byte) error {
 		err := json.Unmarshal(text, &f)
 		v.of = f
 		return err
+	case string(text) == "null":
+		*v = Value{}
+		return nil
 	default:
 		if err := json.Unmarshal(text, &of); err != nil {
 			return err

@@ -62,7 +62,7 @@ func (p *parser) warnOfDemand(name string, d Demand) {
 			p.doc.Warnf("check its name, or guarantee it", key("demands", name, "requires", flag), "the policy says nothing else of the flag %s", flag)
 		}
 	}
-	if !d.binds() {
+	if !d.Binds() {
 		p.outlook(name, d)
 	}
 }

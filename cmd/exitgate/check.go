@@ -136,7 +136,7 @@ func demandsOf(p *policy.Policy) []demanded {
 				d.Breaks = append(d.Breaks, flag)
 			}
 		}
-		d.Binds = d.Stage == policy.InForce || d.Stage == policy.Adopted && !d.InForce.IsZero()
+		d.Binds = d.Demand.Binds()
 		all = append(all, d)
 	}
 	return all
