@@ -92,6 +92,6 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy.`,
 		SilenceErrors: true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newServe(now), newDemo(), newCheck(), newExplain(), newSchema(), newVersion())
+	root.AddCommand(newServe(now), newDemo(), newCheck(), newPlan(), newExplain(), newSchema(), newVersion())
 	return root
 }
