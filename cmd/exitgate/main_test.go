@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"io"
 	"net"
 	"os"
@@ -17,6 +18,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// Most of the time the tests wait for processes: more of them fit at once
+	// than there are processors. The flag -parallel still says otherwise.
+	_ = flag.Set("test.parallel", "6") // it exists
 	testscript.Main(m, map[string]func(){"exitgate": func() { os.Exit(process(clock(os.Getenv(clockFile)))) }})
 }
 
