@@ -278,3 +278,113 @@ func FuzzSet(f *testing.F) {
 		}
 	})
 }
+
+func TestSetKeepsWhatLinesBeginAndEndWith(t *testing.T) {
+	for name, test := range map[string]struct {
+		source, want string
+		change       policy.SetChange
+	}{
+		"carriage returns": {
+			"version: 1\r\njurisdictions:\r\n  DE: open # so far\r\n",
+			"version: 1\r\njurisdictions:\r\n  DE: open # so far\r\n  FR: withdrawn\r\n",
+			policy.SetChange{Jurisdiction: "FR", Phase: policy.Withdrawn},
+		},
+		"carriage returns and a schedule": {
+			"version: 1\r\njurisdictions:\r\n  FR: open # so far\r\nmode: observe",
+			"version: 1\r\njurisdictions:\r\n  FR: # so far\r\n    schedule:\r\n      - {from: 2026-11-21T12:00:00Z, phase: withdrawn}\r\nmode: observe",
+			policy.SetChange{Jurisdiction: "FR", Phase: policy.Withdrawn, From: moment},
+		},
+		"a byte order mark": {
+			"\ufeffjurisdictions:\n    FR: open\nversion: 1\n",
+			"\ufeffjurisdictions:\n    FR: open\n    DE: withdrawn\nversion: 1\n",
+			policy.SetChange{Jurisdiction: "DE", Phase: policy.Withdrawn},
+		},
+		"a byte order mark and no section": {
+			"\ufeffversion: 1",
+			"\ufeffversion: 1\njurisdictions:\n  DE: withdrawn",
+			policy.SetChange{Jurisdiction: "DE", Phase: policy.Withdrawn},
+		},
+		"the only entry, removed from the end": {
+			"version: 1\njurisdictions:\n  FR: open",
+			"version: 1\njurisdictions: {}\n",
+			policy.SetChange{Jurisdiction: "FR", Remove: true},
+		},
+		"a schedule at the end": {
+			"version: 1\njurisdictions:\n  FR:\n    schedule:\n    - {from: 2026-11-21T12:00:00Z, phase: withdrawn}",
+			"version: 1\njurisdictions:\n  FR:\n    phase: open\n",
+			policy.SetChange{Jurisdiction: "FR"},
+		},
+		"an indented document": {
+			"  version: 1\n  mode: observe",
+			"  version: 1\n  mode: observe\n  jurisdictions:\n    FR: open",
+			policy.SetChange{Jurisdiction: "FR"},
+		},
+		"a fraction of a second": {
+			"version: 1\njurisdictions: {}\n",
+			"version: 1\njurisdictions: {FR: {schedule: [{from: 2026-11-21T12:00:00.000000001Z, phase: announced}]}}\n",
+			policy.SetChange{Jurisdiction: "FR", Phase: policy.Announced, From: moment.Add(1).In(time.FixedZone("", 3600))},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set, err := policy.Set([]byte(test.source), test.change)
+			if diff := cmp.Diff(test.want, string(set)); err != nil || diff != "" {
+				t.Errorf("%v\n%s", err, diff)
+			}
+		})
+	}
+}
+
+func TestSetRefusesWhatItCantDo(t *testing.T) {
+	for name, test := range map[string]struct {
+		source, want string
+		change       policy.SetChange
+	}{
+		"a policy that is wrong": {
+			"version: 2\n", "policy:1:10: version 2 is newer than this exitgate reads",
+			policy.SetChange{Jurisdiction: "FR"},
+		},
+		"no phase": {
+			"version: 1\n", "Phase(5) is not a phase",
+			policy.SetChange{Jurisdiction: "FR", Phase: policy.Withdrawn + 1},
+		},
+		"lines in place of a code": {
+			"version: 1\n", `"FR: open\n  DE" is not a jurisdiction`,
+			policy.SetChange{Jurisdiction: "FR: open\n  DE"},
+		},
+		"a date before this one": {
+			"version: 1\njurisdictions: {FR: announced}\n", "FR is announced now: set withdrawn without a date, or from a later one",
+			policy.SetChange{Jurisdiction: "FR", Phase: policy.Withdrawn, From: moment, At: moment},
+		},
+		"a year that can't be meant": {
+			"version: 1\n", "the year 2999 can't be meant",
+			policy.SetChange{Jurisdiction: "FR", Phase: policy.Withdrawn, From: moment.AddDate(973, 0, 0)},
+		},
+		"a removal that serves under a law": {
+			"version: 1\nguarantees: {a: {require: true}}\ndemands: {law: {jurisdiction: FR, stage: in-force, requires: {a: false}}}\njurisdictions: {FR: withdrawn}\n",
+			"the entry FR can't be removed: policy:3:11: law requires a: false",
+			policy.SetChange{Jurisdiction: "FR", Remove: true},
+		},
+		"a text that a line feed would change": {
+			"version: 1\nnotices:\n  default:\n    texts:\n      en:\n        title: |\n          Closed",
+			"only people can edit",
+			policy.SetChange{Jurisdiction: "FR"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set, err := policy.Set([]byte(test.source), test.change)
+			if err == nil || set != nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%q, %v, want %s", set, err, test.want)
+			}
+		})
+	}
+}
+
+func BenchmarkSet(b *testing.B) {
+	source := []byte(withFlags(1000))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := policy.Set(source, policy.SetChange{Jurisdiction: "unlocated", Phase: policy.Withdrawn}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

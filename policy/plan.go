@@ -160,17 +160,20 @@ func (p *Policy) Foresee(before *Policy, flags Flags) Flags {
 	for code, s := range flags {
 		foreseen[code] = p.lift(code, s)
 	}
-	if len(p.settings)+len(before.settings) == 0 {
+	own := either(before.settings, p.settings)
+	if len(own) == 0 {
 		return foreseen
 	}
-	places := slices.Concat(before.Places(), p.Places())
-	for code := range flags {
-		places = append(places, PlaceOf(code))
+	places := make(map[Code]Place, len(before.places))
+	for _, place := range slices.Concat(before.places, p.places) {
+		places[place.Jurisdiction()] = place
 	}
-	for _, place := range places {
-		code := place.Jurisdiction()
-		s := foreseen.In(code)
-		s.Values = p.replace(before, s.Values, flags.In(code).Values, place)
+	for code := range flags {
+		places[code] = PlaceOf(code)
+	}
+	for code, place := range places {
+		s := p.lift(code, flags.In(code))
+		s.Values = p.replace(before, s.Values, own, place)
 		foreseen[code] = s
 	}
 	return foreseen
@@ -186,21 +189,20 @@ func (p *Policy) lift(code Code, s Settings) Settings {
 	return s
 }
 
-// replace returns values with those that seem to come from the table of the
-// policy before replaced by p's own.
-func (p *Policy) replace(before *Policy, values, known map[string]Value, place Place) map[string]Value {
-	replaced := maps.Clone(values)
-	for _, f := range slices.Concat(before.flags, p.flags) {
-		was, had := before.Value(f.Name, place)
-		if now, set := known[f.Name]; set && !(had && now == was) {
+// replace returns values with those that seem to come from the policy before's
+// own table replaced by what p's own says of these flags.
+func (p *Policy) replace(before *Policy, known map[string]Value, own []string, place Place) map[string]Value {
+	replaced := make(map[string]Value, len(known))
+	maps.Copy(replaced, known)
+	for _, flag := range own {
+		was, _ := before.Value(flag, place)
+		if now, set := known[flag]; set && now != was {
 			continue // from a source
 		}
-		delete(replaced, f.Name)
-		if own, has := p.Value(f.Name, place); has {
-			if replaced == nil {
-				replaced = make(map[string]Value)
-			}
-			replaced[f.Name] = own
+		if is, has := p.Value(flag, place); has {
+			replaced[flag] = is
+		} else {
+			delete(replaced, flag)
 		}
 	}
 	return replaced
@@ -217,28 +219,31 @@ func newForecast(p *Policy, flags Flags) *forecast {
 	return &forecast{p, flags, p.apartBy(flags)}
 }
 
-// A course is what a policy makes of one place over time.
+// A course is what a policy makes of one place.
 type course struct {
 	policy       *Policy
-	jurisdiction Code // as the policy tells it apart
-	matches      []match
-	phase        Phase // by the flag
-	breach       breach
+	jurisdiction Code    // as the policy tells it apart
+	governing    []match // the most specific ones, none for what is open
+	phase        Phase   // by the flag
+	breached     bool
 }
 
 // course returns what becomes of a jurisdiction, or of the entry anonymous.
 func (f *forecast) course(code Code) course {
+	c := course{policy: f.policy, jurisdiction: code}
 	if code == Anonymous {
-		c := course{policy: f.policy, jurisdiction: code}
 		if e := f.policy.entries[code]; e != nil {
-			c.matches = []match{{e, ByAnonymity, 0}}
+			c.governing = []match{{e, ByAnonymity, 0}}
 		}
 		return c
 	}
 	place := f.tellApart(PlaceOf(code))
-	c := course{policy: f.policy, jurisdiction: place.Jurisdiction(), matches: f.policy.appendMatches(nil, place)}
+	c.jurisdiction = place.Jurisdiction()
+	if matches := f.policy.appendMatches(nil, place); matches != nil {
+		c.governing, _ = mostSpecific(matches)
+	}
 	settings := f.flags.In(c.jurisdiction)
-	c.phase, c.breach = settings.Phase, f.policy.breachIn(settings)
+	c.phase, c.breached = settings.Phase, f.policy.breachIn(settings).flag != ""
 	return c
 }
 
@@ -262,25 +267,57 @@ func (p *Policy) class(name string) Class {
 	return 0
 }
 
-// standing is what the place gets of a route class at a moment.
-func (c course) standing(class string, at time.Time) Standing {
-	if class == Essential {
-		return Standing{}
-	}
-	d := c.policy.govern(c.jurisdiction, c.matches, c.policy.class(class), at)
-	d = c.policy.withhold(c.breach, c.policy.restrict(c.phase, d))
-	return Standing{d.Phase, c.policy.mode == Observe && d.Reason != ByGuarantee && d.Phase >= ClosedToNew}
+// A path is what a place gets of one route class over time.
+type path struct {
+	course
+	steps []Step // ascending in time and restriction
 }
 
-// times are the moment and all later ones at which either course takes a step.
-func times(at time.Time, courses ...course) []time.Time {
+// path returns what becomes of a route class. As time only restricts, of
+// several entries that is whichever has come furthest.
+func (c course) path(class string) path {
+	p := path{course: c}
+	if class == Essential {
+		return path{course: course{policy: c.policy}} // always open
+	}
+	var steps []Step
+	for _, m := range c.governing {
+		if m.entry.speaksOf(c.policy.class(class)) {
+			steps = append(steps, m.entry.steps...)
+		}
+	}
+	slices.SortStableFunc(steps, func(a, b Step) int { return a.From.Compare(b.From) })
+	furthest := Open
+	for _, step := range steps {
+		if step.Phase > furthest {
+			furthest = step.Phase
+			p.steps = append(p.steps, step)
+		}
+	}
+	return p
+}
+
+// at returns what the place gets at a moment.
+func (p path) at(t time.Time) Standing {
+	if p.breached {
+		return Standing{Phase: Withdrawn}
+	}
+	phase := p.phase
+	for _, step := range p.steps {
+		if !step.From.After(t) {
+			phase = max(phase, step.Phase)
+		}
+	}
+	return Standing{phase, p.policy.mode == Observe && phase >= ClosedToNew}
+}
+
+// times are the moment and all later ones at which a path takes a step.
+func times(at time.Time, paths ...path) []time.Time {
 	all := []time.Time{at}
-	for _, c := range courses {
-		for _, m := range c.matches {
-			for _, step := range m.entry.steps {
-				if step.From.After(at) {
-					all = append(all, step.From.UTC())
-				}
+	for _, p := range paths {
+		for _, step := range p.steps {
+			if step.From.After(at) {
+				all = append(all, step.From.UTC())
 			}
 		}
 	}
@@ -364,10 +401,9 @@ func (p *Plan) compare() {
 // sharesOf compares the courses of one jurisdiction.
 func (p *Plan) sharesOf(code Code, classes []string) map[share]bool {
 	before, after := p.before.course(code), p.after.course(code)
-	moments := times(p.At, before, after)
 	routes := make(map[stretch][]string)
 	for _, class := range classes {
-		for _, s := range stretches(before, after, class, moments) {
+		for _, s := range stretches(p.At, before.path(class), after.path(class)) {
 			routes[s] = append(routes[s], class)
 		}
 	}
@@ -407,17 +443,16 @@ func byGravity(a, b Effect) int {
 	return cmp.Compare(slices.Index(effects[:], a), slices.Index(effects[:], b))
 }
 
-// stretches returns when two courses differ for a route class: at the moments
-// given, the first of which is now.
-func stretches(before, after course, class string, moments []time.Time) []stretch {
+// stretches returns when two paths differ, from a moment on.
+func stretches(now time.Time, before, after path) []stretch {
 	var found []stretch
 	open := false // whether the last one goes on
-	for i, at := range moments {
+	for _, at := range times(now, before, after) {
 		from := at
-		if i == 0 {
+		if at.Equal(now) {
 			from = time.Time{}
 		}
-		was, is := before.standing(class, at), after.standing(class, at)
+		was, is := before.at(at), after.at(at)
 		if open {
 			last := &found[len(found)-1]
 			if last.before == was && last.after == is {
@@ -527,8 +562,8 @@ func (p Plan) Hit(counts map[Traffic]uint64) Hit {
 // refuses says whether requests are refused at a moment.
 func (f *forecast) refuses(t Traffic, at time.Time) bool {
 	class := f.policy.classes[f.policy.class(t.Class)]
-	return f.course(t.Jurisdiction).standing(class, at).Refuses(class) ||
-		t.Anonymous && f.course(Anonymous).standing(class, at).Refuses(class)
+	return f.course(t.Jurisdiction).path(class).at(at).Refuses(class) ||
+		t.Anonymous && f.course(Anonymous).path(class).at(at).Refuses(class)
 }
 
 // partly says whether the plan would decide requests otherwise at once if they

@@ -154,9 +154,10 @@ func (p *Plan) effectOfRoutes(class string, before, after *Policy) Effect {
 	effect := ChangesOther
 	for _, code := range p.jurisdictions() {
 		was, is := p.before.course(code), p.after.course(code)
-		for _, at := range times(p.At, was, is) {
-			for c := range possible {
-				switch reclassed(was.standing(c.from, at), is.standing(c.from, at), is.standing(c.to, at), c.from, c.to) {
+		for c := range possible {
+			before, stayed, after := was.path(c.from), is.path(c.from), is.path(c.to)
+			for _, at := range times(p.At, before, stayed, after) {
+				switch reclassed(before.at(at), stayed.at(at), after.at(at), c.from, c.to) {
 				case OpensMarket:
 					return OpensMarket
 				case WithdrawsMarket:

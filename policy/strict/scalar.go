@@ -40,9 +40,10 @@ func (r *reader) plain(indent int, flow bool) *node {
 		if more == nil {
 			more = []byte(n.text)
 		}
-		start, line := r.pos, r.plainLine(flow)
+		first := r.pos
+		line := r.plainLine(flow)
 		more = append(appendBreaks(more, breaks), line...)
-		n.to = start + len(line)
+		n.to = first + len(line)
 	}
 	if more != nil {
 		n.text = string(more)
