@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 )
@@ -74,17 +73,6 @@ func (g Guarantee) String() string {
 	return strings.Join(terms, ", ")
 }
 
-// bounds returns all values that the guarantee speaks of.
-func (g Guarantee) bounds() []Value {
-	var all []Value
-	for _, v := range []*Value{g.Require, g.AtLeast, g.AtMost} {
-		if v != nil {
-			all = append(all, *v)
-		}
-	}
-	return append(all, g.OneOf...)
-}
-
 // A Flag is a flag that the policy names: one that it guarantees something of,
 // or gives values for. The app is told these, and no others.
 type Flag struct {
@@ -97,5 +85,3 @@ type Flag struct {
 // Meets says whether a value may be told to the app, as far as the guarantee
 // of the flag goes.
 func (f Flag) Meets(v Value) bool { return f.Guarantee == nil || f.Guarantee.Holds(v) }
-
-func byName(a, b Flag) int { return cmp.Compare(a.Name, b.Name) }
