@@ -209,7 +209,7 @@ func writePlan(out io.Writer, p policy.Plan, file string) error {
 		fmt.Fprintf(out, "\nThe documents differ in:\n")
 	}
 	for _, a := range p.Amendments {
-		fmt.Fprintf(out, "\n  %s%s\n", strings.TrimSpace(a.Section+" "+a.Name), graver(a.Effect))
+		fmt.Fprintf(out, "\n  %s%s\n", strings.TrimSpace(a.Section+" "+a.Name), remark(a.Effect))
 		if a.Before != "" {
 			fmt.Fprintln(out, paint(red, "  - "+a.Before))
 		}
@@ -224,9 +224,9 @@ func writePlan(out io.Writer, p policy.Plan, file string) error {
 	return nil
 }
 
-// graver says of an amendment what its effect is, where that isn't told by
+// remark says of an amendment what its effect is, where that isn't told by
 // moves.
-func graver(effect policy.Effect) string {
+func remark(effect policy.Effect) string {
 	switch effect {
 	case policy.OpensMarket:
 		return ": can open a market"
