@@ -42,6 +42,7 @@ func TestAForbiddenDowngradeIsWithheld(t *testing.T) {
 			}
 			m.start()
 			defer m.neverTells()
+			m.becomesReady()
 
 			for _, country := range []string{"FR", "DE"} {
 				if status := m.gets(country); status != http.StatusOK {
@@ -128,9 +129,9 @@ func (m *machine) alarmedOnce() {
 	if others := strings.Count(m.operator("/metrics").body, "\nexitgate_guarantee_breaches_total{"); others != 1 {
 		m.t.Errorf("%d kinds of breaches are counted:\n%s", others, m.operator("/metrics").body)
 	}
-	alarms := m.log.lines(`"level":"ERROR"`)
+	alarms := m.log.lines(`"level":"ERROR"`, "guarantee")
 	if len(alarms) != 1 {
-		m.t.Fatalf("%d errors are logged, want 1: %q", len(alarms), alarms)
+		m.t.Fatalf("%d alarms are logged, want 1: %q", len(alarms), alarms)
 	}
 	m.says("the log", alarms[0], "a flag is below its guarantee", "until a policy revision acknowledges it", `"jurisdiction":"FR"`, `"flag":"end-to-end-encryption"`)
 }
@@ -191,8 +192,8 @@ func (m *machine) answersNoneBelow() {
 	if total := m.metric("exitgate_guarantee_breaches_total" + breached); total != fmt.Sprint(alarms) {
 		m.t.Errorf("%s breaches are counted, want %d", total, alarms)
 	}
-	if lines := m.log.lines(`"level":"ERROR"`); len(lines) != 2 || !strings.Contains(lines[1], "for a user") {
-		m.t.Errorf("%d errors are logged, want 2: %q", len(lines), lines)
+	if lines := m.log.lines(`"level":"ERROR"`, "guarantee"); len(lines) != 2 || !strings.Contains(lines[1], "for a user") {
+		m.t.Errorf("%d alarms are logged, want 2: %q", len(lines), lines)
 	}
 }
 

@@ -115,7 +115,7 @@ func TestAFlagServerThatFails(t *testing.T) {
 			}
 
 			recover()
-			eventually(t, "it is ready", func() bool { return m.operator("/readyz").status == http.StatusOK })
+			m.becomesReady()
 			m.keeps("once the server answers")
 
 			// All that is known stays, over a restart too.
@@ -144,6 +144,7 @@ func TestAFlagServerThatFlaps(t *testing.T) {
 	m.flags = fmt.Sprintf("{url: %q, poll: 1s}", "http://"+source.address)
 	m.start()
 	defer m.neverTells()
+	m.becomesReady()
 
 	flaps, rounds := make(chan struct{}, 1), 0
 	source.watch(func(about map[string]any) {
@@ -185,6 +186,7 @@ func kept(t *testing.T) (*machine, *flagServer) {
 	m := newMachine(t, guardedPolicy)
 	m.flags = fmt.Sprintf("{url: %q, poll: 1s}", "http://"+source.address)
 	m.start()
+	m.becomesReady()
 	m.keeps("at first")
 	m.kill()
 	source.set("end-to-end-encryption", "IT", true)
@@ -199,7 +201,8 @@ func TestADiskThatIsFull(t *testing.T) {
 	m.limit = "8"
 	source.set("end-to-end-encryption", "FR", false)
 	m.start()
-	for country, want := range map[string]int{"FR": 451, "IT": 451, "ES": 451, "DE": 200} {
+	eventually(t, "France is withheld", func() bool { return m.gets("FR") == http.StatusUnavailableForLegalReasons })
+	for country, want := range map[string]int{"IT": 451, "ES": 451, "DE": 200} {
 		if status := m.gets(country); status != want {
 			t.Errorf("%s gets %d, want %d", country, status, want)
 		}
@@ -270,6 +273,7 @@ func TestTheTokenForTheFlagServer(t *testing.T) {
 	m.says("the log without a token", m.log.String(), "flags.ofrep.token-file: open "+m.file("token")+": no such file or directory")
 	m.write("token", "s3cret-1\n")
 	m.start()
+	m.becomesReady()
 	m.keeps("with a token")
 
 	if err := os.Remove(m.file("token")); err != nil {

@@ -32,6 +32,7 @@ flags:
 `)
 	m.flags = `{url: "http://` + source.address + `", poll: 1s}`
 	m.start()
+	m.becomesReady()
 
 	type object = map[string]any
 	const withheld = "the value of end-to-end-encryption in FR is below what is guaranteed (require true), and is withheld"

@@ -28,7 +28,7 @@ import (
 
 // patience is how long a test waits for what should happen soon. No verdict
 // depends on how long it took.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // eventually waits until something is as it should be.
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -119,6 +119,12 @@ func (m *machine) start() {
 			m.t.Logf("the log of the gateway:\n%s", m.log)
 		}
 	})
+}
+
+// becomesReady waits until the gateway knows all that it needs.
+func (m *machine) becomesReady() {
+	m.t.Helper()
+	eventually(m.t, "the gateway is ready", func() bool { return m.operator("/readyz").status == http.StatusOK })
 }
 
 // run starts the gateway and waits until it serves; false if it ended before.
