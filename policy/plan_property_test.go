@@ -115,7 +115,7 @@ func TestAPlanReplayedGivesWhatTheNewPolicyGives(t *testing.T) {
 			}
 		}
 	})
-	if planned == 0 {
+	if planned == 0 && !testing.Short() {
 		t.Error("nothing was planned")
 	}
 }
@@ -155,7 +155,7 @@ func TestAPlanThatOpensNothingOpensNothingAtAnyTime(t *testing.T) {
 			}
 		}
 	})
-	if harmless == 0 {
+	if harmless == 0 && !testing.Short() { // which draws few
 		t.Error("every plan opened and withdrew")
 	}
 }

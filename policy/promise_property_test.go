@@ -323,7 +323,7 @@ func TestNoSnapshotForwardsBelowAGuarantee(t *testing.T) {
 			}
 		}
 	})
-	if loaded == 0 {
+	if loaded == 0 && !testing.Short() {
 		t.Error("no policy was loaded")
 	}
 }

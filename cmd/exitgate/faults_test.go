@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -307,7 +308,10 @@ func (m *machine) complains(status int, consequence string, words []string) {
 		}
 		return got.status == status
 	})
-	m.says("the log", m.log.String(), words...)
+	eventually(m.t, fmt.Sprintf("the log says %q", words), func() bool {
+		log := m.log.String()
+		return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(log, w) })
+	})
 }
 
 // keeps wants served what was served when the server answered, and nothing
