@@ -110,19 +110,19 @@ func (l *Ledger) publish(ctx context.Context, r Record, data []byte) error {
 // tail looks at what the stream holds after a point: the record that comes
 // next, or if there is none the stream's last sequence number.
 func (l *Ledger) tail(ctx context.Context, after Point) (last uint64, next *Record, err error) {
-	s, state, err := l.stream(ctx)
+	s, err := l.stream(ctx)
 	if err != nil {
 		return 0, nil, err
 	}
-	if err := l.whole(state); err != nil {
+	if err := s.whole(); err != nil {
 		return 0, nil, err
 	}
-	if err := holds(ctx, s, after); err != nil {
+	if err := s.holds(ctx, after); err != nil {
 		return 0, nil, err
 	}
 	at := start(after)
-	for number := after.Number + 1; number <= state.LastSeq; number++ {
-		m, err := get(ctx, s, number)
+	for number := after.Number + 1; number <= s.state.LastSeq; number++ {
+		m, err := s.get(ctx, number)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -135,5 +135,5 @@ func (l *Ledger) tail(ctx context.Context, after Point) (last uint64, next *Reco
 			return 0, nil, err
 		}
 	}
-	return state.LastSeq, nil, nil
+	return s.state.LastSeq, nil, nil
 }

@@ -45,11 +45,11 @@ func (l *Ledger) until(ctx context.Context) (context.Context, func()) {
 }
 
 func (l *Ledger) follow(ctx context.Context, at *position, deliver func(Record)) error {
-	s, state, err := l.readable(ctx)
+	s, err := l.readable(ctx)
 	if err != nil {
 		return err
 	}
-	if err := l.intact(ctx, s, state, at.last); err != nil {
+	if err := l.intact(ctx, s, at.last); err != nil {
 		return err
 	}
 	next, stop, err := messages(ctx, s, at.seen+1)
@@ -75,15 +75,15 @@ func (l *Ledger) follow(ctx context.Context, at *position, deliver func(Record))
 
 // intact says whether the stream holds what was read from it before, here or
 // in an earlier life.
-func (l *Ledger) intact(ctx context.Context, s jetstream.Stream, state jetstream.StreamState, last Point) error {
-	if err := l.whole(state); err != nil {
+func (l *Ledger) intact(ctx context.Context, s *store, last Point) error {
+	if err := s.whole(); err != nil {
 		return err
 	}
-	if err := holds(ctx, s, last); err != nil {
+	if err := s.holds(ctx, last); err != nil {
 		return err
 	}
 	if known := l.lastKnown(); known != last {
-		return holds(ctx, s, known)
+		return s.holds(ctx, known)
 	}
 	return nil
 }
@@ -110,13 +110,13 @@ func (l *Ledger) History(ctx context.Context, after Point) iter.Seq2[Record, err
 	return func(yield func(Record, error) bool) {
 		ctx, release := l.until(ctx)
 		defer release()
-		s, state, err := l.readable(ctx)
+		s, err := l.readable(ctx)
 		if err == nil {
-			err = l.intact(ctx, s, state, after)
+			err = l.intact(ctx, s, after)
 		}
 		if err == nil {
 			at, known := start(after), l.lastKnown()
-			err = scan(ctx, s, after.Number+1, state.LastSeq, func(m message) (bool, error) {
+			err = scan(ctx, s, after.Number+1, s.state.LastSeq, func(m message) (bool, error) {
 				r, err := l.take(&at, m)
 				switch {
 				case err == nil:
@@ -137,7 +137,7 @@ func (l *Ledger) History(ctx context.Context, after Point) iter.Seq2[Record, err
 
 // scan visits the messages from one number to another, until visit says
 // otherwise.
-func scan(ctx context.Context, s jetstream.Stream, from, to uint64, visit func(message) (more bool, err error)) error {
+func scan(ctx context.Context, s *store, from, to uint64, visit func(message) (more bool, err error)) error {
 	if from > to {
 		return nil
 	}
@@ -159,7 +159,7 @@ func scan(ctx context.Context, s jetstream.Stream, from, to uint64, visit func(m
 
 // messages reads the stream's messages from a number on, as an ordered
 // consumer: nothing is acknowledged, and what is out of order is an error.
-func messages(ctx context.Context, s jetstream.Stream, from uint64) (next func() (message, error), stop func(), err error) {
+func messages(ctx context.Context, s *store, from uint64) (next func() (message, error), stop func(), err error) {
 	starting, cancel := context.WithTimeout(ctx, request)
 	defer cancel()
 	c, err := s.CreateConsumer(starting, jetstream.ConsumerConfig{

@@ -129,35 +129,40 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 	l := &Ledger{options: o, name: o.Name + "-ledger", known: o.Known, least: o.Known.Number}
 	l.ctx, l.end = context.WithCancel(context.Background())
 	l.status = Status{Since: o.Now(), Why: "not connected yet"}
-	connect := l.connect
+	open, where := l.connect, "open the ledger"
 	if o.Cluster == nil {
-		server, err := startEmbedded(o.Folder, l.name, o.Known, o.Log)
-		if err != nil {
-			return nil, fmt.Errorf("open the ledger in %s: %w", o.Folder, err)
-		}
-		l.server, connect, l.least = server, l.connectInside, max(server.last, o.Known.Number)
+		open, where = l.start, "open the ledger in "+o.Folder
 	}
-	err := connect()
-	if err == nil && l.server != nil {
-		_, _, err = l.stream(ctx)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open the ledger: %w", err), l.Close())
+	if err := open(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", where, err), l.Close())
 	}
 	return l, nil
 }
 
-func (l *Ledger) connectInside() (err error) {
+// start starts the server in the process and connects to it.
+func (l *Ledger) start(ctx context.Context) (err error) {
+	l.server, err = startEmbedded(l.options.Folder, l.name, l.options.Known, l.options.Log)
+	if err != nil {
+		return err
+	}
+	l.least = max(l.least, l.server.last)
 	l.conn, err = nats.Connect("", append(l.connection(), nats.InProcessServer(l.server.server))...)
 	if err != nil {
 		return err
 	}
-	l.writing, err = jetstream.New(l.conn)
+	if l.writing, err = jetstream.New(l.conn); err != nil {
+		return err
+	}
 	l.reading = l.writing
-	return err
+	s, err := l.stream(ctx)
+	if err != nil {
+		return err
+	}
+	return s.whole()
 }
 
-func (l *Ledger) connect() (err error) {
+// connect connects to the operator's NATS, now or when it can be reached.
+func (l *Ledger) connect(context.Context) (err error) {
 	c := l.options.Cluster
 	options := append(l.connection(), nats.RetryOnFailedConnect(true))
 	if c.Credentials != "" {

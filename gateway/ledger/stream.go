@@ -19,10 +19,17 @@ func (l *Ledger) replicas() int {
 	return max(1, l.options.Cluster.Replicas)
 }
 
+// A store is the stream as it was when it was asked for.
+type store struct {
+	jetstream.Stream
+	state jetstream.StreamState
+	least uint64 // the number that it must go to
+}
+
 // stream returns the stream that is written to, made if it is missing, as it
 // is now. It is asked for anew each time: what is read from it counts only
 // if it is what it should be.
-func (l *Ledger) stream(ctx context.Context) (jetstream.Stream, jetstream.StreamState, error) {
+func (l *Ledger) stream(ctx context.Context) (*store, error) {
 	return l.streamIn(ctx, l.writing, jetstream.StreamConfig{
 		Name:        l.name,
 		Description: "What exitgate decided, by whom and why",
@@ -36,7 +43,7 @@ func (l *Ledger) stream(ctx context.Context) (jetstream.Stream, jetstream.Stream
 }
 
 // readable is the stream that is read: the same, or its mirror.
-func (l *Ledger) readable(ctx context.Context) (jetstream.Stream, jetstream.StreamState, error) {
+func (l *Ledger) readable(ctx context.Context) (*store, error) {
 	if l.reading == l.writing {
 		return l.stream(ctx)
 	}
@@ -55,34 +62,35 @@ func (l *Ledger) readable(ctx context.Context) (jetstream.Stream, jetstream.Stre
 	})
 }
 
-func (l *Ledger) streamIn(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) (jetstream.Stream, jetstream.StreamState, error) {
+func (l *Ledger) streamIn(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) (*store, error) {
 	ctx, cancel := context.WithTimeout(ctx, request)
 	defer cancel()
+	least := l.leastNumber() // before it is asked for: meanwhile there may be more
 	s, err := js.Stream(ctx, l.name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if least := l.leastNumber(); least > 0 && want.Mirror == nil {
-			return nil, jetstream.StreamState{}, fmt.Errorf("%w: the stream %s is gone, and it had %d records: restore it from a backup", ErrHistory, l.name, least)
+		if least > 0 && want.Mirror == nil {
+			return nil, fmt.Errorf("%w: the stream %s is gone, and it had %d records: restore it from a backup", ErrHistory, l.name, least)
 		}
 		s, err = js.CreateStream(ctx, want)
 	}
 	if err != nil {
-		return nil, jetstream.StreamState{}, fmt.Errorf("the stream %s: %w", l.name, err)
+		return nil, fmt.Errorf("the stream %s: %w", l.name, err)
 	}
 	info := s.CachedInfo()
 	if wrong := weaker(info.Config, want); len(wrong) > 0 {
-		return nil, jetstream.StreamState{}, fmt.Errorf("the stream %s isn't as exitgate makes it, and not used: %s", l.name, strings.Join(wrong, "; "))
+		return nil, fmt.Errorf("the stream %s isn't as exitgate makes it, and not used: %s", l.name, strings.Join(wrong, "; "))
 	}
-	return s, info.State, nil
+	return &store{s, info.State, least}, nil
 }
 
-// whole says whether a stream has all of its records, as far as can be told
+// whole says whether the stream has all of its records, as far as can be told
 // without reading them.
-func (l *Ledger) whole(state jetstream.StreamState) error {
-	switch least := l.leastNumber(); {
-	case state.Msgs > 0 && state.FirstSeq > 1, state.Msgs == 0 && state.LastSeq > 0, state.NumDeleted > 0:
-		return fmt.Errorf("%w: records are missing in the stream %s (it has %d of %d): restore it from a backup", ErrHistory, l.name, state.Msgs, state.LastSeq)
-	case state.LastSeq < least:
-		return fmt.Errorf("%w: the stream %s ends with record %d, and it had %d: restore it from a backup, or if it is a mirror, wait for it", ErrHistory, l.name, state.LastSeq, least)
+func (s *store) whole() error {
+	switch {
+	case s.state.Msgs > 0 && s.state.FirstSeq > 1, s.state.Msgs == 0 && s.state.LastSeq > 0, s.state.NumDeleted > 0:
+		return fmt.Errorf("%w: records are missing in the stream (it has %d of %d): restore it from a backup", ErrHistory, s.state.Msgs, s.state.LastSeq)
+	case s.state.LastSeq < s.least:
+		return fmt.Errorf("%w: the stream ends with record %d, and it had %d: restore it from a backup, or if it is a mirror, wait for it", ErrHistory, s.state.LastSeq, s.least)
 	}
 	return nil
 }
@@ -119,7 +127,7 @@ func weaker(is, want jetstream.StreamConfig) (wrong []string) {
 }
 
 // get reads one message, as those who write see it.
-func get(ctx context.Context, s jetstream.Stream, number uint64) (message, error) {
+func (s *store) get(ctx context.Context, number uint64) (message, error) {
 	ctx, cancel := context.WithTimeout(ctx, request)
 	defer cancel()
 	m, err := s.GetMsg(ctx, number)
@@ -133,11 +141,11 @@ func get(ctx context.Context, s jetstream.Stream, number uint64) (message, error
 }
 
 // holds says whether the stream holds what is known of it.
-func holds(ctx context.Context, s jetstream.Stream, known Point) error {
+func (s *store) holds(ctx context.Context, known Point) error {
 	if known == (Point{}) {
 		return nil
 	}
-	m, err := get(ctx, s, known.Number)
+	m, err := s.get(ctx, known.Number)
 	if err != nil {
 		return err
 	}

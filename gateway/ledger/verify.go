@@ -1,9 +1,11 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // A Report is what Verify found.
@@ -21,18 +23,33 @@ type Report struct {
 func (l *Ledger) Verify(ctx context.Context) (Report, error) {
 	ctx, release := l.until(ctx)
 	defer release()
-	s, state, err := l.readable(ctx)
+	s, err := l.readable(ctx)
 	if err != nil {
 		return Report{}, err
 	}
 	v := verification{known: l.lastKnown()}
-	err = scan(ctx, s, 1, state.LastSeq, func(m message) (bool, error) {
+	damaged := l.damagedFile()
+	err = scan(ctx, s, 1, s.state.LastSeq, func(m message) (bool, error) {
 		v.visit(m)
 		return true, nil
 	})
-	v.missing(max(state.LastSeq, v.known.Number) + 1)
+	v.missing(max(s.state.LastSeq, v.known.Number) + 1)
 	v.settle()
+	if damaged != nil && !slices.ContainsFunc(v.Wrong, func(r Refusal) bool { return r.Number == damaged.after+1 }) {
+		v.wrong(damaged.after+1, damaged)
+		slices.SortFunc(v.Wrong, func(a, b Refusal) int { return cmp.Compare(a.Number, b.Number) })
+	}
 	return v.Report, err
+}
+
+// damagedFile is what is wrong on this machine's disk: a server that runs may
+// still have it right in memory.
+func (l *Ledger) damagedFile() (d *damage) {
+	if l.server != nil {
+		_, err := inspect(l.options.Folder, l.name, Point{})
+		errors.As(err, &d)
+	}
+	return d
 }
 
 type verification struct {
