@@ -90,7 +90,7 @@ func (l *Ledger) Append(ctx context.Context, after Point, e Entry) (Record, erro
 
 // passing says whether an error may be gone at the next attempt.
 func passing(err error) bool {
-	return !errors.Is(err, ErrHistory) && !errors.Is(err, ErrNewer)
+	return !errors.Is(err, ErrHistory) && !errors.Is(err, ErrNewer) && !errors.Is(err, ErrStream)
 }
 
 // publish sends a record to the place that it is for.

@@ -21,7 +21,7 @@ func (l *Ledger) Follow(ctx context.Context, after Point, deliver func(Record)) 
 	defer stop()
 	at := start(after)
 	for {
-		err := l.follow(ctx, &at, deliver)
+		err := l.onLine(ctx, func(ctx context.Context) error { return l.follow(ctx, &at, deliver) })
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -42,6 +42,19 @@ func (l *Ledger) until(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(l.ctx, func() { cancel(ErrClosed) })
 	return ctx, func() { stop(); cancel(nil) }
+}
+
+// onLine does something that ends with the connection.
+func (l *Ledger) onLine(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	line := l.currentLine()
+	defer context.AfterFunc(line, func() { cancel(context.Cause(line)) })()
+	err := do(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 func (l *Ledger) follow(ctx context.Context, at *position, deliver func(Record)) error {
@@ -95,9 +108,11 @@ func (l *Ledger) take(at *position, m message) (Record, error) {
 		l.know(r.Point())
 		return r, nil
 	}
-	l.options.Log.Error("a record of the ledger is refused: the last good state stays", "number", m.number, "error", errors.Unwrap(err))
-	if l.options.Refused != nil {
-		l.options.Refused(Refusal{m.number, err})
+	if refusal := (Refusal{}); errors.As(err, &refusal) {
+		l.options.Log.Error("a record of the ledger is refused: the last good state stays", "number", refusal.Number, "error", refusal.Err)
+		if l.options.Refused != nil {
+			l.options.Refused(refusal)
+		}
 	}
 	return r, err
 }

@@ -84,6 +84,8 @@ var (
 	ErrNewer = errors.New("the record is of a later version of exitgate: update this one")
 	// ErrHistory is of a ledger that isn't the one that this machine knows.
 	ErrHistory = errors.New("the ledger's history is not the one that is known")
+	// ErrStream is of a stream that promises less than a ledger has to.
+	ErrStream = errors.New("the stream isn't as exitgate makes it, and not used")
 )
 
 const (
@@ -108,6 +110,8 @@ type Ledger struct {
 	closing sync.Once
 
 	mu     sync.Mutex
+	line   context.Context // ends with the connection as it is now
+	cut    context.CancelCauseFunc
 	status Status
 	known  Point
 	least  uint64 // the number that the stream goes to, at the least
@@ -128,6 +132,7 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 	}
 	l := &Ledger{options: o, name: o.Name + "-ledger", known: o.Known, least: o.Known.Number}
 	l.ctx, l.end = context.WithCancel(context.Background())
+	l.line, l.cut = context.WithCancelCause(context.Background())
 	l.status = Status{Since: o.Now(), Why: "not connected yet"}
 	open, where := l.connect, "open the ledger"
 	if o.Cluster == nil {
@@ -211,6 +216,7 @@ func (l *Ledger) connection() []nats.Option {
 			if err == nil {
 				err = errors.New("the connection to NATS was closed")
 			}
+			l.interrupt(err)
 			l.lost(err)
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
@@ -224,6 +230,7 @@ func (l *Ledger) connection() []nats.Option {
 func (l *Ledger) Close() (err error) {
 	l.closing.Do(func() {
 		l.end()
+		l.interrupt(ErrClosed)
 		if l.conn != nil {
 			l.conn.Close()
 		}
@@ -265,6 +272,21 @@ func (l *Ledger) become(connected bool, why string) {
 	if l.options.Changed != nil {
 		l.options.Changed(l.status)
 	}
+}
+
+// interrupt ends what goes over a connection that is lost, so that nobody
+// waits for an answer on it.
+func (l *Ledger) interrupt(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut(err)
+	l.line, l.cut = context.WithCancelCause(context.Background())
+}
+
+func (l *Ledger) currentLine() context.Context {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.line
 }
 
 func (l *Ledger) lastKnown() Point {

@@ -225,7 +225,7 @@ func start(after Point) position { return position{last: after, seen: after.Numb
 func (p *position) take(m message) (Record, error) {
 	r, err := judge(p.last, m)
 	if errors.Is(err, ErrNewer) {
-		return r, err
+		return Record{}, Refusal{m.number, err}
 	}
 	missing := m.number != p.seen+1
 	p.seen = m.number

@@ -78,7 +78,7 @@ func (l *Ledger) streamIn(ctx context.Context, js jetstream.JetStream, want jets
 	}
 	info := s.CachedInfo()
 	if wrong := weaker(info.Config, want); len(wrong) > 0 {
-		return nil, fmt.Errorf("the stream %s isn't as exitgate makes it, and not used: %s", l.name, strings.Join(wrong, "; "))
+		return nil, fmt.Errorf("%s: %w: %s", l.name, ErrStream, strings.Join(wrong, "; "))
 	}
 	return &store{s, info.State, least}, nil
 }

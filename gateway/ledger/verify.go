@@ -71,8 +71,11 @@ func (v *verification) visit(m message) {
 		case v.damaged: // and what followed from it goes on here
 			err = nil
 		case v.suspect != nil && r.Previous == v.suspect.record.Hash:
-			v.Wrong = append(v.Wrong, Refusal{v.Last.Number, fmt.Errorf("it was changed: records %d and %d follow from another", v.suspect.record.Number, r.Number)})
+			v.wrong(v.Last.Number, fmt.Errorf("it was changed: records %d and %d follow from another", v.suspect.record.Number, r.Number))
 			v.suspect, err = nil, nil // it is good, in place of the one before it
+		case r.Point() == v.known:
+			v.wrong(v.Last.Number, fmt.Errorf("it was changed: this machine has seen that record %d follows from another", r.Number))
+			err = nil
 		default:
 			v.settle()
 			v.suspect = u
