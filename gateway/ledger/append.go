@@ -48,6 +48,7 @@ func (l *Ledger) Append(ctx context.Context, after Point, e Entry) (Record, erro
 		defer cancel()
 	}
 	var sent *Record
+	var failed error // why it wasn't stored
 	at := l.options.Now()
 	for {
 		last, next, err := l.tail(ctx, after)
@@ -57,6 +58,8 @@ func (l *Ledger) Append(ctx context.Context, after Point, e Entry) (Record, erro
 			return *next, nil
 		case next != nil:
 			return Record{}, &Conflict{*next}
+		case err == nil && failed != nil:
+			return Record{}, fmt.Errorf("nothing was written: %w", failed)
 		case err == nil:
 			r, data, encoding := write(after, last+1, at, e)
 			if encoding != nil {
@@ -67,6 +70,9 @@ func (l *Ledger) Append(ctx context.Context, after Point, e Entry) (Record, erro
 			if err == nil {
 				l.know(r.Point())
 				return r, nil
+			}
+			if errors.Is(err, errStore) {
+				failed = err
 			}
 			if errors.Is(err, nats.ErrMaxPayload) {
 				return Record{}, fmt.Errorf("the record has %d bytes, and NATS takes %d: raise max_payload there: %w", len(data), l.conn.MaxPayload(), err)
@@ -97,14 +103,16 @@ func passing(err error) bool {
 func (l *Ledger) publish(ctx context.Context, r Record, data []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, request)
 	defer cancel()
-	ack, err := l.writing.PublishMsg(ctx, &nats.Msg{Subject: l.subject(), Data: data},
-		jetstream.WithExpectStream(l.name),
-		jetstream.WithExpectLastSequence(r.Number-1),
-		jetstream.WithMsgID(r.Hash.String()))
-	if err == nil && ack.Sequence != r.Number {
-		err = fmt.Errorf("NATS stored it as %d, not as %d", ack.Sequence, r.Number)
-	}
-	return err
+	return l.onLine(ctx, func(ctx context.Context) error {
+		ack, err := l.writing.PublishMsg(ctx, &nats.Msg{Subject: l.subject(), Data: data},
+			jetstream.WithExpectStream(l.name),
+			jetstream.WithExpectLastSequence(r.Number-1),
+			jetstream.WithMsgID(r.Hash.String()))
+		if err == nil && ack.Sequence != r.Number {
+			err = fmt.Errorf("NATS stored it as %d, not as %d", ack.Sequence, r.Number)
+		}
+		return err
+	})
 }
 
 // tail looks at what the stream holds after a point: the record that comes

@@ -51,7 +51,7 @@ func (l *Ledger) onLine(ctx context.Context, do func(context.Context) error) err
 	line := l.currentLine()
 	defer context.AfterFunc(line, func() { cancel(context.Cause(line)) })()
 	err := do(ctx)
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	return err

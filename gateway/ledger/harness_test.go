@@ -24,6 +24,10 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(role) {
 	case "nats-server":
 		runServer()
+	case "limited":
+		runLimited()
+	case "resident":
+		runResident()
 	case "writer":
 		runWriter()
 	default:

@@ -146,12 +146,14 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 
 // start starts the server in the process and connects to it.
 func (l *Ledger) start(ctx context.Context) (err error) {
-	l.server, err = startEmbedded(l.options.Folder, l.name, l.options.Known, l.options.Log)
+	l.server, err = newEmbedded(l.options.Folder, l.name, l.options.Log, l.interrupt)
 	if err != nil {
 		return err
 	}
-	l.least = max(l.least, l.server.last)
-	l.conn, err = nats.Connect("", append(l.connection(), nats.InProcessServer(l.server.server))...)
+	if err := l.revive(); err != nil {
+		return err
+	}
+	l.conn, err = nats.Connect("", append(l.connection(), nats.InProcessServer(l.server), nats.ReconnectWait(again/10), nats.ReconnectJitter(0, 0))...)
 	if err != nil {
 		return err
 	}
@@ -164,6 +166,18 @@ func (l *Ledger) start(ctx context.Context) (err error) {
 		return err
 	}
 	return s.whole()
+}
+
+// revive starts the server in the process if it can't go on.
+func (l *Ledger) revive() error {
+	if l.server == nil {
+		return nil
+	}
+	least, err := l.server.run(l.lastKnown())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.least = max(l.least, least)
+	return err
 }
 
 // connect connects to the operator's NATS, now or when it can be reached.
@@ -235,7 +249,7 @@ func (l *Ledger) Close() (err error) {
 			l.conn.Close()
 		}
 		if l.server != nil {
-			err = l.server.stop()
+			err = l.server.close()
 		}
 	})
 	return err

@@ -65,6 +65,9 @@ func (l *Ledger) readable(ctx context.Context) (*store, error) {
 func (l *Ledger) streamIn(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) (*store, error) {
 	ctx, cancel := context.WithTimeout(ctx, request)
 	defer cancel()
+	if err := l.revive(); err != nil {
+		return nil, err
+	}
 	least := l.leastNumber() // before it is asked for: meanwhile there may be more
 	s, err := js.Stream(ctx, l.name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
