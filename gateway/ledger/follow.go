@@ -189,35 +189,49 @@ func messages(ctx context.Context, s *store, from uint64) (next func() (message,
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the stream: %w", err)
 	}
-	reading, err := c.Messages(
+	// The library's own iterator drops messages when it is slower than they
+	// come; its callback waits.
+	ctx, ended := context.WithCancelCause(ctx)
+	arrivals := make(chan jetstream.Msg)
+	reading, err := c.Consume(
+		func(m jetstream.Msg) {
+			select {
+			case arrivals <- m:
+			case <-ctx.Done():
+			}
+		},
 		jetstream.PullMaxMessagesWithBytesLimit(256, 2*maxRecord),
 		jetstream.PullExpiry(10*idle),
 		jetstream.PullHeartbeat(idle),
-		jetstream.WithMessagesErrOnMissingHeartbeat(true))
+		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { ended(err) }))
 	if err != nil {
+		ended(nil)
 		return nil, nil, fmt.Errorf("read the stream: %w", err)
 	}
 	stop = func() {
+		ended(nil)
 		reading.Stop()
+		<-reading.Closed()
 		ending, cancel := context.WithTimeout(context.Background(), 2*again)
 		defer cancel()
 		_ = s.DeleteConsumer(ending, c.CachedInfo().Name) // it goes by itself after a while
 	}
 	var delivered uint64
 	next = func() (message, error) {
-		m, err := reading.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return message{}, err
+		select {
+		case <-ctx.Done():
+			return message{}, context.Cause(ctx)
+		case m := <-arrivals:
+			about, err := m.Metadata()
+			if err != nil {
+				return message{}, err
+			}
+			delivered++
+			if about.Sequence.Consumer != delivered {
+				return message{}, errors.New("messages were lost on the way")
+			}
+			return message{about.Sequence.Stream, m.Data(), m.Headers().Get(nats.MsgIdHdr)}, nil
 		}
-		about, err := m.Metadata()
-		if err != nil {
-			return message{}, err
-		}
-		delivered++
-		if about.Sequence.Consumer != delivered {
-			return message{}, errors.New("messages were lost on the way: reading them again")
-		}
-		return message{about.Sequence.Stream, m.Data(), m.Headers().Get(nats.MsgIdHdr)}, nil
 	}
 	return next, stop, nil
 }
