@@ -37,7 +37,7 @@ func (u *Unknown) Unwrap() error { return u.Err }
 // another record came between, nothing is written, and the error is a
 // [*Conflict]. If it isn't known whether it was stored, the error is an
 // [*Unknown]; after every other error nothing was written. A context without
-// a deadline gets one of ten seconds.
+// a deadline gets one of twenty seconds.
 func (l *Ledger) Append(ctx context.Context, after Point, e Entry) (Record, error) {
 	if err := e.Check(); err != nil {
 		return Record{}, err

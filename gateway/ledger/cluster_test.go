@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -76,6 +78,109 @@ func TestALedgerThatIsOutOfReachAtFirstIsFollowedLater(t *testing.T) {
 	if diff := cmp.Diff([]string{"1 a", "2 b"}, f.got()); diff != "" {
 		t.Error(diff)
 	}
+}
+
+func TestAnAppendWhoseAnswerIsLostFindsOutThatItWon(t *testing.T) {
+	s := alone(t, t.TempDir(), -1)
+	line := between(t, s.ClientURL())
+	l, other := open(t, elsewhere(line.url())), open(t, elsewhere(s.ClientURL()))
+	a := add(t, l, ledger.Point{}, "a")[0]
+	f := follow(t, other, ledger.Point{})
+	f.until("1 a")
+
+	// The answers stop once the record is sent; there are some before.
+	type result struct {
+		ledger.Record
+		error
+	}
+	results := make(chan result, 1)
+	deaf := make(chan struct{})
+	must[*nats.Subscription](t)(tap(t, s.ClientURL()).Subscribe("exitgate.ledger", func(*nats.Msg) { line.deafen(); close(deaf) }))
+	go func() {
+		r, err := l.Append(within(t), a.Point(), entry("b"))
+		results <- result{r, err}
+	}()
+	<-deaf
+	f.until("2 b")
+	line.cut()
+	line.mend()
+	if r := <-results; r.error != nil || r.Number != 2 || r.Point() != f.point() {
+		t.Errorf("it is %v, %v, want %v", r.Point(), r.error, f.point())
+	}
+	if diff := cmp.Diff([]string{"1 a", "2 b"}, history(t, other)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAnAppendThatIsNotAnsweredSaysSo(t *testing.T) {
+	s := alone(t, t.TempDir(), -1)
+	line := between(t, s.ClientURL())
+	l := open(t, elsewhere(line.url()))
+	must[*nats.Subscription](t)(tap(t, s.ClientURL()).Subscribe("exitgate.ledger", func(*nats.Msg) { line.deafen() }))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := l.Append(ctx, ledger.Point{}, entry("a"))
+	var unknown *ledger.Unknown
+	if err == nil { // the answer was faster than the tap
+		return
+	}
+	if !errors.As(err, &unknown) || unknown.Record.Number != 1 || !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("the error is %v", err)
+	}
+	for r, err := range open(t, elsewhere(s.ClientURL())).History(within(t), ledger.Point{}) {
+		if err != nil || r.Hash != unknown.Record.Hash {
+			t.Errorf("there is %v, %v, and not what was sent", r.Point(), err)
+		}
+	}
+}
+
+func TestAnotherRegionReadsFromItsMirror(t *testing.T) {
+	hub := start(t, &server.Options{ServerName: "hub", JetStreamDomain: "hub", LeafNode: server.LeafNodeOpts{Host: "127.0.0.1", Port: -1}})
+	remote := must[*url.URL](t)(url.Parse(fmt.Sprint("nats://127.0.0.1:", must[*server.Varz](t)(hub.Varz(nil)).LeafNode.Port)))
+	folder, port := t.TempDir(), freePort(t)
+	starting := func() *server.Server {
+		return start(t, &server.Options{
+			ServerName: "west", Port: port, StoreDir: folder, JetStreamDomain: "west",
+			LeafNode: server.LeafNodeOpts{Remotes: []*server.RemoteLeafOpts{{URLs: []*url.URL{remote}}}},
+		})
+	}
+	west := starting()
+	home := elsewhere(hub.ClientURL())
+	home.Cluster.Domain = "hub"
+	away := elsewhere(west.ClientURL())
+	away.Cluster.Domain, away.Cluster.Mirror = "hub", "west"
+	l, mirrored := open(t, home), open(t, away)
+	a := add(t, l, ledger.Point{}, "a")[0]
+	f := follow(t, mirrored, ledger.Point{})
+	f.until("1 a")
+	b := add(t, mirrored, a.Point(), "b")[0]
+	f.until("2 b")
+	here := follow(t, l, ledger.Point{})
+	here.until("2 b")
+
+	west.Shutdown() // and here it goes on
+	west.WaitForShutdown()
+	add(t, l, b.Point(), "c")
+	here.until("3 c")
+	starting()
+	f.until("3 c")
+	if diff := cmp.Diff([]string{"1 a", "2 b", "3 c"}, f.got()); diff != "" {
+		t.Error(diff)
+	}
+	if report := verify(t, mirrored); report.Records != 3 || len(report.Wrong) > 0 {
+		t.Errorf("it is %+v", report)
+	}
+}
+
+// tap is a connection that hears what is said.
+func tap(t testing.TB, url string) *nats.Conn {
+	t.Helper()
+	conn, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	return conn
 }
 
 // publish puts a message where records are, past exitgate.
@@ -376,7 +481,9 @@ func TestTheClusterGoesOnWithoutANodeAndEveryoneSeesTheSame(t *testing.T) {
 	}
 	asleep.signal(syscall.SIGCONT)
 	agreed(0, 1, 2, 3, 4)
+	until(t, func() bool { return inSync(t, js) }, "the node has caught up")
 	for i, l := range gateways {
+		connected(t, l, true)
 		if report := verify(t, l); len(report.Wrong) > 0 || report.Records != len(acked) {
 			t.Errorf("gateway %d: %+v", i, report)
 		}

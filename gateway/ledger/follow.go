@@ -151,23 +151,45 @@ func (l *Ledger) History(ctx context.Context, after Point) iter.Seq2[Record, err
 }
 
 // scan visits the messages from one number to another, until visit says
-// otherwise.
+// otherwise. It begins anew where it was when the reading is interrupted, as
+// long as that leads on.
 func scan(ctx context.Context, s *store, from, to uint64, visit func(message) (more bool, err error)) error {
-	if from > to {
-		return nil
+	for attempt := 0; from <= to; attempt++ {
+		before := from
+		done, err := scanOnce(ctx, s, &from, to, visit)
+		if done || ctx.Err() != nil {
+			return err
+		}
+		if from > before {
+			attempt = 0
+		}
+		if attempt == 8 {
+			return fmt.Errorf("read the stream: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(again):
+		}
 	}
-	next, stop, err := messages(ctx, s, from)
+	return nil
+}
+
+// scanOnce visits messages until it is done, or the reading is interrupted.
+func scanOnce(ctx context.Context, s *store, from *uint64, to uint64, visit func(message) (bool, error)) (done bool, err error) {
+	next, stop, err := messages(ctx, s, *from)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer stop()
 	for {
 		m, err := next()
 		if err != nil {
-			return err
+			return false, err
 		}
+		*from = m.number + 1
 		if more, err := visit(m); err != nil || !more || m.number >= to {
-			return err
+			return true, err
 		}
 	}
 }

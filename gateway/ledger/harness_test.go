@@ -173,6 +173,12 @@ func (f *follower) got() []string {
 	return append([]string(nil), f.lines...)
 }
 
+func (f *follower) point() ledger.Point {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.last
+}
+
 // until waits until the last that was delivered is this.
 func (f *follower) until(last string) {
 	f.t.Helper()

@@ -91,7 +91,7 @@ var (
 const (
 	request  = 2 * time.Second        // how long NATS may take to answer
 	again    = 250 * time.Millisecond // the pause before another attempt
-	longest  = 10 * time.Second       // how long an Append may take if the caller doesn't say
+	longest  = 20 * time.Second       // how long an Append may take if the caller doesn't say: a cluster that lost its leader needs up to nine for a new one
 	idle     = 2 * time.Second        // how long NATS may be silent, and then as long again
 	maxMsgID = 2 * time.Minute        // how long a message sent twice is known to be the same
 )

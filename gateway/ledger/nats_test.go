@@ -26,10 +26,20 @@ import (
 // alone is a NATS server that others can reach, in this process.
 func alone(t testing.TB, folder string, port int) *server.Server {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		ServerName: "alone", Host: "127.0.0.1", Port: port, NoSigs: true, NoLog: true,
-		JetStream: true, DisableJetStreamBanner: true, StoreDir: folder, SyncAlways: true, MaxPayload: 16 << 20,
-	})
+	return start(t, &server.Options{ServerName: "alone", Port: port, StoreDir: folder})
+}
+
+func start(t testing.TB, o *server.Options) *server.Server {
+	t.Helper()
+	o.Host, o.NoSigs, o.NoLog, o.MaxPayload = "127.0.0.1", true, true, 16<<20
+	o.JetStream, o.DisableJetStreamBanner, o.SyncAlways = true, true, true
+	if o.Port == 0 {
+		o.Port = -1
+	}
+	if o.StoreDir == "" {
+		o.StoreDir = t.TempDir()
+	}
+	s, err := server.NewServer(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +109,7 @@ func three(t testing.TB) (nodes []*node) {
 			listen: "127.0.0.1:%d"
 			max_payload: 16MB
 			jetstream: {store_dir: %q, sync_interval: always}
-			cluster: {name: test, listen: "127.0.0.1:%d", routes: [%s]}
+			cluster: {name: test, no_advertise: true, listen: "127.0.0.1:%d", routes: [%s]}
 			log_file: %q
 		`, name, ports[i], filepath.Join(folder, name), routes[i], strings.Join(peers, ", "), filepath.Join(folder, name+".log"))
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
@@ -177,6 +187,7 @@ type proxy struct {
 	running  sync.WaitGroup
 	mu       sync.Mutex
 	down     bool
+	deaf     bool // nothing comes back
 	lines    map[net.Conn]bool
 }
 
@@ -210,8 +221,30 @@ func (p *proxy) serve() {
 			continue
 		}
 		p.running.Go(func() { _, _ = io.Copy(to, from); _ = to.Close() })
-		p.running.Go(func() { _, _ = io.Copy(from, to); _ = from.Close() })
+		p.running.Go(func() { _, _ = io.Copy(heard{p, from}, to); _ = from.Close() })
 	}
+}
+
+// heard is the way back.
+type heard struct {
+	proxy *proxy
+	to    io.Writer
+}
+
+func (h heard) Write(text []byte) (int, error) {
+	h.proxy.mu.Lock()
+	deaf := h.proxy.deaf
+	h.proxy.mu.Unlock()
+	if deaf {
+		return len(text), nil
+	}
+	return h.to.Write(text)
+}
+
+func (p *proxy) deafen() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deaf = true
 }
 
 func (p *proxy) hold(lines ...net.Conn) bool {
@@ -239,7 +272,7 @@ func (p *proxy) cut() {
 func (p *proxy) mend() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.down = false
+	p.down, p.deaf = false, false
 }
 
 // until waits until something is so.
