@@ -153,11 +153,11 @@ func (r Record) Encode() ([]byte, error) {
 // Decode reads a record's bytes. The record's body shares them. What was
 // written by a later version is [ErrNewer].
 func Decode(data []byte) (Record, error) {
-	line, body, found := bytes.Cut(data[:min(len(data), maxHead)], []byte("\n"))
+	line, _, found := bytes.Cut(data[:min(len(data), maxHead)], []byte("\n"))
 	if !found {
 		return Record{}, errors.New("not a record: it has no head")
 	}
-	body = data[len(line)+1:]
+	body := data[len(line)+1:]
 	var h head
 	err := json.Unmarshal(line, &h)
 	if err == nil && h.Version > version {
