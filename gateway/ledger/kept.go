@@ -84,6 +84,10 @@ func parseKept(text []byte) (records []Record, err error) {
 }
 
 func replace(file string, content []byte) error {
+	leftovers, _ := filepath.Glob(file + ".*") // of writes that were killed
+	for _, leftover := range leftovers {
+		_ = os.Remove(leftover) // it only takes up room
+	}
 	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
 	if err != nil {
 		return err
