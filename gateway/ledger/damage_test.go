@@ -1,0 +1,154 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/exitgate/exitgate/gateway/ledger"
+)
+
+// ten is a ledger of ten records, in a folder of its own.
+func ten(t *testing.T) (folder string, l *ledger.Ledger, records []ledger.Record) {
+	t.Helper()
+	folder = t.TempDir()
+	at := time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
+	l = open(t, ledger.Options{Folder: folder, Now: func() time.Time { return at }})
+	var bodies []string
+	for i := range 10 {
+		bodies = append(bodies, fmt.Sprint("body-", i+1, ";"))
+	}
+	return folder, l, add(t, l, ledger.Point{}, bodies...)
+}
+
+func verify(t testing.TB, l *ledger.Ledger) ledger.Report {
+	t.Helper()
+	return must[ledger.Report](t)(l.Verify(within(t)))
+}
+
+// wrong is what Verify says, without hashes and the names of folders.
+func wrong(report ledger.Report) (lines []string) {
+	for _, r := range report.Wrong {
+		text := regexp.MustCompile(`/\S*/`).ReplaceAllString(r.Error(), "")
+		text = regexp.MustCompile(`[0-9a-f]{12}`).ReplaceAllString(text, "…")
+		lines = append(lines, text)
+	}
+	return lines
+}
+
+func TestALedgerThatIsAsItWasWrittenIsVerified(t *testing.T) {
+	_, l, records := ten(t)
+	if diff := cmp.Diff(ledger.Report{Records: 10, Last: records[9].Point()}, verify(t, l)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAByteOfHistoryThatIsChangedOnDiskIsFound(t *testing.T) {
+	folder, l, records := ten(t)
+	alter(t, folder, "body-5;")
+	if diff := cmp.Diff([]string{"record 5 is refused: 1.blk is damaged at byte 1612, in record 5 (its checksum is wrong): put the ledger's folder back from a backup"}, wrong(verify(t, l))); diff != "" {
+		t.Error(diff)
+	}
+	content := must[[]byte](t)(os.ReadFile(blocks(t, folder)[0]))
+	closed(t, l)
+
+	// The NATS server would cut the file there.
+	_, err := ledger.Open(within(t), ledger.Options{Folder: folder, Known: records[9].Point(), Log: quiet()})
+	if err == nil || !strings.Contains(err.Error(), "1.blk is damaged at byte 1612, in record 5 (its checksum is wrong): put the ledger's folder back from a backup") {
+		t.Errorf("the error is %v", err)
+	}
+	if after := must[[]byte](t)(os.ReadFile(blocks(t, folder)[0])); string(after) != string(content) {
+		t.Error("the file was changed")
+	}
+}
+
+func TestWhatIsWrongAtTheEndIsCutOnlyIfNobodyHasSeenIt(t *testing.T) {
+	for name, damage := range map[string]func(content []byte) []byte{
+		"a record that is written half": func(content []byte) []byte { return content[:len(content)-20] },
+		"a record that is changed":      func(content []byte) []byte { content[len(content)-20] ^= 1; return content },
+		"a length that is written half": func(content []byte) []byte { return append(content, 1, 2) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder, l, records := ten(t)
+			closed(t, l)
+			// The index is of a server that was stopped; one that is killed
+			// leaves none, or an old one.
+			block := blocks(t, folder)[0]
+			_ = os.Remove(filepath.Join(filepath.Dir(block), "index.db"))
+			content := damage(must[[]byte](t)(os.ReadFile(block)))
+			if err := os.WriteFile(block, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			last, want := records[8], "in record 10"
+			if name == "a length that is written half" {
+				last, want = records[9], ""
+			}
+			if want != "" {
+				_, err := ledger.Open(within(t), ledger.Options{Folder: folder, Known: records[9].Point(), Log: quiet()})
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Fatalf("with the last record known the error is %v", err)
+				}
+			}
+			l = open(t, ledger.Options{Folder: folder, Known: last.Point()})
+			if report := verify(t, l); report.Last != last.Point() || len(report.Wrong) > 0 {
+				t.Errorf("it is %+v", report)
+			}
+			add(t, l, last.Point(), "again")
+		})
+	}
+}
+
+func TestALedgerThatIsLostIsNotReplacedByAnEmptyOne(t *testing.T) {
+	for name, lose := range map[string]func(folder string) error{
+		"the folder": os.RemoveAll,
+		"the messages": func(folder string) error {
+			return os.RemoveAll(filepath.Join(folder, "jetstream/$G/streams/exitgate-ledger/msgs"))
+		},
+		"what the stream is": func(folder string) error {
+			return os.Remove(filepath.Join(folder, "jetstream/$G/streams/exitgate-ledger/meta.inf"))
+		},
+		"that the stream's is well": func(folder string) error {
+			return os.WriteFile(filepath.Join(folder, "jetstream/$G/streams/exitgate-ledger/meta.sum"), []byte("no"), 0o600)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder, l, records := ten(t)
+			closed(t, l)
+			if err := lose(folder); err != nil {
+				t.Fatal(err)
+			}
+			_, err := ledger.Open(within(t), ledger.Options{Folder: folder, Known: records[9].Point(), Log: quiet()})
+			if !errors.Is(err, ledger.ErrHistory) || !strings.Contains(err.Error(), folder) {
+				t.Errorf("the error is %v", err)
+			}
+		})
+	}
+}
+
+func TestAFolderThatCantBeUsedIsNamed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	used := t.TempDir()
+	open(t, ledger.Options{Folder: used})
+	for folder, want := range map[string]string{
+		file:             "open the ledger in " + file + ": mkdir " + file + ": not a directory",
+		"/proc/exitgate": "open the ledger in /proc/exitgate: mkdir /proc/exitgate: no such file or directory",
+		used:             "open the ledger in " + used + ": another exitgate has its ledger here (" + used + "/lock is locked): stop it, or give this one another data folder",
+		"":               "open the ledger in : no folder is set",
+	} {
+		_, err := ledger.Open(context.Background(), ledger.Options{Folder: folder, Log: quiet()})
+		if err == nil || err.Error() != want {
+			t.Errorf("the error is\n%v, want\n%s", err, want)
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/exitgate/exitgate/gateway/ledger"
+)
+
+// small is a disk of its own, of a few megabytes.
+func small(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	if err := syscall.Mount("tmpfs", folder, "tmpfs", 0, "size=4m"); err != nil {
+		t.Skip("no disk can be mounted here: ", err) // the next test fills one otherwise
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(folder, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return folder
+}
+
+// fill appends until that isn't possible any more.
+func fill(t testing.TB, l *ledger.Ledger, after ledger.Point) (last ledger.Point, err error) {
+	t.Helper()
+	for {
+		r, err := l.Append(within(t), after, entry(strings.Repeat("x", 100<<10)))
+		if err != nil {
+			return after, err
+		}
+		after = r.Point()
+	}
+}
+
+func TestAFullDiskIsNamedLosesNothingAndIsGotOver(t *testing.T) {
+	folder := small(t)
+	filler := filepath.Join(folder, "filler")
+	if err := os.WriteFile(filler, make([]byte, 2<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := open(t, ledger.Options{Folder: folder})
+	f := follow(t, l, ledger.Point{})
+	last, err := fill(t, l, ledger.Point{})
+	if want := "nothing was written: the ledger can't be written to disk: Filestore [exitgate-ledger] Critical write error: write " + blocks(t, folder)[0] + ": no space left on device"; err == nil || err.Error() != want {
+		t.Errorf("the error is\n%v, want\n%s", err, want)
+	}
+	if report := verify(t, l); report.Last != last || len(report.Wrong) > 0 {
+		t.Errorf("%v was acknowledged, and there is %+v", last, report)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	after := add(t, l, last, "there is room again")
+	f.until(line(after[0]))
+	if got := len(f.got()); got != int(after[0].Number) {
+		t.Errorf("%d records were delivered, not %d", got, after[0].Number)
+	}
+	closed(t, l)
+	if got := len(history(t, open(t, ledger.Options{Folder: folder, Known: after[0].Point()}))); got != int(after[0].Number) {
+		t.Errorf("%d records are left of %d", got, after[0].Number)
+	}
+}
+
+// runLimited fills the ledger in a folder until a file can't grow.
+func runLimited() {
+	limit := &syscall.Rlimit{Cur: 1 << 20, Max: 1 << 20}
+	err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, limit)
+	l, opening := ledger.Open(context.Background(), ledger.Options{Folder: os.Args[1], Log: quiet()})
+	if err := errors.Join(err, opening); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	var last ledger.Record
+	for err == nil {
+		var r ledger.Record
+		if r, err = l.Append(context.Background(), last.Point(), entry(strings.Repeat("x", 100<<10))); err == nil {
+			last = r
+		}
+	}
+	report, verifying := l.Verify(context.Background())
+	fmt.Println("whole:", report.Last == last.Point() && len(report.Wrong) == 0 && verifying == nil)
+	fmt.Println(strings.ReplaceAll(err.Error(), os.Args[1], ""))
+	os.Exit(0)
+}
+
+func TestAFileThatCantGrowIsNamed(t *testing.T) {
+	folder := t.TempDir()
+	process := exec.Command(os.Args[0], folder)
+	process.Env = append(os.Environ(), role+"=limited")
+	process.Stderr = os.Stderr
+	out := must[[]byte](t)(process.Output())
+	want := "whole: true\nnothing was written: the ledger can't be written to disk: Filestore [exitgate-ledger] Critical write error: write /jetstream/$G/streams/exitgate-ledger/msgs/1.blk: file too large\n"
+	if diff := cmp.Diff(want, string(out)); diff != "" {
+		t.Error(diff)
+	}
+	open(t, ledger.Options{Folder: folder})
+}
+
+func TestAFolderThatCantBeWrittenIsNamed(t *testing.T) {
+	disk := small(t)
+	folder := filepath.Join(disk, "ledger")
+	l := open(t, ledger.Options{Folder: folder})
+	add(t, l, ledger.Point{}, "a")
+	closed(t, l)
+	if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Skip(err)
+	}
+	_, err := ledger.Open(within(t), ledger.Options{Folder: folder, Log: quiet()})
+	if want := "open the ledger in " + folder + ": open " + folder + "/lock: read-only file system"; err == nil || err.Error() != want {
+		t.Errorf("the error is %v, want %s", err, want)
+	}
+}
