@@ -19,8 +19,9 @@ func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 		markets++
 	}
 	for _, subdivisions := range apart {
-		markets += 2 * len(subdivisions)
+		markets += len(subdivisions)
 	}
+	markets += len(p.parents)
 	decisions := markets * len(p.classes)
 	if p.Names(Anonymous) {
 		decisions *= 2
@@ -139,13 +140,11 @@ func (c *compiler) country(code Code, subdivisions []Code) country {
 	}
 	found.subdivisions = make(map[Code]*market, len(subdivisions))
 	for _, sub := range subdivisions {
-		found.subdivisions[sub] = c.market(sub, Place{Country: code, Subdivisions: [2]Code{sub}})
-		if place := PlaceOf(sub); place.Subdivisions[1] != "" {
-			if found.nested == nil {
-				found.nested = make(map[[2]Code]*market)
-			}
-			found.nested[place.Subdivisions] = c.market(sub, place)
+		m := c.market(sub, Place{Country: code, Subdivisions: [2]Code{sub}})
+		if parent, ok := c.policy.parents[sub]; ok {
+			m.parent, m.nested = parent, c.market(sub, Place{Country: code, Subdivisions: [2]Code{parent, sub}})
 		}
+		found.subdivisions[sub] = m
 	}
 	return found
 }
@@ -162,6 +161,9 @@ func (c *compiler) market(jurisdiction Code, place Place) *market {
 	breach := c.policy.breachIn(settings)
 	m.withheld = breach.flag != ""
 	restrict := func(d Decision) Decision {
+		if settings.Phase == Open && !m.withheld {
+			return d
+		}
 		return c.policy.withhold(breach, c.policy.restrict(settings.Phase, d))
 	}
 	for class := range m.plain {

@@ -313,11 +313,16 @@ func (p *Policy) Places() []Place { return p.places }
 // tellApart notes which places the policy tells apart.
 func (p *Policy) tellApart() {
 	p.apart = p.subdivisionsApart()
+	p.parents = make(map[Code]Code)
 	p.places = []Place{{}, {Private: true}}
 	for info := range iso3166.Countries() {
 		p.places = append(p.places, Place{Country: Code(info.Code)})
 		for _, sub := range p.apart[Code(info.Code)] {
-			p.places = append(p.places, PlaceOf(sub))
+			place := PlaceOf(sub)
+			p.places = append(p.places, place)
+			if place.Subdivisions[1] != "" {
+				p.parents[sub] = place.Subdivisions[0]
+			}
 		}
 	}
 }

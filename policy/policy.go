@@ -41,8 +41,9 @@ type Policy struct {
 	warnings     []*strict.Problem
 
 	// The places that are told apart: subdivisions by country, and all.
-	apart  map[Code][]Code
-	places []Place
+	apart   map[Code][]Code
+	parents map[Code]Code // of those that ISO 3166-2 has within another
+	places  []Place
 
 	// Who is reached by which entry without being named, by code.
 	territoryOf map[Code]*entry

@@ -32,7 +32,7 @@ type Flags map[Code]Settings
 // In returns the settings of a jurisdiction, zero ones if nothing is known of
 // it nor of what it lies in.
 func (f Flags) In(jurisdiction Code) Settings {
-	for {
+	for len(f) > 0 {
 		if s, ok := f[jurisdiction]; ok {
 			return s
 		}
@@ -46,6 +46,7 @@ func (f Flags) In(jurisdiction Code) Settings {
 			jurisdiction = Code(sub.Country)
 		}
 	}
+	return Settings{}
 }
 
 // A breach is a flag below its guarantee, the zero one none.

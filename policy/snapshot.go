@@ -31,9 +31,6 @@ type Snapshot struct {
 type country struct {
 	market       *market
 	subdivisions map[Code]*market
-	// nested has the markets of subdivisions of the second level within that
-	// of the first which ISO 3166-2 has them in.
-	nested map[[2]Code]*market
 }
 
 // A market is one place that the policy tells apart, with its decisions by
@@ -45,7 +42,11 @@ type market struct {
 	// members of groups.
 	rank rank
 	// withheld says that a flag is below its guarantee.
-	withheld         bool
+	withheld bool
+	// nested is the market of a second-level subdivision within the one that
+	// ISO 3166-2 has it in. The rest is for one that stands by itself.
+	parent           Code
+	nested           *market
 	plain, anonymous []*Decision
 }
 
@@ -109,10 +110,11 @@ func (s *Snapshot) market(place Place, class Class) *market {
 	case country.subdivisions == nil:
 		return country.market
 	}
-	if m := country.nested[place.Subdivisions]; m != nil {
-		return m
+	fine := country.subdivisions[place.Subdivisions[1]]
+	if fine != nil && fine.nested != nil && fine.parent == place.Subdivisions[0] {
+		return fine.nested
 	}
-	fine, coarse := country.subdivisions[place.Subdivisions[1]], country.subdivisions[place.Subdivisions[0]]
+	coarse := country.subdivisions[place.Subdivisions[0]]
 	switch {
 	case fine == nil && coarse == nil:
 		return country.market
@@ -274,10 +276,7 @@ func (s *Snapshot) words() map[Code]string {
 	for _, country := range s.countries {
 		say(country.market)
 		for _, m := range country.subdivisions {
-			say(m)
-		}
-		for _, m := range country.nested {
-			say(m) // where there are both, it is nearly always this one
+			say(cmp.Or(m.nested, m)) // where there are both, it is nearly always the first
 		}
 	}
 	if e := s.policy.entries[Anonymous]; e != nil {
