@@ -1,0 +1,274 @@
+// Package api is what the admin API says, in Go: the bodies of its requests and
+// answers. Its OpenAPI document is openapi.yaml in the package above.
+package api
+
+import (
+	"time"
+
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/strict"
+)
+
+// Status is the answer of GET /v1/status.
+type Status struct {
+	Version string           `json:"version"`
+	Host    string           `json:"host"` // of the machine
+	Time    time.Time        `json:"time"` // by the gateway's clock
+	You     You              `json:"you"`
+	Ready   bool             `json:"ready"`
+	Checks  map[string]Check `json:"checks"`
+	// Source is where the policy comes from: file, ledger (in the process)
+	// or nats.
+	Source   string             `json:"source"`
+	File     string             `json:"file,omitempty"` // the policy document, if Source is file
+	Revision uint64             `json:"revision"`       // in force; 0 with a file
+	SHA256   string             `json:"sha256"`         // of the policy
+	Mode     policy.Mode        `json:"mode"`
+	Applied  time.Time          `json:"applied"`        // when this gateway took it into use
+	Until    time.Time          `json:"until,omitzero"` // the next scheduled change, by anybody
+	Ledger   *Ledger            `json:"ledger,omitempty"`
+	Pending  []changes.Change   `json:"pending"`  // changes that wait for approvals
+	Unsigned []changes.Revision `json:"unsigned"` // emergency revisions that wait for a second signature
+	Markets  []Market           `json:"markets"`
+}
+
+// You is who asks.
+type You struct {
+	Name  string         `json:"name"`
+	Roles []changes.Role `json:"roles"`
+	Local bool           `json:"local"`
+}
+
+// A Check is one thing that the gateway works with, as in /readyz.
+type Check struct {
+	OK     bool       `json:"ok"`
+	Detail string     `json:"detail,omitempty"`
+	Since  *time.Time `json:"since,omitempty"`
+}
+
+// Ledger is how well the ledger can be reached.
+type Ledger struct {
+	Connected bool      `json:"connected"`
+	Since     time.Time `json:"since"`
+	Why       string    `json:"why,omitempty"` // if it can't be reached
+	Last      uint64    `json:"last"`          // the number of the last record that is known
+}
+
+// A Market is what a jurisdiction gets now, and the traffic it has had on this
+// gateway.
+type Market struct {
+	policy.Market
+	Hour Requests `json:"hour"`
+	Day  Requests `json:"day"`
+}
+
+// Requests are how many there were.
+type Requests struct {
+	Forwarded uint64 `json:"forwarded"`
+	Refused   uint64 `json:"refused"`
+}
+
+// Jurisdictions is the answer of GET /v1/jurisdictions.
+type Jurisdictions struct {
+	Markets []Market `json:"markets"`
+}
+
+// Jurisdiction is the answer of GET /v1/jurisdictions/{code}: also of one that
+// the policy doesn't name.
+type Jurisdiction struct {
+	Market
+	Explanation policy.Explanation `json:"explanation"` // of a request of the class other
+}
+
+// Policy is the answer of GET /v1/policy and GET /v1/revisions/{number}. Its
+// ETag is the revision's number, or for a file the policy's SHA-256. With
+// Accept: application/yaml the answer is the document alone.
+type Policy struct {
+	Revision *changes.Revision `json:"revision,omitempty"` // none with a file
+	SHA256   string            `json:"sha256"`
+	Policy   string            `json:"policy"`
+}
+
+// Revisions is the answer of GET /v1/revisions?before=N&limit=N: the newest
+// first.
+type Revisions struct {
+	Revisions []changes.Revision `json:"revisions"`
+	Next      uint64             `json:"next,omitempty"` // before= of the next page
+}
+
+// Log is the answer of GET /v1/log?before=N&limit=N: all records, the newest
+// first.
+type Log struct {
+	Records []Record `json:"records"`
+	Next    uint64   `json:"next,omitempty"`
+}
+
+// A Record is one of the ledger's. Of what it is about, one field is set.
+type Record struct {
+	Number    uint64       `json:"number"`
+	Time      time.Time    `json:"time"`
+	Kind      changes.Kind `json:"kind"`
+	Author    string       `json:"author"`
+	Because   string       `json:"because"`
+	Hash      string       `json:"hash"`
+	Summary   string       `json:"summary"` // in a line of words: "FR open → withdrawn", "approves 41"
+	Emergency bool         `json:"emergency,omitempty"`
+	Refused   string       `json:"refused,omitempty"` // why it isn't believed
+}
+
+// Verification is the answer of GET /v1/log/verification: the whole ledger read
+// from its first record.
+type Verification struct {
+	OK      bool    `json:"ok"`
+	Records int     `json:"records"` // that are good
+	Last    uint64  `json:"last"`
+	Hash    string  `json:"hash"` // of the last
+	Wrong   []Wrong `json:"wrong"`
+}
+
+// A Wrong is a record that is missing, was changed, or doesn't follow from the
+// one before it.
+type Wrong struct {
+	Number uint64 `json:"number"`
+	Reason string `json:"reason"`
+}
+
+// A Proposal is the body of POST /v1/plan, POST /v1/changes and PUT
+// /v1/changes/{number}. One of Policy, Set and Rollback is given. For /v1/plan
+// the rest may be missing.
+type Proposal struct {
+	Policy    string `json:"policy,omitempty"`
+	Set       *Set   `json:"set,omitempty"`
+	Rollback  uint64 `json:"rollback,omitempty"` // a revision whose policy is to be in force again
+	Because   string `json:"because,omitempty"`
+	Plan      string `json:"plan,omitempty"`      // hash of the plan that is agreed to
+	Emergency bool   `json:"emergency,omitempty"` // withdraw at once, sign later
+}
+
+// Set changes one jurisdiction's entry: policy.SetChange.
+type Set struct {
+	Jurisdiction policy.Code  `json:"jurisdiction"`
+	Phase        policy.Phase `json:"phase"`
+	From         time.Time    `json:"from,omitzero"`
+	Remove       bool         `json:"remove,omitempty"` // the entry, instead of setting a phase
+}
+
+// Plan is the answer of POST /v1/plan, and part of GET /v1/changes/{number}.
+type Plan struct {
+	Revision  uint64      `json:"revision"` // in force, that the plan starts from
+	Policy    string      `json:"policy"`   // the whole document that would be in force
+	Plan      policy.Plan `json:"plan"`
+	Needs     int         `json:"needs"`     // approvals by others than the author
+	Emergency bool        `json:"emergency"` // one person could do it at once, as it only withdraws
+	Hit       *Hit        `json:"hit,omitempty"`
+}
+
+// Hit is how many of the requests of the last hour and day would have been
+// decided otherwise.
+type Hit struct {
+	Gateways int        `json:"gateways"` // that have been counted
+	Since    time.Time  `json:"since"`    // when the oldest count began
+	Hour     policy.Hit `json:"hour"`
+	Day      policy.Hit `json:"day"`
+}
+
+// Changes is the answer of GET /v1/changes.
+type Changes struct {
+	Changes []changes.Change `json:"changes"`
+}
+
+// Change is the answer of every request about one change: POST /v1/changes, GET,
+// PUT /v1/changes/{number}, POST /v1/changes/{number}/approvals and …/rejection.
+type Change struct {
+	changes.Change
+	// Revision is what came into force, if it did.
+	InForce *changes.Revision `json:"in-force,omitempty"`
+	// Planned is what it would do now, while it waits. Only GET has it.
+	Planned *Plan `json:"planned,omitempty"`
+}
+
+// An Approval is the body of POST /v1/changes/{number}/approvals. The number may
+// also be that of an emergency revision, which is signed by it.
+type Approval struct {
+	Plan    string `json:"plan"` // hash of the plan that is agreed to; of an emergency revision its sha256
+	Because string `json:"because,omitempty"`
+}
+
+// A Rejection is the body of POST /v1/changes/{number}/rejection, and of other
+// requests that only need a reason.
+type Rejection struct {
+	Because string `json:"because"`
+}
+
+// A Question is the body of POST /v1/explain: who asks for what. One of Address
+// and Jurisdiction is given.
+type Question struct {
+	Address      string      `json:"address,omitempty"`
+	Jurisdiction policy.Code `json:"jurisdiction,omitempty"`
+	Method       string      `json:"method,omitempty"` // GET
+	Host         string      `json:"host,omitempty"`   // one of the apps'
+	Path         string      `json:"path,omitempty"`   // /
+	At           time.Time   `json:"at,omitzero"`      // now
+}
+
+// Principals is the answer of GET /v1/principals.
+type Principals struct {
+	Principals []changes.Principal `json:"principals"`
+}
+
+// A Principal is the body of PUT /v1/principals/{name}.
+type Principal struct {
+	Roles       []changes.Role `json:"roles"`
+	User        string         `json:"user,omitempty"`
+	Certificate string         `json:"certificate,omitempty"`
+	Because     string         `json:"because"`
+}
+
+// A TokenRequest is the body of POST /v1/principals/{name}/tokens.
+type TokenRequest struct {
+	Expires time.Time `json:"expires,omitzero"` // zero: never
+	Because string    `json:"because"`
+}
+
+// NewToken is the answer to it. The secret is shown once.
+type NewToken struct {
+	changes.Token
+	Secret string `json:"secret"`
+}
+
+// An Event is what GET /v1/events tells of, as the data of a server-sent event
+// whose event field is Type.
+type Event struct {
+	Type     string    `json:"type"` // revision, change, principal, transition, breach, ledger
+	Time     time.Time `json:"time"`
+	Number   uint64    `json:"number,omitempty"` // of the record
+	Author   string    `json:"author,omitempty"`
+	Message  string    `json:"message"`            // in a line of words
+	Revision uint64    `json:"revision,omitempty"` // in force from now on
+}
+
+// A Problem is every answer that isn't what was asked for: RFC 9457.
+type Problem struct {
+	Type   string `json:"type"`  // "about:blank"
+	Title  string `json:"title"` // of the status
+	Status int    `json:"status"`
+	// Code tells problems apart for programs: a changes.Code, or one of
+	// unauthenticated, too-many-failures, cross-site, unknown-host,
+	// media-type, too-large, too-slow, busy, method, unknown-path, body,
+	// not-acknowledged, ledger-unavailable, read-only, internal.
+	Code   string `json:"code"`
+	Detail string `json:"detail"`           // what is wrong
+	Advice string `json:"advice,omitempty"` // what to do
+	// Errors is what is wrong with a policy.
+	Errors []*strict.Problem `json:"errors,omitempty"`
+	// Winner is the revision in force, of a conflict.
+	Winner *changes.Revision `json:"winner,omitempty"`
+}
+
+func (p *Problem) Error() string {
+	if p.Advice == "" {
+		return p.Detail
+	}
+	return p.Detail + "; " + p.Advice
+}

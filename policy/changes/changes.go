@@ -1,0 +1,235 @@
+// Package changes is how one policy takes the place of another: who proposes,
+// who approves, what comes into force, and who may do what.
+//
+// It is pure. A State is what a ledger's records come to, one after the other.
+// A command, such as State.Propose, says what record would be written next, or
+// why none is: whoever appends that record right after the last one that the
+// State knows may rely on all that was checked. Records are therefore not
+// checked again when they are taken, but for what every gateway must be able
+// to live by: that they can be read, follow from the revision in force, and
+// have a policy that is right.
+package changes
+
+import (
+	"time"
+
+	"github.com/exitgate/exitgate/policy"
+)
+
+// A Kind is what a record is about.
+type Kind string
+
+const (
+	RevisionMade     Kind = "revision"          // a policy comes into force
+	ChangeProposed   Kind = "change"            // a policy waits for approvals
+	ChangeEdited     Kind = "edit"              // another policy, or reason, for a change that waits; its approvals are void
+	ChangeApproved   Kind = "approval"          // one of several that a change needs, or the second signature under an emergency
+	ChangeRejected   Kind = "rejection"         // a change that waits is given up
+	PrincipalSet     Kind = "principal"         // who may use the API, all that is known of one
+	PrincipalRemoved Kind = "principal-removed" // who may no longer
+)
+
+// An Entry is what is to be written into the ledger.
+type Entry struct {
+	Kind   Kind
+	Author string
+	Reason string
+	Body   []byte
+}
+
+// A Record is an Entry that was written.
+type Record struct {
+	Number uint64
+	Time   time.Time
+	Entry
+}
+
+// A Parser reads a policy and says all that is wrong with it.
+type Parser func(source []byte) (*policy.Policy, error)
+
+// A Role is what somebody may do.
+type Role string
+
+const (
+	Viewer   Role = "viewer"   // look at everything
+	Operator Role = "operator" // propose changes, withdraw in an emergency, reject
+	Approver Role = "approver" // approve and sign what others have done, reject
+)
+
+// An Actor is who does something.
+type Actor struct {
+	Name  string // of a principal, or "unix:" and the name of a local user
+	Roles []Role
+	// Local says that the actor came through the gateway's socket: only such
+	// a one may change principals.
+	Local bool
+}
+
+// A Revision is a policy that came into force.
+type Revision struct {
+	Number    uint64          `json:"number"` // of its record
+	Time      time.Time       `json:"time"`
+	Authors   []string        `json:"authors"` // who proposed it and who edited it
+	Because   string          `json:"because"`
+	SHA256    string          `json:"sha256"`           // of the policy
+	Base      uint64          `json:"base,omitempty"`   // the revision that it took the place of; 0 for the first
+	Change    uint64          `json:"change,omitempty"` // the change that it was, if it waited for approvals
+	Plan      string          `json:"plan,omitempty"`   // hash of the plan that was agreed to
+	Effects   []policy.Effect `json:"effects,omitempty"`
+	Approvals []Approval      `json:"approvals,omitempty"`
+	// Emergency says that it withdrew without the approvals that it needed.
+	// Then SignBy is until when somebody else is to have signed it, and
+	// Signature who has.
+	Emergency bool      `json:"emergency,omitempty"`
+	SignBy    time.Time `json:"sign-by,omitzero"`
+	Signature *Approval `json:"signature,omitempty"`
+}
+
+// An Approval is one person's word for a change.
+type Approval struct {
+	By      string    `json:"by"`
+	At      time.Time `json:"at"`
+	Because string    `json:"because,omitempty"`
+}
+
+// A Change is a policy that is proposed and needs approvals.
+type Change struct {
+	Number    uint64          `json:"number"` // of the record by which it was proposed; edits don't change it
+	Time      time.Time       `json:"time"`   // of the proposal, or its last edit
+	Authors   []string        `json:"authors"`
+	Because   string          `json:"because"`
+	SHA256    string          `json:"sha256"`
+	Base      uint64          `json:"base"` // the revision in force that it was planned against
+	Plan      string          `json:"plan"` // hash
+	Effects   []policy.Effect `json:"effects"`
+	Needs     int             `json:"needs"` // approvals, in all
+	Approvals []Approval      `json:"approvals"`
+	Expires   time.Time       `json:"expires"`
+	Status    Status          `json:"status"`
+	// Revision is what came of it once it is Applied.
+	Revision uint64 `json:"revision,omitempty"`
+	// Rejected is who gave it up, if it is Rejected.
+	Rejected *Approval `json:"rejected,omitempty"`
+}
+
+// A Status is how far a change has come.
+type Status string
+
+const (
+	Pending  Status = "pending"
+	Applied  Status = "applied"
+	Rejected Status = "rejected"
+	Expired  Status = "expired"
+	Stale    Status = "stale" // another revision came between: edit it to propose it anew
+)
+
+// A Principal is somebody, or something, that may use the API.
+type Principal struct {
+	Name  string `json:"name"` // lower-case letters, digits, and any of . _ - @
+	Roles []Role `json:"roles"`
+	// User is the local user that is this principal: what that user does over
+	// the socket is done by the principal's name, so that nobody approves
+	// their own change by another door.
+	User string `json:"user,omitempty"`
+	// Certificate is a name in client certificates that are this principal's:
+	// a subject alternative name (URI, e-mail address or DNS name), else the
+	// common name.
+	Certificate string  `json:"certificate,omitempty"`
+	Tokens      []Token `json:"tokens,omitempty"`
+}
+
+// A Token is a secret that a principal shows. Only its hash is known.
+type Token struct {
+	ID      string    `json:"id"`
+	SHA256  string    `json:"sha256"` // of the whole secret, in hexadecimal
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires,omitzero"` // zero: never
+}
+
+// A Proposal is a policy that is to come into force.
+type Proposal struct {
+	// Expected is the revision in force that the author has seen.
+	Expected uint64
+	// Policy is the document; or Set is what is changed in the one in force.
+	// A rollback is a Proposal with the Policy of an older revision.
+	Policy []byte
+	Set    *policy.SetChange
+	// Because is why. Nothing is changed without.
+	Because string
+	// Plan is the hash of the plan that the author has agreed to.
+	Plan string
+	// Emergency withdraws at once, also what needs approvals.
+	Emergency bool
+	Request
+}
+
+// A Request makes a command that is sent twice do once what it does.
+type Request struct {
+	Key         string // chosen by the client, "" for none
+	Fingerprint string // of all that the request asks for
+}
+
+// A Planned is what would come of a Proposal.
+type Planned struct {
+	Policy []byte // the whole document
+	Plan   policy.Plan
+	Needs  int // approvals by others than the author
+	// Emergency says whether it could be done at once by one person, as it
+	// only withdraws.
+	Emergency bool
+}
+
+// A Code is why a command isn't done, for programs.
+type Code string
+
+const (
+	Invalid     Code = "invalid"      // something in the request can't be
+	WrongPolicy Code = "wrong-policy" // the policy doesn't parse or doesn't compile
+	Forbidden   Code = "forbidden"    // the actor's roles don't allow it
+	FourEyes    Code = "four-eyes"    // the author can't approve
+	NotFound    Code = "not-found"
+	Conflict    Code = "conflict"     // another revision is in force than expected
+	PlanChanged Code = "plan-changed" // it would do something else than was agreed to
+	Ended       Code = "ended"        // the change is applied, rejected, expired or stale
+	NoChange    Code = "no-change"    // it is so already
+	KeyReused   Code = "key-reused"   // another request had this key
+)
+
+// A Refusal is why a command isn't done. Nothing is written then.
+type Refusal struct {
+	Code    Code
+	Message string // what is wrong
+	Advice  string // what to do
+	Err     error  // of WrongPolicy, the parser's
+	// Winner is the revision in force, of a Conflict.
+	Winner *Revision
+}
+
+func (r *Refusal) Error() string {
+	if r.Advice == "" {
+		return r.Message
+	}
+	return r.Message + "; " + r.Advice
+}
+
+func (r *Refusal) Unwrap() error { return r.Err }
+
+// A Repeated is the error of a command that was done already, by a Request with
+// the same key and fingerprint.
+type Repeated struct {
+	Number uint64 // of the record that was written then
+}
+
+func (r *Repeated) Error() string { return "this was done already" }
+
+// How long, and how much.
+const (
+	MaxBecause    = 4096           // bytes
+	MaxPending    = 100            // changes that wait at the same time
+	MaxPrincipals = 1000           //
+	MaxTokens     = 20             // of a principal
+	MaxKeys       = 256            // requests that are known to be repeated
+	MaxEnded      = 100            // changes that ended and are still shown
+	SignWithin    = 24 * time.Hour // for the second signature under an emergency
+	ExpireAfter   = 72 * time.Hour // a change that waits, where the policy doesn't say
+)
