@@ -21,6 +21,7 @@ type Document struct {
 	Jurisdictions map[string]Entry     `yaml:"jurisdictions" doc:"What each jurisdiction gets: by ISO 3166-1 country (FR), ISO 3166-2 subdivision (US-MS), group (EU), or unlocated, private, anonymous. What isn't named is open."`
 	Notices       map[string]Notice    `yaml:"notices" doc:"What refused clients are told, by jurisdiction, or default."`
 	Acknowledge   []Acknowledgement    `yaml:"acknowledge" doc:"Breaches of guarantees that somebody has looked into, so that the service may be offered again. Until then a jurisdiction stays withdrawn, whatever the flag is now."`
+	Approvals     Approvals            `yaml:"approvals" doc:"How many others must approve a change of this document before it comes into force, by what it does. It needs none by default, and never one of its author."`
 }
 
 // A Setting is what a flag is set to. A value alone, as in

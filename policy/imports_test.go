@@ -23,8 +23,8 @@ var impure = []string{"net", "net/http", "net/rpc", "net/smtp", "os", "os/exec",
 var clocks = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick", "LoadLocation", "Local"}
 
 // TestPolicyIsPure holds this package and those in it to what they promise: no
-// network, files, logs or clock, and nothing but the standard library and the
-// YAML decoder. Commands that generate their tables are not part of them.
+// network, files, logs or clock, and nothing but the standard library and one
+// another. Commands that generate their tables are not part of them.
 func TestPolicyIsPure(t *testing.T) {
 	packages := 0
 	err := filepath.WalkDir(".", func(dir string, d fs.DirEntry, err error) error {
@@ -98,5 +98,5 @@ func mayImport(path string) bool {
 	case !strings.Contains(first, "."):
 		return !slices.Contains(impure, path)
 	}
-	return strings.HasPrefix(path, module+"policy/") || strings.HasPrefix(path, "github.com/goccy/go-yaml")
+	return strings.HasPrefix(path+"/", module+"policy/")
 }

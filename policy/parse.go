@@ -21,6 +21,7 @@ import (
 func Parse(file string, source []byte) (*Policy, error) {
 	p := parser{policy: &Policy{digest: Digest(source)}}
 	p.text.Mode = Enforce
+	p.text.Approvals.Expire = usualExpiry
 	p.doc = strict.Decode(file, source, &p.text)
 
 	p.version()
@@ -31,6 +32,7 @@ func Parse(file string, source []byte) (*Policy, error) {
 	p.demands()
 	p.acknowledgements()
 	p.notices()
+	p.approvals()
 	if p.doc.Err() == nil {
 		p.policy.tellApart()
 		p.contradictions()

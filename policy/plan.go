@@ -43,6 +43,7 @@ type Plan struct {
 type Effect string
 
 const (
+	WeakensApprovals   Effect = "weaken-approvals" // a kind of change needs fewer approvals than before
 	OpensMarket        Effect = "open"             // somebody gets more than before, at some moment
 	WeakensGuarantee   Effect = "weaken-guarantee" // a value is possible that wasn't
 	WeakensDemand      Effect = "weaken-demand"    // a demand is taken back a stage, or binds less
@@ -52,7 +53,7 @@ const (
 )
 
 // effects lists them, the gravest first.
-var effects = [...]Effect{OpensMarket, WeakensGuarantee, WeakensDemand, AcknowledgesBreach, WithdrawsMarket, ChangesOther}
+var effects = [...]Effect{WeakensApprovals, OpensMarket, WeakensGuarantee, WeakensDemand, AcknowledgesBreach, WithdrawsMarket, ChangesOther}
 
 // A Standing is what a place gets of a route class: a phase, or one that only
 // is observed, so that nobody is refused because of it.

@@ -24,6 +24,7 @@ func (p *Plan) amend() {
 	p.amendJurisdictions(before, after)
 	p.amendNotices(before, after)
 	p.amendAcknowledgements(before, after)
+	p.amendApprovals(before, after)
 }
 
 func (p *Plan) amended(effect Effect, section, name, before, after string) {

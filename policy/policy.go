@@ -38,6 +38,7 @@ type Policy struct {
 	settings     map[string]*setting // by flag
 	flagged      []Code              // the subdivisions that a setting or a group in one names
 	acknowledged []acknowledgement
+	approvals    Approvals
 	warnings     []*strict.Problem
 
 	// The places that are told apart: subdivisions by country, and all.
