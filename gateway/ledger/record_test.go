@@ -1,9 +1,6 @@
 package ledger_test
 
 import (
-	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,53 +9,6 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/ledger"
 )
-
-func TestWhatIsKeptComesBack(t *testing.T) {
-	kept := ledger.Kept(filepath.Join(t.TempDir(), "kept"))
-	if _, err := kept.Read(); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("before anything is kept the error is %v", err)
-	}
-	_, _, records := ten(t)
-	for _, keep := range [][]ledger.Record{records[:1], records[2:5], nil} {
-		if err := kept.Write(keep...); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(keep, must[[]ledger.Record](t)(kept.Read())); diff != "" {
-			t.Error(diff)
-		}
-	}
-	if files, _ := filepath.Glob(string(kept) + ".*"); len(files) > 0 {
-		t.Errorf("%q are left", files)
-	}
-}
-
-func TestADamagedFileIsNeverTakenForLessThanWasKept(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "kept")
-	kept := ledger.Kept(file)
-	_, _, records := ten(t)
-	if err := kept.Write(records[:2]...); err != nil {
-		t.Fatal(err)
-	}
-	whole := must[[]byte](t)(os.ReadFile(file))
-	tried := func(content []byte) {
-		t.Helper()
-		if err := os.WriteFile(file, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		_, err := kept.Read()
-		if want := "the kept records in " + file + " are damaged ("; err == nil || !strings.HasPrefix(err.Error(), want) {
-			t.Fatalf("with %q the error is %v", content, err)
-		}
-	}
-	for length := range whole {
-		tried(whole[:length])
-	}
-	for at := range whole {
-		changed := []byte(string(whole))
-		changed[at] ^= 4
-		tried(changed)
-	}
-}
 
 func TestARecordIsReadInOneWayOnly(t *testing.T) {
 	at := time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
