@@ -156,6 +156,9 @@ func TestAnotherRegionReadsFromItsMirror(t *testing.T) {
 	f := follow(t, mirrored, ledger.Point{})
 	f.until("1 a")
 	b := add(t, mirrored, a.Point(), "b")[0]
+	if diff := cmp.Diff(b, must[ledger.Record](t)(mirrored.Record(within(t), 2))); diff != "" {
+		t.Errorf("what isn't in the mirror yet: %s", diff)
+	}
 	f.until("2 b")
 	here := follow(t, l, ledger.Point{})
 	here.until("2 b")

@@ -150,6 +150,53 @@ func (l *Ledger) History(ctx context.Context, after Point) iter.Seq2[Record, err
 	}
 }
 
+// Record returns one record, from wherever it can be read. There is
+// [ErrNoRecord] of a number that none has yet, and a [Refusal] of a message
+// that isn't a record. Its bytes are those that were written under its number;
+// that it follows from the records before it is not looked at: what
+// [Ledger.Follow] refuses for that is returned here.
+func (l *Ledger) Record(ctx context.Context, number uint64) (Record, error) {
+	ctx, release := l.until(ctx)
+	defer release()
+	r, err := l.record(ctx, number, l.readable)
+	if err != nil && l.reading != l.writing && !errors.As(err, new(Refusal)) {
+		r, err = l.record(ctx, number, l.stream) // the mirror may be behind
+	}
+	return r, err
+}
+
+func (l *Ledger) record(ctx context.Context, number uint64, stream func(context.Context) (*store, error)) (Record, error) {
+	s, err := stream(ctx)
+	if err != nil {
+		return Record{}, err
+	}
+	if number == 0 || number > s.state.LastSeq {
+		return Record{}, fmt.Errorf("record %d: %w", number, ErrNoRecord)
+	}
+	m, err := s.get(ctx, number)
+	if err != nil {
+		return Record{}, err
+	}
+	r, err := m.record()
+	if err != nil {
+		return Record{}, Refusal{number, err}
+	}
+	return r, nil
+}
+
+// Last returns the number of the newest message that can be read, 0 if there
+// is none: it is as far as Follow comes now. If it isn't a record, the last
+// record has a lower number.
+func (l *Ledger) Last(ctx context.Context) (uint64, error) {
+	ctx, release := l.until(ctx)
+	defer release()
+	s, err := l.readable(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return s.state.LastSeq, s.whole()
+}
+
 // scan visits the messages from one number to another, until visit says
 // otherwise. It begins anew where it was when the reading is interrupted, as
 // long as that leads on.

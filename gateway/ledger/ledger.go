@@ -79,6 +79,8 @@ type Status struct {
 var (
 	// ErrClosed is the error after Close.
 	ErrClosed = errors.New("the ledger is closed")
+	// ErrNoRecord is of a number that no record has yet.
+	ErrNoRecord = errors.New("there is no such record")
 	// ErrNewer is of a record of a later version of exitgate: it can't be
 	// skipped, as others build on it.
 	ErrNewer = errors.New("the record is of a later version of exitgate: update this one")
@@ -108,6 +110,7 @@ type Ledger struct {
 	ctx     context.Context // ends with Close
 	end     context.CancelFunc
 	closing sync.Once
+	answers sync.WaitGroup // that are being worked out
 
 	mu     sync.Mutex
 	line   context.Context // ends with the connection as it is now
@@ -239,15 +242,19 @@ func (l *Ledger) connection() []nats.Option {
 	}
 }
 
-// Close ends what follows the ledger and stops the server in the process,
-// with everything on disk.
+// Close ends what follows the ledger and what answers questions, waits for the
+// answers that are being worked out, and stops the server in the process, with
+// everything on disk.
 func (l *Ledger) Close() (err error) {
 	l.closing.Do(func() {
+		l.mu.Lock()
 		l.end()
+		l.mu.Unlock()
 		l.interrupt(ErrClosed)
 		if l.conn != nil {
 			l.conn.Close()
 		}
+		l.answers.Wait()
 		if l.server != nil {
 			err = l.server.close()
 		}

@@ -121,3 +121,41 @@ func TestAPolicyOfTheLargestSizeFits(t *testing.T) {
 		t.Errorf("the error is %v, want %q", err, want)
 	}
 }
+
+func TestARecordIsFoundByItsNumber(t *testing.T) {
+	s := alone(t, t.TempDir(), -1)
+	l := open(t, elsewhere(s.ClientURL()))
+	for _, number := range []uint64{0, 1} {
+		if _, err := l.Record(within(t), number); !errors.Is(err, ledger.ErrNoRecord) || err.Error() != fmt.Sprintf("record %d: there is no such record", number) {
+			t.Errorf("the error is %v", err)
+		}
+	}
+	if last := must[uint64](t)(l.Last(within(t))); last != 0 {
+		t.Errorf("the last of none is %d", last)
+	}
+	records := add(t, l, ledger.Point{}, "a", "b")
+	js := raw(t, s.ClientURL())
+	publish(t, js, []byte("hello"), "") // 3
+	for i, want := range records {
+		if diff := cmp.Diff(want, must[ledger.Record](t)(l.Record(within(t), uint64(i+1)))); diff != "" {
+			t.Error(diff)
+		}
+	}
+	var refusal ledger.Refusal
+	if _, err := l.Record(within(t), 3); !errors.As(err, &refusal) || err.Error() != "record 3 is refused: not a record: it has no head" {
+		t.Errorf("the error is %v", err)
+	}
+	if _, err := l.Record(within(t), 4); !errors.Is(err, ledger.ErrNoRecord) {
+		t.Errorf("the error is %v", err)
+	}
+	if last := must[uint64](t)(l.Last(within(t))); last != 3 {
+		t.Errorf("the last is %d", last)
+	}
+	closed(t, l)
+	if _, err := l.Record(within(t), 1); !errors.Is(err, ledger.ErrClosed) {
+		t.Errorf("the error is %v", err)
+	}
+	if _, err := l.Last(within(t)); !errors.Is(err, ledger.ErrClosed) {
+		t.Errorf("the error is %v", err)
+	}
+}

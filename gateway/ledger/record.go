@@ -183,9 +183,8 @@ type message struct {
 	id     string // the hash of the record that was written there
 }
 
-// judge says whether a message is the record that comes after a point. It is
-// the same for every gateway, whatever else it knows.
-func judge(after Point, m message) (Record, error) {
+// record reads the record that a message is.
+func (m message) record() (Record, error) {
 	r, err := Decode(m.data)
 	switch {
 	case err != nil && !errors.Is(err, ErrNewer):
@@ -194,7 +193,15 @@ func judge(after Point, m message) (Record, error) {
 		return Record{}, errors.New("it isn't what was written: its content and its Nats-Msg-Id don't belong together")
 	case r.Number != m.number:
 		return Record{}, fmt.Errorf("it says that it is record %d", r.Number)
-	case r.Previous != after.Hash:
+	}
+	return r, err
+}
+
+// judge says whether a message is the record that comes after a point. It is
+// the same for every gateway, whatever else it knows.
+func judge(after Point, m message) (Record, error) {
+	r, err := m.record()
+	if (err == nil || errors.Is(err, ErrNewer)) && r.Previous != after.Hash {
 		return Record{}, &unchained{after, r}
 	}
 	return r, err

@@ -77,6 +77,9 @@ func (l *Ledger) streamIn(ctx context.Context, js jetstream.JetStream, want jets
 		}
 		s, err = js.CreateStream(ctx, want)
 	}
+	if err != nil && l.ctx.Err() != nil {
+		return nil, ErrClosed
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the stream %s: %w", l.name, err)
 	}

@@ -1,0 +1,230 @@
+package ledger_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+
+	"github.com/exitgate/exitgate/gateway/ledger"
+)
+
+// answers is what is answered, in alphabetical order.
+func answers(t testing.TB, l *ledger.Ledger, question string) (texts []string) {
+	t.Helper()
+	for _, a := range must[[][]byte](t)(l.Ask(within(t), "traffic", []byte(question))) {
+		texts = append(texts, string(a))
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+// echo answers with a name and the question.
+func echo(t testing.TB, l *ledger.Ledger, name string) {
+	t.Helper()
+	err := l.Answer("traffic", func(_ context.Context, question []byte) []byte { return []byte(name + " " + string(question)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAGatewayAloneAnswersItself(t *testing.T) {
+	l := open(t, ledger.Options{Folder: t.TempDir()})
+	if got := answers(t, l, "how many?"); got != nil {
+		t.Errorf("before anybody answers there is %q", got)
+	}
+	echo(t, l, "one")
+	if diff := cmp.Diff([]string{"one how many?"}, answers(t, l, "how many?")); diff != "" {
+		t.Error(diff)
+	}
+	if got := must[[][]byte](t)(l.Ask(within(t), "weather", nil)); got != nil {
+		t.Errorf("on another topic there is %q", got)
+	}
+}
+
+func TestAllGatewaysAreAskedAlsoAfterTheyWereCutOff(t *testing.T) {
+	s := alone(t, t.TempDir(), -1)
+	line := between(t, s.ClientURL())
+	cut, other, silent := open(t, elsewhere(line.url())), open(t, elsewhere(s.ClientURL())), open(t, elsewhere(s.ClientURL()))
+	for _, l := range []*ledger.Ledger{cut, other, silent} {
+		connected(t, l, true)
+	}
+	if got := answers(t, silent, "how many?"); got != nil {
+		t.Errorf("before anybody answers there is %q", got)
+	}
+	echo(t, cut, "one")
+	echo(t, other, "two")
+	both := []string{"one how many?", "two how many?"}
+	until(t, func() bool { return slices.Equal(answers(t, silent, "how many?"), both) }, "both answer")
+	if diff := cmp.Diff(both, answers(t, cut, "how many?")); diff != "" {
+		t.Error(diff)
+	}
+
+	line.cut()
+	connected(t, cut, false)
+	if diff := cmp.Diff([]string{"two how many?"}, answers(t, silent, "how many?")); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := cut.Ask(within(t), "traffic", nil); err == nil || err.Error() != "ask traffic: the ledger can't be reached" {
+		t.Errorf("the error is %v", err)
+	}
+	line.mend()
+	connected(t, cut, true)
+	until(t, func() bool { return slices.Equal(answers(t, silent, "how many?"), both) }, "both answer again")
+}
+
+func TestAnswersThatTakeLongHoldUpNothing(t *testing.T) {
+	l := open(t, ledger.Options{Folder: t.TempDir()})
+	f := follow(t, l, ledger.Point{})
+	asked, ended := make(chan struct{}), make(chan struct{})
+	err := l.Answer("traffic", func(ctx context.Context, _ []byte) []byte {
+		close(asked)
+		<-ctx.Done()
+		close(ended)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waited := make(chan error, 1)
+	go func() {
+		got, err := l.Ask(within(t), "traffic", nil)
+		if got != nil {
+			err = fmt.Errorf("there is %q", got)
+		}
+		waited <- err
+	}()
+	<-asked
+	add(t, l, ledger.Point{}, "a")
+	f.until("1 a")
+	if err := <-waited; err != nil {
+		t.Error(err)
+	}
+	closed(t, l)
+	select {
+	case <-ended:
+	default:
+		t.Error("it is closed before the answer is over")
+	}
+}
+
+func TestTooMuchIsLeftOut(t *testing.T) {
+	s := alone(t, t.TempDir(), -1)
+	l := open(t, elsewhere(s.ClientURL()))
+	connected(t, l, true)
+	echo(t, l, "good")
+	peer := tap(t, s.ClientURL())
+	must[*nats.Subscription](t)(peer.Subscribe("exitgate.ask.traffic", func(m *nats.Msg) {
+		if err := m.Respond(make([]byte, ledger.MaxMessage+1)); err != nil {
+			t.Error(err)
+		}
+		for range 2 * ledger.MaxAnswers {
+			_ = m.Respond([]byte("more"))
+		}
+	}))
+	if err := peer.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	got := answers(t, l, "")
+	if len(got) > ledger.MaxAnswers || !slices.Contains(got, "more") {
+		t.Errorf("there are %d answers", len(got))
+	}
+	for _, a := range got {
+		if a != "more" && a != "good " {
+			t.Errorf("%.20q is an answer", a)
+		}
+	}
+
+	large := make([]byte, ledger.MaxMessage+1)
+	if _, err := l.Ask(within(t), "traffic", large); err == nil || err.Error() != "ask traffic: the question has 1048577 bytes: the limit is 1048576" {
+		t.Errorf("the error is %v", err)
+	}
+	if err := l.Answer("large", func(context.Context, []byte) []byte { return large }); err != nil {
+		t.Fatal(err)
+	}
+	if got := must[[][]byte](t)(l.Ask(within(t), "large", nil)); got != nil {
+		t.Errorf("there are %d answers", len(got))
+	}
+	if err := l.Answer("largest", func(_ context.Context, question []byte) []byte { return question }); err != nil {
+		t.Fatal(err)
+	}
+	if got := must[[][]byte](t)(l.Ask(within(t), "largest", large[1:])); len(got) != 1 || !bytes.Equal(got[0], large[1:]) {
+		t.Errorf("there are %d answers", len(got))
+	}
+}
+
+func TestWaitingForAnswersEndsWithTheContextAndWithClose(t *testing.T) {
+	l := open(t, ledger.Options{Folder: t.TempDir()})
+	asked := make(chan struct{})
+	err := l.Answer("traffic", func(ctx context.Context, _ []byte) []byte {
+		asked <- struct{}{}
+		<-ctx.Done()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(within(t))
+	go func() { <-asked; cancel() }()
+	if _, err := l.Ask(ctx, "traffic", nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("the error is %v", err)
+	}
+	closed(t, l)
+	if _, err := l.Ask(within(t), "traffic", nil); !errors.Is(err, ledger.ErrClosed) {
+		t.Errorf("the error is %v", err)
+	}
+	if err := l.Answer("traffic", nil); !errors.Is(err, ledger.ErrClosed) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestATopicIsOneWord(t *testing.T) {
+	l := open(t, ledger.Options{Folder: t.TempDir()})
+	for _, topic := range []string{"", "a.b", "*", ">", "a b"} {
+		err := l.Answer(topic, nil)
+		if want := fmt.Sprintf("the topic %q: ", topic); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("the error is %v", err)
+		}
+		if _, err := l.Ask(within(t), topic, nil); err == nil {
+			t.Errorf("%q can be asked", topic)
+		}
+	}
+}
+
+// BenchmarkAsk is a question to this gateway alone, and to twenty.
+func BenchmarkAsk(b *testing.B) {
+	ask := func(b *testing.B, l *ledger.Ledger, want int) {
+		var took []time.Duration
+		for b.Loop() {
+			at := time.Now()
+			if got := answers(b, l, "how many?"); len(got) != want {
+				b.Fatal(len(got))
+			}
+			took = append(took, time.Since(at))
+		}
+		quantiles(b, took)
+	}
+	b.Run("alone", func(b *testing.B) {
+		l := open(b, ledger.Options{Folder: b.TempDir()})
+		echo(b, l, "one")
+		ask(b, l, 1)
+	})
+	b.Run("twenty", func(b *testing.B) {
+		url := alone(b, b.TempDir(), -1).ClientURL()
+		var l *ledger.Ledger
+		for i := range 20 {
+			l = open(b, elsewhere(url))
+			connected(b, l, true)
+			echo(b, l, fmt.Sprint(i))
+		}
+		until(b, func() bool { return len(answers(b, l, "")) == 20 }, "all answer")
+		ask(b, l, 20)
+	})
+}
