@@ -19,7 +19,7 @@ import (
 // messages. The error, a strict.Errors, says everything that is wrong, each
 // with its position and what would be right.
 func Parse(file string, source []byte) (*Policy, error) {
-	p := parser{policy: &Policy{digest: Digest(source)}}
+	p := parser{policy: &Policy{source: source, digest: Digest(source)}}
 	p.text.Mode = Enforce
 	p.text.Approvals.Expire = usualExpiry
 	p.doc = strict.Decode(file, source, &p.text)

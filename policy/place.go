@@ -55,6 +55,12 @@ func (p Place) Jurisdiction() Code {
 	return p.Country
 }
 
+// IsPlace says whether a client can be in a jurisdiction: a country, a
+// subdivision, Private or Unlocated.
+func IsPlace(jurisdiction Code) bool {
+	return jurisdiction == Unlocated || PlaceOf(jurisdiction) != Place{}
+}
+
 // PlaceOf returns a place with a jurisdiction: a country, a subdivision within
 // what ISO 3166-2 has it in, or Private. Of others, as of Unlocated, it is the
 // zero Place.

@@ -26,6 +26,7 @@ import (
 // one. It is immutable and safe for concurrent use.
 type Policy struct {
 	mode         Mode
+	source       []byte
 	digest       string
 	classes      []string // by Class; the first is Other
 	empty        []bool   // by Class: no pattern has it
@@ -80,6 +81,9 @@ func Everywhere() *Policy {
 // Digest is the SHA-256 of the document, in hexadecimal: it names this policy
 // in logs and metrics.
 func (p *Policy) Digest() string { return p.digest }
+
+// Source is the document, as it was written. Don't change it.
+func (p *Policy) Source() []byte { return p.source }
 
 // Mode says whether the policy is applied or only counted.
 func (p *Policy) Mode() Mode { return p.mode }
