@@ -1,17 +1,20 @@
-// Package admin answers the operators' side, metrics and health, and the app's
-// questions about flags. It is served on loopback, never on the public
-// listener.
+// Package admin answers the operators' side: metrics and health, the app's
+// questions about flags, and the API below /v1/ by which people see and change
+// what the gateway does. It is served over a Unix socket and on loopback, never
+// on the public listener.
 package admin
 
 import (
+	"bytes"
 	"encoding/json"
-	"net"
+	"log/slog"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
 )
 
 // A Readiness says whether the gateway can do its work, and what it does it
@@ -23,53 +26,81 @@ type Readiness struct {
 
 // A Check is one thing that the gateway works with. One that is not OK but on
 // its last good state doesn't make the gateway unready: it goes on serving.
-type Check struct {
-	OK     bool       `json:"ok"`
-	Detail string     `json:"detail,omitempty"`
-	Since  *time.Time `json:"since,omitempty"` // how long it has not been OK
+type Check = api.Check
+
+// Options are what the admin side answers from. All functions are called from
+// many goroutines at once.
+type Options struct {
+	Metrics   prometheus.Gatherer
+	Readiness func() Readiness
+	Flags     http.Handler // answers what is below /ofrep/
+
+	// Service is what the API below /v1/ is about. Without one there is none.
+	Service Service
+	Log     *slog.Logger
+	Now     func() time.Time
+	// Hosts are names that a TCP listener may be asked for beside loopback's:
+	// those of its certificate, if it has one.
+	Hosts []string
+	// OnFailure is called for every request with a token that is nobody's.
+	OnFailure func()
 }
 
-// Handler answers /metrics, /healthz and /readyz, and lets flags answer what
-// is below /ofrep/.
-func Handler(metrics prometheus.Gatherer, readiness func() Readiness, flags http.Handler) http.Handler {
+// New answers /metrics, /healthz, /readyz, /ofrep/ and the API below /v1/. The
+// server that it runs under needs ConnContext to know who is at a Unix socket,
+// and a ReadHeaderTimeout; the rest of a request has limits of its own here.
+func New(o Options) http.Handler { return newHandler(o, defaults) }
+
+func newHandler(o Options, l limits) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, http.StatusOK, map[string]bool{"alive": true})
+		answer(w, http.StatusOK, "application/json", map[string]bool{"alive": true})
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		state, status := readiness(), http.StatusOK
+		state, status := o.Readiness(), http.StatusOK
 		if !state.Ready {
 			status = http.StatusServiceUnavailable
 		}
-		answer(w, status, state)
+		answer(w, status, "application/json", state)
 	})
-	mux.Handle("/ofrep/", flags)
-	return onlyLoopback(mux)
+	mux.Handle("/ofrep/", o.Flags)
+	if o.Service != nil {
+		mux.Handle("/v1/", newAPI(o, l))
+	}
+	return onlyKnownHosts(o.Hosts, mux)
 }
 
-// onlyLoopback refuses requests for other hosts than loopback's: a web page
-// whose name was made to point at 127.0.0.1 could otherwise read what is
-// served here from its visitor's machine (DNS rebinding).
-func onlyLoopback(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = r.Host
-		}
-		if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
-			answer(w, http.StatusMisdirectedRequest, map[string]string{"error": "ask for localhost or a loopback address"})
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+// Handler is New without the API.
+func Handler(metrics prometheus.Gatherer, readiness func() Readiness, flags http.Handler) http.Handler {
+	return New(Options{Metrics: metrics, Readiness: readiness, Flags: flags})
 }
 
-func answer(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
+// answer sends a body as JSON.
+func answer(w http.ResponseWriter, status int, media string, body any) {
+	text, err := encode(body)
+	if err != nil {
+		// Only a time behind the year 9999 can't be written.
+		status, text = http.StatusInternalServerError, nil
+	}
+	write(w, status, media, text)
+}
+
+// write sends a whole answer. Nobody stores it: it is about now.
+func write(w http.ResponseWriter, status int, media string, body []byte) {
+	w.Header().Set("Content-Type", media)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	e := json.NewEncoder(w)
+	_, _ = w.Write(body) // the client went away
+}
+
+// encode writes JSON that people can read, too.
+func encode(body any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	_ = e.Encode(body) // the reader went away
+	err := e.Encode(body)
+	return b.Bytes(), err
 }

@@ -50,7 +50,8 @@ type Service interface {
 	AddToken(ctx context.Context, by changes.Actor, name string, t api.TokenRequest, r changes.Request) (api.NewToken, error)
 	RevokeToken(ctx context.Context, by changes.Actor, name, id, because string, r changes.Request) error
 
-	// Events delivers what happens until the context ends or deliver returns
-	// false. An event that the client is too slow for ends it.
-	Events(ctx context.Context, deliver func(api.Event) bool)
+	// Events returns what happens from now on, until the context ends. It
+	// closes the channel when the gateway stops, or when the client is too
+	// slow and would miss something.
+	Events(ctx context.Context) <-chan api.Event
 }

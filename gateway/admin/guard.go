@@ -1,0 +1,79 @@
+package admin
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+)
+
+// onlyKnownHosts refuses requests for hosts that the listener isn't: a web page
+// whose name was made to point at 127.0.0.1 could otherwise read, from its
+// visitor's machine, what is served here (DNS rebinding). No name leads to a
+// socket, so there it doesn't matter which one is asked for.
+func onlyKnownHosts(hosts []string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, local := peerOf(r.Context()); !local && !knownHost(hosts, r.Host) {
+			fail(w, r, &api.Problem{
+				Status: http.StatusMisdirectedRequest, Code: "unknown-host",
+				Detail: "this is not a host that is served here",
+				Advice: "ask for localhost or a loopback address",
+			})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// knownHost says whether a Host field, with or without a port, is loopback or
+// one of the hosts.
+func knownHost(hosts []string, field string) bool {
+	host, _, err := net.SplitHostPort(field)
+	if err != nil {
+		host = strings.TrimSuffix(strings.TrimPrefix(field, "["), "]")
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
+		return true
+	}
+	known := func(name string) bool { return strings.EqualFold(name, host) }
+	return known("localhost") || slices.ContainsFunc(hosts, known)
+}
+
+// fromThisSite refuses what a browser sends on behalf of a page from elsewhere:
+// another host, another port, a file. Unlike http.CrossOriginProtection it
+// refuses GETs, too: only this site's own pages have business here.
+func fromThisSite(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !sameSite(r) {
+			fail(w, r, &api.Problem{
+				Status: http.StatusForbidden, Code: "cross-site",
+				Detail: "web pages of other origins may not ask",
+				Advice: "ask from the gateway's own pages, or by a program that is not a browser",
+			})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func sameSite(r *http.Request) bool {
+	for _, site := range r.Header.Values("Sec-Fetch-Site") {
+		if site != "same-origin" && site != "none" {
+			return false
+		}
+	}
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	for _, origin := range r.Header.Values("Origin") {
+		if o, err := url.Parse(origin); err != nil || o.Scheme != scheme || !strings.EqualFold(o.Host, r.Host) {
+			return false
+		}
+	}
+	return true
+}
