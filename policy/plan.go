@@ -22,10 +22,12 @@ type Plan struct {
 	After  string    `json:"after"`  // digest of the one that would take its place
 	At     time.Time `json:"at"`
 	// Hash names what is planned. It doesn't depend on At and on the flags
-	// themselves: as long as the same moves come of them, the plan is the same.
+	// themselves: as long as the same moves and effects come of them, the plan
+	// is the same.
 	Hash string `json:"hash"`
-	// Effects are those of all moves and amendments, the gravest first. There
-	// is one at least where the documents differ.
+	// Effects are those of all moves and amendments, and of what would move if
+	// no flag restricted it now, the gravest first. There is one at least
+	// where the documents differ.
 	Effects []Effect `json:"effects,omitempty"`
 	Moves   []Move   `json:"moves,omitempty"`
 	// Apart are the subdivisions that don't move as what they lie in does.
@@ -36,6 +38,7 @@ type Plan struct {
 	Warnings   []*strict.Problem `json:"warnings,omitempty"` // of the new policy
 
 	before, after *forecast
+	hidden        map[Effect][]Code // whom moves concern that flags hide for now
 }
 
 // An Effect is what a change does, as far as the rules for approving it tell
@@ -151,6 +154,16 @@ func (p Plan) Empty() bool { return p.Moves == nil && p.Amendments == nil }
 
 // Does says whether the plan has an effect.
 func (p Plan) Does(effect Effect) bool { return slices.Contains(p.Effects, effect) }
+
+// OnlyRestricts says whether nothing would come of the plan but that somebody
+// gets less: nobody gets more than by the policy in use, at any moment and
+// whatever flags then say of the places that both policies tell apart, and
+// nothing but entries and the mode is amended. That is what one person may do
+// in an emergency.
+func (p Plan) OnlyRestricts() bool {
+	amendsElse := slices.ContainsFunc(p.Amendments, func(a Amendment) bool { return a.Section != "jurisdictions" && a.Section != "mode" })
+	return slices.Equal(p.Effects, []Effect{WithdrawsMarket}) && !amendsElse
+}
 
 // Foresee returns what the flags will be once p takes the place of another
 // policy, as far as that can be known beforehand: values that come from the
@@ -268,6 +281,15 @@ func (p *Policy) class(name string) Class {
 	return 0
 }
 
+// isFlagged says whether a flag restricts the place now.
+func (c course) isFlagged() bool { return c.phase != Open || c.breached }
+
+// bare returns what becomes of the place once no flag restricts it.
+func (c course) bare() course {
+	c.phase, c.breached = Open, false
+	return c
+}
+
 // A path is what a place gets of one route class over time.
 type path struct {
 	course
@@ -369,6 +391,7 @@ type share struct {
 // compare finds all moves, and puts alike ones together.
 func (p *Plan) compare() {
 	shares := make(map[Code]map[share]bool)
+	p.hidden = make(map[Effect][]Code)
 	classes := p.classes()
 	all := p.jurisdictions()
 	for _, code := range all {
@@ -415,11 +438,33 @@ func (p *Plan) sharesOf(code Code, classes []string) map[share]bool {
 		}
 		shares[share{s, strings.Join(some, " ")}] = true
 	}
+	if before.isFlagged() || after.isFlagged() {
+		p.hide(code, before.bare(), after.bare(), classes, routes)
+	}
 	return shares
 }
 
+// hide notes what moves as soon as the flags let it: one that restricts is taken
+// back by its source, and no policy is asked then.
+func (p *Plan) hide(code Code, before, after course, classes []string, shown map[stretch][]string) {
+	effects := make(map[Effect]bool)
+	for _, class := range classes {
+		for _, s := range stretches(p.At, before.path(class), after.path(class)) {
+			effects[s.effect()] = true
+		}
+	}
+	for s := range shown {
+		delete(effects, s.effect())
+	}
+	for effect := range effects {
+		p.hidden[effect] = append(p.hidden[effect], code)
+	}
+}
+
+func (s stretch) effect() Effect { return s.before.effect(s.after) }
+
 func (s share) move() Move {
-	m := Move{Effect: s.before.effect(s.after), From: s.from, Until: s.until, Before: s.before, After: s.after}
+	m := Move{Effect: s.effect(), From: s.from, Until: s.until, Before: s.before, After: s.after}
 	if s.routes != "" {
 		m.Routes = strings.Split(s.routes, " ")
 	}
@@ -477,6 +522,9 @@ func (p *Plan) sumUp() {
 		if a.Effect != "" {
 			p.Effects = append(p.Effects, a.Effect)
 		}
+	}
+	for effect := range p.hidden {
+		p.Effects = append(p.Effects, effect)
 	}
 	if p.Effects == nil && p.Before != p.After {
 		p.Effects = []Effect{ChangesOther}

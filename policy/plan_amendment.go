@@ -360,8 +360,18 @@ func (p *Plan) amendJurisdictions(before, after *Policy) {
 		reached, reaches := before.Reaches(code), after.Reaches(code)
 		regrouped := !slices.Equal(slices.Sorted(slices.Values(reached)), slices.Sorted(slices.Values(reaches)))
 		if was != is {
+			concerned := slices.Concat([]Code{code}, reached, reaches)
+			hides := func(effect Effect) bool {
+				return slices.ContainsFunc(concerned, func(code Code) bool { return slices.Contains(p.hidden[effect], code) })
+			}
 			effect := ChangesOther
-			if slices.ContainsFunc(slices.Concat([]Code{code}, reached, reaches), told) && (old == nil || now == nil || slices.Equal(old.because, now.because)) {
+			switch {
+			case old != nil && now != nil && !slices.Equal(old.because, now.because):
+			case hides(OpensMarket):
+				effect = OpensMarket
+			case hides(WithdrawsMarket):
+				effect = WithdrawsMarket
+			case slices.ContainsFunc(concerned, told):
 				effect = ""
 			}
 			p.amended(effect, "jurisdictions", string(code), was, is)

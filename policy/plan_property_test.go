@@ -3,6 +3,7 @@ package policy_test
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -124,6 +125,9 @@ func TestAPlanThatOpensNothingOpensNothingAtAnyTime(t *testing.T) {
 	harmless := 0
 	rapid.Check(t, func(t *rapid.T) {
 		pair := successions.Draw(t, "succession")
+		if rapid.Bool().Draw(t, "kin") {
+			pair[1] = restricted(t, pair[0])
+		}
 		before, after := parseBoth(pair)
 		if before == nil {
 			return
@@ -158,6 +162,78 @@ func TestAPlanThatOpensNothingOpensNothingAtAnyTime(t *testing.T) {
 	if harmless == 0 && !testing.Short() { // which draws few
 		t.Error("every plan opened and withdrew")
 	}
+}
+
+// What one person may do in an emergency gives nobody more than before, at any
+// later time, and whatever flag sources say then of what both policies tell
+// apart.
+func TestAPlanThatOnlyRestrictsGivesNobodyMoreEver(t *testing.T) {
+	restricting := 0
+	rapid.Check(t, func(t *rapid.T) {
+		pair := successions.Draw(t, "succession")
+		pair[1] = restricted(t, pair[0])
+		before, after := parseBoth(pair)
+		if before == nil {
+			return
+		}
+		flags, at := someFlags.Draw(t, "flags"), moments.Draw(t, "at")
+		plan := policy.NewPlan(before, after, flags, at)
+		if !plan.OnlyRestricts() {
+			return
+		}
+		restricting++
+		for _, effect := range []policy.Effect{policy.OpensMarket, policy.WeakensApprovals, policy.WeakensGuarantee, policy.WeakensDemand, policy.AcknowledgesBreach, policy.ChangesOther} {
+			if plan.Does(effect) {
+				t.Fatalf("effects %v", plan.Effects)
+			}
+		}
+		later := moments.Draw(t, "later")
+		if later.Before(at) {
+			later = at
+		}
+		flags = someFlags.Draw(t, "later flags")
+		maps.DeleteFunc(flags, func(code policy.Code, _ policy.Settings) bool {
+			place := policy.PlaceOf(code)
+			return !slices.Contains(before.Places(), place) || !slices.Contains(after.Places(), place)
+		})
+		was := policy.Compile(before, flags, later)
+		is := policy.Compile(after, after.Foresee(before, flags), later)
+		for _, place := range append(realPlaces(countries), policy.Place{}, policy.Place{Private: true}, policy.Place{Country: "JP"}) {
+			for _, place.Anonymous = range []bool{false, true} {
+				for request := range requests {
+					old, now := ask(t, was, place, request), ask(t, is, place, request)
+					if old.Class != now.Class || old.Action == policy.Refuse && now.Action != policy.Refuse || old.Class != policy.Essential && now.Phase < old.Phase {
+						t.Fatalf("%v from %v at %v: %s, then %s\n%+v\n%s\n%s", request, place, later, sentence(old), sentence(now), plan, pair[0].document(), pair[1].document())
+					}
+				}
+			}
+		}
+		if diff := cmp.Diff(before.Notices(), after.Notices()); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+	if restricting == 0 && !testing.Short() {
+		t.Error("no plan only restricted")
+	}
+}
+
+// restricted is a document of which some entries say something else, mostly
+// that a market is withdrawn.
+func restricted(t *rapid.T, p promise) promise {
+	p.entries = maps.Clone(p.entries)
+	codes := append(slices.Sorted(maps.Keys(p.entries)), "DE", "RE", "FR-75C", "EU", "anonymous")
+	for _, code := range rapid.SliceOfNDistinct(rapid.SampledFrom(codes), 1, 3, rapid.ID).Draw(t, "changed") {
+		switch e := p.entries[code]; rapid.IntRange(0, 7).Draw(t, "how") {
+		case 0:
+			delete(p.entries, code)
+		case 1:
+			p.entries[code] = drawEntry(t, code, p.routes)
+		default:
+			p.entries[code] = entry{steps: []step{{rapid.SampledFrom(append(someTimes, "", "", "")).Draw(t, "from"), "withdrawn"}}, territories: e.territories}
+		}
+	}
+	p.observe = p.observe && rapid.Bool().Draw(t, "observed")
+	return p
 }
 
 func TestNothingIsPlannedForThePolicyInUse(t *testing.T) {
@@ -196,8 +272,9 @@ func TestAPlanIsTheSameEachTimeAndOverJSON(t *testing.T) {
 			t.Fatal(diff)
 		}
 		later := policy.NewPlan(before, after, flags, at.Add(1))
-		if same := cmp.Equal(plan.Moves, later.Moves); same != (plan.Hash == later.Hash) {
-			t.Fatalf("the moves are the same: %t, the hashes %s and %s", same, plan.Hash, later.Hash)
+		same := cmp.Equal(plan.Moves, later.Moves) && cmp.Equal(plan.Effects, later.Effects) && cmp.Equal(plan.Amendments, later.Amendments)
+		if same != (plan.Hash == later.Hash) {
+			t.Fatalf("what is planned is the same: %t, the hashes %s and %s", same, plan.Hash, later.Hash)
 		}
 	})
 }

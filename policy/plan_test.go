@@ -180,6 +180,73 @@ func TestADemandIsWeakenedIfItBindsLess(t *testing.T) {
 	}
 }
 
+func TestWhatOnlyRestrictsMayBeDoneByOnePersonInAnEmergency(t *testing.T) {
+	const before = `
+version: 1
+groups: {ours: [CH, NO]}
+routes: {news: [/news/]}
+guarantees: {e2ee: {require: true}}
+demands: {law: {jurisdiction: FR, stage: proposed, requires: {e2ee: false}}}
+jurisdictions:
+  EU: announced
+  DE: {schedule: [{from: 2026-12-01T00:00:00Z, phase: wind-down}]}
+  US-MS: closed-to-new
+  BR: withdrawn
+  ours: announced
+approvals: {withdraw: 1}
+`
+	const entries = "jurisdictions:\n"
+	withheld := policy.Flags{"BR": {Phase: policy.Withdrawn}, "IT": {Phase: policy.Withdrawn}}
+	for name, test := range map[string]struct {
+		old, new string
+		flags    policy.Flags
+		want     bool
+	}{
+		"a market is withdrawn":                         {old: entries, new: entries + "  FR: withdrawn\n", want: true},
+		"several are":                                   {old: entries, new: entries + "  FR: withdrawn\n  US: withdrawn\n  anonymous: wind-down\n", want: true},
+		"one is withdrawn later":                        {old: entries, new: entries + "  FR: {schedule: [{from: 2027-01-01T00:00:00Z, phase: withdrawn}]}\n", want: false}, // announced by EU till then
+		"a schedule begins earlier":                     {old: "from: 2026-12-01", new: "from: 2026-11-25", want: true},
+		"a schedule begins later":                       {old: "from: 2026-12-01", new: "from: 2026-12-02", want: false},
+		"a schedule gives way to more":                  {old: "DE: {schedule: [{from: 2026-12-01T00:00:00Z, phase: wind-down}]}", new: "DE: withdrawn", want: true},
+		"a schedule gives way to more, then to less":    {old: "DE: {schedule: [{from: 2026-12-01T00:00:00Z, phase: wind-down}]}", new: "DE: closed-to-new", want: false},
+		"a feature is withdrawn":                        {old: entries, new: entries + "  US: {phase: withdrawn, routes: [news]}\n", want: true},
+		"a feature is, where all was announced":         {old: entries, new: entries + "  FR: {phase: withdrawn, routes: [news]}\n", want: false},
+		"one is withdrawn while another opens":          {old: "EU: announced", new: "EU: withdrawn\n  FR: open", want: false},
+		"one opens":                                     {old: "BR: withdrawn", new: "BR: wind-down", want: false},
+		"nothing changes":                               {old: entries, new: entries, want: false},
+		"a comment changes":                             {old: entries, new: "# why?\n" + entries, want: false},
+		"a notice changes, too":                         {old: entries, new: "notices: {default: {status: 403}}\n" + entries + "  FR: withdrawn\n", want: false},
+		"the rules of approval change, too":             {old: "approvals: {withdraw: 1}\n", new: "approvals: {withdraw: 2}\n", want: false},
+		"the rules of approval go, too":                 {old: "BR: withdrawn\n  ours: announced\napprovals: {withdraw: 1}\n", new: "BR: withdrawn\n  ours: withdrawn\n", want: false},
+		"a route class gets more requests, too":         {old: "[/news/]}", new: "[/news/, /feed/]}", want: false},
+		"a group gets more members":                     {old: "[CH, NO]", new: "[CH, NO, IS]", want: false},
+		"a demand advances, too":                        {old: "stage: proposed", new: "stage: adopted", want: false},
+		"it is because of something else":               {old: "US-MS: closed-to-new", new: "US-MS: {phase: closed-to-new, because: [law]}", want: false},
+		"one opens behind a flag":                       {old: "BR: withdrawn", new: "BR: open", flags: withheld, want: false},
+		"one opens behind a flag, another is withdrawn": {old: "BR: withdrawn\n", new: "BR: open\n  FR: withdrawn\n", flags: withheld, want: false},
+		"one is withdrawn behind a flag":                {old: entries, new: entries + "  IT: withdrawn\n", flags: withheld, want: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if !strings.Contains(before, test.old) {
+				t.Fatalf("there is no %q", test.old)
+			}
+			after := strings.Replace(before, test.old, test.new, 1)
+			plan := policy.NewPlan(parse(t, before), parse(t, after), test.flags, planned)
+			if got := plan.OnlyRestricts(); got != test.want {
+				t.Errorf("only restricts: %t, %+v", got, plan)
+			}
+		})
+	}
+	observed := parse(t, "version: 1\nmode: observe\njurisdictions: {FR: withdrawn}\n")
+	enforced := parse(t, "version: 1\njurisdictions: {FR: withdrawn}\n")
+	if !policy.NewPlan(observed, enforced, nil, planned).OnlyRestricts() {
+		t.Error("to enforce what was only observed doesn't only restrict")
+	}
+	if policy.NewPlan(enforced, observed, nil, planned).OnlyRestricts() {
+		t.Error("to only observe what was enforced only restricts")
+	}
+}
+
 func TestCommentsAreNoAmendmentButAnotherPlan(t *testing.T) {
 	was, is := parse(t, "version: 1\n"), parse(t, "version: 1 # the first\n")
 	plan := policy.NewPlan(was, is, nil, planned)
