@@ -1,0 +1,141 @@
+package traffic_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/exitgate/exitgate/gateway/traffic"
+	"github.com/exitgate/exitgate/policy"
+)
+
+var some = traffic.Sums{Since: began, Hour: counts{served: 2}, Day: counts{served: 3, hidden: 4}}
+
+const written = `{"since":"2026-11-22T04:00:00Z","jurisdictions":["FR","FR"],"classes":["sign-up","sign-up"],"entries":["anonymous","default"],"anonymous":[1,0],"refused":[1,0],"hour":[0,2],"day":[4,3]}`
+
+func TestSumsComeBackFromJSON(t *testing.T) {
+	text, err := json.Marshal(some)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(written, string(text)); diff != "" {
+		t.Error(diff)
+	}
+	for _, sums := range []traffic.Sums{some, {Since: began, Hour: counts{}, Day: counts{}}} {
+		text, err := json.Marshal(sums)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back traffic.Sums
+		if err := json.Unmarshal(text, &back); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(sums, back); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+func TestSumsThatCantBeAreRefused(t *testing.T) {
+	for name, test := range map[string]struct{ old, new, err string }{
+		"a key twice":          {`["anonymous","default"],"anonymous":[1,0],"refused":[1,0]`, `["default","default"],"anonymous":[0,0],"refused":[0,0]`, "{Traffic:{Jurisdiction:FR Class:sign-up Anonymous:false} Entry:default Refused:false} is there twice"},
+		"a column too short":   {`[0,2]`, `[2]`, "their columns aren't of one length"},
+		"a column missing":     {`"hour":[0,2],`, ``, "their columns aren't of one length"},
+		"more in an hour":      {`[4,3]`, `[4,1]`, "2 in an hour, 1 in a day"},
+		"none":                 {`[4,3]`, `[0,3]`, "0 in an hour, 0 in a day"},
+		"less than none":       {`[4,3]`, `[-4,3]`, "json: cannot unmarshal number -4 into Go struct field columns.day of type uint64"},
+		"more than there are":  {`[4,3]`, `[18446744073709551615,18446744073709551615]`, "they are more than there can be"},
+		"no bit":               {`[1,0]`, `[2,0]`, "neither 0 nor 1"},
+		"a field more":         {`{`, `{"address":"192.0.2.1",`, `json: unknown field "address"`},
+		"a terminal's command": {`"FR"`, `"\u001b[2J"`, `the name "\x1b[2J" can't be printed`},
+		"no beginning":         {`"since":"2026-11-22T04:00:00Z",`, ``, "they don't say since when"},
+		"nothing":              {written, `{}`, "they don't say since when"},
+		"no time":              {`"2026-11-22T04:00:00Z"`, `"yesterday"`, `parsing time "yesterday" as "2006-01-02T15:04:05Z07:00": cannot parse "yesterday" as "2006"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.Replace(written, test.old, test.new, 1)
+			var s traffic.Sums
+			err := json.Unmarshal([]byte(text), &s)
+			if want := "not sums of traffic: " + test.err; err == nil || err.Error() != want {
+				t.Errorf("the error is %v, want %s", err, want)
+			}
+			if s.Day != nil {
+				t.Errorf("there is %+v", s)
+			}
+		})
+	}
+	var s traffic.Sums
+	many := fmt.Sprintf(`{"since":"2026-11-22T04:00:00Z","day":[1%s]}`, strings.Repeat(",1", traffic.MaxKeys+1))
+	for text, want := range map[string]string{
+		many:                        "not sums of traffic: there are 100002 keys: the limit is 100001",
+		strings.Repeat(" ", 17<<20): "not sums of traffic: they have 17825792 bytes: the limit is 16777216",
+		written + "{}":              "not sums of traffic: something comes after them",
+	} {
+		if err := s.UnmarshalJSON([]byte(text)); err == nil || err.Error() != want {
+			t.Errorf("the error is %v, want %s", err, want)
+		}
+	}
+}
+
+func TestSumsOfSeveralGatewaysAreAdded(t *testing.T) {
+	before := cmp.Diff(some, traffic.Sums{})
+	other := traffic.Sums{Since: began.Add(-time.Hour), Hour: counts{served: 1}, Day: counts{served: 1, key(1): 1}}
+	want := traffic.Sums{Since: began.Add(-time.Hour), Hour: counts{served: 3}, Day: counts{served: 4, hidden: 4, key(1): 1}}
+	for _, sum := range []traffic.Sums{some.Add(other), other.Add(some), traffic.Sums{}.Add(other, some), some.Add(traffic.Sums{}, other)} {
+		if diff := cmp.Diff(want, sum); diff != "" {
+			t.Error(diff)
+		}
+	}
+	if after := cmp.Diff(some, traffic.Sums{}); after != before {
+		t.Error("what was added has changed")
+	}
+}
+
+func TestAPlanNeedsNeitherEntriesNorWhatWasRefused(t *testing.T) {
+	refused := served
+	refused.Refused, refused.Entry = true, "EU"
+	hour, day := traffic.Sums{Hour: counts{served: 2, refused: 1}, Day: counts{served: 3, refused: 1, hidden: 4}}.Traffic()
+	if diff := cmp.Diff(map[policy.Traffic]uint64{served.Traffic: 3}, hour); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[policy.Traffic]uint64{served.Traffic: 4, hidden.Traffic: 4}, day); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What a peer says is an error or can be counted with, and comes back as it
+// was.
+func FuzzSums(f *testing.F) {
+	f.Add([]byte(written))
+	f.Add([]byte(`{}`))
+	f.Add([]byte(`null`))
+	f.Add([]byte(`{"day":[1],"hour":[1],"jurisdictions":[""],"classes":["\ud800"],"entries":[null],"anonymous":[1],"refused":[0]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var s traffic.Sums
+		if s.UnmarshalJSON(text) != nil {
+			return
+		}
+		twice := s.Add(s)
+		for k, n := range s.Hour {
+			if n > s.Day[k] || twice.Hour[k] != 2*n || twice.Day[k] != 2*s.Day[k] {
+				t.Errorf("%+v has %d, %d", k, n, s.Day[k])
+			}
+		}
+		s.Traffic()
+		again, err := s.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back traffic.Sums
+		if err := back.UnmarshalJSON(again); err != nil {
+			t.Fatalf("%s: %v", again, err)
+		}
+		if diff := cmp.Diff(s, back); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
