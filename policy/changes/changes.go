@@ -71,11 +71,13 @@ type Revision struct {
 	Time      time.Time       `json:"time"`
 	Authors   []string        `json:"authors"` // who proposed it and who edited it
 	Because   string          `json:"because"`
+	Summary   string          `json:"summary"`          // what it does, in a line of words
 	SHA256    string          `json:"sha256"`           // of the policy
 	Base      uint64          `json:"base,omitempty"`   // the revision that it took the place of; 0 for the first
 	Change    uint64          `json:"change,omitempty"` // the change that it was, if it waited for approvals
 	Plan      string          `json:"plan,omitempty"`   // hash of the plan that was agreed to
 	Effects   []policy.Effect `json:"effects,omitempty"`
+	Needs     int             `json:"needs,omitempty"` // approvals, by the policy that was in force before
 	Approvals []Approval      `json:"approvals,omitempty"`
 	// Emergency says that it withdrew without the approvals that it needed.
 	// Then SignBy is until when somebody else is to have signed it, and
@@ -98,6 +100,7 @@ type Change struct {
 	Time      time.Time       `json:"time"`   // of the proposal, or its last edit
 	Authors   []string        `json:"authors"`
 	Because   string          `json:"because"`
+	Summary   string          `json:"summary"` // what it would do, in a line of words
 	SHA256    string          `json:"sha256"`
 	Base      uint64          `json:"base"` // the revision in force that it was planned against
 	Plan      string          `json:"plan"` // hash
@@ -165,8 +168,8 @@ type Proposal struct {
 
 // A Request makes a command that is sent twice do once what it does.
 type Request struct {
-	Key         string // chosen by the client, "" for none
-	Fingerprint string // of all that the request asks for
+	Key         string `json:"key"`         // chosen by the client, "" for none
+	Fingerprint string `json:"fingerprint"` // of all that the request asks for
 }
 
 // A Planned is what would come of a Proposal.
@@ -206,7 +209,10 @@ type Refusal struct {
 }
 
 func (r *Refusal) Error() string {
-	if r.Advice == "" {
+	switch {
+	case r.Err != nil:
+		return r.Message + ":\n" + r.Err.Error()
+	case r.Advice == "":
 		return r.Message
 	}
 	return r.Message + "; " + r.Advice
@@ -224,12 +230,16 @@ func (r *Repeated) Error() string { return "this was done already" }
 
 // How long, and how much.
 const (
-	MaxBecause    = 4096           // bytes
-	MaxPending    = 100            // changes that wait at the same time
-	MaxPrincipals = 1000           //
-	MaxTokens     = 20             // of a principal
-	MaxKeys       = 256            // requests that are known to be repeated
-	MaxEnded      = 100            // changes that ended and are still shown
-	SignWithin    = 24 * time.Hour // for the second signature under an emergency
-	ExpireAfter   = 72 * time.Hour // a change that waits, where the policy doesn't say
+	MaxBecause     = 4096                // bytes
+	MaxPending     = 100                 // changes that wait at the same time
+	MaxPrincipals  = 1000                //
+	MaxTokens      = 20                  // of a principal
+	MaxKeys        = 256                 // requests that are known to be repeated
+	MaxEnded       = 100                 // changes that ended and are still shown
+	MaxUser        = 256                 // bytes of a local user's name
+	MaxCertificate = 1024                // bytes of a name in certificates
+	MaxKey         = 256                 // bytes of a request's key, and of its fingerprint
+	SignWithin     = 24 * time.Hour      // for the second signature under an emergency
+	ForgetAfter    = 30 * 24 * time.Hour // a change that is expired or stale
+	ExpireAfter    = 72 * time.Hour      // a change that waits, where the policy doesn't say
 )

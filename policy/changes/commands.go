@@ -1,65 +1,428 @@
 package changes
 
 import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/strict"
 )
 
 // First is what the first gateway writes into an empty ledger: a policy that
 // serves everywhere.
-func First(source []byte) Entry { panic("TODO") }
+func First(source []byte) Entry {
+	const gateway = "exitgate"
+	e, err := entry(RevisionMade, Actor{Name: gateway}, "There was no policy yet.", revisionBody{terms: terms{
+		Authors: []string{gateway},
+		Summary: "the first policy",
+	}}, source)
+	if err != nil {
+		panic(err) // it has nothing that JSON hasn't
+	}
+	return e
+}
 
 // Plan says what would come of a Proposal; its Expected, Because, Plan, and
 // Emergency may be missing.
-func (s State) Plan(p Proposal, flags policy.Flags, now time.Time) (Planned, error) { panic("TODO") }
+func (s State) Plan(p Proposal, flags policy.Flags, now time.Time) (Planned, error) {
+	if s.inUse == nil {
+		return Planned{}, refuse(Conflict, "try again in a moment", "no policy is in force yet")
+	}
+	source, err := s.write(p, now)
+	if err != nil {
+		return Planned{}, err
+	}
+	after, err := s.parse(source)
+	if err != nil {
+		return Planned{}, wrong(err)
+	}
+	plan := policy.NewPlan(s.inUse, after, flags, now)
+	return Planned{
+		Policy:    source,
+		Plan:      plan,
+		Needs:     s.inUse.Approvals().Needs(plan.Effects),
+		Emergency: plan.OnlyRestricts(),
+	}, nil
+}
+
+// write returns the document that is proposed.
+func (s State) write(p Proposal, now time.Time) ([]byte, error) {
+	switch {
+	case (len(p.Policy) == 0) == (p.Set == nil):
+		return nil, refuse(Invalid, "give the one or the other", "a proposal is either a policy or a change of one jurisdiction in the policy in force")
+	case p.Set == nil:
+		return p.Policy, nil
+	}
+	set := *p.Set
+	if set.At.IsZero() {
+		// The day's begin will do: what is proposed is the same document as
+		// the one that was planned.
+		set.At = now.UTC().Truncate(24 * time.Hour)
+	}
+	source, err := policy.Set(s.kept.Policy, set)
+	switch {
+	case err == nil:
+		return source, nil
+	case errors.As(err, new(strict.Errors)):
+		return nil, wrong(err)
+	}
+	return nil, refuse(Invalid, "", "%v", err)
+}
 
 // Propose returns the entry by which a Proposal comes into force, or, if it
 // needs approvals, waits for them.
 func (s State) Propose(by Actor, p Proposal, flags policy.Flags, now time.Time) (Entry, error) {
-	panic("TODO")
+	if err := s.admit(by, p.Request, Operator); err != nil {
+		return Entry{}, err
+	}
+	planned, err := s.agreed(p, flags, now)
+	if err != nil {
+		return Entry{}, err
+	}
+	if planned.Needs > 0 && !p.Emergency && s.crowded(now) {
+		return Entry{}, refuse(Invalid, "reject some of them", "%d changes wait already", MaxPending)
+	}
+	return s.propose(by, 0, []string{by.Name}, p, planned, now)
 }
 
 // Edit returns the entry by which another Proposal takes the place of a change
-// that is Pending or Stale. Approvals are void; neither author may approve it.
+// that waits, be it Pending, Stale or Expired. Approvals are void; no author of
+// either may approve it.
 func (s State) Edit(by Actor, number uint64, p Proposal, flags policy.Flags, now time.Time) (Entry, error) {
-	panic("TODO")
+	if err := s.admit(by, p.Request, Operator); err != nil {
+		return Entry{}, err
+	}
+	c, err := s.unfinished(number)
+	if err != nil {
+		return Entry{}, err
+	}
+	planned, err := s.agreed(p, flags, now)
+	if err != nil {
+		return Entry{}, err
+	}
+	authors := slices.Clip(c.Authors)
+	if !slices.Contains(authors, by.Name) {
+		authors = append(authors, by.Name)
+	}
+	return s.propose(by, number, authors, p, planned, now)
+}
+
+// agreed returns what comes of a Proposal, if that is what its author has seen
+// and agreed to.
+func (s State) agreed(p Proposal, flags policy.Flags, now time.Time) (Planned, error) {
+	if err := checkReason(p.Because); err != nil {
+		return Planned{}, err
+	}
+	if p.Expected != s.kept.Revision.Number {
+		return Planned{}, s.conflict(p.Expected)
+	}
+	planned, err := s.Plan(p, flags, now)
+	switch {
+	case err != nil:
+		return Planned{}, err
+	case bytes.Equal(planned.Policy, s.kept.Policy):
+		return Planned{}, refuse(NoChange, "", "this is the policy in force already")
+	case p.Plan == "":
+		return Planned{}, refuse(Invalid, "plan first, and send the hash of the plan", "it isn't said what plan is agreed to")
+	case p.Plan != planned.Plan.Hash:
+		return Planned{}, refuse(PlanChanged, "look at the plan again", "this isn't the plan that was agreed to: now it is %s", summary(planned.Plan))
+	case p.Emergency && !planned.Emergency:
+		return Planned{}, refuse(Invalid, "leave out all else, or propose it without emergency", "in an emergency one can only withdraw, but this does more: %s", joined(planned.Plan.Effects))
+	}
+	return planned, nil
+}
+
+// propose writes what was agreed to.
+func (s State) propose(by Actor, number uint64, authors []string, p Proposal, planned Planned, now time.Time) (Entry, error) {
+	because := strings.TrimSpace(p.Because)
+	t := terms{
+		Base:    s.kept.Revision.Number,
+		Authors: authors,
+		Plan:    planned.Plan.Hash,
+		Effects: planned.Plan.Effects,
+		Needs:   planned.Needs,
+		Summary: summary(planned.Plan),
+		Request: p.Request.noted(),
+	}
+	if planned.Needs == 0 {
+		return entry(RevisionMade, by, because, revisionBody{terms: t, Change: number}, planned.Policy)
+	}
+	if p.Emergency {
+		return entry(RevisionMade, by, because, revisionBody{terms: t, Change: number, Emergency: true, SignBy: now.Add(SignWithin).UTC()}, planned.Policy)
+	}
+	kind := ChangeProposed
+	if number != 0 {
+		kind = ChangeEdited
+	}
+	expire := cmp.Or(s.inUse.Approvals().Expire, ExpireAfter)
+	return entry(kind, by, because, changeBody{t, number, now.Add(expire).UTC()}, planned.Policy)
 }
 
 // Approve returns the entry by which a change is approved, which may bring it
 // into force; or by which an emergency revision is signed. plan is the hash of
-// the plan that is agreed to, of a revision its SHA256.
+// the plan that is agreed to, of a revision its SHA256. A reason isn't needed.
 func (s State) Approve(by Actor, number uint64, plan, because string, request Request, flags policy.Flags, now time.Time) (Entry, error) {
-	panic("TODO")
+	if err := s.admit(by, request, Approver); err != nil {
+		return Entry{}, err
+	}
+	because = strings.TrimSpace(because)
+	if because != "" {
+		if err := checkReason(because); err != nil {
+			return Entry{}, err
+		}
+	}
+	for _, u := range s.kept.Unsigned {
+		if u.Number == number {
+			return s.sign(by, u, plan, because, request)
+		}
+	}
+	c, err := s.unfinished(number)
+	if err != nil {
+		return Entry{}, err
+	}
+	switch s.status(c, now) {
+	case Expired:
+		return Entry{}, refuse(Ended, "edit it to propose it anew", "change %d has expired at %s", number, c.Expires.Format(time.RFC3339))
+	case Stale:
+		return Entry{}, refuse(Ended, "edit it to propose it anew", "change %d is stale: %s came between", number, s.kept.Revision.words())
+	}
+	if s.isAmong(by, c.Authors) {
+		return Entry{}, refuse(FourEyes, "somebody else has to approve it", "%s is an author of change %d", by.Name, number)
+	}
+	if s.isAmong(by, approvers(c.Approvals)) {
+		return Entry{}, refuse(NoChange, "it waits for somebody else", "%s has approved change %d already", by.Name, number)
+	}
+	if err := s.stillDoes(c, plan, flags, now); err != nil {
+		return Entry{}, err
+	}
+	if len(c.Approvals)+1 < c.Needs {
+		return entry(ChangeApproved, by, because, approvalBody{Change: number, Plan: plan, Request: request.noted()}, nil)
+	}
+	return entry(RevisionMade, by, c.Because, revisionBody{
+		terms:     terms{c.Base, c.Authors, c.Plan, c.Effects, c.Needs, c.Summary, request.noted()},
+		Change:    number,
+		Approvals: append(slices.Clip(c.Approvals), Approval{by.Name, now.UTC(), because}),
+	}, c.Policy)
+}
+
+// stillDoes says whether a change does now what was agreed to by who proposed
+// it and by who approves it: a date may have passed, or a flag changed.
+func (s State) stillDoes(c change, plan string, flags policy.Flags, now time.Time) error {
+	switch plan {
+	case c.Plan:
+	case "":
+		return refuse(Invalid, "look at the change, and send the hash of its plan", "it isn't said what plan is agreed to")
+	default:
+		return refuse(PlanChanged, "look at the change again", "this isn't the plan of change %d, which is %s", c.Number, c.Summary)
+	}
+	after, err := s.parse(c.Policy)
+	if err != nil {
+		return wrong(err)
+	}
+	if does := policy.NewPlan(s.inUse, after, flags, now); does.Hash != c.Plan {
+		return refuse(PlanChanged, "edit it to propose it anew", "change %d would do something else by now: %s", c.Number, summary(does))
+	}
+	return nil
+}
+
+func (s State) sign(by Actor, u Revision, sha256, because string, request Request) (Entry, error) {
+	switch {
+	case s.isAmong(by, u.Authors):
+		return Entry{}, refuse(FourEyes, "somebody else has to sign it", "%s is an author of revision %d", by.Name, u.Number)
+	case sha256 == "":
+		return Entry{}, refuse(Invalid, "look at the revision, and send its SHA-256", "it isn't said what is signed")
+	case sha256 != u.SHA256:
+		return Entry{}, refuse(PlanChanged, "look at the revision again", "this isn't the SHA-256 of revision %d", u.Number)
+	}
+	return entry(ChangeApproved, by, because, approvalBody{Revision: u.Number, SHA256: sha256, Request: request.noted()}, nil)
 }
 
 // Reject returns the entry by which a change is given up.
 func (s State) Reject(by Actor, number uint64, because string, request Request, now time.Time) (Entry, error) {
-	panic("TODO")
+	if err := s.admit(by, request, Operator, Approver); err != nil {
+		return Entry{}, err
+	}
+	if err := checkReason(because); err != nil {
+		return Entry{}, err
+	}
+	if _, err := s.unfinished(number); err != nil {
+		return Entry{}, err
+	}
+	return entry(ChangeRejected, by, strings.TrimSpace(because), rejectionBody{number, request.noted()}, nil)
 }
 
-// SetPrincipal returns the entry that adds a principal, or changes who it is.
-// Its tokens stay; those in p are ignored.
-func (s State) SetPrincipal(by Actor, p Principal, because string, request Request, now time.Time) (Entry, error) {
-	panic("TODO")
+// admit says whether a command is new, and the actor's to give: one of some
+// roles is needed.
+func (s State) admit(by Actor, r Request, roles ...Role) error {
+	if err := s.isNew(by, r); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(roles, func(role Role) bool { return slices.Contains(by.Roles, role) }) {
+		return nil
+	}
+	has := "none"
+	if len(by.Roles) > 0 {
+		has = joined(by.Roles)
+	}
+	return refuse(Forbidden, "ask somebody who has it, or who may give it to you", "this takes the role %s, and %s has %s", either(roles), by.Name, has)
 }
 
-// RemovePrincipal returns the entry that removes a principal and its tokens.
-func (s State) RemovePrincipal(by Actor, name, because string, request Request, now time.Time) (Entry, error) {
-	panic("TODO")
+// isNew says whether a request wasn't done before.
+func (s State) isNew(by Actor, r Request) error {
+	if r.Key == "" {
+		return nil
+	}
+	if err := checkText("the idempotency key", r.Key, MaxKey); err != nil {
+		return err
+	}
+	if err := checkText("the fingerprint of the request", r.Fingerprint, MaxKey); err != nil {
+		return err
+	}
+	for _, known := range s.kept.Keys {
+		switch {
+		case known.Author != by.Name || known.Key != r.Key:
+		case known.Fingerprint != r.Fingerprint:
+			return refuse(KeyReused, "use a new one for each request", "this idempotency key was used for another request, which is record %d", known.Number)
+		default:
+			return &Repeated{known.Number}
+		}
+	}
+	return nil
 }
 
-// AddToken returns the entry that gives a principal a token. The secret is made
-// by the caller (NewSecret) and never part of an entry.
-func (s State) AddToken(by Actor, name string, t Token, because string, request Request, now time.Time) (Entry, error) {
-	panic("TODO")
+// noted is what a record says of the request that it came of.
+func (r Request) noted() Request {
+	if r.Key == "" {
+		return Request{}
+	}
+	return r
 }
 
-// RevokeToken returns the entry that takes one away.
-func (s State) RevokeToken(by Actor, name, id, because string, request Request, now time.Time) (Entry, error) {
-	panic("TODO")
+// unfinished finds a change that is neither applied nor rejected.
+func (s State) unfinished(number uint64) (change, error) {
+	c, known := s.find(number)
+	switch {
+	case !known:
+		return change{}, refuse(NotFound, "see which changes there are", "there is no change %d that waits", number)
+	case c.Status == Applied:
+		return change{}, refuse(Ended, "propose another", "change %d is applied already, as revision %d", number, c.Revision)
+	case c.Status == Rejected:
+		return change{}, refuse(Ended, "propose it anew", "change %d was rejected by %s at %s", number, c.Rejected.By, c.Rejected.At.Format(time.RFC3339))
+	}
+	return c, nil
 }
 
-// NewToken makes a token from 32 random bytes. The secret, "exg_<id>_<…>", is
-// shown once and not kept.
-func NewToken(random [32]byte, now, expires time.Time) (t Token, secret string) { panic("TODO") }
+// crowded says whether no more changes can wait.
+func (s State) crowded(now time.Time) bool {
+	waiting := 0
+	for _, c := range s.kept.Changes {
+		if c.Ended == 0 && !s.inVain(c, now) {
+			waiting++
+		}
+	}
+	return waiting >= MaxPending
+}
+
+// conflict says what is in force in place of what was expected.
+func (s State) conflict(expected uint64) error {
+	winner := s.kept.Revision
+	if winner.Number == 0 {
+		return refuse(Conflict, "try again in a moment", "no policy is in force yet")
+	}
+	return &Refusal{
+		Code:    Conflict,
+		Message: fmt.Sprintf("%s is in force, not revision %d", winner.words(), expected),
+		Advice:  "look at it, and plan again",
+		Winner:  &winner,
+	}
+}
+
+// words name a revision: number, who, when.
+func (r Revision) words() string {
+	return fmt.Sprintf("revision %d by %s of %s", r.Number, joined(r.Authors), r.Time.UTC().Format(time.RFC3339))
+}
+
+// isAmong says whether an actor is one of some people, by whatever door they
+// came.
+func (s State) isAmong(by Actor, names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return s.person(name) == s.person(by.Name) })
+}
+
+// person is who did something by a name. A local user may have become a
+// principal since.
+func (s State) person(name string) string {
+	if user, local := strings.CutPrefix(name, unix); local {
+		return s.ByUser(user).Name
+	}
+	return name
+}
+
+func approvers(approvals []Approval) []string {
+	names := make([]string, len(approvals))
+	for i, a := range approvals {
+		names[i] = a.By
+	}
+	return names
+}
+
+// checkReason says whether something may be done for a reason.
+func checkReason(because string) error {
+	if strings.TrimSpace(because) == "" {
+		return refuse(Invalid, "say because of what", "nothing is changed without a reason")
+	}
+	return checkText("the reason", strings.ReplaceAll(because, "\n", " "), MaxBecause)
+}
+
+// checkText says whether a line of text is fit to be shown to people.
+func checkText(what, text string, most int) error {
+	switch {
+	case len(text) > most:
+		return refuse(Invalid, "be brief", "%s has %d bytes: the limit is %d", what, len(text), most)
+	case !utf8.ValidString(text):
+		return refuse(Invalid, "", "%s isn't UTF-8", what)
+	case strings.ContainsFunc(text, unicode.IsControl):
+		return refuse(Invalid, "leave them out", "%s has control characters", what)
+	}
+	return nil
+}
+
+func refuse(code Code, advice, format string, args ...any) error {
+	return &Refusal{Code: code, Message: fmt.Sprintf(format, args...), Advice: advice}
+}
+
+// wrong refuses a policy for what its parser has to say of it.
+func wrong(err error) error {
+	r := &Refusal{Code: WrongPolicy, Message: "the policy is wrong", Advice: "correct it", Err: err}
+	if problems := strict.Errors(nil); errors.As(err, &problems) && len(problems) > 1 {
+		r.Message = fmt.Sprintf("the policy is wrong in %d places", len(problems))
+	}
+	return r
+}
+
+// joined lists words.
+func joined[S ~string](words []S) string { return listed(words, " and ") }
+
+// either lists what may be chosen from.
+func either[S ~string](words []S) string { return listed(words, " or ") }
+
+func listed[S ~string](words []S, last string) string {
+	var b strings.Builder
+	for i, word := range words {
+		switch {
+		case i == 0:
+		case i == len(words)-1:
+			b.WriteString(last)
+		default:
+			b.WriteString(", ")
+		}
+		b.WriteString(string(word))
+	}
+	return b.String()
+}

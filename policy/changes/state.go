@@ -1,6 +1,12 @@
 package changes
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/exitgate/exitgate/policy"
@@ -10,71 +16,367 @@ import (
 // concurrent use. As JSON it can be kept, and restored by Restore.
 type State struct {
 	parse Parser
-	inUse *policy.Policy // of revision
-
-	last       uint64 // the number of the last record
-	revision   Revision
-	source     []byte
-	changes    []Change // all that are known, by number
-	unsigned   []Revision
-	principals []Principal
-	keys       []key
+	inUse *policy.Policy // the policy in force, nil if there is none
+	kept  kept
 }
 
+// kept is all that there is to keep. Its lists may be shared by States: who
+// changes one changes a copy.
+type kept struct {
+	Last       uint64      `json:"last"` // the number of the last record
+	Revision   Revision    `json:"revision"`
+	Policy     []byte      `json:"policy,omitempty"` // of the revision
+	Changes    []change    `json:"changes,omitempty"`
+	Unsigned   []Revision  `json:"unsigned,omitempty"`
+	Principals []Principal `json:"principals,omitempty"` // by name
+	Keys       []key       `json:"keys,omitempty"`
+}
+
+// A change is one that waits, or one that has ended. Its Status is Pending as
+// long as it waits: whether it is Expired or Stale shows when somebody looks.
+type change struct {
+	Change
+	Policy []byte `json:"policy,omitempty"` // while it waits
+	Ended  uint64 `json:"ended,omitempty"`  // the record by which it did
+}
+
+// A key is of a request that was done.
 type key struct {
-	Author, Key, Fingerprint string
-	Number                   uint64
+	Author string `json:"author"`
+	Request
+	Number uint64 `json:"number"` // of the record that was written
 }
 
 // New returns the State of an empty ledger: there is no revision yet.
-func New(parse Parser) State { panic("TODO") }
+func New(parse Parser) State { return State{parse: parse} }
 
 // Restore returns a State that was kept. Its policy is read again.
-func Restore(kept []byte, parse Parser) (State, error) { panic("TODO") }
+func Restore(text []byte, parse Parser) (State, error) {
+	s := State{parse: parse}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	err := d.Decode(&s.kept)
+	if err == nil && len(bytes.TrimSpace(text[d.InputOffset():])) > 0 {
+		err = errors.New("something follows after its end")
+	}
+	if err == nil {
+		err = s.kept.check()
+	}
+	if err == nil && s.kept.Revision.Number != 0 {
+		s.inUse, err = parse(s.kept.Policy)
+	}
+	if err != nil {
+		return State{}, fmt.Errorf("the state that was kept can't be used: %w", err)
+	}
+	return s, nil
+}
+
+// check says whether what was kept belongs together.
+func (k kept) check() error {
+	if k.Revision.Number > k.Last {
+		return fmt.Errorf("revision %d is beyond the last record, %d", k.Revision.Number, k.Last)
+	}
+	if k.Revision.Number != 0 && policy.Digest(k.Policy) != k.Revision.SHA256 {
+		return fmt.Errorf("its policy isn't the one of revision %d", k.Revision.Number)
+	}
+	for _, c := range k.Changes {
+		if c.Ended == 0 && policy.Digest(c.Policy) != c.SHA256 {
+			return fmt.Errorf("its policy of change %d isn't the one that was proposed", c.Number)
+		}
+	}
+	return nil
+}
 
 // MarshalJSON writes all of the State, to be kept.
-func (s State) MarshalJSON() ([]byte, error) { panic("TODO") }
+func (s State) MarshalJSON() ([]byte, error) { return json.Marshal(s.kept) }
 
 // With returns the State after one more record. An error says why the record is
 // not believed; the State that is returned is then as before but for Last.
-// Records of a kind that isn't known are errors, too.
-func (s State) With(r Record) (State, error) { panic("TODO") }
+// Records of a kind that isn't known are errors, too. So is one that isn't
+// after the last: that changes nothing at all.
+func (s State) With(r Record) (State, error) {
+	if r.Number <= s.kept.Last {
+		return s, fmt.Errorf("record %d isn't new: record %d is known", r.Number, s.kept.Last)
+	}
+	next, err := s.take(r)
+	if err != nil {
+		s.kept.Last = r.Number
+		return s, fmt.Errorf("record %d (%s): %w", r.Number, r.Kind, err)
+	}
+	next.kept.Last = r.Number
+	next.tidy(r.Time)
+	return next, nil
+}
+
+func (s State) take(r Record) (State, error) {
+	switch r.Kind {
+	case RevisionMade:
+		return s.revise(r)
+	case ChangeProposed, ChangeEdited:
+		return s.wait(r)
+	case ChangeApproved:
+		return s.approve(r)
+	case ChangeRejected:
+		return s.reject(r)
+	case PrincipalSet:
+		return s.setPrincipal(r)
+	case PrincipalRemoved:
+		return s.removePrincipal(r)
+	}
+	return s, unknown(r.Kind)
+}
+
+func (s State) revise(r Record) (State, error) {
+	var b revisionBody
+	text, err := readWithPolicy(r.Body, &b)
+	if err == nil {
+		err = s.follows(b.terms)
+	}
+	if err != nil {
+		return s, err
+	}
+	p, err := s.parse(text)
+	if err != nil {
+		return s, fmt.Errorf("its policy is wrong: %w", err)
+	}
+	revision := b.revision(r, p.Digest())
+	if b.Change != 0 {
+		c, waits := s.waiting(b.Change)
+		if !waits {
+			return s, fmt.Errorf("no change %d waits", b.Change)
+		}
+		as := changeBody{b.terms, b.Change, c.Expires}.change(r, revision.SHA256)
+		as.Approvals = append(as.Approvals, b.Approvals...)
+		as.Time, as.Status, as.Revision = c.Time, Applied, r.Number
+		s.put(change{Change: as, Ended: r.Number})
+	}
+	if b.Emergency {
+		s.kept.Unsigned = append(slices.Clip(s.kept.Unsigned), revision)
+	}
+	s.kept.Revision, s.kept.Policy, s.inUse = revision, text, p
+	s.remember(r, b.Request)
+	return s, nil
+}
+
+func (s State) wait(r Record) (State, error) {
+	var b changeBody
+	text, err := readWithPolicy(r.Body, &b)
+	if err == nil {
+		err = s.follows(b.terms)
+	}
+	if err != nil {
+		return s, err
+	}
+	edits := r.Kind == ChangeEdited
+	if _, waits := s.waiting(b.Change); waits != edits || edits != (b.Change != 0) {
+		return s, fmt.Errorf("no change %d waits", b.Change)
+	}
+	p, err := s.parse(text)
+	if err != nil {
+		return s, fmt.Errorf("its policy is wrong: %w", err)
+	}
+	s.put(change{Change: b.change(r, p.Digest()), Policy: text})
+	s.remember(r, b.Request)
+	return s, nil
+}
+
+func (s State) approve(r Record) (State, error) {
+	var b approvalBody
+	if err := read(r.Body, &b); err != nil {
+		return s, err
+	}
+	approval := Approval{r.Author, r.Time, r.Reason}
+	if b.Revision != 0 {
+		i := slices.IndexFunc(s.kept.Unsigned, func(u Revision) bool { return u.Number == b.Revision })
+		if i < 0 {
+			return s, fmt.Errorf("no revision %d waits for a signature", b.Revision)
+		}
+		s.kept.Unsigned = slices.Delete(slices.Clone(s.kept.Unsigned), i, i+1)
+		if s.kept.Revision.Number == b.Revision {
+			s.kept.Revision.Signature = &approval
+		}
+	} else {
+		c, waits := s.waiting(b.Change)
+		if !waits {
+			return s, fmt.Errorf("no change %d waits", b.Change)
+		}
+		c.Approvals = append(slices.Clip(c.Approvals), approval)
+		s.put(c)
+	}
+	s.remember(r, b.Request)
+	return s, nil
+}
+
+func (s State) reject(r Record) (State, error) {
+	var b rejectionBody
+	if err := read(r.Body, &b); err != nil {
+		return s, err
+	}
+	c, waits := s.waiting(b.Change)
+	if !waits {
+		return s, fmt.Errorf("no change %d waits", b.Change)
+	}
+	c.Status, c.Rejected = Rejected, &Approval{r.Author, r.Time, r.Reason}
+	c.Policy, c.Ended = nil, r.Number
+	s.put(c)
+	s.remember(r, b.Request)
+	return s, nil
+}
+
+func (s State) setPrincipal(r Record) (State, error) {
+	var b principalBody
+	if err := read(r.Body, &b); err != nil {
+		return s, err
+	}
+	i, known := s.principal(b.Principal.Name)
+	s.kept.Principals = slices.Clone(s.kept.Principals)
+	if known {
+		s.kept.Principals[i] = b.Principal
+	} else {
+		s.kept.Principals = slices.Insert(s.kept.Principals, i, b.Principal)
+	}
+	s.remember(r, b.Request)
+	return s, nil
+}
+
+func (s State) removePrincipal(r Record) (State, error) {
+	var b removalBody
+	if err := read(r.Body, &b); err != nil {
+		return s, err
+	}
+	i, known := s.principal(b.Name)
+	if !known {
+		return s, fmt.Errorf("there is no principal %.100q", b.Name)
+	}
+	s.kept.Principals = slices.Delete(slices.Clone(s.kept.Principals), i, i+1)
+	s.remember(r, b.Request)
+	return s, nil
+}
+
+// follows says whether a policy is to take the place of the one in force.
+func (s State) follows(t terms) error {
+	if t.Base != s.kept.Revision.Number {
+		return fmt.Errorf("it follows from revision %d, but revision %d is in force", t.Base, s.kept.Revision.Number)
+	}
+	return nil
+}
+
+// waiting finds a change that hasn't ended.
+func (s State) waiting(number uint64) (change, bool) {
+	c, known := s.find(number)
+	return c, known && c.Ended == 0
+}
+
+func (s State) find(number uint64) (change, bool) {
+	for _, c := range s.kept.Changes {
+		if c.Number == number {
+			return c, true
+		}
+	}
+	return change{}, false
+}
+
+// put adds a change, or takes it for the one of the same number.
+func (s *State) put(c change) {
+	s.kept.Changes = slices.Clone(s.kept.Changes)
+	i := slices.IndexFunc(s.kept.Changes, func(known change) bool { return known.Number == c.Number })
+	if i < 0 {
+		s.kept.Changes = append(s.kept.Changes, c)
+	} else {
+		s.kept.Changes[i] = c
+	}
+}
+
+// remember notes the request that a record came of.
+func (s *State) remember(r Record, request Request) {
+	if request.Key == "" {
+		return
+	}
+	last := s.kept.Keys[max(0, len(s.kept.Keys)-MaxKeys+1):]
+	s.kept.Keys = append(slices.Clone(last), key{r.Author, request, r.Number})
+}
+
+// tidy forgets the changes that have ended but for the last ones, and those
+// that wait in vain for long.
+func (s *State) tidy(now time.Time) {
+	var ended []uint64
+	for _, c := range s.kept.Changes {
+		if c.Ended != 0 {
+			ended = append(ended, c.Ended)
+		}
+	}
+	slices.Sort(ended)
+	forgotten := uint64(0) // and all before
+	if excess := len(ended) - MaxEnded; excess > 0 {
+		forgotten = ended[excess-1]
+	}
+	forget := func(c change) bool { return s.inVain(c, now) || c.Ended != 0 && c.Ended <= forgotten }
+	if slices.ContainsFunc(s.kept.Changes, forget) {
+		s.kept.Changes = slices.DeleteFunc(slices.Clone(s.kept.Changes), forget)
+	}
+}
+
+// inVain says whether a change is expired or stale, and for long.
+func (s State) inVain(c change, now time.Time) bool {
+	switch s.status(c, now) {
+	case Expired, Stale:
+		return now.Sub(c.Time) > ForgetAfter
+	}
+	return false
+}
+
+// status is how a change stands at a moment.
+func (s State) status(c change, now time.Time) Status {
+	switch {
+	case c.Ended != 0:
+		return c.Status
+	case !now.Before(c.Expires):
+		return Expired
+	case c.Base != s.kept.Revision.Number:
+		return Stale
+	}
+	return Pending
+}
 
 // Last is the number of the last record that the State knows.
-func (s State) Last() uint64 { return s.last }
+func (s State) Last() uint64 { return s.kept.Last }
 
 // Revision is the one in force; its Number is 0 if there is none.
-func (s State) Revision() Revision { return s.revision }
+func (s State) Revision() Revision { return s.kept.Revision }
 
 // Source is the policy document in force, as it was written. Don't change it.
-func (s State) Source() []byte { return s.source }
+func (s State) Source() []byte { return s.kept.Policy }
 
 // Policy is the policy in force, nil if there is none.
 func (s State) Policy() *policy.Policy { return s.inUse }
 
 // Changes returns the changes that wait, and the last ones that have ended, by
-// number, as they stand at a moment.
-func (s State) Changes(now time.Time) []Change { panic("TODO") }
+// number, as they stand at a moment. Those that have been expired or stale for
+// ForgetAfter are forgotten.
+func (s State) Changes(now time.Time) []Change {
+	all := make([]Change, len(s.kept.Changes))
+	for i, c := range s.kept.Changes {
+		all[i] = c.Change
+		all[i].Status = s.status(c, now)
+	}
+	return all
+}
 
-// Change returns one change, and its policy while it is Pending or Stale.
-func (s State) Change(number uint64, now time.Time) (Change, []byte, bool) { panic("TODO") }
+// Change returns one change, and its policy unless it is Applied or Rejected.
+func (s State) Change(number uint64, now time.Time) (Change, []byte, bool) {
+	c, known := s.find(number)
+	c.Status = s.status(c, now)
+	return c.Change, c.Policy, known
+}
 
 // Unsigned returns the emergency revisions that somebody else has still to
 // sign.
-func (s State) Unsigned() []Revision { panic("TODO") }
+func (s State) Unsigned() []Revision { return slices.Clone(s.kept.Unsigned) }
 
 // Principals returns all, by name.
-func (s State) Principals() []Principal { panic("TODO") }
+func (s State) Principals() []Principal { return slices.Clone(s.kept.Principals) }
 
-// ByToken returns the actor that a secret is of, false if it is nobody's or has
-// expired.
-func (s State) ByToken(secret string, now time.Time) (Actor, bool) { panic("TODO") }
-
-// ByCertificate returns the actor of the first of some names that is a
-// principal's.
-func (s State) ByCertificate(names []string) (Actor, bool) { panic("TODO") }
-
-// ByUser returns the actor that a local user is: with all roles, as who may
-// open the socket may operate, and by the name of the principal whose User it
-// is, if there is one.
-func (s State) ByUser(user string) Actor { panic("TODO") }
+// principal finds a principal, or where it would be.
+func (s State) principal(name string) (int, bool) {
+	return slices.BinarySearchFunc(s.kept.Principals, name, func(p Principal, name string) int { return strings.Compare(p.Name, name) })
+}

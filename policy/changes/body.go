@@ -1,0 +1,185 @@
+package changes
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/exitgate/exitgate/policy"
+)
+
+// The body of a record is one line of JSON, and after that line the policy, as
+// it is, if the record has one. What the ledger itself knows of a record isn't
+// said again: who wrote it is its author, why is its reason.
+
+// terms are what is said of a policy, whether it comes into force or waits.
+type terms struct {
+	Base    uint64          `json:"base,omitempty"`
+	Authors []string        `json:"authors"`
+	Plan    string          `json:"plan,omitempty"`
+	Effects []policy.Effect `json:"effects,omitempty"`
+	Needs   int             `json:"needs,omitempty"`
+	Summary string          `json:"summary"`
+	Request Request         `json:"request,omitzero"`
+}
+
+// A revisionBody has a policy. The author of the record is who has brought it
+// into force, by the last approval if it needed any.
+type revisionBody struct {
+	terms
+	Change    uint64     `json:"change,omitempty"`
+	Approvals []Approval `json:"approvals,omitempty"`
+	Emergency bool       `json:"emergency,omitempty"`
+	SignBy    time.Time  `json:"sign-by,omitzero"`
+}
+
+// A changeBody has a policy. It is of a proposal, or of an edit of one.
+type changeBody struct {
+	terms
+	Change  uint64    `json:"change,omitempty"` // that is edited
+	Expires time.Time `json:"expires"`
+}
+
+// An approvalBody is about a change, or about the revision that is signed.
+type approvalBody struct {
+	Change   uint64  `json:"change,omitempty"`
+	Revision uint64  `json:"revision,omitempty"`
+	Plan     string  `json:"plan,omitempty"`   // of the change
+	SHA256   string  `json:"sha256,omitempty"` // of the revision
+	Request  Request `json:"request,omitzero"`
+}
+
+type rejectionBody struct {
+	Change  uint64  `json:"change"`
+	Request Request `json:"request,omitzero"`
+}
+
+// A principalBody is all of a principal, whatever of it has changed.
+type principalBody struct {
+	Principal Principal `json:"principal"`
+	Summary   string    `json:"summary"` // what has
+	Request   Request   `json:"request,omitzero"`
+}
+
+type removalBody struct {
+	Name    string  `json:"name"`
+	Request Request `json:"request,omitzero"`
+}
+
+// entry writes a body. A record that has a policy gets it, others nil.
+func entry(kind Kind, by Actor, because string, body any, text []byte) (Entry, error) {
+	line, err := json.Marshal(body)
+	if err != nil {
+		return Entry{}, fmt.Errorf("the record can't be written: %w", err)
+	}
+	if text != nil {
+		line = append(append(line, '\n'), text...)
+	}
+	return Entry{kind, by.Name, because, line}, nil
+}
+
+// read reads a body without a policy. There is one way only to write one, so
+// that nothing in it can be overlooked.
+func read(line []byte, body any) error {
+	if err := json.Unmarshal(line, body); err != nil {
+		return fmt.Errorf("its body can't be read: %w", err)
+	}
+	if again, err := json.Marshal(body); err != nil || !bytes.Equal(again, line) {
+		return errors.New("its body can't be read: it isn't written as exitgate writes it")
+	}
+	return nil
+}
+
+// readWithPolicy reads a body, and returns the policy in it.
+func readWithPolicy(text []byte, body any) ([]byte, error) {
+	line, text, found := bytes.Cut(text, []byte("\n"))
+	if err := read(line, body); err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, errors.New("it has no policy")
+	}
+	return text, nil
+}
+
+// revision is what a record says of the policy that it brings into force.
+func (b revisionBody) revision(r Record, sha256 string) Revision {
+	return Revision{
+		Number: r.Number, Time: r.Time, Authors: b.Authors, Because: r.Reason, Summary: b.Summary, SHA256: sha256,
+		Base: b.Base, Change: b.Change, Plan: b.Plan, Effects: b.Effects, Needs: b.Needs, Approvals: b.Approvals,
+		Emergency: b.Emergency, SignBy: b.SignBy,
+	}
+}
+
+// change is what a record says of the policy that waits from then on.
+func (b changeBody) change(r Record, sha256 string) Change {
+	c := Change{
+		Number: r.Number, Time: r.Time, Authors: b.Authors, Because: r.Reason, Summary: b.Summary, SHA256: sha256,
+		Base: b.Base, Plan: b.Plan, Effects: b.Effects, Needs: b.Needs, Approvals: []Approval{}, Expires: b.Expires,
+		Status: Pending,
+	}
+	if b.Change != 0 {
+		c.Number = b.Change
+	}
+	return c
+}
+
+// A Description is what a record says, for people who read the log.
+type Description struct {
+	Summary   string // in a line of words
+	Number    uint64 // of the change that it is about, or of the revision that it signs
+	Emergency bool
+	SHA256    string // of its policy, if it has one
+	Policy    []byte
+	Revision  *Revision // what comes into force by it
+}
+
+// Describe says what is in a record. Whether the record is believed is for
+// State.With to say.
+func Describe(r Record) (Description, error) {
+	switch r.Kind {
+	case RevisionMade:
+		var b revisionBody
+		text, err := readWithPolicy(r.Body, &b)
+		if err != nil {
+			return Description{}, err
+		}
+		revision := b.revision(r, policy.Digest(text))
+		return Description{b.Summary, b.Change, b.Emergency, revision.SHA256, text, &revision}, nil
+	case ChangeProposed, ChangeEdited:
+		var b changeBody
+		text, err := readWithPolicy(r.Body, &b)
+		if err != nil {
+			return Description{}, err
+		}
+		d := Description{Summary: b.Summary, Number: r.Number, SHA256: policy.Digest(text), Policy: text}
+		if r.Kind == ChangeEdited {
+			d.Summary, d.Number = fmt.Sprintf("edits %d: %s", b.Change, b.Summary), b.Change
+		}
+		return d, nil
+	case ChangeApproved:
+		var b approvalBody
+		err := read(r.Body, &b)
+		if b.Revision != 0 {
+			return Description{Summary: fmt.Sprintf("signs %d", b.Revision), Number: b.Revision}, err
+		}
+		return Description{Summary: fmt.Sprintf("approves %d", b.Change), Number: b.Change}, err
+	case ChangeRejected:
+		var b rejectionBody
+		err := read(r.Body, &b)
+		return Description{Summary: fmt.Sprintf("rejects %d", b.Change), Number: b.Change}, err
+	case PrincipalSet:
+		var b principalBody
+		err := read(r.Body, &b)
+		return Description{Summary: b.Summary}, err
+	case PrincipalRemoved:
+		var b removalBody
+		err := read(r.Body, &b)
+		return Description{Summary: "removes " + b.Name}, err
+	}
+	return Description{}, unknown(r.Kind)
+}
+
+func unknown(kind Kind) error { return fmt.Errorf("%.100q is no kind of record", string(kind)) }
