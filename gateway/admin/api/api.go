@@ -21,9 +21,10 @@ type Status struct {
 	// Source is where the policy comes from: file, ledger (in the process)
 	// or nats.
 	Source   string             `json:"source"`
-	File     string             `json:"file,omitempty"` // the policy document, if Source is file
-	Revision uint64             `json:"revision"`       // in force; 0 with a file
-	SHA256   string             `json:"sha256"`         // of the policy
+	File     string             `json:"file,omitempty"`     // the policy document, if Source is file
+	Revision uint64             `json:"revision"`           // in force; 0 with a file
+	InForce  *changes.Revision  `json:"in-force,omitempty"` // that revision; none with a file
+	SHA256   string             `json:"sha256"`             // of the policy
 	Mode     policy.Mode        `json:"mode"`
 	Applied  time.Time          `json:"applied"`        // when this gateway took it into use
 	Until    time.Time          `json:"until,omitzero"` // the next scheduled change, by anybody
