@@ -1,0 +1,70 @@
+package ledgertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/Shopify/toxiproxy/v2"
+	"github.com/rs/zerolog"
+)
+
+// A Line is the way from a client to a node, which a test can cut.
+type Line struct {
+	t     testing.TB
+	proxy *toxiproxy.Proxy
+}
+
+// NewLine lays a line to a node's URL. It ends with the test.
+func NewLine(t testing.TB, url string) *Line {
+	t.Helper()
+	s := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	l := &Line{t, toxiproxy.NewProxy(s, "line", fmt.Sprint("127.0.0.1:", Port(t)), strings.TrimPrefix(url, "nats://"))}
+	if err := l.proxy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.proxy.Stop)
+	return l
+}
+
+// URL is where the line begins.
+func (l *Line) URL() string { return "nats://" + l.proxy.Listen }
+
+// Cut ends all connections, and takes no new ones.
+func (l *Line) Cut() { l.proxy.Stop() }
+
+// Silence lets nothing pass any more in either direction. Connections stay
+// open and new ones are taken: nobody is told that nobody is there.
+func (l *Line) Silence() {
+	l.add(`{"type": "timeout", "stream": "upstream"}`)
+	l.Deafen()
+}
+
+// Deafen lets nothing come back any more.
+func (l *Line) Deafen() { l.add(`{"type": "timeout", "stream": "downstream"}`) }
+
+// Slow makes everything come later, in both directions.
+func (l *Line) Slow(by time.Duration) {
+	for _, stream := range []string{"upstream", "downstream"} {
+		l.add(fmt.Sprintf(`{"type": "latency", "stream": %q, "attributes": {"latency": %d}}`, stream, by.Milliseconds()))
+	}
+}
+
+// Mend makes the line as it was at first.
+func (l *Line) Mend() {
+	l.t.Helper()
+	l.proxy.Toxics.ResetToxics(context.Background())
+	if err := l.proxy.Start(); err != nil && !errors.Is(err, toxiproxy.ErrProxyAlreadyStarted) {
+		l.t.Error(err)
+	}
+}
+
+func (l *Line) add(toxic string) {
+	l.t.Helper()
+	if _, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
+		l.t.Error(err)
+	}
+}
