@@ -20,8 +20,9 @@ import (
 
 // read reads the JSON of a body into the struct that v points to, and nothing
 // in a way that the client may not have meant: a member that isn't known, is
-// spelt otherwise, is there twice or is null is an error, as is text that isn't
-// Unicode. encoding/json by itself takes all of these. It is also not asked to
+// spelt otherwise, is there twice, is null, or is missing where it has no default
+// (its tag says omitempty or omitzero if it has) is an error, as is text that
+// isn't Unicode. encoding/json by itself takes all of these. It is also not asked to
 // look at the whole, as it would copy a large policy several times.
 func read(body []byte, v any) error {
 	if !utf8.Valid(body) {
@@ -120,10 +121,13 @@ func kind(v reflect.Value, isText bool) string {
 
 // object reads an object into a struct.
 func (r *reader) object(name string, v reflect.Value) error {
-	fields := map[string]int{}
+	fields, missing := map[string]int{}, []string{}
 	for i := range v.NumField() {
-		tag, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		tag, optional, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
 		fields[tag] = i
+		if optional == "" {
+			missing = append(missing, tag)
+		}
 	}
 	seen := map[string]bool{}
 	r.rest = r.rest[1:]
@@ -135,7 +139,7 @@ func (r *reader) object(name string, v reflect.Value) error {
 		if err == nil {
 			err = json.Unmarshal(literal, &member)
 		}
-		path := strings.TrimPrefix(name+"."+shortened(member, 64), ".")
+		path := within(name, shortened(member, 64))
 		i, known := fields[member]
 		switch {
 		case err != nil:
@@ -151,9 +155,17 @@ func (r *reader) object(name string, v reflect.Value) error {
 			return err
 		}
 	}
+	for _, member := range missing {
+		if !seen[member] {
+			return fmt.Errorf("%s is missing", within(name, member))
+		}
+	}
 	return nil
 }
 
+func within(name, member string) string { return strings.TrimPrefix(name+"."+member, ".") }
+
+// list reads a list into a slice.
 func (r *reader) list(name string, v reflect.Value) error {
 	r.rest = r.rest[1:]
 	v.Set(reflect.MakeSlice(v.Type(), 0, 0))

@@ -150,7 +150,7 @@ type Proposal struct {
 // Set changes one jurisdiction's entry: policy.SetChange.
 type Set struct {
 	Jurisdiction policy.Code  `json:"jurisdiction"`
-	Phase        policy.Phase `json:"phase"`
+	Phase        policy.Phase `json:"phase"` // always said, so that none that was forgotten opens a market
 	From         time.Time    `json:"from,omitzero"`
 	Remove       bool         `json:"remove,omitempty"` // the entry, instead of setting a phase
 }
