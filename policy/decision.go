@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -25,6 +26,16 @@ func (a Action) String() string {
 
 // MarshalText writes the action's name.
 func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText reads an action's name.
+func (a *Action) UnmarshalText(text []byte) error {
+	i := slices.Index(actionNames[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("%q is not an action", text)
+	}
+	*a = Action(i)
+	return nil
+}
 
 // A Reason says which rule of the policy a decision came from.
 type Reason uint8
@@ -51,12 +62,23 @@ func (r Reason) String() string {
 // MarshalText writes the reason's name.
 func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
+// UnmarshalText reads a reason's name.
+func (r *Reason) UnmarshalText(text []byte) error {
+	i := slices.Index(reasonNames[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("%q is not a reason", text)
+	}
+	*r = Reason(i)
+	return nil
+}
+
 // A Decision is what a request gets and why. Decisions are made when the
 // policy is compiled, one for each place that the policy tells apart and each
 // route class, and shared by all requests that they apply to: read them, don't
 // change them.
 type Decision struct {
-	// ID numbers the decisions of one Snapshot from 0, without gaps.
+	// ID numbers the decisions of one Snapshot from 0, without gaps. Outside
+	// of it, it means nothing, so that JSON doesn't have it.
 	ID int `json:"-"`
 	// Action is what happens.
 	Action Action `json:"action"`

@@ -16,7 +16,7 @@ type Demand struct {
 	Stage        Stage            `yaml:"stage" json:"stage" required:"true" doc:"How far it has come. From in-force on, one that is adopted or in-force binds."`
 	InForce      time.Time        `yaml:"in-force" json:"in-force,omitzero" doc:"When it comes, or came, into force."`
 	Requires     map[string]Value `yaml:"requires" json:"requires" required:"true" doc:"The flag values that it requires."`
-	Disclose     *bool            `yaml:"disclose" json:"-" default:"true" doc:"false where the law forbids to name it: then no notice and no page does."`
+	Disclose     *bool            `yaml:"disclose" json:"disclose,omitempty" default:"true" doc:"false where the law forbids to name it: then no notice and no page does."`
 }
 
 // Disclosed says whether the demand may be named to the public.

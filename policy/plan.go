@@ -568,7 +568,10 @@ type Hit struct {
 // Hit says how many of the requests that were counted would have been decided
 // otherwise. Only a Plan as NewPlan returns it can tell.
 func (p Plan) Hit(counts map[Traffic]uint64) Hit {
-	hit := Hit{Moves: make([]uint64, len(p.Moves))}
+	var hit Hit
+	if len(p.Moves) > 0 {
+		hit.Moves = make([]uint64, len(p.Moves))
+	}
 	byCode := make(map[Code][]Traffic)
 	for traffic, n := range counts {
 		hit.Requests += n

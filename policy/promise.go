@@ -22,7 +22,12 @@ func (p *parser) demands() {
 		p.policy.demands = nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
-		p.demand(name, p.policy.demands[name])
+		d := p.policy.demands[name]
+		p.demand(name, d)
+		if d.Disclosed() {
+			d.Disclose = nil // said or not
+			p.policy.demands[name] = d
+		}
 	}
 }
 

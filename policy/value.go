@@ -1,10 +1,12 @@
 package policy
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -32,6 +34,16 @@ func (k Kind) String() string {
 
 // MarshalText writes the type's name.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText reads a type's name.
+func (k *Kind) UnmarshalText(text []byte) error {
+	i := slices.Index(kindNames[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("%q is not the type of a flag", text)
+	}
+	*k = Kind(i)
+	return nil
+}
 
 // A Value is the value of a flag: a boolean, an integer, a float or a string.
 // Values are compared with ==. The zero Value is no value.
@@ -91,8 +103,15 @@ func (v Value) String() string {
 	return "no value"
 }
 
-// MarshalJSON writes the value itself, null for none.
-func (v Value) MarshalJSON() ([]byte, error) { return json.Marshal(v.of) }
+// MarshalJSON writes the value itself, null for none. A float always has a
+// fraction or an exponent, by which it is told from an integer.
+func (v Value) MarshalJSON() ([]byte, error) {
+	text, err := json.Marshal(v.of)
+	if _, isFloat := v.of.(float64); isFloat && err == nil && !bytes.ContainsAny(text, ".e") {
+		text = append(text, ".0"...)
+	}
+	return text, err
+}
 
 // UnmarshalJSON reads a boolean, a number, a string, or null. A number without
 // fraction and exponent is an integer.

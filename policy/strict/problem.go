@@ -13,8 +13,7 @@ type Problem struct {
 	Message string `json:"message"`
 	Advice  string `json:"advice,omitempty"` // what would be right
 	Source  string `json:"source,omitempty"` // the line, of a long one the part around the column
-
-	caret string // the part of Source that is before the column
+	Caret   int    `json:"caret,omitempty"`  // how many characters of Source are before the column
 }
 
 // Error prints the problem with its line, a caret below the column, and the
@@ -28,12 +27,23 @@ func (p *Problem) Error() string {
 	b.WriteString(": " + p.Message)
 	if p.Line > 0 {
 		number := fmt.Sprintf("%5d", p.Line)
-		fmt.Fprintf(&b, "\n%s | %s\n%s | %s^", number, p.Source, blank(number), blank(p.caret))
+		fmt.Fprintf(&b, "\n%s | %s\n%s | %s^", number, p.Source, blank(number), blank(before(p.Source, p.Caret)))
 	}
 	if p.Advice != "" {
 		b.WriteString("\n      " + strings.ReplaceAll(p.Advice, "\n", "\n      "))
 	}
 	return b.String()
+}
+
+// before returns the first so many characters of a text.
+func before(text string, characters int) string {
+	for i := range text {
+		if characters == 0 {
+			return text[:i]
+		}
+		characters--
+	}
+	return text
 }
 
 // blank returns white space as wide as the text.

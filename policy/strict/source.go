@@ -58,14 +58,14 @@ func (s *source) problems(findings []finding) []*Problem {
 		if line < len(s.lines) {
 			end = s.lines[line] - 1
 		}
-		p.Source, p.caret = excerpt(s.text[start:end], f.at-start)
+		p.Source, p.Caret = excerpt(s.text[start:end], f.at-start)
 	}
 	return problems
 }
 
 // excerpt returns the line's text, or of a long line the surroundings of the
-// byte at, and the text that is before the caret.
-func excerpt(line string, at int) (text, before string) {
+// byte at, and how many of its characters are before that.
+func excerpt(line string, at int) (text string, caret int) {
 	const most = 120
 	from, to := 0, len(line)
 	if to > most {
@@ -80,14 +80,14 @@ func excerpt(line string, at int) (text, before string) {
 			}
 		}
 	}
-	text, before = printable(line[from:to]), printable(line[from:at])
+	text, caret = printable(line[from:to]), utf8.RuneCountInString(printable(line[from:at]))
 	if from > 0 {
-		text, before = "…"+text, "…"+before
+		text, caret = "…"+text, caret+1
 	}
 	if to < len(line) {
 		text += "…"
 	}
-	return text, before
+	return text, caret
 }
 
 // printable replaces what would garble a terminal, one character for one.

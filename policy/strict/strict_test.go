@@ -396,7 +396,7 @@ func TestAProblemIsJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `[{"file":"policy.yaml","line":2,"column":7,"message":"\"enfroce\" is not possible here","advice":"did you mean \"enforce\"?","source":"mode: enfroce"}]`
+	want := `[{"file":"policy.yaml","line":2,"column":7,"message":"\"enfroce\" is not possible here","advice":"did you mean \"enforce\"?","source":"mode: enfroce","caret":6}]`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
