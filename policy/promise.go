@@ -98,11 +98,7 @@ func (p *parser) keepsPromise(name string, d Demand) {
 			"%s %s; but a policy that only observes serves everywhere", name, broken)
 		return
 	}
-	also := ""
-	if len(served) > 1 {
-		also = fmt.Sprintf(", and %d more are served", len(served)-1)
-	}
-	p.doc.Errorf(waysOut(d, served), path, "%s %s; but %s%s", name, broken, p.policy.sayServed(served[0], d), also)
+	p.doc.Errorf(waysOut(d, served), path, "%s %s; but %s", name, broken, p.policy.sayServed(served, d))
 }
 
 // waysOut says what can be done about a demand that breaks a guarantee.
@@ -128,13 +124,8 @@ func (p *parser) outlook(name string, d Demand) {
 	if d.Stage == Adopted {
 		state, advice = "adopted without a date", "add in-force: as soon as it is known"
 	}
-	d.Stage = InForce
-	also := ""
-	if len(served) > 1 {
-		also = fmt.Sprintf(", and %d more are served", len(served)-1)
-	}
-	p.doc.Warnf(advice, key("demands", name), "%s is %s; in force, it %s, and %s would have to be withdrawn; %s%s",
-		name, state, p.policy.breaks(d), listed(served), p.policy.sayServed(served[0], d), also)
+	p.doc.Warnf(advice, key("demands", name), "%s is %s; in force, it %s, and %s would have to be withdrawn; %s",
+		name, state, p.policy.breaks(d), listed(served), p.policy.sayServed(served, d))
 }
 
 // breaks says which guarantee a demand breaks, "" if none: "requires
@@ -223,9 +214,17 @@ func (p *Policy) bound(d Demand) []Place {
 	return places
 }
 
-// sayServed says how a place is served when a demand is in force: "FR is
-// served until …, 1h longer", "FR is open then".
-func (p *Policy) sayServed(place Place, d Demand) string {
+// sayServed says how places are served when a demand is in force: "FR is served
+// until …, 1h longer", "FR is open then, and 2 more are served".
+func (p *Policy) sayServed(places []Place, d Demand) string {
+	words := p.sayHowServed(places[0], d)
+	if len(places) > 1 {
+		words += fmt.Sprintf(", and %d more are served", len(places)-1)
+	}
+	return words
+}
+
+func (p *Policy) sayHowServed(place Place, d Demand) string {
 	code := place.Jurisdiction()
 	matches := p.appendMatches(nil, place)
 	var dates []time.Time
