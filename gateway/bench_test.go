@@ -134,7 +134,7 @@ func BenchmarkWithFlags(b *testing.B) {
 	b.Run("recompile", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := rule(p, known, now, g.metrics); err != nil {
+			if _, err := rule(p, known, now, g.metrics, g.traffic); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -143,7 +143,7 @@ func BenchmarkWithFlags(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			g.rules.evaluate(flagsAtStart)
-			if _, err := rule(p, g.flags.Known(), now, g.metrics); err != nil {
+			if _, err := rule(p, g.flags.Known(), now, g.metrics, g.traffic); err != nil {
 				b.Fatal(err)
 			}
 		}

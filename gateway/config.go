@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -23,9 +24,9 @@ type Config struct {
 	ClientHeader   string         `yaml:"client-header" default:"X-Forwarded-For" doc:"Where trusted proxies say it: X-Forwarded-For, Forwarded, or a header with one address, as CF-Connecting-IP."`
 	ProxyProtocol  []netip.Prefix `yaml:"proxy-protocol" doc:"Who must begin each connection with a PROXY protocol header, as CIDRs."`
 	Geo            Geo            `yaml:"geo" doc:"The databases that locate clients."`
-	Policy         PolicySource   `yaml:"policy" doc:"Where the policy comes from. Without one everything is served."`
+	Policy         PolicySource   `yaml:"policy" doc:"Where the policy comes from: a file, or else the ledger, whose first revision serves everywhere."`
 	Flags          FlagSources    `yaml:"flags" doc:"Where flags come from, before the policy's own flags: table."`
-	Admin          Admin          `yaml:"admin" doc:"The listener for metrics and health."`
+	Admin          Admin          `yaml:"admin" doc:"The listener for operators: API, metrics and health."`
 	Limits         Limits         `yaml:"limits" doc:"What a client may take."`
 	Drain          time.Duration  `yaml:"drain" default:"30s" doc:"How long requests that are under way may go on when the gateway is stopped."`
 	Data           string         `yaml:"data" doc:"Folder for what the gateway keeps. Default: $STATE_DIRECTORY, else $XDG_STATE_HOME/exitgate, else ~/.local/state/exitgate."`
@@ -64,9 +65,29 @@ type Geo struct {
 	AllowOlder        bool     `yaml:"allow-older" default:"false" doc:"Take a changed database even if it was built before the one in use."`
 }
 
-// A PolicySource says where the policy comes from.
+// A PolicySource says where the policy comes from. Without a file it is the
+// ledger.
 type PolicySource struct {
-	File string `yaml:"file" doc:"A policy document, read again when it changes."`
+	File   string `yaml:"file" doc:"A policy document, read again when it changes. The admin API is read-only then."`
+	Ledger Ledger `yaml:"ledger" doc:"The record of all changes, by the admin API. Default: in a NATS server inside the process, in the data folder."`
+}
+
+// A Ledger says where the ledger is. The zero one is in the process.
+type Ledger struct {
+	NATS        []string   `yaml:"nats" doc:"Servers of the operator's NATS cluster with JetStream: nats://HOST:PORT or tls://HOST:PORT."`
+	Credentials string     `yaml:"credentials" doc:"File with the NATS user's JWT and seed."`
+	TLS         ClientCert `yaml:"tls" doc:"What the cluster is trusted by, and what it is shown."`
+	Domain      string     `yaml:"domain" doc:"JetStream domain of the cluster; default: that of the account."`
+	Replicas    int        `yaml:"replicas" default:"3" doc:"Copies of the ledger in the cluster: 1 for a single server, else 3 or 5."`
+	Mirror      string     `yaml:"mirror" doc:"JetStream domain, in a region of its own, in which a copy of the ledger is kept and read."`
+	Name        string     `yaml:"name" default:"exitgate" doc:"Tells ledgers in one NATS account apart."`
+}
+
+// A ClientCert is what a client of TLS goes by.
+type ClientCert struct {
+	CA   string `yaml:"ca" doc:"File of certificate authorities to trust, instead of the system's."`
+	Cert string `yaml:"cert" doc:"Certificate chain to show, PEM."`
+	Key  string `yaml:"key" doc:"Its private key, PEM."`
 }
 
 // FlagSources say who is asked for flags before the policy's own table.
@@ -87,7 +108,16 @@ type OFREP struct {
 
 // Admin is the listener for operators. It is never the public one.
 type Admin struct {
-	Listen string `yaml:"listen" default:"127.0.0.1:8600" doc:"Loopback address for /metrics, /healthz and /readyz; empty turns it off."`
+	Listen string   `yaml:"listen" default:"127.0.0.1:8600" doc:"Loopback address for the API, /metrics, /healthz, /readyz and OFREP; with tls: any address. Empty turns it off; the socket admin.sock in the data folder is always there."`
+	TLS    AdminTLS `yaml:"tls" doc:"Certificates for the admin listener. Whoever connects has to show one, too."`
+	Hosts  []string `yaml:"hosts" doc:"Names that the admin listener is asked for, beside loopback's."`
+}
+
+// AdminTLS is mutual TLS.
+type AdminTLS struct {
+	Cert     string `yaml:"cert" required:"true" doc:"Certificate chain, PEM."`
+	Key      string `yaml:"key" required:"true" doc:"Its private key, PEM."`
+	ClientCA string `yaml:"client-ca" required:"true" doc:"File of certificate authorities that sign clients' certificates."`
 }
 
 // Limits bound what one client may take.
@@ -106,6 +136,7 @@ func DefaultConfig() Config {
 	return Config{
 		Listen:       Listen{HTTPS: ":8443", HTTP: ":8080"},
 		ClientHeader: "X-Forwarded-For",
+		Policy:       PolicySource{Ledger: Ledger{Replicas: 3, Name: "exitgate"}},
 		Admin:        Admin{Listen: "127.0.0.1:8600"},
 		Drain:        30 * time.Second,
 		Limits: Limits{
@@ -166,9 +197,12 @@ func (c Config) problems() []problem {
 			report(`write HOST:PORT or :PORT, as in ":8443"`, []any{"listen", field}, "%q is not an address to listen on", address)
 		}
 	}
-	if a := c.Admin.Listen; a != "" && !isLoopback(a) {
-		report("listen on loopback, as in 127.0.0.1:8600: whoever reaches it sees everything", []any{"admin", "listen"}, "%q is not a loopback address", a)
+	if a := c.Admin.Listen; a != "" && !isListenAddress(a) {
+		report("write HOST:PORT, as in 127.0.0.1:8600", []any{"admin", "listen"}, "%q is not an address to listen on", a)
+	} else if a != "" && !isLoopback(a) && c.Admin.TLS == (AdminTLS{}) {
+		report("listen on loopback, as in 127.0.0.1:8600, or let clients show certificates: set tls:", []any{"admin", "listen"}, "%q is not a loopback address", a)
 	}
+	found = append(found, c.Policy.problems()...)
 	if len(c.TLS.Files) > 0 && c.TLS.SelfSigned {
 		report("remove self-signed", []any{"tls", "self-signed"}, "there are certificate files already")
 	}
@@ -217,6 +251,31 @@ func (c Config) problems() []problem {
 		report("give a time, as in 30s", []any{"drain"}, "drain is %s", c.Drain)
 	}
 	slices.SortFunc(found, func(a, b problem) int { return strings.Compare(fmt.Sprint(a.path), fmt.Sprint(b.path)) })
+	return found
+}
+
+func (s PolicySource) problems() (found []problem) {
+	report := func(advice, field, format string, args ...any) {
+		found = append(found, problem{[]any{"policy", "ledger", field}, fmt.Sprintf(format, args...), advice})
+	}
+	l := s.Ledger
+	if s.File != "" && len(l.NATS) > 0 {
+		report("remove one of the two", "nats", "the policy comes from the file %s already", s.File)
+	}
+	if len(l.NATS) == 0 && (l.Credentials != "" || l.TLS != (ClientCert{}) || l.Domain != "" || l.Mirror != "") {
+		report("give the servers, as in [nats://10.0.0.1:4222]", "nats", "there are settings for a NATS cluster, but no server")
+	}
+	for _, server := range l.NATS {
+		if u, err := url.Parse(server); err != nil || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) || u.Host == "" {
+			report("write nats://HOST:PORT or tls://HOST:PORT", "nats", "there is something that isn't a server's address")
+		}
+	}
+	if l.Replicas < 0 || l.Replicas > 5 {
+		report("give 1, 3 or 5", "replicas", "%d replicas", l.Replicas)
+	}
+	if (l.TLS.Cert == "") != (l.TLS.Key == "") {
+		report("give both cert and key", "tls", "a certificate without its key, or a key alone")
+	}
 	return found
 }
 

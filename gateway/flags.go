@@ -15,6 +15,7 @@ import (
 
 	"github.com/exitgate/exitgate/flags"
 	"github.com/exitgate/exitgate/flags/ofrep"
+	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/proxy"
 	"github.com/exitgate/exitgate/policy"
@@ -69,7 +70,7 @@ func (g *Gateway) useFlags(data string, providers []openfeature.FeatureProvider)
 			Keep:      func(text []byte) error { return writeAtomically(file, text) },
 			Logger:    g.log,
 			Now:       g.now,
-			OnBreach:  g.metrics.Breached,
+			OnBreach:  g.breached,
 		})
 	}
 	if err != nil && !first {
@@ -83,6 +84,14 @@ func (g *Gateway) useFlags(data string, providers []openfeature.FeatureProvider)
 	}
 	g.closers = append(g.closers, g.flags.Close)
 	return nil
+}
+
+// breached counts a flag below its guarantee and tells of it.
+func (g *Gateway) breached(jurisdiction policy.Code, flag string) {
+	g.metrics.Breached(jurisdiction, flag)
+	if jurisdiction != "" {
+		g.events.tell(api.Event{Type: "breach", Message: fmt.Sprintf("%s is below its guarantee in %s", flag, jurisdiction)})
+	}
 }
 
 // credentials returns what is sent to the flag server along with a request.

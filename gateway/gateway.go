@@ -5,6 +5,7 @@ package gateway
 
 import (
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -21,6 +22,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/proxy"
+	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -28,6 +30,8 @@ import (
 // Listen and Serve run it. It is an http.Handler, safe for concurrent use.
 type Gateway struct {
 	config   Config
+	data     string      // folder for what is kept
+	adminTLS *tls.Config // nil: the admin listener speaks plain HTTP, on loopback
 	log      *slog.Logger
 	now      func() time.Time
 	registry *prometheus.Registry
@@ -39,6 +43,10 @@ type Gateway struct {
 	geo     *geo.Locator
 	certs   *certs.Files
 	rules   *rules
+	file    *policyFile // nil: the policy comes from the ledger
+	book    *book       // nil: it comes from a file
+	traffic *traffic.Counts
+	events  *events
 
 	flags       *flags.Table
 	flagSources []string        // the names of the providers, but for the policy's own
@@ -57,8 +65,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	closeBehindChunks(w, r)
 	now := g.now()
 	rule := g.rules.at(now)
-	if rule.waiting {
-		g.reject(w, r, errFlagsUnknown)
+	if rule.waiting != "" {
+		g.reject(w, r, rule.waiting)
 		return
 	}
 
@@ -84,9 +92,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	decision := rule.snapshot.Decide(g.locate(address), class)
+	place := g.locate(address)
+	decision := rule.snapshot.Decide(place, class)
 	outcome := &rule.outcomes[decision.ID]
-	outcome.count.Inc()
+	outcome.countOf(place)
 	defer func() { g.counters.duration[decision.Action].Observe(g.now().Sub(now).Seconds()) }()
 
 	switch {
@@ -152,7 +161,7 @@ func newCounters(m *metrics.Metrics) counters {
 		private:    m.Lookup("private"),
 		websockets: m.Connections("websocket"),
 	}
-	for _, reason := range []rejection{errAmbiguousPath, errAmbiguousMethod, errUnknownHost, errHost, errTwoHosts, errMethod, errTarget, errFlagsUnknown} {
+	for _, reason := range []rejection{errAmbiguousPath, errAmbiguousMethod, errUnknownHost, errHost, errTwoHosts, errMethod, errTarget, errFlagsUnknown, errPolicyUnknown} {
 		m.RejectionKnown(string(reason))
 	}
 	for _, refusal := range client.Refusals() {

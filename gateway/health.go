@@ -8,6 +8,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/metrics"
+	"github.com/exitgate/exitgate/policy/changes"
 )
 
 // state is what the metrics show of what the gateway works with.
@@ -18,10 +19,28 @@ func (g *Gateway) state() metrics.State {
 		Certificates: g.certs.Expiry(),
 		Flags:        g.flagState(),
 	}
+	if g.book != nil {
+		s.Ledger = g.ledgerState()
+	}
 	for _, d := range g.geo.Databases() {
 		s.Databases = append(s.Databases, metrics.Database{Name: d.Path, Build: d.Build, Embedded: d.Path == geo.Embedded})
 	}
 	return s
+}
+
+// ledgerState is what the metrics show of the ledger.
+func (g *Gateway) ledgerState() *metrics.Ledger {
+	state, now := g.book.page.Load().state, g.now()
+	l := &metrics.Ledger{Connected: g.book.status().Connected}
+	for _, c := range state.Changes(now) {
+		if c.Status == changes.Pending {
+			l.Pending++
+		}
+	}
+	for _, revision := range state.Unsigned() {
+		l.SignBy = append(l.SignBy, revision.SignBy)
+	}
+	return l
 }
 
 // readiness says whether the gateway can serve, and what it is serving by.
@@ -40,7 +59,10 @@ func (g *Gateway) readiness() admin.Readiness {
 	}
 	r.Checks["policy"] = check
 
-	r.Ready = r.Ready && !rule.waiting
+	r.Ready = r.Ready && rule.waiting == ""
+	if g.book != nil {
+		g.checkLedger(now, &r)
+	}
 	g.checkFlags(now, &r)
 
 	for _, d := range g.geo.Databases() {
@@ -59,6 +81,31 @@ func (g *Gateway) readiness() admin.Readiness {
 		}
 	}
 	return r
+}
+
+// checkLedger says how well the ledger is followed. That it is lost changes no
+// decision, and so doesn't make the gateway unready.
+func (g *Gateway) checkLedger(now time.Time, r *admin.Readiness) {
+	reach := g.book.status()
+	check := admin.Check{OK: reach.Connected, Detail: fmt.Sprintf("record %d", reach.Last)}
+	if !reach.Connected {
+		check.Since = &reach.Since
+		check.Detail = fmt.Sprintf("%s\n\nwhat is known up to record %d stays in use, and nothing can be changed", reach.Why, reach.Last)
+	}
+	r.Checks["ledger"] = check
+	if err := g.book.keeping(); err != nil {
+		r.Checks["ledger kept"] = admin.Check{
+			Detail: fmt.Sprintf("%v\n\nthe next start would need the ledger: make room in the data folder, and let the gateway write to it", err),
+		}
+	}
+	for _, revision := range g.book.page.Load().state.Unsigned() {
+		if now.After(revision.SignBy) {
+			r.Checks[fmt.Sprintf("emergency %d", revision.Number)] = admin.Check{
+				Since:  &revision.SignBy,
+				Detail: fmt.Sprintf("%s; nobody has signed it within 24 hours: look into it, and exitgate approve %d", revision.Because, revision.Number),
+			}
+		}
+	}
 }
 
 // checkFlags says how the gateway knows what flags are. That a source is lost

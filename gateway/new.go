@@ -1,6 +1,9 @@
 package gateway
 
 import (
+	"cmp"
+	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -13,11 +16,14 @@ import (
 	"github.com/open-feature/go-sdk/openfeature"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/geo"
+	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/proxy"
+	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -51,41 +57,63 @@ func New(options Options) (*Gateway, error) {
 		now:      options.Now,
 		registry: registry,
 		metrics:  metrics.New(registry),
+		traffic:  traffic.New(options.Now()),
+		events:   newEvents(options.Now),
 	}
 	g.counters = newCounters(g.metrics)
 
-	data, err := dataFolder(g.config.Data)
+	data, err := makeDataFolder(g.config.Data)
 	if err != nil {
+		return nil, err
+	}
+	g.data = data
+	if g.adminTLS, err = loadAdminTLS(g.config.Admin.TLS); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(g.useClients(), g.useApps(), g.useCerts(data), g.useGeo(data), g.useFlags(data, options.Flags)); err != nil {
 		return nil, err
 	}
 	if err := g.usePolicy(data); err != nil {
+		g.close()
 		return nil, err
 	}
 	metrics.ShowState(registry, g.state)
 	return g, nil
 }
 
-// dataFolder returns the folder for what the gateway keeps, and makes it.
-func dataFolder(folder string) (string, error) {
+// close gives up what New has opened.
+func (g *Gateway) close() {
+	for _, closer := range g.closers {
+		closer()
+	}
+}
+
+// DataFolder returns the folder for what a gateway keeps: the one that is named,
+// else by the environment. It needn't be there yet.
+func DataFolder(named string) (string, error) {
 	for _, candidate := range []struct{ root, below string }{
-		{folder, ""},
+		{named, ""},
 		{os.Getenv("STATE_DIRECTORY"), ""},
 		{os.Getenv("XDG_STATE_HOME"), "exitgate"},
 		{os.Getenv("HOME"), ".local/state/exitgate"},
 	} {
-		if candidate.root == "" {
-			continue
+		if candidate.root != "" {
+			return filepath.Join(candidate.root, candidate.below), nil
 		}
-		folder := filepath.Join(candidate.root, candidate.below)
-		if err := os.MkdirAll(folder, 0o700); err != nil {
-			return "", fmt.Errorf("data folder: %w; choose another with --data", err)
-		}
-		return folder, nil
 	}
 	return "", errors.New("there is no place for the data folder, as HOME is not set; choose one with --data")
+}
+
+// makeDataFolder returns the folder for what the gateway keeps, and makes it.
+func makeDataFolder(named string) (string, error) {
+	folder, err := DataFolder(named)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return "", fmt.Errorf("data folder: %w; choose another with --data", err)
+	}
+	return folder, nil
 }
 
 func (g *Gateway) useClients() (err error) {
@@ -186,15 +214,93 @@ func (g *Gateway) useGeo(data string) (err error) {
 	return nil
 }
 
-func (g *Gateway) usePolicy(data string) (err error) {
-	g.rules, err = newRules(g.config.Policy.File, keptPolicy(data), g.flags, g.now, g.log, g.metrics)
-	if err != nil {
+// usePolicy takes the policy into use: that of the file, if one is set, else
+// that of the ledger.
+func (g *Gateway) usePolicy(data string) error {
+	file := g.config.Policy.File
+	g.rules = &rules{
+		from: cmp.Or(file, "the ledger"), kept: keptPolicy(data), flags: g.flags, traffic: g.traffic,
+		now: g.now, log: g.log, metrics: g.metrics, events: g.events, wake: make(chan struct{}, 1),
+	}
+	g.rules.kept.sweep()
+	if file != "" {
+		g.file = &policyFile{name: file, rules: g.rules, log: g.log}
+		if err := g.file.open(); err != nil {
+			return err
+		}
+	} else if err := g.useLedger(data); err != nil {
 		return err
 	}
 	if g.rules.current.Load().snapshot.Policy().Names(policy.Anonymous) && !g.locatesAnonymous() {
 		g.log.Warn("the policy speaks of anonymous clients, but no database tells who they are; add an anonymous-IP database to geo.databases")
 	}
 	return nil
+}
+
+// useLedger opens the ledger, in the process or the operator's.
+func (g *Gateway) useLedger(data string) error {
+	settings := g.config.Policy.Ledger
+	cluster, err := clusterOf(settings)
+	if err != nil {
+		return err
+	}
+	g.book = &book{
+		file: filepath.Join(data, "ledger.json"), remote: cluster != nil,
+		rules: g.rules, now: g.now, log: g.log, events: g.events,
+		open: func(ctx context.Context, known ledger.Point) (*ledger.Ledger, error) {
+			l, err := ledger.Open(ctx, ledger.Options{
+				Name: settings.Name, Folder: filepath.Join(data, "ledger"), Cluster: cluster, Known: known,
+				Log: g.log, Now: g.now,
+				Changed: g.ledgerChanged,
+				Refused: g.recordRefused,
+			})
+			if err != nil {
+				return nil, err
+			}
+			return l, l.Answer(trafficTopic, func(context.Context, []byte) []byte { return g.countedHere() })
+		},
+	}
+	g.closers = append(g.closers, g.book.close)
+	return g.book.start(context.Background())
+}
+
+// clusterOf returns the operator's NATS, nil if there is none.
+func clusterOf(l Ledger) (*ledger.Cluster, error) {
+	if len(l.NATS) == 0 {
+		return nil, nil
+	}
+	c := &ledger.Cluster{URLs: l.NATS, Credentials: l.Credentials, Domain: l.Domain, Replicas: l.Replicas, Mirror: l.Mirror}
+	if l.TLS == (ClientCert{}) {
+		return c, nil
+	}
+	authorities, err := loadAuthorities(l.TLS.CA)
+	if err != nil {
+		return nil, fmt.Errorf("policy.ledger.tls: %w", err)
+	}
+	c.TLS = &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12}
+	if l.TLS.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(l.TLS.Cert, l.TLS.Key)
+		if err != nil {
+			return nil, fmt.Errorf("policy.ledger.tls: %w", err)
+		}
+		c.TLS.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}
+
+// ledgerChanged tells of a connection that was lost or is back.
+func (g *Gateway) ledgerChanged(s ledger.Status) {
+	message := "the ledger can be reached"
+	if !s.Connected {
+		message = "the ledger can't be reached: " + s.Why
+	}
+	g.events.tell(api.Event{Type: "ledger", Message: message})
+}
+
+// recordRefused tells of a message in the ledger that isn't believed.
+func (g *Gateway) recordRefused(r ledger.Refusal) {
+	g.metrics.RecordRefused()
+	g.events.tell(api.Event{Type: "ledger", Number: r.Number, Message: r.Error()})
 }
 
 func (g *Gateway) locatesAnonymous() bool {

@@ -12,7 +12,7 @@ import (
 
 // A rejection is why a request is refused before any decision: whoever reads
 // it could read it in two ways, it is for somebody else, or it isn't known yet
-// whether what is guaranteed holds. Its text is a label of a metric.
+// what the policy is, or whether what is guaranteed holds. Its text is a label of a metric.
 type rejection string
 
 func (r rejection) Error() string { return string(r) }
@@ -26,6 +26,7 @@ const (
 	errMethod          rejection = "method"
 	errTarget          rejection = "malformed-target"
 	errFlagsUnknown    rejection = "flags-unknown"
+	errPolicyUnknown   rejection = "policy-unknown"
 )
 
 // wellFormed returns the host that a request is for and the path as it is
@@ -98,7 +99,7 @@ func (g *Gateway) reject(w http.ResponseWriter, r *http.Request, why error) {
 	case why == errMethod:
 		status, detail = http.StatusMethodNotAllowed, "The method is not served here."
 		w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-	case why == errFlagsUnknown:
+	case why == errFlagsUnknown, why == errPolicyUnknown:
 		status, detail = http.StatusServiceUnavailable, "The service is starting."
 		w.Header().Set("Retry-After", "5")
 	case errors.As(why, &refusal):

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -14,29 +15,37 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/flags"
+	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/notice"
+	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
-	"github.com/exitgate/exitgate/policy/strict"
 )
 
 // rules holds the ruling in use. It takes changed policies into use, and
 // scheduled changes at their moment, by its own clock. A policy that is wrong
 // changes nothing.
 type rules struct {
-	file    string // the policy document, "" if there is none
+	from    string // where policies come from, for the log
 	kept    keptPolicy
 	flags   *flags.Table
+	traffic *traffic.Counts
 	now     func() time.Time
 	log     *slog.Logger
 	metrics *metrics.Metrics
+	events  *events
 
 	current atomic.Pointer[ruling]
 
 	changing sync.Mutex                    // held while another policy is taken into use
 	newest   atomic.Pointer[policy.Policy] // in use, or about to be
 
+	// waiting says that no policy is known yet, and that nothing is served.
+	waiting atomic.Bool
+
 	mu      sync.Mutex // guards what follows, and every change of current
+	applied time.Time  // when the current policy was
+	number  uint64     // of the current policy
 	refused *refusedPolicy
 	wake    chan struct{} // the current ruling has changed
 }
@@ -49,30 +58,6 @@ type refusedPolicy struct {
 
 // maxWait is how long the clock is trusted not to jump.
 const maxWait = 30 * time.Second
-
-// newRules takes the policy in file into use, or, if it is wrong, the last
-// good one that is kept in a folder.
-func newRules(file string, kept keptPolicy, table *flags.Table, now func() time.Time, log *slog.Logger, m *metrics.Metrics) (*rules, error) {
-	r := &rules{file: file, kept: kept, flags: table, now: now, log: log, metrics: m, wake: make(chan struct{}, 1)}
-	kept.sweep()
-	if file == "" {
-		return r, r.apply(policy.Everywhere(), nil)
-	}
-	failure := r.reload()
-	if failure == nil {
-		return r, nil
-	}
-	source, err := kept.read()
-	if err != nil {
-		return nil, failure
-	}
-	p, err := policy.Parse(kept.document(), source)
-	if err != nil {
-		return nil, failure
-	}
-	log.Error("starting with the last good policy instead", "sha256", p.Digest(), "file", kept.document())
-	return r, r.apply(p, nil)
-}
 
 // at returns the ruling that holds at a moment. Requests don't wait for a
 // timer: the first one past a boundary crosses it for all.
@@ -93,25 +78,11 @@ func (r *rules) at(now time.Time) *ruling {
 	}
 	r.current.Store(next)
 	r.metrics.Transition()
-	r.log.Info("scheduled change", "due", current.snapshot.Until(), "changes", describe(policy.Changes(current.snapshot, next.snapshot)), "until", until(next))
+	changes := describe(policy.Changes(current.snapshot, next.snapshot))
+	r.log.Info("scheduled change", "due", current.snapshot.Until(), "changes", changes, "until", until(next))
+	r.events.tell(api.Event{Type: "transition", Message: strings.Join(changes, "; ")})
 	r.awake()
 	return next
-}
-
-// reload takes the policy file into use, if it has changed.
-func (r *rules) reload() error {
-	source, err := readLimited(r.file, strict.Limit)
-	if err != nil {
-		return r.refuse("", fmt.Errorf("policy: %w", err))
-	}
-	p, err := policy.Parse(r.file, source)
-	if err != nil {
-		return r.refuse(policy.Digest(source), err)
-	}
-	if err := r.apply(p, source); err != nil {
-		return r.refuse(p.Digest(), err)
-	}
-	return nil
 }
 
 // refuse notes that a policy is wrong, once.
@@ -124,19 +95,30 @@ func (r *rules) refuse(digest string, err error) error {
 	r.refused = &refusedPolicy{digest, failure{err, r.now()}}
 	r.metrics.PolicyFailed()
 	if current := r.current.Load(); current != nil {
-		r.log.Error("the policy is wrong; the one before stays in use", "file", r.file, "error", err, "in-use", current.snapshot.Policy().Digest())
+		r.log.Error("the policy is wrong; the one before stays in use", "from", r.from, "error", err, "in-use", current.snapshot.Policy().Digest())
 	} else {
-		r.log.Error("the policy is wrong", "file", r.file, "error", err)
+		r.log.Error("the policy is wrong", "from", r.from, "error", err)
 	}
 	return err
 }
 
-// apply takes a policy into use. source is kept for a start with a wrong one.
-func (r *rules) apply(p *policy.Policy, source []byte) error {
+// wait refuses everything until there is a policy.
+func (r *rules) wait() {
+	r.waiting.Store(true)
+	p := policy.Everywhere()
+	r.newest.Store(p)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.current.Store(r.rule(p, r.now()))
+}
+
+// apply takes a policy into use, by its number: that of the ledger's revision,
+// 0 for one more than before. source is kept for a start with a wrong one.
+func (r *rules) apply(p *policy.Policy, source []byte, number uint64) error {
 	r.changing.Lock()
 	defer r.changing.Unlock()
-	if current := r.current.Load(); current != nil && current.snapshot.Policy().Digest() == p.Digest() {
-		r.agree(p)
+	if current := r.current.Load(); current != nil && !r.waiting.Load() && current.snapshot.Policy().Digest() == p.Digest() {
+		r.agree(p, number)
 		return nil
 	}
 	if err := notice.Check(p.Notices()); err != nil {
@@ -159,16 +141,18 @@ func (r *rules) apply(p *policy.Policy, source []byte) error {
 		r.log.Warn("the clock is behind the last start with this policy; scheduled changes are not taken back", "clock", at, "deciding-for", latest)
 		at = latest
 	}
+	r.waiting.Store(false)
 	next := r.rule(p, at)
 	r.current.Store(next)
-	r.metrics.PolicyApplied(r.now())
+	r.applied, r.number = r.now(), cmp.Or(number, r.number+1)
+	r.metrics.PolicyApplied(r.applied, r.number)
 	if source != nil {
 		r.refused = nil
 	}
 	for _, w := range p.Warnings() {
 		r.log.Warn("policy: "+w.Message, "line", w.Line, "advice", w.Advice)
 	}
-	r.log.Info("policy applied", "file", r.file, "sha256", p.Digest(), "mode", p.Mode(),
+	r.log.Info("policy applied", "from", r.from, "sha256", p.Digest(), "mode", p.Mode(),
 		"changes", describe(policy.Changes(before, next.snapshot)), "until", until(next))
 	if err := r.kept.write(source); err != nil {
 		r.log.Warn("the policy could not be kept for the next start", "error", err)
@@ -178,9 +162,11 @@ func (r *rules) apply(p *policy.Policy, source []byte) error {
 }
 
 // agree notes that the policy in use is the newest again.
-func (r *rules) agree(p *policy.Policy) {
+func (r *rules) agree(p *policy.Policy, number uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.number = cmp.Or(number, r.number)
+	r.metrics.PolicyApplied(r.applied, r.number)
 	if r.refused != nil {
 		r.refused = nil
 		r.log.Info("the policy is the one in use again", "sha256", p.Digest())
@@ -194,7 +180,7 @@ func (r *rules) reflag() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	current := r.current.Load()
-	if current.waiting == !r.flags.Status().Answered && reflect.DeepEqual(current.flags, r.flags.Known()) {
+	if current.waiting == r.missing() && reflect.DeepEqual(current.flags, r.flags.Known()) {
 		return
 	}
 	at := r.now()
@@ -265,12 +251,30 @@ func (r *rules) evaluate(within time.Duration) {
 // rule makes a ruling by what is known of the flags. Nothing is served by it
 // before every guaranteed one has been answered for once.
 func (r *rules) rule(p *policy.Policy, at time.Time) *ruling {
-	made, err := rule(p, r.flags.Known(), at, r.metrics)
+	made, err := rule(p, r.flags.Known(), at, r.metrics, r.traffic)
 	if err != nil {
 		r.log.Error("refused clients get the built-in notice", "error", err)
 	}
-	made.waiting = !r.flags.Status().Answered
+	made.waiting = r.missing()
 	return made
+}
+
+// missing says what must be known before anything is served, "" for nothing.
+func (r *rules) missing() rejection {
+	switch {
+	case r.waiting.Load():
+		return errPolicyUnknown
+	case !r.flags.Status().Answered:
+		return errFlagsUnknown
+	}
+	return ""
+}
+
+// since returns when the current policy was taken into use.
+func (r *rules) since() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.applied
 }
 
 // failure returns what is wrong with the newest policy, and since when; nil if

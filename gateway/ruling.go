@@ -11,6 +11,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/notice"
 	"github.com/exitgate/exitgate/gateway/proxy"
+	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -19,7 +20,7 @@ import (
 type ruling struct {
 	snapshot *policy.Snapshot
 	flags    policy.Flags
-	waiting  bool      // nothing is served before every guaranteed flag is known
+	waiting  rejection // what isn't known yet, so that nothing is served; "" for nothing
 	outcomes []outcome // by policy.Decision.ID
 	notices  *notice.Book
 	status   *notice.Status
@@ -31,13 +32,24 @@ type ruling struct {
 // An outcome is what follows from a decision.
 type outcome struct {
 	count           prometheus.Counter
+	traffic         [2]*traffic.Counter // the second of clients that hide where they are
 	toApp, toClient []proxy.Field
+}
+
+// countOf counts a request from a place.
+func (o *outcome) countOf(place policy.Place) {
+	o.count.Inc()
+	if place.Anonymous {
+		o.traffic[1].Inc()
+	} else {
+		o.traffic[0].Inc()
+	}
 }
 
 // rule compiles a policy, with its flags, for a moment. An error is about the policy's notices,
 // and the same for all moments; the ruling is whole even so, with built-in ones:
 // what is refused must be refused, whatever the client is told.
-func rule(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metrics) (*ruling, error) {
+func rule(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metrics, counts *traffic.Counts) (*ruling, error) {
 	snapshot := policy.Compile(p, flags, at)
 	decisions := snapshot.Decisions()
 	r := &ruling{snapshot: snapshot, flags: flags, outcomes: make([]outcome, len(decisions))}
@@ -56,6 +68,7 @@ func rule(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metrics
 		}
 		r.outcomes[i] = outcome{
 			count:    m.Decision(d),
+			traffic:  [2]*traffic.Counter{counts.Counter(trafficOf(d, false)), counts.Counter(trafficOf(d, true))},
 			toApp:    append(market(d.Jurisdiction, d.Phase), told[d.Jurisdiction]...),
 			toClient: announcement(d),
 		}
@@ -71,6 +84,15 @@ func rule(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metrics
 	r.notices = must(notice.Render(refused, tell, p.Cause, policy.Name))
 	r.status = must(notice.RenderStatus(markets(snapshot), policy.Name))
 	return r, wrong
+}
+
+// trafficOf is what the requests that a decision is made on are counted as.
+func trafficOf(d *policy.Decision, anonymous bool) traffic.Key {
+	return traffic.Key{
+		Traffic: policy.Traffic{Jurisdiction: d.Jurisdiction, Class: d.Class, Anonymous: anonymous},
+		Entry:   d.Entry,
+		Refused: d.Action == policy.Refuse,
+	}
 }
 
 // builtIn is the notice of a policy that has none.

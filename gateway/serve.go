@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,12 +21,20 @@ import (
 // servers are what a Gateway listens with.
 type servers struct {
 	https, http, admin net.Listener // nil: turned off
+	socket             net.Listener
 	upgraded           atomic.Int64 // connections that net/http forgot about
 	draining           atomic.Bool
 }
 
 // Addresses are where a Gateway listens; "" where it doesn't.
-type Addresses struct{ HTTPS, HTTP, Admin string }
+type Addresses struct{ HTTPS, HTTP, Admin, Socket string }
+
+// socketName is the socket for operators in the data folder.
+const socketName = "admin.sock"
+
+// Socket returns the path of the socket on which a gateway with a data folder
+// can be operated.
+func Socket(data string) string { return filepath.Join(data, socketName) }
 
 // Listen opens the listeners. Port 0 is any free one: Addresses tells which.
 func (g *Gateway) Listen() (Addresses, error) {
@@ -49,11 +58,17 @@ func (g *Gateway) Listen() (Addresses, error) {
 		}
 		*l.listener, *l.address = listener, listener.Addr().String()
 	}
+	var err error
+	addresses.Socket = Socket(g.data)
+	if g.servers.socket, err = admin.ListenSocket(addresses.Socket); err != nil {
+		g.closeListeners()
+		return Addresses{}, err
+	}
 	return addresses, nil
 }
 
 func (g *Gateway) closeListeners() {
-	for _, l := range []net.Listener{g.servers.https, g.servers.http, g.servers.admin} {
+	for _, l := range []net.Listener{g.servers.https, g.servers.http, g.servers.admin, g.servers.socket} {
 		if l != nil {
 			_ = l.Close() // nothing was accepted
 		}
@@ -77,7 +92,7 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	defer cutOff()
 	public, redirect, operators := g.publicServer(requests), g.redirectServer(), g.adminServer()
 
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	serve := func(what string, l net.Listener, run func(net.Listener) error) {
 		if l == nil {
 			return
@@ -90,7 +105,13 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	}
 	serve("https", g.proxied(g.servers.https), func(l net.Listener) error { return public.ServeTLS(l, "", "") })
 	serve("http", g.proxied(g.servers.http), redirect.Serve)
-	serve("admin", g.servers.admin, operators.Serve)
+	serve("admin", g.servers.admin, func(l net.Listener) error {
+		if operators.TLSConfig != nil {
+			return operators.ServeTLS(l, "", "")
+		}
+		return operators.Serve(l)
+	})
+	serve("socket", g.servers.socket, operators.Serve)
 
 	var failure error
 	select {
@@ -98,15 +119,15 @@ func (g *Gateway) Serve(ctx context.Context) error {
 		g.log.Info("stopping", "drain", g.config.Drain)
 	case failure = <-failed:
 	}
+	g.events.close()
 	g.drain(public, redirect)
 	cutOff()
 	g.upgradesEnd(background)
 	for _, s := range []*http.Server{public, redirect, operators} {
 		_ = s.Close() // what is still open now is to be cut off
 	}
-	for _, closer := range g.closers {
-		closer()
-	}
+	stop() // nothing follows what is closed now
+	g.close()
 	return failure
 }
 
@@ -148,11 +169,10 @@ func (g *Gateway) watch(ctx context.Context, running *sync.WaitGroup) {
 			g.log.Error("changes of the geo databases are not noticed", "error", err)
 		}
 	})
-	if g.rules.file != "" {
-		running.Go(func() {
-			// What is wrong is logged and shown by rules.
-			watch.Files(ctx, []string{g.rules.file}, g.log, func() { _ = g.rules.reload() })
-		})
+	if g.file != nil {
+		running.Go(func() { g.file.run(ctx) })
+	} else {
+		running.Go(func() { g.book.run(ctx) })
 	}
 	running.Go(func() { watch.Files(ctx, g.certs.Names(), g.log, g.reloadCerts) })
 }
@@ -213,15 +233,47 @@ func (g *Gateway) server(h http.Handler) *http.Server {
 	}
 }
 
+// adminServer returns the server for operators, of the socket and of the admin
+// listener.
 func (g *Gateway) adminServer() *http.Server {
 	return &http.Server{
-		Handler:        admin.Handler(g.registry, g.readiness, g.ofrepHandler()),
+		Handler: admin.New(admin.Options{
+			Metrics:   g.registry,
+			Readiness: g.readiness,
+			Flags:     g.ofrepHandler(),
+			Service:   service{g},
+			Log:       g.log,
+			Now:       g.now,
+			Hosts:     g.config.Admin.Hosts,
+			OnFailure: g.metrics.AuthenticationFailed,
+		}),
+		TLSConfig:      g.adminTLS,
+		ConnContext:    admin.ConnContext,
 		ReadTimeout:    10 * time.Second,
 		WriteTimeout:   time.Minute,
 		IdleTimeout:    time.Minute,
 		MaxHeaderBytes: 16 << 10,
 		ErrorLog:       g.serverLog(),
 	}
+}
+
+// loadAdminTLS reads what the admin listener shows, and whom it lets in.
+func loadAdminTLS(c AdminTLS) (*tls.Config, error) {
+	if c == (AdminTLS{}) {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+	if err != nil {
+		return nil, fmt.Errorf("admin.tls: %w", err)
+	}
+	clients, err := loadAuthorities(c.ClientCA)
+	if err != nil {
+		return nil, fmt.Errorf("admin.tls.client-ca: %w", err)
+	}
+	return &tls.Config{
+		Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13,
+		ClientCAs: clients, ClientAuth: tls.RequireAndVerifyClientCert,
+	}, nil
 }
 
 // redirect sends a client of the plain listener to the HTTPS one: at its own

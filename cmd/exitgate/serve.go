@@ -25,10 +25,12 @@ func newServe(now func() time.Time) *cobra.Command {
 		Short: "Run the gateway",
 		Long: `Run the gateway in front of an app.
 
-Without a policy it serves everywhere; without certificates it makes one of its
-own; without a database it locates clients by the embedded one. Changes of the
-policy, the databases and the certificates are taken into use while it runs, and
-something wrong among them leaves what is in use as it is.
+Without a policy file the policy is kept in a ledger in the data folder: it
+begins with one that serves everywhere, and is changed with exitgate set and
+exitgate apply. Without certificates the gateway makes one of its own; without a
+database it locates clients by the embedded one. Changes of the policy, the
+databases and the certificates are taken into use while it runs, and something
+wrong among them leaves what is in use as it is.
 
 Settings come from the file given with --config; flags go before it. Every
 setting is described by: exitgate schema config`,
@@ -46,10 +48,10 @@ setting is described by: exitgate schema config`,
 	f.StringSliceVar(&o.hosts, "host", nil, "host `name` that the app is served at (default any)")
 	f.StringVar(&o.listen, "listen", "", "`address` for HTTPS (default :8443)")
 	f.StringVar(&o.listenHTTP, "listen-http", "", "`address` of the listener that redirects to HTTPS (default :8080)")
-	f.StringVar(&o.policy, "policy", "", "`file` with the policy")
+	f.StringVar(&o.policy, "policy", "", "`file` with the policy (default: it is in the ledger)")
 	f.StringSliceVar(&o.geo, "geo", nil, "`file` of a MaxMind DB database; may be repeated")
 	f.StringSliceVar(&o.trusted, "trusted-proxy", nil, "`CIDR` whose word is taken for whom a request comes from")
-	f.StringVar(&o.admin, "admin", "", "loopback `address` for metrics and health (default 127.0.0.1:8600)")
+	f.StringVar(&o.admin, "admin", "", "loopback `address` for the API, metrics and health (default 127.0.0.1:8600)")
 	f.StringVar(&o.data, "data", "", "`folder` for what the gateway keeps")
 	f.StringVar(&o.logFormat, "log-format", "", "text or json (default text on a terminal, else json)")
 	f.BoolVar(&o.json, "json", false, "short for --log-format json")
@@ -149,7 +151,7 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 	if err != nil {
 		return failed(err)
 	}
-	logger.Info("serving", "https", at.HTTPS, "http", at.HTTP, "admin", at.Admin)
+	logger.Info("serving", "https", at.HTTPS, "http", at.HTTP, "admin", at.Admin, "socket", at.Socket)
 	return failed(g.Serve(forceable(cmd.Context())))
 }
 

@@ -5,6 +5,7 @@ package metrics
 
 import (
 	"cmp"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -31,6 +32,8 @@ type Metrics struct {
 	panics           prometheus.Counter
 	upstreams        *prometheus.CounterVec
 	breaches         *prometheus.CounterVec
+	recordsRefused   prometheus.Counter
+	authFailures     prometheus.Counter
 }
 
 // New makes the collectors and registers them, with those of the process and
@@ -53,7 +56,7 @@ func New(registry prometheus.Registerer) *Metrics {
 	}, []string{"action"})
 	lookups := counter("geo_lookups_total", "Clients located, by result: located, unlocated, private.", "result")
 	databaseFailures := counter("geo_database_reload_failures_total", "Changed geo databases that were not taken into use.", "database")
-	policyRevision := gauge("policy_revision", "Number of policies applied since the start.")
+	policyRevision := gauge("policy_revision", "Number of the revision in use; of a policy file, how many were applied since the start.")
 	policyApplied := gauge("policy_apply_timestamp_seconds", "When the policy in use was applied.")
 	policyFailures := counter("policy_apply_failures_total", "Policies that were not applied, as something is wrong with them.")
 	certFailures := counter("certificate_reload_failures_total", "Changed certificates that were not taken into use.")
@@ -63,14 +66,14 @@ func New(registry prometheus.Registerer) *Metrics {
 	panics := counter("panics_total", "Requests that ended in a panic of the gateway: bugs.")
 	upstreams := counter("upstream_requests_total", "Requests forwarded, by upstream and status code; code 0 if there was no answer.", "upstream", "code")
 	breaches := counter("guarantee_breaches_total", "Values of flags below a guarantee that were withheld, for a whole jurisdiction or for one user.", "jurisdiction", "flag")
+	recordsRefused := counter("ledger_records_refused_total", "Messages in the ledger that were not believed: changed, forged or damaged ones.")
+	authFailures := counter("admin_authentication_failures_total", "Requests to the admin API by nobody whom it knows.")
 	info := gauge("build_info", "1, with the version of the gateway.", "version", "goversion")
 
 	registry.MustRegister(decisions, rejections, duration, lookups, databaseFailures,
-		policyRevision, policyApplied, policyFailures, certFailures, transitions, connections, handshakes, panics, upstreams, breaches, info,
+		policyRevision, policyApplied, policyFailures, certFailures, transitions, connections, handshakes, panics, upstreams, breaches, recordsRefused, authFailures, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if build, ok := debug.ReadBuildInfo(); ok {
-		info.WithLabelValues(build.Main.Version, build.GoVersion).Set(1)
-	}
+	info.WithLabelValues(Version(), runtime.Version()).Set(1)
 	return &Metrics{
 		decisions: decisions, rejections: rejections, duration: duration, lookups: lookups,
 		databaseFailures: databaseFailures,
@@ -78,7 +81,16 @@ func New(registry prometheus.Registerer) *Metrics {
 		policyFailures: policyFailures.WithLabelValues(), certFailures: certFailures.WithLabelValues(), transitions: transitions.WithLabelValues(),
 		connections: connections, handshakes: handshakes.WithLabelValues(), panics: panics.WithLabelValues(),
 		upstreams: upstreams, breaches: breaches,
+		recordsRefused: recordsRefused.WithLabelValues(), authFailures: authFailures.WithLabelValues(),
 	}
+}
+
+// Version is that of this gateway.
+func Version() string {
+	if build, ok := debug.ReadBuildInfo(); ok && build.Main.Version != "" {
+		return build.Main.Version
+	}
+	return "(devel)"
 }
 
 // Decision returns the counter of a decision. Resolve it when the policy is
@@ -107,11 +119,17 @@ func (m *Metrics) DatabaseKnown(name string) { m.databaseFailures.WithLabelValue
 // DatabaseFailed counts a changed geo database that was not taken into use.
 func (m *Metrics) DatabaseFailed(name string) { m.databaseFailures.WithLabelValues(name).Inc() }
 
-// PolicyApplied shows that a policy was taken into use.
-func (m *Metrics) PolicyApplied(at time.Time) {
-	m.policyRevision.Inc()
+// PolicyApplied shows which policy is in use, by its number, since when.
+func (m *Metrics) PolicyApplied(at time.Time, number uint64) {
+	m.policyRevision.Set(float64(number))
 	m.policyApplied.Set(seconds(at))
 }
+
+// RecordRefused counts a message in the ledger that isn't believed.
+func (m *Metrics) RecordRefused() { m.recordsRefused.Inc() }
+
+// AuthenticationFailed counts somebody whom the admin API didn't let in.
+func (m *Metrics) AuthenticationFailed() { m.authFailures.Inc() }
 
 // PolicyFailed counts a policy that was not taken into use.
 func (m *Metrics) PolicyFailed() { m.policyFailures.Inc() }

@@ -17,6 +17,14 @@ type State struct {
 	Databases    []Database
 	Certificates map[string]time.Time // when they end, by host
 	Flags        Flags
+	Ledger       *Ledger // nil: the policy comes from a file
+}
+
+// A Ledger is how well the ledger is followed, and what waits in it.
+type Ledger struct {
+	Connected bool
+	Pending   int         // changes that wait for approvals
+	SignBy    []time.Time // until when emergencies are to be signed, ascending
 }
 
 // Flags are how the gateway knows of flags.
@@ -56,6 +64,10 @@ func ShowState(registry prometheus.Registerer, state func() State) {
 		flagsSuccess:   desc("flags_last_success_timestamp_seconds", "When a flag provider last answered for all jurisdictions, 0 for never.", "provider"),
 		flagsRefused:   desc("flags_not_accepted", "Flags by jurisdiction whose newest answer was not accepted, so that an older value stays."),
 		breached:       desc("guarantee_breached", "1 for a flag that was below its guarantee, by which a jurisdiction is withheld until a policy revision acknowledges it.", "jurisdiction", "flag"),
+		ledger:         desc("ledger_connected", "1 if the ledger can be reached; 0 if the gateway goes by what it last knew."),
+		pending:        desc("changes_pending", "Changes of the policy that wait for approvals."),
+		unsigned:       desc("emergencies_unsigned", "Emergency withdrawals that nobody has signed besides who made them."),
+		signBy:         desc("emergency_signature_due_timestamp_seconds", "Until when the first of the emergency withdrawals is to be signed, 0 if there is none."),
 		certificates:   desc("certificate_expiry_timestamp_seconds", "When a certificate ends.", "host"),
 	})
 }
@@ -64,12 +76,13 @@ type stateCollector struct {
 	state func() State
 	policyInfo, policyHealthy, phase, nextTransition,
 	flagsSuccess, flagsRefused, breached,
+	ledger, pending, unsigned, signBy,
 	build, embedded, certificates *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.policyInfo, c.policyHealthy, c.phase, c.nextTransition, c.flagsSuccess, c.flagsRefused, c.breached, c.build, c.embedded, c.certificates} {
+	for _, d := range []*prometheus.Desc{c.policyInfo, c.policyHealthy, c.phase, c.nextTransition, c.flagsSuccess, c.flagsRefused, c.breached, c.ledger, c.pending, c.unsigned, c.signBy, c.build, c.embedded, c.certificates} {
 		descriptions <- d
 	}
 }
@@ -95,6 +108,16 @@ func (c *stateCollector) Collect(metrics chan<- prometheus.Metric) {
 	gauge(c.flagsRefused, float64(state.Flags.Refused))
 	for _, b := range state.Flags.Breaches {
 		gauge(c.breached, 1, string(b.Jurisdiction), b.Flag)
+	}
+	if l := state.Ledger; l != nil {
+		gauge(c.ledger, boolean(l.Connected))
+		gauge(c.pending, float64(l.Pending))
+		gauge(c.unsigned, float64(len(l.SignBy)))
+		var first time.Time
+		if len(l.SignBy) > 0 {
+			first = l.SignBy[0]
+		}
+		gauge(c.signBy, seconds(first))
 	}
 	embedded := false
 	for _, d := range state.Databases {

@@ -1,0 +1,378 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/ledger"
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
+)
+
+// A book is this gateway's copy of what the ledger comes to. It follows the
+// ledger, takes each revision into use, and is kept on disk: a gateway that
+// can't reach the ledger goes by its book.
+type book struct {
+	file   string // in which the last page is kept
+	open   func(ctx context.Context, known ledger.Point) (*ledger.Ledger, error)
+	remote bool // the ledger is the operator's, and may be out of reach
+	rules  *rules
+	now    func() time.Time
+	log    *slog.Logger
+	events *events
+
+	writing chan struct{} // held by who writes: two on one gateway needn't race
+	page    atomic.Pointer[page]
+
+	mu     sync.Mutex
+	turned chan struct{}  // closed when there is another page
+	ledger *ledger.Ledger // nil: it can't be opened
+	shut   error          // why it can't
+	since  time.Time      // how long it can't
+	unkept error          // why the last page couldn't be kept
+}
+
+// A page is what the ledger comes to at one point. It is immutable.
+type page struct {
+	state changes.State
+	point ledger.Point
+	// refused is how many revisions were not believed since the page was
+	// read from disk, or began.
+	refused int
+}
+
+// keptPage is a page on disk.
+type keptPage struct {
+	Point ledger.Point    `json:"point"`
+	State json.RawMessage `json:"state"`
+}
+
+const (
+	bookLimit  = 256 << 20        // bytes on disk
+	catchingUp = 5 * time.Second  // how long a start waits for a ledger that may be out of reach
+	openAgain  = 5 * time.Second  // the pause before another attempt to open the ledger
+	patience   = 25 * time.Second // how long a change may take: a cluster without a leader needs up to nine seconds
+	firstWords = "version: 1\n"   // the policy that a ledger begins with: it serves everywhere
+)
+
+func parseRevision(source []byte) (*policy.Policy, error) { return parsePolicy("policy", source) }
+
+// start takes the newest revision that can be found out into use: that of the
+// ledger, else the last one that was kept. It never begins anew in the place of
+// something that was lost.
+func (b *book) start(ctx context.Context) error {
+	b.writing, b.turned = make(chan struct{}, 1), make(chan struct{})
+	kept, damaged := b.restore()
+	b.page.Store(kept)
+	known := damaged == nil && kept.state.Revision().Number > 0
+	if known {
+		if err := b.rules.apply(kept.state.Policy(), kept.state.Source(), kept.state.Revision().Number); err != nil {
+			return err
+		}
+	}
+	if damaged != nil {
+		b.log.Error("what was kept of the ledger can't be used; reading all of the ledger instead", "error", damaged)
+	}
+	err := b.reach(ctx)
+	if err == nil {
+		if b.remote {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, catchingUp)
+			defer cancel()
+		}
+		err = b.catchUp(ctx, damaged == nil)
+	}
+	switch now := b.page.Load(); {
+	case damaged != nil && err == nil && (now.state.Revision().Number == 0 || now.refused > 0):
+		return fmt.Errorf("%w; and the ledger doesn't make up for it: restore %s from a backup, or remove it to go by what the ledger has", damaged, b.file)
+	case err == nil:
+	case known:
+		b.log.Error("the ledger can't be read; serving by the last revision that was kept", "error", err, "revision", kept.state.Revision().Number)
+	case damaged != nil:
+		return errors.Join(damaged, err)
+	case b.remote && !errors.Is(err, ledger.ErrStream):
+		b.log.Error("no revision is known, and the ledger can't be reached: nothing is served until it can", "error", err)
+		b.rules.wait()
+	default:
+		return err
+	}
+	return nil
+}
+
+// restore reads the page that was kept, an empty one if there is none.
+func (b *book) restore() (*page, error) {
+	empty := &page{state: changes.New(parseRevision)}
+	text, err := readLimited(b.file, bookLimit)
+	if errors.Is(err, fs.ErrNotExist) {
+		return empty, nil
+	}
+	var kept keptPage
+	if err == nil {
+		err = json.Unmarshal(text, &kept)
+	}
+	if err != nil {
+		return empty, fmt.Errorf("%s: %w", b.file, err)
+	}
+	state, err := changes.Restore(kept.State, parseRevision)
+	if err != nil {
+		return empty, fmt.Errorf("%s: %w", b.file, err)
+	}
+	return &page{state: state, point: kept.Point}, nil
+}
+
+// reach opens the ledger, if that isn't done.
+func (b *book) reach(ctx context.Context) error {
+	if l, _ := b.opened(); l != nil {
+		return nil
+	}
+	l, err := b.open(ctx, b.page.Load().point)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err != nil && b.shut == nil {
+		b.since = b.now()
+	}
+	b.ledger, b.shut = l, err
+	return err
+}
+
+// opened returns the ledger, or why there is none.
+func (b *book) opened() (*ledger.Ledger, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ledger, b.shut
+}
+
+// catchUp reads what the ledger has more than the book. An empty ledger begins
+// with a policy that serves everywhere, if it may.
+func (b *book) catchUp(ctx context.Context, mayBegin bool) error {
+	l, err := b.opened()
+	if err != nil {
+		return err
+	}
+	now := b.page.Load()
+	for r, err := range l.History(ctx, now.point) {
+		if err != nil {
+			return err
+		}
+		now = b.read(now, r)
+	}
+	if now.point != b.page.Load().point {
+		b.turn(now)
+	}
+	if now.point != (ledger.Point{}) || !mayBegin {
+		return nil
+	}
+	first := changes.First([]byte(firstWords))
+	r, err := l.Append(ctx, ledger.Point{}, entryOf(first))
+	var conflict *ledger.Conflict
+	if errors.As(err, &conflict) {
+		return b.catchUp(ctx, false) // another gateway was first
+	}
+	if err != nil {
+		return err
+	}
+	b.log.Warn("the ledger is empty: it begins with a policy that serves everywhere")
+	b.turn(b.read(now, r))
+	return nil
+}
+
+// run follows the ledger until the context ends.
+func (b *book) run(ctx context.Context) {
+	for wait := openAgain; ctx.Err() == nil; pause(ctx, wait) {
+		err := b.reach(ctx)
+		if err == nil {
+			err = b.catchUp(ctx, true)
+		}
+		if err == nil {
+			l, _ := b.opened()
+			err = l.Follow(ctx, b.page.Load().point, func(r ledger.Record) { b.turn(b.read(b.page.Load(), r)) })
+		}
+		if ctx.Err() == nil {
+			b.log.Error("the ledger can't be followed; trying again", "error", err)
+		}
+	}
+}
+
+// pause waits, but not longer than the context lasts.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// read returns the page after a record. One that isn't believed changes nothing.
+func (b *book) read(now *page, r ledger.Record) *page {
+	next := &page{point: r.Point(), refused: now.refused}
+	var err error
+	next.state, err = now.state.With(changes.Record{Number: r.Number, Time: r.Time, Entry: changes.Entry{
+		Kind: changes.Kind(r.Kind), Author: r.Author, Reason: r.Reason, Body: r.Body,
+	}})
+	if err != nil {
+		next.refused++
+		_ = b.rules.refuse(r.Hash.String(), fmt.Errorf("record %d of the ledger, by %s, is refused: %w", r.Number, r.Author, err)) // logged there
+	}
+	return next
+}
+
+// turn goes by another page from now on.
+func (b *book) turn(next *page) {
+	before, revision := b.page.Load(), next.state.Revision()
+	if revision.Number != before.state.Revision().Number {
+		if err := b.rules.apply(next.state.Policy(), next.state.Source(), revision.Number); err != nil {
+			_ = b.rules.refuse(revision.SHA256, err) // it was checked when it was read
+		}
+		b.events.tell(api.Event{Type: "revision", Number: revision.Number, Revision: revision.Number, Author: last(revision.Authors), Message: revision.Summary})
+	} else if next.refused == before.refused {
+		b.events.tell(api.Event{Type: "change", Number: next.point.Number, Revision: revision.Number, Message: "the ledger has a new record"})
+	}
+	b.page.Store(next)
+	b.keep(next)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.turned)
+	b.turned = make(chan struct{})
+}
+
+func last(authors []string) string {
+	if len(authors) == 0 {
+		return ""
+	}
+	return authors[len(authors)-1]
+}
+
+// keep keeps a page for the next start.
+func (b *book) keep(p *page) {
+	state, err := p.state.MarshalJSON()
+	var text []byte
+	if err == nil {
+		text, err = json.Marshal(keptPage{p.point, state})
+	}
+	if err == nil {
+		err = writeAtomically(b.file, text)
+	}
+	if err != nil {
+		b.log.Error("the ledger's state could not be kept: the next start would need the ledger", "error", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unkept = err
+}
+
+// await waits until the book has come to a record.
+func (b *book) await(ctx context.Context, number uint64) error {
+	for {
+		b.mu.Lock()
+		turned := b.turned
+		b.mu.Unlock()
+		if b.page.Load().point.Number >= number {
+			return nil
+		}
+		select {
+		case <-turned:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// write appends what is decided by the newest page, and returns when this
+// gateway goes by it. If somebody else was faster, it is decided anew.
+func (b *book) write(ctx context.Context, decide func(changes.State) (changes.Entry, error)) (changes.Record, error) {
+	// Whoever asked may go away: what was sent is not called back by that.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	select {
+	case b.writing <- struct{}{}:
+		defer func() { <-b.writing }()
+	case <-ctx.Done():
+		return changes.Record{}, unavailable(errors.New("other changes are under way"))
+	}
+	l, err := b.opened()
+	if err != nil {
+		return changes.Record{}, unavailable(err)
+	}
+	for {
+		now := b.page.Load()
+		entry, err := decide(now.state)
+		if err != nil {
+			return changes.Record{}, err
+		}
+		r, err := l.Append(ctx, now.point, entryOf(entry))
+		var conflict *ledger.Conflict
+		var unknown *ledger.Unknown
+		switch {
+		case errors.As(err, &conflict):
+			if err := b.await(ctx, conflict.Winner.Number); err != nil {
+				return changes.Record{}, unavailable(conflict)
+			}
+			continue
+		case errors.As(err, &unknown):
+			return changes.Record{}, notAcknowledged(unknown)
+		case err != nil:
+			return changes.Record{}, unavailable(err)
+		}
+		if err := b.await(ctx, r.Number); err != nil {
+			return changes.Record{}, notAcknowledged(fmt.Errorf("record %d is in the ledger, but this gateway hasn't read it yet", r.Number))
+		}
+		return changes.Record{Number: r.Number, Time: r.Time, Entry: entry}, nil
+	}
+}
+
+func entryOf(e changes.Entry) ledger.Entry {
+	return ledger.Entry{Kind: string(e.Kind), Author: e.Author, Reason: e.Reason, Body: e.Body}
+}
+
+// unavailable is of a change that was not made.
+func unavailable(err error) *api.Problem {
+	return &api.Problem{
+		Status: 503, Code: "ledger-unavailable",
+		Detail: fmt.Sprintf("nothing was changed, as the ledger can't be written: %v", err),
+		Advice: "see exitgate status; decisions go on as they are",
+	}
+}
+
+// notAcknowledged is of a change of which it isn't known whether it was made.
+func notAcknowledged(err error) *api.Problem {
+	return &api.Problem{
+		Status: 504, Code: "not-acknowledged",
+		Detail: fmt.Sprintf("it isn't known whether the change was made: %v", err),
+		Advice: "look at exitgate log, or send it again with the same Idempotency-Key",
+	}
+}
+
+// status says how well the ledger can be reached.
+func (b *book) status() api.Ledger {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	number := b.page.Load().point.Number
+	if b.ledger == nil {
+		return api.Ledger{Since: b.since, Why: b.shut.Error(), Last: number}
+	}
+	s := b.ledger.Status()
+	return api.Ledger{Connected: s.Connected, Since: s.Since, Why: s.Why, Last: number}
+}
+
+// keeping returns why the last page isn't on disk, nil if it is.
+func (b *book) keeping() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.unkept
+}
+
+// close ends the ledger, with everything on disk.
+func (b *book) close() {
+	if l, _ := b.opened(); l != nil {
+		if err := l.Close(); err != nil {
+			b.log.Error("the ledger was not closed well", "error", err)
+		}
+	}
+}

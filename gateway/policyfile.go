@@ -1,0 +1,67 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/exitgate/exitgate/gateway/notice"
+	"github.com/exitgate/exitgate/gateway/watch"
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/strict"
+)
+
+// A policyFile is a policy document that somebody else keeps, as Git does. It
+// is taken into use whenever it changes.
+type policyFile struct {
+	name  string
+	rules *rules
+	log   *slog.Logger
+}
+
+// open takes the document into use, or, if it is wrong, the last good one.
+func (f *policyFile) open() error {
+	wrong := f.reload()
+	if wrong == nil {
+		return nil
+	}
+	kept := f.rules.kept
+	source, err := kept.read()
+	if err != nil {
+		return wrong
+	}
+	p, err := policy.Parse(kept.document(), source)
+	if err != nil {
+		return wrong
+	}
+	f.log.Error("starting with the last good policy instead", "sha256", p.Digest(), "file", kept.document())
+	return f.rules.apply(p, nil, 0)
+}
+
+// reload takes the document into use, if it has changed.
+func (f *policyFile) reload() error {
+	source, err := readLimited(f.name, strict.Limit)
+	if err != nil {
+		return f.rules.refuse("", fmt.Errorf("policy: %w", err))
+	}
+	p, err := parsePolicy(f.name, source)
+	if err != nil {
+		return f.rules.refuse(policy.Digest(source), err)
+	}
+	return f.rules.apply(p, source, 0)
+}
+
+// run follows the file until the context ends. What is wrong is logged and
+// shown by the rules.
+func (f *policyFile) run(ctx context.Context) {
+	watch.Files(ctx, []string{f.name}, f.log, func() { _ = f.reload() })
+}
+
+// parsePolicy reads a policy that can be taken into use.
+func parsePolicy(name string, source []byte) (*policy.Policy, error) {
+	p, err := policy.Parse(name, source)
+	if err != nil {
+		return nil, err
+	}
+	return p, notice.Check(p.Notices())
+}

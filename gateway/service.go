@@ -1,0 +1,585 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/ledger"
+	"github.com/exitgate/exitgate/gateway/metrics"
+	"github.com/exitgate/exitgate/gateway/traffic"
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
+)
+
+// A service is what a gateway lets its operators see and do: admin.Service.
+type service struct{ *Gateway }
+
+// state is what the ledger comes to; of a policy file there is none.
+func (s service) state() changes.State {
+	if s.book == nil {
+		return changes.New(parseRevision)
+	}
+	return s.book.page.Load().state
+}
+
+// ledger returns the ledger to read from.
+func (s service) ledger() (*ledger.Ledger, error) {
+	if s.book == nil {
+		return nil, &api.Problem{
+			Status: http.StatusNotFound, Code: string(changes.NotFound),
+			Detail: "there is no ledger: the policy comes from the file " + s.file.name,
+			Advice: "look at the file's own history, as git log does",
+		}
+	}
+	l, err := s.book.opened()
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	return l, nil
+}
+
+// unreadable is of something that can't be read from the ledger now.
+func unreadable(err error) *api.Problem {
+	return &api.Problem{
+		Status: http.StatusServiceUnavailable, Code: "ledger-unavailable",
+		Detail: fmt.Sprintf("the ledger can't be read: %v", err),
+		Advice: "try again when it can be reached: see exitgate status",
+	}
+}
+
+// write changes something, if the policy doesn't come from a file.
+func (s service) write(ctx context.Context, decide func(changes.State) (changes.Entry, error)) (changes.Record, error) {
+	if s.book == nil {
+		return changes.Record{}, &api.Problem{
+			Status: http.StatusConflict, Code: "read-only",
+			Detail: "the policy comes from the file " + s.file.name + ", and nothing can be changed here",
+			Advice: "change the file; or start the gateway without it, and apply it: exitgate apply " + s.file.name + " --because …",
+		}
+	}
+	return s.book.write(ctx, decide)
+}
+
+func (s service) ByToken(secret string) (changes.Actor, bool) {
+	return s.state().ByToken(secret, s.now())
+}
+
+func (s service) ByCertificate(names []string) (changes.Actor, bool) {
+	return s.state().ByCertificate(names)
+}
+
+func (s service) ByUser(user string) changes.Actor { return s.state().ByUser(user) }
+
+func (s service) Status(by changes.Actor) api.Status {
+	now := s.now()
+	ready, state, rule := s.readiness(), s.state(), s.rules.at(now)
+	host, _ := os.Hostname() // "" is shown as it is
+	status := api.Status{
+		Version: metrics.Version(), Host: host, Time: now,
+		You:   api.You{Name: by.Name, Roles: by.Roles, Local: by.Local},
+		Ready: ready.Ready, Checks: ready.Checks,
+		Source:   "file",
+		SHA256:   rule.snapshot.Policy().Digest(),
+		Mode:     rule.snapshot.Policy().Mode(),
+		Applied:  s.rules.since(),
+		Until:    rule.snapshot.Until(),
+		Pending:  []changes.Change{},
+		Unsigned: state.Unsigned(),
+		Markets:  s.markets(rule.snapshot),
+	}
+	if s.book == nil {
+		status.File = s.file.name
+		return status
+	}
+	status.Source = "ledger"
+	if s.book.remote {
+		status.Source = "nats"
+	}
+	status.Revision = state.Revision().Number
+	reach := s.book.status()
+	status.Ledger = &reach
+	for _, c := range state.Changes(now) {
+		if c.Status == changes.Pending || c.Status == changes.Stale {
+			status.Pending = append(status.Pending, c)
+		}
+	}
+	return status
+}
+
+func (s service) Policy() api.Policy {
+	if s.book == nil {
+		p := s.rules.at(s.now()).snapshot.Policy()
+		return api.Policy{SHA256: p.Digest(), Policy: string(p.Source())}
+	}
+	state := s.state()
+	revision := state.Revision()
+	return api.Policy{Revision: &revision, SHA256: revision.SHA256, Policy: string(state.Source())}
+}
+
+// Pages are of records, of which not all may be asked for.
+const scanned = 2000 // records looked through for a page, at most
+
+// records yields records before a number, the newest first, until it returns
+// false; 0 is from the newest of all on. It returns the number that the next
+// page is before, 0 if there is none.
+func (s service) records(ctx context.Context, before uint64, take func(ledger.Record) bool) (next uint64, err error) {
+	l, err := s.ledger()
+	if err != nil {
+		return 0, err
+	}
+	if newest := s.book.page.Load().point.Number; before == 0 || before > newest {
+		before = newest + 1
+	}
+	for looked := 0; before > 1; looked++ {
+		if looked == scanned {
+			return before, nil
+		}
+		r, err := l.Record(ctx, before-1)
+		var refusal ledger.Refusal
+		switch {
+		case err == nil && !take(r):
+			return before, nil
+		case err == nil, errors.As(err, &refusal), errors.Is(err, ledger.ErrNoRecord):
+			before--
+		default:
+			return 0, unreadable(err)
+		}
+	}
+	return 0, nil
+}
+
+func (s service) Revisions(ctx context.Context, before uint64, limit int) (api.Revisions, error) {
+	page := api.Revisions{Revisions: []changes.Revision{}}
+	next, err := s.records(ctx, before, func(r ledger.Record) bool {
+		if len(page.Revisions) == limit {
+			return false
+		}
+		if d, err := changes.Describe(recordOf(r)); err == nil && d.Revision != nil {
+			page.Revisions = append(page.Revisions, *d.Revision)
+		}
+		return true
+	})
+	page.Next = next
+	return page, err
+}
+
+func (s service) Log(ctx context.Context, before uint64, limit int) (api.Log, error) {
+	page := api.Log{Records: []api.Record{}}
+	next, err := s.records(ctx, before, func(r ledger.Record) bool {
+		if len(page.Records) == limit {
+			return false
+		}
+		shown := api.Record{Number: r.Number, Time: r.Time, Kind: changes.Kind(r.Kind), Author: r.Author, Because: r.Reason, Hash: r.Hash.String()}
+		d, err := changes.Describe(recordOf(r))
+		if err != nil {
+			shown.Refused = err.Error()
+		}
+		shown.Summary, shown.Emergency = d.Summary, d.Emergency
+		page.Records = append(page.Records, shown)
+		return true
+	})
+	page.Next = next
+	return page, err
+}
+
+func (s service) Revision(ctx context.Context, number uint64) (api.Policy, error) {
+	l, err := s.ledger()
+	if err != nil {
+		return api.Policy{}, err
+	}
+	r, err := l.Record(ctx, number)
+	var refusal ledger.Refusal
+	if err != nil && !errors.As(err, &refusal) && !errors.Is(err, ledger.ErrNoRecord) {
+		return api.Policy{}, unreadable(err)
+	}
+	d, wrong := changes.Describe(recordOf(r))
+	if err != nil || wrong != nil || d.Revision == nil {
+		return api.Policy{}, &changes.Refusal{
+			Code:    changes.NotFound,
+			Message: fmt.Sprintf("there is no revision %d", number),
+			Advice:  "see exitgate log",
+		}
+	}
+	return api.Policy{Revision: d.Revision, SHA256: d.Revision.SHA256, Policy: string(d.Policy)}, nil
+}
+
+func (s service) Verify(ctx context.Context) (api.Verification, error) {
+	l, err := s.ledger()
+	if err != nil {
+		return api.Verification{}, err
+	}
+	report, err := l.Verify(ctx)
+	if err != nil {
+		return api.Verification{}, unreadable(err)
+	}
+	v := api.Verification{OK: len(report.Wrong) == 0, Records: report.Records, Last: report.Last.Number, Hash: report.Last.Hash.String(), Wrong: []api.Wrong{}}
+	for _, w := range report.Wrong {
+		v.Wrong = append(v.Wrong, api.Wrong{Number: w.Number, Reason: w.Err.Error()})
+	}
+	return v, nil
+}
+
+func recordOf(r ledger.Record) changes.Record {
+	return changes.Record{Number: r.Number, Time: r.Time, Entry: changes.Entry{Kind: changes.Kind(r.Kind), Author: r.Author, Reason: r.Reason, Body: r.Body}}
+}
+
+func (s service) Jurisdictions() api.Jurisdictions {
+	return api.Jurisdictions{Markets: s.markets(s.rules.at(s.now()).snapshot)}
+}
+
+// markets returns what a snapshot says of each market, and its traffic.
+func (s service) markets(snapshot *policy.Snapshot) []api.Market {
+	hour, day := requestsBy(s.traffic.Sums(s.now()))
+	markets := []api.Market{}
+	for _, m := range snapshot.Markets() {
+		markets = append(markets, api.Market{Market: m, Hour: hour(m.Jurisdiction), Day: day(m.Jurisdiction)})
+	}
+	return markets
+}
+
+// requestsBy sums up requests by jurisdiction: those that its entry governs, or
+// where it has none, that were made from it.
+func requestsBy(sums traffic.Sums) (hour, day func(policy.Code) api.Requests) {
+	add := func(counts map[traffic.Key]uint64) func(policy.Code) api.Requests {
+		byCode := make(map[policy.Code]api.Requests)
+		for key, n := range counts {
+			code := key.Entry
+			if code == policy.Default {
+				code = key.Jurisdiction
+			}
+			r := byCode[code]
+			if key.Refused {
+				r.Refused += n
+			} else {
+				r.Forwarded += n
+			}
+			byCode[code] = r
+		}
+		return func(code policy.Code) api.Requests { return byCode[code] }
+	}
+	return add(sums.Hour), add(sums.Day)
+}
+
+func (s service) Jurisdiction(code policy.Code) (api.Jurisdiction, error) {
+	snapshot := s.rules.at(s.now()).snapshot
+	if !policy.IsPlace(code) && !snapshot.Policy().Names(code) {
+		return api.Jurisdiction{}, &changes.Refusal{
+			Code:    changes.NotFound,
+			Message: fmt.Sprintf("%q is no jurisdiction", code),
+			Advice:  "write an ISO 3166-1 country as FR, an ISO 3166-2 subdivision as US-MS, or a group of the policy",
+		}
+	}
+	explanation := snapshot.Explain(policy.PlaceOf(code), http.MethodGet, "", "/")
+	hour, day := requestsBy(s.traffic.Sums(s.now()))
+	answer := api.Jurisdiction{Explanation: explanation, Market: api.Market{Hour: hour(code), Day: day(code)}}
+	for _, m := range snapshot.Markets() {
+		if m.Jurisdiction == code {
+			answer.Market.Market = m
+			return answer, nil
+		}
+	}
+	d := explanation.Decision
+	answer.Market.Market = policy.Market{Jurisdiction: code, Name: policy.Name(code), Phase: d.Phase, Reason: d.Reason, Since: d.Since, Sunset: d.Sunset}
+	return answer, nil
+}
+
+func (s service) Explain(q api.Question) (policy.Explanation, error) {
+	invalid := func(message, advice string) (policy.Explanation, error) {
+		return policy.Explanation{}, &changes.Refusal{Code: changes.Invalid, Message: message, Advice: advice}
+	}
+	var place policy.Place
+	switch {
+	case (q.Address == "") == (q.Jurisdiction == ""):
+		return invalid("it isn't said who asks", "give an address or a jurisdiction, one of the two")
+	case q.Address != "":
+		address, err := netip.ParseAddr(q.Address)
+		if err != nil {
+			return invalid("the address is none", "write it as 90.0.0.1 or 2001:db8::1")
+		}
+		place = s.geo.Locate(address)
+	case !policy.IsPlace(q.Jurisdiction):
+		return invalid(fmt.Sprintf("%q is no jurisdiction that a client can be in", q.Jurisdiction), "write an ISO 3166-1 country as FR, or an ISO 3166-2 subdivision as US-MS")
+	default:
+		place = policy.PlaceOf(q.Jurisdiction)
+	}
+	method, path := q.Method, q.Path
+	if method == "" {
+		method = http.MethodGet
+	}
+	if path == "" {
+		path = "/"
+	}
+	snapshot := s.rules.at(s.now()).snapshot
+	if !q.At.IsZero() {
+		snapshot = policy.Compile(snapshot.Policy(), s.flags.Known(), q.At)
+	}
+	return snapshot.Explain(place, method, q.Host, path), nil
+}
+
+// proposal turns what the API says into what is proposed.
+func (s service) proposal(ctx context.Context, expected uint64, p api.Proposal, r changes.Request) (changes.Proposal, error) {
+	proposal := changes.Proposal{Expected: expected, Because: p.Because, Plan: p.Plan, Emergency: p.Emergency, Request: r}
+	if p.Policy != "" {
+		proposal.Policy = []byte(p.Policy)
+	}
+	if p.Set != nil {
+		proposal.Set = &policy.SetChange{Jurisdiction: p.Set.Jurisdiction, Phase: p.Set.Phase, From: p.Set.From, Remove: p.Set.Remove}
+	}
+	if p.Rollback == 0 {
+		return proposal, nil
+	}
+	if p.Policy != "" || p.Set != nil {
+		return proposal, &changes.Refusal{Code: changes.Invalid, Message: "a rollback and something else at the same time", Advice: "give one of policy, set and rollback"}
+	}
+	before, err := s.Revision(ctx, p.Rollback)
+	proposal.Policy = []byte(before.Policy)
+	return proposal, err
+}
+
+func (s service) Plan(ctx context.Context, by changes.Actor, p api.Proposal) (api.Plan, error) {
+	proposal, err := s.proposal(ctx, 0, p, changes.Request{})
+	if err != nil {
+		return api.Plan{}, err
+	}
+	return s.plan(ctx, proposal)
+}
+
+// plan says what would come of a proposal, and whom it would have hit.
+func (s service) plan(ctx context.Context, p changes.Proposal) (api.Plan, error) {
+	state := s.state()
+	if s.book == nil { // it is as if the file were a ledger's first revision
+		var err error
+		inUse := s.rules.at(s.now()).snapshot.Policy()
+		state, err = state.With(changes.Record{Time: s.now(), Entry: changes.First(inUse.Source())})
+		if err != nil {
+			return api.Plan{}, err
+		}
+	}
+	planned, err := state.Plan(p, s.flags.Known(), s.now())
+	if err != nil {
+		return api.Plan{}, err
+	}
+	return api.Plan{
+		Revision: state.Revision().Number, Policy: string(planned.Policy), Plan: planned.Plan,
+		Needs: planned.Needs, Emergency: planned.Emergency, Hit: s.hit(ctx, planned.Plan),
+	}, nil
+}
+
+func (s service) Changes() api.Changes {
+	return api.Changes{Changes: append([]changes.Change{}, s.state().Changes(s.now())...)}
+}
+
+func (s service) Change(ctx context.Context, number uint64) (api.Change, error) {
+	c, source, found := s.state().Change(number, s.now())
+	if !found {
+		return api.Change{}, &changes.Refusal{Code: changes.NotFound, Message: fmt.Sprintf("there is no change %d", number), Advice: "see exitgate changes"}
+	}
+	answer := api.Change{Change: c}
+	if source != nil {
+		planned, err := s.plan(ctx, changes.Proposal{Policy: source})
+		if err != nil {
+			return api.Change{}, err
+		}
+		answer.Planned = &planned
+	}
+	return answer, nil
+}
+
+func (s service) Propose(ctx context.Context, by changes.Actor, expected uint64, p api.Proposal, r changes.Request) (api.Change, error) {
+	proposal, err := s.proposal(ctx, expected, p, r)
+	if err != nil {
+		return api.Change{}, err
+	}
+	return s.change(ctx, func(state changes.State) (changes.Entry, error) {
+		return state.Propose(by, proposal, s.flags.Known(), s.now())
+	})
+}
+
+func (s service) Edit(ctx context.Context, by changes.Actor, number, expected uint64, p api.Proposal, r changes.Request) (api.Change, error) {
+	proposal, err := s.proposal(ctx, expected, p, r)
+	if err != nil {
+		return api.Change{}, err
+	}
+	return s.change(ctx, func(state changes.State) (changes.Entry, error) {
+		return state.Edit(by, number, proposal, s.flags.Known(), s.now())
+	})
+}
+
+func (s service) Approve(ctx context.Context, by changes.Actor, number uint64, a api.Approval, r changes.Request) (api.Change, error) {
+	return s.change(ctx, func(state changes.State) (changes.Entry, error) {
+		return state.Approve(by, number, a.Plan, a.Because, r, s.flags.Known(), s.now())
+	})
+}
+
+func (s service) Reject(ctx context.Context, by changes.Actor, number uint64, because string, r changes.Request) (api.Change, error) {
+	return s.change(ctx, func(state changes.State) (changes.Entry, error) {
+		return state.Reject(by, number, because, r, s.now())
+	})
+}
+
+// change writes what concerns a change, and returns what has become of it.
+func (s service) change(ctx context.Context, decide func(changes.State) (changes.Entry, error)) (api.Change, error) {
+	record, err := s.write(ctx, decide)
+	var repeated *changes.Repeated
+	if errors.As(err, &repeated) {
+		record, err = s.written(ctx, repeated.Number)
+	}
+	if err != nil {
+		return api.Change{}, err
+	}
+	d, err := changes.Describe(record)
+	if err != nil {
+		return api.Change{}, err
+	}
+	answer := api.Change{InForce: d.Revision}
+	if c, _, found := s.state().Change(d.Number, s.now()); found {
+		answer.Change = c
+	} else if d.Revision != nil {
+		answer.Change = atOnce(*d.Revision)
+	}
+	return answer, nil
+}
+
+// atOnce is a change that came into force without having waited.
+func atOnce(r changes.Revision) changes.Change {
+	return changes.Change{
+		Number: r.Number, Time: r.Time, Authors: r.Authors, Because: r.Because, Summary: r.Summary,
+		SHA256: r.SHA256, Base: r.Base, Plan: r.Plan, Effects: r.Effects,
+		Approvals: []changes.Approval{}, Status: changes.Applied, Revision: r.Number,
+	}
+}
+
+// written returns a record that was written before.
+func (s service) written(ctx context.Context, number uint64) (changes.Record, error) {
+	l, err := s.ledger()
+	if err != nil {
+		return changes.Record{}, err
+	}
+	r, err := l.Record(ctx, number)
+	if err != nil {
+		return changes.Record{}, unreadable(err)
+	}
+	return recordOf(r), nil
+}
+
+func (s service) Principals() api.Principals {
+	return api.Principals{Principals: append([]changes.Principal{}, s.state().Principals()...)}
+}
+
+// ofPrincipal writes what concerns a principal, once.
+func (s service) ofPrincipal(ctx context.Context, decide func(changes.State) (changes.Entry, error)) error {
+	_, err := s.write(ctx, decide)
+	var repeated *changes.Repeated
+	if errors.As(err, &repeated) {
+		return nil
+	}
+	return err
+}
+
+func (s service) SetPrincipal(ctx context.Context, by changes.Actor, name string, p api.Principal, r changes.Request) (changes.Principal, error) {
+	err := s.ofPrincipal(ctx, func(state changes.State) (changes.Entry, error) {
+		return state.SetPrincipal(by, changes.Principal{Name: name, Roles: p.Roles, User: p.User, Certificate: p.Certificate}, p.Because, r, s.now())
+	})
+	for _, known := range s.state().Principals() {
+		if known.Name == name {
+			return known, err
+		}
+	}
+	return changes.Principal{}, err
+}
+
+func (s service) RemovePrincipal(ctx context.Context, by changes.Actor, name, because string, r changes.Request) error {
+	return s.ofPrincipal(ctx, func(state changes.State) (changes.Entry, error) {
+		return state.RemovePrincipal(by, name, because, r, s.now())
+	})
+}
+
+func (s service) AddToken(ctx context.Context, by changes.Actor, name string, t api.TokenRequest, r changes.Request) (api.NewToken, error) {
+	var random [32]byte
+	_, _ = rand.Read(random[:]) // it never fails
+	token, secret := changes.NewToken(random, s.now(), t.Expires)
+	// A secret that was made for the same request before can't be shown again.
+	_, err := s.write(ctx, func(state changes.State) (changes.Entry, error) {
+		return state.AddToken(by, name, token, t.Because, r, s.now())
+	})
+	var repeated *changes.Repeated
+	if errors.As(err, &repeated) {
+		return api.NewToken{}, &changes.Refusal{
+			Code:    changes.KeyReused,
+			Message: "the token was made already, and its secret was shown then",
+			Advice:  "revoke it if the secret was lost, and make another",
+		}
+	}
+	if err != nil {
+		return api.NewToken{}, err
+	}
+	return api.NewToken{Token: token, Secret: secret}, nil
+}
+
+func (s service) RevokeToken(ctx context.Context, by changes.Actor, name, id, because string, r changes.Request) error {
+	return s.ofPrincipal(ctx, func(state changes.State) (changes.Entry, error) {
+		return state.RevokeToken(by, name, id, because, r, s.now())
+	})
+}
+
+func (s service) Events(ctx context.Context) <-chan api.Event { return s.events.listen(ctx) }
+
+// trafficTopic is what gateways ask each other for: how many requests there
+// were.
+const trafficTopic = "traffic"
+
+// countedHere returns this gateway's counts for another one.
+func (g *Gateway) countedHere() []byte {
+	text, err := json.Marshal(g.traffic.Sums(g.now()))
+	if err != nil {
+		g.log.Error("the counts of requests can't be told to other gateways", "error", err)
+	}
+	return text
+}
+
+// hit says how many requests a plan would have decided otherwise: those of all
+// gateways that answer, else those of this one.
+func (s service) hit(ctx context.Context, plan policy.Plan) *api.Hit {
+	sums, gateways := s.traffic.Sums(s.now()), 1
+	if s.book != nil && s.book.remote {
+		if all, n := s.countedElsewhere(ctx); n > 0 {
+			sums, gateways = all, n
+		}
+	}
+	hour, day := sums.Traffic()
+	return &api.Hit{Gateways: gateways, Since: sums.Since, Hour: plan.Hit(hour), Day: plan.Hit(day)}
+}
+
+// countedElsewhere adds up what all gateways have counted, this one among them.
+func (s service) countedElsewhere(ctx context.Context) (sums traffic.Sums, gateways int) {
+	l, err := s.book.opened()
+	if err != nil {
+		return sums, 0
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	answers, err := l.Ask(ctx, trafficTopic, nil)
+	if err != nil {
+		s.log.Warn("the other gateways' counts of requests are not known", "error", err)
+	}
+	for _, text := range answers {
+		var one traffic.Sums
+		if err := json.Unmarshal(text, &one); err != nil {
+			s.log.Warn("a gateway's counts of requests can't be read", "error", err)
+			continue
+		}
+		if gateways++; gateways == 1 {
+			sums = one
+		} else {
+			sums = sums.Add(one)
+		}
+	}
+	return sums, gateways
+}
