@@ -259,10 +259,8 @@ func (p *Policy) Cause(d Decision) Cause {
 		c.Demands = p.disclosed(d.Entry)
 	}
 	for _, demand := range c.Demands {
-		for flag, value := range demand.Requires {
-			if f, ok := p.Flag(flag); ok && !f.Meets(value) {
-				broken[flag] = true
-			}
+		for _, flag := range p.Breaks(demand) {
+			broken[flag] = true
 		}
 	}
 	for _, flag := range slices.Sorted(maps.Keys(broken)) {

@@ -84,21 +84,21 @@ func (p *parser) promise() {
 // keepsPromise reports a demand that breaks a guarantee where the service would
 // be served under it.
 func (p *parser) keepsPromise(name string, d Demand) {
-	broken := p.policy.breaks(d)
-	if broken == "" {
+	broken := p.policy.Breaks(d)
+	if broken == nil {
 		return
 	}
 	served := p.policy.servedUnder(d)
 	if served == nil {
 		return
 	}
-	path := key("demands", name)
+	path, words := key("demands", name), p.policy.sayBroken(broken[0], d)
 	if p.policy.mode == Observe {
 		p.doc.Errorf("use mode: enforce; to rehearse before the law binds, leave its stage at proposed", path,
-			"%s %s; but a policy that only observes serves everywhere", name, broken)
+			"%s %s; but a policy that only observes serves everywhere", name, words)
 		return
 	}
-	p.doc.Errorf(waysOut(d, served), path, "%s %s; but %s", name, broken, p.policy.sayServed(served, d))
+	p.doc.Errorf(waysOut(d, served), path, "%s %s; but %s", name, words, p.policy.sayServed(served, d))
 }
 
 // waysOut says what can be done about a demand that breaks a guarantee.
@@ -113,7 +113,8 @@ func waysOut(d Demand, served []Place) string {
 // outlook warns of a demand that doesn't bind, but would break a guarantee if
 // it did.
 func (p *parser) outlook(name string, d Demand) {
-	if p.policy.breaks(d) == "" || d.Stage == Rejected || d.Stage == Repealed {
+	broken := p.policy.Breaks(d)
+	if broken == nil || d.Stage == Rejected || d.Stage == Repealed {
 		return
 	}
 	served := p.policy.servedUnder(d)
@@ -125,23 +126,32 @@ func (p *parser) outlook(name string, d Demand) {
 		state, advice = "adopted without a date", "add in-force: as soon as it is known"
 	}
 	p.doc.Warnf(advice, key("demands", name), "%s is %s; in force, it %s, and %s would have to be withdrawn; %s",
-		name, state, p.policy.breaks(d), listed(served), p.policy.sayServed(served, d))
+		name, state, p.policy.sayBroken(broken[0], d), listed(served), p.policy.sayServed(served, d))
 }
 
-// breaks says which guarantee a demand breaks, "" if none: "requires
-// end-to-end-encryption: false from … on, which breaks the guarantee (require
-// true)".
-func (p *Policy) breaks(d Demand) string {
-	for _, flag := range slices.Sorted(maps.Keys(d.Requires)) {
-		if f, ok := p.Flag(flag); ok && !f.Meets(d.Requires[flag]) {
-			when := ""
-			if !d.InForce.IsZero() {
-				when = " from " + d.InForce.Format(time.RFC3339) + " on"
-			}
-			return fmt.Sprintf("requires %s: %s%s, which breaks the guarantee (%s)", flag, d.Requires[flag], when, f.Guarantee)
+// Breaks returns the flags, sorted, of which a demand requires a value below
+// what the policy guarantees.
+func (p *Policy) Breaks(d Demand) []string {
+	var broken []string
+	for flag, value := range d.Requires {
+		if f, ok := p.Flag(flag); ok && !f.Meets(value) {
+			broken = append(broken, flag)
 		}
 	}
-	return ""
+	slices.Sort(broken)
+	return broken
+}
+
+// sayBroken says how a demand breaks the guarantee of a flag: "requires
+// end-to-end-encryption: false from … on, which breaks the guarantee (require
+// true)".
+func (p *Policy) sayBroken(flag string, d Demand) string {
+	when := ""
+	if !d.InForce.IsZero() {
+		when = " from " + d.InForce.Format(time.RFC3339) + " on"
+	}
+	f, _ := p.Flag(flag)
+	return fmt.Sprintf("requires %s: %s%s, which breaks the guarantee (%s)", flag, d.Requires[flag], when, f.Guarantee)
 }
 
 // servedUnder returns the places that a demand binds and that are served when
@@ -298,7 +308,7 @@ func (p *parser) conflicts() {
 	about := make(map[string][]string) // demands by flag
 	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
 		d := p.policy.demands[name]
-		if !d.Binds() || p.policy.breaks(d) != "" {
+		if !d.Binds() || p.policy.Breaks(d) != nil {
 			continue // where these bind, nothing is served
 		}
 		for flag := range d.Requires {

@@ -130,14 +130,8 @@ func demandsOf(p *policy.Policy) []demanded {
 	var all []demanded
 	demands := p.Demands()
 	for _, name := range slices.Sorted(maps.Keys(demands)) {
-		d := demanded{Name: name, Demand: demands[name]}
-		for _, flag := range slices.Sorted(maps.Keys(d.Requires)) {
-			if f, ok := p.Flag(flag); ok && !f.Meets(d.Requires[flag]) {
-				d.Breaks = append(d.Breaks, flag)
-			}
-		}
-		d.Binds = d.Demand.Binds()
-		all = append(all, d)
+		d := demands[name]
+		all = append(all, demanded{Name: name, Demand: d, Binds: d.Binds(), Breaks: p.Breaks(d)})
 	}
 	return all
 }
