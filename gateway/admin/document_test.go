@@ -1,0 +1,393 @@
+package admin_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/exitgate/exitgate/gateway/admin"
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
+)
+
+var update = flag.Bool("update", false, "write openapi.json anew")
+
+// An operation is what the document says of an endpoint beyond what the
+// endpoint itself tells.
+type operation struct {
+	id      string
+	summary string
+	text    string
+	body    any // of the type that is read
+	answer  any // of the type that is sent, nil for none
+	created bool
+	yaml    bool // the answer is also there as the policy alone
+	stream  bool // the answer is one of events
+	etag    bool
+	missing bool // what the path names may not be there
+	busy    bool // too many at a time are refused
+	ledger  bool // reads the ledger
+	codes   []changes.Code
+}
+
+var operations = map[string]operation{
+	"GET /v1/openapi.json": {id: "document", summary: "This document", answer: map[string]any{}},
+	"GET /v1/status": {
+		id: "status", summary: "What the gateway does now, and by which policy", answer: api.Status{}, etag: true,
+	},
+	"GET /v1/policy": {
+		id: "policy", summary: "The policy in force", answer: api.Policy{}, etag: true, yaml: true,
+		text: "The ETag is the number of its revision, as If-Match takes it; where the policy comes from a file, its SHA-256.",
+	},
+	"GET /v1/revisions": {
+		id: "revisions", summary: "The policies that came into force, the newest first", answer: api.Revisions{}, ledger: true,
+	},
+	"GET /v1/revisions/{number}": {
+		id: "revision", summary: "A policy that came into force", answer: api.Policy{}, etag: true, yaml: true, missing: true, ledger: true,
+	},
+	"GET /v1/log": {
+		id: "log", summary: "All records of the ledger, the newest first", answer: api.Log{}, ledger: true,
+	},
+	"GET /v1/log/verification": {
+		id: "verify", summary: "Whether the ledger is whole and unchanged", answer: api.Verification{}, busy: true, ledger: true,
+		text: "The whole ledger is read, from its first record on. That may take a while: few of these run at a time.",
+	},
+	"GET /v1/jurisdictions": {
+		id: "jurisdictions", summary: "What the jurisdictions get that the policy names", answer: api.Jurisdictions{},
+	},
+	"GET /v1/jurisdictions/{code}": {
+		id: "jurisdiction", summary: "What a jurisdiction gets, and why", answer: api.Jurisdiction{}, missing: true,
+		text: "Also of a jurisdiction that the policy doesn't name.",
+	},
+	"POST /v1/explain": {
+		id: "explain", summary: "What a request would get, and why", body: api.Question{}, answer: policy.Explanation{},
+	},
+	"GET /v1/events": {
+		id: "events", summary: "What happens, as it happens", stream: true, busy: true,
+		text: "Server-sent events. The field event says of what type one is, data is an Event as JSON. A comment is sent when nothing " +
+			"happens for 15 seconds. The stream ends when a client is too slow for it, and when its token has expired or was revoked: " +
+			"what happened meanwhile is in the log.",
+	},
+	"POST /v1/plan": {
+		id: "plan", summary: "What a policy would change, and whom it would have hit", body: api.Proposal{}, answer: api.Plan{}, ledger: true,
+		codes: []changes.Code{changes.WrongPolicy}, missing: true,
+		text: "Nothing is changed. The hash in the plan is what a proposal agrees to.",
+	},
+	"GET /v1/changes": {
+		id: "changes", summary: "The changes that wait for approvals, and the last that ended", answer: api.Changes{},
+	},
+	"POST /v1/changes": {
+		id: "propose", summary: "Change the policy", body: api.Proposal{}, answer: api.Change{}, created: true, missing: true,
+		codes: []changes.Code{changes.WrongPolicy, changes.Conflict, changes.PlanChanged, changes.NoChange},
+		text: "The change comes into force at once if it needs no approvals, else it waits for them. When the answer comes, a change " +
+			"in force is on disk, and decided by on the gateway that answers.",
+	},
+	"GET /v1/changes/{number}": {
+		id: "change", summary: "A change, and what it would do now", answer: api.Change{}, missing: true,
+	},
+	"PUT /v1/changes/{number}": {
+		id: "edit", summary: "Edit a change that waits", body: api.Proposal{}, answer: api.Change{}, missing: true,
+		codes: []changes.Code{changes.WrongPolicy, changes.Conflict, changes.PlanChanged, changes.NoChange, changes.Ended},
+		text:  "Its approvals are void. No author of either may approve it.",
+	},
+	"POST /v1/changes/{number}/approvals": {
+		id: "approve", summary: "Approve a change, or sign an emergency revision", body: api.Approval{}, answer: api.Change{}, missing: true,
+		codes: []changes.Code{changes.FourEyes, changes.Conflict, changes.PlanChanged, changes.NoChange, changes.Ended, changes.WrongPolicy},
+		text:  "The last approval that a change needs brings it into force.",
+	},
+	"POST /v1/changes/{number}/rejection": {
+		id: "reject", summary: "Give a change up", body: api.Rejection{}, answer: api.Change{}, missing: true,
+		codes: []changes.Code{changes.Ended},
+	},
+	"GET /v1/principals": {
+		id: "principals", summary: "Who may use the API", answer: api.Principals{},
+	},
+	"PUT /v1/principals/{name}": {
+		id: "set-principal", summary: "Add somebody who may use the API, or change what they may", body: api.Principal{}, answer: changes.Principal{},
+		codes: []changes.Code{changes.NoChange},
+	},
+	"DELETE /v1/principals/{name}": {
+		id: "remove-principal", summary: "Remove somebody, and their tokens", missing: true,
+	},
+	"POST /v1/principals/{name}/tokens": {
+		id: "add-token", summary: "Give somebody a token", body: api.TokenRequest{}, answer: api.NewToken{}, created: true, missing: true,
+		text: "The secret is shown in this answer, and never again.",
+	},
+	"DELETE /v1/principals/{name}/tokens/{id}": {
+		id: "revoke-token", summary: "Take a token away", missing: true,
+	},
+}
+
+// parameters are all there are, by name.
+var parameters = map[string]object{
+	"before":  {"in": "query", "description": "Only what has a lower number than this one: next of the page before.", "schema": object{"type": "integer", "minimum": 1}},
+	"limit":   {"in": "query", "description": "How many there are on a page at most.", "schema": object{"type": "integer", "minimum": 1, "maximum": 200, "default": 50}},
+	"because": {"in": "query", "required": true, "description": "Why, for the ledger.", "schema": object{"type": "string", "minLength": 1}},
+	"number":  {"in": "path", "required": true, "description": "The number of the record.", "schema": object{"type": "integer", "minimum": 1}},
+	"code":    {"in": "path", "required": true, "description": "A jurisdiction: FR, US-MS, EU, unlocated.", "schema": object{"type": "string"}},
+	"name":    {"in": "path", "required": true, "description": "The name of a principal.", "schema": object{"type": "string"}},
+	"id":      {"in": "path", "required": true, "description": "The ID of a token.", "schema": object{"type": "string"}},
+	"If-Match": {"in": "header", "required": true, "schema": object{"type": "string", "pattern": `^"[0-9]+"$`}, "example": `"42"`,
+		"description": "The revision that the client has seen in force. If another one is by now, nothing is changed: 409 names it."},
+	"Idempotency-Key": {"in": "header", "schema": object{"type": "string", "minLength": 1, "maxLength": 128, "pattern": `^[!-~]+$`},
+		"description": "Chosen by the client. A request that is sent again with its key is done once."},
+}
+
+// codes are those of problems, by status, and what they mean.
+var codes = map[int]map[string]string{
+	400: {"invalid": "Something in the request can't be.", "body": "The body is not what this request takes."},
+	401: {"unauthenticated": "Nobody knows who asks."},
+	403: {"forbidden": "The roles of who asks don't allow it.", "four-eyes": "An author can't approve.", "cross-site": "A web page from elsewhere asks."},
+	404: {"not-found": "What the path or the body names is not there.", "unknown-path": "Nothing ever is at this path."},
+	405: {"method": "This can't be done to this path. Allow says what can."},
+	408: {"too-slow": "The body took too long to arrive."},
+	409: {
+		"conflict":     "Another revision is in force than If-Match says: winner is the one.",
+		"plan-changed": "It would do something else than was agreed to.",
+		"ended":        "The change is applied, rejected, expired or stale.",
+		"no-change":    "It is so already.",
+		"read-only":    "The policy comes from a file.",
+	},
+	413: {"too-large": "The body is too long."},
+	415: {"media-type": "The body is not said to be JSON."},
+	421: {"unknown-host": "The request is for another host."},
+	422: {"wrong-policy": "The policy doesn't parse or doesn't compile: errors is what is wrong with it.", "key-reused": "Another request had this Idempotency-Key."},
+	428: {"precondition-required": "If-Match is missing."},
+	429: {"too-many-failures": "There were too many tokens that are nobody's. A good one always works."},
+	500: {"internal": "Something went wrong. The gateway's log says what."},
+	503: {"busy": "Too many do the same at the same time.", "ledger-unavailable": "The ledger can't be reached."},
+	504: {"not-acknowledged": "It isn't known whether the change was made: look before it is made again, or send the same Idempotency-Key."},
+}
+
+// statuses are those that an endpoint answers with when it doesn't do what was
+// asked for.
+func statuses(r admin.Route, o operation) []int {
+	all := []int{400, 403, 421, 500}
+	for status, may := range map[int]bool{
+		401: !r.Public, 429: !r.Public,
+		404: o.missing,
+		408: r.Body > 0, 413: r.Body > 0, 415: r.Body > 0,
+		409: r.Writes,
+		422: r.Writes || slices.Contains(o.codes, changes.WrongPolicy),
+		428: r.Expects,
+		503: r.Writes || o.ledger || o.busy || r.Body > admin.SmallBody,
+		504: r.Writes,
+	} {
+		if may {
+			all = append(all, status)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// document is the OpenAPI document of what the handler answers.
+func document(t testing.TB) object {
+	t.Helper()
+	s := newSchemas(t)
+	paths := object{}
+	for _, r := range admin.Routes() {
+		o, described := operations[r.Method+" "+r.Path]
+		if !described {
+			t.Fatalf("operations doesn't describe %s %s", r.Method, r.Path)
+		}
+		path, _ := paths[r.Path].(object)
+		if path == nil {
+			path = object{}
+			paths[r.Path] = path
+		}
+		path[strings.ToLower(r.Method)] = s.operation(r, o)
+	}
+	responses := object{}
+	for status, means := range codes {
+		s.problem(responses, status, means)
+	}
+	all := object{}
+	for name, p := range parameters {
+		p["name"] = name
+		all[name] = p
+	}
+	return object{
+		"openapi": "3.1.0",
+		"info": object{
+			"title": "exitgate", "version": "1",
+			"description": "The API for the operators of a gateway. Whoever asks over the Unix socket in the gateway's data folder is known by " +
+				"their user; others show a client certificate or a token. Bodies are strict: a member that isn't known, is there twice or is null " +
+				"is an error. Lists are never null. New members may come to answers at any time.",
+			"license": object{"name": "Apache-2.0", "identifier": "Apache-2.0"},
+		},
+		"servers":  []any{object{"url": "http://127.0.0.1:8600"}},
+		"security": []any{object{"token": []any{}}, object{"certificate": []any{}}, object{}},
+		"paths":    paths,
+		"components": object{
+			"schemas": s.named, "parameters": all, "responses": responses,
+			"securitySchemes": object{
+				"token":       object{"type": "http", "scheme": "bearer", "description": "As exitgate principal makes them."},
+				"certificate": object{"type": "mutualTLS", "description": "A client certificate with the name of a principal."},
+			},
+		},
+	}
+}
+
+func (s *schemas) operation(r admin.Route, o operation) object {
+	described := object{"operationId": o.id, "summary": o.summary}
+	text := []string{o.text}
+	switch {
+	case r.Public:
+		described["security"] = []any{}
+	case r.Local:
+		text = append(text, "Only over the socket.")
+		described["security"] = []any{object{}}
+	default:
+		text = append(text, "For the roles "+strings.Join(r.Roles, ", ")+".")
+	}
+	described["description"] = strings.TrimSpace(strings.Join(text, " "))
+
+	var takes []any
+	names := slices.Clone(r.Query)
+	for _, part := range strings.Split(r.Path, "/") {
+		if name, is := strings.CutPrefix(part, "{"); is {
+			names = append(names, strings.TrimSuffix(name, "}"))
+		}
+	}
+	if r.Expects {
+		names = append(names, "If-Match")
+	}
+	if r.Writes {
+		names = append(names, "Idempotency-Key")
+	}
+	for _, name := range names {
+		takes = append(takes, object{"$ref": "#/components/parameters/" + name})
+	}
+	if takes != nil {
+		described["parameters"] = takes
+	}
+	if o.body != nil {
+		described["requestBody"] = object{
+			"required":    true,
+			"description": fmt.Sprintf("At most %d bytes.", r.Body),
+			"content":     object{"application/json": object{"schema": s.request(reflect.TypeOf(o.body))}},
+		}
+	}
+	answers := object{}
+	status, answer := "200", object{"description": "Done."}
+	headers := object{}
+	switch {
+	case o.stream:
+		s.of(reflect.TypeFor[api.Event]())
+		answer["content"] = object{"text/event-stream": object{"schema": object{"type": "string"}}}
+	case o.answer == nil:
+		status = "204"
+	default:
+		content := object{"application/json": object{"schema": s.of(reflect.TypeOf(o.answer))}}
+		if o.yaml {
+			content["application/yaml"] = object{"schema": object{"type": "string"}}
+		}
+		answer["content"] = content
+	}
+	if o.created {
+		status = "201"
+		headers["Location"] = object{"description": "Where what was made is.", "schema": object{"type": "string"}}
+	}
+	if o.etag {
+		headers["ETag"] = object{"description": "The number of the revision; of a file the SHA-256.", "schema": object{"type": "string"}}
+	}
+	if len(headers) > 0 {
+		answer["headers"] = headers
+	}
+	answers[status] = answer
+	for _, status := range statuses(r, o) {
+		answers[strconv.Itoa(status)] = object{"$ref": "#/components/responses/" + strconv.Itoa(status)}
+	}
+	described["responses"] = answers
+	return described
+}
+
+// problem describes the answers with one status.
+func (s *schemas) problem(responses object, status int, means map[string]string) {
+	names := make([]string, 0, len(means))
+	for name := range means {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var text strings.Builder
+	text.WriteString(http.StatusText(status) + ".")
+	for _, name := range names {
+		fmt.Fprintf(&text, " %s: %s", name, means[name])
+	}
+	response := object{
+		"description": text.String(),
+		"content": object{"application/problem+json": object{"schema": object{
+			"allOf": []any{
+				s.of(reflect.TypeFor[api.Problem]()),
+				object{"properties": object{"status": object{"const": status}, "code": object{"enum": names}}},
+			},
+		}}},
+	}
+	header := map[int]string{401: "WWW-Authenticate", 405: "Allow", 429: "Retry-After"}[status]
+	if header != "" {
+		response["headers"] = object{header: object{"required": true, "schema": object{"type": "string"}}}
+	}
+	if status == 503 {
+		response["headers"] = object{"Retry-After": object{"description": "Of busy.", "schema": object{"type": "string"}}}
+	}
+	responses[strconv.Itoa(status)] = response
+}
+
+func TestTheDocumentSaysWhatTheHandlerAnswers(t *testing.T) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(document(t)); err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile("openapi.json", b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return // the new one is not in this binary yet
+	}
+	written, err := os.ReadFile("openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(b.String(), string(written)); diff != "" {
+		t.Errorf("openapi.json is not by the types and endpoints (-want +got); write it anew: go test ./gateway/admin -update\n%s", diff)
+	}
+	if len(operations) != len(admin.Routes()) {
+		t.Errorf("%d operations are described, and there are %d", len(operations), len(admin.Routes()))
+	}
+	served := ask(t, newGate(t), nobody, "GET", "/v1/openapi.json", nil)
+	if served.body != string(written) {
+		t.Error("another document is served")
+	}
+}
+
+func TestTheDocumentKnowsAllCodes(t *testing.T) {
+	known := map[string]bool{}
+	for _, means := range codes {
+		for code := range means {
+			if known[code] {
+				t.Errorf("%s is of two statuses", code)
+			}
+			known[code] = true
+		}
+	}
+	for _, code := range constantsOf(t, reflect.TypeFor[changes.Code]()) {
+		if !known[code] {
+			t.Errorf("no status is said to have %s", code)
+		}
+	}
+}

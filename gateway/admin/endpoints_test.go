@@ -1,0 +1,529 @@
+package admin_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/exitgate/exitgate/gateway/admin"
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/strict"
+)
+
+// zoe has proposed what waits at the begin of a test.
+var zoe = changes.Actor{Name: "zoe", Roles: []changes.Role{changes.Operator}}
+
+// ifMatch names the revision in force.
+func (g *gate) ifMatch() headers {
+	state, _ := g.known()
+	return headers{"If-Match": fmt.Sprintf("%q", fmt.Sprint(state.Revision().Number))}
+}
+
+// withdraw is a proposal whose author has seen its plan.
+func (g *gate) withdraw(t testing.TB, code policy.Code) api.Proposal {
+	t.Helper()
+	p := api.Proposal{Set: &api.Set{Jurisdiction: code, Phase: policy.Withdrawn}, Because: "The law there."}
+	plan, err := g.Plan(t.Context(), local, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Plan = plan.Plan.Hash
+	return p
+}
+
+// A call is a request to an endpoint that is as it should be.
+type call struct {
+	target string
+	body   any
+	header headers
+}
+
+// calls are one for each endpoint.
+var calls = map[string]func(testing.TB, *gate) call{
+	"GET /v1/openapi.json":       plain("/v1/openapi.json"),
+	"GET /v1/status":             plain("/v1/status"),
+	"GET /v1/policy":             plain("/v1/policy"),
+	"GET /v1/revisions":          plain("/v1/revisions"),
+	"GET /v1/revisions/{number}": plain("/v1/revisions/1"),
+	"GET /v1/log":                plain("/v1/log"),
+	"GET /v1/log/verification":   plain("/v1/log/verification"),
+	"GET /v1/jurisdictions":      plain("/v1/jurisdictions"),
+	"GET /v1/jurisdictions/{code}": func(testing.TB, *gate) call {
+		return call{target: "/v1/jurisdictions/BY"}
+	},
+	"POST /v1/explain": func(testing.TB, *gate) call {
+		return call{target: "/v1/explain", body: api.Question{Jurisdiction: "BY"}}
+	},
+	"GET /v1/events": func(_ testing.TB, g *gate) call {
+		close(g.happening)
+		return call{target: "/v1/events"}
+	},
+	"POST /v1/plan": func(testing.TB, *gate) call {
+		return call{target: "/v1/plan", body: api.Proposal{Set: &api.Set{Jurisdiction: "FR", Phase: policy.Withdrawn}}}
+	},
+	"GET /v1/changes": plain("/v1/changes"),
+	"POST /v1/changes": func(t testing.TB, g *gate) call {
+		return call{"/v1/changes", g.withdraw(t, "FR"), g.ifMatch()}
+	},
+	"GET /v1/changes/{number}": func(t testing.TB, g *gate) call {
+		return call{target: fmt.Sprint("/v1/changes/", g.pending(t, zoe, "RU").Number)}
+	},
+	"PUT /v1/changes/{number}": func(t testing.TB, g *gate) call {
+		return call{fmt.Sprint("/v1/changes/", g.pending(t, zoe, "RU").Number), g.withdraw(t, "FR"), g.ifMatch()}
+	},
+	"POST /v1/changes/{number}/approvals": func(t testing.TB, g *gate) call {
+		c := g.pending(t, zoe, "RU")
+		return call{target: fmt.Sprintf("/v1/changes/%d/approvals", c.Number), body: api.Approval{Plan: c.Plan}}
+	},
+	"POST /v1/changes/{number}/rejection": func(t testing.TB, g *gate) call {
+		return call{target: fmt.Sprintf("/v1/changes/%d/rejection", g.pending(t, zoe, "RU").Number), body: api.Rejection{Because: "Not yet."}}
+	},
+	"GET /v1/principals": plain("/v1/principals"),
+	"PUT /v1/principals/{name}": func(testing.TB, *gate) call {
+		return call{target: "/v1/principals/ada", body: api.Principal{Roles: []changes.Role{changes.Viewer}, Because: "She works here."}}
+	},
+	"DELETE /v1/principals/{name}": plain("/v1/principals/viewer?because=She+left."),
+	"POST /v1/principals/{name}/tokens": func(testing.TB, *gate) call {
+		return call{target: "/v1/principals/viewer/tokens", body: api.TokenRequest{Because: "For the dashboard."}}
+	},
+	"DELETE /v1/principals/{name}/tokens/{id}": func(t testing.TB, g *gate) call {
+		_, id := g.token(t, "ada", time.Time{}, changes.Viewer)
+		return call{target: "/v1/principals/ada/tokens/" + id + "?because=It+was+lost."}
+	},
+}
+
+func plain(target string) func(testing.TB, *gate) call {
+	return func(testing.TB, *gate) call { return call{target: target} }
+}
+
+func TestWhoMayDoWhat(t *testing.T) {
+	const (
+		no  = http.StatusUnauthorized
+		not = http.StatusForbidden
+	)
+	for endpoint, wants := range map[string][6]int{ // nobody, viewer, operator, approver, operator+approver, socket
+		"GET /v1/openapi.json":                     {200, 200, 200, 200, 200, 200},
+		"GET /v1/status":                           {no, 200, 200, 200, 200, 200},
+		"GET /v1/policy":                           {no, 200, 200, 200, 200, 200},
+		"GET /v1/revisions":                        {no, 200, 200, 200, 200, 200},
+		"GET /v1/revisions/{number}":               {no, 200, 200, 200, 200, 200},
+		"GET /v1/log":                              {no, 200, 200, 200, 200, 200},
+		"GET /v1/log/verification":                 {no, 200, 200, 200, 200, 200},
+		"GET /v1/jurisdictions":                    {no, 200, 200, 200, 200, 200},
+		"GET /v1/jurisdictions/{code}":             {no, 200, 200, 200, 200, 200},
+		"POST /v1/explain":                         {no, 200, 200, 200, 200, 200},
+		"GET /v1/events":                           {no, 200, 200, 200, 200, 200},
+		"POST /v1/plan":                            {no, 200, 200, 200, 200, 200},
+		"GET /v1/changes":                          {no, 200, 200, 200, 200, 200},
+		"POST /v1/changes":                         {no, not, 201, not, 201, 201},
+		"GET /v1/changes/{number}":                 {no, 200, 200, 200, 200, 200},
+		"PUT /v1/changes/{number}":                 {no, not, 200, not, 200, 200},
+		"POST /v1/changes/{number}/approvals":      {no, not, not, 200, 200, 200},
+		"POST /v1/changes/{number}/rejection":      {no, not, 200, 200, 200, 200},
+		"GET /v1/principals":                       {no, 200, 200, 200, 200, 200},
+		"PUT /v1/principals/{name}":                {no, not, not, not, not, 200},
+		"DELETE /v1/principals/{name}":             {no, not, not, not, not, 204},
+		"POST /v1/principals/{name}/tokens":        {no, not, not, not, not, 201},
+		"DELETE /v1/principals/{name}/tokens/{id}": {no, not, not, not, not, 204},
+	} {
+		if calls[endpoint] == nil {
+			t.Fatalf("nobody calls %s", endpoint)
+		}
+		for i, who := range actors {
+			t.Run(endpoint+" by "+string(who), func(t *testing.T) {
+				g := newGate(t)
+				method, _, _ := strings.Cut(endpoint, " ")
+				c := calls[endpoint](t, g)
+				before := g.count()
+				got := ask(t, g, who, method, c.target, c.body, c.header)
+				if got.status != wants[i] {
+					t.Errorf("got %d, not %d\n%s", got.status, wants[i], got.body)
+				}
+				if changed, may := g.count() != before, method != "GET" && wants[i] < 300; changed != may && endpoint != "POST /v1/plan" && endpoint != "POST /v1/explain" {
+					t.Errorf("a record was written: %t", changed)
+				}
+				if log := g.log.String(); log != "" {
+					t.Errorf("the log says %s", log)
+				}
+			})
+		}
+	}
+}
+
+func TestEachEndpointIsCalled(t *testing.T) {
+	for _, r := range admin.Routes() {
+		if calls[r.Method+" "+r.Path] == nil {
+			t.Errorf("%s %s isn't", r.Method, r.Path)
+		}
+	}
+}
+
+func TestHEADIsGETWithoutABody(t *testing.T) {
+	for endpoint, make := range calls {
+		method, _, _ := strings.Cut(endpoint, " ")
+		if method != "GET" {
+			continue
+		}
+		g := newGate(t)
+		if got := ask(t, g, viewer, "HEAD", make(t, g).target, nil); got.status != http.StatusOK {
+			t.Errorf("%s: got %d", endpoint, got.status)
+		}
+	}
+}
+
+func TestWhatIsWrongWithARequestIsSaid(t *testing.T) {
+	const number = "/v1/changes/18446744073709551615"
+	changed := func(change func(*api.Proposal)) func(testing.TB, *gate) any {
+		return func(t testing.TB, g *gate) any {
+			p := g.withdraw(t, "FR")
+			change(&p)
+			return p
+		}
+	}
+	as := func(body any) func(testing.TB, *gate) any { return func(testing.TB, *gate) any { return body } }
+	fine := changed(func(*api.Proposal) {})
+	for name, test := range map[string]struct {
+		who    actor
+		method string
+		target string
+		body   func(testing.TB, *gate) any
+		header headers // "" removes one
+		status int
+		code   string
+		detail string
+	}{
+		"a path that isn't there":             {who: viewer, target: "/v1/nothing", status: 404, code: "unknown-path"},
+		"no path":                             {who: viewer, target: "/v1/", status: 404, code: "unknown-path"},
+		"a path with more behind it":          {who: viewer, target: "/v1/status/", status: 404, code: "unknown-path"},
+		"another method":                      {who: viewer, method: "POST", target: "/v1/status", status: 405, code: "method"},
+		"a method that nobody knows":          {who: viewer, method: "BREW", target: "/v1/changes", status: 405, code: "method"},
+		"OPTIONS, which asks for permissions": {who: viewer, method: "OPTIONS", target: "/v1/changes", status: 405, code: "method"},
+		"a parameter that isn't known":        {who: viewer, target: "/v1/log?page=2", status: 400, code: "invalid", detail: "the parameter page is nothing that is known"},
+		"a parameter where there is none":     {who: viewer, target: "/v1/status?limit=2", status: 400, code: "invalid", detail: "the parameter limit is nothing that is known"},
+		"a parameter twice":                   {who: viewer, target: "/v1/log?limit=2&limit=3", status: 400, code: "invalid", detail: "the parameter limit is there twice"},
+		"a query that can't be read":          {who: viewer, target: "/v1/log?limit=%zz", status: 400, code: "invalid", detail: "the query can't be read"},
+		"a page of none":                      {who: viewer, target: "/v1/log?limit=0", status: 400, code: "invalid", detail: "limit is not a number from 1 to 200"},
+		"a page that is too long":             {who: viewer, target: "/v1/revisions?limit=201", status: 400, code: "invalid", detail: "limit is not a number from 1 to 200"},
+		"a page before the first":             {who: viewer, target: "/v1/log?before=0", status: 400, code: "invalid", detail: "before is not a number from 1 on"},
+		"a page before nothing":               {who: viewer, target: "/v1/log?before=-1", status: 400, code: "invalid", detail: "before is not a number from 1 on"},
+		"a body where there is none":          {who: viewer, target: "/v1/status", body: as("{}"), status: 400, code: "body", detail: "this request takes no body"},
+		"a number that is none":               {who: viewer, target: "/v1/changes/last", status: 404, code: "not-found"},
+		"the number 0":                        {who: viewer, target: "/v1/revisions/0", status: 404, code: "not-found"},
+		"a number that isn't there":           {who: viewer, target: number, status: 404, code: "not-found"},
+		"a revision that isn't there":         {who: viewer, target: "/v1/revisions/99", status: 404, code: "not-found"},
+		"a jurisdiction that isn't there":     {who: viewer, target: "/v1/jurisdictions/XX", status: 404, code: "not-found"},
+
+		"no If-Match":                        {body: fine, header: headers{"If-Match": ""}, status: 428, code: "precondition-required"},
+		"If-Match of any":                    {body: fine, header: headers{"If-Match": "*"}, status: 400, code: "invalid", detail: "If-Match is not one revision"},
+		"If-Match that is weak":              {body: fine, header: headers{"If-Match": `W/"1"`}, status: 400, code: "invalid"},
+		"If-Match without quotes":            {body: fine, header: headers{"If-Match": `1`}, status: 400, code: "invalid"},
+		"If-Match of two":                    {body: fine, header: headers{"If-Match": `"1", "2"`}, status: 400, code: "invalid"},
+		"If-Match of nothing":                {body: fine, header: headers{"If-Match": `""`}, status: 400, code: "invalid"},
+		"If-Match of less than nothing":      {body: fine, header: headers{"If-Match": `"-1"`}, status: 400, code: "invalid"},
+		"If-Match of a revision before":      {body: fine, header: headers{"If-Match": `"0"`}, status: 409, code: "conflict"},
+		"a key that can't be seen":           {body: fine, header: headers{"Idempotency-Key": "a b"}, status: 400, code: "invalid", detail: "Idempotency-Key is not one key"},
+		"a key that is too long":             {body: fine, header: headers{"Idempotency-Key": strings.Repeat("k", 129)}, status: 400, code: "invalid"},
+		"a body of a form":                   {body: fine, header: headers{"Content-Type": "application/x-www-form-urlencoded"}, status: 415, code: "media-type"},
+		"a body of text":                     {body: fine, header: headers{"Content-Type": "text/plain"}, status: 415, code: "media-type"},
+		"a body of no type":                  {body: fine, header: headers{"Content-Type": ""}, status: 415, code: "media-type"},
+		"a body in Latin-1":                  {body: fine, header: headers{"Content-Type": "application/json; charset=iso-8859-1"}, status: 415, code: "media-type"},
+		"a body that is compressed":          {body: fine, header: headers{"Content-Encoding": "gzip"}, status: 415, code: "media-type"},
+		"no body":                            {body: as(nil), header: headers{"Content-Type": "application/json"}, status: 400, code: "body", detail: "the body is not JSON: unexpected end of JSON input, at byte 0"},
+		"a body that ends too early":         {body: as(`{"because"`), status: 400, code: "body"},
+		"a body with more behind it":         {body: as(`{} {}`), status: 400, code: "body", detail: "the body is not JSON: invalid character '{' after top-level value, at byte 4"},
+		"a body that is a list":              {body: as(`[]`), status: 400, code: "body", detail: "the body is not a JSON object"},
+		"a member that isn't known":          {body: as(`{"polcy": "x"}`), status: 400, code: "body", detail: "polcy is nothing that is known"},
+		"a plan that isn't the one":          {body: changed(func(p *api.Proposal) { p.Plan = "0" }), status: 409, code: "plan-changed"},
+		"no plan":                            {body: changed(func(p *api.Proposal) { p.Plan = "" }), status: 400, code: "invalid"},
+		"no reason":                          {body: changed(func(p *api.Proposal) { p.Because = "" }), status: 400, code: "invalid"},
+		"a policy that is none":              {body: changed(func(p *api.Proposal) { p.Set, p.Policy = nil, "version: 2\njurisdictions: {XX: open}" }), status: 422, code: "wrong-policy"},
+		"the policy in force":                {body: changed(func(p *api.Proposal) { p.Set, p.Policy = nil, fourEyes }), status: 409, code: "no-change"},
+		"no reason to remove somebody":       {who: socket, method: "DELETE", target: "/v1/principals/viewer", status: 400, code: "invalid", detail: "there is no reason"},
+		"a reason that is none":              {who: socket, method: "DELETE", target: "/v1/principals/viewer?because=%20", status: 400, code: "invalid", detail: "there is no reason"},
+		"somebody who isn't there":           {who: socket, method: "DELETE", target: "/v1/principals/eve?because=x", status: 404, code: "not-found"},
+		"a token for somebody who isn't":     {who: socket, method: "POST", target: "/v1/principals/eve/tokens", body: as(`{"because": "x"}`), status: 404, code: "not-found"},
+		"a name that can't be":               {who: socket, method: "PUT", target: "/v1/principals/a%2Fb", body: as(`{"roles": ["viewer"], "because": "x"}`), status: 400, code: "invalid"},
+		"an approval of what isn't there":    {who: approver, method: "POST", target: number + "/approvals", body: as(`{"plan": "x"}`), status: 404, code: "not-found"},
+		"an approval without a plan":         {who: approver, method: "POST", target: number + "/approvals", body: as(`{}`), status: 400, code: "body", detail: "plan is missing"},
+		"a rejection of what isn't there":    {who: approver, method: "POST", target: number + "/rejection", body: as(`{"because": "x"}`), status: 404, code: "not-found"},
+		"an edit of what isn't there":        {method: "PUT", target: number, body: fine, status: 404, code: "not-found"},
+		"a question about nobody":            {who: viewer, method: "POST", target: "/v1/explain", body: as(`{}`), status: 400, code: "invalid"},
+		"a plan of nothing":                  {who: viewer, method: "POST", target: "/v1/plan", body: as(`{}`), status: 400, code: "invalid"},
+		"a proposal by who may not, no body": {who: viewer, method: "POST", body: as(nil), status: 403, code: "forbidden"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGate(t)
+			var body any
+			if test.body != nil {
+				body = test.body(t, g)
+			}
+			who, method, target := test.who, test.method, test.target
+			fields := headers{}
+			if who == "" {
+				who = operator
+			}
+			if target == "" {
+				target = "/v1/changes"
+				method = "POST"
+			}
+			if method == "" {
+				method = "GET"
+			}
+			if target == "/v1/changes" || method == "PUT" {
+				fields = g.ifMatch()
+			}
+			for field, value := range test.header {
+				fields[field] = value
+			}
+			r := request(t, g, who, method, target, body, fields)
+			for field, value := range fields {
+				if value == "" {
+					r.Header.Del(field)
+				}
+			}
+			before := g.count()
+			got := serve(t, g, r)
+			if got.status != test.status || got.code != test.code || test.detail != "" && got.detail != test.detail {
+				t.Errorf("got %d %s: %s\nnot %d %s: %s", got.status, got.code, got.detail, test.status, test.code, test.detail)
+			}
+			if g.count() != before {
+				t.Error("a record was written")
+			}
+			if log := g.log.String(); log != "" {
+				t.Errorf("the log says %s", log)
+			}
+		})
+	}
+}
+
+func TestAPolicyThatIsWrongIsShownWithItsErrors(t *testing.T) {
+	g := newGate(t)
+	p := api.Proposal{Policy: "version: 1\njurisdictions:\n  XX: open\n", Because: "x", Plan: "x"}
+	got := ask(t, g, operator, "POST", "/v1/changes", p, g.ifMatch())
+	var problem api.Problem
+	if err := json.Unmarshal([]byte(got.body), &problem); err != nil {
+		t.Fatal(err)
+	}
+	if len(problem.Errors) != 1 || problem.Errors[0].Line != 3 || problem.Errors[0].Column != 3 {
+		t.Errorf("got %s", got.body)
+	}
+}
+
+func TestAConflictNamesTheWinner(t *testing.T) {
+	g := newGate(t)
+	seen := g.ifMatch()
+	p := g.withdraw(t, "FR")
+	c := g.pending(t, zoe, "RU")
+	if got := ask(t, g, approver, "POST", fmt.Sprintf("/v1/changes/%d/approvals", c.Number), api.Approval{Plan: c.Plan}); got.status != 200 {
+		t.Fatalf("got %d\n%s", got.status, got.body)
+	}
+	got := ask(t, g, operator, "POST", "/v1/changes", p, seen)
+	var problem api.Problem
+	if err := json.Unmarshal([]byte(got.body), &problem); err != nil {
+		t.Fatal(err)
+	}
+	if got.status != 409 || problem.Winner == nil || !slices.Equal(problem.Winner.Authors, []string{"zoe"}) {
+		t.Errorf("got %d\n%s", got.status, got.body)
+	}
+}
+
+func TestNobodyApprovesTheirOwn(t *testing.T) {
+	for _, who := range []actor{both, socket} {
+		g := newGate(t)
+		got := ask(t, g, who, "POST", "/v1/changes", g.withdraw(t, "FR"), g.ifMatch())
+		location := got.header.Get("Location")
+		var c api.Change
+		if err := json.Unmarshal([]byte(got.body), &c); err != nil || location != fmt.Sprintf("/v1/changes/%d", c.Number) {
+			t.Fatalf("%v, Location: %s\n%s", err, location, got.body)
+		}
+		if got = ask(t, g, who, "POST", location+"/approvals", api.Approval{Plan: c.Plan}); got.status != 403 || got.code != "four-eyes" {
+			t.Errorf("%s: got %d %s\n%s", who, got.status, got.code, got.body)
+		}
+		if got = ask(t, g, approver, "POST", location+"/approvals", api.Approval{Plan: c.Plan}); got.status != 200 {
+			t.Errorf("got %d\n%s", got.status, got.body)
+		}
+		if got = ask(t, g, approver, "POST", location+"/approvals", api.Approval{Plan: c.Plan}); got.status != 409 || got.code != "ended" {
+			t.Errorf("got %d %s\n%s", got.status, got.code, got.body)
+		}
+	}
+}
+
+func TestAnEmergencyIsSignedAfterwards(t *testing.T) {
+	g := newGate(t)
+	p := g.withdraw(t, "FR")
+	p.Emergency = true
+	got := ask(t, g, operator, "POST", "/v1/changes", p, g.ifMatch())
+	var c api.Change
+	if err := json.Unmarshal([]byte(got.body), &c); err != nil || c.InForce == nil || !c.InForce.Emergency {
+		t.Fatalf("%v\n%s", err, got.body)
+	}
+	if location := got.header.Get("Location"); location != fmt.Sprint("/v1/revisions/", c.InForce.Number) {
+		t.Errorf("Location: %s", location)
+	}
+	got = ask(t, g, approver, "POST", fmt.Sprintf("/v1/changes/%d/approvals", c.InForce.Number), api.Approval{Plan: c.InForce.SHA256})
+	if got.status != 200 {
+		t.Errorf("got %d\n%s", got.status, got.body)
+	}
+}
+
+func TestTokensThatHaveEnded(t *testing.T) {
+	g := newGate(t)
+	expiring, _ := g.token(t, "ada", start.Add(time.Hour), changes.Viewer)
+	revoked, id := g.token(t, "ben", time.Time{}, changes.Viewer)
+	removed, _ := g.token(t, "cyd", time.Time{}, changes.Viewer)
+	status := func(token string) int {
+		return ask(t, g, nobody, "GET", "/v1/status", nil, headers{"Authorization": "Bearer " + token}).status
+	}
+	for _, token := range []string{expiring, revoked, removed} {
+		if got := status(token); got != 200 {
+			t.Errorf("got %d", got)
+		}
+	}
+	ask(t, g, socket, "DELETE", "/v1/principals/ben/tokens/"+id+"?because=x", nil)
+	ask(t, g, socket, "DELETE", "/v1/principals/cyd?because=x", nil)
+	g.tick(time.Hour)
+	for what, token := range map[string]string{"expired": expiring, "revoked": revoked, "of somebody who was removed": removed} {
+		if got := status(token); got != 401 {
+			t.Errorf("one that is %s: got %d", what, got)
+		}
+	}
+}
+
+func TestARequestThatIsSentTwiceIsDoneOnce(t *testing.T) {
+	g := newGate(t)
+	fields := g.ifMatch()
+	fields["Idempotency-Key"] = "0c1f"
+	p := g.withdraw(t, "FR")
+	first := ask(t, g, operator, "POST", "/v1/changes", p, fields)
+	before := g.count()
+	second := ask(t, g, operator, "POST", "/v1/changes", p, fields)
+	if first.status != 201 || second.status != 201 || first.body != second.body || g.count() != before {
+		t.Errorf("got %d, then %d\n%s", first.status, second.status, second.body)
+	}
+	p.Because = "Another one."
+	if other := ask(t, g, operator, "POST", "/v1/changes", p, fields); other.status != 422 || other.code != "key-reused" {
+		t.Errorf("another request with the key: got %d %s", other.status, other.code)
+	}
+	target := "/v1/principals/viewer/tokens"
+	key := headers{"Idempotency-Key": "0c20"}
+	ask(t, g, socket, "POST", target, api.TokenRequest{Because: "x"}, key)
+	if other := ask(t, g, socket, "DELETE", "/v1/principals/viewer?because=x", nil, key); other.status != 422 || other.code != "key-reused" {
+		t.Errorf("another method with the key: got %d %s", other.status, other.code)
+	}
+}
+
+func TestPages(t *testing.T) {
+	g := newGate(t)
+	var seen []uint64
+	for next := uint64(0); ; {
+		target := "/v1/log?limit=3"
+		if next > 0 {
+			target += fmt.Sprint("&before=", next)
+		}
+		var page api.Log
+		if err := json.Unmarshal([]byte(ask(t, g, viewer, "GET", target, nil).body), &page); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range page.Records {
+			seen = append(seen, r.Number)
+		}
+		if next = page.Next; next == 0 {
+			break
+		}
+	}
+	if want := []uint64{9, 8, 7, 6, 5, 4, 3, 2, 1}; !slices.Equal(seen, want) {
+		t.Errorf("got %d, not %d", seen, want)
+	}
+}
+
+func TestThePolicyAsItWasWritten(t *testing.T) {
+	g := newGate(t)
+	for accept, yaml := range map[string]bool{
+		"":                                   false,
+		"*/*":                                false,
+		"application/json":                   false,
+		"application/yaml":                   true,
+		"Application/YAML; charset=utf-8":    true,
+		"application/yaml, */*":              true,
+		"application/yaml, application/json": true,
+		"application/json, application/yaml;q=.9": false,
+		"application/yaml;q=0":                    false,
+		"text/html;q=x, application/yaml;q=0.1":   true,
+		"application/*;q=0.5,application/yaml":    true,
+		"}{":                                      false,
+	} {
+		for _, target := range []string{"/v1/policy", "/v1/revisions/1"} {
+			got := ask(t, g, viewer, "GET", target, nil, headers{"Accept": accept})
+			if is := got.header.Get("Content-Type") == "application/yaml"; is != yaml || is && got.body != fourEyes {
+				t.Errorf("Accept: %s: got %s\n%s", accept, got.header.Get("Content-Type"), got.body)
+			}
+			if tag := got.header.Get("ETag"); tag != `"1"` {
+				t.Errorf("ETag: %s", tag)
+			}
+		}
+	}
+}
+
+func TestWhatGoesWrongInside(t *testing.T) {
+	revision := changes.Revision{Number: 7, Time: start, Authors: []string{"ada"}, Because: "x", SHA256: "x"}
+	for name, test := range map[string]struct {
+		err    error
+		status int
+		body   string // what is in it
+		log    string
+	}{
+		"an error of the gateway":   {errors.New("disk full at /var/lib"), 500, `"something went wrong in the gateway"`, "disk full at /var/lib"},
+		"a problem":                 {&api.Problem{Status: 409, Code: "read-only", Detail: "It is a file."}, 409, `"It is a file."`, ""},
+		"a problem within an error": {fmt.Errorf("x: %w", &api.Problem{Status: 504, Code: "not-acknowledged", Detail: "Who knows."}), 504, `"Who knows."`, ""},
+		"a refusal":                 {&changes.Refusal{Code: changes.Conflict, Message: "Too late.", Winner: &revision}, 409, `"number": 7`, ""},
+		"a refusal with its cause":  {&changes.Refusal{Code: changes.WrongPolicy, Message: "It is wrong", Err: errors.New("very")}, 422, `"It is wrong: very"`, ""},
+		"a refusal with errors":     {&changes.Refusal{Code: changes.WrongPolicy, Message: "It is wrong", Err: fmt.Errorf("x: %w", strict.Errors{{File: "policy", Line: 3, Message: "Here."}})}, 422, `"message": "Here."`, ""},
+		"a refusal nobody knows":    {&changes.Refusal{Code: "odd", Message: "x"}, 500, `"internal"`, "x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGate(t)
+			g.fail = test.err
+			got := ask(t, g, socket, "POST", "/v1/principals/viewer/tokens", api.TokenRequest{Because: "secret reason"})
+			if got.status != test.status || !strings.Contains(got.body, test.body) {
+				t.Errorf("got %d\n%s", got.status, got.body)
+			}
+			log := g.log.String()
+			if test.log == "" && log != "" || !strings.Contains(log, test.log) || strings.Contains(log, "secret") {
+				t.Errorf("the log says %s", log)
+			}
+			if test.log != "" && !strings.Contains(log, `request="POST /v1/principals/{name}/tokens"`) {
+				t.Errorf("the log doesn't say where: %s", log)
+			}
+		})
+	}
+}
+
+func TestListsAreNeverNull(t *testing.T) {
+	g := newGate(t)
+	for endpoint, make := range calls {
+		method, _, _ := strings.Cut(endpoint, " ")
+		g := newGate(t)
+		c := make(t, g)
+		if got := ask(t, g, socket, method, c.target, c.body, c.header); strings.Contains(got.body, ": null") {
+			t.Errorf("%s: %s", endpoint, got.body)
+		}
+	}
+	_ = g
+}
+
+func TestHealthAndMetricsAskForNoToken(t *testing.T) {
+	g := newGate(t)
+	for _, target := range []string{"/metrics", "/healthz", "/readyz"} {
+		r := request(t, g, nobody, "GET", target, nil)
+		if status := plainly(g, r); status != 200 {
+			t.Errorf("%s: got %d", target, status)
+		}
+	}
+}
