@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/iso3166"
@@ -21,10 +23,15 @@ func newExplain() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain ADDRESS|JURISDICTION",
 		Short: "Say what a client would get, and why",
-		Long: `Locate an address as the gateway would, decide by the policy, and say which of
-its entries matched and why one of them won. In place of an address, name a
-jurisdiction: FR, US-MS, unlocated, private or anonymous.`,
-		Example: `  exitgate explain 90.0.0.1 --policy policy.yaml
+		Long: `Say what a request from an address gets, which entries of the policy matched, and
+why one of them won. In place of an address, name a jurisdiction: FR, US-MS,
+unlocated, private or anonymous.
+
+The gateway is asked, which knows its databases and flags. Where none is running,
+or with --policy, --geo or --config, the address is located and decided on as a
+gateway with these would.`,
+		Example: `  exitgate explain 90.0.0.1
+  exitgate explain 90.0.0.1 --policy policy.yaml
   exitgate explain FR --policy policy.yaml --method POST --path /signup
   exitgate explain US-MS --policy policy.yaml --at 2026-12-01T00:00:00Z --json
   exitgate explain 2001:db8::1 --config /etc/exitgate/exitgate.yaml`,
@@ -32,22 +39,25 @@ jurisdiction: FR, US-MS, unlocated, private or anonymous.`,
 		ValidArgsFunction: completeJurisdictions,
 		RunE:              func(cmd *cobra.Command, args []string) error { return o.explain(cmd, args[0]) },
 	}
+	o.register(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.config, "config", "", "the gateway's `file` with settings, for its policy and databases")
 	f.StringVar(&o.policy, "policy", "", "`file` with the policy (default: everything is open)")
 	f.StringSliceVar(&o.geo, "geo", nil, "`file` of a MaxMind DB database; may be repeated (default: the embedded one)")
 	f.StringVar(&o.method, "method", "GET", "`method` of the request")
-	f.StringVar(&o.host, "host", "example.org", "`host` that is asked for")
+	f.StringVar(&o.host, "host", "example.org", "`host` that is asked for (asking the gateway: one of its apps')")
 	f.StringVar(&o.path, "path", "/", "`path` that is asked for")
 	f.Var(&o.at, "at", "the `time` to say it for, as 2026-12-01T00:00:00Z (default now)")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	for _, file := range []string{"config", "policy", "geo"} {
 		_ = cmd.MarkFlagFilename(file) // the flags exist
+		cmd.MarkFlagsMutuallyExclusive("api", file)
 	}
 	return cmd
 }
 
 type explainOptions struct {
+	connection
 	config, policy, method, host, path string
 	geo                                []string
 	at                                 moment
@@ -57,14 +67,18 @@ type explainOptions struct {
 
 // An explained is what explain prints.
 type explained struct {
-	Asked   string      `json:"asked"`
-	Located *located    `json:"located,omitempty"`
-	Request string      `json:"request"`
-	SHA256  string      `json:"policy-sha256"`
-	Mode    policy.Mode `json:"mode"`
+	Asked   string   `json:"asked"`
+	Located *located `json:"located,omitempty"`
+	Request string   `json:"request"`
+	// Revision is the one in force, if the gateway was asked and has one.
+	Revision uint64      `json:"revision,omitempty"`
+	SHA256   string      `json:"policy-sha256"`
+	Mode     policy.Mode `json:"mode"`
 	// Unasked says that the gateway asks a flag server, and explain doesn't.
 	Unasked bool `json:"flag-server-not-asked,omitempty"`
 	policy.Explanation
+
+	live bool // the gateway was asked
 }
 
 // A located says how an address was located.
@@ -79,26 +93,96 @@ type located struct {
 }
 
 func (o *explainOptions) explain(cmd *cobra.Command, asked string) error {
+	if !strings.HasPrefix(o.path, "/") {
+		return fmt.Errorf("--path begins with a slash, as in --path /signup")
+	}
+	x, err := o.explained(cmd, asked)
+	switch {
+	case err != nil:
+		return err
+	case o.json:
+		return failed(writeJSON(cmd.OutOrStdout(), x))
+	}
+	return failed(x.write(cmd.OutOrStdout()))
+}
+
+// explained asks the gateway, or does without.
+func (o *explainOptions) explained(cmd *cobra.Command, asked string) (explained, error) {
+	set := cmd.Flags().Changed
+	if set("config") || set("policy") || set("geo") {
+		return o.decide(cmd, asked)
+	}
+	q, err := o.question(cmd, asked)
+	if err != nil {
+		return explained{}, err
+	}
+	c, err := o.open()
+	if err != nil {
+		return explained{}, err
+	}
+	x, err := c.explain(cmd.Context(), asked, q)
+	if absent(err) {
+		fmt.Fprint(cmd.ErrOrStderr(), "No gateway is running here: this is by the embedded database, with everything open.\n\n")
+		return o.decide(cmd, asked)
+	}
+	return x, ended(cmd, o.json, err)
+}
+
+// question is what the gateway is asked.
+func (o *explainOptions) question(cmd *cobra.Command, asked string) (api.Question, error) {
+	q := api.Question{Method: o.method, Path: o.path, At: o.at.Time}
+	if cmd.Flags().Changed("host") {
+		q.Host = o.host
+	}
+	if _, err := netip.ParseAddr(asked); err == nil {
+		q.Address = asked
+		return q, nil
+	}
+	q.Jurisdiction = policy.Code(asked)
+	_, err := placeOf(asked)
+	return q, err
+}
+
+// explain has the gateway explain.
+func (c *client) explain(ctx context.Context, asked string, q api.Question) (explained, error) {
+	said, err := decode[policy.Explanation](c.ask(ctx, "/v1/explain", q))
+	if err != nil {
+		return explained{}, err
+	}
+	s, err := decode[api.Status](c.get(ctx, "/v1/status"))
+	if err != nil {
+		return explained{}, err
+	}
+	return explained{
+		Asked:       asked,
+		Request:     q.Method + " " + q.Host + q.Path,
+		Revision:    s.Revision,
+		SHA256:      s.SHA256,
+		Mode:        s.Mode,
+		Explanation: said,
+		live:        true,
+	}, nil
+}
+
+// decide locates and decides as a gateway would.
+func (o *explainOptions) decide(cmd *cobra.Command, asked string) (explained, error) {
 	place, how, err := o.locate(cmd, asked)
 	if err != nil {
-		return err
+		return explained{}, err
 	}
 	p := policy.Everywhere()
 	if o.policy != "" {
 		source, err := readFile(o.policy)
 		if err != nil {
-			return failed(fmt.Errorf("policy: %w", err))
+			return explained{}, failed(fmt.Errorf("policy: %w", err))
 		}
 		if p, err = policy.Parse(o.policy, source); err != nil {
-			return failed(err)
+			return explained{}, failed(err)
 		}
-	}
-	if !strings.HasPrefix(o.path, "/") {
-		return fmt.Errorf("--path begins with a slash, as in --path /signup")
 	}
 	path, _, _ := strings.Cut(o.path, "?")
 	snapshot := policy.Compile(p, p.OwnFlags(), o.at.orNow())
-	x := explained{
+	return explained{
 		Asked:       asked,
 		Located:     how,
 		Request:     o.method + " " + o.host + o.path,
@@ -106,11 +190,7 @@ func (o *explainOptions) explain(cmd *cobra.Command, asked string) error {
 		Mode:        p.Mode(),
 		Unasked:     o.unasked,
 		Explanation: snapshot.Explain(place, o.method, strings.ToLower(o.host), path),
-	}
-	if o.json {
-		return failed(writeJSON(cmd.OutOrStdout(), x))
-	}
-	return failed(x.write(cmd.OutOrStdout()))
+	}, nil
 }
 
 // locate finds the place of an address, or that of a jurisdiction.
@@ -215,7 +295,11 @@ func (x explained) write(out io.Writer) error {
 		}
 	}
 	if len(x.Told) > 0 {
-		fmt.Fprintf(out, "\nFlags that the app is told, by the policy's own table:\n\n")
+		by := ", by the policy's own table"
+		if x.live {
+			by = ""
+		}
+		fmt.Fprintf(out, "\nFlags that the app is told%s:\n\n", by)
 		var rows [][]string
 		for _, name := range slices.Sorted(maps.Keys(x.Told)) {
 			rows = append(rows, []string{name, x.Told[name].String()})
@@ -227,7 +311,11 @@ func (x explained) write(out io.Writer) error {
 	if x.Unasked {
 		fmt.Fprintln(out, "\nThe flag server was not asked: the gateway's market status shows what its flags restrict.")
 	}
-	fmt.Fprintf(out, "\nBy the policy sha256:%s on %s", x.SHA256[:12], day(x.At))
+	by := "the policy"
+	if x.Revision != 0 {
+		by = fmt.Sprintf("revision %d,", x.Revision)
+	}
+	fmt.Fprintf(out, "\nBy %s sha256:%.12s on %s", by, x.SHA256, day(x.At))
 	if !x.Next.IsZero() {
 		fmt.Fprintf(out, "; this may change on %s", day(x.Next))
 	}

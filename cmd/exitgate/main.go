@@ -83,15 +83,23 @@ func newRoot(now func() time.Time) *cobra.Command {
 		Long: `exitgate is an HTTPS reverse proxy that finds out which jurisdiction a client
 is in, decides by a policy what that jurisdiction gets, and forwards or refuses.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy.`,
+The verbs that look at a running gateway, or change what it does, ask its API:
+over the socket in its data folder, or with --api and a token from another
+machine.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy or conflict.`,
 		Example: `  exitgate demo                                  see it work, with a sample app
   exitgate serve --to http://127.0.0.1:3000      put it in front of an app
   exitgate check policy.yaml                     say what a policy does
-  exitgate explain 90.0.0.1 --policy policy.yaml say what a client gets, and why`,
+  exitgate explain 90.0.0.1                      say what a client gets, and why
+  exitgate status                                say what is in force now
+  exitgate set FR withdrawn --because "…"        withdraw a market
+  exitgate log                                   say who changed what, and why`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newServe(now), newDemo(), newCheck(), newPlan(), newExplain(), newSchema(), newVersion())
+	root.AddCommand(newServe(now), newDemo(), newCheck(), newPlan(), newExplain(), newSchema(), newVersion(),
+		newStatus(), newSet(), newApply(), newChanges(), newApprove(), newReject(), newLog(), newRollback(), newPrincipal())
 	return root
 }

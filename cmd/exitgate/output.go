@@ -5,9 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // writeJSON writes a value as people and jq like it.
@@ -27,6 +32,9 @@ func day(t time.Time) string {
 	return t.Format(time.RFC3339)
 }
 
+// minute writes a moment for people, in UTC: that it is is said elsewhere.
+func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
+
 // writeTable writes rows in aligned columns, indented.
 func writeTable(w io.Writer, rows [][]string) error {
 	var aligned bytes.Buffer
@@ -43,4 +51,212 @@ func writeTable(w io.Writer, rows [][]string) error {
 		}
 	}
 	return nil
+}
+
+// Colours, and what ends them.
+const (
+	red    = "\x1b[31m"
+	green  = "\x1b[32m"
+	yellow = "\x1b[33m"
+	bold   = "\x1b[1m"
+	plain  = "\x1b[0m"
+)
+
+// A page is where people read: as wide as their terminal, and in colours if it
+// has any.
+type page struct {
+	io.Writer
+	width    int
+	coloured bool
+}
+
+const (
+	usualWidth  = 80
+	leastWidth  = 40 // what is narrower is left to the terminal to break
+	indentation = "  "
+)
+
+// newPage asks the terminal, if it is one.
+func newPage(w io.Writer) page {
+	p := page{Writer: w, width: usualWidth}
+	if f, ok := w.(*os.File); ok {
+		if width, terminal := terminalWidth(f); terminal {
+			p.coloured = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+			if width > 0 {
+				p.width = width
+			}
+		}
+	}
+	if columns, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && columns > 0 {
+		p.width = columns
+	}
+	p.width = max(p.width, leastWidth)
+	return p
+}
+
+func (p page) paint(colour, text string) string {
+	if !p.coloured || colour == "" || text == "" {
+		return text
+	}
+	return colour + text + plain
+}
+
+// say writes a text, broken into lines that fit, each after the indent.
+func (p page) say(indent, format string, args ...any) { p.sayIn("", indent, format, args...) }
+
+// sayIn is say in a colour.
+func (p page) sayIn(colour, indent, format string, args ...any) {
+	for _, line := range wrap(fmt.Sprintf(format, args...), p.width-utf8.RuneCountInString(indent)) {
+		fmt.Fprintln(p, strings.TrimRight(indent+p.paint(colour, line), " "))
+	}
+}
+
+// title begins a part of the page.
+func (p page) title(colour, text string) {
+	fmt.Fprintf(p, "\n%s\n\n", p.paint(colour, text))
+}
+
+// wrap breaks a text into lines between words; a word that doesn't fit stays
+// whole. What is a line of its own stays one.
+func wrap(text string, width int) []string {
+	var lines []string
+	for paragraph := range strings.SplitSeq(text, "\n") {
+		line := ""
+		for _, word := range strings.Fields(paragraph) {
+			switch {
+			case line == "":
+				line = word
+			case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= width:
+				line += " " + word
+			default:
+				lines = append(lines, line)
+				line = word
+			}
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// A cell is a text in a table.
+type cell struct {
+	text   string
+	colour string
+	right  bool // aligned to the right
+}
+
+// A row of a table, with what is said below it.
+type row struct {
+	cells []cell
+	below []string
+}
+
+const (
+	gap      = 2 // between columns
+	leastFit = 6 // a column that gives way to less is left out
+)
+
+// table writes rows in aligned columns, indented. Where they don't fit, one of
+// the columns gives way. What is below a row begins where its second column
+// does.
+func (p page) table(rows []row, givesWay int) {
+	widths := widthsOf(rows)
+	if over := total(widths) - p.width; over > 0 {
+		widths[givesWay] = max(0, widths[givesWay]-over)
+		if widths[givesWay] < leastFit {
+			widths[givesWay] = 0
+		}
+	}
+	for _, r := range rows {
+		fmt.Fprintln(p, strings.TrimRight(indentation+p.line(r.cells, widths), " "))
+		for _, text := range r.below {
+			p.say(indentation+strings.Repeat(" ", widths[0]+gap), "%s", text)
+		}
+	}
+}
+
+func widthsOf(rows []row) []int {
+	var widths []int
+	for _, r := range rows {
+		for i, c := range r.cells {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
+		}
+	}
+	return widths
+}
+
+// total is how wide a table is.
+func total(widths []int) int {
+	sum := len(indentation) - gap
+	for _, w := range widths {
+		if w > 0 {
+			sum += w + gap
+		}
+	}
+	return sum
+}
+
+func (p page) line(cells []cell, widths []int) string {
+	var b strings.Builder
+	for i, c := range cells {
+		if widths[i] == 0 {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString(strings.Repeat(" ", gap))
+		}
+		text := shorten(c.text, widths[i])
+		padding := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text))
+		if c.right {
+			b.WriteString(padding + p.paint(c.colour, text))
+		} else {
+			b.WriteString(p.paint(c.colour, text) + padding)
+		}
+	}
+	return b.String()
+}
+
+// clean makes one harmless line of a text that somebody else wrote: without
+// characters that a terminal obeys, or that turn the order of others around.
+func clean(text string) string {
+	return strings.Join(strings.Fields(cleanLines(text)), " ")
+}
+
+// cleanLines is clean, but for the ends of lines.
+func cleanLines(text string) string {
+	return strings.Map(func(c rune) rune {
+		switch {
+		case c == '\n':
+			return c
+		case unicode.IsSpace(c):
+			return ' '
+		case unicode.IsControl(c), unicode.Is(unicode.Bidi_Control, c), c == utf8.RuneError:
+			return '\ufffd'
+		}
+		return c
+	}, text)
+}
+
+// count writes a number with commas.
+func count(n uint64) string {
+	digits := strconv.FormatUint(n, 10)
+	var groups []string
+	for len(digits) > 3 {
+		groups = append(groups, digits[len(digits)-3:])
+		digits = digits[:len(digits)-3]
+	}
+	groups = append(groups, digits)
+	slices.Reverse(groups)
+	return strings.Join(groups, ",")
+}
+
+// several writes "1 approval", "2 approvals".
+func several(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return count(uint64(n)) + " " + what + "s"
 }

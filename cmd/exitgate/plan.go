@@ -8,75 +8,201 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
+	"time"
 
+	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
+	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/notice"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
 )
 
 func newPlan() *cobra.Command {
 	var o planOptions
 	cmd := &cobra.Command{
-		Use:   "plan FILE",
-		Short: "Say what would change if a policy took the place of the one in use",
-		Long: `Compare a policy with the one in use, and say what would change: who gets which
-phase when, at once and at each later date, and what the documents say
-differently. Markets that would be opened come first, also where that is only
-for the time until a later step.
+		Use:   "plan FILE | --set JURISDICTION=PHASE | --rollback REVISION",
+		Short: "Say what would change if a policy took the place of the one in force",
+		Long: `Compare a policy with the one in force, and say what would change: who gets
+which phase when, at once and at each later date, what the documents say
+differently, how many requests of the last hour and day would have been decided
+otherwise, and whose approval it needs. Markets that would be opened come first,
+also where that is only for the time until a later step.
 
-The policy in use is the one that the gateway keeps in its data folder; name
-another one with --against. The flags are those that the gateway keeps there,
-too; with --against, only if --data names the folder.
+The gateway is asked. Where none is running, or with --at, the policy that it
+has kept in its data folder is compared with, by the flags that it has kept
+there; then nobody has counted requests. With --against it is the policy in
+another file, and only if --data names the folder these flags.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 the policy in FILE is wrong.`,
+Exit codes: 0 done, 1 failed, 2 usage, 3 the policy is wrong.`,
 		Example: `  exitgate plan policy.yaml
+  exitgate plan --set FR=withdrawn
+  exitgate plan --rollback 41
   exitgate plan policy.yaml --against policy.yaml.orig
   exitgate plan policy.yaml --at 2026-12-01T00:00:00Z
-  exitgate plan policy.yaml --json | jq .effects`,
-		Args:              cobra.ExactArgs(1),
+  exitgate plan policy.yaml --json | jq .plan.effects`,
+		Args:              o.parse,
 		ValidArgsFunction: completeFiles("yaml", "yml"),
-		RunE:              func(cmd *cobra.Command, args []string) error { return o.plan(cmd, args[0]) },
+		RunE:              func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
+	o.register(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.against, "against", "", "`file` with the policy to compare with (default: the one in use)")
-	f.StringVar(&o.data, "data", "", "`folder` in which the gateway keeps the policy in use")
+	f.StringVar(&o.set, "set", "", "`JURISDICTION=PHASE`, in place of a file: what exitgate set would do")
+	f.Var(&o.from, "from", "the `time` from which the phase of --set holds (default at once)")
+	f.Uint64Var(&o.rollback, "rollback", 0, "`number` of a revision, in place of a file: what exitgate rollback would do")
+	f.StringVar(&o.against, "against", "", "`file` with the policy to compare with (default: the one in force)")
 	f.Var(&o.at, "at", "the `time` of the change, as 2026-12-01T00:00:00Z (default now)")
 	f.BoolVar(&o.json, "json", false, "print JSON")
+	cmd.MarkFlagsMutuallyExclusive("set", "rollback")
+	for _, flag := range []string{"against", "at"} {
+		cmd.MarkFlagsMutuallyExclusive("set", flag)
+		cmd.MarkFlagsMutuallyExclusive("rollback", flag)
+		cmd.MarkFlagsMutuallyExclusive("api", flag)
+	}
 	_ = cmd.MarkFlagFilename("against") // the flags exist
-	_ = cmd.MarkFlagDirname("data")
+	_ = cmd.RegisterFlagCompletionFunc("rollback", o.completeRevisions)
+	_ = cmd.RegisterFlagCompletionFunc("set", completeSetting)
 	return cmd
 }
 
 type planOptions struct {
-	against, data string
-	at            moment
-	json          bool
+	connection
+	against  string
+	set      string
+	from, at moment
+	rollback uint64
+	json     bool
+
+	file     string
+	proposal api.Proposal
 }
 
-func (o *planOptions) plan(cmd *cobra.Command, file string) error {
-	source, err := readFile(file)
-	if err != nil {
-		return failed(err)
+// parse reads what is to be planned.
+func (o *planOptions) parse(_ *cobra.Command, args []string) error {
+	var ways int
+	for _, way := range []bool{len(args) > 0, o.set != "", o.rollback != 0} {
+		if way {
+			ways++
+		}
 	}
-	after, err := parsePolicy(file, source)
-	if err != nil {
-		return o.refused(cmd.OutOrStdout(), file, source, err)
+	switch {
+	case ways != 1 || len(args) > 1:
+		return errors.New("plan what? one file, or --set, or --rollback, as in: exitgate plan policy.yaml")
+	case o.set == "" && !o.from.IsZero():
+		return errors.New("--from says when the phase of --set begins: give --set too")
+	case o.rollback != 0:
+		o.proposal.Rollback = o.rollback
+	case o.set != "":
+		code, text, ok := strings.Cut(o.set, "=")
+		if !ok {
+			return errors.New("--set is a jurisdiction and a phase, as in --set FR=withdrawn")
+		}
+		o.proposal.Set = &api.Set{Jurisdiction: policy.Code(code), From: o.from.Time}
+		return parsePhase(text, &o.proposal.Set.Phase)
+	default:
+		o.file = args[0]
 	}
+	return nil
+}
+
+// name says what is planned.
+func (o *planOptions) name() string {
+	switch {
+	case o.set != "":
+		return o.set
+	case o.rollback != 0:
+		return fmt.Sprintf("revision %d", o.rollback)
+	}
+	return o.file
+}
+
+func (o *planOptions) run(cmd *cobra.Command) error {
+	var after *policy.Policy
+	if o.file != "" {
+		source, err := readFile(o.file)
+		if err != nil {
+			return failed(err)
+		}
+		if after, err = parsePolicy(o.file, source); err != nil {
+			return refused(cmd.OutOrStdout(), o.json, o.at, o.file, source, err)
+		}
+		o.proposal.Policy = string(source)
+	}
+	if o.against != "" || !o.at.IsZero() {
+		return o.compare(cmd, after)
+	}
+	c, err := o.open()
+	if err != nil {
+		return err
+	}
+	err = o.ask(cmd, c, after)
+	if after != nil && absent(err) {
+		fmt.Fprint(cmd.ErrOrStderr(), "No gateway is running here: this compares with the policy that it has kept.\n\n")
+		return o.compare(cmd, after)
+	}
+	return ended(cmd, o.json, err)
+}
+
+// ask has the gateway plan.
+func (o *planOptions) ask(cmd *cobra.Command, c *client, after *policy.Policy) error {
+	ctx := cmd.Context()
+	a, err := c.ask(ctx, "/v1/plan", o.proposal)
+	if err == nil && o.json {
+		return a.print(cmd.OutOrStdout())
+	}
+	plan, err := decode[api.Plan](a, err)
+	if err != nil {
+		return err
+	}
+	if after != nil {
+		plan.Plan.Warnings = after.Warnings() // they know the file's name
+	}
+	var before string
+	if plan.Plan.Before != plan.Plan.After {
+		was, err := decode[api.Policy](c.get(ctx, "/v1/policy"))
+		if err != nil {
+			return err
+		}
+		before = was.Policy
+	}
+	for _, w := range plan.Plan.Warnings {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n\n", problemIn(w))
+	}
+	shownPlan{Plan: plan, name: o.name(), before: before}.full(newPage(cmd.OutOrStdout()))
+	return nil
+}
+
+// compare plans without a gateway.
+func (o *planOptions) compare(cmd *cobra.Command, after *policy.Policy) error {
 	before, flags, err := o.inUse()
 	if err != nil {
 		return failed(err)
 	}
 	plan := policy.NewPlan(before, after, flags, o.at.orNow())
 	if o.json {
-		return failed(writeJSON(cmd.OutOrStdout(), plan))
+		return failed(writeJSON(cmd.OutOrStdout(), unasked{o.proposal.Policy, plan}))
 	}
 	for _, w := range plan.Warnings {
 		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %v\n\n", w)
 	}
-	return failed(writePlan(cmd.OutOrStdout(), plan, file))
+	out := newPage(cmd.OutOrStdout())
+	fmt.Fprintf(out, "%s (sha256:%s) in place of sha256:%s on %s\n", o.file, plan.After[:12], plan.Before[:12], day(plan.At))
+	if plan.Before == plan.After {
+		fmt.Fprintln(out, "\nThey are the same: nothing would change.")
+		return nil
+	}
+	shownMoves{plan.Moves, nil}.write(out)
+	showDocuments(out, plan)
+	fmt.Fprintf(out, "\nPlan %s\n", plan.Hash)
+	return nil
+}
+
+// An unasked plan has as much of an api.Plan as can be told without a gateway.
+type unasked struct {
+	Policy string      `json:"policy"`
+	Plan   policy.Plan `json:"plan"`
 }
 
 // parsePolicy reads a policy as the gateway would take it into use.
@@ -89,11 +215,11 @@ func parsePolicy(file string, source []byte) (*policy.Policy, error) {
 }
 
 // refused says what is wrong with a policy, as check does.
-func (o *planOptions) refused(out io.Writer, file string, source []byte, err error) error {
-	if !o.json {
+func refused(out io.Writer, asJSON bool, at moment, file string, source []byte, err error) error {
+	if !asJSON {
 		return &exitError{exitRefused, err}
 	}
-	result := checkResult{File: file, SHA256: policy.Digest(source), At: o.at.orNow()}
+	result := checkResult{File: file, SHA256: policy.Digest(source), At: at.orNow()}
 	if !errors.As(err, &result.Errors) {
 		return &exitError{exitRefused, err}
 	}
@@ -166,62 +292,160 @@ func keptFlags(folder string) (policy.Flags, error) {
 	return flags, nil
 }
 
-// The parts of a plan in the order in which they are printed, with the colour
-// of their moves on a terminal.
-var planParts = []struct {
-	effect policy.Effect
-	title  string
-	colour string
-}{
-	{policy.OpensMarket, "Would be opened", green},
-	{policy.WithdrawsMarket, "Would be restricted", red},
+// A shownPlan is a plan that the gateway has made, for people to read.
+type shownPlan struct {
+	api.Plan
+	name      string // of what would come into force
+	before    string // the policy in force, if its text is to be compared
+	emergency bool   // it is to be done at once
+	waits     bool   // for approvals, as is said elsewhere
 }
 
-const (
-	red   = "\x1b[31m"
-	green = "\x1b[32m"
-	plain = "\x1b[0m"
-)
-
-// writePlan writes a plan for people.
-func writePlan(out io.Writer, p policy.Plan, file string) error {
-	paint := func(_, text string) string { return text }
-	if isTerminal(out) && os.Getenv("NO_COLOR") == "" {
-		paint = func(colour, text string) string { return colour + text + plain }
-	}
-	fmt.Fprintf(out, "%s (sha256:%s) in place of sha256:%s on %s\n", file, p.After[:12], p.Before[:12], day(p.At))
-	switch {
-	case p.Before == p.After:
+// full shows all of the plan.
+func (s shownPlan) full(out page) {
+	p := s.Plan.Plan
+	fmt.Fprintf(out, "%s (sha256:%.12s) in place of revision %d (sha256:%.12s)\n", s.name, p.After, s.Revision, p.Before)
+	if p.Before == p.After {
 		fmt.Fprintln(out, "\nThey are the same: nothing would change.")
-		return nil
-	case p.Empty():
-		fmt.Fprintln(out, "\nNothing would change but the text.")
+		return
 	}
-	for _, part := range planParts {
-		if err := writeMoves(out, part.title, p.Moves, part.effect, func(line string) string { return paint(part.colour, line) }); err != nil {
-			return err
+	shownMoves{p.Moves, s.Hit}.write(out)
+	if p.Moves != nil {
+		showHit(out, s.Hit, p.At)
+	}
+	showDocuments(out, p)
+	showLines(out, s.before, s.Policy)
+	if !s.waits {
+		s.sayNeeds(out)
+	}
+	fmt.Fprintf(out, "\nPlan %s\n", p.Hash)
+}
+
+// brief shows who would get what, and how many would notice.
+func (s shownPlan) brief(out page) {
+	p := s.Plan.Plan
+	fmt.Fprintf(out, "In place of revision %d:\n", s.Revision)
+	shownMoves{p.Moves, s.Hit}.write(out)
+	if p.Moves == nil {
+		fmt.Fprintln(out, "\nNobody would get anything else.")
+	} else {
+		showHit(out, s.Hit, p.At)
+	}
+	for _, x := range p.Expansions {
+		out.say("", "\n%s speaks also of %s", x.Jurisdiction, join(x.Reaches))
+	}
+	for _, w := range p.Warnings {
+		out.sayIn(yellow, "", "\nwarning: %s", clean(w.Message))
+	}
+	s.sayNeeds(out)
+}
+
+// sayNeeds says what moves don't tell, and who must agree.
+func (s shownPlan) sayNeeds(out page) {
+	var grave []policy.Effect
+	for _, e := range s.Plan.Plan.Effects {
+		if e == policy.WeakensGuarantee || e == policy.WeakensDemand || e == policy.AcknowledgesBreach {
+			grave = append(grave, e)
 		}
 	}
+	fmt.Fprintln(out)
+	if grave != nil {
+		out.sayIn(yellow, "", "It %s.", inWords(grave))
+	}
+	approvals, hours := several(s.Needs, "approval"), int(changes.SignWithin.Hours())
+	switch {
+	case s.Needs == 0:
+		out.say("", "It needs no approval.")
+	case s.emergency && s.Emergency:
+		out.sayIn(yellow, "", "It needs %s by others. As an emergency it is done at once, and somebody else signs it within %d hours.", approvals, hours)
+	case s.Emergency:
+		out.say("", "It needs %s by others. With --emergency it would be done at once, and somebody else would sign it within %d hours.", approvals, hours)
+	default:
+		out.say("", "It needs %s by others.", approvals)
+	}
+}
+
+// showHit shows how many requests would have been decided otherwise.
+func showHit(out page, hit *api.Hit, now time.Time) {
+	if hit == nil {
+		return
+	}
+	fmt.Fprintln(out)
+	counted := "on this gateway"
+	if hit.Gateways != 1 {
+		counted = fmt.Sprintf("on %d gateways", hit.Gateways)
+	}
+	if day := 24 * time.Hour; now.Sub(hit.Since) < day {
+		counted += ", counted since " + minute(hit.Since)
+	}
+	out.say("", "Of the requests of the last hour and day %s:", counted)
+	fmt.Fprintln(out)
+	cells := func(name string, of policy.Hit) row {
+		r := row{cells: []cell{{text: name}, number(of.Requests, ""), number(of.Refused, red), number(of.Served, green)}}
+		if hit.Hour.Perhaps+hit.Day.Perhaps > 0 {
+			r.cells = append(r.cells, number(of.Perhaps, yellow))
+		}
+		return r
+	}
+	head := row{cells: []cell{{}, {text: "counted", right: true}, {text: "would be refused", right: true}, {text: "would be served", right: true}}}
+	if hit.Hour.Perhaps+hit.Day.Perhaps > 0 {
+		head.cells = append(head.cells, cell{text: "perhaps either", right: true})
+	}
+	out.table([]row{head, cells("hour", hit.Hour), cells("day", hit.Day)}, 0)
+}
+
+// number is a cell with how many; none are nothing to look at.
+func number(n uint64, colour string) cell {
+	if n == 0 {
+		colour = ""
+	}
+	return cell{text: count(n), colour: colour, right: true}
+}
+
+// showDocuments shows what documents say differently.
+func showDocuments(out page, p policy.Plan) {
+	if p.Empty() {
+		fmt.Fprintln(out, "\nNothing would change but the text.")
+	}
 	if len(p.Apart) > 0 {
-		fmt.Fprintf(out, "\nNot along with what they lie in, but as above or not at all: %s\n", join(p.Apart))
+		out.say("", "\nNot along with what they lie in, but as above or not at all: %s", join(p.Apart))
 	}
 	if len(p.Amendments) > 0 {
 		fmt.Fprintf(out, "\nThe documents differ in:\n")
 	}
 	for _, a := range p.Amendments {
-		fmt.Fprintf(out, "\n  %s%s\n", strings.TrimSpace(a.Section+" "+a.Name), remark(a.Effect))
+		fmt.Fprintf(out, "\n  %s%s\n", strings.TrimSpace(a.Section+" "+clean(a.Name)), remark(a.Effect))
 		if a.Before != "" {
-			fmt.Fprintln(out, paint(red, "  - "+a.Before))
+			fmt.Fprintln(out, out.paint(red, "  - "+clean(a.Before)))
 		}
 		if a.After != "" {
-			fmt.Fprintln(out, paint(green, "  + "+a.After))
+			fmt.Fprintln(out, out.paint(green, "  + "+clean(a.After)))
 		}
 	}
 	for _, x := range p.Expansions {
-		fmt.Fprintf(out, "\n%s speaks also of %s\n", x.Jurisdiction, join(x.Reaches))
+		out.say("", "\n%s speaks also of %s", x.Jurisdiction, join(x.Reaches))
 	}
-	fmt.Fprintf(out, "\nPlan %s\n", p.Hash)
-	return nil
+}
+
+// showLines shows which lines of the text are others.
+func showLines(out page, before, after string) {
+	lines := strings.Split(string(diff.Diff("before", []byte(before), "after", []byte(after))), "\n")
+	if before == "" || len(lines) < 4 {
+		return
+	}
+	fmt.Fprintf(out, "\nLine by line:\n\n")
+	for _, line := range lines[3 : len(lines)-1] { // the rest names files
+		colour := ""
+		switch {
+		case strings.HasPrefix(line, "+"):
+			colour = green
+		case strings.HasPrefix(line, "-"):
+			colour = red
+		case strings.HasPrefix(line, "@"):
+			colour = bold
+		}
+		fmt.Fprintln(out, strings.TrimRight("  "+out.paint(colour, cleanLines(line)), " "))
+	}
 }
 
 // remark says of an amendment what its effect is, where that isn't told by
@@ -242,46 +466,99 @@ func remark(effect policy.Effect) string {
 	return ""
 }
 
-// writeMoves writes the moves that have an effect, if there are any.
-func writeMoves(out io.Writer, title string, moves []policy.Move, effect policy.Effect, paint func(string) string) error {
-	var rows [][]string
-	for _, m := range moves {
+// shownMoves are the moves of a plan, and how many requests each would hit if
+// that was counted.
+type shownMoves struct {
+	moves []policy.Move
+	hit   *api.Hit
+}
+
+// write shows first what would be opened.
+func (s shownMoves) write(out page) {
+	for _, part := range []struct {
+		effect policy.Effect
+		title  string
+		colour string
+	}{
+		{policy.OpensMarket, "Would be opened:", green},
+		{policy.WithdrawsMarket, "Would be restricted:", red},
+	} {
+		s.writePart(out, part.effect, part.title, part.colour)
+	}
+}
+
+const leastCodes = 16 // characters in a line of jurisdictions
+
+func (s shownMoves) writePart(out page, effect policy.Effect, title, colour string) {
+	var rows []row
+	for i, m := range s.moves {
 		if m.Effect == effect {
-			rows = append(rows, rowsOf(m)...)
+			rows = append(rows, row{cells: []cell{{text: when(m), colour: colour}, {text: what(m), colour: colour}, {text: s.hits(i)}, {text: join(m.Jurisdictions), colour: colour}}})
 		}
 	}
 	if rows == nil {
-		return nil
+		return
 	}
-	fmt.Fprintf(out, "\n%s:\n\n", title)
-	var table strings.Builder
-	if err := writeTable(&table, rows); err != nil {
-		return err
+	fmt.Fprintf(out, "\n%s\n\n", title)
+	const last = 3
+	widths := widthsOf(rows)
+	fits := out.width - total(widths[:last]) - gap
+	var broken []row
+	for _, r := range rows {
+		codes := r.cells[last].text
+		if fits < leastCodes {
+			broken = append(broken, row{cells: r.cells[:last], below: []string{codes}})
+			continue
+		}
+		for _, line := range wrap(codes, fits) {
+			r.cells[last].text = line
+			broken = append(broken, row{cells: r.cells})
+			r.cells = []cell{{}, {}, {}, {colour: colour}}
+		}
 	}
-	for line := range strings.Lines(table.String()) {
-		fmt.Fprintln(out, paint(strings.TrimSuffix(line, "\n")))
-	}
-	return nil
+	out.table(broken, 1)
 }
 
-// rowsOf writes a move in as many lines as its jurisdictions need.
-func rowsOf(m policy.Move) [][]string {
-	const inLine = 12
-	when := "at once"
+func when(m policy.Move) string {
+	text := "at once"
 	if !m.From.IsZero() {
-		when = "from " + day(m.From)
+		text = "from " + day(m.From)
 	}
 	if !m.Until.IsZero() {
-		when += " until " + day(m.Until)
+		text += " until " + day(m.Until)
 	}
-	what := fmt.Sprintf("%s → %s", m.Before, m.After)
+	return text
+}
+
+func what(m policy.Move) string {
+	text := fmt.Sprintf("%s → %s", m.Before, m.After)
 	if m.Routes != nil {
-		what += " (" + strings.Join(m.Routes, ", ") + " only)"
+		text += " (" + clean(strings.Join(m.Routes, ", ")) + " only)"
 	}
-	var rows [][]string
-	for codes := range slices.Chunk(m.Jurisdictions, inLine) {
-		rows = append(rows, []string{when, what, join(codes)})
-		when, what = "", ""
+	return text
+}
+
+// hits says how many requests of the last hour a move would decide otherwise.
+func (s shownMoves) hits(move int) string {
+	if s.hit == nil || move >= len(s.hit.Hour.Moves) {
+		return ""
 	}
-	return rows
+	return count(s.hit.Hour.Moves[move]) + "/h"
+}
+
+// completeSetting completes JURISDICTION=PHASE.
+func completeSetting(cmd *cobra.Command, _ []string, text string) ([]string, cobra.ShellCompDirective) {
+	code, _, chosen := strings.Cut(text, "=")
+	var words []string
+	if chosen {
+		for _, phase := range completePhases() {
+			words = append(words, code+"="+phase)
+		}
+		return words, cobra.ShellCompDirectiveNoFileComp
+	}
+	codes, _ := completeJurisdictions(cmd, nil, text)
+	for _, c := range codes {
+		words = append(words, strings.Replace(c, "\t", "=\t", 1))
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }

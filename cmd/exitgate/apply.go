@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+)
+
+func newApply() *cobra.Command {
+	var o applyOptions
+	cmd := &cobra.Command{
+		Use:   "apply FILE --because WHY",
+		Short: "Put a policy into force",
+		Long: `Put a policy in the place of the one in force: say what would change, as plan
+does, and do it; or, where the policy in force asks for approvals, propose it.
+
+In a pipeline, plan first, let people read the plan, and give its hash: then
+nothing but what they have read is done. If another change came between, the
+exit code is 3, and nothing is changed.
+
+Exit codes: 0 done, or waits for approvals, 1 failed, 2 usage, 3 refused by
+policy or conflict.`,
+		Example: `  exitgate apply policy.yaml --because "Law 8ter is adopted."
+  exitgate apply policy.yaml --because "As reviewed." --plan "$(exitgate plan policy.yaml --json | jq -r .plan.hash)"
+  exitgate apply policy.yaml --because "With the territories." --change 43`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeFiles("yaml", "yml"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.words = "apply " + args[0]
+			return o.apply(cmd, args[0])
+		},
+	}
+	o.register(cmd)
+	o.registerEmergency(cmd)
+	f := cmd.Flags()
+	f.StringVar(&o.plan, "plan", "", "`hash` of the plan that was agreed to")
+	f.Uint64Var(&o.change, "change", 0, "`number` of a change that waits, or was overtaken, to propose this policy in its place")
+	f.Uint64Var(&o.expected, "expect", 0, "`number` of the revision that must be in force (default: the one that is)")
+	_ = cmd.RegisterFlagCompletionFunc("change", o.completeChanges)
+	return cmd
+}
+
+type applyOptions struct{ proposing }
+
+func (o *applyOptions) apply(cmd *cobra.Command, file string) error {
+	if err := needsReason(o.because, o.words); err != nil {
+		return err
+	}
+	source, err := readFile(file)
+	if err != nil {
+		return failed(err)
+	}
+	p, err := parsePolicy(file, source)
+	if err != nil {
+		return refused(cmd.OutOrStdout(), o.json, moment{}, file, source, err)
+	}
+	return o.propose(cmd, api.Proposal{Policy: string(source)}, func(out page, s shownPlan) {
+		for _, w := range p.Warnings() {
+			fmt.Fprintf(cmd.ErrOrStderr(), "warning: %v\n\n", w)
+		}
+		s.name = file
+		s.full(out)
+	})
+}

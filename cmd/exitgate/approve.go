@@ -1,0 +1,188 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/spf13/cobra"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy/changes"
+)
+
+func newApprove() *cobra.Command {
+	var o approveOptions
+	cmd := &cobra.Command{
+		Use:   "approve NUMBER",
+		Short: "Approve a change that somebody else has proposed, or sign an emergency",
+		Long: `Show a change that waits, what it would do now, who wants it and why; and approve
+just that. The last approval that it needs puts it into force. The number of an
+emergency revision signs it.
+
+Nobody approves what they have proposed or edited themselves.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy or conflict.`,
+		Example: `  exitgate changes 43                    look at it first
+  exitgate approve 43
+  exitgate approve 43 --because "Checked with counsel." --yes`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: o.completeWaiting,
+		RunE:              func(cmd *cobra.Command, args []string) error { return o.approve(cmd, args[0]) },
+	}
+	o.register(cmd)
+	f := cmd.Flags()
+	f.StringVar(&o.because, "because", "", "`why`, if there is something to say")
+	f.StringVar(&o.plan, "plan", "", "`hash` of the plan that you have read: of an emergency revision, the SHA-256 of its policy")
+	f.BoolVar(&o.yes, "yes", false, "don't ask before it is done, on a terminal")
+	return cmd
+}
+
+type approveOptions struct {
+	asking
+	because, plan string
+	yes           bool
+}
+
+func (o *approveOptions) approve(cmd *cobra.Command, text string) error {
+	number, err := parseNumber(text)
+	if err != nil {
+		return err
+	}
+	c, err := o.open()
+	if err != nil {
+		return err
+	}
+	ctx, out := cmd.Context(), newPage(cmd.OutOrStdout())
+	shown, emergency, err := c.waiting(ctx, number)
+	if err != nil {
+		return ended(cmd, o.json, err)
+	}
+	agreed, question := shown.Plan, fmt.Sprintf("Approve change %d?", number)
+	if shown.Planned != nil {
+		agreed = shown.Planned.Plan.Hash
+	}
+	if emergency != nil {
+		agreed, question = emergency.SHA256, fmt.Sprintf("Sign revision %d?", number)
+	}
+	if !o.json {
+		if emergency != nil {
+			showEmergency(out, *emergency)
+		} else {
+			showChange(out, shown)
+		}
+		if !o.yes && o.plan == "" {
+			if err := confirm(cmd, question); err != nil {
+				return err
+			}
+		}
+	}
+	a, err := c.write(ctx, http.MethodPost, changePath(number)+"/approvals", anyRevision, api.Approval{Plan: cmp.Or(o.plan, agreed), Because: o.because})
+	if err == nil && o.json {
+		return failed(a.print(cmd.OutOrStdout()))
+	}
+	change, err := decode[api.Change](a, err)
+	if err != nil {
+		return ended(cmd, o.json, err)
+	}
+	fmt.Fprintln(out)
+	if emergency != nil {
+		out.sayIn(green, "", "Revision %d is signed.", number)
+		return nil
+	}
+	out.say("", "Change %d is approved.", number)
+	sayOutcome(out, change)
+	return nil
+}
+
+// waiting returns a change; or the emergency revision of that number.
+func (c *client) waiting(ctx context.Context, number uint64) (api.Change, *changes.Revision, error) {
+	change, err := decode[api.Change](c.get(ctx, changePath(number)))
+	var p *api.Problem
+	if !errors.As(err, &p) || p.Code != string(changes.NotFound) {
+		return change, nil, err
+	}
+	made, notMade := c.revision(ctx, number)
+	if notMade == nil && made.Revision != nil && made.Revision.Emergency {
+		return api.Change{}, made.Revision, nil
+	}
+	return api.Change{}, nil, err
+}
+
+// showEmergency shows a revision that withdrew before anybody had approved, for
+// who is to sign it.
+func showEmergency(out page, r changes.Revision) {
+	showEmergencyHead(out, r)
+	if len(r.Effects) > 0 {
+		out.say("", "\nWhat it does: %s.", inWords(r.Effects))
+	}
+	out.say("", "What it says: exitgate log %d", r.Number)
+}
+
+func showEmergencyHead(out page, r changes.Revision) {
+	fmt.Fprintf(out, "Revision %d by %s at %s: an emergency, in force at once\n\n", r.Number, people(r.Authors), day(r.Time))
+	sayReason(out, r.Because)
+	if r.Signature == nil {
+		out.sayIn(yellow, "", "\nSomebody else is to have signed it by %s.", day(r.SignBy))
+	} else {
+		out.sayIn(green, "", "\nSigned by %s at %s.", clean(r.Signature.By), day(r.Signature.At))
+	}
+}
+
+// completeWaiting completes changes and emergencies that wait for somebody.
+func (o *approveOptions) completeWaiting(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var words []string
+	if len(args) == 0 {
+		s, _ := decode[api.Status](o.guess(cmd.Context(), "/v1/status"))
+		for _, c := range s.Pending {
+			words = append(words, fmt.Sprintf("%d\t%s: %s", c.Number, people(c.Authors), clean(c.Because)))
+		}
+		for _, r := range s.Unsigned {
+			words = append(words, fmt.Sprintf("%d\temergency by %s: %s", r.Number, people(r.Authors), clean(r.Because)))
+		}
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
+}
+
+func newReject() *cobra.Command {
+	var o asking
+	var why string
+	cmd := &cobra.Command{
+		Use:   "reject NUMBER --because WHY",
+		Short: "Give up a change that waits",
+		Long: `Give up a change that waits for approvals, one's own or somebody else's. It
+stays in the log.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy or conflict.`,
+		Example:           `  exitgate reject 43 --because "The court has stayed the law."`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: o.completeChanges,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			number, err := parseNumber(args[0])
+			if err != nil {
+				return err
+			}
+			if err := needsReason(why, "reject "+args[0]); err != nil {
+				return err
+			}
+			c, err := o.open()
+			if err != nil {
+				return err
+			}
+			a, err := c.write(cmd.Context(), http.MethodPost, changePath(number)+"/rejection", anyRevision, api.Rejection{Because: why})
+			switch {
+			case err != nil:
+			case o.json:
+				err = a.print(cmd.OutOrStdout())
+			default:
+				fmt.Fprintf(cmd.OutOrStdout(), "Change %d is rejected.\n", number)
+			}
+			return ended(cmd, o.json, err)
+		},
+	}
+	o.register(cmd)
+	cmd.Flags().StringVar(&why, "because", "", "`why`, for everybody who reads the log")
+	return cmd
+}

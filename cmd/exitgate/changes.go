@@ -1,0 +1,204 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy/changes"
+)
+
+func newChanges() *cobra.Command {
+	var o asking
+	cmd := &cobra.Command{
+		Use:   "changes [NUMBER]",
+		Short: "Show the changes that wait for approvals",
+		Long: `Show the changes that wait for approvals, and those that have ended lately; or
+all of one: who wants it, why, who has approved, and what it would do now.`,
+		Example: `  exitgate changes
+  exitgate changes 43
+  exitgate changes --json | jq '.changes[] | select(.status == "pending")'`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: o.completeChanges,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return o.show(cmd, "/v1/changes", func(out page, a answer) error {
+					all, err := decode[api.Changes](a, nil)
+					if err == nil {
+						showChanges(out, all.Changes)
+					}
+					return err
+				})
+			}
+			number, err := parseNumber(args[0])
+			if err != nil {
+				return err
+			}
+			return o.show(cmd, changePath(number), func(out page, a answer) error {
+				change, err := decode[api.Change](a, nil)
+				if err == nil {
+					showChange(out, change)
+				}
+				return err
+			})
+		},
+	}
+	o.register(cmd)
+	return cmd
+}
+
+// An asking is a verb that only shows something.
+type asking struct {
+	connection
+	json bool
+}
+
+func (o *asking) register(cmd *cobra.Command) {
+	o.connection.register(cmd)
+	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON")
+}
+
+// show asks for what is at a path, and shows it.
+func (o *asking) show(cmd *cobra.Command, path string, people func(page, answer) error) error {
+	c, err := o.open()
+	if err != nil {
+		return err
+	}
+	a, err := c.get(cmd.Context(), path)
+	switch {
+	case err != nil:
+	case o.json:
+		err = a.print(cmd.OutOrStdout())
+	default:
+		err = people(newPage(cmd.OutOrStdout()), a)
+	}
+	return ended(cmd, o.json, err)
+}
+
+func changePath(number uint64) string { return "/v1/changes/" + strconv.FormatUint(number, 10) }
+
+func showChanges(out page, all []changes.Change) {
+	var pending, ended []changes.Change
+	for _, c := range all {
+		if c.Status == changes.Pending {
+			pending = append(pending, c)
+		} else {
+			ended = append(ended, c)
+		}
+	}
+	if pending == nil {
+		fmt.Fprintln(out, "No change waits for approvals.")
+	} else {
+		fmt.Fprintf(out, "Waiting for approvals:\n\n")
+		showPending(out, pending)
+		fmt.Fprintln(out, "\nAll of one: exitgate changes NUMBER")
+	}
+	if ended == nil {
+		return
+	}
+	fmt.Fprintf(out, "\nEnded lately:\n\n")
+	var rows []row
+	for _, c := range ended {
+		rows = append(rows, row{cells: []cell{numbered(c.Number), {text: people(c.Authors)}, {text: outcome(c)}, {text: minute(c.Time)}, {text: clean(c.Because)}}})
+	}
+	out.table(rows, 4)
+}
+
+func numbered(n uint64) cell {
+	return cell{text: strconv.FormatUint(n, 10), colour: bold, right: true}
+}
+
+// showPending shows changes in a line or two each.
+func showPending(out page, pending []changes.Change) {
+	var rows []row
+	for _, c := range pending {
+		rows = append(rows, row{
+			cells: []cell{numbered(c.Number), {text: "by " + people(c.Authors)}, {text: approvedBy(c), colour: yellow}, {text: "until " + minute(c.Expires)}},
+			below: []string{inWords(c.Effects) + ": " + clean(c.Because)},
+		})
+	}
+	out.table(rows, 1)
+}
+
+// approvedBy says how many have approved: "1 of 2 approvals".
+func approvedBy(c changes.Change) string {
+	return fmt.Sprintf("%d of %s", len(c.Approvals), several(c.Needs, "approval"))
+}
+
+// outcome says what came of a change.
+func outcome(c changes.Change) string {
+	if c.Status == changes.Applied {
+		return fmt.Sprintf("applied as %d", c.Revision)
+	}
+	return string(c.Status)
+}
+
+// showChange shows all of a change.
+func showChange(out page, c api.Change) {
+	fmt.Fprintf(out, "Change %d by %s at %s\n\n", c.Number, people(c.Authors), day(c.Time))
+	sayReason(out, c.Because)
+	fmt.Fprintln(out)
+	switch c.Status {
+	case changes.Pending:
+		out.sayIn(yellow, "", "It waits: %s, until %s.", approvedBy(c.Change), day(c.Expires))
+	case changes.Applied:
+		out.say("", "It is applied: revision %d.", c.Revision)
+	case changes.Rejected:
+		if c.Rejected == nil {
+			out.say("", "It is rejected.")
+			break
+		}
+		out.sayIn(red, "", "It is rejected by %s at %s: %s", clean(c.Rejected.By), day(c.Rejected.At), clean(c.Rejected.Because))
+	case changes.Stale:
+		out.sayIn(red, "", "Another revision came between. To propose it anew: exitgate apply FILE --change %d --because \"…\"", c.Number)
+	default:
+		out.say("", "It is %s.", c.Status)
+	}
+	sayApprovals(out, c.Approvals)
+	if c.Planned == nil {
+		out.say("", "\nWhat it does: %s.", inWords(c.Effects))
+		return
+	}
+	fmt.Fprintln(out)
+	shownPlan{Plan: *c.Planned, name: fmt.Sprintf("Change %d", c.Number), waits: true}.full(out)
+}
+
+func sayReason(out page, because string) {
+	for line := range strings.Lines(cleanLines(because)) {
+		out.say("  ", "%s", strings.TrimSuffix(line, "\n"))
+	}
+}
+
+func sayApprovals(out page, approvals []changes.Approval) {
+	for _, a := range approvals {
+		text := fmt.Sprintf("Approved by %s at %s", clean(a.By), day(a.At))
+		if a.Because != "" {
+			text += ": " + clean(a.Because)
+		}
+		out.sayIn(green, "", "%s", text)
+	}
+}
+
+// completeChanges completes the number of a change that waits by asking the
+// gateway.
+func (o *connection) completeChanges(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var words []string
+	if len(args) == 0 || cmd.Name() == "apply" {
+		all, _ := decode[api.Changes](o.guess(cmd.Context(), "/v1/changes"))
+		for _, c := range all.Changes {
+			if c.Status == changes.Pending || c.Status == changes.Stale {
+				words = append(words, fmt.Sprintf("%d\t%s: %s", c.Number, people(c.Authors), clean(c.Because)))
+			}
+		}
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
+}
+
+// because is a reason in a path, for requests that have no body.
+func because(path, reason string) string {
+	return path + "?" + url.Values{"because": {reason}}.Encode()
+}

@@ -1,0 +1,516 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"mime"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy/strict"
+)
+
+// A connection says where the gateway's API is: its socket, or an address.
+type connection struct {
+	data, api, tokenFile, ca, cert, key string
+}
+
+// register adds the flags of a connection to a verb.
+func (o *connection) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.data, "data", "", "the gateway's data `folder`, which has its socket (default $EXITGATE_DATA, or as serve has it)")
+	f.StringVar(&o.api, "api", "", "`URL` of the gateway's API on another machine, as https://gateway.example.org:8601 (default $EXITGATE_API)")
+	f.StringVar(&o.tokenFile, "token-file", "", "`file` with a token for --api (default: the token in $EXITGATE_TOKEN)")
+	f.StringVar(&o.ca, "ca", "", "`file` with the authorities that the certificate at --api is to be signed by")
+	f.StringVar(&o.cert, "cert", "", "`file` with a certificate of your own for --api")
+	f.StringVar(&o.key, "key", "", "`file` with its key")
+	cmd.MarkFlagsRequiredTogether("cert", "key")
+	_ = cmd.MarkFlagDirname("data") // the flags exist
+	for _, file := range []string{"token-file", "ca", "cert", "key"} {
+		_ = cmd.MarkFlagFilename(file)
+	}
+}
+
+// address is where the API is asked over TCP, "" for the socket. What a flag
+// says goes before the environment.
+func (o *connection) address() string {
+	if o.api != "" || o.data != "" {
+		return o.api
+	}
+	return os.Getenv("EXITGATE_API")
+}
+
+// A client asks the gateway.
+type client struct {
+	http   *http.Client
+	base   string
+	at     string // where it is, for people
+	socket string // "" for TCP
+	token  string
+	limit  time.Duration   // for one request and its answer
+	pauses []time.Duration // before a write is sent again
+}
+
+const (
+	dialLimit   = 5 * time.Second
+	askLimit    = 30 * time.Second
+	verifyLimit = 10 * time.Minute // to read all of a ledger
+	guessLimit  = time.Second      // for what completes a command line
+	answerLimit = 64 << 20         // bytes
+	secretLimit = 64 << 10
+)
+
+// open makes the client; it connects when it asks.
+func (o *connection) open() (*client, error) {
+	c := &client{limit: askLimit, pauses: []time.Duration{300 * time.Millisecond, time.Second, 3 * time.Second}}
+	transport := &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: dialLimit}).DialContext,
+		TLSHandshakeTimeout: dialLimit,
+		MaxIdleConns:        2,
+		IdleConnTimeout:     askLimit,
+		DisableCompression:  true,
+		ForceAttemptHTTP2:   true,
+	}
+	var err error
+	if address := o.address(); address != "" {
+		err = c.overTCP(address, transport, o)
+	} else {
+		err = c.overSocket(transport, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.http = &http.Client{
+		Transport: transport,
+		// A token is for who was named, not for whom they point to.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return c, nil
+}
+
+func (c *client) overSocket(transport *http.Transport, o *connection) error {
+	if o.tokenFile != "" || o.ca != "" || o.cert != "" {
+		return errors.New("--token-file, --ca, --cert and --key are for another machine's API: name it with --api")
+	}
+	c.socket = filepath.Join(keptFolder(o.data), "admin.sock")
+	c.base, c.at = "http://localhost", c.socket
+	dialer := &net.Dialer{Timeout: dialLimit}
+	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, "unix", c.socket)
+	}
+	return nil
+}
+
+func (c *client) overTCP(address string, transport *http.Transport, o *connection) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || strings.Trim(u.Path, "/") != "" {
+		return errors.New("the address of an API is https://, a host and a port, as in --api https://gateway.example.org:8601")
+	}
+	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+		return fmt.Errorf("http://%s would send the token for everybody on the way to read: use https://", u.Host)
+	}
+	c.base = u.Scheme + "://" + u.Host
+	c.at = c.base
+	transport.Proxy = http.ProxyFromEnvironment
+	if c.token, err = readToken(o.tokenFile); err != nil {
+		return failed(err)
+	}
+	transport.TLSClientConfig, err = o.trust()
+	return failed(err)
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// readToken never says what is in the file, or in the environment.
+func readToken(file string) (string, error) {
+	token, from := os.Getenv("EXITGATE_TOKEN"), "$EXITGATE_TOKEN"
+	if file != "" {
+		text, err := readSecret(file)
+		if err != nil {
+			return "", fmt.Errorf("token: %w", err)
+		}
+		token, from = string(text), file
+	}
+	token = strings.TrimSpace(token)
+	if token == "" && file == "" {
+		return "", nil // perhaps a certificate says who asks
+	}
+	if token == "" || strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return "", fmt.Errorf("there is no token in %s: it is one line, as exitgate principal token prints it", from)
+	}
+	return token, nil
+}
+
+func readSecret(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, secretLimit))
+}
+
+// trust says whom the client believes, and who it is.
+func (o *connection) trust() (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if o.ca != "" {
+		pem, err := os.ReadFile(o.ca)
+		if err != nil {
+			return nil, fmt.Errorf("certificate authorities: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("certificate authorities: there is no certificate in %s", o.ca)
+		}
+	}
+	if o.cert != "" {
+		pair, err := tls.LoadX509KeyPair(o.cert, o.key)
+		if err != nil {
+			return nil, fmt.Errorf("your certificate: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}
+
+// An answer is what the API says, as it came.
+type answer []byte
+
+// decode reads what the API said.
+func decode[T any](a answer, err error) (T, error) {
+	var v T
+	if err != nil {
+		return v, err
+	}
+	if err := json.Unmarshal(a, &v); err != nil {
+		return v, fmt.Errorf("the gateway's answer can't be understood (%w): is it as new as this command? see exitgate version", err)
+	}
+	return v, nil
+}
+
+// print writes the answer for machines.
+func (a answer) print(w io.Writer) error {
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, a, "", "  "); err != nil {
+		return err
+	}
+	indented.WriteByte('\n')
+	_, err := indented.WriteTo(w)
+	return err
+}
+
+// get reads what is at a path.
+func (c *client) get(ctx context.Context, path string) (answer, error) {
+	return c.send(ctx, request{method: http.MethodGet, path: path})
+}
+
+// ask posts a question, which changes nothing.
+func (c *client) ask(ctx context.Context, path string, question any) (answer, error) {
+	body, err := json.Marshal(question)
+	if err != nil {
+		return nil, err
+	}
+	return c.send(ctx, request{method: http.MethodPost, path: path, body: body})
+}
+
+// anyRevision is where a write depends on none.
+const anyRevision = 0
+
+// write has something done, once: what may have been lost on the way is sent
+// again, with the same key.
+func (c *client) write(ctx context.Context, method, path string, expected uint64, body any) (answer, error) {
+	r := request{method: method, path: path, expected: expected, key: rand.Text()}
+	var err error
+	if body != nil {
+		if r.body, err = json.Marshal(body); err != nil {
+			return nil, err
+		}
+	}
+	sent := false
+	for attempt := 0; ; attempt++ {
+		a, err := c.send(ctx, r)
+		var away *unreachable
+		never := errors.As(err, &away)
+		switch {
+		case err == nil, !isLost(err) && !never, never && !sent:
+			return a, err
+		case ctx.Err() != nil, attempt == len(c.pauses):
+			return nil, fmt.Errorf("it isn't known whether it was done: look at exitgate log before you try again (%w)", err)
+		}
+		sent = true
+		select {
+		case <-time.After(c.pauses[attempt]):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// A request to the API.
+type request struct {
+	method, path string
+	expected     uint64 // revision
+	key          string // by which it is known when it is sent again
+	body         []byte
+}
+
+// send asks once. Its error is a *api.Problem if the gateway has answered.
+func (c *client) send(ctx context.Context, r request) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	defer cancel()
+	response, err := c.do(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, answerLimit+1))
+	switch {
+	case err != nil:
+		return nil, &lost{c.at, err}
+	case len(body) > answerLimit:
+		return nil, fmt.Errorf("the answer of %s is longer than %d MB", c.at, answerLimit>>20)
+	case response.StatusCode == http.StatusNoContent:
+		return answer("{}"), nil
+	case response.StatusCode/100 == 2 && mediaType(response) == "application/json":
+		return body, nil
+	}
+	return nil, c.problem(response, body)
+}
+
+// do sends a request, and returns a response whose body is still to be read.
+func (c *client) do(ctx context.Context, r request) (*http.Response, error) {
+	connected := false
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
+	request, err := http.NewRequestWithContext(ctx, r.method, c.base+r.path, bytes.NewReader(r.body))
+	if err != nil {
+		return nil, err
+	}
+	if r.body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if r.key != "" {
+		request.Header.Set("Idempotency-Key", r.key)
+	}
+	if r.expected != anyRevision {
+		request.Header.Set("If-Match", strconv.Quote(strconv.FormatUint(r.expected, 10)))
+	}
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	response, err := c.http.Do(request)
+	switch {
+	case err == nil:
+		return response, nil
+	case connected:
+		return nil, &lost{c.at, err}
+	}
+	return nil, &unreachable{at: c.at, socket: c.socket != "", err: err}
+}
+
+func mediaType(response *http.Response) string {
+	media, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	return media
+}
+
+// problem reads why something was not done.
+func (c *client) problem(response *http.Response, body []byte) error {
+	var p api.Problem
+	if mediaType(response) != "application/problem+json" || json.Unmarshal(body, &p) != nil || p.Detail == "" {
+		return fmt.Errorf("%s answers %s, as no gateway does: is it its admin API?", c.at, response.Status)
+	}
+	return &p
+}
+
+// events tells of what happens at the gateway until the context, the
+// connection or deliver ends it.
+func (c *client) events(ctx context.Context, deliver func(api.Event) bool) error {
+	response, err := c.do(ctx, request{method: http.MethodGet, path: "/v1/events"})
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK || mediaType(response) != "text/event-stream" {
+		body, err := io.ReadAll(io.LimitReader(response.Body, secretLimit))
+		if err != nil {
+			return &lost{c.at, err}
+		}
+		return c.problem(response, body)
+	}
+	lines := bufio.NewScanner(response.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data:"))
+		if !ok {
+			continue // its type is in the data, too
+		}
+		var e api.Event
+		if json.Unmarshal(data, &e) == nil && !deliver(e) {
+			return nil
+		}
+	}
+	return &lost{c.at, cmp.Or(lines.Err(), io.EOF)}
+}
+
+// unreachable is the error of a request that was never sent.
+type unreachable struct {
+	at     string
+	socket bool
+	err    error
+}
+
+func (e *unreachable) Unwrap() error { return e.err }
+
+func (e *unreachable) Error() string {
+	const start = "start one with exitgate serve, name its data folder with --data, or another machine's API with --api"
+	var untrusted *tls.CertificateVerificationError
+	switch {
+	case errors.Is(e.err, syscall.EACCES) && e.socket:
+		return fmt.Sprintf("you may not open the gateway's socket %s: run the command as a user who may, with sudo for instance, or ask its API over TCP with --api and a token", e.at)
+	case errors.Is(e.err, fs.ErrNotExist) && e.socket:
+		return fmt.Sprintf("no gateway is running here, as there is no socket %s: %s", e.at, start)
+	case errors.Is(e.err, syscall.ECONNREFUSED) && e.socket:
+		return fmt.Sprintf("the gateway isn't running any more, as nobody answers at its socket %s: %s", e.at, start)
+	case errors.Is(e.err, syscall.EINVAL) && e.socket:
+		return fmt.Sprintf("the path %s is too long for a socket: use a data folder with a shorter one", e.at)
+	case errors.As(e.err, &untrusted):
+		return fmt.Sprintf("the certificate of %s is not to be trusted (%v): name who signed it with --ca", e.at, untrusted.Err)
+	}
+	return fmt.Sprintf("the gateway at %s can't be reached (%v): see that it runs, and that --api or --data is right", e.at, rootOf(e.err))
+}
+
+// absent says whether an error is that there is no gateway at all.
+func absent(err error) bool {
+	var away *unreachable
+	return errors.As(err, &away) && away.socket &&
+		(errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR))
+}
+
+// lost is the error of a request that was sent, and whose answer never came.
+type lost struct {
+	at  string
+	err error
+}
+
+func (e *lost) Unwrap() error { return e.err }
+
+func (e *lost) Error() string {
+	switch {
+	case errors.Is(e.err, context.Canceled):
+		return "interrupted"
+	case errors.Is(e.err, context.DeadlineExceeded):
+		return fmt.Sprintf("the gateway at %s did not answer in time", e.at)
+	}
+	return fmt.Sprintf("the connection to the gateway at %s was lost (%v)", e.at, rootOf(e.err))
+}
+
+// isLost says whether the gateway may have done what it was asked for, without
+// saying so.
+func isLost(err error) bool {
+	var away *lost
+	var p *api.Problem
+	return errors.As(err, &away) || errors.As(err, &p) && p.Code == "not-acknowledged"
+}
+
+// rootOf takes from an error of net/http the request that it repeats.
+func rootOf(err error) error {
+	var of *url.Error
+	if errors.As(err, &of) {
+		return of.Err
+	}
+	return err
+}
+
+// ended makes of an error what the command ends with. For machines a problem
+// is printed as JSON.
+func ended(cmd *cobra.Command, asJSON bool, err error) error {
+	var p *api.Problem
+	if !errors.As(err, &p) {
+		return failed(err)
+	}
+	code := codeOf(p)
+	if asJSON {
+		return errors.Join(writeJSON(cmd.OutOrStdout(), p), &exitError{code: code})
+	}
+	if code == exitDone {
+		newPage(cmd.OutOrStdout()).say("", "%s", sentence(p.Detail))
+		return nil
+	}
+	return &exitError{code, errors.New(wordsOf(p))}
+}
+
+// codeOf is the exit code for a problem: 3 where it would be no use to try the
+// same again.
+func codeOf(p *api.Problem) int {
+	switch p.Code {
+	case "no-change":
+		return exitDone
+	case "wrong-policy", "conflict", "plan-changed", "ended", "four-eyes", "forbidden":
+		return exitRefused
+	}
+	return exitFailed
+}
+
+// wordsOf says what a problem is, who was faster, and what to do.
+func wordsOf(p *api.Problem) string {
+	var b strings.Builder
+	for _, e := range p.Errors {
+		fmt.Fprintf(&b, "%s\n\n", problemIn(e))
+	}
+	b.WriteString(clean(p.Detail))
+	if w := p.Winner; w != nil {
+		fmt.Fprintf(&b, "\n  revision %d by %s at %s: %s", w.Number, people(w.Authors), day(w.Time), clean(w.Because))
+	}
+	if p.Advice != "" {
+		b.WriteString("\n  " + clean(p.Advice))
+	}
+	return b.String()
+}
+
+// problemIn writes a problem of a document as check does.
+func problemIn(p *strict.Problem) string {
+	harmless := *p
+	harmless.File, harmless.Message = clean(p.File), clean(p.Message)
+	harmless.Source, harmless.Advice = cleanLines(p.Source), cleanLines(p.Advice)
+	return harmless.Error()
+}
+
+// people names authors.
+func people(names []string) string {
+	if len(names) == 0 {
+		return "nobody"
+	}
+	return clean(strings.Join(names, ", "))
+}
+
+// sentence begins with a capital letter.
+func sentence(text string) string {
+	text = clean(text)
+	if text == "" {
+		return text
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}

@@ -1,0 +1,313 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy/changes"
+)
+
+func newPrincipal() *cobra.Command {
+	var o asking
+	cmd := &cobra.Command{
+		Use:   "principal",
+		Short: "Show and change who may use the gateway's API",
+		Long: `Show who may use the gateway's API, and as what. Without a subcommand, list all.
+
+The roles: viewer (look at everything), operator (propose changes, withdraw in an
+emergency), approver (approve and sign what others have done).
+
+They are changed only on the gateway's machine, over its socket. Whoever may open
+that has all roles there; with --user, what a local user does is done by the
+principal's name, so that nobody approves their own change by another door.`,
+		Example: `  exitgate principal
+  exitgate principal add ada --role operator,approver --user ada --because "She is on call."
+  exitgate principal token ada --expires 720h --because "For her laptop." > token
+  exitgate principal revoke ada 3f9a1c --because "The laptop is lost."
+  exitgate principal remove ada --because "She has left."`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.show(cmd, "/v1/principals", func(out page, a answer) error {
+				all, err := decode[api.Principals](a, nil)
+				if err == nil {
+					showPrincipals(out, all.Principals)
+				}
+				return err
+			})
+		},
+	}
+	o.register(cmd)
+	cmd.AddCommand(newPrincipalSet(true), newPrincipalSet(false), newPrincipalRemove(), newPrincipalToken(), newPrincipalRevoke())
+	return cmd
+}
+
+func showPrincipals(out page, all []changes.Principal) {
+	if len(all) == 0 {
+		out.say("", "There are no principals: only who may open the gateway's socket can do anything. Add one with: exitgate principal add NAME --role viewer --because \"…\"")
+		return
+	}
+	rows := []row{{cells: []cell{{text: "name"}, {text: "roles"}, {text: "local user"}, {text: "certificate"}}}}
+	for _, p := range all {
+		r := row{cells: []cell{{text: clean(p.Name), colour: bold}, {text: rolesOf(p.Roles)}, {text: clean(p.User)}, {text: clean(p.Certificate)}}}
+		for _, t := range p.Tokens {
+			r.below = append(r.below, "token "+clean(t.ID)+", "+validity(t, time.Now()))
+		}
+		rows = append(rows, r)
+	}
+	out.table(rows, 3)
+}
+
+func rolesOf(roles []changes.Role) string {
+	var names []string
+	for _, r := range roles {
+		names = append(names, string(r))
+	}
+	return clean(strings.Join(names, ", "))
+}
+
+// validity says how long a token is good for.
+func validity(t changes.Token, now time.Time) string {
+	text := "made " + minute(t.Created)
+	switch {
+	case t.Expires.IsZero():
+		return text + ", never expires"
+	case !t.Expires.After(now):
+		return text + ", expired " + minute(t.Expires)
+	}
+	return text + ", expires " + minute(t.Expires)
+}
+
+// A principalVerb changes something of a principal.
+type principalVerb struct {
+	asking
+	because string
+}
+
+func (o *principalVerb) register(cmd *cobra.Command) {
+	o.asking.register(cmd)
+	cmd.Flags().StringVar(&o.because, "because", "", "`why`, for everybody who reads the log")
+	cmd.ValidArgsFunction = o.completePrincipals
+}
+
+func principalPath(name string) string { return "/v1/principals/" + url.PathEscape(name) }
+
+// do has a request done, and says in words what was done.
+func (o *principalVerb) do(cmd *cobra.Command, c *client, method, path string, body any, said string) error {
+	a, err := c.write(cmd.Context(), method, path, anyRevision, body)
+	switch {
+	case err != nil:
+	case o.json:
+		err = a.print(cmd.OutOrStdout())
+	default:
+		fmt.Fprintln(cmd.OutOrStdout(), said)
+	}
+	return ended(cmd, o.json, err)
+}
+
+// newPrincipalSet makes the verb that adds a principal, or that changes one.
+func newPrincipalSet(adds bool) *cobra.Command {
+	var o principalVerb
+	var roles []string
+	var user, certificate string
+	verb, short, example := "set", "Change a principal's roles, user or certificate", `  exitgate principal set ada --role viewer --because "She is not on call any more."`
+	if adds {
+		verb, short, example = "add", "Add a principal", `  exitgate principal add ada --role operator,approver --user ada --because "She is on call."
+  exitgate principal add ci --role operator --certificate ci.example.org --because "It applies what was merged."`
+	}
+	cmd := &cobra.Command{
+		Use:     verb + " NAME --because WHY",
+		Short:   short,
+		Example: example,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name := args[0]
+			if adds && len(roles) == 0 {
+				return fmt.Errorf("as what? give --role viewer, operator or approver, or several: exitgate principal add %s --role operator,approver --because \"…\"", name)
+			}
+			if err := needsReason(o.because, fmt.Sprintf("principal %s %s", verb, name)); err != nil {
+				return err
+			}
+			c, err := o.open()
+			if err != nil {
+				return err
+			}
+			known, there, err := c.principal(cmd.Context(), name)
+			switch {
+			case err != nil:
+				return ended(cmd, o.json, err)
+			case there && adds:
+				return failed(fmt.Errorf("there is a principal %s already: change it with exitgate principal set %s", name, name))
+			case !there && !adds:
+				return failed(fmt.Errorf("there is no principal %s: add it with exitgate principal add %s", name, name))
+			}
+			p := api.Principal{Roles: known.Roles, User: known.User, Certificate: known.Certificate, Because: o.because}
+			set := cmd.Flags().Changed
+			if set("role") {
+				p.Roles = nil
+				for _, r := range roles {
+					p.Roles = append(p.Roles, changes.Role(r))
+				}
+			}
+			if set("user") {
+				p.User = user
+			}
+			if set("certificate") {
+				p.Certificate = certificate
+			}
+			return o.do(cmd, c, http.MethodPut, principalPath(name), p, fmt.Sprintf("%s is %s.", name, rolesOf(p.Roles)))
+		},
+	}
+	o.register(cmd)
+	f := cmd.Flags()
+	f.StringSliceVar(&roles, "role", nil, "`roles`: viewer, operator, approver; several with commas")
+	f.StringVar(&user, "user", "", "the local `user` that this is, over the socket")
+	f.StringVar(&certificate, "certificate", "", "the `name` in client certificates that this is")
+	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{
+		string(changes.Viewer) + "\tlook at everything", string(changes.Operator) + "\tpropose changes", string(changes.Approver) + "\tapprove and sign",
+	}, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
+	return cmd
+}
+
+// principal finds one by its name.
+func (c *client) principal(ctx context.Context, name string) (changes.Principal, bool, error) {
+	all, err := decode[api.Principals](c.get(ctx, "/v1/principals"))
+	i := slices.IndexFunc(all.Principals, func(p changes.Principal) bool { return p.Name == name })
+	if i < 0 {
+		return changes.Principal{}, false, err
+	}
+	return all.Principals[i], true, err
+}
+
+func newPrincipalRemove() *cobra.Command {
+	var o principalVerb
+	cmd := &cobra.Command{
+		Use:     "remove NAME --because WHY",
+		Short:   "Remove a principal and its tokens",
+		Example: `  exitgate principal remove ada --because "She has left."`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := needsReason(o.because, "principal remove "+args[0]); err != nil {
+				return err
+			}
+			c, err := o.open()
+			if err != nil {
+				return err
+			}
+			return o.do(cmd, c, http.MethodDelete, because(principalPath(args[0]), o.because), nil, args[0]+" is removed, with all tokens.")
+		},
+	}
+	o.register(cmd)
+	return cmd
+}
+
+func newPrincipalToken() *cobra.Command {
+	var o principalVerb
+	var expires string
+	cmd := &cobra.Command{
+		Use:   "token NAME --because WHY",
+		Short: "Make a token for a principal",
+		Long: `Make a token by which a principal uses the API over TCP: in $EXITGATE_TOKEN or
+in a file for --token-file. The token is printed alone, so that it can go into a
+file, and it is shown this once: the gateway only keeps a hash of it.`,
+		Example: `  exitgate principal token ada --expires 720h --because "For her laptop."
+  (umask 077; exitgate principal token ci --expires 2027-01-01 --because "For the pipeline." > token)`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			until, err := parseExpiry(expires, time.Now())
+			if err != nil {
+				return err
+			}
+			if err := needsReason(o.because, "principal token "+args[0]); err != nil {
+				return err
+			}
+			c, err := o.open()
+			if err != nil {
+				return err
+			}
+			a, err := c.write(cmd.Context(), http.MethodPost, principalPath(args[0])+"/tokens", anyRevision, api.TokenRequest{Expires: until, Because: o.because})
+			if err == nil && o.json {
+				return failed(a.print(cmd.OutOrStdout()))
+			}
+			made, err := decode[api.NewToken](a, err)
+			if err != nil {
+				return ended(cmd, o.json, err)
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "Token %s of %s, %s. It is shown only this once:\n", clean(made.ID), args[0], validity(made.Token, time.Now()))
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), clean(made.Secret))
+			return failed(err)
+		},
+	}
+	o.register(cmd)
+	cmd.Flags().StringVar(&expires, "expires", "", "`when` it ends: after a time such as 720h, or on a date such as 2027-01-01 (default never)")
+	return cmd
+}
+
+// parseExpiry reads a time from now on, a date, or a moment.
+func parseExpiry(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	var until time.Time
+	if d, err := time.ParseDuration(text); err == nil {
+		until = now.Add(d).UTC().Truncate(time.Second)
+	} else if t, err := time.Parse(time.DateOnly, text); err == nil {
+		until = t
+	} else if t, err := time.Parse(time.RFC3339, text); err == nil {
+		until = t
+	} else {
+		return time.Time{}, fmt.Errorf("--expires: %q is neither a time such as 720h nor a date such as 2027-01-01", text)
+	}
+	if !until.After(now) {
+		return time.Time{}, errors.New("--expires: that is over already")
+	}
+	return until, nil
+}
+
+func newPrincipalRevoke() *cobra.Command {
+	var o principalVerb
+	cmd := &cobra.Command{
+		Use:     "revoke NAME TOKEN --because WHY",
+		Short:   "Take a token away",
+		Example: `  exitgate principal revoke ada 3f9a1c --because "The laptop is lost."`,
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := needsReason(o.because, "principal revoke "+strings.Join(args, " ")); err != nil {
+				return err
+			}
+			c, err := o.open()
+			if err != nil {
+				return err
+			}
+			path := principalPath(args[0]) + "/tokens/" + url.PathEscape(args[1])
+			return o.do(cmd, c, http.MethodDelete, because(path, o.because), nil, fmt.Sprintf("The token %s of %s is revoked.", args[1], args[0]))
+		},
+	}
+	o.register(cmd)
+	return cmd
+}
+
+// completePrincipals completes a name, and then one of its tokens.
+func (o *principalVerb) completePrincipals(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var words []string
+	all, _ := decode[api.Principals](o.guess(cmd.Context(), "/v1/principals"))
+	for _, p := range all.Principals {
+		switch {
+		case len(args) == 0 && cmd.Name() != "add":
+			words = append(words, p.Name+"\t"+rolesOf(p.Roles))
+		case len(args) == 1 && cmd.Name() == "revoke" && p.Name == args[0]:
+			for _, t := range p.Tokens {
+				words = append(words, t.ID+"\t"+validity(t, time.Now()))
+			}
+		}
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
+)
+
+// A proposing is what the verbs have in common that change the policy: they
+// plan, show the plan, and propose what it says.
+type proposing struct {
+	connection
+	because   string
+	plan      string // hash of a plan that was agreed to before
+	expected  uint64 // revision, if one was named
+	change    uint64 // that is edited, if one was named
+	emergency bool
+	yes, json bool
+
+	words string // the verb as it was called, for advice
+}
+
+// register adds the flags that all of them have.
+func (o *proposing) register(cmd *cobra.Command) {
+	o.connection.register(cmd)
+	f := cmd.Flags()
+	f.StringVar(&o.because, "because", "", "`why`, for everybody who reads the log")
+	f.BoolVar(&o.yes, "yes", false, "don't ask before it is done, on a terminal")
+	f.BoolVar(&o.json, "json", false, "print JSON")
+}
+
+func (o *proposing) registerEmergency(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.emergency, "emergency", false, "withdraw at once, without the approvals that it needs; somebody else signs afterwards")
+}
+
+// needsReason is the mistake of a change that says no reason.
+func needsReason(because, words string) error {
+	if strings.TrimSpace(because) != "" {
+		return nil
+	}
+	return fmt.Errorf("say why, for everybody who reads the log: exitgate %s --because \"…\"", words)
+}
+
+// propose plans a proposal, shows what it would do, and has it done.
+func (o *proposing) propose(cmd *cobra.Command, p api.Proposal, show func(page, shownPlan)) error {
+	if err := needsReason(o.because, o.words); err != nil {
+		return err
+	}
+	c, err := o.open()
+	if err != nil {
+		return err
+	}
+	ctx, out := cmd.Context(), newPage(cmd.OutOrStdout())
+	p.Because, p.Emergency = o.because, o.emergency
+	plan, err := decode[api.Plan](c.ask(ctx, "/v1/plan", p))
+	if err == nil && plan.Plan.Before == plan.Plan.After && o.change == 0 {
+		err = &api.Problem{Code: string(changes.NoChange), Detail: fmt.Sprintf("it is so already, by revision %d: nothing is changed", plan.Revision)}
+	}
+	if err != nil {
+		return ended(cmd, o.json, err)
+	}
+	p.Plan = cmp.Or(o.plan, plan.Plan.Hash)
+	if !o.json {
+		show(out, shownPlan{Plan: plan, emergency: o.emergency})
+		if p.Plan == plan.Plan.Hash && !o.yes {
+			if err := confirm(cmd, "Do it?"); err != nil {
+				return err
+			}
+		}
+	}
+	if p.Plan != plan.Plan.Hash {
+		return ended(cmd, o.json, &api.Problem{
+			Code:   string(changes.PlanChanged),
+			Detail: fmt.Sprintf("it would do something else now than in plan %.12s: the plan is %s", o.plan, plan.Plan.Hash),
+			Advice: "plan again, and see whether you still want it",
+		})
+	}
+	method, path := http.MethodPost, "/v1/changes"
+	if o.change != 0 {
+		method, path = http.MethodPut, "/v1/changes/"+strconv.FormatUint(o.change, 10)
+	}
+	a, err := c.write(ctx, method, path, cmp.Or(o.expected, plan.Revision), p)
+	if err == nil && o.json {
+		return failed(a.print(cmd.OutOrStdout()))
+	}
+	change, err := decode[api.Change](a, err)
+	if err != nil {
+		return ended(cmd, o.json, err)
+	}
+	fmt.Fprintln(out)
+	sayOutcome(out, change)
+	return nil
+}
+
+// sayOutcome says what became of a proposal, or of a change by an approval.
+func sayOutcome(out page, c api.Change) {
+	switch {
+	case c.InForce != nil && c.InForce.Emergency && c.InForce.Signature == nil:
+		out.sayIn(green, "", "It is in force: revision %d, as an emergency.", c.InForce.Number)
+		out.sayIn(yellow, "", "Somebody else must sign it by %s: exitgate approve %d", day(c.InForce.SignBy), c.InForce.Number)
+	case c.InForce != nil:
+		out.sayIn(green, "", "It is in force: revision %d", c.InForce.Number)
+	case c.Status == changes.Pending:
+		out.sayIn(yellow, "", "It waits for %s: change %d; approve with: exitgate approve %d",
+			several(c.Needs-len(c.Approvals), "approval"), c.Number, c.Number)
+	default:
+		out.say("", "Change %d is %s.", c.Number, c.Status)
+	}
+}
+
+// confirm asks somebody at a terminal. Elsewhere what was called for is done.
+func confirm(cmd *cobra.Command, question string) error {
+	in, ok := cmd.InOrStdin().(*os.File)
+	if !ok {
+		return nil
+	}
+	if _, terminal := terminalWidth(in); !terminal {
+		return nil
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "\n%s [y/N] ", question)
+	said := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(in).ReadString('\n')
+		said <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case <-cmd.Context().Done():
+	case answer := <-said:
+		if answer == "y" || answer == "yes" {
+			return nil
+		}
+	}
+	return failed(errors.New("nothing was done"))
+}
+
+var effectWords = map[policy.Effect]string{
+	policy.OpensMarket:        "opens a market",
+	policy.WeakensGuarantee:   "weakens a guarantee",
+	policy.WeakensDemand:      "weakens a demand",
+	policy.AcknowledgesBreach: "acknowledges a breach",
+	policy.WithdrawsMarket:    "restricts a market",
+	policy.ChangesOther:       "changes something else",
+}
+
+// inWords names effects: "opens a market, weakens a guarantee".
+func inWords(effects []policy.Effect) string {
+	var words []string
+	for _, e := range effects {
+		words = append(words, cmp.Or(effectWords[e], clean(string(e))))
+	}
+	return strings.Join(words, ", ")
+}
+
+// revision returns one with its policy.
+func (c *client) revision(ctx context.Context, number uint64) (api.Policy, error) {
+	return decode[api.Policy](c.get(ctx, "/v1/revisions/"+strconv.FormatUint(number, 10)))
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy"
+)
+
+func newSet() *cobra.Command {
+	var o setOptions
+	cmd := &cobra.Command{
+		Use:   "set JURISDICTION PHASE --because WHY",
+		Short: "Give a market another phase",
+		Long: `Change what one jurisdiction gets: at once, or from a later time on. Say what
+would change and how many requests it would hit, and do it; or, where the policy
+asks for approvals, propose it.
+
+The phases, in order of restriction: open, announced (all works, the end is
+announced), closed-to-new (no new users), wind-down (only what people need to
+leave), withdrawn (only the essential pages).
+
+Who may propose changes may withdraw a market in an emergency, at once and
+without the approvals that the policy asks for. Somebody else is to sign that
+within 24 hours.
+
+Exit codes: 0 done, or waits for approvals, 1 failed, 2 usage, 3 refused by
+policy or conflict.`,
+		Example: `  exitgate set FR withdrawn --because "Law 8ter is in force."
+  exitgate set FR wind-down --from 2026-11-15T00:00:00Z --because "Law 8ter is adopted."
+  exitgate set FR withdrawn --emergency --because "Our office was searched."
+  exitgate set FR --remove --because "The law is repealed."`,
+		Args:              o.parse,
+		ValidArgsFunction: completeSet,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return o.set(cmd) },
+	}
+	o.register(cmd)
+	o.registerEmergency(cmd)
+	cmd.Flags().Var(&o.from, "from", "the `time` from which the phase holds, as 2026-12-01T00:00:00Z (default at once)")
+	cmd.Flags().BoolVar(&o.remove, "remove", false, "remove the jurisdiction's entry, so that what else speaks of it governs")
+	cmd.MarkFlagsMutuallyExclusive("from", "remove")
+	return cmd
+}
+
+type setOptions struct {
+	proposing
+	code   policy.Code
+	phase  policy.Phase
+	from   moment
+	remove bool
+}
+
+// parse reads what is to be set; without a mistake only when all is there.
+func (o *setOptions) parse(_ *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return fmt.Errorf("which market, and which phase? as in: exitgate set FR withdrawn --because \"…\"")
+	case o.remove && len(args) > 1:
+		return fmt.Errorf("--remove goes without a phase: exitgate set %s --remove --because \"…\"", args[0])
+	case !o.remove && len(args) == 1:
+		return fmt.Errorf("which phase? as in: exitgate set %s withdrawn --because \"…\"; the phases are %s", args[0], phaseNames())
+	case len(args) > 2:
+		return fmt.Errorf("one market and one phase at a time, as in: exitgate set %s %s; several at once are a policy to apply", args[0], args[1])
+	}
+	o.code = policy.Code(args[0])
+	o.words = "set " + strings.Join(args, " ")
+	if o.remove {
+		o.words += " --remove"
+		return nil
+	}
+	return parsePhase(args[1], &o.phase)
+}
+
+// parsePhase reads a phase, and says what phases there are.
+func parsePhase(text string, phase *policy.Phase) error {
+	if err := phase.UnmarshalText([]byte(text)); err != nil {
+		return fmt.Errorf("%w: the phases are %s", err, phaseNames())
+	}
+	return nil
+}
+
+func phaseNames() string {
+	var names []string
+	for _, p := range policy.Phases() {
+		names = append(names, p.String())
+	}
+	return strings.Join(names, ", ")
+}
+
+func (o *setOptions) set(cmd *cobra.Command) error {
+	set := api.Set{Jurisdiction: o.code, Phase: o.phase, From: o.from.Time, Remove: o.remove}
+	return o.propose(cmd, api.Proposal{Set: &set}, func(out page, s shownPlan) { s.brief(out) })
+}
+
+// completeSet completes a jurisdiction, and then a phase.
+func completeSet(cmd *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 1 {
+		return completePhases(), cobra.ShellCompDirectiveNoFileComp
+	}
+	return completeJurisdictions(cmd, args, text)
+}
+
+func completePhases() []string {
+	about := map[policy.Phase]string{
+		policy.Open:        "everything is served",
+		policy.Announced:   "everything is served, the end is announced",
+		policy.ClosedToNew: "no new users",
+		policy.WindDown:    "only what people need to leave",
+		policy.Withdrawn:   "only the essential pages",
+	}
+	var words []string
+	for _, p := range policy.Phases() {
+		words = append(words, p.String()+"\t"+about[p])
+	}
+	return words
+}

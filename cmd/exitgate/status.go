@@ -1,0 +1,321 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
+)
+
+func newStatus() *cobra.Command {
+	var o asking
+	var watch bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Say what is in force, and what needs somebody",
+		Long: `Say which revision is in force, since when and by whom; what each market gets,
+its next step, and the requests of the last hour on this gateway; which changes
+wait for approvals, which emergencies for a signature; and what isn't well.`,
+		Example: `  exitgate status
+  exitgate status --watch
+  exitgate status --json | jq '.markets[] | {jurisdiction, phase}'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := o.open()
+			if err != nil {
+				return err
+			}
+			v := statusView{c, cmd, o.json}
+			if watch {
+				return ended(cmd, o.json, v.watch(cmd.Context()))
+			}
+			return ended(cmd, o.json, v.show(cmd.Context()))
+		},
+	}
+	o.register(cmd)
+	cmd.Flags().BoolVar(&watch, "watch", false, "stay, and show it again whenever something happens")
+	return cmd
+}
+
+// A statusView shows the status of a gateway.
+type statusView struct {
+	client *client
+	cmd    *cobra.Command
+	json   bool
+}
+
+func (v statusView) show(ctx context.Context) error {
+	a, err := v.client.get(ctx, "/v1/status")
+	if err == nil && v.json {
+		return a.print(v.cmd.OutOrStdout())
+	}
+	s, err := decode[api.Status](a, err)
+	if err != nil {
+		return err
+	}
+	inForce, err := v.client.inForce(ctx, s.Revision)
+	if err != nil {
+		return err
+	}
+	v.clear()
+	shownStatus{s}.write(newPage(v.cmd.OutOrStdout()), inForce)
+	return nil
+}
+
+// inForce returns what is known of a revision, nil if nothing is.
+func (c *client) inForce(ctx context.Context, number uint64) (*changes.Revision, error) {
+	if number == 0 {
+		return nil, nil
+	}
+	some, err := decode[api.Revisions](c.get(ctx, fmt.Sprintf("/v1/revisions?before=%d&limit=1", number+1)))
+	if err != nil || len(some.Revisions) == 0 || some.Revisions[0].Number != number {
+		return nil, err
+	}
+	return &some.Revisions[0], nil
+}
+
+// clear makes room on a terminal, if this is to be shown again and again.
+func (v statusView) clear() {
+	if watched := v.cmd.Flags().Changed("watch"); watched && newPage(v.cmd.OutOrStdout()).coloured {
+		fmt.Fprint(v.cmd.OutOrStdout(), "\x1b[H\x1b[2J")
+	}
+}
+
+const (
+	recount   = 10 * time.Second // how old the counts of requests become
+	reconnect = 2 * time.Second
+)
+
+// watch shows the status again and again, until the context ends.
+func (v statusView) watch(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	happened := make(chan struct{}, 1)
+	following := make(chan struct{})
+	go func() {
+		defer close(following)
+		for ctx.Err() == nil {
+			_ = v.client.events(ctx, func(api.Event) bool { // what is wrong, asking for the status says
+				select {
+				case happened <- struct{}{}:
+				default:
+				}
+				return true
+			})
+			pause(ctx, reconnect)
+		}
+	}()
+	defer func() { stop(); <-following }()
+	for first := true; ; first = false {
+		err := v.show(ctx)
+		var problem *api.Problem
+		switch {
+		case ctx.Err() != nil:
+			return nil // that is how one stops watching
+		case err != nil && (first || errors.As(err, &problem)):
+			return err
+		case err != nil:
+			fmt.Fprintf(v.cmd.ErrOrStderr(), "%v; trying again\n", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-happened:
+		case <-time.After(recount):
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// A shownStatus is a status for people to read.
+type shownStatus struct{ api.Status }
+
+func (s shownStatus) write(out page, inForce *changes.Revision) {
+	fmt.Fprintf(out, "exitgate %s on %s, %s UTC\n\n", clean(s.Version), clean(s.Host), minute(s.Time))
+	s.writeInForce(out, inForce)
+	if s.Mode == policy.Observe {
+		out.sayIn(yellow, "", "It only observes: nobody is refused.")
+	}
+	if !s.Ready {
+		out.sayIn(red, "", "The gateway isn't ready to serve: see below.")
+	}
+	s.writeMarkets(out)
+	s.writeUnsigned(out)
+	if len(s.Pending) > 0 {
+		out.title(yellow, "Changes that wait for approvals:")
+		showPending(out, s.Pending)
+		fmt.Fprintln(out, "\n  Look at one, and approve it: exitgate approve NUMBER")
+	}
+	s.writeTrouble(out)
+}
+
+func (s shownStatus) writeInForce(out page, r *changes.Revision) {
+	switch {
+	case s.Source == "file":
+		out.say("", "The policy is the file %s (sha256:%.12s), in use since %s.", clean(s.File), s.SHA256, minute(s.Applied))
+	case r == nil:
+		out.say("", "Revision %d is in force, in use here since %s.", s.Revision, minute(s.Applied))
+	default:
+		out.sayIn(bold, "", "Revision %d is in force, since %s, by %s:", r.Number, minute(r.Time), people(r.Authors))
+		out.say("  ", "%s", clean(r.Because))
+	}
+	if !s.Until.IsZero() {
+		out.say("", "The next scheduled change is on %s.", minute(s.Until))
+	}
+}
+
+func (s shownStatus) writeMarkets(out page) {
+	if len(s.Markets) == 0 {
+		fmt.Fprintln(out, "\nEverything is served everywhere.")
+		return
+	}
+	fmt.Fprintf(out, "\nMarkets, with the requests of the last hour on this gateway:\n\n")
+	const name, next = 1, 4
+	head := row{cells: []cell{{text: "market"}, {}, {text: "phase"}, {text: "since"}, {text: "next"}, {text: "served", right: true}, {text: "refused", right: true}}}
+	rows := []row{head}
+	for _, m := range s.Markets {
+		r := row{cells: []cell{
+			{text: clean(string(m.Jurisdiction)), colour: bold},
+			{text: nameOf(m)},
+			{text: m.Phase.String(), colour: colourOf(m.Phase)},
+			{text: since(m.Since)},
+			{text: nextStep(m.Next)},
+			number(m.Hour.Forwarded, ""),
+			number(m.Hour.Refused, ""),
+		}}
+		r.below = remarks(m)
+		rows = append(rows, r)
+	}
+	if total(widthsOf(rows)) > out.width { // the next step goes below
+		for i := range rows {
+			r := &rows[i]
+			if step := r.cells[next].text; i > 0 && step != "" {
+				r.below = slices.Insert(r.below, 0, "→ "+step)
+			}
+			r.cells = slices.Delete(r.cells, next, next+1)
+		}
+	}
+	out.table(rows, name)
+}
+
+const nameFits = 28 // characters of a line
+
+// nameOf is a market's name, if that says more than its code.
+func nameOf(m api.Market) string {
+	if m.Name == string(m.Jurisdiction) {
+		return ""
+	}
+	return shorten(clean(m.Name), nameFits)
+}
+
+// remarks say of a market what its phase doesn't.
+func remarks(m api.Market) []string {
+	var all []string
+	if len(m.Next) > 1 {
+		all = append(all, "then "+nextSteps(m.Next[1:]))
+	}
+	if len(m.Routes) > 0 {
+		all = append(all, "only "+clean(strings.Join(m.Routes, ", ")))
+	}
+	switch m.Reason {
+	case policy.ByGuarantee:
+		all = append(all, "by a flag that is, or was, below its guarantee")
+	case policy.ByFlag:
+		all = append(all, "by the flag exitgate.phase")
+	}
+	return all
+}
+
+func colourOf(p policy.Phase) string {
+	switch p {
+	case policy.Open:
+		return green
+	case policy.Withdrawn:
+		return red
+	}
+	return yellow
+}
+
+// since writes when a phase began, in few letters.
+func since(t time.Time) string {
+	switch {
+	case t.IsZero():
+		return ""
+	case t.Equal(t.Truncate(24 * time.Hour)):
+		return t.UTC().Format(time.DateOnly)
+	}
+	return minute(t)
+}
+
+func nextStep(steps []policy.Step) string {
+	if len(steps) == 0 {
+		return ""
+	}
+	return steps[0].Phase.String() + " " + since(steps[0].From)
+}
+
+func (s shownStatus) writeUnsigned(out page) {
+	if len(s.Unsigned) == 0 {
+		return
+	}
+	out.title(red, "Emergencies that wait for a signature:")
+	var rows []row
+	for _, r := range s.Unsigned {
+		due := cell{text: "sign by " + minute(r.SignBy), colour: yellow}
+		if s.Time.After(r.SignBy) {
+			due = cell{text: "OVERDUE since " + minute(r.SignBy), colour: red}
+		}
+		rows = append(rows, row{
+			cells: []cell{numbered(r.Number), {text: "by " + people(r.Authors)}, due},
+			below: []string{inWords(r.Effects) + ": " + clean(r.Because)},
+		})
+	}
+	out.table(rows, 1)
+	fmt.Fprintln(out, "\n  Look at one, and sign it: exitgate approve NUMBER")
+}
+
+// writeTrouble says what isn't well.
+func (s shownStatus) writeTrouble(out page) {
+	var rows []row
+	for _, name := range slices.Sorted(maps.Keys(s.Checks)) {
+		check := s.Checks[name]
+		if check.OK {
+			continue
+		}
+		text := clean(check.Detail)
+		if check.Since != nil {
+			text = "since " + minute(*check.Since) + ": " + text
+		}
+		rows = append(rows, row{cells: []cell{{text: clean(name), colour: red}}, below: []string{text}})
+	}
+	if rows != nil {
+		out.title(red, "Not well:")
+		for _, r := range rows {
+			out.sayIn(red, "  ", "%s", r.cells[0].text)
+			out.say("    ", "%s", r.below[0])
+		}
+	}
+	if l := s.Ledger; l != nil {
+		fmt.Fprintln(out)
+		if l.Connected {
+			out.say("", "The ledger can be reached, since %s. Its last record is %s.", minute(l.Since), strconv.FormatUint(l.Last, 10))
+		} else {
+			out.sayIn(red, "", "The ledger can't be reached, since %s: %s. What is in force stays; nothing can be changed.", minute(l.Since), strings.TrimSuffix(clean(l.Why), "."))
+		}
+	}
+}
