@@ -167,9 +167,12 @@ func (s State) wait(r Record) (State, error) {
 	if err != nil {
 		return s, err
 	}
-	edits := r.Kind == ChangeEdited
-	if _, waits := s.waiting(b.Change); waits != edits || edits != (b.Change != 0) {
+	_, waits := s.waiting(b.Change)
+	switch edits := r.Kind == ChangeEdited; {
+	case edits && !waits:
 		return s, fmt.Errorf("no change %d waits", b.Change)
+	case !edits && b.Change != 0:
+		return s, fmt.Errorf("it edits change %d", b.Change)
 	}
 	p, err := s.parse(text)
 	if err != nil {

@@ -1,0 +1,587 @@
+package changes_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/strict"
+)
+
+func TestPropose(t *testing.T) {
+	with := func(p changes.Proposal, edit func(*changes.Proposal)) func(*world) error {
+		return func(w *world) error {
+			p := w.agreed(p)
+			edit(&p)
+			return w.propose(ada, p)
+		}
+	}
+	because := func(text string) func(*world) error {
+		return with(notice(), func(p *changes.Proposal) { p.Because = text })
+	}
+	check(t, rules, []sentence{
+		{"what needs no approval comes into force", func(w *world) error { return w.proposes(ada, notice()) }, "writes revision"},
+		{"what needs approvals waits", func(w *world) error { return w.proposes(ada, withdrawal()) }, "writes change"},
+		{"an opening waits", func(w *world) error { return w.proposes(ada, opening()) }, "writes change"},
+		{"an emergency doesn't wait", func(w *world) error { return w.proposes(ada, emergency()) }, "writes revision"},
+		{"an emergency can't open", func(w *world) error {
+			p := opening()
+			p.Emergency = true
+			return w.proposes(ada, p)
+		}, "invalid: in an emergency one can only withdraw, but this does more: open; leave out all else, or propose it without emergency"},
+		{"an emergency can't change anything besides", func(w *world) error {
+			p := document(strings.Replace(rules, "withdraw: 2", "withdraw: 0", 1) + "  DE: withdrawn\n")
+			p.Emergency = true
+			return w.proposes(ada, p)
+		}, "invalid: in an emergency one can only withdraw, but this does more: weaken-approvals and withdraw; leave out all else, or propose it without emergency"},
+		{"what lowers the rules needs as many as the highest", func(w *world) error {
+			return w.proposes(ada, document(strings.Replace(rules, "open: 1", "open: 0", 1)))
+		}, "writes change"},
+
+		{"a viewer may not", func(w *world) error { return w.proposes(vic, notice()) },
+			"forbidden: this takes the role operator, and vic has viewer; ask somebody who has it, or who may give it to you"},
+		{"an approver may not", func(w *world) error { return w.proposes(bob, notice()) },
+			"forbidden: this takes the role operator, and bob has approver; ask somebody who has it, or who may give it to you"},
+		{"nobody may not", func(w *world) error { return w.proposes(none, notice()) },
+			"forbidden: this takes the role operator, and nobody has none; ask somebody who has it, or who may give it to you"},
+
+		{"not on what isn't in force any more", func(w *world) error {
+			p := w.agreed(withdrawal())
+			w.must(w.proposes(oleg, notice()))
+			w.passes(time.Minute)
+			return w.propose(ada, p)
+		}, "conflict: revision 2 by oleg of 2026-11-22T02:00:00Z is in force, not revision 1; look at it, and plan again"},
+		{"not on what isn't known", with(notice(), func(p *changes.Proposal) { p.Expected = 7 }),
+			"conflict: revision 1 by exitgate of 2026-11-22T02:00:00Z is in force, not revision 7; look at it, and plan again"},
+		{"not without a plan", with(notice(), func(p *changes.Proposal) { p.Plan = "" }),
+			"invalid: it isn't said what plan is agreed to; plan first, and send the hash of the plan"},
+		{"not by another plan", with(notice(), func(p *changes.Proposal) { p.Plan = "abc" }),
+			"plan-changed: this isn't the plan that was agreed to: now it is notices default (new); look at the plan again"},
+		{"not once a date has made another plan of it", func(w *world) error {
+			p := w.agreed(document(rules + "  US: {schedule: [{from: 2026-12-01T00:00:00Z, phase: withdrawn}]}\n"))
+			w.passes(10 * 24 * time.Hour)
+			return w.propose(ada, p)
+		}, "plan-changed: this isn't the plan that was agreed to: now it is US open → withdrawn; look at the plan again"},
+		{"not what is in force", func(w *world) error { return w.proposes(ada, document(rules)) },
+			"no-change: this is the policy in force already"},
+		{"not what is set already", func(w *world) error { return w.proposes(ada, set("FR", policy.Withdrawn)) },
+			"no-change: this is the policy in force already"},
+
+		{"not without a reason", because(" \n "), "invalid: nothing is changed without a reason; say because of what"},
+		{"a reason may have lines", because("one\ntwo"), "writes revision"},
+		{"a reason isn't a bell", because("ring\a"), "invalid: the reason has control characters; leave them out"},
+		{"a reason is UTF-8", because("\xff"), "invalid: the reason isn't UTF-8"},
+		{"a reason may be long", because(strings.Repeat("x", changes.MaxBecause)), "writes revision"},
+		{"but not longer", because(strings.Repeat("x", changes.MaxBecause+1)), "invalid: the reason has 4097 bytes: the limit is 4096; be brief"},
+
+		{"a hundred may wait", func(w *world) error { wait(w, changes.MaxPending-1); return w.proposes(ada, withdrawal()) }, "writes change"},
+		{"but not more", func(w *world) error { wait(w, changes.MaxPending); return w.proposes(ada, withdrawal()) },
+			"invalid: 100 changes wait already; reject some of them"},
+		{"emergencies don't wait in any case", func(w *world) error { wait(w, changes.MaxPending); return w.proposes(ada, emergency()) }, "writes revision"},
+		{"what has waited in vain for long makes room", func(w *world) error {
+			wait(w, changes.MaxPending)
+			w.passes(changes.ForgetAfter + 1)
+			return w.proposes(ada, withdrawal())
+		}, "writes change"},
+		{"not before", func(w *world) error {
+			wait(w, changes.MaxPending)
+			w.passes(changes.ForgetAfter)
+			return w.proposes(ada, withdrawal())
+		}, "invalid: 100 changes wait already; reject some of them"},
+	})
+}
+
+func wait(w *world, n int) {
+	w.t.Helper()
+	p := w.agreed(withdrawal())
+	for range n {
+		w.must(w.propose(ada, p))
+	}
+}
+
+func TestPlan(t *testing.T) {
+	plan := func(p changes.Proposal) func(*world) error {
+		return func(w *world) error {
+			_, err := w.s.Plan(p, nil, w.now)
+			return err
+		}
+	}
+	check(t, rules, []sentence{
+		{"of nothing", plan(changes.Proposal{}), "invalid: a proposal is either a policy or a change of one jurisdiction in the policy in force; give the one or the other"},
+		{"of two things", plan(changes.Proposal{Policy: []byte(rules), Set: withdrawal().Set}),
+			"invalid: a proposal is either a policy or a change of one jurisdiction in the policy in force; give the one or the other"},
+		{"of no jurisdiction", plan(set("XX", policy.Open)),
+			`invalid: "XX" is not a jurisdiction: use an ISO 3166-1 code (FR), an ISO 3166-2 code (US-MS), a group (EU), unlocated, private or anonymous`},
+		{"of what a date can't do", plan(changes.Proposal{Set: &policy.SetChange{Jurisdiction: "FR", Phase: policy.Announced, From: begin.Add(time.Hour)}}),
+			"invalid: a date can only restrict, but FR is withdrawn by 2026-11-22T03:00:00Z: set FR announced without a date when the time has come"},
+	})
+
+	t.Run("of a policy that isn't one", func(t *testing.T) {
+		w := begun(t, rules)
+		_, err := w.s.Plan(document("version: 1\nmode: perhaps\njurisdictions: {XX: open}\n"), nil, w.now)
+		var refusal *changes.Refusal
+		var problems strict.Errors
+		if !errors.As(err, &refusal) || refusal.Code != changes.WrongPolicy || refusal.Message != "the policy is wrong in 2 places" ||
+			!errors.As(err, &problems) || len(problems) != 2 || problems[0].File != "policy" || !strings.Contains(err.Error(), problems[1].Error()) {
+			t.Errorf("%#v", err)
+		}
+	})
+	t.Run("of what would break a promise", func(t *testing.T) {
+		w := begun(t, `version: 1
+guarantees: {e2ee: {require: true}}
+demands: {law: {jurisdiction: FR, stage: in-force, in-force: 2026-01-01T00:00:00Z, requires: {e2ee: false}}}
+jurisdictions: {FR: withdrawn}
+`)
+		_, err := w.s.Plan(opening(), nil, w.now)
+		var refusal *changes.Refusal
+		if !errors.As(err, &refusal) || refusal.Code != changes.WrongPolicy || refusal.Message != "the policy is wrong" || !errors.As(err, new(strict.Errors)) {
+			t.Errorf("%#v", err)
+		}
+	})
+	t.Run("before there is a policy", func(t *testing.T) {
+		w := &world{t: t, s: changes.New(parse)}
+		_, err := w.s.Plan(withdrawal(), nil, begin)
+		if got, want := w.outcome(err), "conflict: no policy is in force yet; try again in a moment"; got != want {
+			t.Errorf("%s", got)
+		}
+		_, err = w.s.Propose(ada, changes.Proposal{Expected: 4, Because: "so", Set: withdrawal().Set}, nil, begin)
+		if got, want := w.outcome(err), "conflict: no policy is in force yet; try again in a moment"; got != want {
+			t.Errorf("%s", got)
+		}
+	})
+
+	for _, test := range []struct {
+		name      string
+		p         changes.Proposal
+		needs     int
+		emergency bool
+	}{
+		{"a withdrawal", withdrawal(), 2, true},
+		{"an opening", opening(), 1, false},
+		{"a notice", notice(), 0, false},
+		{"nothing", document(rules), 0, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := begun(t, rules)
+			planned, err := w.s.Plan(test.p, nil, w.now)
+			if err != nil || planned.Needs != test.needs || planned.Emergency != test.emergency || policy.Digest(planned.Policy) != planned.Plan.After {
+				t.Errorf("%+v, %v", planned, err)
+			}
+		})
+	}
+
+	t.Run("is the same document an hour later, also where a date is filled in", func(t *testing.T) {
+		w := begun(t, rules)
+		p := w.agreed(changes.Proposal{Set: &policy.SetChange{Jurisdiction: "IT", Phase: policy.Withdrawn, From: begin.Add(240 * time.Hour)}})
+		w.passes(time.Hour)
+		if err := w.propose(ada, p); err != nil {
+			t.Error(err)
+		}
+		_, source, _ := w.s.Change(2, w.now)
+		if !strings.Contains(string(source), "{from: 2026-11-22T00:00:00Z, phase: announced}") {
+			t.Errorf("%s", source)
+		}
+	})
+}
+
+func TestApprove(t *testing.T) {
+	proposed := func(do func(*world) error) func(*world) error { // change 2 needs two approvals
+		return func(w *world) error {
+			w.must(w.proposes(ada, withdrawal()))
+			return do(w)
+		}
+	}
+	applied := func(do func(*world) error) func(*world) error { // by record 4
+		return proposed(func(w *world) error {
+			w.must(w.approves(bob, 2))
+			w.must(w.approves(eve, 2))
+			return do(w)
+		})
+	}
+	check(t, rules, []sentence{
+		{"the first of two is noted", proposed(func(w *world) error { return w.approves(bob, 2) }), "writes approval"},
+		{"the second brings it into force", proposed(func(w *world) error { w.must(w.approves(bob, 2)); return w.approves(eve, 2) }), "writes revision"},
+		{"one is enough where one is", func(w *world) error { w.must(w.proposes(ada, opening())); return w.approves(bob, 2) }, "writes revision"},
+		{"an operator who is an approver, too, may", proposed(func(w *world) error { return w.approves(both, 2) }), "writes approval"},
+
+		{"a viewer may not", proposed(func(w *world) error { return w.approves(vic, 2) }),
+			"forbidden: this takes the role approver, and vic has viewer; ask somebody who has it, or who may give it to you"},
+		{"an operator may not", proposed(func(w *world) error { return w.approves(oleg, 2) }),
+			"forbidden: this takes the role approver, and oleg has operator; ask somebody who has it, or who may give it to you"},
+		{"the author may not", func(w *world) error { w.must(w.proposes(both, withdrawal())); return w.approves(both, 2) },
+			"four-eyes: both is an author of change 2; somebody else has to approve it"},
+		{"not even over the socket", func(w *world) error {
+			w.must(w.proposes(w.root(), withdrawal()))
+			return w.approves(w.root(), 2)
+		}, "four-eyes: unix:root is an author of change 2; somebody else has to approve it"},
+		{"nor by another door", func(w *world) error {
+			w.must(w.sets(w.root(), changes.Principal{Name: "both", Roles: both.Roles, User: "root"}))
+			w.must(w.proposes(both, withdrawal()))
+			return w.approves(w.root(), 3)
+		}, "four-eyes: both is an author of change 3; somebody else has to approve it"},
+		{"nor by a door that was opened since", func(w *world) error {
+			w.must(w.proposes(w.root(), withdrawal()))
+			w.must(w.sets(w.root(), changes.Principal{Name: "both", Roles: both.Roles, User: "root"}))
+			return w.approves(both, 2)
+		}, "four-eyes: both is an author of change 2; somebody else has to approve it"},
+		{"who has edited it may not", proposed(func(w *world) error {
+			w.must(w.edits(both, 2, set("DE", policy.WindDown)))
+			return w.approves(both, 2)
+		}), "four-eyes: both is an author of change 2; somebody else has to approve it"},
+		{"the first author may not after an edit by another", func(w *world) error {
+			w.must(w.proposes(both, withdrawal()))
+			w.must(w.edits(ada, 2, set("DE", policy.WindDown)))
+			return w.approves(both, 2)
+		}, "four-eyes: both is an author of change 2; somebody else has to approve it"},
+		{"nobody approves twice", proposed(func(w *world) error { w.must(w.approves(bob, 2)); return w.approves(bob, 2) }),
+			"no-change: bob has approved change 2 already; it waits for somebody else"},
+		{"but anew after an edit", proposed(func(w *world) error {
+			w.must(w.approves(bob, 2))
+			w.must(w.edits(ada, 2, set("DE", policy.WindDown)))
+			return w.approves(bob, 2)
+		}), "writes approval"},
+		{"an edit voids approvals", proposed(func(w *world) error {
+			w.must(w.approves(bob, 2))
+			w.must(w.edits(ada, 2, set("DE", policy.WindDown)))
+			return w.approves(eve, 2)
+		}), "writes approval"},
+
+		{"not without saying what", proposed(func(w *world) error { return w.approve(bob, 2, "") }),
+			"invalid: it isn't said what plan is agreed to; look at the change, and send the hash of its plan"},
+		{"not what was proposed before an edit", proposed(func(w *world) error {
+			c, _, _ := w.s.Change(2, w.now)
+			w.must(w.edits(ada, 2, set("DE", policy.WindDown)))
+			return w.approve(bob, 2, c.Plan)
+		}), "plan-changed: this isn't the plan of change 2, which is DE open → wind-down; look at the change again"},
+		{"not what a date has made something else of", func(w *world) error {
+			w.must(w.proposes(ada, document(rules+"  US: {schedule: [{from: 2026-11-23T00:00:00Z, phase: withdrawn}]}\n")))
+			w.passes(24 * time.Hour)
+			return w.approves(bob, 2)
+		}, "plan-changed: change 2 would do something else by now: US open → withdrawn; edit it to propose it anew"},
+		{"not what a flag has made something else of", proposed(func(w *world) error {
+			w.flags = policy.Flags{"DE": {Phase: policy.ClosedToNew}}
+			return w.approves(bob, 2)
+		}), "plan-changed: change 2 would do something else by now: DE closed-to-new → withdrawn; edit it to propose it anew"},
+
+		{"until it expires", proposed(func(w *world) error { w.passes(72*time.Hour - 1); return w.approves(bob, 2) }), "writes approval"},
+		{"not once it has", proposed(func(w *world) error { w.passes(72 * time.Hour); return w.approves(bob, 2) }),
+			"ended: change 2 has expired at 2026-11-25T02:00:00Z; edit it to propose it anew"},
+		{"not what is stale", proposed(func(w *world) error { w.must(w.proposes(oleg, notice())); return w.approves(bob, 2) }),
+			"ended: change 2 is stale: revision 3 by oleg of 2026-11-22T02:00:00Z came between; edit it to propose it anew"},
+		{"not what an emergency has made stale", proposed(func(w *world) error { w.must(w.proposes(oleg, emergency())); return w.approves(bob, 2) }),
+			"ended: change 2 is stale: revision 3 by oleg of 2026-11-22T02:00:00Z came between; edit it to propose it anew"},
+		{"not what is applied", applied(func(w *world) error { return w.approves(both, 2) }),
+			"ended: change 2 is applied already, as revision 4; propose another"},
+		{"not what is rejected", proposed(func(w *world) error { w.must(w.rejects(bob, 2)); return w.approves(bob, 2) }),
+			"ended: change 2 was rejected by bob at 2026-11-22T02:00:00Z; propose it anew"},
+		{"not what isn't there", func(w *world) error { return w.approve(bob, 7, "abc") },
+			"not-found: there is no change 7 that waits; see which changes there are"},
+		{"not for a reason that can't be shown", proposed(func(w *world) error {
+			return w.write(w.s.Approve(bob, 2, "abc", "\x1b[2J", changes.Request{}, nil, w.now))
+		}), "invalid: the reason has control characters; leave them out"},
+	})
+}
+
+func TestSign(t *testing.T) {
+	done := func(do func(*world) error) func(*world) error { // by revision 2
+		return func(w *world) error {
+			w.must(w.proposes(both, emergency()))
+			return do(w)
+		}
+	}
+	check(t, rules, []sentence{
+		{"an approver signs", done(func(w *world) error { return w.approves(bob, 2) }), "writes approval"},
+		{"also late", done(func(w *world) error { w.passes(1000 * time.Hour); return w.approves(bob, 2) }), "writes approval"},
+		{"also once another revision is in force", done(func(w *world) error {
+			another := set("AT", policy.Withdrawn)
+			another.Emergency = true
+			w.must(w.proposes(ada, another))
+			return w.approves(bob, 2)
+		}), "writes approval"},
+		{"an operator may not", done(func(w *world) error { return w.approves(oleg, 2) }),
+			"forbidden: this takes the role approver, and oleg has operator; ask somebody who has it, or who may give it to you"},
+		{"the author may not", done(func(w *world) error { return w.approves(both, 2) }),
+			"four-eyes: both is an author of revision 2; somebody else has to sign it"},
+		{"not without saying what", done(func(w *world) error { return w.approve(bob, 2, "") }),
+			"invalid: it isn't said what is signed; look at the revision, and send its SHA-256"},
+		{"not another policy", done(func(w *world) error { return w.approve(bob, 2, policy.Digest([]byte(rules))) }),
+			"plan-changed: this isn't the SHA-256 of revision 2; look at the revision again"},
+		{"once is enough", done(func(w *world) error { w.must(w.approves(bob, 2)); return w.approve(eve, 2, "abc") }),
+			"not-found: there is no change 2 that waits; see which changes there are"},
+		{"what nobody needs to sign", func(w *world) error { return w.approve(bob, 1, "abc") },
+			"not-found: there is no change 1 that waits; see which changes there are"},
+	})
+
+	w := begun(t, rules)
+	w.must(w.proposes(ada, emergency()))
+	r := w.s.Revision()
+	if !r.Emergency || !r.SignBy.Equal(begin.Add(24*time.Hour)) || r.Needs != 2 || len(w.s.Unsigned()) != 1 {
+		t.Errorf("%+v", r)
+	}
+	w.passes(time.Hour)
+	w.must(w.write(w.s.Approve(bob, 2, r.SHA256, "seen", changes.Request{}, nil, w.now)))
+	if got := w.s.Revision().Signature; got == nil || *got != (changes.Approval{By: "bob", At: w.now, Because: "seen"}) || len(w.s.Unsigned()) != 0 {
+		t.Errorf("%+v, %+v", got, w.s.Unsigned())
+	}
+}
+
+func TestAnEmergencyThatNeedsNoApprovalIsNone(t *testing.T) {
+	w := begun(t, "version: 1\n")
+	w.must(w.proposes(ada, emergency()))
+	if r := w.s.Revision(); r.Number != 2 || r.Emergency || !r.SignBy.IsZero() || len(w.s.Unsigned()) != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestEdit(t *testing.T) {
+	windDown := set("DE", policy.WindDown)
+	proposed := func(do func(*world) error) func(*world) error {
+		return func(w *world) error {
+			w.must(w.proposes(ada, withdrawal()))
+			return do(w)
+		}
+	}
+	check(t, rules, []sentence{
+		{"what waits", proposed(func(w *world) error { return w.edits(oleg, 2, windDown) }), "writes edit"},
+		{"what is expired", proposed(func(w *world) error { w.passes(100 * time.Hour); return w.edits(oleg, 2, withdrawal()) }), "writes edit"},
+		{"what is stale", proposed(func(w *world) error { w.must(w.proposes(ada, notice())); return w.edits(oleg, 2, withdrawal()) }), "writes edit"},
+		{"so that it needs nobody", proposed(func(w *world) error { return w.edits(oleg, 2, notice()) }), "writes revision"},
+		{"so that it is an emergency", proposed(func(w *world) error { return w.edits(oleg, 2, emergency()) }), "writes revision"},
+		{"not to what is in force", proposed(func(w *world) error { return w.edits(oleg, 2, document(rules)) }), "no-change: this is the policy in force already"},
+		{"not what is rejected", proposed(func(w *world) error { w.must(w.rejects(ada, 2)); return w.edits(oleg, 2, windDown) }),
+			"ended: change 2 was rejected by ada at 2026-11-22T02:00:00Z; propose it anew"},
+		{"not what is applied", proposed(func(w *world) error {
+			w.must(w.edits(oleg, 2, notice()))
+			return w.edits(oleg, 2, windDown)
+		}), "ended: change 2 is applied already, as revision 3; propose another"},
+		{"not what isn't there", func(w *world) error { return w.edits(oleg, 2, windDown) }, "not-found: there is no change 2 that waits; see which changes there are"},
+		{"not by an approver", proposed(func(w *world) error { return w.edits(bob, 2, windDown) }),
+			"forbidden: this takes the role operator, and bob has approver; ask somebody who has it, or who may give it to you"},
+		{"not on what isn't in force any more", proposed(func(w *world) error {
+			p := w.agreed(windDown)
+			w.must(w.proposes(oleg, notice()))
+			return w.write(w.s.Edit(ada, 2, p, nil, w.now))
+		}), "conflict: revision 3 by oleg of 2026-11-22T02:00:00Z is in force, not revision 1; look at it, and plan again"},
+	})
+
+	t.Run("proposes it anew", func(t *testing.T) {
+		w := begun(t, rules)
+		w.must(w.proposes(ada, withdrawal()))
+		w.must(w.approves(bob, 2))
+		w.must(w.proposes(ada, notice()))
+		w.passes(100 * time.Hour)
+		w.must(w.edits(oleg, 2, windDown))
+		c, source, _ := w.s.Change(2, w.now)
+		if !slices.Equal(c.Authors, []string{"ada", "oleg"}) || len(c.Approvals) != 0 || c.Base != 4 || !c.Time.Equal(w.now) ||
+			!c.Expires.Equal(w.now.Add(72*time.Hour)) || c.Status != changes.Pending || policy.Digest(source) != c.SHA256 {
+			t.Errorf("%+v", c)
+		}
+	})
+	t.Run("by its author adds none", func(t *testing.T) {
+		w := begun(t, rules)
+		w.must(w.proposes(ada, withdrawal()))
+		w.must(w.edits(ada, 2, windDown))
+		if c, _, _ := w.s.Change(2, w.now); !slices.Equal(c.Authors, []string{"ada"}) {
+			t.Errorf("%+v", c)
+		}
+	})
+	t.Run("that needs nobody has all authors", func(t *testing.T) {
+		w := begun(t, rules)
+		w.must(w.proposes(ada, withdrawal()))
+		w.must(w.edits(oleg, 2, notice()))
+		r := w.s.Revision()
+		c, source, _ := w.s.Change(2, w.now)
+		if r.Change != 2 || !slices.Equal(r.Authors, []string{"ada", "oleg"}) || r.Needs != 0 ||
+			c.Status != changes.Applied || c.Revision != r.Number || c.SHA256 != r.SHA256 || c.Needs != 0 || source != nil {
+			t.Errorf("%+v\n%+v", r, c)
+		}
+	})
+}
+
+func TestReject(t *testing.T) {
+	proposed := func(do func(*world) error) func(*world) error {
+		return func(w *world) error {
+			w.must(w.proposes(ada, withdrawal()))
+			return do(w)
+		}
+	}
+	check(t, rules, []sentence{
+		{"the author may", proposed(func(w *world) error { return w.rejects(ada, 2) }), "writes rejection"},
+		{"an operator may", proposed(func(w *world) error { return w.rejects(oleg, 2) }), "writes rejection"},
+		{"an approver may", proposed(func(w *world) error { return w.rejects(bob, 2) }), "writes rejection"},
+		{"a viewer may not", proposed(func(w *world) error { return w.rejects(vic, 2) }),
+			"forbidden: this takes the role operator or approver, and vic has viewer; ask somebody who has it, or who may give it to you"},
+		{"what is stale", proposed(func(w *world) error { w.must(w.proposes(ada, notice())); return w.rejects(bob, 2) }), "writes rejection"},
+		{"what is expired", proposed(func(w *world) error { w.passes(100 * time.Hour); return w.rejects(bob, 2) }), "writes rejection"},
+		{"once", proposed(func(w *world) error { w.must(w.rejects(bob, 2)); return w.rejects(bob, 2) }),
+			"ended: change 2 was rejected by bob at 2026-11-22T02:00:00Z; propose it anew"},
+		{"not without a reason", proposed(func(w *world) error { return w.write(w.s.Reject(bob, 2, "", changes.Request{}, w.now)) }),
+			"invalid: nothing is changed without a reason; say because of what"},
+		{"not what isn't there", func(w *world) error { return w.rejects(bob, 2) }, "not-found: there is no change 2 that waits; see which changes there are"},
+	})
+}
+
+func TestARequestThatIsRepeatedIsDoneOnce(t *testing.T) {
+	request := changes.Request{Key: "k1", Fingerprint: "f1"}
+	once := func(w *world) changes.Proposal {
+		p := w.agreed(notice())
+		p.Request = request
+		w.must(w.propose(ada, p))
+		return p
+	}
+	check(t, rules, []sentence{
+		{"a proposal", func(w *world) error { return w.propose(ada, once(w)) }, "*changes.Repeated: this was done already"},
+		{"even if the role is gone", func(w *world) error {
+			p := once(w)
+			return w.propose(changes.Actor{Name: "ada"}, p)
+		}, "*changes.Repeated: this was done already"},
+		{"but another one by the same key isn't", func(w *world) error {
+			p := once(w)
+			p.Fingerprint = "f2"
+			return w.propose(ada, p)
+		}, "key-reused: this idempotency key was used for another request, which is record 2; use a new one for each request"},
+		{"nor another command", func(w *world) error {
+			once(w)
+			return w.write(w.s.Reject(ada, 1, "so", changes.Request{Key: "k1", Fingerprint: "f2"}, w.now))
+		}, "key-reused: this idempotency key was used for another request, which is record 2; use a new one for each request"},
+		{"and somebody else's key is another", func(w *world) error {
+			once(w)
+			p := w.agreed(withdrawal())
+			p.Request = request
+			return w.propose(oleg, p)
+		}, "writes change"},
+		{"a key has a limit", func(w *world) error {
+			p := w.agreed(notice())
+			p.Key = strings.Repeat("k", 257)
+			return w.propose(ada, p)
+		}, "invalid: the idempotency key has 257 bytes: the limit is 256; be brief"},
+	})
+
+	t.Run("every command", func(t *testing.T) {
+		w := begun(t, rules)
+		token, _ := changes.NewToken([32]byte{1}, w.now, time.Time{})
+		root := w.root()
+		commands := []func(changes.Request) (changes.Entry, error){
+			func(r changes.Request) (changes.Entry, error) {
+				p := w.agreed(withdrawal())
+				p.Request = r
+				return w.s.Propose(ada, p, nil, w.now)
+			},
+			func(r changes.Request) (changes.Entry, error) {
+				p := w.agreed(set("DE", policy.WindDown))
+				p.Request = r
+				return w.s.Edit(ada, 2, p, nil, w.now)
+			},
+			func(r changes.Request) (changes.Entry, error) {
+				c, _, _ := w.s.Change(2, w.now)
+				return w.s.Approve(bob, 2, c.Plan, "", r, nil, w.now)
+			},
+			func(r changes.Request) (changes.Entry, error) { return w.s.Reject(eve, 2, "so", r, w.now) },
+			func(r changes.Request) (changes.Entry, error) {
+				return w.s.SetPrincipal(root, changes.Principal{Name: "ada", Roles: []changes.Role{changes.Viewer}}, "so", r, w.now)
+			},
+			func(r changes.Request) (changes.Entry, error) {
+				return w.s.AddToken(root, "ada", token, "so", r, w.now)
+			},
+			func(r changes.Request) (changes.Entry, error) {
+				return w.s.RevokeToken(root, "ada", token.ID, "so", r, w.now)
+			},
+			func(r changes.Request) (changes.Entry, error) {
+				return w.s.RemovePrincipal(root, "ada", "so", r, w.now)
+			},
+		}
+		for i, command := range commands {
+			r := changes.Request{Key: string(rune('a' + i)), Fingerprint: "f"}
+			w.must(w.write(command(r)))
+			number := w.s.Last()
+			var repeated *changes.Repeated
+			if _, err := command(r); !errors.As(err, &repeated) || repeated.Number != number {
+				t.Errorf("command %d: %v", i, err)
+			}
+			w.now = w.now.Add(time.Second)
+		}
+	})
+
+	t.Run("the last keys are known", func(t *testing.T) {
+		w := begun(t, rules)
+		reject := func(n int) error {
+			_, err := w.s.Reject(ada, 1, "so", changes.Request{Key: strings.Repeat("k", n), Fingerprint: "f"}, w.now)
+			return err
+		}
+		for n := range changes.MaxKeys {
+			p := w.agreed(withdrawal())
+			p.Request = changes.Request{Key: strings.Repeat("k", n+1)[:min(n+1, 256)], Fingerprint: "f"}
+			w.must(w.propose(ada, p))
+			w.must(w.rejects(ada, w.s.Last()))
+		}
+		if err := reject(1); !errors.As(err, new(*changes.Repeated)) {
+			t.Errorf("the first of %d: %v", changes.MaxKeys, err)
+		}
+		p := w.agreed(notice())
+		p.Request = changes.Request{Key: "another", Fingerprint: "f"}
+		w.must(w.propose(ada, p))
+		if err := reject(1); errors.As(err, new(*changes.Repeated)) {
+			t.Errorf("the first of %d: %v", changes.MaxKeys+1, err)
+		}
+		if err := reject(2); !errors.As(err, new(*changes.Repeated)) {
+			t.Errorf("the second of %d: %v", changes.MaxKeys+1, err)
+		}
+	})
+}
+
+func TestARevisionHoldsAllThatIsToBeProved(t *testing.T) {
+	w := begun(t, rules)
+	w.must(w.proposes(ada, withdrawal()))
+	c, source, _ := w.s.Change(2, w.now)
+	w.passes(time.Hour)
+	w.must(w.write(w.s.Approve(bob, 2, c.Plan, "agreed", changes.Request{}, nil, w.now)))
+	w.passes(time.Hour)
+	w.must(w.approves(eve, 2))
+	d, err := changes.Describe(w.last())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := changes.Revision{
+		Number: 4, Time: w.now, Authors: []string{"ada"}, Because: "because of the law", Summary: "DE open → withdrawn",
+		SHA256: policy.Digest(source), Base: 1, Change: 2, Plan: c.Plan, Effects: []policy.Effect{policy.WithdrawsMarket}, Needs: 2,
+		Approvals: []changes.Approval{{By: "bob", At: begin.Add(time.Hour), Because: "agreed"}, {By: "eve", At: begin.Add(2 * time.Hour)}},
+	}
+	equal(t, *d.Revision, want)
+	equal(t, w.s.Revision(), want)
+	if string(d.Policy) != string(source) || string(w.s.Source()) != string(source) || w.s.Policy().Digest() != want.SHA256 {
+		t.Errorf("%s", d.Policy)
+	}
+	if w.last().Author != "eve" || w.last().Reason != "because of the law" {
+		t.Errorf("%+v", w.last())
+	}
+	c, source, _ = w.s.Change(2, w.now)
+	equal(t, c, changes.Change{
+		Number: 2, Time: begin, Authors: want.Authors, Because: want.Because, Summary: want.Summary, SHA256: want.SHA256, Base: 1,
+		Plan: want.Plan, Effects: want.Effects, Needs: 2, Approvals: want.Approvals, Expires: begin.Add(72 * time.Hour),
+		Status: changes.Applied, Revision: 4,
+	})
+	if source != nil {
+		t.Errorf("%s", source)
+	}
+}
+
+func TestChangesThatEndedAreForgottenInTheOrderInWhichTheyEnded(t *testing.T) {
+	w := begun(t, rules)
+	w.must(w.proposes(ada, withdrawal())) // 2 waits longest
+	for range changes.MaxEnded {
+		w.must(w.proposes(ada, withdrawal()))
+		w.must(w.rejects(ada, w.s.Last()))
+	}
+	if got := len(w.s.Changes(w.now)); got != changes.MaxEnded+1 {
+		t.Fatalf("%d changes", got)
+	}
+	w.must(w.rejects(ada, 2))
+	all := w.s.Changes(w.now)
+	if len(all) != changes.MaxEnded || all[0].Number != 2 || all[1].Number != 5 {
+		t.Errorf("%d changes, first %d and %d", len(all), all[0].Number, all[1].Number)
+	}
+}
