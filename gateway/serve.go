@@ -106,7 +106,7 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	serve("https", g.proxied(g.servers.https), func(l net.Listener) error { return public.ServeTLS(l, "", "") })
 	serve("http", g.proxied(g.servers.http), redirect.Serve)
 	serve("admin", g.servers.admin, func(l net.Listener) error {
-		if operators.TLSConfig != nil {
+		if g.adminTLS != nil { // the server itself gets another when it serves
 			return operators.ServeTLS(l, "", "")
 		}
 		return operators.Serve(l)

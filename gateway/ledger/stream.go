@@ -70,7 +70,7 @@ func (l *Ledger) streamIn(ctx context.Context, js jetstream.JetStream, want jets
 		return nil, err
 	}
 	least := l.leastNumber() // before it is asked for: meanwhile there may be more
-	s, err := answered(ctx, func() (jetstream.Stream, error) { return js.Stream(ctx, l.name) })
+	s, err := answered(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, l.name) })
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if least > 0 && want.Mirror == nil {
 			return nil, fmt.Errorf("%w: the stream %s is gone, and it had %d records: restore it from a backup", ErrHistory, l.name, least)
@@ -133,12 +133,14 @@ func weaker(is, want jetstream.StreamConfig) (wrong []string) {
 	return wrong
 }
 
-// answered asks again while nobody is there to answer: for a moment that is so
-// whenever a cluster changes.
-func answered[T any](ctx context.Context, ask func() (T, error)) (T, error) {
-	for {
-		answer, err := ask()
-		if !errors.Is(err, nats.ErrNoResponders) {
+// answered asks again while nobody is there to answer, or nobody does: for a
+// moment that is so whenever a cluster changes, or makes the stream.
+func answered[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
+	for wait := again; ; wait *= 2 {
+		attempt, cancel := context.WithTimeout(ctx, wait)
+		answer, err := ask(attempt)
+		cancel()
+		if ctx.Err() != nil || !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, context.DeadlineExceeded) {
 			return answer, err
 		}
 		select {
@@ -153,7 +155,7 @@ func answered[T any](ctx context.Context, ask func() (T, error)) (T, error) {
 func (s *store) get(ctx context.Context, number uint64) (message, error) {
 	ctx, cancel := context.WithTimeout(ctx, request)
 	defer cancel()
-	m, err := answered(ctx, func() (*jetstream.RawStreamMsg, error) { return s.GetMsg(ctx, number) })
+	m, err := answered(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return s.GetMsg(ctx, number) })
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return message{}, fmt.Errorf("%w: record %d is missing in the stream", ErrHistory, number)
 	}
