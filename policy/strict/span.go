@@ -2,7 +2,6 @@ package strict
 
 import (
 	"bytes"
-	"reflect"
 	"sort"
 )
 
@@ -40,23 +39,7 @@ func (d *Document) node(path []any) *node {
 		if n == nil {
 			return nil
 		}
-		value := reflect.ValueOf(step)
-		switch {
-		case n.kind == list && value.CanInt() && 0 <= value.Int() && int(value.Int()) < len(n.items):
-			n = n.items[value.Int()]
-		case n.kind == mapping && value.Kind() == reflect.String:
-			i := n.index(value.String())
-			if i < 0 {
-				return nil
-			}
-			if _, isKey := step.(Key); isKey {
-				n = n.keys[i]
-			} else {
-				n = n.items[i]
-			}
-		default:
-			return nil
-		}
+		n = n.next(step)
 	}
 	return n
 }

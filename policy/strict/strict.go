@@ -139,33 +139,39 @@ func (d *Document) problems(findings []finding) []*Problem {
 // find returns the offset of the value or key that the path leads to, or of
 // what comes nearest, and whether something is wrong there already.
 func (d *Document) find(path []any) (at int, wrong bool) {
-	if d.root == nil {
+	n := d.root
+	if n == nil {
 		return -1, true
 	}
-	n := d.root
 	for _, step := range path {
-		if n.wrong {
-			break
+		next := n.next(step)
+		if n.wrong || next == nil {
+			missing := reflect.ValueOf(step).String()
+			return n.at, n.wrong || n.open || slices.Contains(n.lacks, missing)
 		}
-		value := reflect.ValueOf(step)
-		switch {
-		case n.kind == list && value.CanInt() && 0 <= value.Int() && int(value.Int()) < len(n.items):
-			n = n.items[value.Int()]
-		case n.kind == mapping && value.Kind() == reflect.String:
-			name := value.String()
-			i := n.index(name)
-			if i < 0 {
-				return n.at, n.open || slices.Contains(n.lacks, name)
-			}
-			if _, isKey := step.(Key); isKey {
-				return n.keys[i].at, n.keys[i].wrong
-			}
-			n = n.items[i]
-		default:
-			return n.at, n.wrong
-		}
+		n = next
 	}
 	return n.at, n.wrong
+}
+
+// next returns where one step of a path leads to, nil if the document doesn't
+// have that.
+func (n *node) next(step any) *node {
+	value := reflect.ValueOf(step)
+	switch {
+	case n.kind == list && value.CanInt() && 0 <= value.Int() && int(value.Int()) < len(n.items):
+		return n.items[value.Int()]
+	case n.kind == mapping && value.Kind() == reflect.String:
+		i := n.index(value.String())
+		if i < 0 {
+			return nil
+		}
+		if _, isKey := step.(Key); isKey {
+			return n.keys[i]
+		}
+		return n.items[i]
+	}
+	return nil
 }
 
 // nearest returns the candidate that a mistyped word was meant to be, if one
