@@ -15,9 +15,12 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/exitgate/exitgate/gateway/ledger/ledgertest"
 )
 
 func TestMain(m *testing.M) {
+	ledgertest.Main()
 	// Most of the time the tests wait for processes: more of them fit at once
 	// than there are processors. The flag -parallel still says otherwise.
 	_ = flag.Set("test.parallel", "6") // it exists

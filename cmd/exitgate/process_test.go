@@ -56,6 +56,7 @@ type machine struct {
 	*recorder
 	folder string
 	geo    string // file
+	source string // setting of where the policy comes from, "" for the file
 	flags  string // settings of the flag source, "" for none
 	clock  string // file, "" for the system's clock
 	limit  string // of a file's size, as ulimit -f takes it; "" for none
@@ -107,6 +108,13 @@ func (m *machine) start() {
 	if !m.run() {
 		m.t.Fatalf("the gateway didn't start:\n%s", m.log)
 	}
+	m.stopsWithTheTest()
+}
+
+// stopsWithTheTest sees to it that a gateway that runs stops by itself when the
+// test ends.
+func (m *machine) stopsWithTheTest() {
+	m.t.Helper()
 	cmd, ended := m.cmd, m.ended
 	m.t.Cleanup(func() {
 		m.client.CloseIdleConnections()
@@ -130,15 +138,19 @@ func (m *machine) becomesReady() {
 // run starts the gateway and waits until it serves; false if it ended before.
 func (m *machine) run() bool {
 	m.t.Helper()
+	source := m.source
+	if source == "" {
+		source = fmt.Sprintf("{file: %q}", m.file("policy.yaml"))
+	}
 	settings := fmt.Sprintf(`listen: {https: "127.0.0.1:0", http: ""}
 admin: {listen: "127.0.0.1:0"}
 apps: [{hosts: ["*"], upstreams: [%q]}]
 trusted-proxies: [127.0.0.0/8]
 geo: {databases: [%q]}
-policy: {file: %q}
+policy: %s
 data: %q
 drain: 1s
-`, m.recorder.URL, m.geo, m.file("policy.yaml"), m.file("data"))
+`, m.recorder.URL, m.geo, source, m.file("data"))
 	if m.flags != "" {
 		settings += "flags: {ofrep: " + m.flags + "}\n"
 	}

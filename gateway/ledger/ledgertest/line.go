@@ -22,12 +22,17 @@ type Line struct {
 func NewLine(t testing.TB, url string) *Line {
 	t.Helper()
 	s := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	l := &Line{t, toxiproxy.NewProxy(s, "line", fmt.Sprint("127.0.0.1:", Port(t)), strings.TrimPrefix(url, "nats://"))}
-	if err := l.proxy.Start(); err != nil {
-		t.Fatal(err)
+	for attempt := 1; ; attempt++ {
+		l := &Line{t, toxiproxy.NewProxy(s, "line", fmt.Sprint("127.0.0.1:", Port(t)), strings.TrimPrefix(url, "nats://"))}
+		err := l.proxy.Start()
+		if err == nil {
+			t.Cleanup(l.proxy.Stop)
+			return l
+		}
+		if attempt == 3 { // another took the port that was free
+			t.Fatal(err)
+		}
 	}
-	t.Cleanup(l.proxy.Stop)
-	return l
 }
 
 // URL is where the line begins.
