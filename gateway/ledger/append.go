@@ -71,7 +71,7 @@ func (l *Ledger) Append(ctx context.Context, after Point, e Entry) (Record, erro
 				l.know(r.Point())
 				return r, nil
 			}
-			if errors.Is(err, errStore) {
+			if errors.Is(err, errStore) || errors.Is(err, nats.ErrPermissionViolation) {
 				failed = err
 			}
 			if errors.Is(err, nats.ErrMaxPayload) {

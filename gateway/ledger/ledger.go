@@ -18,6 +18,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -116,6 +119,7 @@ type Ledger struct {
 	line   context.Context // ends with the connection as it is now
 	cut    context.CancelCauseFunc
 	status Status
+	said   []string // why it can't be reached, since it could
 	known  Point
 	least  uint64 // the number that the stream goes to, at the least
 }
@@ -186,9 +190,14 @@ func (l *Ledger) revive() error {
 // connect connects to the operator's NATS, now or when it can be reached.
 func (l *Ledger) connect(context.Context) (err error) {
 	c := l.options.Cluster
-	options := append(l.connection(), nats.RetryOnFailedConnect(true))
+	if err := readable(c.URLs); err != nil {
+		return err
+	}
+	// Credentials that aren't accepted now may be in a while: they are read
+	// anew at each attempt.
+	options := append(l.connection(), nats.RetryOnFailedConnect(true), nats.IgnoreAuthErrorAbort())
 	if c.Credentials != "" {
-		options = append(options, nats.UserCredentials(c.Credentials))
+		options = append(options, credentials(c.Credentials))
 	}
 	if c.TLS != nil {
 		options = append(options, nats.Secure(c.TLS))
@@ -213,6 +222,53 @@ func (l *Ledger) connect(context.Context) (err error) {
 	return err
 }
 
+// credentials has a user's JWT and seed read from a file at each attempt to
+// connect. The library's own option insists on a good file at the first.
+func credentials(file string) nats.Option {
+	read := func() (o nats.Options, err error) {
+		text, err := os.ReadFile(file)
+		if err == nil {
+			err = nats.UserCredentialBytes(text)(&o)
+		}
+		return o, err
+	}
+	return func(o *nats.Options) error {
+		o.UserJWT = func() (string, error) {
+			now, err := read()
+			if err != nil {
+				return "", fmt.Errorf("the NATS credentials: %w", err)
+			}
+			return now.UserJWT()
+		}
+		o.SignatureCB = func(nonce []byte) ([]byte, error) {
+			now, err := read()
+			if err != nil {
+				return nil, err
+			}
+			return now.SignatureCB(nonce)
+		}
+		return nil
+	}
+}
+
+// readable says whether the URLs can be read. The library's own errors would
+// show the passwords in them.
+func readable(urls []string) error {
+	if len(urls) == 0 {
+		return errors.New("no URL of a NATS server is set")
+	}
+	for i, text := range urls {
+		if !strings.Contains(text, "://") {
+			text = "nats://" + text // as the library does
+		}
+		u, err := url.Parse(text)
+		if err != nil || u.Host == "" || strings.ContainsAny(text, ", \t\n") || strings.Contains(u.Path+u.RawQuery+u.Fragment, "@") {
+			return fmt.Errorf("URL %d of NATS can't be read: write it as nats://HOST:PORT, and in a password %%2F for /, %%40 for @ and so on; it isn't shown, as there may be a password in it", i+1)
+		}
+	}
+	return nil
+}
+
 // connection is what a connection inside the process and one to the operator's
 // NATS have in common.
 func (l *Ledger) connection() []nats.Option {
@@ -229,6 +285,7 @@ func (l *Ledger) connection() []nats.Option {
 		nats.Timeout(request),
 		nats.ConnectHandler(func(*nats.Conn) { l.reached() }),
 		nats.ReconnectHandler(func(*nats.Conn) { l.reached() }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { l.lost(err) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err == nil {
 				err = errors.New("the connection to NATS was closed")
@@ -238,8 +295,19 @@ func (l *Ledger) connection() []nats.Option {
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			l.options.Log.Warn("NATS", "error", err)
+			if l.denied(err) {
+				l.interrupt(err) // no answer will come
+			}
 		}),
 	}
+}
+
+// denied says whether an error is of a permission that the ledger can't do
+// without.
+func (l *Ledger) denied(err error) bool {
+	about := func(subject string) bool { return strings.Contains(err.Error(), subject) }
+	return errors.Is(err, nats.ErrPermissionViolation) && !about(".CONSUMER.DELETE.") &&
+		(about("."+l.name) || about(`"`+l.subject()+`"`) || about(`"_INBOX.`))
 }
 
 // Close ends what follows the ledger and what answers questions, waits for the
@@ -272,10 +340,23 @@ func (l *Ledger) Status() Status {
 // Connected says whether the ledger can be reached.
 func (l *Ledger) Connected() bool { return l.Status().Connected }
 
-func (l *Ledger) reached()       { l.become(true, "") }
-func (l *Ledger) lost(err error) { l.become(false, err.Error()) }
+func (l *Ledger) reached() { l.become(true, nil) }
 
-func (l *Ledger) become(connected bool, why string) {
+// lost notes why the ledger can't be reached, or not be believed.
+func (l *Ledger) lost(err error) {
+	if errors.Is(err, nats.ErrReconnectBufExceeded) { // there is no connection; why is known better
+		if err = l.conn.LastError(); err == nil {
+			return
+		}
+	}
+	l.become(false, err)
+}
+
+func (l *Ledger) become(connected bool, err error) {
+	why := ""
+	if err != nil {
+		why = err.Error()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ctx.Err() != nil || l.status.Connected == connected && l.status.Why == why {
@@ -283,10 +364,17 @@ func (l *Ledger) become(connected bool, why string) {
 	}
 	if l.status.Connected != connected {
 		l.status.Since = l.options.Now()
-		if connected {
-			l.options.Log.Info("the ledger can be reached")
-		} else {
+	}
+	switch {
+	case connected && !l.status.Connected:
+		l.said = nil
+		l.options.Log.Info("the ledger can be reached")
+	case len(l.said) < 10 && !slices.Contains(l.said, why): // a few reasons may take turns
+		l.said = append(l.said, why)
+		if passing(err) {
 			l.options.Log.Warn("the ledger can't be reached: the last good state stays", "error", why)
+		} else {
+			l.options.Log.Error("the ledger is not believed: the last good state stays", "error", why)
 		}
 	}
 	l.status.Connected, l.status.Why = connected, why

@@ -1,0 +1,395 @@
+package ledger_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+
+	"github.com/exitgate/exitgate/gateway/ledger"
+)
+
+// A journal is what was logged.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(text []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(text)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+func (j *journal) log() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
+
+// works does all that a gateway does with its ledger.
+func works(t *testing.T, l *ledger.Ledger) {
+	t.Helper()
+	f := follow(t, l, ledger.Point{})
+	a := add(t, l, ledger.Point{}, "a")
+	f.until("1 a")
+	add(t, l, a[0].Point(), "b")
+	f.until("2 b")
+	if got := history(t, l); len(got) != 2 {
+		t.Errorf("there is %q", got)
+	}
+	if report := verify(t, l); report.Records != 2 || report.Wrong != nil {
+		t.Errorf("there is %+v", report)
+	}
+	must[ledger.Record](t)(l.Record(within(t), 2))
+	echo(t, l, "one")
+	until(t, func() bool { return slices.Equal(answers(t, l, ""), []string{"one "}) }, "it is answered")
+	b := must[*ledger.Bucket](t)(l.Bucket(within(t), "locks"))
+	revision := must[uint64](t)(b.Put(within(t), "key", []byte("value"), 0, 0))
+	must[ledger.Value](t)(b.Get(within(t), "key"))
+	must[[]string](t)(b.Keys(within(t)))
+	if err := b.Delete(within(t), "key", revision); err != nil {
+		t.Error(err)
+	}
+}
+
+// refused says that a ledger can't be reached, why, and what doesn't say it.
+func refused(t *testing.T, o ledger.Options, why string, secrets ...string) {
+	t.Helper()
+	var said journal
+	o.Log = said.log()
+	l := open(t, o)
+	f := follow(t, l, ledger.Point{})
+	until(t, func() bool { return strings.Contains(l.Status().Why, why) }, "the status says "+why+" in place of "+l.Status().Why)
+	for range 20 { // and says nothing else after further attempts
+		time.Sleep(50 * time.Millisecond)
+		if s := l.Status(); s.Connected || !strings.Contains(s.Why, why) {
+			t.Fatalf("the status is %+v, and should say %q", s, why)
+		}
+	}
+	_ = f.stop()
+	closed(t, l)
+	for _, secret := range secrets {
+		if strings.Contains(said.String(), secret) || strings.Contains(l.Status().Why, secret) {
+			t.Errorf("%s is in the log: %s", secret, said.String())
+		}
+	}
+	if !strings.Contains(said.String(), why) {
+		t.Errorf("the log doesn't say %q: %s", why, said.String())
+	}
+}
+
+func TestAPasswordAndATokenAreInTheURL(t *testing.T) {
+	s := start(t, &server.Options{Username: "exitgate", Password: "sesame"})
+	works(t, open(t, elsewhere("nats://exitgate:sesame@"+s.Addr().String())))
+	refused(t, elsewhere("nats://exitgate:wrong-word@"+s.Addr().String()), "Authorization Violation", "wrong-word")
+	refused(t, elsewhere(s.ClientURL()), "Authorization Violation")
+
+	s = start(t, &server.Options{Authorization: "sesame"})
+	works(t, open(t, elsewhere("nats://sesame@"+s.Addr().String())))
+	refused(t, elsewhere("nats://wrong-word@"+s.Addr().String()), "Authorization Violation", "wrong-word")
+}
+
+func TestAURLThatCantBeReadIsNotShown(t *testing.T) {
+	for _, url := range []string{
+		"nats://exitgate:ses/ame@127.0.0.1:4222",
+		"nats://exitgate:12/ame@127.0.0.1:4222",
+		"nats://exitgate:12#ame@127.0.0.1:4222",
+		"nats://exitgate:12?ame@127.0.0.1:4222",
+		"nats://exitgate:ses%zzame@127.0.0.1:4222",
+		"nats://exitgate:ses,ame@127.0.0.1:4222",
+		"nats://exitgate:ses ame@127.0.0.1:4222",
+		"exitgate:ses[ame@127.0.0.1:4222",
+		"nats://exitgate:ame@",
+		"",
+	} {
+		var said journal
+		o := elsewhere("nats://127.0.0.1:4222", url)
+		o.Log = said.log()
+		_, err := ledger.Open(within(t), o)
+		const want = "open the ledger: URL 2 of NATS can't be read: write it as nats://HOST:PORT, and in a password %2F for /, %40 for @ and so on; it isn't shown, as there may be a password in it"
+		if err == nil || err.Error() != want || said.String() != "" {
+			t.Errorf("%q: the error is %v, the log %s", url, err, said.String())
+		}
+	}
+	if _, err := ledger.Open(within(t), elsewhere()); err == nil || err.Error() != "open the ledger: no URL of a NATS server is set" {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// An operator is a NATS operator with an account for exitgate.
+type operator struct {
+	t       *testing.T
+	account nkeys.KeyPair
+	server  *server.Server
+}
+
+func public(t *testing.T, pair nkeys.KeyPair) string {
+	return must[string](t)(pair.PublicKey())
+}
+
+func newOperator(t *testing.T) *operator {
+	t.Helper()
+	key := must[nkeys.KeyPair](t)
+	self, system, account := key(nkeys.CreateOperator()), key(nkeys.CreateAccount()), key(nkeys.CreateAccount())
+	claims := jwt.NewOperatorClaims(public(t, self))
+	claims.SystemAccount = public(t, system)
+	must[string](t)(claims.Encode(self))
+	resolver := &server.MemAccResolver{}
+	for _, pair := range []nkeys.KeyPair{system, account} {
+		c := jwt.NewAccountClaims(public(t, pair))
+		if pair == account {
+			c.Limits.JetStreamLimits = jwt.JetStreamLimits{MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit}
+		}
+		if err := resolver.Store(public(t, pair), must[string](t)(c.Encode(self))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := start(t, &server.Options{ServerName: "operated", TrustedOperators: []*jwt.OperatorClaims{claims}, AccountResolver: resolver, SystemAccount: public(t, system)})
+	return &operator{t, account, s}
+}
+
+// user writes a credentials file for a user of an account.
+func (o *operator) user(file string, account nkeys.KeyPair, expires time.Time) (seed string) {
+	o.t.Helper()
+	pair := must[nkeys.KeyPair](o.t)(nkeys.CreateUser())
+	claims := jwt.NewUserClaims(public(o.t, pair))
+	if !expires.IsZero() {
+		claims.Expires = expires.Unix()
+	}
+	secret := must[[]byte](o.t)(pair.Seed())
+	text := must[[]byte](o.t)(jwt.FormatUserConfig(must[string](o.t)(claims.Encode(account)), secret))
+	// As secrets are put in their place: renamed, never half written.
+	if err := errors.Join(os.WriteFile(file+".new", text, 0o600), os.Rename(file+".new", file)); err != nil {
+		o.t.Fatal(err)
+	}
+	return string(secret)
+}
+
+func (o *operator) options(file string) ledger.Options {
+	options := elsewhere("nats://" + o.server.Addr().String())
+	options.Cluster.Credentials = file
+	return options
+}
+
+func TestACredentialsFileIsReadAnewUntilItIsAccepted(t *testing.T) {
+	o := newOperator(t)
+	file := filepath.Join(t.TempDir(), "user.creds")
+	refused(t, o.options(file), "the NATS credentials: open "+file+": no such file or directory")
+	stranger := must[nkeys.KeyPair](t)(nkeys.CreateAccount())
+	seed := o.user(file, stranger, time.Time{})
+	refused(t, o.options(file), "Authorization Violation", seed, "eyJ")
+	if err := os.WriteFile(file, []byte("sesame"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, o.options(file), "no nkey seed found", "sesame")
+
+	o.user(file, stranger, time.Time{})
+	l := open(t, o.options(file))
+	f := follow(t, l, ledger.Point{})
+	until(t, func() bool { return strings.Contains(l.Status().Why, "Authorization Violation") }, "the status says why")
+	time.Sleep(time.Second) // more than the two attempts after which the library gives up
+	o.user(file, o.account, time.Time{})
+	connected(t, l, true)
+	a := add(t, l, ledger.Point{}, "a")
+	f.until("1 a")
+
+	o.user(file, o.account, time.Now().Add(2*time.Second))
+	expiring := open(t, o.options(file))
+	g := follow(t, expiring, ledger.Point{})
+	g.until("1 a")
+	connected(t, expiring, false)
+	time.Sleep(time.Second)
+	o.user(file, o.account, time.Time{})
+	connected(t, expiring, true)
+	add(t, l, a[0].Point(), "b")
+	g.until("2 b")
+}
+
+func TestAUserOfAnOperatorsAccountHasALedger(t *testing.T) {
+	o := newOperator(t)
+	file := filepath.Join(t.TempDir(), "user.creds")
+	o.user(file, o.account, time.Time{})
+	works(t, open(t, o.options(file)))
+}
+
+// certificate makes one that an authority has signed, nil for the authority's
+// own.
+func certificate(t *testing.T, authority *tls.Certificate) tls.Certificate {
+	t.Helper()
+	key := must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "exitgate test"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, BasicConstraintsValid: true, IsCA: authority == nil,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	parent, signer := template, any(key)
+	if authority != nil {
+		parent, signer = authority.Leaf, authority.PrivateKey
+	}
+	der := must[[]byte](t)(x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer))
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: must[*x509.Certificate](t)(x509.ParseCertificate(der))}
+}
+
+func TestAClientCertificateIsShown(t *testing.T) {
+	authority, stranger := certificate(t, nil), certificate(t, nil)
+	trusted := x509.NewCertPool()
+	trusted.AddCert(authority.Leaf)
+	s := start(t, &server.Options{TLS: true, TLSVerify: true, TLSTimeout: 5, TLSConfig: &tls.Config{
+		Certificates: []tls.Certificate{certificate(t, &authority)}, ClientCAs: trusted, ClientAuth: tls.RequireAndVerifyClientCert,
+	}})
+	with := func(config *tls.Config) ledger.Options {
+		o := elsewhere("nats://" + s.Addr().String())
+		o.Cluster.TLS = config
+		return o
+	}
+	works(t, open(t, with(&tls.Config{RootCAs: trusted, Certificates: []tls.Certificate{certificate(t, &authority)}})))
+	refused(t, with(&tls.Config{RootCAs: trusted}), "tls")
+	refused(t, with(&tls.Config{RootCAs: trusted, Certificates: []tls.Certificate{certificate(t, &stranger)}}), "tls")
+	refused(t, with(&tls.Config{RootCAs: x509.NewCertPool(), Certificates: []tls.Certificate{certificate(t, &authority)}}), "tls: failed to verify certificate: x509: certificate signed by unknown authority")
+	refused(t, with(nil), "x509: certificate signed by unknown authority")
+}
+
+// What the account of a gateway has to be allowed, with the ledger's name.
+var (
+	publishing = []string{
+		"exitgate.ledger", // to append
+		"exitgate.ask.*",  // to ask other gateways
+		"$JS.API.STREAM.INFO.exitgate-ledger",
+		"$JS.API.STREAM.MSG.GET.exitgate-ledger",
+		"$JS.API.CONSUMER.CREATE.exitgate-ledger.>",
+		"$JS.API.CONSUMER.MSG.NEXT.exitgate-ledger.*",
+		"$JS.API.CONSUMER.DELETE.exitgate-ledger.*",
+	}
+	making  = []string{"$JS.API.STREAM.CREATE.exitgate-ledger"} // the stream; not if it is there
+	buckets = []string{                                         // of each, here locks
+		"$JS.API.STREAM.INFO.KV_exitgate-locks",
+		"$JS.API.INFO", "$JS.API.STREAM.CREATE.KV_exitgate-locks", // not if it is there
+		"$JS.API.DIRECT.GET.KV_exitgate-locks.>",
+		"$JS.API.CONSUMER.CREATE.KV_exitgate-locks.>",
+		"$JS.API.CONSUMER.DELETE.KV_exitgate-locks.*",
+		"$JS.FC.KV_exitgate-locks.>", // once it has very many keys
+		"$KV.exitgate-locks.>",
+	}
+	subscribing = []string{"_INBOX.>", "exitgate.ask.*"}
+)
+
+// restricted is a NATS server with a user that may do only this.
+func restricted(t *testing.T, folder string, publish, subscribe []string) *server.Server {
+	t.Helper()
+	return start(t, &server.Options{ServerName: "restricted", StoreDir: folder, Users: []*server.User{
+		{Username: "admin", Password: "admin"},
+		{Username: "exitgate", Password: "sesame", Permissions: &server.Permissions{
+			Publish:   &server.SubjectPermission{Allow: publish},
+			Subscribe: &server.SubjectPermission{Allow: subscribe},
+			Response:  &server.ResponsePermission{MaxMsgs: 1, Expires: time.Minute},
+		}},
+	}})
+}
+
+func as(user string, s *server.Server) string { return "nats://" + user + "@" + s.Addr().String() }
+
+func TestAnAccountNeedsTheseAndNoOtherPermissions(t *testing.T) {
+	var said journal
+	s := restricted(t, "", slices.Concat(publishing, making, buckets), subscribing)
+	o := elsewhere(as("exitgate:sesame", s))
+	o.Log = said.log()
+	works(t, open(t, o))
+	if strings.Contains(said.String(), "violation") {
+		t.Error(said.String())
+	}
+	violations := make(chan error, 1)
+	conn := must[*nats.Conn](t)(nats.Connect(as("exitgate:sesame", s), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { violations <- err })))
+	defer conn.Close()
+	if err := conn.Publish("$JS.API.STREAM.DELETE.exitgate-ledger", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-violations; !errors.Is(err, nats.ErrPermissionViolation) {
+		t.Error(err)
+	}
+}
+
+func TestAPermissionThatIsMissingIsNamed(t *testing.T) {
+	without := func(subject string, list []string) []string {
+		return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == subject })
+	}
+	for _, test := range []struct{ lost, why string }{
+		{"$JS.API.STREAM.INFO.exitgate-ledger", `nats: permissions violation: Permissions Violation for Publish to "$JS.API.STREAM.INFO.exitgate-ledger"`},
+		{"$JS.API.STREAM.CREATE.exitgate-ledger", `nats: permissions violation: Permissions Violation for Publish to "$JS.API.STREAM.CREATE.exitgate-ledger"`},
+		{"$JS.API.CONSUMER.CREATE.exitgate-ledger.>", `nats: permissions violation: Permissions Violation for Publish to "$JS.API.CONSUMER.CREATE.exitgate-ledger.`},
+		{"$JS.API.CONSUMER.MSG.NEXT.exitgate-ledger.*", `nats: permissions violation: Permissions Violation for Publish to "$JS.API.CONSUMER.MSG.NEXT.exitgate-ledger.`},
+		{"_INBOX.>", `nats: permissions violation: Permissions Violation for Subscription to "_INBOX.`},
+	} {
+		t.Run(test.lost, func(t *testing.T) {
+			s := restricted(t, "", without(test.lost, slices.Concat(publishing, making)), without(test.lost, subscribing))
+			l := open(t, elsewhere(as("exitgate:sesame", s)))
+			follow(t, l, ledger.Point{})
+			until(t, func() bool { return strings.Contains(l.Status().Why, test.why) }, fmt.Sprintf("the status says why: %+v", l.Status()))
+		})
+	}
+	t.Run("exitgate.ledger", func(t *testing.T) {
+		s := restricted(t, "", without("exitgate.ledger", slices.Concat(publishing, making)), subscribing)
+		_, err := open(t, elsewhere(as("exitgate:sesame", s))).Append(within(t), ledger.Point{}, entry("a"))
+		const want = `nothing was written: nats: permissions violation: Permissions Violation for Publish to "exitgate.ledger"`
+		if err == nil || err.Error() != want {
+			t.Errorf("the error is %v, want %s", err, want)
+		}
+	})
+	t.Run("exitgate.ask.*", func(t *testing.T) {
+		s := restricted(t, "", without("exitgate.ask.*", slices.Concat(publishing, making)), without("exitgate.ask.*", subscribing))
+		var said journal
+		o := elsewhere(as("exitgate:sesame", s))
+		o.Log = said.log()
+		l := open(t, o)
+		f := follow(t, l, ledger.Point{})
+		add(t, l, ledger.Point{}, "a")
+		echo(t, l, "one")
+		if got := answers(t, l, ""); got != nil {
+			t.Errorf("there is %q", got)
+		}
+		f.until("1 a")
+		for _, what := range []string{"Publish", "Subscription"} {
+			until(t, func() bool {
+				return strings.Contains(said.String(), `Permissions Violation for `+what+` to \"exitgate.ask.traffic\"`)
+			}, "it is logged: "+said.String())
+		}
+		connected(t, l, true)
+	})
+}
+
+func TestWhoMayNotMakeTheStreamUsesTheOneThatIsThere(t *testing.T) {
+	s := restricted(t, "", slices.Concat(publishing, making), subscribing)
+	first := open(t, elsewhere(as("admin:admin", s)))
+	a := add(t, first, ledger.Point{}, "a")
+	l := open(t, elsewhere(as("exitgate:sesame", s)))
+	f := follow(t, l, ledger.Point{})
+	add(t, l, a[0].Point(), "b")
+	f.until("2 b")
+	if diff := cmp.Diff([]string{"1 a", "2 b"}, f.got()); diff != "" {
+		t.Error(diff)
+	}
+}
