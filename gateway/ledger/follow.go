@@ -12,10 +12,15 @@ import (
 )
 
 // Follow delivers the records after a point in their order, those that are
-// there and those to come, one at a time and each once, until the context
-// ends or the ledger is closed; its error says which. It gets over lost
-// connections by itself. What is refused is logged, told to Options.Refused
-// and skipped; a record of a later version ends it with [ErrNewer].
+// there and those to come, one at a time and each once. It always ends with an
+// error: the context's, [ErrClosed], or [ErrNewer] of a record of a later
+// version.
+//
+// A message that isn't believed is logged, told to Options.Refused and
+// skipped. A lost connection, and a stream that isn't the one that is known
+// ([ErrHistory]) or promises less ([ErrStream]), don't end it: it delivers
+// nothing, the Status says why, and it goes on by itself once the connection
+// or the right stream is back.
 func (l *Ledger) Follow(ctx context.Context, after Point, deliver func(Record)) error {
 	ctx, stop := l.until(ctx)
 	defer stop()
@@ -65,19 +70,22 @@ func (l *Ledger) follow(ctx context.Context, at *position, deliver func(Record))
 	if err := l.intact(ctx, s, at.last); err != nil {
 		return err
 	}
+	at.rewind() // what came after the last record may be of another stream
 	next, stop, err := messages(ctx, s, at.seen+1)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	l.reached()
 	for {
+		if at.seen >= s.state.LastSeq {
+			l.reached()
+		}
 		m, err := next()
 		if err != nil {
 			return err
 		}
 		r, err := l.take(at, m)
-		if errors.Is(err, ErrNewer) {
+		if errors.Is(err, ErrNewer) || errors.Is(err, ErrHistory) {
 			return err
 		}
 		if err == nil {
@@ -108,7 +116,8 @@ func (l *Ledger) take(at *position, m message) (Record, error) {
 		l.know(r.Point())
 		return r, nil
 	}
-	if refusal := (Refusal{}); errors.As(err, &refusal) {
+	if refusal := (Refusal{}); errors.As(err, &refusal) && refusal.Number > at.told {
+		at.told = refusal.Number
 		l.options.Log.Error("a record of the ledger is refused: the last good state stays", "number", refusal.Number, "error", refusal.Err)
 		if l.options.Refused != nil {
 			l.options.Refused(refusal)

@@ -222,9 +222,13 @@ type position struct {
 	last    Point             // the last record
 	seen    uint64            // the last message: it may have been refused
 	refused map[string]uint64 // since the last record, by hash
+	told    uint64            // the last refusal that somebody was told of
 }
 
 func start(after Point) position { return position{last: after, seen: after.Number} }
+
+// rewind goes back to the last record.
+func (p *position) rewind() { *p = position{last: p.last, seen: p.last.Number, told: p.told} }
 
 // take judges a message and moves past it, unless it is of a later version.
 // An [ErrHistory] is a sign that records are missing or were changed: others
