@@ -44,8 +44,9 @@ func (f *failures) add(client netip.Prefix, now time.Time) (wait time.Duration) 
 	return 0
 }
 
-// makeRoom forgets whoever has its whole allowance again, and if that isn't
-// enough anybody: what this limits is noise, no guess finds a token of 256 bits.
+// makeRoom forgets whoever has the whole allowance again, and any others until
+// half of the room is free, so that it is seldom called for: what this limits is
+// noise, no guess finds a token.
 func (f *failures) makeRoom(now time.Time) {
 	if len(f.clients) < mostClients {
 		return
@@ -56,7 +57,7 @@ func (f *failures) makeRoom(now time.Time) {
 		}
 	}
 	for client := range f.clients {
-		if len(f.clients) < mostClients {
+		if len(f.clients) <= mostClients/2 {
 			return
 		}
 		delete(f.clients, client)
