@@ -114,7 +114,11 @@ func (c *client) overSocket(transport *http.Transport, o *connection) error {
 	if o.tokenFile != "" || o.ca != "" || o.cert != "" {
 		return errors.New("--token-file, --ca, --cert and --key are for another machine's API: name it with --api")
 	}
-	c.socket = filepath.Join(keptFolder(o.data), "admin.sock")
+	folder, err := dataFolder(o.data)
+	if err != nil {
+		return failed(err)
+	}
+	c.socket = filepath.Join(folder, "admin.sock")
 	c.base, c.at = "http://localhost", c.socket
 	dialer := &net.Dialer{Timeout: dialLimit}
 	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {

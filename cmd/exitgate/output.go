@@ -253,6 +253,14 @@ func count(n uint64) string {
 	return strings.Join(groups, ",")
 }
 
+// roughly is count, but in few letters.
+func roughly(n uint64) string {
+	if n < 10_000_000 {
+		return count(n)
+	}
+	return count(n/1_000_000) + "M"
+}
+
 // several writes "1 approval", "2 approvals".
 func several(n int, what string) string {
 	if n == 1 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
+	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/notice"
 	"github.com/exitgate/exitgate/policy"
@@ -233,7 +235,10 @@ func refused(out io.Writer, asJSON bool, at moment, file string, source []byte, 
 func (o *planOptions) inUse() (*policy.Policy, policy.Flags, error) {
 	folder, file := o.data, o.against
 	if file == "" {
-		folder = keptFolder(o.data)
+		var err error
+		if folder, err = dataFolder(o.data); err != nil {
+			return nil, nil, err
+		}
 		file = filepath.Join(folder, "last-good-policy.yaml")
 	}
 	source, err := readFile(file)
@@ -254,21 +259,9 @@ func (o *planOptions) inUse() (*policy.Policy, policy.Flags, error) {
 	return p, flags, err
 }
 
-// keptFolder returns the folder that the gateway keeps things in, as far as
-// one can tell from here.
-func keptFolder(named string) string {
-	for _, candidate := range []struct{ root, below string }{
-		{named, ""},
-		{os.Getenv("EXITGATE_DATA"), ""},
-		{os.Getenv("STATE_DIRECTORY"), ""},
-		{os.Getenv("XDG_STATE_HOME"), "exitgate"},
-		{os.Getenv("HOME"), ".local/state/exitgate"},
-	} {
-		if candidate.root != "" {
-			return filepath.Join(candidate.root, candidate.below)
-		}
-	}
-	return "."
+// dataFolder returns the folder that the gateway keeps things in.
+func dataFolder(named string) (string, error) {
+	return gateway.DataFolder(cmp.Or(named, os.Getenv("EXITGATE_DATA")))
 }
 
 // keptFlags returns the flags that a gateway has kept in a folder, nil if it

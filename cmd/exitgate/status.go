@@ -146,7 +146,8 @@ func pause(ctx context.Context, d time.Duration) {
 type shownStatus struct{ api.Status }
 
 func (s shownStatus) write(out page, inForce *changes.Revision) {
-	fmt.Fprintf(out, "exitgate %s on %s, %s UTC\n\n", clean(s.Version), clean(s.Host), minute(s.Time))
+	out.say("", "exitgate %s on %s, %s UTC", clean(s.Version), clean(s.Host), minute(s.Time))
+	fmt.Fprintln(out)
 	s.writeInForce(out, inForce)
 	if s.Mode == policy.Observe {
 		out.sayIn(yellow, "", "It only observes: nobody is refused.")
@@ -185,7 +186,7 @@ func (s shownStatus) writeMarkets(out page) {
 		return
 	}
 	fmt.Fprintf(out, "\nMarkets, with the requests of the last hour on this gateway:\n\n")
-	const name, next = 1, 4
+	const name, begin, next = 1, 3, 4
 	head := row{cells: []cell{{text: "market"}, {}, {text: "phase"}, {text: "since"}, {text: "next"}, {text: "served", right: true}, {text: "refused", right: true}}}
 	rows := []row{head}
 	for _, m := range s.Markets {
@@ -195,8 +196,8 @@ func (s shownStatus) writeMarkets(out page) {
 			{text: m.Phase.String(), colour: colourOf(m.Phase)},
 			{text: since(m.Since)},
 			{text: nextStep(m.Next)},
-			number(m.Hour.Forwarded, ""),
-			number(m.Hour.Refused, ""),
+			{text: roughly(m.Hour.Forwarded), right: true},
+			{text: roughly(m.Hour.Refused), right: true},
 		}}
 		r.below = remarks(m)
 		rows = append(rows, r)
@@ -208,6 +209,11 @@ func (s shownStatus) writeMarkets(out page) {
 				r.below = slices.Insert(r.below, 0, "→ "+step)
 			}
 			r.cells = slices.Delete(r.cells, next, next+1)
+		}
+	}
+	if widths := widthsOf(rows); total(widths)-widths[name] > out.width {
+		for i := range rows {
+			rows[i].cells[begin].text, _, _ = strings.Cut(rows[i].cells[begin].text, " ") // the date will do
 		}
 	}
 	out.table(rows, name)
