@@ -58,6 +58,7 @@ func TestSettingsThatAreNotGivenHaveTheirDefaults(t *testing.T) {
 	want := gateway.Config{
 		Listen:       gateway.Listen{HTTPS: ":8443", HTTP: ":8080"},
 		ClientHeader: "X-Forwarded-For",
+		Policy:       gateway.PolicySource{Ledger: gateway.Ledger{Replicas: 3, Name: "exitgate"}},
 		Admin:        gateway.Admin{Listen: "127.0.0.1:8600"},
 		Drain:        30 * time.Second,
 		Data:         "/var/lib/exitgate",
@@ -86,8 +87,19 @@ trusted-proxies: [10.0.0.0/8, "fd00::/8"]
 client-header: CF-Connecting-IP
 proxy-protocol: [10.0.0.1/32]
 geo: {databases: [city.mmdb, asn.mmdb], registered-country: true, allow-older: true}
-policy: {file: policy.yaml}
-admin: {listen: "[::1]:8600"}
+policy:
+  ledger:
+    nats: ["tls://10.0.0.1:4222", "tls://10.0.0.2:4222"]
+    credentials: /etc/exitgate/nats.creds
+    tls: {ca: ca.pem, cert: nats.crt, key: nats.key}
+    domain: hub
+    replicas: 5
+    mirror: leaf
+    name: messenger
+admin:
+  listen: 10.0.0.9:8600
+  tls: {cert: admin.crt, key: admin.key, client-ca: operators.pem}
+  hosts: [gateway.example.org]
 limits:
   {header: 16384, body: 1048576, header-timeout: 5s, idle-timeout: 1m, stall-timeout: 10s, connect-timeout: 1s, upstream-timeout: 2m30s}
 drain: 0s
@@ -107,8 +119,13 @@ data: /var/lib/exitgate
 		ClientHeader:   "CF-Connecting-IP",
 		ProxyProtocol:  []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")},
 		Geo:            gateway.Geo{Databases: []string{"city.mmdb", "asn.mmdb"}, RegisteredCountry: true, AllowOlder: true},
-		Policy:         gateway.PolicySource{File: "policy.yaml"},
-		Admin:          gateway.Admin{Listen: "[::1]:8600"},
+		Policy: gateway.PolicySource{Ledger: gateway.Ledger{
+			NATS:        []string{"tls://10.0.0.1:4222", "tls://10.0.0.2:4222"},
+			Credentials: "/etc/exitgate/nats.creds",
+			TLS:         gateway.ClientCert{CA: "ca.pem", Cert: "nats.crt", Key: "nats.key"},
+			Domain:      "hub", Replicas: 5, Mirror: "leaf", Name: "messenger",
+		}},
+		Admin: gateway.Admin{Listen: "10.0.0.9:8600", TLS: gateway.AdminTLS{Cert: "admin.crt", Key: "admin.key", ClientCA: "operators.pem"}, Hosts: []string{"gateway.example.org"}},
 		Limits: gateway.Limits{
 			Header: 16384, Body: 1048576, HeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, StallTimeout: 10 * time.Second,
 			ConnectTimeout: time.Second, UpstreamTimeout: 150 * time.Second,
