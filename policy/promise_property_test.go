@@ -213,7 +213,7 @@ func (p promise) broken() string {
 		}
 		return false
 	}
-	for _, place := range append(realPlaces(countries), policy.Place{}, policy.Place{Private: true}) {
+	for _, place := range slices.Concat(realPlaces(countries), unnamed, []policy.Place{{}, {Private: true}}) {
 		for name, d := range p.demands {
 			if d.binds() && d.breaks() && p.covers(d, place) && served(place, d.routes, d.from()) {
 				return fmt.Sprintf("%s is served at %+v", name, place)
@@ -237,7 +237,7 @@ func (p promise) contradictory() bool {
 		return false
 	}
 	differ := a.e2ee != nil && b.e2ee != nil && *a.e2ee != *b.e2ee || a.days != nil && b.days != nil && *a.days != *b.days
-	return differ && slices.ContainsFunc(realPlaces(countries), func(place policy.Place) bool { return p.covers(a, place) && p.covers(b, place) })
+	return differ && slices.ContainsFunc(append(realPlaces(countries), unnamed...), func(place policy.Place) bool { return p.covers(a, place) && p.covers(b, place) })
 }
 
 func TestAPolicyLoadsIfAndOnlyIfItKeepsItsPromise(t *testing.T) {

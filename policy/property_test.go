@@ -23,13 +23,17 @@ var (
 		"US": {{"US-MS", "US-CA"}, nil},
 		"UA": {{"UA-43"}, nil},
 	}
-	sovereign     = map[string]string{"RE": "FR", "GP": "FR", "GI": "GB"}
+	sovereign     = map[string]string{"RE": "FR", "GP": "FR", "NC": "FR", "MQ": "FR", "GI": "GB", "JE": "GB"}
 	builtInGroups = map[string][]string{
-		"EU":         {"FR", "RE", "GP", "DE", "IE", "AT", "BE"},
-		"NATO":       {"FR", "DE", "GB", "US", "CA", "AL", "BE"},
-		"Five-Eyes":  {"GB", "US", "CA", "AU"},
-		"GB-nations": {"GB-ENG", "GB-SCT"},
+		"EU":         {"FR", "RE", "GP", "DE", "IE", "AT", "BE", "CY", "IT", "MQ"},
+		"NATO":       {"FR", "DE", "GB", "US", "CA", "AL", "BE", "IT", "NO"},
+		"Five-Eyes":  {"GB", "US", "CA", "AU", "NZ"},
+		"GB-nations": {"GB-ENG", "GB-SCT", "GB-NIR"},
 	}
+	// What stands for all that no document names, but that groups and countries
+	// with territories may bring in.
+	unnamed = []policy.Place{{Country: "JP"}, {Country: "CY"}, {Country: "IT"}, {Country: "NO"}, {Country: "NZ"}, {Country: "NC"}, {Country: "MQ"}, {Country: "JE"},
+		{Country: "GB", Subdivisions: [2]policy.Code{"GB-NIR"}}}
 	ownNames  = []string{"alpha", "beta", "FR-and-more"}
 	pseudos   = []string{"unlocated", "private", "anonymous"}
 	phases    = []string{"open", "announced", "closed-to-new", "wind-down", "withdrawn"}
@@ -274,14 +278,14 @@ func (s spec) levels(place policy.Place) [][]string {
 	if place.Private {
 		return [][]string{{"private"}}
 	}
-	if !slices.Contains(countries, country) && country != "JP" {
+	if !slices.Contains(countries, country) && !slices.Contains(unnamed, policy.Place{Country: place.Country}) {
 		return [][]string{{"unlocated"}}
 	}
 	of := subdivisions[country]
 	codes := []string{country}
 	levels := [][]string{nil, nil, {country}, nil, nil, nil}
 	for i, sub := range place.Subdivisions {
-		if sub := string(sub); slices.Contains(of[0], sub) || slices.Contains(of[1], sub) {
+		if sub := string(sub); slices.Contains(of[0], sub) || slices.Contains(of[1], sub) || slices.Contains(unnamed, place) && sub != "" {
 			codes = append(codes, sub)
 			levels[1-i] = []string{sub}
 		}
