@@ -43,3 +43,20 @@ func TestPackagesBelowDontKnowEachOther(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestNoDecisionTouchesTheLedger holds that a request is decided by what is in
+// memory: neither the files that it goes through here nor, as they don't know
+// each other, the packages below them import the ledger or what it is on.
+func TestNoDecisionTouchesTheLedger(t *testing.T) {
+	for _, file := range []string{"gateway.go", "rules.go", "ruling.go", "reject.go", "hosts.go"} {
+		source, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, spec := range source.Imports {
+			if strings.Contains(spec.Path.Value, "ledger") || strings.Contains(spec.Path.Value, "nats") {
+				t.Errorf("%s imports %s", file, spec.Path.Value)
+			}
+		}
+	}
+}
