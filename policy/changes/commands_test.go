@@ -569,6 +569,26 @@ func TestARevisionHoldsAllThatIsToBeProved(t *testing.T) {
 	}
 }
 
+func TestApprovalsAddUp(t *testing.T) {
+	w := begun(t, strings.Replace(rules, "withdraw: 2", "withdraw: 3", 1))
+	w.must(w.proposes(ada, withdrawal()))
+	one := w.s
+	for i, by := range []changes.Actor{bob, eve, both} {
+		if c, _, _ := w.s.Change(2, w.now); len(c.Approvals) != i || c.Status != changes.Pending || c.Needs != 3 {
+			t.Errorf("after %d: %+v", i, c)
+		}
+		w.must(w.approves(by, 2))
+	}
+	var names []string
+	for _, a := range w.s.Revision().Approvals {
+		names = append(names, a.By)
+	}
+	equal(t, names, []string{"bob", "eve", "both"})
+	if c, _, _ := one.Change(2, w.now); len(c.Approvals) != 0 {
+		t.Errorf("what was has changed: %+v", c)
+	}
+}
+
 func TestChangesThatEndedAreForgottenInTheOrderInWhichTheyEnded(t *testing.T) {
 	w := begun(t, rules)
 	w.must(w.proposes(ada, withdrawal())) // 2 waits longest
@@ -583,5 +603,66 @@ func TestChangesThatEndedAreForgottenInTheOrderInWhichTheyEnded(t *testing.T) {
 	all := w.s.Changes(w.now)
 	if len(all) != changes.MaxEnded || all[0].Number != 2 || all[1].Number != 5 {
 		t.Errorf("%d changes, first %d and %d", len(all), all[0].Number, all[1].Number)
+	}
+}
+
+func TestWhoMayDoWhat(t *testing.T) {
+	token, _ := changes.NewToken([32]byte{1}, begin, time.Time{})
+	other, _ := changes.NewToken([32]byte{2}, begin, time.Time{})
+	var request changes.Request
+	commands := []struct {
+		name string
+		may  string // viewer, operator, approver, everybody over the network, over the socket
+		do   func(*world, changes.Actor) error
+	}{
+		{"propose", "-o-as", func(w *world, by changes.Actor) error { return w.proposes(by, notice()) }},
+		{"propose what waits", "-o-as", func(w *world, by changes.Actor) error { return w.proposes(by, opening()) }},
+		{"withdraw in an emergency", "-o-as", func(w *world, by changes.Actor) error { return w.proposes(by, emergency()) }},
+		{"edit", "-o-as", func(w *world, by changes.Actor) error { return w.edits(by, 4, opening()) }},
+		{"approve", "--aas", func(w *world, by changes.Actor) error { return w.approves(by, 4) }},
+		{"sign", "--aas", func(w *world, by changes.Actor) error {
+			w.must(w.proposes(ada, emergency()))
+			return w.approves(by, w.s.Last())
+		}},
+		{"reject", "-oaas", func(w *world, by changes.Actor) error { return w.rejects(by, 4) }},
+		{"set a principal", "----s", func(w *world, by changes.Actor) error { return w.sets(by, named("x", changes.Viewer)) }},
+		{"remove a principal", "----s", func(w *world, by changes.Actor) error { return w.removes(by, "p") }},
+		{"give a token", "----s", func(w *world, by changes.Actor) error {
+			return w.write(w.s.AddToken(by, "p", other, "so", request, w.now))
+		}},
+		{"revoke a token", "----s", func(w *world, by changes.Actor) error {
+			return w.write(w.s.RevokeToken(by, "p", token.ID, "so", request, w.now))
+		}},
+	}
+	all := []changes.Role{changes.Viewer, changes.Operator, changes.Approver}
+	for _, command := range commands {
+		t.Run(command.name, func(t *testing.T) {
+			var may []byte
+			for i, sign := range []byte("voaas") {
+				w := begun(t, rules)
+				w.must(w.sets(w.root(), named("p", changes.Viewer)))
+				w.must(w.write(w.s.AddToken(w.root(), "p", token, "so", request, w.now)))
+				w.must(w.proposes(oleg, withdrawal())) // 4
+				by := changes.Actor{Name: "me", Roles: all}
+				switch {
+				case i < len(all):
+					by.Roles = all[i : i+1]
+				case sign == 's':
+					by = w.root()
+				}
+				var refusal *changes.Refusal
+				switch err := command.do(w, by); {
+				case err == nil:
+				case errors.As(err, &refusal) && refusal.Code == changes.Forbidden:
+					sign = '-'
+				default:
+					t.Error(err)
+				}
+				may = append(may, sign)
+			}
+			if string(may) != command.may {
+				t.Errorf("%s may, not %s", may, command.may)
+			}
+		})
 	}
 }

@@ -13,7 +13,8 @@ import (
 )
 
 // A State is what the records of a ledger come to. It is immutable and safe for
-// concurrent use. As JSON it can be kept, and restored by Restore.
+// concurrent use; what is within the things that its methods return is not to
+// be changed. As JSON it can be kept, and restored by Restore.
 type State struct {
 	parse Parser
 	inUse *policy.Policy // the policy in force, nil if there is none
