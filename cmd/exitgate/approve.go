@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -73,7 +74,7 @@ func (o *approveOptions) approve(cmd *cobra.Command, text string) error {
 		} else {
 			showChange(out, shown)
 		}
-		if !o.yes && o.plan == "" {
+		if waits := emergency != nil || shown.Status == changes.Pending; waits && !o.yes && o.plan == "" {
 			if err := confirm(cmd, question); err != nil {
 				return err
 			}
@@ -104,9 +105,9 @@ func (c *client) waiting(ctx context.Context, number uint64) (api.Change, *chang
 	if !errors.As(err, &p) || p.Code != string(changes.NotFound) {
 		return change, nil, err
 	}
-	made, notMade := c.revision(ctx, number)
-	if notMade == nil && made.Revision != nil && made.Revision.Emergency {
-		return api.Change{}, made.Revision, nil
+	s, unknown := decode[api.Status](c.get(ctx, "/v1/status"))
+	if i := slices.IndexFunc(s.Unsigned, func(r changes.Revision) bool { return r.Number == number }); unknown == nil && i >= 0 {
+		return api.Change{}, &s.Unsigned[i], nil
 	}
 	return api.Change{}, nil, err
 }
@@ -114,21 +115,10 @@ func (c *client) waiting(ctx context.Context, number uint64) (api.Change, *chang
 // showEmergency shows a revision that withdrew before anybody had approved, for
 // who is to sign it.
 func showEmergency(out page, r changes.Revision) {
-	showEmergencyHead(out, r)
-	if len(r.Effects) > 0 {
-		out.say("", "\nWhat it does: %s.", inWords(r.Effects))
-	}
-	out.say("", "What it says: exitgate log %d", r.Number)
-}
-
-func showEmergencyHead(out page, r changes.Revision) {
 	fmt.Fprintf(out, "Revision %d by %s at %s: an emergency, in force at once\n\n", r.Number, people(r.Authors), day(r.Time))
+	out.sayIn(bold, "  ", "%s", clean(r.Summary))
 	sayReason(out, r.Because)
-	if r.Signature == nil {
-		out.sayIn(yellow, "", "\nSomebody else is to have signed it by %s.", day(r.SignBy))
-	} else {
-		out.sayIn(green, "", "\nSigned by %s at %s.", clean(r.Signature.By), day(r.Signature.At))
-	}
+	out.sayIn(yellow, "", "\nSomebody else is to sign it by %s. Its policy: exitgate log %d", day(r.SignBy), r.Number)
 }
 
 // completeWaiting completes changes and emergencies that wait for somebody.

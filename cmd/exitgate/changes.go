@@ -84,7 +84,7 @@ func changePath(number uint64) string { return "/v1/changes/" + strconv.FormatUi
 func showChanges(out page, all []changes.Change) {
 	var pending, ended []changes.Change
 	for _, c := range all {
-		if c.Status == changes.Pending {
+		if c.Status == changes.Pending || c.Status == changes.Stale {
 			pending = append(pending, c)
 		} else {
 			ended = append(ended, c)
@@ -93,9 +93,9 @@ func showChanges(out page, all []changes.Change) {
 	if pending == nil {
 		fmt.Fprintln(out, "No change waits for approvals.")
 	} else {
-		fmt.Fprintf(out, "Waiting for approvals:\n\n")
+		fmt.Fprintf(out, "Changes that wait:\n\n")
 		showPending(out, pending)
-		fmt.Fprintln(out, "\nAll of one: exitgate changes NUMBER")
+		fmt.Fprintln(out, "\n  Look at one: exitgate changes NUMBER")
 	}
 	if ended == nil {
 		return
@@ -103,9 +103,9 @@ func showChanges(out page, all []changes.Change) {
 	fmt.Fprintf(out, "\nEnded lately:\n\n")
 	var rows []row
 	for _, c := range ended {
-		rows = append(rows, row{cells: []cell{numbered(c.Number), {text: people(c.Authors)}, {text: outcome(c)}, {text: minute(c.Time)}, {text: clean(c.Because)}}})
+		rows = append(rows, row{cells: []cell{numbered(c.Number), {text: people(c.Authors)}, {text: outcome(c)}, {text: clean(c.Summary)}}})
 	}
-	out.table(rows, 4)
+	out.table(rows, 3)
 }
 
 func numbered(n uint64) cell {
@@ -116,13 +116,19 @@ func numbered(n uint64) cell {
 func showPending(out page, pending []changes.Change) {
 	var rows []row
 	for _, c := range pending {
+		state, until := cell{text: approvedBy(c), colour: yellow}, cell{text: "until " + minute(c.Expires)}
+		if c.Status == changes.Stale {
+			state, until = cell{text: "overtaken", colour: red}, cell{text: "edit or reject it"}
+		}
 		rows = append(rows, row{
-			cells: []cell{numbered(c.Number), {text: "by " + people(c.Authors)}, {text: approvedBy(c), colour: yellow}, {text: "until " + minute(c.Expires)}},
-			below: []string{inWords(c.Effects) + ": " + clean(c.Because)},
+			cells: []cell{numbered(c.Number), {text: "by " + people(c.Authors)}, state, until},
+			below: []string{clean(c.Summary), because + clean(c.Because)},
 		})
 	}
 	out.table(rows, 1)
 }
+
+const because = "because: " // before a reason
 
 // approvedBy says how many have approved: "1 of 2 approvals".
 func approvedBy(c changes.Change) string {
@@ -140,6 +146,7 @@ func outcome(c changes.Change) string {
 // showChange shows all of a change.
 func showChange(out page, c api.Change) {
 	fmt.Fprintf(out, "Change %d by %s at %s\n\n", c.Number, people(c.Authors), day(c.Time))
+	out.sayIn(bold, "  ", "%s", clean(c.Summary))
 	sayReason(out, c.Because)
 	fmt.Fprintln(out)
 	switch c.Status {
@@ -159,8 +166,7 @@ func showChange(out page, c api.Change) {
 		out.say("", "It is %s.", c.Status)
 	}
 	sayApprovals(out, c.Approvals)
-	if c.Planned == nil {
-		out.say("", "\nWhat it does: %s.", inWords(c.Effects))
+	if c.Planned == nil || c.Status != changes.Pending {
 		return
 	}
 	fmt.Fprintln(out)
@@ -198,7 +204,7 @@ func (o *connection) completeChanges(cmd *cobra.Command, args []string, _ string
 	return words, cobra.ShellCompDirectiveNoFileComp
 }
 
-// because is a reason in a path, for requests that have no body.
-func because(path, reason string) string {
+// withReason puts a reason into a path, for requests that have no body.
+func withReason(path, reason string) string {
 	return path + "?" + url.Values{"because": {reason}}.Encode()
 }

@@ -239,21 +239,21 @@ jurisdictions:
 var (
 	usualRevision = changes.Revision{
 		Number: 41, Time: at("2026-11-20 11:02"), Authors: []string{"ada"}, Base: 40, SHA256: digestOf(oldPolicy),
-		Because: "Law 8ter binds from December on.", Plan: strings.Repeat("4f", 32), Effects: []policy.Effect{policy.WithdrawsMarket},
+		Because: "Law 8ter binds from December on.", Summary: "FR open → wind-down, withdrawn from 2026-12-01", Plan: strings.Repeat("4f", 32), Effects: []policy.Effect{policy.WithdrawsMarket},
 		Change: 39, Approvals: []changes.Approval{{By: "bob", At: at("2026-11-20 11:02"), Because: "Checked with counsel."}},
 	}
 	usualEmergency = changes.Revision{
 		Number: 40, Time: at("2026-11-19 03:12"), Authors: []string{"unix:root"}, Base: 37, SHA256: digestOf(newPolicy),
-		Because: "Our office in Paris was searched.", Effects: []policy.Effect{policy.WithdrawsMarket},
+		Because: "Our office in Paris was searched.", Summary: "FR open → withdrawn", Effects: []policy.Effect{policy.WithdrawsMarket},
 		Emergency: true, SignBy: at("2026-11-20 03:12"),
 	}
 	usualChange = changes.Change{
 		Number: 43, Time: at("2026-11-21 16:40"), Authors: []string{"bob", "carol"}, SHA256: digestOf(newPolicy), Base: 41,
-		Because: "The court has stayed the law.\nCounsel has read the ruling.", Plan: usualPlan.Plan.Hash, Effects: []policy.Effect{policy.OpensMarket}, Needs: 2,
+		Because: "The court has stayed the law.\nCounsel has read the ruling.", Summary: "FR wind-down → open", Plan: usualPlan.Plan.Hash, Effects: []policy.Effect{policy.OpensMarket}, Needs: 2,
 		Approvals: []changes.Approval{{By: "ada", At: at("2026-11-21 17:00")}}, Expires: at("2026-11-24 16:40"), Status: changes.Pending,
 	}
 	rejectedChange = changes.Change{
-		Number: 42, Time: at("2026-11-20 12:00"), Authors: []string{"carol"}, Because: "Wrong country.", Effects: []policy.Effect{policy.OpensMarket},
+		Number: 42, Time: at("2026-11-20 12:00"), Authors: []string{"carol"}, Because: "Wrong country.", Summary: "GL withdrawn → open", Effects: []policy.Effect{policy.OpensMarket},
 		Needs: 2, Expires: at("2026-11-23 12:00"), Status: changes.Rejected,
 		Rejected: &changes.Approval{By: "ada", At: at("2026-11-20 12:10"), Because: "It is GR, not GL."},
 	}
@@ -265,6 +265,7 @@ var (
 		Checks:   map[string]api.Check{"policy": {OK: true}, "geo /var/lib/GeoIP/GeoLite2-City.mmdb": {Detail: "it is 61 days old; renew it, as clients are located ever worse", Since: new(at("2026-11-01 00:00"))}},
 		Revision: 41, SHA256: digestOf(oldPolicy), Mode: policy.Enforce, Applied: at("2026-11-20 11:02"), Until: at("2026-12-01 00:00"),
 		Ledger:   &api.Ledger{Connected: true, Since: at("2026-11-18 08:00"), Last: 43},
+		InForce:  &usualRevision,
 		Pending:  []changes.Change{usualChange},
 		Unsigned: []changes.Revision{usualEmergency},
 		Markets: []api.Market{

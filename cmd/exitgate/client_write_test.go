@@ -259,20 +259,21 @@ func TestWhatIsShownFits(t *testing.T) {
 		s.Markets = append(s.Markets, m)
 	}
 	change := usualChange
-	change.Because, change.Authors = long, []string{"somebody.with.a.long.name@example.org", "another"}
+	change.Because, change.Summary, change.Authors = long, long, []string{"somebody.with.a.long.name@example.org", "another"}
 	revision := usualRevision
-	revision.Because, revision.Authors = long, change.Authors
+	revision.Because, revision.Summary, revision.Authors = long, long, change.Authors
 	s.Pending = append(s.Pending, change)
+	s.InForce = &revision
 	s.Ledger = &api.Ledger{Why: long}
 	var records []api.Record
 	for _, r := range usualLog.Records {
-		r.Author, r.Because = change.Authors[0], long
+		r.Author, r.Because, r.Summary = change.Authors[0], long, long
 		records = append(records, r)
 	}
 	plan := usualPlan
 	for _, width := range []int{60, 80, 120} {
 		for name, show := range map[string]func(page){
-			"status":  func(out page) { shownStatus{s}.write(out, &revision) },
+			"status":  func(out page) { shownStatus{s}.write(out) },
 			"log":     func(out page) { showRecords(out, records) },
 			"changes": func(out page) { showChanges(out, []changes.Change{change, rejectedChange}) },
 			"plan":    func(out page) { shownPlan{Plan: plan}.brief(out) },

@@ -235,23 +235,23 @@ func (o *logOptions) one(cmd *cobra.Command, c *client, number uint64) error {
 
 // showRevision shows who made a revision, and how.
 func showRevision(out page, r changes.Revision) {
-	if r.Emergency {
-		showEmergencyHead(out, r)
-	} else {
-		fmt.Fprintf(out, "Revision %d by %s at %s\n\n", r.Number, people(r.Authors), day(r.Time))
-		sayReason(out, r.Because)
-	}
+	fmt.Fprintf(out, "Revision %d by %s at %s\n\n", r.Number, people(r.Authors), day(r.Time))
+	out.sayIn(bold, "  ", "%s", clean(r.Summary))
+	sayReason(out, r.Because)
 	fmt.Fprintln(out)
 	if r.Base != 0 {
 		out.say("", "It took the place of revision %d.", r.Base)
 	}
 	if r.Change != 0 {
-		out.say("", "It was change %d.", r.Change)
-	}
-	if len(r.Effects) > 0 {
-		out.say("", "What it does: %s.", inWords(r.Effects))
+		out.say("", "It waited for approvals as change %d.", r.Change)
 	}
 	sayApprovals(out, r.Approvals)
+	if r.Emergency {
+		out.sayIn(yellow, "", "It was an emergency: in force at once, to be signed by somebody else by %s.", day(r.SignBy))
+	}
+	if r.Signature != nil {
+		out.sayIn(green, "", "Signed by %s at %s.", clean(r.Signature.By), day(r.Signature.At))
+	}
 	if r.Plan != "" {
 		fmt.Fprintf(out, "Plan %s\n", clean(r.Plan))
 	}

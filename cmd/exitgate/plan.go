@@ -335,15 +335,18 @@ func (s shownPlan) brief(out page) {
 
 // sayNeeds says what moves don't tell, and who must agree.
 func (s shownPlan) sayNeeds(out page) {
-	var grave []policy.Effect
-	for _, e := range s.Plan.Plan.Effects {
-		if e == policy.WeakensGuarantee || e == policy.WeakensDemand || e == policy.AcknowledgesBreach {
-			grave = append(grave, e)
-		}
-	}
 	fmt.Fprintln(out)
-	if grave != nil {
-		out.sayIn(yellow, "", "It %s.", inWords(grave))
+	for _, grave := range []struct {
+		effect policy.Effect
+		words  string
+	}{
+		{policy.WeakensGuarantee, "It weakens a guarantee."},
+		{policy.WeakensDemand, "It weakens a demand: says that a law binds less."},
+		{policy.AcknowledgesBreach, "It acknowledges the breach of a guarantee."},
+	} {
+		if s.Plan.Plan.Does(grave.effect) {
+			out.sayIn(yellow, "", "%s", grave.words)
+		}
 	}
 	approvals, hours := several(s.Needs, "approval"), int(changes.SignWithin.Hours())
 	switch {

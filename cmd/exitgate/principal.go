@@ -202,7 +202,7 @@ func newPrincipalRemove() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return o.do(cmd, c, http.MethodDelete, because(principalPath(args[0]), o.because), nil, args[0]+" is removed, with all tokens.")
+			return o.do(cmd, c, http.MethodDelete, withReason(principalPath(args[0]), o.because), nil, args[0]+" is removed, with all tokens.")
 		},
 	}
 	o.register(cmd)
@@ -288,7 +288,7 @@ func newPrincipalRevoke() *cobra.Command {
 				return err
 			}
 			path := principalPath(args[0]) + "/tokens/" + url.PathEscape(args[1])
-			return o.do(cmd, c, http.MethodDelete, because(path, o.because), nil, fmt.Sprintf("The token %s of %s is revoked.", args[1], args[0]))
+			return o.do(cmd, c, http.MethodDelete, withReason(path, o.because), nil, fmt.Sprintf("The token %s of %s is revoked.", args[1], args[0]))
 		},
 	}
 	o.register(cmd)

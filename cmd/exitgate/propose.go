@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -14,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
-	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -132,7 +130,10 @@ func confirm(cmd *cobra.Command, question string) error {
 	fmt.Fprintf(cmd.ErrOrStderr(), "\n%s [y/N] ", question)
 	said := make(chan string, 1)
 	go func() {
-		line, _ := bufio.NewReader(in).ReadString('\n')
+		line, err := bufio.NewReader(in).ReadString('\n')
+		if err != nil {
+			fmt.Fprintln(cmd.ErrOrStderr())
+		}
 		said <- strings.ToLower(strings.TrimSpace(line))
 	}()
 	select {
@@ -143,27 +144,4 @@ func confirm(cmd *cobra.Command, question string) error {
 		}
 	}
 	return failed(errors.New("nothing was done"))
-}
-
-var effectWords = map[policy.Effect]string{
-	policy.OpensMarket:        "opens a market",
-	policy.WeakensGuarantee:   "weakens a guarantee",
-	policy.WeakensDemand:      "weakens a demand",
-	policy.AcknowledgesBreach: "acknowledges a breach",
-	policy.WithdrawsMarket:    "restricts a market",
-	policy.ChangesOther:       "changes something else",
-}
-
-// inWords names effects: "opens a market, weakens a guarantee".
-func inWords(effects []policy.Effect) string {
-	var words []string
-	for _, e := range effects {
-		words = append(words, cmp.Or(effectWords[e], clean(string(e))))
-	}
-	return strings.Join(words, ", ")
-}
-
-// revision returns one with its policy.
-func (c *client) revision(ctx context.Context, number uint64) (api.Policy, error) {
-	return decode[api.Policy](c.get(ctx, "/v1/revisions/"+strconv.FormatUint(number, 10)))
 }

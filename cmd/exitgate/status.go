@@ -14,7 +14,6 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/policy"
-	"github.com/exitgate/exitgate/policy/changes"
 )
 
 func newStatus() *cobra.Command {
@@ -63,25 +62,9 @@ func (v statusView) show(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	inForce, err := v.client.inForce(ctx, s.Revision)
-	if err != nil {
-		return err
-	}
 	v.clear()
-	shownStatus{s}.write(newPage(v.cmd.OutOrStdout()), inForce)
+	shownStatus{s}.write(newPage(v.cmd.OutOrStdout()))
 	return nil
-}
-
-// inForce returns what is known of a revision, nil if nothing is.
-func (c *client) inForce(ctx context.Context, number uint64) (*changes.Revision, error) {
-	if number == 0 {
-		return nil, nil
-	}
-	some, err := decode[api.Revisions](c.get(ctx, fmt.Sprintf("/v1/revisions?before=%d&limit=1", number+1)))
-	if err != nil || len(some.Revisions) == 0 || some.Revisions[0].Number != number {
-		return nil, err
-	}
-	return &some.Revisions[0], nil
 }
 
 // clear makes room on a terminal, if this is to be shown again and again.
@@ -145,10 +128,10 @@ func pause(ctx context.Context, d time.Duration) {
 // A shownStatus is a status for people to read.
 type shownStatus struct{ api.Status }
 
-func (s shownStatus) write(out page, inForce *changes.Revision) {
+func (s shownStatus) write(out page) {
 	out.say("", "exitgate %s on %s, %s UTC", clean(s.Version), clean(s.Host), minute(s.Time))
 	fmt.Fprintln(out)
-	s.writeInForce(out, inForce)
+	s.writeInForce(out)
 	if s.Mode == policy.Observe {
 		out.sayIn(yellow, "", "It only observes: nobody is refused.")
 	}
@@ -165,8 +148,8 @@ func (s shownStatus) write(out page, inForce *changes.Revision) {
 	s.writeTrouble(out)
 }
 
-func (s shownStatus) writeInForce(out page, r *changes.Revision) {
-	switch {
+func (s shownStatus) writeInForce(out page) {
+	switch r := s.InForce; {
 	case s.Source == "file":
 		out.say("", "The policy is the file %s (sha256:%.12s), in use since %s.", clean(s.File), s.SHA256, minute(s.Applied))
 	case r == nil:
@@ -288,7 +271,7 @@ func (s shownStatus) writeUnsigned(out page) {
 		}
 		rows = append(rows, row{
 			cells: []cell{numbered(r.Number), {text: "by " + people(r.Authors)}, due},
-			below: []string{inWords(r.Effects) + ": " + clean(r.Because)},
+			below: []string{clean(r.Summary), because + clean(r.Because)},
 		})
 	}
 	out.table(rows, 1)
