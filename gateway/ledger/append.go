@@ -77,7 +77,7 @@ func (l *Ledger) Append(ctx context.Context, after Point, e Entry) (Record, erro
 			if errors.Is(err, nats.ErrMaxPayload) {
 				return Record{}, fmt.Errorf("the record has %d bytes, and NATS takes %d: raise max_payload there: %w", len(data), l.conn.MaxPayload(), err)
 			}
-		case sent == nil && !passing(err):
+		case sent == nil && !passing(err) && (l.server != nil || !errors.As(err, new(behind))):
 			return Record{}, err
 		}
 		select {

@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,8 +24,9 @@ import (
 // large is a policy of 250 jurisdictions.
 var large = bytes.Repeat([]byte("  FR: {because: [demand], schedule: [{from: 2026-12-01T00:00:00Z, phase: withdrawn}]}\n"), 250)
 
-// many makes a ledger of many records, without waiting for the disk at each.
-func many(b *testing.B, folder string, count int, body []byte) (last ledger.Point) {
+// many makes a ledger of many records, without waiting for the disk at each,
+// and returns the last and one that is ten before it.
+func many(b *testing.B, folder string, count int, body []byte) (last, near ledger.Point) {
 	b.Helper()
 	s, err := server.NewServer(&server.Options{DontListen: true, NoSigs: true, NoLog: true, JetStream: true, StoreDir: folder, MaxPayload: 16 << 20})
 	if err != nil {
@@ -40,24 +42,29 @@ func many(b *testing.B, folder string, count int, body []byte) (last ledger.Poin
 	}
 	js := must[jetstream.JetStream](b)(jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(256)))
 	must[jetstream.Stream](b)(js.CreateStream(within(b), jetstream.StreamConfig{Name: "exitgate-ledger", Subjects: []string{"exitgate.ledger"}, DenyDelete: true, DenyPurge: true}))
-	for range count {
+	for i := range count {
+		if i == count-10 {
+			near = last
+		}
 		r := ledger.Record{Number: last.Number + 1, Previous: last.Hash, Time: time.Now().UTC(), Entry: ledger.Entry{Kind: "revision", Author: "ada", Reason: "because", Body: body}}
 		data := must[[]byte](b)(r.Encode())
 		last = must[ledger.Record](b)(ledger.Decode(data)).Point()
-		must[jetstream.PubAckFuture](b)(js.PublishMsgAsync(&nats.Msg{Subject: "exitgate.ledger", Data: data}, jetstream.WithMsgID(last.Hash.String())))
+		must[jetstream.PubAckFuture](b)(js.PublishMsgAsync(&nats.Msg{Subject: "exitgate.ledger", Data: data}, jetstream.WithMsgID(last.Hash.String()), jetstream.WithStallWait(patience)))
 	}
 	<-js.PublishAsyncComplete()
 	conn.Close()
 	s.Shutdown()
 	s.WaitForShutdown()
-	return last
+	return last, near
 }
 
-// BenchmarkOpen is the start of the server in the process with 10,000 records.
-func BenchmarkOpen(b *testing.B) {
-	for name, body := range map[string][]byte{"set": []byte("FR: withdrawn"), "policy": large} {
+// BenchmarkReady is the start with 10,000 records, until a gateway that knows
+// all but the last ten has got those.
+func BenchmarkReady(b *testing.B) {
+	for _, kilobytes := range []int{2, 20} {
+		name := fmt.Sprint(kilobytes, "KB")
 		folder := b.TempDir()
-		last := many(b, folder, 10_000, body)
+		last, near := many(b, folder, 10_000, large[:kilobytes<<10])
 		for _, how := range []string{"stopped", "killed"} {
 			b.Run(name+"/"+how, func(b *testing.B) {
 				for b.Loop() {
@@ -68,8 +75,17 @@ func BenchmarkOpen(b *testing.B) {
 						}
 						b.StartTimer()
 					}
-					l, err := ledger.Open(context.Background(), ledger.Options{Folder: folder, Known: last, Log: quiet()})
+					l, err := ledger.Open(context.Background(), ledger.Options{Folder: folder, Known: near, Log: quiet()})
 					if err != nil {
+						b.Fatal(err)
+					}
+					ctx, cancel := context.WithCancel(context.Background())
+					err = l.Follow(ctx, near, func(r ledger.Record) {
+						if r.Point() == last {
+							cancel()
+						}
+					})
+					if !errors.Is(err, context.Canceled) {
 						b.Fatal(err)
 					}
 					b.StopTimer()
@@ -96,20 +112,24 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
-// BenchmarkAppend is a change of the policy, on disk.
+// BenchmarkAppend is a change of a policy of 250 jurisdictions, on disk.
 func BenchmarkAppend(b *testing.B) {
-	l := open(b, ledger.Options{Folder: b.TempDir()})
-	var after ledger.Point
-	var took []time.Duration
-	for b.Loop() {
-		at := time.Now()
-		r, err := l.Append(context.Background(), after, ledger.Entry{Kind: "revision", Author: "ada", Body: large})
-		if err != nil {
-			b.Fatal(err)
-		}
-		took, after = append(took, time.Since(at)), r.Point()
+	for _, body := range [][]byte{large, slices.Concat(large, large)} {
+		b.Run(fmt.Sprint(len(body)>>10, "KB"), func(b *testing.B) {
+			l := open(b, ledger.Options{Folder: b.TempDir()})
+			var after ledger.Point
+			var took []time.Duration
+			for b.Loop() {
+				at := time.Now()
+				r, err := l.Append(context.Background(), after, ledger.Entry{Kind: "revision", Author: "ada", Body: body})
+				if err != nil {
+					b.Fatal(err)
+				}
+				took, after = append(took, time.Since(at)), r.Point()
+			}
+			quantiles(b, took)
+		})
 	}
-	quantiles(b, took)
 }
 
 func quantiles(b *testing.B, took []time.Duration) {

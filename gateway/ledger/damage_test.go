@@ -31,7 +31,7 @@ func ten(t *testing.T) (folder string, l *ledger.Ledger, records []ledger.Record
 
 func verify(t testing.TB, l *ledger.Ledger) ledger.Report {
 	t.Helper()
-	return must[ledger.Report](t)(l.Verify(within(t)))
+	return must[ledger.Report](t)(l.Verify(within(t), nil))
 }
 
 // wrong is what Verify says, without hashes and the names of folders.

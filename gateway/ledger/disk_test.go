@@ -88,7 +88,7 @@ func runLimited() {
 			last = r
 		}
 	}
-	report, verifying := l.Verify(context.Background())
+	report, verifying := l.Verify(context.Background(), nil)
 	fmt.Println("whole:", report.Last == last.Point() && len(report.Wrong) == 0 && verifying == nil)
 	fmt.Println(strings.ReplaceAll(err.Error(), os.Args[1], ""))
 	os.Exit(0)

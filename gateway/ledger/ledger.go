@@ -52,9 +52,41 @@ type Options struct {
 }
 
 // A Cluster is the operator's NATS.
+//
+// The account should be exitgate's own: who may write to the ledger's subject
+// can change what is decided. Its users need, of a ledger that is named
+// exitgate, no more than these permissions:
+//
+//	publish    exitgate.ledger
+//	           exitgate.ask.*
+//	           $JS.API.STREAM.INFO.exitgate-ledger
+//	           $JS.API.STREAM.CREATE.exitgate-ledger  (not if the stream is there)
+//	           $JS.API.STREAM.MSG.GET.exitgate-ledger
+//	           $JS.API.CONSUMER.CREATE.exitgate-ledger.>
+//	           $JS.API.CONSUMER.MSG.NEXT.exitgate-ledger.*
+//	           $JS.API.CONSUMER.DELETE.exitgate-ledger.*
+//	subscribe  _INBOX.>
+//	           exitgate.ask.*
+//	responses  one to a message (allow_responses)
+//
+// In a JetStream domain they begin with $JS.DOMAIN.API in place of $JS.API, and
+// with a mirror there are those of its domain, too.
+// For a Bucket NAME there are in addition, to publish:
+//
+//	$KV.exitgate-NAME.>
+//	$JS.API.STREAM.INFO.KV_exitgate-NAME
+//	$JS.API.INFO, $JS.API.STREAM.CREATE.KV_exitgate-NAME  (not if the bucket is there)
+//	$JS.API.DIRECT.GET.KV_exitgate-NAME.>
+//	$JS.API.CONSUMER.CREATE.KV_exitgate-NAME.>
+//	$JS.API.CONSUMER.DELETE.KV_exitgate-NAME.*
+//	$JS.FC.KV_exitgate-NAME.>
 type Cluster struct {
-	URLs        []string
-	Credentials string // file with the user's JWT and seed; "" is none
+	// URLs may have a user and password in them, or a token, with what is
+	// special in URLs escaped. They are never shown.
+	URLs []string
+	// Credentials is a file with the user's JWT and seed, read anew at each
+	// attempt to connect; "" is none.
+	Credentials string
 	TLS         *tls.Config
 	Domain      string // JetStream domain; "" is that of the account
 	Replicas    int    // copies of the stream; 0 is 1

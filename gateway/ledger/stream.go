@@ -97,10 +97,16 @@ func (s *store) whole() error {
 	case s.state.Msgs > 0 && s.state.FirstSeq > 1, s.state.Msgs == 0 && s.state.LastSeq > 0, s.state.NumDeleted > 0:
 		return fmt.Errorf("%w: records are missing in the stream (it has %d of %d): restore it from a backup", ErrHistory, s.state.Msgs, s.state.LastSeq)
 	case s.state.LastSeq < s.least:
-		return fmt.Errorf("%w: the stream ends with record %d, and it had %d: restore it from a backup, or if it is a mirror, wait for it", ErrHistory, s.state.LastSeq, s.least)
+		return behind{fmt.Errorf("%w: the stream ends with record %d, and it had %d: restore it from a backup, or if it is a mirror, wait for it", ErrHistory, s.state.LastSeq, s.least)}
 	}
 	return nil
 }
+
+// behind is of a stream that ends before what is known of it. In a cluster that
+// may pass: a node that was away answers by what it had, until it notices.
+type behind struct{ error }
+
+func (b behind) Unwrap() error { return b.error }
 
 // weaker says in what a stream promises less than it should.
 func weaker(is, want jetstream.StreamConfig) (wrong []string) {

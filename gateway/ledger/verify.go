@@ -20,14 +20,18 @@ type Report struct {
 // the one before. The last record has none after it that would show a change;
 // what this machine has seen of it does. An error is of the reading, not of
 // the ledger.
-func (l *Ledger) Verify(ctx context.Context) (Report, error) {
+//
+// What the ledger can't know is for check, which is given each record that is
+// good, in order, until one before it turns out to be missing or changed. Its
+// error says what else is wrong. It may be nil.
+func (l *Ledger) Verify(ctx context.Context, check func(Record) error) (Report, error) {
 	ctx, release := l.until(ctx)
 	defer release()
 	s, err := l.readable(ctx)
 	if err != nil {
 		return Report{}, err
 	}
-	v := verification{known: l.lastKnown()}
+	v := verification{known: l.lastKnown(), check: check}
 	damaged := l.damagedFile()
 	err = scan(ctx, s, 1, s.state.LastSeq, func(m message) (bool, error) {
 		v.visit(m)
@@ -58,6 +62,7 @@ type verification struct {
 	seen    uint64     // the last number that was looked at
 	damaged bool       // what was there isn't any more
 	suspect *unchained // a record that doesn't follow from a good one
+	check   func(Record) error
 }
 
 func (v *verification) visit(m message) {
@@ -81,6 +86,7 @@ func (v *verification) visit(m message) {
 			v.suspect = u
 			return
 		}
+		v.check = nil // it would find fault with what follows from what is lost
 	}
 	v.settle()
 	if err == nil && m.number == v.known.Number && r.Hash != v.known.Hash {
@@ -90,10 +96,17 @@ func (v *verification) visit(m message) {
 	}
 	// Others may follow from what isn't any more as it was written.
 	v.damaged = err != nil
-	if err == nil {
-		v.Records++
-		v.Last = r.Point()
+	if err != nil {
+		return
 	}
+	v.Last = r.Point()
+	if v.check != nil {
+		if err := v.check(r); err != nil {
+			v.wrong(m.number, err) // but others follow from it
+			return
+		}
+	}
+	v.Records++
 }
 
 func (v *verification) wrong(number uint64, err error) {
