@@ -1,12 +1,14 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,10 +51,26 @@ type page struct {
 	refused int
 }
 
-// keptPage is a page on disk.
+// keptPage is a page on disk. Before it stands a line with the SHA-256 of the
+// rest.
 type keptPage struct {
 	Point ledger.Point    `json:"point"`
 	State json.RawMessage `json:"state"`
+}
+
+// sealed returns a kept page with the line before it.
+func (k keptPage) sealed() ([]byte, error) {
+	text, err := json.Marshal(k)
+	return append([]byte(policy.Digest(text)+"\n"), text...), err
+}
+
+// unseal reads what sealed returns.
+func unseal(text []byte) (k keptPage, err error) {
+	digest, text, _ := bytes.Cut(text, []byte("\n"))
+	if string(digest) != policy.Digest(text) {
+		return k, errors.New("its content isn't what its first line says: it was cut or changed")
+	}
+	return k, json.Unmarshal(text, &k)
 }
 
 const (
@@ -61,6 +79,7 @@ const (
 	openAgain  = 5 * time.Second  // the pause before another attempt to open the ledger
 	patience   = 25 * time.Second // how long a change may take: a cluster without a leader needs up to nine seconds
 	firstWords = "version: 1\n"   // the policy that a ledger begins with: it serves everywhere
+	lastTopic  = "last"           // what gateways ask each other for: the last record that they know
 )
 
 func parseRevision(source []byte) (*policy.Policy, error) { return parsePolicy("policy", source) }
@@ -116,7 +135,7 @@ func (b *book) restore() (*page, error) {
 	}
 	var kept keptPage
 	if err == nil {
-		err = json.Unmarshal(text, &kept)
+		kept, err = unseal(text)
 	}
 	if err != nil {
 		return empty, fmt.Errorf("%s: %w", b.file, err)
@@ -134,6 +153,9 @@ func (b *book) reach(ctx context.Context) error {
 		return nil
 	}
 	l, err := b.open(ctx, b.page.Load().point)
+	if err == nil {
+		err = l.Answer(lastTopic, func(context.Context, []byte) []byte { return strconv.AppendUint(nil, b.page.Load().point.Number, 10) })
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err != nil && b.shut == nil {
@@ -158,6 +180,10 @@ func (b *book) catchUp(ctx context.Context, mayBegin bool) error {
 		return err
 	}
 	now := b.page.Load()
+	elsewhere, err := b.knownElsewhere(ctx, l)
+	if err != nil {
+		return err
+	}
 	for r, err := range l.History(ctx, now.point) {
 		if err != nil {
 			return err
@@ -169,6 +195,9 @@ func (b *book) catchUp(ctx context.Context, mayBegin bool) error {
 	}
 	if now.point != (ledger.Point{}) || !mayBegin {
 		return nil
+	}
+	if elsewhere > 0 {
+		return fmt.Errorf("the ledger is empty, but another gateway knows of record %d: it was lost, and is to be restored from a backup", elsewhere)
 	}
 	first := changes.First([]byte(firstWords))
 	r, err := l.Append(ctx, ledger.Point{}, entryOf(first))
@@ -184,11 +213,26 @@ func (b *book) catchUp(ctx context.Context, mayBegin bool) error {
 	return nil
 }
 
+// knownElsewhere returns the last record that any gateway knows, for one that
+// knows none itself.
+func (b *book) knownElsewhere(ctx context.Context, l *ledger.Ledger) (last uint64, err error) {
+	if !b.remote || b.page.Load().point != (ledger.Point{}) {
+		return 0, nil
+	}
+	answers, err := l.Ask(ctx, lastTopic, nil)
+	for _, text := range answers {
+		if number, err := strconv.ParseUint(string(text), 10, 64); err == nil {
+			last = max(last, number)
+		}
+	}
+	return last, err
+}
+
 // run follows the ledger until the context ends.
 func (b *book) run(ctx context.Context) {
 	for wait := openAgain; ctx.Err() == nil; pause(ctx, wait) {
 		err := b.reach(ctx)
-		if err == nil {
+		if err == nil && b.page.Load().point == (ledger.Point{}) {
 			err = b.catchUp(ctx, true)
 		}
 		if err == nil {
@@ -254,7 +298,7 @@ func (b *book) keep(p *page) {
 	state, err := p.state.MarshalJSON()
 	var text []byte
 	if err == nil {
-		text, err = json.Marshal(keptPage{p.point, state})
+		text, err = keptPage{p.point, state}.sealed()
 	}
 	if err == nil {
 		err = writeAtomically(b.file, text)
