@@ -154,7 +154,9 @@ func (b *book) reach(ctx context.Context) error {
 	}
 	l, err := b.open(ctx, b.page.Load().point)
 	if err == nil {
-		err = l.Answer(lastTopic, func(context.Context, []byte) []byte { return strconv.AppendUint(nil, b.page.Load().point.Number, 10) })
+		err = l.Answer(lastTopic, func(context.Context, []byte) []byte {
+			return strconv.AppendUint(nil, b.page.Load().point.Number, 10)
+		})
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -180,9 +182,10 @@ func (b *book) catchUp(ctx context.Context, mayBegin bool) error {
 		return err
 	}
 	now := b.page.Load()
-	elsewhere, err := b.knownElsewhere(ctx, l)
-	if err != nil {
-		return err
+	if now.point == (ledger.Point{}) {
+		if err := b.askOthers(ctx, l); err != nil {
+			return err
+		}
 	}
 	for r, err := range l.History(ctx, now.point) {
 		if err != nil {
@@ -195,9 +198,6 @@ func (b *book) catchUp(ctx context.Context, mayBegin bool) error {
 	}
 	if now.point != (ledger.Point{}) || !mayBegin {
 		return nil
-	}
-	if elsewhere > 0 {
-		return fmt.Errorf("the ledger is empty, but another gateway knows of record %d: it was lost, and is to be restored from a backup", elsewhere)
 	}
 	first := changes.First([]byte(firstWords))
 	r, err := l.Append(ctx, ledger.Point{}, entryOf(first))
@@ -213,19 +213,19 @@ func (b *book) catchUp(ctx context.Context, mayBegin bool) error {
 	return nil
 }
 
-// knownElsewhere returns the last record that any gateway knows, for one that
-// knows none itself.
-func (b *book) knownElsewhere(ctx context.Context, l *ledger.Ledger) (last uint64, err error) {
-	if !b.remote || b.page.Load().point != (ledger.Point{}) {
-		return 0, nil
+// askOthers finds out how far the ledger has come, for a gateway that has never
+// seen it: one that was lost is not to begin anew.
+func (b *book) askOthers(ctx context.Context, l *ledger.Ledger) error {
+	if !b.remote {
+		return nil
 	}
 	answers, err := l.Ask(ctx, lastTopic, nil)
 	for _, text := range answers {
-		if number, err := strconv.ParseUint(string(text), 10, 64); err == nil {
-			last = max(last, number)
+		if last, err := strconv.ParseUint(string(text), 10, 64); err == nil {
+			l.Expect(last)
 		}
 	}
-	return last, err
+	return err
 }
 
 // run follows the ledger until the context ends.

@@ -215,7 +215,11 @@ func (s service) Verify(ctx context.Context) (api.Verification, error) {
 	if err != nil {
 		return api.Verification{}, err
 	}
-	report, err := l.Verify(ctx)
+	state := changes.New(parseRevision)
+	report, err := l.Verify(ctx, func(r ledger.Record) (err error) {
+		state, err = state.With(recordOf(r))
+		return err
+	})
 	if err != nil {
 		return api.Verification{}, unreadable(err)
 	}

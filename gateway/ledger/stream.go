@@ -90,6 +90,14 @@ func (l *Ledger) streamIn(ctx context.Context, js jetstream.JetStream, want jets
 	return &store{s, info.State, least}, nil
 }
 
+// Expect says that the ledger has come to a number, as others have seen: it is
+// not believed, nor made anew, if it hasn't.
+func (l *Ledger) Expect(number uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.least = max(l.least, number)
+}
+
 // whole says whether the stream has all of its records, as far as can be told
 // without reading them.
 func (s *store) whole() error {
