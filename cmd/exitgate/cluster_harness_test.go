@@ -46,9 +46,16 @@ type member struct {
 
 // newFleet starts a cluster and gateways, each of which serves by the first
 // edition.
-func newFleet(t *testing.T, size int) *fleet {
+func newFleet(t *testing.T, size int) *fleet { return newTimedFleet(t, size, time.Time{}) }
+
+// newTimedFleet starts a fleet with a clock that is set by the test.
+func newTimedFleet(t *testing.T, size int, at time.Time) *fleet {
 	t.Helper()
 	f := &fleet{t: t, nats: ledgertest.Start(t)}
+	if !at.IsZero() {
+		f.clock = filepath.Join(t.TempDir(), "clock")
+		f.sets(at)
+	}
 	f.grow(size)
 	f.gateways[0].applies(edition(1), "edition 1")
 	f.converges()
@@ -72,6 +79,34 @@ func (f *fleet) grow(size int) {
 			f.t.Fatalf("%s didn't start:\n%s", g.name, g.log)
 		}
 		g.stopsWithTheTest()
+	}
+}
+
+// sets sets the clock of all gateways.
+func (f *fleet) sets(at time.Time) {
+	f.t.Helper()
+	replaceFile(f.t, f.clock, at.Format(time.RFC3339))
+}
+
+func (f *fleet) leader() *ledgertest.Node { return f.nats.Leader(stream) }
+
+// follower is a node that isn't the leader.
+func (f *fleet) follower() *ledgertest.Node {
+	at := slices.Index(f.nats.Nodes, f.leader())
+	return f.nats.Nodes[(at+1)%len(f.nats.Nodes)]
+}
+
+// goesDown kills all of NATS.
+func (f *fleet) goesDown() {
+	for _, n := range f.nats.Nodes {
+		n.Kill()
+	}
+}
+
+// comesUp starts all of NATS again.
+func (f *fleet) comesUp() {
+	for _, n := range f.nats.Nodes {
+		n.Start()
 	}
 }
 
@@ -209,15 +244,20 @@ func (g *member) status() api.Status {
 	return s
 }
 
-// history is the whole log of a gateway, the oldest record first.
+// history is the whole log of a gateway, the oldest record first, when it can be
+// read.
 func (g *member) history() []api.Record {
 	g.t.Helper()
 	var all []api.Record
 	for path := "/v1/log?limit=100"; path != ""; {
 		var page api.Log
-		if err := g.ask("GET", path, nil, &page); err != nil {
-			g.t.Fatal(g.name, err)
-		}
+		eventually(g.t, g.name+" can read "+path, func() bool {
+			err := g.ask("GET", path, nil, &page)
+			if problem := (*api.Problem)(nil); err != nil && (!errors.As(err, &problem) || problem.Code != "ledger-unavailable") {
+				g.t.Fatal(g.name, err)
+			}
+			return err == nil
+		})
 		all, path = append(all, page.Records...), ""
 		if page.Next != 0 {
 			path = fmt.Sprint("/v1/log?limit=100&before=", page.Next)

@@ -1,15 +1,499 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/ledger"
+	"github.com/exitgate/exitgate/gateway/ledger/ledgertest"
+	"github.com/exitgate/exitgate/policy/changes"
 )
 
-func TestNoDecisionStopsWhileNodesAreLost(t *testing.T) {
+func TestOfChangesAtTheSameTimeOneWinsAndAllGatewaysSeeTheSameOrder(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 5)
+	f.witnessed(func() {
+		for round := range 5 {
+			f.converges()
+			mine := func(i int) int { return 2 + 10*round + i }
+			plans := make([]api.Plan, len(f.gateways))
+			for i, g := range f.gateways {
+				plan, err := g.plans(edition(mine(i)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				plans[i] = plan
+			}
+			results, errs := make([]api.Change, len(f.gateways)), make([]error, len(f.gateways))
+			var running sync.WaitGroup
+			for i, g := range f.gateways {
+				running.Go(func() {
+					results[i], errs[i] = g.proposes(edition(mine(i)), fmt.Sprint("edition ", mine(i)), plans[i])
+					if errs[i] == nil {
+						g.serves(mine(i)) // at once: it has said so
+					}
+				})
+			}
+			running.Wait()
+			winner := slices.Index(errs, nil)
+			if winner < 0 {
+				t.Fatalf("nobody won: %v", errs)
+			}
+			for i, err := range errs {
+				if i == winner {
+					continue
+				}
+				var problem *api.Problem
+				switch errors.As(err, &problem); {
+				case problem == nil || problem.Code != string(changes.Conflict) || problem.Status != http.StatusConflict:
+					t.Errorf("%s has the error %v", f.gateways[i].name, err)
+				case problem.Winner == nil || problem.Winner.Number != results[winner].InForce.Number || problem.Winner.Because != fmt.Sprint("edition ", mine(winner)):
+					t.Errorf("%s is told that %+v won, and it was %+v", f.gateways[i].name, problem.Winner, results[winner].InForce)
+				case !strings.Contains(problem.Detail, fmt.Sprint("revision ", problem.Winner.Number)):
+					t.Errorf("%s is told: %s", f.gateways[i].name, problem.Detail)
+				}
+			}
+		}
+	})
+	for _, g := range f.gateways {
+		if v := g.verification(); !v.OK || v.Records != 7 { // the first, edition 1 and five rounds
+			t.Errorf("%s: %+v", g.name, v)
+		}
+	}
+}
+
+func TestNoDecisionStopsAndNoChangeIsLostWhileNodesAre(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 5)
 	f.witnessed(func() {
 		s := f.write()
 		s.goesOn(3)
+		for _, fault := range []struct {
+			what string
+			of   func() *ledgertest.Node
+			is   func(*ledgertest.Node)
+			ends func(*ledgertest.Node)
+		}{
+			{"a node is killed", f.follower, (*ledgertest.Node).Kill, (*ledgertest.Node).Start},
+			{"the leader is killed", f.leader, (*ledgertest.Node).Kill, (*ledgertest.Node).Start},
+			{"a node is frozen", f.follower, (*ledgertest.Node).Freeze, (*ledgertest.Node).Thaw},
+			{"the leader is frozen", f.leader, (*ledgertest.Node).Freeze, (*ledgertest.Node).Thaw},
+		} {
+			n, began := fault.of(), time.Now()
+			fault.is(n)
+			s.goesOn(len(f.gateways))
+			t.Logf("%s: changes went on after %v", fault.what, time.Since(began))
+			fault.ends(n)
+			f.nats.InSync(stream)
+		}
 		s.account()
 	})
+}
+
+func TestAGatewayThatIsCutOffGoesOnAndComesBack(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 5)
+	others, far := f.gateways[:3], f.gateways[3:]
+	f.witnessed(func() {
+		far[0].cutOff()
+		far[1].silence()
+		for _, g := range far {
+			g.isConnected(false)
+		}
+		// What is attempted there fails, while the others go on.
+		attempts := make([]error, len(far))
+		var attempting sync.WaitGroup
+		for i, g := range far {
+			attempting.Go(func() {
+				plan, err := g.plans(edition(100 + i))
+				if err == nil {
+					_, attempts[i] = g.proposes(edition(100+i), "from afar", plan)
+				} else {
+					t.Error(err) // to plan takes no ledger
+				}
+			})
+		}
+		for n := 2; n < 6; n++ {
+			others[n%len(others)].applies(edition(n), fmt.Sprint("edition ", n))
+			f.agree(others...)
+		}
+		attempting.Wait()
+		for i, g := range far {
+			var problem *api.Problem
+			if err := attempts[i]; !errors.As(err, &problem) || problem.Status != http.StatusServiceUnavailable || problem.Code != "ledger-unavailable" || !strings.HasPrefix(problem.Detail, "nothing was changed, ") {
+				t.Errorf("%s: the error of a change is %v", g.name, err)
+			}
+			g.serves(1)
+			if s := g.status(); !s.Ready || s.Revision != 2 || s.Checks["ledger"].OK || s.Ledger.Why == "" {
+				t.Errorf("%s: the status is %+v, %+v", g.name, s.Checks["ledger"], s.Ledger)
+			}
+			if r := g.operator("/readyz"); r.status != http.StatusOK {
+				t.Errorf("%s isn't ready: %s", g.name, r.body)
+			}
+		}
+		for _, g := range far {
+			g.mend()
+		}
+		for _, g := range far {
+			g.isConnected(true)
+		}
+		f.converges()
+		far[0].applies(edition(6), "edition 6")
+	})
+}
+
+func TestAScheduledTransitionComesOnAllGatewaysWhileAllOfNATSIsDown(t *testing.T) {
+	t.Parallel()
+	before := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	exit := before.Add(time.Hour)
+	f := newTimedFleet(t, 5, before)
+	f.gateways[1].applies(fmt.Sprintf(`version: 1
+jurisdictions:
+  FR:
+    schedule:
+      - {from: %s, phase: announced}
+      - {from: %s, phase: withdrawn}
+`, before.Add(-time.Hour).Format(time.RFC3339), exit.Format(time.RFC3339)), "an exit")
+	f.converges()
+	f.goesDown()
+	f.each(func(g *member) { g.isConnected(false) })
+	everywhere := func(what, country string, want int) {
+		t.Helper()
+		for _, g := range f.gateways {
+			if got := g.gets(country); got != want {
+				t.Errorf("%s: %s gives %d in %s, want %d", what, g.name, got, country, want)
+			}
+		}
+	}
+	everywhere("before", "FR", http.StatusOK)
+	f.sets(exit.Add(-time.Second))
+	everywhere("a second before", "FR", http.StatusOK)
+	f.sets(exit)
+	everywhere("at the moment", "FR", http.StatusUnavailableForLegalReasons)
+	everywhere("at the moment", "DE", http.StatusOK)
+	f.comesUp()
+	f.converges()
+	everywhere("afterwards", "FR", http.StatusUnavailableForLegalReasons)
+	f.gateways[2].applies(edition(2), "edition 2") // and then they can be changed again
+	f.converges()
+	everywhere("by another policy", "FR", http.StatusOK)
+}
+
+func TestAGatewayThatIsStartedWhileNATSIsDownServesWhatItLastKnew(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 5)
+	f.gateways[0].applies(edition(2), "edition 2")
+	f.converges()
+	f.goesDown()
+	f.each(func(g *member) { g.kill() })
+	f.each(func(g *member) {
+		if !g.run() {
+			t.Errorf("%s didn't start:\n%s", g.name, g.log)
+		}
+	})
+	for _, g := range f.gateways {
+		g.stopsWithTheTest()
+		g.isConnected(false)
+		g.serves(2)
+		if s := g.status(); !s.Ready || s.Revision != 3 || s.Source != "nats" {
+			t.Errorf("%s: the status is %+v", g.name, s)
+		}
+	}
+
+	// One that has never known a policy serves nothing, and says why.
+	f.grow(1)
+	stranger := f.gateways[5]
+	r := stranger.asks("DE", "GET /")
+	if r.status != http.StatusServiceUnavailable {
+		t.Errorf("a gateway that knows no policy gives %d", r.status)
+	}
+	ready := stranger.operator("/readyz")
+	if ready.status != http.StatusServiceUnavailable {
+		t.Errorf("a gateway that knows no policy is ready: %s", ready.body)
+	}
+	if len(stranger.log.lines("no revision is known", "ERROR")) != 1 {
+		t.Error("it doesn't say why")
+	}
+	if s := stranger.status(); s.Ready || s.Checks["ledger"].OK {
+		t.Errorf("its status is %+v", s)
+	}
+
+	f.comesUp()
+	f.converges()
+	for _, g := range f.gateways {
+		g.becomesReady()
+		g.serves(2)
+	}
+}
+
+func TestAPlanCountsTheRequestsOfAllGateways(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 5)
+	served, refused := 0, 0
+	for i, g := range f.gateways {
+		for range 2 + i {
+			g.gets("FR")
+			served++
+		}
+		g.gets("IT")
+		g.gets("DE")
+		refused++
+	}
+	const swap = "version: 1\njurisdictions: {FR: withdrawn}\n" // and Italy is open
+	for _, g := range f.gateways {
+		plan, err := g.plans(swap)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h := plan.Hit; h == nil || h.Gateways != 5 || int(h.Hour.Refused) != served || int(h.Hour.Served) != refused || h.Hour.Requests != uint64(served+2*refused) || h.Day.Refused != h.Hour.Refused {
+			t.Errorf("%s: the plan would have hit %+v; there were %d requests that it refuses, and %d that it serves", g.name, h, served, refused)
+		}
+	}
+	// Of a gateway that nobody reaches nothing is known.
+	f.gateways[4].cutOff()
+	f.gateways[4].isConnected(false)
+	for i, want := range map[int]int{0: 4, 4: 1} {
+		plan, err := f.gateways[i].plans(swap)
+		if err != nil || plan.Hit.Gateways != want {
+			t.Errorf("%s counts %d gateways (%v), want %d", f.gateways[i].name, plan.Hit.Gateways, err, want)
+		}
+	}
+}
+
+// publish puts something into the ledger past exitgate.
+func (f *fleet) publish(data []byte) uint64 {
+	f.t.Helper()
+	js := f.nats.Connect()
+	defer js.Conn().Close()
+	m := &nats.Msg{Subject: "exitgate.ledger", Data: data, Header: nats.Header{}}
+	if r, err := ledger.Decode(data); err == nil {
+		m.Header.Set(nats.MsgIdHdr, r.Hash.String())
+	}
+	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
+	defer cancel()
+	ack, err := js.PublishMsg(ctx, m)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return ack.Sequence
+}
+
+// record reads a record of the ledger past exitgate.
+func (f *fleet) record(number uint64) ledger.Record {
+	f.t.Helper()
+	js := f.nats.Connect()
+	defer js.Conn().Close()
+	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
+	defer cancel()
+	s, err := js.Stream(ctx, stream)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	m, err := s.GetMsg(ctx, number)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	r, err := ledger.Decode(m.Data)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return r
+}
+
+func TestWhatIsForgedInTheLedgerIsRefusedByAllGatewaysAndTheLastGoodRevisionStays(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 5)
+	// A record that says that it comes after another.
+	after := func(last ledger.Record, previous ledger.Hash, body string) []byte {
+		text, err := ledger.Record{
+			Number: last.Number + 1, Previous: previous, Time: time.Now().UTC(),
+			Entry: ledger.Entry{Kind: "revision", Author: "eve", Reason: "I can", Body: []byte(body)},
+		}.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	// A revision that says that it follows from another.
+	revision := func(base uint64, policy string) string {
+		return fmt.Sprintf(`{"base":%d,"authors":["eve"],"summary":"all is well"}`, base) + "\n" + policy
+	}
+	const wanted = "version: 1\njurisdictions: {IT: open}\n"
+	for i, forgery := range []struct {
+		name    string
+		forge   func(last ledger.Record) []byte
+		chained bool // it follows from the record before it
+		says    string
+	}{
+		{"garbage", func(ledger.Record) []byte { return []byte("\x00\xffhello") }, false, "not a record"},
+		{"an empty message", func(ledger.Record) []byte { return nil }, false, "not a record"},
+		{"a record that follows from another", func(last ledger.Record) []byte {
+			return after(last, last.Previous, revision(last.Number, wanted))
+		}, false, "doesn't follow from"},
+		{"a revision that can't be read", func(last ledger.Record) []byte {
+			return after(last, last.Hash, wanted)
+		}, true, "its body can't be read"},
+		{"a policy that can't be read", func(last ledger.Record) []byte {
+			return after(last, last.Hash, revision(last.Number, "version: 1\nmarkets: {IT: open}\n"))
+		}, true, "markets"},
+		{"a policy that breaks a guarantee", func(last ledger.Record) []byte {
+			return after(last, last.Hash, revision(last.Number, `version: 1
+guarantees: {end-to-end-encryption: {require: true}}
+demands:
+  spy: {jurisdiction: FR, title: Spy, stage: in-force, in-force: 2026-01-01T00:00:00Z, requires: {end-to-end-encryption: false}}
+`))
+		}, true, "end-to-end-encryption"},
+		{"a revision of one that isn't in force", func(last ledger.Record) []byte {
+			return after(last, last.Hash, revision(1, wanted))
+		}, true, "it follows from revision 1"},
+	} {
+		n := 2 + 2*i
+		good := f.gateways[i%5].applies(edition(n), fmt.Sprint("edition ", n))
+		f.converges()
+		forged := f.publish(forgery.forge(f.record(good)))
+		for _, g := range f.gateways {
+			refused := func() []string { return g.log.lines("ERROR", "refused", fmt.Sprintf(`"number":%d,`, forged)) }
+			metric := "exitgate_ledger_records_refused_total"
+			if forgery.chained {
+				refused = func() []string { return g.log.lines("ERROR", "refused", fmt.Sprintf("record %d ", forged)) }
+			}
+			eventually(t, g.name+" refuses "+forgery.name, func() bool { return len(refused()) > 0 })
+			if lines := refused(); len(lines) != 1 || !strings.Contains(lines[0], forgery.says) {
+				t.Errorf("%s says of %s: %q", g.name, forgery.name, lines)
+			}
+			if forgery.chained {
+				metric = "exitgate_policy_apply_failures_total"
+			}
+			if value := g.metric(metric); value == "0" || value == "" {
+				t.Errorf("%s: after %s %s is %s", g.name, forgery.name, metric, value)
+			}
+			g.serves(n)
+			s := g.status()
+			if !s.Ready || s.Revision != good {
+				t.Errorf("after %s %s is at revision %d, ready is %v", forgery.name, g.name, s.Revision, s.Ready)
+			}
+			if check := s.Checks["policy"]; forgery.chained && (check.OK || !strings.Contains(check.Detail, forgery.says)) {
+				t.Errorf("%s: the check after %s is %+v", g.name, forgery.name, check)
+			}
+		}
+		// What is good comes through after it.
+		f.gateways[(i+1)%5].applies(edition(n+1), fmt.Sprint("edition ", n+1))
+		f.converges()
+		for _, g := range f.gateways {
+			g.serves(n + 1)
+			if check := g.status().Checks["policy"]; !check.OK {
+				t.Errorf("%s: the check after %s and a good one is %+v", g.name, forgery.name, check)
+			}
+			v := g.verification()
+			named := slices.ContainsFunc(v.Wrong, func(w api.Wrong) bool {
+				return w.Number == forged && strings.Contains(w.Reason, forgery.says)
+			})
+			if v.OK || !named {
+				t.Errorf("%s: the verification doesn't name %s (%d): %+v", g.name, forgery.name, forged, v)
+			}
+		}
+	}
+}
+
+func TestALedgerThatAnAdministratorDeletesIsNeverTakenForAnEmptyOne(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 5)
+	f.gateways[0].applies(edition(2), "edition 2")
+	f.converges()
+	restarted := f.gateways[4]
+	js := f.nats.Connect()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	backup := f.backup(ctx, js)
+	if err := js.DeleteStream(ctx, stream); err != nil {
+		t.Fatal(err)
+	}
+	restarted.kill()
+	restarted.start()
+	for _, g := range f.gateways {
+		g.isConnected(false)
+		g.serves(2)
+		if why := g.status().Ledger.Why; !strings.Contains(why, "is gone") || !strings.Contains(why, "restore it from a backup") {
+			t.Errorf("%s says %q", g.name, why)
+		}
+		if r := g.operator("/readyz"); r.status != http.StatusOK {
+			t.Errorf("%s isn't ready: %s", g.name, r.body)
+		}
+	}
+	for _, g := range []*member{f.gateways[0], restarted} {
+		plan, err := g.plans(edition(3))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var problem *api.Problem
+		if _, err := g.proposes(edition(3), "edition 3", plan); !errors.As(err, &problem) || problem.Code != "ledger-unavailable" {
+			t.Errorf("%s: the error of a change is %v", g.name, err)
+		}
+	}
+	if _, err := js.Stream(ctx, stream); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("somebody has made another stream: %v", err)
+	}
+	// A gateway that is new can't know that there was one; the others do.
+	f.grow(1)
+	stranger := f.gateways[5]
+	if r := stranger.asks("DE", "GET /"); r.status != http.StatusServiceUnavailable {
+		t.Errorf("a new gateway serves with %d by a ledger that was lost", r.status)
+	}
+	if _, err := js.Stream(ctx, stream); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("a new gateway has made another stream: %v", err)
+	}
+	f.restore(ctx, js, backup)
+	f.converges()
+	f.gateways[1].applies(edition(3), "edition 3")
+	f.converges()
+	for _, g := range f.gateways {
+		g.serves(3)
+	}
+}
+
+// A backup is a stream as an administrator keeps it.
+type backup struct {
+	config   jetstream.StreamConfig
+	messages []*jetstream.RawStreamMsg
+}
+
+func (f *fleet) backup(ctx context.Context, js jetstream.JetStream) backup {
+	f.t.Helper()
+	s, err := js.Stream(ctx, stream)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	b := backup{config: s.CachedInfo().Config}
+	for number := uint64(1); number <= s.CachedInfo().State.LastSeq; number++ {
+		m, err := s.GetMsg(ctx, number)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		b.messages = append(b.messages, m)
+	}
+	return b
+}
+
+func (f *fleet) restore(ctx context.Context, js jetstream.JetStream, b backup) {
+	f.t.Helper()
+	_, err := js.CreateStream(ctx, b.config)
+	for _, m := range b.messages {
+		if err == nil {
+			_, err = js.PublishMsg(ctx, &nats.Msg{Subject: m.Subject, Data: m.Data, Header: m.Header})
+		}
+	}
+	if err != nil {
+		f.t.Fatal(err)
+	}
 }
