@@ -85,6 +85,7 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	defer stop()
 	running.Go(func() { g.rules.run(background) })
 	running.Go(func() { g.followFlags(background) })
+	running.Go(func() { g.sweepTraffic(background) })
 	g.watch(background, &running)
 
 	// Requests outlive ctx, until the drain is over.

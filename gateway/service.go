@@ -157,12 +157,19 @@ func (s service) records(ctx context.Context, before uint64, take func(ledger.Re
 
 func (s service) Revisions(ctx context.Context, before uint64, limit int) (api.Revisions, error) {
 	page := api.Revisions{Revisions: []changes.Revision{}}
+	signatures := make(map[uint64]*changes.Approval) // of emergencies, which are records of their own, behind them
 	next, err := s.records(ctx, before, func(r ledger.Record) bool {
 		if len(page.Revisions) == limit {
 			return false
 		}
-		if d, err := changes.Describe(recordOf(r)); err == nil && d.Revision != nil {
+		d, err := changes.Describe(recordOf(r))
+		switch {
+		case err != nil:
+		case d.Revision != nil:
+			d.Revision.Signature = signatures[r.Number]
 			page.Revisions = append(page.Revisions, *d.Revision)
+		case changes.Kind(r.Kind) == changes.ChangeApproved:
+			signatures[d.Number] = &changes.Approval{By: r.Author, At: r.Time, Because: r.Reason}
 		}
 		return true
 	})
@@ -538,6 +545,20 @@ func (s service) Events(ctx context.Context) <-chan api.Event { return s.events.
 // trafficTopic is what gateways ask each other for: how many requests there
 // were.
 const trafficTopic = "traffic"
+
+// sweepTraffic dates the counts of requests, until the context ends.
+func (g *Gateway) sweepTraffic(ctx context.Context) {
+	sweep := time.NewTicker(5 * time.Second)
+	defer sweep.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-sweep.C:
+			g.traffic.Sweep(g.now())
+		}
+	}
+}
 
 // countedHere returns this gateway's counts for another one.
 func (g *Gateway) countedHere() []byte {
