@@ -44,8 +44,8 @@ func TestWrongTokensAreLimited(t *testing.T) {
 	if r := ask(t, g, nobody, "GET", "/v1/status", nil); r.status != http.StatusUnauthorized || r.header.Get("WWW-Authenticate") != `Bearer realm="exitgate"` {
 		t.Errorf("no token: got %d", r.status)
 	}
-	if want := len(wrong) + 4; *g.failures != want {
-		t.Errorf("%d failures were counted, not %d", *g.failures, want)
+	if got, want := int(g.failures.Load()), len(wrong)+4; got != want {
+		t.Errorf("%d failures were counted, not %d", got, want)
 	}
 	if log := g.log.String(); log != "" {
 		t.Errorf("the log says %s", log)

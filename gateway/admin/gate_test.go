@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ type gate struct {
 	*memory
 	tokens   map[actor]string
 	log      *safeBuffer
-	failures *int
+	failures atomic.Int64
 }
 
 // An actor is who asks in a test.
@@ -51,7 +52,7 @@ func newGate(t testing.TB) *gate { return newGateWithin(t, admin.Limits{}) }
 
 func newGateWithin(t testing.TB, limits admin.Limits) *gate {
 	t.Helper()
-	g := &gate{memory: newMemory(t, fourEyes), tokens: map[actor]string{}, log: &safeBuffer{}, failures: new(int)}
+	g := &gate{memory: newMemory(t, fourEyes), tokens: map[actor]string{}, log: &safeBuffer{}}
 	for who, roles := range map[actor][]changes.Role{
 		viewer:   {changes.Viewer},
 		operator: {changes.Operator},
@@ -73,7 +74,7 @@ func (g *gate) options() admin.Options {
 		Log:       slog.New(slog.NewTextHandler(g.log, nil)),
 		Now:       func() time.Time { _, now := g.known(); return now },
 		Hosts:     []string{"gate.example.org"},
-		OnFailure: func() { *g.failures++ },
+		OnFailure: func() { g.failures.Add(1) },
 	}
 }
 

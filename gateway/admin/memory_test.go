@@ -34,7 +34,7 @@ type memory struct {
 	// fail is the error that all methods return that can.
 	fail error
 	// verifying is called by Verify.
-	verifying func()
+	verifying func(context.Context)
 	happening chan api.Event
 	following chan struct{} // told of every call of Events
 }
@@ -227,7 +227,7 @@ func (m *memory) Log(_ context.Context, before uint64, limit int) (api.Log, erro
 
 func (m *memory) Verify(ctx context.Context) (api.Verification, error) {
 	if m.verifying != nil {
-		m.verifying()
+		m.verifying(ctx)
 	}
 	state, _ := m.known()
 	return api.Verification{OK: true, Records: len(m.records), Last: state.Last(), Hash: "ab"}, m.fail

@@ -1,0 +1,232 @@
+//go:build unix
+
+package admin_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/exitgate/exitgate/gateway/admin"
+	"github.com/exitgate/exitgate/gateway/admin/api"
+)
+
+// shortFolder is a folder whose path a socket has room behind.
+func shortFolder(t *testing.T) string {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "exg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	return folder
+}
+
+// overSocket is a client of what a gate serves over a socket.
+func overSocket(t *testing.T, g *gate, path string) *http.Client {
+	t.Helper()
+	l, err := admin.ListenSocket(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: g, ConnContext: admin.ConnContext}
+	served := make(chan error)
+	go func() { served <- server.Serve(l) }()
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+	return &http.Client{Transport: transport}
+}
+
+func TestWhoIsAtTheSocket(t *testing.T) {
+	g := newGate(t)
+	client := overSocket(t, g, filepath.Join(shortFolder(t), "admin.sock"))
+	for range 2 {
+		answer, err := client.Get("http://exitgate/v1/status")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		var status api.Status
+		if err := json.NewDecoder(answer.Body).Decode(&status); err != nil && !strings.Contains(err.Error(), "reason") {
+			t.Fatal(err)
+		}
+		self, err := user.Current()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := "unix:" + self.Username; status.You.Name != want || !status.You.Local || len(status.You.Roles) != 3 {
+			t.Errorf("got %+v, not %s", status.You, want)
+		}
+	}
+}
+
+func TestOnlyItsOwnerMayOpenTheSocket(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0))
+	path := filepath.Join(shortFolder(t), "admin.sock")
+	l, err := admin.ListenSocket(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode() != fs.ModeSocket|0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	for range 2 {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is still there: %v", err)
+	}
+	again, err := admin.ListenSocket(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// killed leaves behind what a process does that is killed.
+func killed(t *testing.T, path string) {
+	t.Helper()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatADeadProcessLeftIsReplaced(t *testing.T) {
+	folder := shortFolder(t)
+	path := filepath.Join(folder, "admin.sock")
+	killed(t, path)
+	if err := os.WriteFile(path+".lock", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(folder, ".sock"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	killed(t, filepath.Join(folder, ".sock", "s"))
+	client := overSocket(t, newGate(t), path)
+	answer, err := client.Get("http://exitgate/v1/policy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != 200 {
+		t.Errorf("got %s", answer.Status)
+	}
+	if _, err := os.Stat(filepath.Join(folder, ".sock")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf(".sock is still there: %v", err)
+	}
+}
+
+func TestSocketsThatCantBe(t *testing.T) {
+	for name, test := range map[string]struct {
+		prepare func(t *testing.T, folder string) (path string)
+		fault   string
+	}{
+		"another gateway's": {
+			func(t *testing.T, folder string) string {
+				path := filepath.Join(folder, "admin.sock")
+				l, err := admin.ListenSocket(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() {
+					if c, err := net.Dial("unix", path); err != nil {
+						t.Errorf("the other gateway's is gone: %v", err)
+					} else {
+						_ = c.Close()
+					}
+					_ = l.Close()
+				})
+				return path
+			},
+			"the admin socket DIR/admin.sock: another gateway runs with this data folder (DIR/admin.sock.lock is locked): stop it, or give this one another folder",
+		},
+		"a file": {
+			func(t *testing.T, folder string) string {
+				path := filepath.Join(folder, "admin.sock")
+				if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return path
+			},
+			"the admin socket: DIR/admin.sock is there and is not a socket: move it away",
+		},
+		"no folder": {
+			func(_ *testing.T, folder string) string { return filepath.Join(folder, "none", "admin.sock") },
+			"the admin socket: there is no folder DIR/none: create it, or choose another data folder",
+		},
+		"a folder that is a file": {
+			func(t *testing.T, folder string) string {
+				if err := os.WriteFile(filepath.Join(folder, "f"), nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return filepath.Join(folder, "f", "admin.sock")
+			},
+			"the admin socket: DIR/f is not a folder: choose another data folder",
+		},
+		"a folder of everybody": {
+			func(t *testing.T, folder string) string {
+				if err := os.Chmod(folder, 0o777); err != nil {
+					t.Fatal(err)
+				}
+				return filepath.Join(folder, "admin.sock")
+			},
+			"the admin socket: every user of this machine may write to DIR and could take the gateway's place: chmod o-w DIR",
+		},
+		"a long path": {
+			func(_ *testing.T, folder string) string { return filepath.Join(folder, strings.Repeat("a", 100)) },
+			"",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := shortFolder(t)
+			l, err := admin.ListenSocket(test.prepare(t, folder))
+			if err == nil {
+				_ = l.Close()
+				t.Fatal("it can be")
+			}
+			if got := strings.ReplaceAll(err.Error(), folder, "DIR"); test.fault != "" && got != test.fault {
+				t.Errorf("got %s\nnot %s", got, test.fault)
+			} else if test.fault == "" && !strings.Contains(got, "choose a data folder with a shorter path") {
+				t.Errorf("got %s", got)
+			}
+		})
+	}
+}
+
+func TestANetworkIsNoSocket(t *testing.T) {
+	client, server := net.Pipe()
+	defer client.Close()
+	defer server.Close()
+	if ctx := admin.ConnContext(t.Context(), server); ctx != t.Context() {
+		t.Error("somebody is at the other end")
+	}
+}
