@@ -27,6 +27,7 @@ type setting struct {
 	// The groups among these, the operator's and the built-in ones, by their
 	// members.
 	own, builtIn map[Code][]Code
+	groups       int // how many
 }
 
 // flagName is a key of a dictionary (RFC 9651 section 3.2), as apps are told
@@ -205,7 +206,10 @@ func (p *parser) setting(name string, text Setting, kind Kind) *setting {
 		if _, ok := countryOf(Code(code)); ok {
 			p.policy.flagged = append(p.policy.flagged, Code(code))
 		}
-		group := p.policy.groups[Code(code)]
+		group, isGroup := p.policy.groups[Code(code)]
+		if isGroup {
+			s.groups++
+		}
 		groups := s.own
 		if group.builtIn {
 			groups = s.builtIn
@@ -226,7 +230,7 @@ func (p *parser) setting(name string, text Setting, kind Kind) *setting {
 func (p *parser) contradictions() {
 	for _, f := range p.policy.flags {
 		s := p.policy.settings[f.Name]
-		if s == nil || len(s.in) < 2 {
+		if s == nil || s.groups < 2 {
 			continue
 		}
 		for _, place := range p.policy.Places() {

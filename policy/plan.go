@@ -170,21 +170,19 @@ func (p Plan) OnlyRestricts() bool {
 // policy's own table change with it, and breaches that p acknowledges are
 // lifted.
 func (p *Policy) Foresee(before *Policy, flags Flags) Flags {
-	foreseen := make(Flags, len(flags))
-	for code, s := range flags {
-		foreseen[code] = p.lift(code, s)
-	}
 	own := either(before.settings, p.settings)
-	if len(own) == 0 {
-		return foreseen
-	}
-	places := make(map[Code]Place, len(before.places))
-	for _, place := range slices.Concat(before.places, p.places) {
-		places[place.Jurisdiction()] = place
+	places := make(map[Code]Place, len(p.places))
+	if len(own) > 0 {
+		for _, place := range slices.Concat(before.places, p.places) {
+			places[place.Jurisdiction()] = place
+		}
 	}
 	for code := range flags {
-		places[code] = PlaceOf(code)
+		if _, known := places[code]; !known {
+			places[code] = PlaceOf(code)
+		}
 	}
+	foreseen := make(Flags, len(places))
 	for code, place := range places {
 		s := p.lift(code, flags.In(code))
 		s.Values = p.replace(before, s.Values, own, place)
@@ -206,14 +204,20 @@ func (p *Policy) lift(code Code, s Settings) Settings {
 // replace returns values with those that seem to come from the policy before's
 // own table replaced by what p's own says of these flags.
 func (p *Policy) replace(before *Policy, known map[string]Value, own []string, place Place) map[string]Value {
-	replaced := make(map[string]Value, len(known))
-	maps.Copy(replaced, known)
+	replaced := maps.Clone(known)
+	if replaced == nil {
+		replaced = make(map[string]Value)
+	}
 	for _, flag := range own {
-		was, _ := before.Value(flag, place)
-		if now, set := known[flag]; set && now != was {
+		now, set := known[flag]
+		is, has := p.Value(flag, place)
+		if set && has && now == is {
+			continue // wherever it is from
+		}
+		if was, _ := before.Value(flag, place); set && now != was {
 			continue // from a source
 		}
-		if is, has := p.Value(flag, place); has {
+		if has {
 			replaced[flag] = is
 		} else {
 			delete(replaced, flag)

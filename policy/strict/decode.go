@@ -48,13 +48,20 @@ func fieldsOf(t reflect.Type) []field {
 	var fields []field
 	for i := range t.NumField() {
 		f := t.Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		if name == "" || name == "-" || !f.IsExported() {
-			continue
+		if name := nameOf(f); name != "" {
+			fields = append(fields, field{name, i, f.Tag.Get("required") == "true", f.Tag.Get("doc"), f.Tag.Get("default")})
 		}
-		fields = append(fields, field{name, i, f.Tag.Get("required") == "true", f.Tag.Get("doc"), f.Tag.Get("default")})
 	}
 	return fields
+}
+
+// nameOf returns the key of a struct's field, "" if no document can set it.
+func nameOf(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+	if name == "-" || !f.IsExported() {
+		return ""
+	}
+	return name
 }
 
 // wrong reports an error about the node, and so that no more will be said
@@ -110,7 +117,15 @@ func takesScalar(t reflect.Type) bool {
 
 // takesMapping says whether the type is a struct that a mapping can fill.
 func takesMapping(t reflect.Type) bool {
-	return t.Kind() == reflect.Struct && (!takesText(t) && !takesScalar(t) || len(fieldsOf(t)) > 0)
+	if t.Kind() != reflect.Struct || !takesText(t) && !takesScalar(t) {
+		return t.Kind() == reflect.Struct
+	}
+	for i := range t.NumField() {
+		if nameOf(t.Field(i)) != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // mapping decodes a struct.
