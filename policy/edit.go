@@ -40,16 +40,15 @@ type SetChange struct {
 // Parse: what was asked for would break a rule or a promise.
 func Set(source []byte, c SetChange) ([]byte, error) {
 	const file = "policy"
-	before, err := Parse(file, source)
-	if err != nil {
+	before := read(file, source)
+	if _, err := before.check(); err != nil {
 		return nil, err
 	}
-	if code := c.Jurisdiction; !before.isGroup(code) && !isPlace(string(code)) && !isPseudo(code) {
-		return nil, fmt.Errorf("%.100q is not a jurisdiction: %s", code, (&parser{policy: before}).advise(string(code), aJurisdiction))
+	if code := c.Jurisdiction; !before.policy.isGroup(code) && !isPlace(string(code)) && !isPseudo(code) {
+		return nil, fmt.Errorf("%.100q is not a jurisdiction: %s", code, before.advise(string(code), aJurisdiction))
 	}
-	e := editor{source: source}
-	e.doc = strict.Decode(file, source, &e.text)
-	was, there := e.text.Jurisdictions[string(c.Jurisdiction)]
+	e := editor{source: source, doc: before.doc}
+	was, there := before.text.Jurisdictions[string(c.Jurisdiction)]
 	wanted, err := c.apply(was, there)
 	switch {
 	case err != nil:
@@ -62,11 +61,11 @@ func Set(source []byte, c SetChange) ([]byte, error) {
 		e.set(c, was, there, wanted)
 	}
 	result := e.result()
-	var text Document
-	if err := strict.Decode(file, result, &text).Err(); err != nil || !c.isAllBetween(e.text, text, wanted) {
+	after := read(file, result)
+	if after.doc.Err() != nil || !c.isAllBetween(before.text, after.text, wanted) {
 		return nil, fmt.Errorf("%s: %w", c.Jurisdiction, errUneditable)
 	}
-	if _, err := Parse(file, result); err != nil {
+	if _, err := after.check(); err != nil {
 		if c.Remove {
 			return nil, fmt.Errorf("the entry %s can't be removed: %w", c.Jurisdiction, err)
 		}
@@ -162,7 +161,6 @@ func sameEntry(a, b Entry) bool {
 type editor struct {
 	source  []byte
 	doc     *strict.Document
-	text    Document
 	splices []splice
 }
 

@@ -19,11 +19,21 @@ import (
 // messages. The error, a strict.Errors, says everything that is wrong, each
 // with its position and what would be right.
 func Parse(file string, source []byte) (*Policy, error) {
-	p := parser{policy: &Policy{source: source, digest: Digest(source)}}
+	return read(file, source).check()
+}
+
+// read returns a parser that has read a document, and checked nothing of it
+// but its form.
+func read(file string, source []byte) *parser {
+	p := &parser{policy: &Policy{source: source, digest: Digest(source)}}
 	p.text.Mode = Enforce
 	p.text.Approvals.Expire = usualExpiry
 	p.doc = strict.Decode(file, source, &p.text)
+	return p
+}
 
+// check checks all that a document says, and returns its policy.
+func (p *parser) check() (*Policy, error) {
 	p.version()
 	p.routes()
 	p.groups()

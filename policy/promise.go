@@ -16,7 +16,7 @@ import (
 
 // demands checks what laws and orders require.
 func (p *parser) demands() {
-	p.policy.demands = p.text.Demands
+	p.policy.demands = maps.Clone(p.text.Demands)
 	if len(p.text.Demands) > mostDemands {
 		p.doc.Errorf(fmt.Sprintf("name %d at most", mostDemands), key("demands"), "there are %d demands", len(p.text.Demands))
 		p.policy.demands = nil
