@@ -173,3 +173,62 @@ func BenchmarkChanges(b *testing.B) {
 		policy.Changes(before, after)
 	}
 }
+
+// worldwide writes the policy that a change is timed with: 250 jurisdictions,
+// each with a schedule, 20 flags and three guarantees.
+func worldwide() string {
+	var b strings.Builder
+	b.WriteString("version: 1\nroutes: {sign-up: [/signup], export: [/export/], news: [/news/]}\n")
+	b.WriteString("guarantees:\n  flag-0: {require: true, statement: Messages are encrypted.}\n  flag-1: {at-most: 0}\n  flag-2: {one-of: [signal, mls]}\n")
+	b.WriteString("flags:\n  flag-0: true\n  flag-1: 0\n  flag-2: {value: signal, in: {FR: mls, EU: mls}}\n")
+	for i := 3; i < 20; i++ {
+		fmt.Fprintf(&b, "  flag-%d: {value: %d, in: {FR: 1, DE: 2, EU: 3, US-MS: 4}}\n", i, i)
+	}
+	b.WriteString("demands:\n  law: {jurisdiction: FR, stage: adopted, in-force: 2027-01-01T00:00:00Z, requires: {flag-0: false}}\n")
+	b.WriteString("jurisdictions:\n")
+	named := 0
+	for country := range iso3166.Countries() {
+		fmt.Fprintf(&b, "  %s:\n    schedule:\n", country.Code)
+		for i, phase := range []string{"announced", "closed-to-new", "wind-down", "withdrawn"} {
+			fmt.Fprintf(&b, "      - {from: 2026-%02d-%02dT00:00:00Z, phase: %s}\n", 9+i, 1+named%28, phase)
+		}
+		named++
+	}
+	if named += writeSubdivisions(&b, 250-named); named < 249 {
+		panic(named)
+	}
+	b.WriteString("approvals: {open: 1, weaken-guarantee: 2}\n")
+	return b.String()
+}
+
+// BenchmarkChange is what a change of one jurisdiction costs, by its parts: an
+// apply parses the document twice, plans twice and compiles it.
+func BenchmarkChange(b *testing.B) {
+	source := []byte(worldwide())
+	before := parse(b, string(source))
+	change := policy.SetChange{Jurisdiction: "FR", Phase: policy.Withdrawn}
+	changed, err := policy.Set(source, change)
+	if err != nil {
+		b.Fatal(err)
+	}
+	after, opened := parse(b, string(changed)), parse(b, "version: 1\n")
+	flags := before.OwnFlags()
+	for _, part := range []struct {
+		name string
+		run  func()
+	}{
+		{"parse", func() { _, _ = policy.Parse("policy.yaml", changed) }},
+		{"set", func() { _, _ = policy.Set(source, change) }},
+		{"plan", func() { policy.NewPlan(before, after, flags, moment) }},
+		{"plan-all", func() { policy.NewPlan(before, opened, flags, moment) }},
+		{"flags", func() { after.OwnFlags() }},
+		{"compile", func() { policy.Compile(after, flags, moment) }},
+	} {
+		b.Run(part.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				part.run()
+			}
+		})
+	}
+}
