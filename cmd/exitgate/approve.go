@@ -80,7 +80,7 @@ func (o *approveOptions) approve(cmd *cobra.Command, text string) error {
 			}
 		}
 	}
-	a, err := c.write(ctx, http.MethodPost, changePath(number)+"/approvals", anyRevision, api.Approval{Plan: cmp.Or(o.plan, agreed), Because: o.because})
+	a, err := c.write(ctx, http.MethodPost, changePath(number)+"/approvals", always, api.Approval{Plan: cmp.Or(o.plan, agreed), Because: o.because})
 	if err == nil && o.json {
 		return failed(a.print(cmd.OutOrStdout()))
 	}
@@ -161,7 +161,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy or conflict.`,
 			if err != nil {
 				return err
 			}
-			a, err := c.write(cmd.Context(), http.MethodPost, changePath(number)+"/rejection", anyRevision, api.Rejection{Because: why})
+			a, err := c.write(cmd.Context(), http.MethodPost, changePath(number)+"/rejection", always, api.Rejection{Because: why})
 			switch {
 			case err != nil:
 			case o.json:

@@ -242,13 +242,20 @@ func (c *client) ask(ctx context.Context, path string, question any) (answer, er
 	return c.send(ctx, request{method: http.MethodPost, path: path, body: body})
 }
 
-// anyRevision is where a write depends on none.
-const anyRevision = 0
+// A condition is on what is in force, as If-Match has it.
+type condition string
+
+const always condition = ""
+
+// ifInForce is that a revision is.
+func ifInForce(number uint64) condition {
+	return condition(strconv.Quote(strconv.FormatUint(number, 10)))
+}
 
 // write has something done, once: what may have been lost on the way is sent
 // again, with the same key.
-func (c *client) write(ctx context.Context, method, path string, expected uint64, body any) (answer, error) {
-	r := request{method: method, path: path, expected: expected, key: rand.Text()}
+func (c *client) write(ctx context.Context, method, path string, when condition, body any) (answer, error) {
+	r := request{method: method, path: path, when: when, key: rand.Text()}
 	var err error
 	if body != nil {
 		if r.body, err = json.Marshal(body); err != nil {
@@ -277,7 +284,7 @@ func (c *client) write(ctx context.Context, method, path string, expected uint64
 // A request to the API.
 type request struct {
 	method, path string
-	expected     uint64 // revision
+	when         condition
 	key          string // by which it is known when it is sent again
 	body         []byte
 }
@@ -319,8 +326,8 @@ func (c *client) do(ctx context.Context, r request) (*http.Response, error) {
 	if r.key != "" {
 		request.Header.Set("Idempotency-Key", r.key)
 	}
-	if r.expected != anyRevision {
-		request.Header.Set("If-Match", strconv.Quote(strconv.FormatUint(r.expected, 10)))
+	if r.when != always {
+		request.Header.Set("If-Match", string(r.when))
 	}
 	if c.token != "" {
 		request.Header.Set("Authorization", "Bearer "+c.token)

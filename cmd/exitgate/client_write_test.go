@@ -63,7 +63,7 @@ func TestAWriteIsSentAgainWithItsKeyUntilItIsAnswered(t *testing.T) {
 			}))
 			defer server.Close()
 			c := &client{http: server.Client(), base: server.URL, at: "ADDRESS", limit: time.Minute, pauses: make([]time.Duration, 3)}
-			_, err := c.write(t.Context(), http.MethodPost, "/v1/changes", 41, api.Rejection{Because: "Test."})
+			_, err := c.write(t.Context(), http.MethodPost, "/v1/changes", ifInForce(41), api.Rejection{Because: "Test."})
 			if got := fmt.Sprint(err); err != nil && got != test.want || err == nil && test.want != "" {
 				t.Errorf("the error is %v, not %s", err, test.want)
 			}
@@ -81,7 +81,7 @@ func TestAWriteThatNeverArrivedIsNotSentAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.pauses = []time.Duration{time.Hour}
-	_, err = c.write(t.Context(), http.MethodPost, "/v1/changes", 41, nil)
+	_, err = c.write(t.Context(), http.MethodPost, "/v1/changes", ifInForce(41), nil)
 	if !absent(err) {
 		t.Errorf("the error is %v", err)
 	}
@@ -95,7 +95,7 @@ func TestAWriteThatIsInterruptedMayHaveBeenDone(t *testing.T) {
 	}))
 	defer server.Close()
 	c := &client{http: server.Client(), base: server.URL, at: "ADDRESS", limit: time.Minute, pauses: []time.Duration{time.Hour}}
-	_, err := c.write(ctx, http.MethodPost, "/v1/changes", 41, nil)
+	_, err := c.write(ctx, http.MethodPost, "/v1/changes", ifInForce(41), nil)
 	const want = "it isn't known whether it was done: look at exitgate log before you try again (interrupted)"
 	if err == nil || err.Error() != want {
 		t.Errorf("the error is %v, not %s", err, want)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -158,8 +159,13 @@ const authorFits = 16 // characters of a line
 
 // showRecords shows each record in a line.
 func showRecords(out page, records []api.Record) {
+	const last = 3
 	var rows []row
 	for _, r := range records {
+		rows = append(rows, row{cells: []cell{numbered(r.Number), {text: minute(r.Time)}, {text: shorten(clean(r.Author), authorFits)}, {}}})
+	}
+	fits := out.width - total(widthsOf(rows)) - gap
+	for i, r := range records {
 		text, colour := clean(r.Summary), ""
 		switch {
 		case r.Refused != "":
@@ -167,14 +173,30 @@ func showRecords(out page, records []api.Record) {
 		case r.Emergency:
 			text, colour = "EMERGENCY "+text, yellow
 		}
-		if r.Because != "" {
-			text += " · " + clean(r.Because)
-		}
-		rows = append(rows, row{cells: []cell{
-			numbered(r.Number), {text: minute(r.Time)}, {text: shorten(clean(r.Author), authorFits)}, {text: text, colour: colour},
-		}})
+		rows[i].cells[last] = cell{text: both(text, clean(r.Because), fits), colour: colour}
 	}
-	out.table(rows, 3)
+	out.table(rows, last)
+}
+
+// both puts two texts into a line, and shortens the longer one first.
+func both(a, b string, fits int) string {
+	const between = " · "
+	if b == "" {
+		return shorten(a, fits)
+	}
+	room := fits - utf8.RuneCountInString(between)
+	half := room / 2
+	na, nb := utf8.RuneCountInString(a), utf8.RuneCountInString(b)
+	switch {
+	case na+nb <= room:
+	case na <= half:
+		b = shorten(b, room-na)
+	case nb <= half:
+		a = shorten(a, room-nb)
+	default:
+		a, b = shorten(a, half), shorten(b, half)
+	}
+	return a + between + b
 }
 
 // showRecordsInFull shows all that is known of each record.

@@ -294,10 +294,18 @@ type shownPlan struct {
 	waits     bool   // for approvals, as is said elsewhere
 }
 
+// inForce names what a plan starts from.
+func inForce(plan api.Plan) string {
+	if plan.Revision == 0 {
+		return "the policy file in use"
+	}
+	return fmt.Sprintf("revision %d", plan.Revision)
+}
+
 // full shows all of the plan.
 func (s shownPlan) full(out page) {
 	p := s.Plan.Plan
-	fmt.Fprintf(out, "%s (sha256:%.12s) in place of revision %d (sha256:%.12s)\n", s.name, p.After, s.Revision, p.Before)
+	fmt.Fprintf(out, "%s (sha256:%.12s) in place of %s (sha256:%.12s)\n", s.name, p.After, inForce(s.Plan), p.Before)
 	if p.Before == p.After {
 		fmt.Fprintln(out, "\nThey are the same: nothing would change.")
 		return
@@ -317,7 +325,7 @@ func (s shownPlan) full(out page) {
 // brief shows who would get what, and how many would notice.
 func (s shownPlan) brief(out page) {
 	p := s.Plan.Plan
-	fmt.Fprintf(out, "In place of revision %d:\n", s.Revision)
+	fmt.Fprintf(out, "In place of %s:\n", inForce(s.Plan))
 	shownMoves{p.Moves, s.Hit}.write(out)
 	if p.Moves == nil {
 		fmt.Fprintln(out, "\nNobody would get anything else.")

@@ -102,7 +102,7 @@ func principalPath(name string) string { return "/v1/principals/" + url.PathEsca
 
 // do has a request done, and says in words what was done.
 func (o *principalVerb) do(cmd *cobra.Command, c *client, method, path string, body any, said string) error {
-	a, err := c.write(cmd.Context(), method, path, anyRevision, body)
+	a, err := c.write(cmd.Context(), method, path, always, body)
 	switch {
 	case err != nil:
 	case o.json:
@@ -233,7 +233,7 @@ file, and it is shown this once: the gateway only keeps a hash of it.`,
 			if err != nil {
 				return err
 			}
-			a, err := c.write(cmd.Context(), http.MethodPost, principalPath(args[0])+"/tokens", anyRevision, api.TokenRequest{Expires: until, Because: o.because})
+			a, err := c.write(cmd.Context(), http.MethodPost, principalPath(args[0])+"/tokens", always, api.TokenRequest{Expires: until, Because: o.because})
 			if err == nil && o.json {
 				return failed(a.print(cmd.OutOrStdout()))
 			}

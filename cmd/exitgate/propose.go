@@ -64,7 +64,7 @@ func (o *proposing) propose(cmd *cobra.Command, p api.Proposal, show func(page, 
 	p.Because, p.Emergency = o.because, o.emergency
 	plan, err := decode[api.Plan](c.ask(ctx, "/v1/plan", p))
 	if err == nil && plan.Plan.Before == plan.Plan.After && o.change == 0 {
-		err = &api.Problem{Code: string(changes.NoChange), Detail: fmt.Sprintf("it is so already, by revision %d: nothing is changed", plan.Revision)}
+		err = &api.Problem{Code: string(changes.NoChange), Detail: fmt.Sprintf("it is so already, by %s: nothing is changed", inForce(plan))}
 	}
 	if err != nil {
 		return ended(cmd, o.json, err)
@@ -89,7 +89,7 @@ func (o *proposing) propose(cmd *cobra.Command, p api.Proposal, show func(page, 
 	if o.change != 0 {
 		method, path = http.MethodPut, "/v1/changes/"+strconv.FormatUint(o.change, 10)
 	}
-	a, err := c.write(ctx, method, path, cmp.Or(o.expected, plan.Revision), p)
+	a, err := c.write(ctx, method, path, ifInForce(cmp.Or(o.expected, plan.Revision)), p)
 	if err == nil && o.json {
 		return failed(a.print(cmd.OutOrStdout()))
 	}

@@ -141,7 +141,7 @@ func (s shownStatus) write(out page) {
 	s.writeMarkets(out)
 	s.writeUnsigned(out)
 	if len(s.Pending) > 0 {
-		out.title(yellow, "Changes that wait for approvals:")
+		out.title(yellow, "Changes that wait:")
 		showPending(out, s.Pending)
 		fmt.Fprintln(out, "\n  Look at one, and approve it: exitgate approve NUMBER")
 	}
@@ -151,7 +151,8 @@ func (s shownStatus) write(out page) {
 func (s shownStatus) writeInForce(out page) {
 	switch r := s.InForce; {
 	case s.Source == "file":
-		out.say("", "The policy is the file %s (sha256:%.12s), in use since %s.", clean(s.File), s.SHA256, minute(s.Applied))
+		out.sayIn(bold, "", "The policy is a file, in use since %s:", minute(s.Applied))
+		out.say("  ", "%s (sha256:%.12s)", clean(s.File), s.SHA256)
 	case r == nil:
 		out.say("", "Revision %d is in force, in use here since %s.", s.Revision, minute(s.Applied))
 	default:
@@ -170,6 +171,11 @@ func (s shownStatus) writeMarkets(out page) {
 	}
 	fmt.Fprintf(out, "\nMarkets, with the requests of the last hour on this gateway:\n\n")
 	const name, begin, next = 1, 3, 4
+	isEmpty := func(column int) bool {
+		return !slices.ContainsFunc(s.Markets, func(m api.Market) bool {
+			return column == next && m.Next != nil || column == begin && !m.Since.IsZero()
+		})
+	}
 	head := row{cells: []cell{{text: "market"}, {}, {text: "phase"}, {text: "since"}, {text: "next"}, {text: "served", right: true}, {text: "refused", right: true}}}
 	rows := []row{head}
 	for _, m := range s.Markets {
@@ -184,6 +190,11 @@ func (s shownStatus) writeMarkets(out page) {
 		}}
 		r.below = remarks(m)
 		rows = append(rows, r)
+	}
+	for _, column := range []int{begin, next} {
+		if isEmpty(column) {
+			rows[0].cells[column] = cell{} // then it takes no room
+		}
 	}
 	if total(widthsOf(rows)) > out.width { // the next step goes below
 		for i := range rows {

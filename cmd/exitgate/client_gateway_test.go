@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"net/http"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/exitgate/exitgate/gateway"
+)
+
+// TestGatewayScripts runs the verbs that ask a gateway against a real one:
+// testdata/script/gateway.
+func TestGatewayScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script/gateway",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			// A socket's path must be short.
+			folder, err := os.MkdirTemp("", "exg")
+			if err != nil {
+				return err
+			}
+			env.Defer(func() { os.RemoveAll(folder) })
+			env.Setenv("EXITGATE_DATA", folder)
+			env.Values["gateway"] = &realGateway{}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"gateway": commandReal},
+	})
+}
+
+// commandReal commands the gateway of a script:
+//
+//	gateway start [POLICY]    start it, with a policy file or the ledger; sets API to the address for --api
+//	gateway stop              stop it
+//	gateway waits TIME        let so much time go by for it
+//	gateway answers ADDRESS STATUS    ask it for / as a client with an address
+func commandReal(ts *testscript.TestScript, neg bool, args []string) {
+	g := ts.Value("gateway").(*realGateway)
+	switch {
+	case neg || len(args) == 0:
+		ts.Fatalf("see commandReal for how to use gateway")
+	case args[0] == "start":
+		file := ""
+		if len(args) == 2 {
+			file = ts.MkAbs(args[1])
+		}
+		ts.Check(g.start(ts.Getenv("EXITGATE_DATA"), file))
+		ts.Defer(g.stop)
+		ts.Setenv("API", "http://"+g.at.Admin)
+	case args[0] == "stop":
+		g.stop()
+	case args[0] == "waits" && len(args) == 2:
+		d, err := time.ParseDuration(args[1])
+		ts.Check(err)
+		g.later.Add(int64(d))
+	case args[0] == "answers" && len(args) == 3:
+		want, err := strconv.Atoi(args[2])
+		ts.Check(err)
+		got, err := g.ask(args[1])
+		ts.Check(err)
+		if got != want {
+			ts.Fatalf("it answers %d", got)
+		}
+	default:
+		ts.Fatalf("see commandReal for how to use gateway")
+	}
+}
+
+// A realGateway runs in the process of the test.
+type realGateway struct {
+	at    gateway.Addresses
+	later atomic.Int64 // how far its clock is ahead
+	stop  func()
+}
+
+func (g *realGateway) start(data, policyFile string) error {
+	config := gateway.DefaultConfig()
+	config.Listen = gateway.Listen{HTTPS: "127.0.0.1:0"}
+	config.Admin.Listen = "127.0.0.1:0"
+	config.Apps = []gateway.App{{Hosts: []string{"*"}, Upstreams: []string{"http://127.0.0.1:1"}}}
+	config.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	config.Policy.File = policyFile
+	config.Data = data
+	config.Drain = time.Millisecond
+	real, err := gateway.New(gateway.Options{Config: config, Now: func() time.Time { return time.Now().Add(time.Duration(g.later.Load())) }})
+	if err != nil {
+		return err
+	}
+	if g.at, err = real.Listen(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		_ = real.Serve(ctx)
+	}()
+	g.stop = func() {
+		cancel()
+		<-stopped
+	}
+	return nil
+}
+
+// ask returns the status of the answer to a client.
+func (g *realGateway) ask(address string) (int, error) {
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer transport.CloseIdleConnections()
+	r, err := http.NewRequest(http.MethodGet, "https://"+g.at.HTTPS+"/", nil)
+	if err != nil {
+		return 0, err
+	}
+	r.Header.Set("X-Forwarded-For", address)
+	response, err := (&http.Client{Transport: transport}).Do(r)
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, response.Body.Close()
+}
