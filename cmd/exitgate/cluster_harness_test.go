@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -33,6 +31,7 @@ type fleet struct {
 	t        *testing.T
 	nats     *ledgertest.Cluster
 	clock    string // file, for all
+	direct   bool   // there are no lines to cut
 	gateways []*member
 }
 
@@ -46,20 +45,28 @@ type member struct {
 
 // newFleet starts a cluster and gateways, each of which serves by the first
 // edition.
-func newFleet(t *testing.T, size int) *fleet { return newTimedFleet(t, size, time.Time{}) }
+func newFleet(t *testing.T, size int) *fleet {
+	t.Helper()
+	f := &fleet{t: t}
+	f.start(size)
+	return f
+}
 
 // newTimedFleet starts a fleet with a clock that is set by the test.
 func newTimedFleet(t *testing.T, size int, at time.Time) *fleet {
 	t.Helper()
-	f := &fleet{t: t, nats: ledgertest.Start(t)}
-	if !at.IsZero() {
-		f.clock = filepath.Join(t.TempDir(), "clock")
-		f.sets(at)
-	}
+	f := &fleet{t: t, clock: filepath.Join(t.TempDir(), "clock")}
+	f.sets(at)
+	f.start(size)
+	return f
+}
+
+func (f *fleet) start(size int) {
+	f.t.Helper()
+	f.nats = ledgertest.Start(f.t)
 	f.grow(size)
 	f.gateways[0].applies(edition(1), "edition 1")
 	f.converges()
-	return f
 }
 
 // grow starts more gateways.
@@ -113,27 +120,16 @@ func (f *fleet) comesUp() {
 // newMember sets a gateway up, but doesn't start it.
 func (f *fleet) newMember(name string) *member {
 	f.t.Helper()
-	g := &member{machine: newMachine(f.t, ""), name: name}
-	// The path of a socket may have hardly more than a hundred bytes.
-	folder, err := os.MkdirTemp("", "gate")
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.t.Cleanup(func() { _ = os.RemoveAll(folder) }) // what is left is for the system to remove
-	g.folder, g.clock = folder, f.clock
-	var urls []string
-	for _, n := range f.nats.Nodes {
-		line := ledgertest.NewLine(f.t, n.URL)
-		g.lines, urls = append(g.lines, line), append(urls, line.URL())
+	g := alone(f.t)
+	g.name, g.clock = name, f.clock
+	urls := f.nats.URLs()
+	if !f.direct {
+		for i, url := range urls {
+			line := ledgertest.NewLine(f.t, url)
+			g.lines, urls[i] = append(g.lines, line), line.URL()
+		}
 	}
 	g.source = fmt.Sprintf("{ledger: {nats: [%s], replicas: 3}}", strings.Join(urls, ", "))
-	socket := filepath.Join(g.file("data"), "admin.sock")
-	g.api = &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		},
-	}}
-	f.t.Cleanup(g.api.CloseIdleConnections)
 	return g
 }
 

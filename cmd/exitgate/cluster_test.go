@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -23,54 +24,81 @@ import (
 func TestOfChangesAtTheSameTimeOneWinsAndAllGatewaysSeeTheSameOrder(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 5)
+	const rounds = 6
 	f.witnessed(func() {
-		for round := range 5 {
-			f.converges()
-			mine := func(i int) int { return 2 + 10*round + i }
-			plans := make([]api.Plan, len(f.gateways))
-			for i, g := range f.gateways {
-				plan, err := g.plans(edition(mine(i)))
-				if err != nil {
-					t.Fatal(err)
-				}
-				plans[i] = plan
+		for round := range rounds {
+			before := f.converges()
+			attempt := (*member).proposesAt
+			if round%2 == 1 {
+				attempt = (*member).commandsAt
 			}
-			results, errs := make([]api.Change, len(f.gateways)), make([]error, len(f.gateways))
+			endings := make([]ending, len(f.gateways))
 			var running sync.WaitGroup
 			for i, g := range f.gateways {
-				running.Go(func() {
-					results[i], errs[i] = g.proposes(edition(mine(i)), fmt.Sprint("edition ", mine(i)), plans[i])
-					if errs[i] == nil {
-						g.serves(mine(i)) // at once: it has said so
-					}
-				})
+				running.Go(func() { endings[i] = attempt(g, before[len(before)-1].Number, 2+10*round+i) })
 			}
 			running.Wait()
-			winner := slices.Index(errs, nil)
-			if winner < 0 {
-				t.Fatalf("nobody won: %v", errs)
+			history := f.converges()
+			made := history[len(before):]
+			if len(made) != 1 {
+				t.Fatalf("of five at the same time %d were made: %+v", len(made), made)
 			}
-			for i, err := range errs {
-				if i == winner {
-					continue
-				}
-				var problem *api.Problem
-				switch errors.As(err, &problem); {
-				case problem == nil || problem.Code != string(changes.Conflict) || problem.Status != http.StatusConflict:
-					t.Errorf("%s has the error %v", f.gateways[i].name, err)
-				case problem.Winner == nil || problem.Winner.Number != results[winner].InForce.Number || problem.Winner.Because != fmt.Sprint("edition ", mine(winner)):
-					t.Errorf("%s is told that %+v won, and it was %+v", f.gateways[i].name, problem.Winner, results[winner].InForce)
-				case !strings.Contains(problem.Detail, fmt.Sprint("revision ", problem.Winner.Number)):
-					t.Errorf("%s is told: %s", f.gateways[i].name, problem.Detail)
+			for i, v := range endings {
+				switch {
+				case fmt.Sprint("edition ", 2+10*round+i) == made[0].Because:
+					if v.code != exitDone || v.number != made[0].Number {
+						t.Errorf("%s is record %d, and was told %+v", made[0].Because, made[0].Number, v)
+					}
+				case v.code != exitRefused:
+					t.Errorf("%s came too late, and was told %+v", f.gateways[i].name, v)
+				default:
+					f.gateways[i].says("what the conflict is", v.words, fmt.Sprint("revision ", made[0].Number), made[0].Author, made[0].Because)
 				}
 			}
 		}
 	})
 	for _, g := range f.gateways {
-		if v := g.verification(); !v.OK || v.Records != 7 { // the first, edition 1 and five rounds
+		if v := g.verification(); !v.OK || v.Records != 2+rounds { // the first policy, and the first edition
 			t.Errorf("%s: %+v", g.name, v)
 		}
 	}
+}
+
+// An ending is what somebody is told who attempts a change.
+type ending struct {
+	code   int // as the command has it
+	number uint64
+	words  string
+}
+
+// proposesAt attempts an edition that follows from a revision, by the API.
+func (g *member) proposesAt(revision uint64, n int) ending {
+	plan, err := g.plans(edition(n))
+	plan.Revision = revision
+	var change api.Change
+	if err == nil {
+		change, err = g.proposes(edition(n), fmt.Sprint("edition ", n), plan)
+	}
+	var problem *api.Problem
+	switch {
+	case err == nil:
+		return ending{exitDone, change.InForce.Number, ""}
+	case errors.As(err, &problem) && problem.Status == http.StatusConflict && problem.Code == string(changes.Conflict) && problem.Winner != nil:
+		return ending{exitRefused, 0, fmt.Sprint(problem, problem.Winner.Authors, problem.Winner.Because)}
+	}
+	return ending{exitFailed, 0, err.Error()}
+}
+
+// commandsAt attempts it by the command.
+func (g *member) commandsAt(revision uint64, n int) ending {
+	file := fmt.Sprintf("edition-%d.yaml", n)
+	g.write(file, edition(n))
+	s := g.command("apply", g.file(file), "--because", fmt.Sprint("edition ", n), "--expect", fmt.Sprint(revision), "--json")
+	var change api.Change
+	if s.code == exitDone && json.Unmarshal([]byte(s.out), &change) == nil && change.InForce != nil {
+		return ending{s.code, change.InForce.Number, ""}
+	}
+	return ending{s.code, 0, s.all()}
 }
 
 func TestNoDecisionStopsAndNoChangeIsLostWhileNodesAre(t *testing.T) {
@@ -112,27 +140,18 @@ func TestAGatewayThatIsCutOffGoesOnAndComesBack(t *testing.T) {
 			g.isConnected(false)
 		}
 		// What is attempted there fails, while the others go on.
-		attempts := make([]error, len(far))
+		attempts := make([]ending, len(far))
 		var attempting sync.WaitGroup
-		for i, g := range far {
-			attempting.Go(func() {
-				plan, err := g.plans(edition(100 + i))
-				if err == nil {
-					_, attempts[i] = g.proposes(edition(100+i), "from afar", plan)
-				} else {
-					t.Error(err) // to plan takes no ledger
-				}
-			})
-		}
+		attempting.Go(func() { attempts[0] = far[0].proposesAt(2, 100) })
+		attempting.Go(func() { attempts[1] = far[1].commandsAt(2, 101) })
 		for n := 2; n < 6; n++ {
 			others[n%len(others)].applies(edition(n), fmt.Sprint("edition ", n))
 			f.agree(others...)
 		}
 		attempting.Wait()
 		for i, g := range far {
-			var problem *api.Problem
-			if err := attempts[i]; !errors.As(err, &problem) || problem.Status != http.StatusServiceUnavailable || problem.Code != "ledger-unavailable" || !strings.HasPrefix(problem.Detail, "nothing was changed, ") {
-				t.Errorf("%s: the error of a change is %v", g.name, err)
+			if v := attempts[i]; v.code != exitFailed || !strings.Contains(v.words, "nothing was changed") {
+				t.Errorf("%s: what came of a change is %+v", g.name, v)
 			}
 			g.serves(1)
 			if s := g.status(); !s.Ready || s.Revision != 2 || s.Checks["ledger"].OK || s.Ledger.Why == "" {
