@@ -134,7 +134,7 @@ func (s State) agreed(p Proposal, flags policy.Flags, now time.Time) (Planned, e
 	case p.Plan != planned.Plan.Hash:
 		return Planned{}, refuse(PlanChanged, "look at the plan again", "this isn't the plan that was agreed to: now it is %s", summary(planned.Plan))
 	case p.Emergency && !planned.Emergency:
-		return Planned{}, refuse(Invalid, "leave out all else, or propose it without emergency", "in an emergency one can only withdraw, but this does more: %s", joined(planned.Plan.Effects))
+		return Planned{}, refuse(Invalid, "leave out all else, or propose it without emergency", "in an emergency one can only withdraw, but this does more: %s", summary(planned.Plan))
 	}
 	return planned, nil
 }

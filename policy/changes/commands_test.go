@@ -32,12 +32,12 @@ func TestPropose(t *testing.T) {
 			p := opening()
 			p.Emergency = true
 			return w.proposes(ada, p)
-		}, "invalid: in an emergency one can only withdraw, but this does more: open; leave out all else, or propose it without emergency"},
+		}, "invalid: in an emergency one can only withdraw, but this does more: FR withdrawn → open; leave out all else, or propose it without emergency"},
 		{"an emergency can't change anything besides", func(w *world) error {
 			p := document(strings.Replace(rules, "withdraw: 2", "withdraw: 0", 1) + "  DE: withdrawn\n")
 			p.Emergency = true
 			return w.proposes(ada, p)
-		}, "invalid: in an emergency one can only withdraw, but this does more: weaken-approvals and withdraw; leave out all else, or propose it without emergency"},
+		}, "invalid: in an emergency one can only withdraw, but this does more: DE open → withdrawn; approvals withdraw: 2 → 0; leave out all else, or propose it without emergency"},
 		{"what lowers the rules needs as many as the highest", func(w *world) error {
 			return w.proposes(ada, document(strings.Replace(rules, "open: 1", "open: 0", 1)))
 		}, "writes change"},
