@@ -329,31 +329,36 @@ jurisdictions:
 // decidesBy returns the edition that a gateway decides by, as its clients find
 // out. An error is an answer that no edition gives.
 func (g *member) decidesBy(ctx context.Context) (int, error) {
-	status := map[string]int{"FR": http.StatusOK, "DE": http.StatusOK, "IT": http.StatusUnavailableForLegalReasons}
-	sunset := ""
-	for country, want := range status {
-		r, err := http.NewRequestWithContext(ctx, "GET", "https://"+g.https+"/", nil)
-		if err != nil {
-			return 0, err
-		}
-		r.Header.Set("X-Forwarded-For", clients[country])
-		res, err := g.client.Do(r)
-		if err != nil {
-			return 0, err
-		}
-		_, err = io.Copy(io.Discard, res.Body)
-		if err = errors.Join(err, res.Body.Close()); err != nil {
-			return 0, err
-		}
-		if res.StatusCode != want {
-			return 0, fmt.Errorf("a client in %s gets %d, want %d", country, res.StatusCode, want)
-		}
-		if country == "FR" {
-			sunset = res.Header.Get("Sunset")
+	for country, want := range map[string]int{"DE": http.StatusOK, "IT": http.StatusUnavailableForLegalReasons} {
+		if status, _, err := g.answers(ctx, country); err != nil || status != want {
+			return 0, fmt.Errorf("a client in %s gets %d, want %d (%w)", country, status, want, err)
 		}
 	}
-	at, err := http.ParseTime(sunset)
+	return g.sunset(ctx)
+}
+
+// sunset returns the edition by which a client in France is answered.
+func (g *member) sunset(ctx context.Context) (int, error) {
+	status, header, err := g.answers(ctx, "FR")
+	if err != nil || status != http.StatusOK {
+		return 0, fmt.Errorf("a client in FR gets %d (%w)", status, err)
+	}
+	at, err := http.ParseTime(header.Get("Sunset"))
 	return int(at.Sub(firstDay) / (24 * time.Hour)), err
+}
+
+func (g *member) answers(ctx context.Context, country string) (int, http.Header, error) {
+	r, err := http.NewRequestWithContext(ctx, "GET", "https://"+g.https+"/", nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	r.Header.Set("X-Forwarded-For", clients[country])
+	res, err := g.client.Do(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	_, err = io.Copy(io.Discard, res.Body)
+	return res.StatusCode, res.Header, errors.Join(err, res.Body.Close())
 }
 
 // serves holds what a gateway decides by against an edition.
