@@ -46,15 +46,6 @@ func Contexts(p *policy.Policy, place policy.Place) []openfeature.FlattenedConte
 	return contexts
 }
 
-// AllContexts returns the contexts of all places that a policy tells apart.
-func AllContexts(p *policy.Policy) []openfeature.FlattenedContext {
-	var all []openfeature.FlattenedContext
-	for _, place := range p.Places() {
-		all = append(all, Contexts(p, place)...)
-	}
-	return all
-}
-
 // Names returns the names of the flags that are evaluated for a policy.
 func Names(p *policy.Policy) []string {
 	names := []string{policy.PhaseFlag}

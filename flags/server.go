@@ -52,7 +52,7 @@ func (t *Table) Answer(ctx context.Context, p *policy.Policy, name string, c map
 	case a.details.ErrorCode == openfeature.InvalidContextCode || a.details.ErrorCode == openfeature.TargetingKeyMissingCode:
 		return failed(name, a.details.ErrorCode, a.err) // the asker's fault
 	}
-	if v, ok := t.known.Load().flags.In(jurisdiction).Values[name].As(flag.Kind); ok && named && flag.Meets(v) {
+	if v, ok := t.Known().In(jurisdiction).Values[name].As(flag.Kind); ok && named && flag.Meets(v) {
 		return answer{value: v.Any(), details: openfeature.EvaluationDetails{ResolutionDetail: openfeature.ResolutionDetail{Reason: stale}}}.evaluation(name)
 	}
 	return failed(name, cmp.Or(a.details.ErrorCode, openfeature.GeneralCode), a.err)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -238,10 +237,7 @@ func (t *Table) keep(p *policy.Policy) {
 		l := located{place: place}
 		for _, c := range Contexts(p, place) {
 			contexts = append(contexts, c)
-			key, _ := c[openfeature.TargetingKey].(string)
-			attributes := maps.Clone(c)
-			delete(attributes, openfeature.TargetingKey)
-			l.contexts = append(l.contexts, openfeature.NewEvaluationContext(key, attributes))
+			l.contexts = append(l.contexts, contextOf(c))
 		}
 		t.places.all = append(t.places.all, l)
 	}

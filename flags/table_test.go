@@ -660,9 +660,6 @@ func TestTheContextsOfAPlace(t *testing.T) {
 			t.Errorf("%v (-want +got)\n%s", test.place, diff)
 		}
 	}
-	if got, want := len(flags.AllContexts(p)), 4*len(p.Places()); got != want {
-		t.Errorf("%d contexts of all places, want %d", got, want)
-	}
 	if got := fmt.Sprint(flags.Names(parse(t, guaranteed))); got != "[end-to-end-encryption exitgate.phase retention-days sampling theme tier]" {
 		t.Errorf("names: %s", got)
 	}
