@@ -71,11 +71,6 @@ func newHandler(o Options, l limits) http.Handler {
 	return onlyKnownHosts(o.Hosts, mux)
 }
 
-// Handler is New without the API.
-func Handler(metrics prometheus.Gatherer, readiness func() Readiness, flags http.Handler) http.Handler {
-	return New(Options{Metrics: metrics, Readiness: readiness, Flags: flags})
-}
-
 // answer sends a body as JSON.
 func answer(w http.ResponseWriter, status int, media string, body any) {
 	text, err := encode(body)

@@ -2,7 +2,6 @@ package admin_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -42,6 +41,9 @@ func TestTheLongestBodies(t *testing.T) {
 		"a plan of more in chunks":          {"/v1/plan", admin.PolicyBody + 1, true, 413, "the body is longer than 17 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && test.length > 1<<20 {
+				t.Skip("takes long under the race detector")
+			}
 			g := newGate(t)
 			r := request(t, g, viewer, "POST", test.target, padded(test.length))
 			if test.chunked {
@@ -55,6 +57,9 @@ func TestTheLongestBodies(t *testing.T) {
 }
 
 func TestAPolicyOfEightMegabytesGoesThrough(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long under the race detector")
+	}
 	g := newGate(t)
 	comment := "# " + strings.Repeat("\\ \"quoted\" \t", 100) + "\n"
 	source := fourEyes + strings.Repeat(comment, (8<<20-len(fourEyes))/len(comment))
@@ -287,14 +292,16 @@ func TestAThousandClientsTakeBoundedMemory(t *testing.T) {
 }
 
 func TestAThousandRequestsAtATime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long under the race detector")
+	}
 	g := newGateWithin(t, admin.Limits{SlotWait: time.Hour})
 	before := g.count()
-	body := bytes.Repeat([]byte(" "), 2*admin.SmallBody)
-	copy(body, "{}")
+	body := padded(admin.SmallBody + 1)
 	var asking sync.WaitGroup
 	for range 1000 {
 		asking.Go(func() {
-			r := request(t, g, both, "POST", "/v1/plan", string(body))
+			r := request(t, g, both, "POST", "/v1/plan", body)
 			if got := serve(t, g, r); got.code != "invalid" {
 				t.Errorf("got %d %s", got.status, got.code)
 			}

@@ -1,5 +1,6 @@
 // Package api is what the admin API says, in Go: the bodies of its requests and
-// answers. Its OpenAPI document is openapi.yaml in the package above.
+// answers. Its OpenAPI document, openapi.json in the package above, is generated
+// from these types and their comments.
 package api
 
 import (
@@ -105,7 +106,7 @@ type Log struct {
 	Next    uint64   `json:"next,omitempty"`
 }
 
-// A Record is one of the ledger's. Of what it is about, one field is set.
+// A Record is one of the ledger's.
 type Record struct {
 	Number    uint64       `json:"number"`
 	Time      time.Time    `json:"time"`
@@ -136,23 +137,26 @@ type Wrong struct {
 }
 
 // A Proposal is the body of POST /v1/plan, POST /v1/changes and PUT
-// /v1/changes/{number}. One of Policy, Set and Rollback is given. For /v1/plan
-// the rest may be missing.
+// /v1/changes/{number}. One of policy, set and rollback is given. For /v1/plan
+// the rest may be missing, else because and plan are needed.
 type Proposal struct {
-	Policy    string `json:"policy,omitempty"`
+	Policy    string `json:"policy,omitempty"` // the whole document
 	Set       *Set   `json:"set,omitempty"`
-	Rollback  uint64 `json:"rollback,omitempty"` // a revision whose policy is to be in force again
-	Because   string `json:"because,omitempty"`
+	Rollback  uint64 `json:"rollback,omitempty"`  // a revision whose policy is to be in force again
+	Because   string `json:"because,omitempty"`   // why, for the ledger
 	Plan      string `json:"plan,omitempty"`      // hash of the plan that is agreed to
-	Emergency bool   `json:"emergency,omitempty"` // withdraw at once, sign later
+	Emergency bool   `json:"emergency,omitempty"` // withdraw at once, and have somebody else sign later
 }
 
-// Set changes one jurisdiction's entry: policy.SetChange.
+// A Set changes one jurisdiction's entry in the policy in force, and nothing
+// else in it.
 type Set struct {
-	Jurisdiction policy.Code  `json:"jurisdiction"`
-	Phase        policy.Phase `json:"phase"` // always said, so that none that was forgotten opens a market
-	From         time.Time    `json:"from,omitzero"`
-	Remove       bool         `json:"remove,omitempty"` // the entry, instead of setting a phase
+	Jurisdiction policy.Code `json:"jurisdiction"`
+	// Phase is what it gets. It is needed also where it means nothing, with
+	// remove, so that one that was forgotten never opens a market.
+	Phase  policy.Phase `json:"phase"`
+	From   time.Time    `json:"from,omitzero"`    // when the phase begins, which can only restrict; at once if it is missing
+	Remove bool         `json:"remove,omitempty"` // the entry, instead of setting a phase
 }
 
 // Plan is the answer of POST /v1/plan, and part of GET /v1/changes/{number}.
@@ -183,7 +187,7 @@ type Changes struct {
 // PUT /v1/changes/{number}, POST /v1/changes/{number}/approvals and …/rejection.
 type Change struct {
 	changes.Change
-	// Revision is what came into force, if it did.
+	// InForce is what came into force, if it did.
 	InForce *changes.Revision `json:"in-force,omitempty"`
 	// Planned is what it would do now, while it waits. Only GET has it.
 	Planned *Plan `json:"planned,omitempty"`
@@ -257,7 +261,8 @@ type Problem struct {
 	// Code tells problems apart for programs: a changes.Code, or one of
 	// unauthenticated, too-many-failures, cross-site, unknown-host,
 	// media-type, too-large, too-slow, busy, method, unknown-path, body,
-	// not-acknowledged, ledger-unavailable, read-only, internal.
+	// precondition-required, not-acknowledged, ledger-unavailable, read-only,
+	// internal.
 	Code   string `json:"code"`
 	Detail string `json:"detail"`           // what is wrong
 	Advice string `json:"advice,omitempty"` // what to do
