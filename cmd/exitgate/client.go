@@ -69,6 +69,7 @@ type client struct {
 	at     string // where it is, for people
 	socket string // "" for TCP
 	token  string
+	shows  bool            // a certificate of its own
 	limit  time.Duration   // for one request and its answer
 	pauses []time.Duration // before a write is sent again
 }
@@ -91,7 +92,6 @@ func (o *connection) open() (*client, error) {
 		MaxIdleConns:        2,
 		IdleConnTimeout:     askLimit,
 		DisableCompression:  true,
-		ForceAttemptHTTP2:   true,
 	}
 	var err error
 	if address := o.address(); address != "" {
@@ -141,6 +141,7 @@ func (c *client) overTCP(address string, transport *http.Transport, o *connectio
 	if c.token, err = readToken(o.tokenFile); err != nil {
 		return failed(err)
 	}
+	c.shows = o.cert != ""
 	transport.TLSClientConfig, err = o.trust()
 	return failed(err)
 }
@@ -301,7 +302,7 @@ func (c *client) send(ctx context.Context, r request) (answer, error) {
 	body, err := io.ReadAll(io.LimitReader(response.Body, answerLimit+1))
 	switch {
 	case err != nil:
-		return nil, &lost{c.at, err}
+		return nil, c.lost(err)
 	case len(body) > answerLimit:
 		return nil, fmt.Errorf("the answer of %s is longer than %d MB", c.at, answerLimit>>20)
 	case response.StatusCode == http.StatusNoContent:
@@ -337,7 +338,7 @@ func (c *client) do(ctx context.Context, r request) (*http.Response, error) {
 	case err == nil:
 		return response, nil
 	case connected:
-		return nil, &lost{c.at, err}
+		return nil, c.lost(err)
 	}
 	return nil, &unreachable{at: c.at, socket: c.socket != "", err: err}
 }
@@ -367,7 +368,7 @@ func (c *client) events(ctx context.Context, deliver func(api.Event) bool) error
 	if response.StatusCode != http.StatusOK || mediaType(response) != "text/event-stream" {
 		body, err := io.ReadAll(io.LimitReader(response.Body, secretLimit))
 		if err != nil {
-			return &lost{c.at, err}
+			return c.lost(err)
 		}
 		return c.problem(response, body)
 	}
@@ -383,7 +384,7 @@ func (c *client) events(ctx context.Context, deliver func(api.Event) bool) error
 			return nil
 		}
 	}
-	return &lost{c.at, cmp.Or(lines.Err(), io.EOF)}
+	return c.lost(cmp.Or(lines.Err(), io.EOF))
 }
 
 // unreachable is the error of a request that was never sent.
@@ -422,8 +423,17 @@ func absent(err error) bool {
 
 // lost is the error of a request that was sent, and whose answer never came.
 type lost struct {
-	at  string
-	err error
+	at     string
+	advice string
+	err    error
+}
+
+func (c *client) lost(err error) error {
+	e := &lost{at: c.at, err: err}
+	if strings.HasPrefix(c.base, "https:") && !c.shows {
+		e.advice = "; if it wants to see a certificate of yours, give --cert and --key"
+	}
+	return e
 }
 
 func (e *lost) Unwrap() error { return e.err }
@@ -435,7 +445,7 @@ func (e *lost) Error() string {
 	case errors.Is(e.err, context.DeadlineExceeded):
 		return fmt.Sprintf("the gateway at %s did not answer in time", e.at)
 	}
-	return fmt.Sprintf("the connection to the gateway at %s was lost (%v)", e.at, rootOf(e.err))
+	return fmt.Sprintf("the connection to the gateway at %s was lost (%v)%s", e.at, rootOf(e.err), e.advice)
 }
 
 // isLost says whether the gateway may have done what it was asked for, without
@@ -446,10 +456,14 @@ func isLost(err error) bool {
 	return errors.As(err, &away) || errors.As(err, &p) && p.Code == "not-acknowledged"
 }
 
-// rootOf takes from an error of net/http the request that it repeats.
+// rootOf takes from an error of the network what people can't read.
 func rootOf(err error) error {
+	var number syscall.Errno
 	var of *url.Error
-	if errors.As(err, &of) {
+	switch {
+	case errors.As(err, &number):
+		return number
+	case errors.As(err, &of):
 		return of.Err
 	}
 	return err

@@ -7,12 +7,14 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,12 +43,15 @@ func TestAWriteIsSentAgainWithItsKeyUntilItIsAnswered(t *testing.T) {
 		{"refused after it was lost", []int{lose, 409}, "the ledger did not answer", 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			var mu sync.Mutex
 			keys := make(map[string]int)
 			sent := 0
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				mu.Lock()
 				keys[r.Header.Get("Idempotency-Key")]++
 				status := test.answers[sent]
 				sent++
+				mu.Unlock()
 				switch status {
 				case lose:
 					panic(http.ErrAbortHandler)
@@ -67,6 +72,8 @@ func TestAWriteIsSentAgainWithItsKeyUntilItIsAnswered(t *testing.T) {
 			if got := fmt.Sprint(err); err != nil && got != test.want || err == nil && test.want != "" {
 				t.Errorf("the error is %v, not %s", err, test.want)
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			if sent != test.sent || len(keys) != 1 || keys[""] > 0 {
 				t.Errorf("it was sent %d times with the keys %v", sent, keys)
 			}
@@ -304,5 +311,38 @@ func TestATerminalIsNotToldToDoAnything(t *testing.T) {
 		if got := clean(text); got != want {
 			t.Errorf("%q becomes %q, not %q", text, got, want)
 		}
+	}
+}
+
+func TestAWatchedStatusIsShownAgainWhenSomethingHappens(t *testing.T) {
+	server := httptest.NewServer(&fakeGateway{})
+	defer server.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	reader, writer := io.Pipe()
+	done := make(chan int, 1)
+	go func() {
+		done <- run(ctx, time.Now, []string{"status", "--watch", "--api", server.URL}, nil, writer, io.Discard)
+		writer.Close()
+	}()
+	for range 2 { // the fake gateway tells of one event
+		readThrough(t, reader, "Its last record is 43.\n")
+	}
+	go func() { _, _ = io.Copy(io.Discard, reader) }()
+	stop()
+	if code := <-done; code != exitDone {
+		t.Errorf("watching ended with %d", code)
+	}
+}
+
+// readThrough reads up to the text end.
+func readThrough(t *testing.T, r io.Reader, end string) {
+	t.Helper()
+	var text strings.Builder
+	for !strings.HasSuffix(text.String(), end) {
+		var one [1]byte
+		if _, err := r.Read(one[:]); err != nil {
+			t.Fatalf("%v after:\n%s", err, text.String())
+		}
+		text.Write(one[:])
 	}
 }

@@ -99,7 +99,22 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy or conflict.`,
 		SilenceErrors: true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newServe(now), newDemo(), newCheck(), newPlan(), newExplain(), newSchema(), newVersion(),
-		newStatus(), newSet(), newApply(), newChanges(), newApprove(), newReject(), newLog(), newRollback(), newPrincipal())
+	for _, group := range []struct {
+		title string
+		verbs []*cobra.Command
+	}{
+		{"Run it:", []*cobra.Command{newServe(now), newDemo()}},
+		{"See what a policy does:", []*cobra.Command{newCheck(), newPlan(), newExplain(), newSchema()}},
+		{"See what a gateway does, and change it:", []*cobra.Command{
+			newStatus(), newSet(), newApply(), newRollback(), newChanges(), newApprove(), newReject(), newLog(), newPrincipal(),
+		}},
+	} {
+		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
+		for _, verb := range group.verbs {
+			verb.GroupID = group.title
+			root.AddCommand(verb)
+		}
+	}
+	root.AddCommand(newVersion())
 	return root
 }

@@ -375,14 +375,18 @@ func showHit(out page, hit *api.Hit, now time.Time) {
 		return
 	}
 	fmt.Fprintln(out)
-	counted := "on this gateway"
+	where := "on this gateway"
 	if hit.Gateways != 1 {
-		counted = fmt.Sprintf("on %d gateways", hit.Gateways)
+		where = fmt.Sprintf("on %d gateways", hit.Gateways)
+	}
+	if hit.Hour.Requests == 0 && hit.Day.Requests == 0 {
+		out.say("", "No request was counted %s since %s: whom it would hit isn't known.", where, minute(hit.Since))
+		return
 	}
 	if day := 24 * time.Hour; now.Sub(hit.Since) < day {
-		counted += ", counted since " + minute(hit.Since)
+		where += ", counted since " + minute(hit.Since)
 	}
-	out.say("", "Of the requests of the last hour and day %s:", counted)
+	out.say("", "Of the requests of the last hour and day %s:", where)
 	fmt.Fprintln(out)
 	cells := func(name string, of policy.Hit) row {
 		r := row{cells: []cell{{text: name}, number(of.Requests, ""), number(of.Refused, red), number(of.Served, green)}}

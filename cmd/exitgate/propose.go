@@ -66,6 +66,9 @@ func (o *proposing) propose(cmd *cobra.Command, p api.Proposal, show func(page, 
 	if err == nil && plan.Plan.Before == plan.Plan.After && o.change == 0 {
 		err = &api.Problem{Code: string(changes.NoChange), Detail: fmt.Sprintf("it is so already, by %s: nothing is changed", inForce(plan))}
 	}
+	if isLost(err) {
+		err = fmt.Errorf("%w: nothing was changed", err)
+	}
 	if err != nil {
 		return ended(cmd, o.json, err)
 	}
