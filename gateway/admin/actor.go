@@ -4,9 +4,7 @@ import (
 	"crypto/x509"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/policy/changes"
@@ -52,7 +50,7 @@ func (h *handler) strange(r *http.Request) error {
 		h.onFailure()
 	}
 	if wait := h.failures.add(clientPrefix(r.RemoteAddr), h.now()); wait > 0 {
-		return &tooBusy{wait, &api.Problem{
+		return &passing{wait, &api.Problem{
 			Status: http.StatusTooManyRequests, Code: "too-many-failures",
 			Detail: "there were too many requests with wrong tokens from this address",
 			Advice: "use a token that is good: it always works",
@@ -87,17 +85,4 @@ func certificateNames(c *x509.Certificate) []string {
 		names = []string{c.Subject.CommonName}
 	}
 	return names
-}
-
-// A tooBusy is a problem that is over after a while.
-type tooBusy struct {
-	wait time.Duration
-	*api.Problem
-}
-
-func (b *tooBusy) Unwrap() error { return b.Problem }
-
-// seconds writes a Retry-After (RFC 9110, section 10.2.3).
-func (b *tooBusy) seconds() string {
-	return strconv.Itoa(int((b.wait + time.Second - 1) / time.Second))
 }

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -134,13 +135,11 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if !told && r.Context().Err() == nil {
 		h.log.Error("the admin API failed", "request", r.Method+" "+r.Pattern, "error", err)
 	}
-	switch p.Status {
-	case http.StatusUnauthorized:
+	if p.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="exitgate"`)
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		if b, ok := err.(*tooBusy); ok {
-			w.Header().Set("Retry-After", b.seconds())
-		}
+	}
+	if over, ok := errors.AsType[*passing](err); ok {
+		w.Header().Set("Retry-After", over.retryAfter())
 	}
 	fail(w, r, &p)
 }

@@ -166,7 +166,7 @@ func bytesInWords(limit int64) string {
 
 func busy(why string) error {
 	const wait = 5 * time.Second
-	return &tooBusy{wait, &api.Problem{
+	return &passing{wait, &api.Problem{
 		Status: http.StatusServiceUnavailable, Code: "busy",
 		Detail: why,
 		Advice: "try again in a few seconds",

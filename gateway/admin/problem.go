@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
@@ -23,6 +24,19 @@ var statuses = map[changes.Code]int{
 	changes.Ended:       http.StatusConflict,
 	changes.NoChange:    http.StatusConflict,
 	changes.KeyReused:   http.StatusUnprocessableEntity,
+}
+
+// A passing problem is over after a while.
+type passing struct {
+	wait time.Duration
+	*api.Problem
+}
+
+func (p *passing) Unwrap() error { return p.Problem }
+
+// retryAfter writes the wait in seconds (RFC 9110, section 10.2.3).
+func (p *passing) retryAfter() string {
+	return strconv.Itoa(int((p.wait + time.Second - 1) / time.Second))
 }
 
 // problem returns what a client is told of an error; false if that is nothing

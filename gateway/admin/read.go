@@ -20,10 +20,10 @@ import (
 
 // read reads the JSON of a body into the struct that v points to, and nothing
 // in a way that the client may not have meant: a member that isn't known, is
-// spelt otherwise, is there twice, is null, or is missing where it has no default
-// (its tag says omitempty or omitzero if it has) is an error, as is text that
-// isn't Unicode. encoding/json by itself takes all of these. It is also not asked to
-// look at the whole, as it would copy a large policy several times.
+// spelt otherwise, is there twice, is null, or is missing although its tag has
+// neither omitempty nor omitzero is an error, as is text that isn't Unicode.
+// encoding/json by itself takes all of these, and would copy a large policy
+// several times.
 func read(body []byte, v any) error {
 	if !utf8.Valid(body) {
 		return wrongBody("the body is not UTF-8", "send JSON in UTF-8, without compression")
@@ -107,6 +107,7 @@ func (r *reader) value(name string, v reflect.Value) error {
 	return nil
 }
 
+// kind says what a member has to be.
 func kind(v reflect.Value, isText bool) string {
 	switch {
 	case v.Type() == reflect.TypeFor[time.Time]():
