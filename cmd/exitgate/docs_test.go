@@ -9,17 +9,22 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/policy"
 )
 
 var update = flag.Bool("update", false, "write what commands print into the documentation")
 
-// TestTheDocumentationIsTrue runs what the documentation shows: a block of
-// YAML with a file's name is that file, and must be right, or wrong if it is
-// refused.yaml; in a block of console, each command after "$" must print the
-// lines that follow it.
+// TestTheDocumentationIsTrue runs what the documentation shows: a block with a
+// file's name is that file, and must be right, or wrong if it is refused.yaml;
+// in a block of console, each command after "$" must print the lines that
+// follow it. Where the block is "console gateway", the commands talk to the
+// page's gateway.
 func TestTheDocumentationIsTrue(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
@@ -32,17 +37,24 @@ func TestTheDocumentationIsTrue(t *testing.T) {
 				t.Fatal(err)
 			}
 			folder := t.TempDir()
+			run := func(command string) string { return shell(t, folder, nil, command) }
+			var gateway *shownGateway
 			now := block.ReplaceAllStringFunc(string(text), func(whole string) string {
 				b := block.FindStringSubmatch(whole)
 				switch language, name, body := b[1], b[2], b[3]; {
-				case language == "yaml" && name != "":
-					writeExample(t, folder, name, body)
+				case language == "console" && name == "gateway":
+					if gateway == nil {
+						gateway = startShownGateway(t, folder)
+					}
+					return "```console gateway\n" + runExample(body, gateway.run) + "```\n"
 				case language == "console":
-					return "```console\n" + runExample(t, folder, body) + "```\n"
+					return "```console\n" + runExample(body, run) + "```\n"
+				case name != "" && (language == "yaml" || language == "conf"):
+					writeExample(t, folder, name, body)
 				}
 				return whole
 			})
-			if now == string(text) {
+			if sameButWidths(now, string(text)) {
 				return
 			}
 			if !*update {
@@ -55,12 +67,24 @@ func TestTheDocumentationIsTrue(t *testing.T) {
 	}
 }
 
+// sameButWidths says whether two texts only differ in the widths of columns,
+// which depend on how long a machine's names are.
+func sameButWidths(a, b string) bool {
+	return columns.ReplaceAllString(a, "  ") == columns.ReplaceAllString(b, "  ")
+}
+
+var columns = regexp.MustCompile(" {2,}")
+
 var block = regexp.MustCompile("(?ms)^```(\\w+)(?: (\\S+))?\\n(.*?)^```\\n")
 
 // writeExample writes a file of the documentation, which must be what its name
 // says.
 func writeExample(t *testing.T, folder, name, body string) {
 	t.Helper()
+	file := filepath.Join(folder, name)
+	if err := os.WriteFile(file, []byte(body), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	var err error
 	switch name {
 	case "policy.yaml":
@@ -71,39 +95,125 @@ func writeExample(t *testing.T, folder, name, body string) {
 		}
 	case "exitgate.yaml":
 		_, err = gateway.ParseConfig(name, []byte(body))
+	case "nats.conf":
+		t.Setenv("EXITGATE_PASSWORD", "sesame")
+		_, err = server.ProcessConfigFile(file)
 	default:
 		err = fmt.Errorf("nobody knows what %s is", name)
 	}
 	if err != nil {
 		t.Error(err)
 	}
-	if err := os.WriteFile(filepath.Join(folder, name), []byte(body), 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // runExample runs the commands of a block, and returns the block with what
-// they print.
-func runExample(t *testing.T, folder, body string) string {
-	t.Helper()
+// they print. A command goes on behind a backslash at the end of a line.
+func runExample(body string, run func(command string) string) string {
 	var b strings.Builder
+	command := ""
 	for line := range strings.Lines(body) {
-		command, ok := strings.CutPrefix(line, "$ ")
-		if !ok {
+		if command == "" && !strings.HasPrefix(line, "$ ") {
+			continue
+		}
+		if command += line; strings.HasSuffix(line, "\\\n") {
 			continue
 		}
 		if b.Len() > 0 {
 			b.WriteString("\n")
 		}
-		cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
-		cmd.Dir = folder
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Errorf("%s: %v\n%s", command, err, out)
-		}
-		fmt.Fprintf(&b, "%s%s", line, out)
+		b.WriteString(command + run(strings.TrimPrefix(command, "$ ")))
+		command = ""
 	}
 	return b.String()
+}
+
+// shell runs a command and returns what it prints.
+func shell(t *testing.T, folder string, env []string, command string) string {
+	t.Helper()
+	if strings.Contains(command, "curl ") {
+		requireProgram(t, "curl")
+	}
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
+	cmd.Dir, cmd.Env = folder, append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%s: %v\n%s", command, err, out)
+	}
+	return string(out)
+}
+
+// A shownGateway is the gateway of a page. It begins with an empty ledger on a
+// day in November, after some requests, and each command is a minute later than
+// the one before.
+type shownGateway struct {
+	*member
+	folder     string // of the commands
+	now        time.Time
+	real, page *strings.Replacer // what the page shows by what it is here, and back
+}
+
+// startShownGateway starts the gateway that the commands of a page talk to. On
+// the page its names are the same wherever the test runs.
+func startShownGateway(t *testing.T, folder string) *shownGateway {
+	t.Helper()
+	g := &shownGateway{member: alone(t), folder: folder, now: time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)}
+	g.clock = g.file("clock")
+	g.tick()
+	g.start()
+	for country, requests := range map[string]int{"FR": 120, "GF": 8, "DE": 310, "ES": 54} {
+		for range requests {
+			g.gets(country)
+		}
+	}
+	var s api.Status
+	if err := g.ask("GET", "/v1/status", nil, &s); err != nil {
+		t.Fatal(err)
+	}
+	user := strings.TrimPrefix(s.You.Name, "unix:")
+	names := [][2]string{ // on the page, and here
+		{"unix:anna", "unix:" + user},
+		{"user anna", "user " + user},
+		{"exitgate 1.0.0 on gateway-1,", fmt.Sprintf("exitgate %s on %s,", s.Version, s.Host)},
+		{"/var/lib/exitgate", g.file("data")},
+		{"127.0.0.1:8600", g.admin},
+	}
+	var there, back []string
+	for _, n := range names {
+		there, back = append(there, n[0], n[1]), append(back, n[1], n[0])
+	}
+	g.real, g.page = strings.NewReplacer(there...), strings.NewReplacer(back...)
+	return g
+}
+
+// run runs a command of the page, and returns what it prints as the page shows
+// it.
+func (g *shownGateway) run(command string) string {
+	g.t.Helper()
+	g.now = g.now.Add(time.Minute)
+	g.tick()
+	out := shell(g.t, g.folder, []string{"EXITGATE_DATA=" + g.file("data"), "COLUMNS=110"}, g.real.Replace(command))
+	out = g.page.Replace(out)
+	for _, v := range random {
+		out = v.pattern.ReplaceAllString(out, v.shown)
+	}
+	return out
+}
+
+// tick sets the gateway's clock.
+func (g *shownGateway) tick() {
+	g.t.Helper()
+	g.write("clock", g.now.Format(time.RFC3339))
+}
+
+// random is what is another each time, and what the page shows in its place.
+var random = []struct {
+	pattern *regexp.Regexp
+	shown   string
+}{
+	{regexp.MustCompile(`([Tt]oken )[a-z2-7]{8}( of| for|,)`), "${1}k4tq7zma${2}"},
+	{regexp.MustCompile(`(expires )\d{4}-\d\d-\d\d \d\d:\d\d`), "${1}2026-12-20 08:00"},
+	{regexp.MustCompile(`(for \w+ until )\d{4}-\d\d-\d\d`), "${1}2026-12-20"},
+	{regexp.MustCompile(`(hash )[0-9a-f]{64}`), "${1}60bb7cfdf861e6d2158c92ee0fb76c329740d7f9e04896fd793adc7755d9fa5a"},
 }
 
 // TestTheDocumentationDescribesWhatProblemsPointTo holds the anchors that
