@@ -301,6 +301,7 @@ var usualAnswers = map[string]any{
 	"GET /v1/revisions/40":     api.Policy{Revision: &usualEmergency, SHA256: digestOf(newPolicy), Policy: newPolicy},
 	"GET /v1/log":              usualLog,
 	"GET /v1/log/verification": api.Verification{OK: true, Records: 43, Last: 43, Hash: strings.Repeat("43", 32)},
+	"GET /v1/jurisdictions":    api.Jurisdictions{Markets: usualStatus.Markets},
 	"GET /v1/changes":          api.Changes{Changes: []changes.Change{rejectedChange, usualChange}},
 	"GET /v1/changes/42":       api.Change{Change: rejectedChange},
 	"GET /v1/changes/43":       api.Change{Change: usualChange, Planned: &usualPlan},

@@ -34,7 +34,7 @@ policy or conflict.`,
   exitgate set FR withdrawn --emergency --because "Our office was searched."
   exitgate set FR --remove --because "The law is repealed."`,
 		Args:              o.parse,
-		ValidArgsFunction: completeSet,
+		ValidArgsFunction: o.completeSet,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return o.set(cmd) },
 	}
 	o.register(cmd)
@@ -95,12 +95,28 @@ func (o *setOptions) set(cmd *cobra.Command) error {
 	return o.propose(cmd, api.Proposal{Set: &set}, func(out page, s shownPlan) { s.brief(out) })
 }
 
-// completeSet completes a jurisdiction, and then a phase.
-func completeSet(cmd *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
+// completeSet completes a jurisdiction, those first that the policy speaks of,
+// and then a phase.
+func (o *setOptions) completeSet(cmd *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
 	if len(args) == 1 {
 		return completePhases(), cobra.ShellCompDirectiveNoFileComp
 	}
-	return completeJurisdictions(cmd, args, text)
+	countries, directive := completeJurisdictions(cmd, args, text)
+	var words []string
+	named := make(map[string]bool)
+	if len(args) == 0 {
+		known, _ := decode[api.Jurisdictions](o.guess(cmd.Context(), "/v1/jurisdictions"))
+		for _, m := range known.Markets {
+			named[string(m.Jurisdiction)] = true
+			words = append(words, fmt.Sprintf("%s\t%s, %s", m.Jurisdiction, clean(m.Name), m.Phase))
+		}
+	}
+	for _, country := range countries {
+		if code, _, _ := strings.Cut(country, "\t"); !named[code] {
+			words = append(words, country)
+		}
+	}
+	return words, directive
 }
 
 func completePhases() []string {
