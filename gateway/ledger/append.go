@@ -49,7 +49,7 @@ func (l *Ledger) Append(ctx context.Context, after Point, e Entry) (Record, erro
 	}
 	var sent *Record
 	var failed error // why it wasn't stored
-	at := l.options.Now()
+	at, began := l.options.Now(), time.Now()
 	for {
 		last, next, err := l.tail(ctx, after)
 		switch {
@@ -77,7 +77,9 @@ func (l *Ledger) Append(ctx context.Context, after Point, e Entry) (Record, erro
 			if errors.Is(err, nats.ErrMaxPayload) {
 				return Record{}, fmt.Errorf("the record has %d bytes, and NATS takes %d: raise max_payload there: %w", len(data), l.conn.MaxPayload(), err)
 			}
-		case sent == nil && !passing(err) && (l.server != nil || !errors.As(err, new(behind))):
+		case sent == nil && errors.As(err, new(behind)) && l.server == nil && time.Since(began) < request:
+			// One node's view, perhaps, that was away and hasn't noticed yet.
+		case sent == nil && !passing(err):
 			return Record{}, err
 		}
 		select {

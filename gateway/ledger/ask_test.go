@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/exitgate/exitgate/gateway/ledger"
+	"github.com/exitgate/exitgate/gateway/ledger/ledgertest"
 )
 
 // answers is what is answered, in alphabetical order.
@@ -51,8 +52,8 @@ func TestAGatewayAloneAnswersItself(t *testing.T) {
 
 func TestAllGatewaysAreAskedAlsoAfterTheyWereCutOff(t *testing.T) {
 	s := alone(t, t.TempDir(), -1)
-	line := between(t, s.ClientURL())
-	cut, other, silent := open(t, elsewhere(line.url())), open(t, elsewhere(s.ClientURL())), open(t, elsewhere(s.ClientURL()))
+	line := ledgertest.NewLine(t, s.ClientURL())
+	cut, other, silent := open(t, elsewhere(line.URL())), open(t, elsewhere(s.ClientURL())), open(t, elsewhere(s.ClientURL()))
 	for _, l := range []*ledger.Ledger{cut, other, silent} {
 		connected(t, l, true)
 	}
@@ -67,7 +68,7 @@ func TestAllGatewaysAreAskedAlsoAfterTheyWereCutOff(t *testing.T) {
 		t.Error(diff)
 	}
 
-	line.cut()
+	line.Cut()
 	connected(t, cut, false)
 	if diff := cmp.Diff([]string{"two how many?"}, answers(t, silent, "how many?")); diff != "" {
 		t.Error(diff)
@@ -75,7 +76,7 @@ func TestAllGatewaysAreAskedAlsoAfterTheyWereCutOff(t *testing.T) {
 	if _, err := cut.Ask(within(t), "traffic", nil); err == nil || err.Error() != "ask traffic: the ledger can't be reached" {
 		t.Errorf("the error is %v", err)
 	}
-	line.mend()
+	line.Mend()
 	connected(t, cut, true)
 	until(t, func() bool { return slices.Equal(answers(t, silent, "how many?"), both) }, "both answer again")
 }

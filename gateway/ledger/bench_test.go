@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/exitgate/exitgate/gateway/ledger"
+	"github.com/exitgate/exitgate/gateway/ledger/ledgertest"
 )
 
 // large is a policy of 250 jurisdictions.
@@ -145,7 +146,7 @@ func BenchmarkPropagation(b *testing.B) {
 	b.Run("alone", func(b *testing.B) {
 		propagation(b, []string{alone(b, b.TempDir(), -1).ClientURL()}, 1)
 	})
-	b.Run("cluster", func(b *testing.B) { propagation(b, urls(three(b)), 3) })
+	b.Run("cluster", func(b *testing.B) { propagation(b, ledgertest.Start(b).URLs(), 3) })
 }
 
 func propagation(b *testing.B, urls []string, replicas int) {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/exitgate/exitgate/gateway/ledger"
+	"github.com/exitgate/exitgate/gateway/ledger/ledgertest"
 )
 
 func TestAKilledProcessLosesNothingThatWasAcknowledged(t *testing.T) {
@@ -53,7 +53,7 @@ func TestAKilledProcessLosesNothingThatWasAcknowledged(t *testing.T) {
 }
 
 func TestALedgerThatIsOutOfReachAtFirstIsFollowedLater(t *testing.T) {
-	folder, port := t.TempDir(), freePort(t)
+	folder, port := t.TempDir(), ledgertest.Port(t)
 	url := fmt.Sprint("nats://127.0.0.1:", port)
 	l := open(t, elsewhere(url))
 	f := follow(t, l, ledger.Point{})
@@ -83,8 +83,8 @@ func TestALedgerThatIsOutOfReachAtFirstIsFollowedLater(t *testing.T) {
 
 func TestAnAppendWhoseAnswerIsLostFindsOutThatItWon(t *testing.T) {
 	s := alone(t, t.TempDir(), -1)
-	line := between(t, s.ClientURL())
-	l, other := open(t, elsewhere(line.url())), open(t, elsewhere(s.ClientURL()))
+	line := ledgertest.NewLine(t, s.ClientURL())
+	l, other := open(t, elsewhere(line.URL())), open(t, elsewhere(s.ClientURL()))
 	a := add(t, l, ledger.Point{}, "a")[0]
 	f := follow(t, other, ledger.Point{})
 	f.until("1 a")
@@ -96,15 +96,15 @@ func TestAnAppendWhoseAnswerIsLostFindsOutThatItWon(t *testing.T) {
 	}
 	results := make(chan result, 1)
 	deaf := make(chan struct{})
-	must[*nats.Subscription](t)(tap(t, s.ClientURL()).Subscribe("exitgate.ledger", func(*nats.Msg) { line.deafen(); close(deaf) }))
+	must[*nats.Subscription](t)(tap(t, s.ClientURL()).Subscribe("exitgate.ledger", func(*nats.Msg) { line.Deafen(); close(deaf) }))
 	go func() {
 		r, err := l.Append(within(t), a.Point(), entry("b"))
 		results <- result{r, err}
 	}()
 	<-deaf
 	f.until("2 b")
-	line.cut()
-	line.mend()
+	line.Cut()
+	line.Mend()
 	if r := <-results; r.error != nil || r.Number != 2 || r.Point() != f.point() {
 		t.Errorf("it is %v, %v, want %v", r.Point(), r.error, f.point())
 	}
@@ -115,9 +115,9 @@ func TestAnAppendWhoseAnswerIsLostFindsOutThatItWon(t *testing.T) {
 
 func TestAnAppendThatIsNotAnsweredSaysSo(t *testing.T) {
 	s := alone(t, t.TempDir(), -1)
-	line := between(t, s.ClientURL())
-	l := open(t, elsewhere(line.url()))
-	must[*nats.Subscription](t)(tap(t, s.ClientURL()).Subscribe("exitgate.ledger", func(*nats.Msg) { line.deafen() }))
+	line := ledgertest.NewLine(t, s.ClientURL())
+	l := open(t, elsewhere(line.URL()))
+	must[*nats.Subscription](t)(tap(t, s.ClientURL()).Subscribe("exitgate.ledger", func(*nats.Msg) { line.Deafen() }))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := l.Append(ctx, ledger.Point{}, entry("a"))
@@ -138,7 +138,7 @@ func TestAnAppendThatIsNotAnsweredSaysSo(t *testing.T) {
 func TestAnotherRegionReadsFromItsMirror(t *testing.T) {
 	hub := start(t, &server.Options{ServerName: "hub", JetStreamDomain: "hub", LeafNode: server.LeafNodeOpts{Host: "127.0.0.1", Port: -1}})
 	remote := must[*url.URL](t)(url.Parse(fmt.Sprint("nats://127.0.0.1:", must[*server.Varz](t)(hub.Varz(nil)).LeafNode.Port)))
-	folder, port := t.TempDir(), freePort(t)
+	folder, port := t.TempDir(), ledgertest.Port(t)
 	starting := func() *server.Server {
 		return start(t, &server.Options{
 			ServerName: "west", Port: port, StoreDir: folder, JetStreamDomain: "west",
@@ -404,17 +404,17 @@ func TestAStreamThatPromisesLessIsNotUsed(t *testing.T) {
 }
 
 func TestTheClusterGoesOnWithoutANodeAndEveryoneSeesTheSame(t *testing.T) {
-	nodes := three(t)
-	js := raw(t, strings.Join(urls(nodes), ","))
+	cluster := ledgertest.Start(t)
+	nodes := cluster.Nodes
 	var gateways []*ledger.Ledger
 	var followers []*follower
-	var lines []*proxy
+	var lines []*ledgertest.Line
 	for i := range 5 {
-		line := between(t, nodes[i%3].url)
+		line := ledgertest.NewLine(t, nodes[i%3].URL)
 		lines = append(lines, line)
-		o := elsewhere(append([]string{line.url()}, urls(nodes)...)...)
+		o := elsewhere(append([]string{line.URL()}, cluster.URLs()...)...)
 		if i == 4 { // this one has no other way
-			o = elsewhere(line.url())
+			o = elsewhere(line.URL())
 		}
 		o.Cluster.Replicas = 3
 		l := open(t, o)
@@ -466,46 +466,31 @@ func TestTheClusterGoesOnWithoutANodeAndEveryoneSeesTheSame(t *testing.T) {
 	}
 	agreed(0, 1, 2, 3, 4)
 
-	lines[4].cut()
+	lines[4].Cut()
 	connected(t, gateways[4], false)
-	dead := leader(t, nodes, js)
-	dead.kill() // the leader
+	dead := cluster.Leader("exitgate-ledger")
+	dead.Kill() // the leader
 	for range 3 {
 		round(0, 1, 2, 3)
 	}
 	agreed(0, 1, 2, 3)
 
-	dead.start()
-	lines[4].mend()
-	until(t, func() bool { return inSync(t, js) }, "the node has caught up")
+	dead.Start()
+	lines[4].Mend()
+	cluster.InSync("exitgate-ledger")
 	agreed(0, 1, 2, 3, 4)
-	asleep := nodes[(slices.Index(nodes, leader(t, nodes, js))+1)%3]
-	asleep.signal(syscall.SIGSTOP) // a follower
+	asleep := nodes[(slices.Index(nodes, cluster.Leader("exitgate-ledger"))+1)%3]
+	asleep.Freeze() // a follower
 	for range 3 {
 		round(0, 2, 3)
 	}
-	asleep.signal(syscall.SIGCONT)
+	asleep.Thaw()
 	agreed(0, 1, 2, 3, 4)
-	until(t, func() bool { return inSync(t, js) }, "the node has caught up")
+	cluster.InSync("exitgate-ledger")
 	for i, l := range gateways {
 		connected(t, l, true)
 		if report := verify(t, l); len(report.Wrong) > 0 || report.Records != len(acked) {
 			t.Errorf("gateway %d: %+v", i, report)
 		}
 	}
-}
-
-// inSync says whether all nodes have the stream as it is.
-func inSync(t testing.TB, js jetstream.JetStream) bool {
-	t.Helper()
-	s, err := js.Stream(within(t), "exitgate-ledger")
-	if err != nil || s.CachedInfo().Cluster == nil || len(s.CachedInfo().Cluster.Replicas) != 2 {
-		return false
-	}
-	for _, replica := range s.CachedInfo().Cluster.Replicas {
-		if !replica.Current || replica.Offline {
-			return false
-		}
-	}
-	return true
 }

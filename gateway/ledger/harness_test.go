@@ -11,19 +11,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"go.uber.org/goleak"
 
 	"github.com/exitgate/exitgate/gateway/ledger"
+	"github.com/exitgate/exitgate/gateway/ledger/ledgertest"
 )
 
 // The test binary is also what runs in the processes that tests kill.
 const role = "LEDGER_TEST_ROLE"
 
 func TestMain(m *testing.M) {
+	ledgertest.Main()
 	switch os.Getenv(role) {
-	case "nats-server":
-		runServer()
 	case "limited":
 		runLimited()
 	case "resident":
@@ -32,24 +31,6 @@ func TestMain(m *testing.M) {
 		runWriter()
 	default:
 		goleak.VerifyTestMain(m)
-	}
-}
-
-// runServer is a real NATS server, with the configuration file that is its
-// only argument.
-func runServer() {
-	options, err := server.ProcessConfigFile(os.Args[1])
-	if err == nil {
-		var s *server.Server
-		if s, err = server.NewServer(options); err == nil {
-			s.ConfigureLogger()
-			err = server.Run(s)
-			s.WaitForShutdown()
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
 	}
 }
 

@@ -110,8 +110,7 @@ func (s *store) whole() error {
 	return nil
 }
 
-// behind is of a stream that ends before what is known of it. In a cluster that
-// may pass: a node that was away answers by what it had, until it notices.
+// behind is of a stream that ends before what is known of it.
 type behind struct{ error }
 
 func (b behind) Unwrap() error { return b.error }

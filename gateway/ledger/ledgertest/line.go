@@ -1,8 +1,6 @@
 package ledgertest
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -21,18 +19,21 @@ type Line struct {
 // NewLine lays a line to a node's URL. It ends with the test.
 func NewLine(t testing.TB, url string) *Line {
 	t.Helper()
-	s := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	for attempt := 1; ; attempt++ {
-		l := &Line{t, toxiproxy.NewProxy(s, "line", fmt.Sprint("127.0.0.1:", Port(t)), strings.TrimPrefix(url, "nats://"))}
+		l := &Line{t, lay(fmt.Sprint("127.0.0.1:", Port(t)), strings.TrimPrefix(url, "nats://"))}
 		err := l.proxy.Start()
 		if err == nil {
-			t.Cleanup(l.proxy.Stop)
+			t.Cleanup(func() { l.proxy.Stop() })
 			return l
 		}
 		if attempt == 3 { // another took the port that was free
 			t.Fatal(err)
 		}
 	}
+}
+
+func lay(from, to string) *toxiproxy.Proxy {
+	return toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), "line", from, to)
 }
 
 // URL is where the line begins.
@@ -58,11 +59,13 @@ func (l *Line) Slow(by time.Duration) {
 	}
 }
 
-// Mend makes the line as it was at first.
+// Mend makes the line as it was at first. Connections that were there end.
 func (l *Line) Mend() {
 	l.t.Helper()
-	l.proxy.Toxics.ResetToxics(context.Background())
-	if err := l.proxy.Start(); err != nil && !errors.Is(err, toxiproxy.ErrProxyAlreadyStarted) {
+	l.proxy.Stop()
+	// Another, as what is done to this one can't be undone while data flows.
+	l.proxy = lay(l.proxy.Listen, l.proxy.Upstream)
+	if err := l.proxy.Start(); err != nil {
 		l.t.Error(err)
 	}
 }
