@@ -76,6 +76,7 @@ func unseal(text []byte) (k keptPage, err error) {
 const (
 	bookLimit  = 256 << 20        // bytes on disk
 	catchingUp = 5 * time.Second  // how long a start waits for a ledger that may be out of reach
+	stallLimit = 10 * time.Second // how long a start waits for one more record
 	openAgain  = 5 * time.Second  // the pause before another attempt to open the ledger
 	patience   = 25 * time.Second // how long a change may take: a cluster without a leader needs up to nine seconds
 	firstWords = "version: 1\n"   // the policy that a ledger begins with: it serves everywhere
@@ -174,8 +175,8 @@ func (b *book) opened() (*ledger.Ledger, error) {
 	return b.ledger, b.shut
 }
 
-// catchUp reads what the ledger has more than the book. An empty ledger begins
-// with a policy that serves everywhere, if it may.
+// catchUp reads what the ledger has more than the book. An empty ledger is
+// begun, if it may be.
 func (b *book) catchUp(ctx context.Context, mayBegin bool) error {
 	l, err := b.opened()
 	if err != nil {
@@ -187,19 +188,33 @@ func (b *book) catchUp(ctx context.Context, mayBegin bool) error {
 			return err
 		}
 	}
+	ctx, stalled := context.WithCancelCause(ctx)
+	defer stalled(nil)
+	stall := time.AfterFunc(stallLimit, func() {
+		stalled(fmt.Errorf("no record of the ledger could be read for %v: put the ledger's folder back from a backup", stallLimit))
+	})
+	defer stall.Stop()
 	for r, err := range l.History(ctx, now.point) {
 		if err != nil {
 			return err
 		}
 		now = b.read(now, r)
+		stall.Reset(stallLimit)
 	}
+	stall.Stop()
 	if now.point != b.page.Load().point {
+		if err := b.endsWithLastGood(now); err != nil {
+			return err
+		}
 		b.turn(now)
 	}
 	if now.point != (ledger.Point{}) || !mayBegin {
 		return nil
 	}
-	first := changes.First([]byte(firstWords))
+	first, err := b.first()
+	if err != nil {
+		return err
+	}
 	r, err := l.Append(ctx, ledger.Point{}, entryOf(first))
 	var conflict *ledger.Conflict
 	if errors.As(err, &conflict) {
@@ -208,9 +223,44 @@ func (b *book) catchUp(ctx context.Context, mayBegin bool) error {
 	if err != nil {
 		return err
 	}
-	b.log.Warn("the ledger is empty: it begins with a policy that serves everywhere")
+	b.log.Warn("the ledger is empty: it begins with a policy", "why", first.Reason)
 	b.turn(b.read(now, r))
 	return nil
+}
+
+// first is what an empty ledger begins with: a policy that serves everywhere,
+// or, on a machine that went by another one, that one. Neither a setting that
+// changes nor a ledger that is lost opens a market.
+func (b *book) first() (changes.Entry, error) {
+	everywhere := changes.First([]byte(firstWords))
+	kept := b.rules.kept
+	source, err := kept.read()
+	if b.remote || errors.Is(err, fs.ErrNotExist) {
+		return everywhere, nil
+	}
+	if err == nil {
+		_, err = parsePolicy(kept.document(), source)
+	}
+	if err != nil {
+		return everywhere, fmt.Errorf("the ledger is empty, and the policy that this machine last went by can't be used: %w\nmend it, or remove it to begin with a policy that serves everywhere", err)
+	}
+	first := changes.First(source)
+	first.Reason = "This machine went by it before: it is " + kept.document() + "."
+	return first, nil
+}
+
+// endsWithLastGood says whether the ledger goes as far as this machine went,
+// where its own account of that is lost.
+func (b *book) endsWithLastGood(now *page) error {
+	if b.remote || b.page.Load().point != (ledger.Point{}) {
+		return nil
+	}
+	kept := b.rules.kept
+	if source, err := kept.read(); err != nil || bytes.Equal(source, now.state.Source()) {
+		return nil
+	}
+	return fmt.Errorf("the ledger ends with revision %d, but this machine last went by another policy, that in %s, and no good %s says how far the ledger had come: put the data folder back from a backup, or remove %s to go by what the ledger has",
+		now.state.Revision().Number, kept.document(), b.file, kept.document())
 }
 
 // askOthers finds out how far the ledger has come, for a gateway that has never
