@@ -91,7 +91,9 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	// Requests outlive ctx, until the drain is over.
 	requests, cutOff := context.WithCancel(background)
 	defer cutOff()
-	public, redirect, operators := g.publicServer(requests), g.redirectServer(), g.adminServer()
+	public, redirect := g.publicServer(requests), g.redirectServer()
+	operators := g.adminHandler()
+	remote, local := g.adminServer(operators), g.adminServer(operators)
 
 	failed := make(chan error, 4)
 	serve := func(what string, l net.Listener, run func(net.Listener) error) {
@@ -106,13 +108,13 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	}
 	serve("https", g.proxied(g.servers.https), func(l net.Listener) error { return public.ServeTLS(l, "", "") })
 	serve("http", g.proxied(g.servers.http), redirect.Serve)
-	serve("admin", g.servers.admin, func(l net.Listener) error {
-		if g.adminTLS != nil { // the server itself gets another when it serves
-			return operators.ServeTLS(l, "", "")
-		}
-		return operators.Serve(l)
-	})
-	serve("socket", g.servers.socket, operators.Serve)
+	serveRemote := remote.Serve
+	if g.adminTLS != nil {
+		remote.TLSConfig = g.adminTLS
+		serveRemote = func(l net.Listener) error { return remote.ServeTLS(l, "", "") }
+	}
+	serve("admin", g.servers.admin, serveRemote)
+	serve("socket", g.servers.socket, local.Serve)
 
 	var failure error
 	select {
@@ -124,7 +126,7 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	g.drain(public, redirect)
 	cutOff()
 	g.upgradesEnd(background)
-	for _, s := range []*http.Server{public, redirect, operators} {
+	for _, s := range []*http.Server{public, redirect, remote, local} {
 		_ = s.Close() // what is still open now is to be cut off
 	}
 	stop() // nothing follows what is closed now
@@ -234,21 +236,25 @@ func (g *Gateway) server(h http.Handler) *http.Server {
 	}
 }
 
-// adminServer returns the server for operators, of the socket and of the admin
-// listener.
-func (g *Gateway) adminServer() *http.Server {
+// adminHandler answers operators, on the socket and on the admin listener.
+func (g *Gateway) adminHandler() http.Handler {
+	return admin.New(admin.Options{
+		Metrics:   g.registry,
+		Readiness: g.readiness,
+		Flags:     g.ofrepHandler(),
+		Service:   service{g},
+		Log:       g.log,
+		Now:       g.now,
+		Hosts:     g.config.Admin.Hosts,
+		OnFailure: g.metrics.AuthenticationFailed,
+	})
+}
+
+// adminServer returns a server for operators. One server can't speak TLS on one
+// listener and not on another: net/http sets HTTP/2 up once.
+func (g *Gateway) adminServer(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler: admin.New(admin.Options{
-			Metrics:   g.registry,
-			Readiness: g.readiness,
-			Flags:     g.ofrepHandler(),
-			Service:   service{g},
-			Log:       g.log,
-			Now:       g.now,
-			Hosts:     g.config.Admin.Hosts,
-			OnFailure: g.metrics.AuthenticationFailed,
-		}),
-		TLSConfig:      g.adminTLS,
+		Handler:        h,
 		ConnContext:    admin.ConnContext,
 		ReadTimeout:    10 * time.Second,
 		WriteTimeout:   time.Minute,

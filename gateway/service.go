@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
@@ -102,7 +103,8 @@ func (s service) Status(by changes.Actor) api.Status {
 	if s.book.remote {
 		status.Source = "nats"
 	}
-	status.Revision = state.Revision().Number
+	revision := state.Revision()
+	status.Revision, status.InForce = revision.Number, &revision
 	reach := s.book.status()
 	status.Ledger = &reach
 	for _, c := range state.Changes(now) {
@@ -162,14 +164,12 @@ func (s service) Revisions(ctx context.Context, before uint64, limit int) (api.R
 		if len(page.Revisions) == limit {
 			return false
 		}
-		d, err := changes.Describe(recordOf(r))
-		switch {
-		case err != nil:
-		case d.Revision != nil:
+		if signature := signatureOf(r); signature != nil {
+			signatures[signature.number] = &signature.Approval
+		}
+		if d, err := changes.Describe(recordOf(r)); err == nil && d.Revision != nil {
 			d.Revision.Signature = signatures[r.Number]
 			page.Revisions = append(page.Revisions, *d.Revision)
-		case changes.Kind(r.Kind) == changes.ChangeApproved:
-			signatures[d.Number] = &changes.Approval{By: r.Author, At: r.Time, Because: r.Reason}
 		}
 		return true
 	})
@@ -214,7 +214,44 @@ func (s service) Revision(ctx context.Context, number uint64) (api.Policy, error
 			Advice:  "see exitgate log",
 		}
 	}
+	if d.Revision.Emergency {
+		if d.Revision.Signature, err = s.signature(ctx, number); err != nil {
+			return api.Policy{}, err
+		}
+	}
 	return api.Policy{Revision: d.Revision, SHA256: d.Revision.SHA256, Policy: string(d.Policy)}, nil
+}
+
+// signature finds out who has signed an emergency: that is a record of its own,
+// behind it.
+func (s service) signature(ctx context.Context, number uint64) (*changes.Approval, error) {
+	for _, unsigned := range s.state().Unsigned() {
+		if unsigned.Number == number {
+			return nil, nil
+		}
+	}
+	var found *changes.Approval
+	_, err := s.records(ctx, 0, func(r ledger.Record) bool {
+		if signature := signatureOf(r); signature != nil && signature.number == number {
+			found = &signature.Approval
+		}
+		return r.Number > number && found == nil
+	})
+	return found, err
+}
+
+// A signature is what may be one, under an emergency: an approval of a revision.
+type signature struct {
+	changes.Approval
+	number uint64
+}
+
+func signatureOf(r ledger.Record) *signature {
+	d, err := changes.Describe(recordOf(r))
+	if err != nil || changes.Kind(r.Kind) != changes.ChangeApproved {
+		return nil
+	}
+	return &signature{changes.Approval{By: r.Author, At: r.Time, Because: r.Reason}, d.Number}
 }
 
 func (s service) Verify(ctx context.Context) (api.Verification, error) {
@@ -368,7 +405,7 @@ func (s service) plan(ctx context.Context, p changes.Proposal) (api.Plan, error)
 	if s.book == nil { // it is as if the file were a ledger's first revision
 		var err error
 		inUse := s.rules.at(s.now()).snapshot.Policy()
-		state, err = state.With(changes.Record{Time: s.now(), Entry: changes.First(inUse.Source())})
+		state, err = state.With(changes.Record{Number: 1, Time: s.now(), Entry: changes.First(inUse.Source())})
 		if err != nil {
 			return api.Plan{}, err
 		}
@@ -378,7 +415,7 @@ func (s service) plan(ctx context.Context, p changes.Proposal) (api.Plan, error)
 		return api.Plan{}, err
 	}
 	return api.Plan{
-		Revision: state.Revision().Number, Policy: string(planned.Policy), Plan: planned.Plan,
+		Revision: s.state().Revision().Number, Policy: string(planned.Policy), Plan: planned.Plan,
 		Needs: planned.Needs, Emergency: planned.Emergency, Hit: s.hit(ctx, planned.Plan),
 	}, nil
 }
@@ -481,7 +518,20 @@ func (s service) written(ctx context.Context, number uint64) (changes.Record, er
 }
 
 func (s service) Principals() api.Principals {
-	return api.Principals{Principals: append([]changes.Principal{}, s.state().Principals()...)}
+	all := api.Principals{Principals: []changes.Principal{}}
+	for _, p := range s.state().Principals() {
+		all.Principals = append(all.Principals, shown(p))
+	}
+	return all
+}
+
+// shown is a principal without the hashes of its tokens, which nobody needs.
+func shown(p changes.Principal) changes.Principal {
+	p.Tokens = slices.Clone(p.Tokens)
+	for i := range p.Tokens {
+		p.Tokens[i].SHA256 = ""
+	}
+	return p
 }
 
 // ofPrincipal writes what concerns a principal, once.
@@ -500,7 +550,7 @@ func (s service) SetPrincipal(ctx context.Context, by changes.Actor, name string
 	})
 	for _, known := range s.state().Principals() {
 		if known.Name == name {
-			return known, err
+			return shown(known), err
 		}
 	}
 	return changes.Principal{}, err
@@ -531,6 +581,7 @@ func (s service) AddToken(ctx context.Context, by changes.Actor, name string, t 
 	if err != nil {
 		return api.NewToken{}, err
 	}
+	token.SHA256 = ""
 	return api.NewToken{Token: token, Secret: secret}, nil
 }
 
