@@ -107,7 +107,7 @@ type Change struct {
 	Effects   []policy.Effect `json:"effects"`
 	Needs     int             `json:"needs"` // approvals, in all
 	Approvals []Approval      `json:"approvals"`
-	Expires   time.Time       `json:"expires"`
+	Expires   time.Time       `json:"expires,omitzero"` // zero: it didn't wait
 	Status    Status          `json:"status"`
 	// Revision is what came of it once it is Applied.
 	Revision uint64 `json:"revision,omitempty"`
@@ -144,7 +144,7 @@ type Principal struct {
 // A Token is a secret that a principal shows. Only its hash is known.
 type Token struct {
 	ID      string    `json:"id"`
-	SHA256  string    `json:"sha256"` // of the whole secret, in hexadecimal
+	SHA256  string    `json:"sha256,omitempty"` // of the whole secret, in hexadecimal; not told by the API
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires,omitzero"` // zero: never
 }
