@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -349,6 +348,7 @@ func TestWhatIsForgedInTheLedgerIsRefusedByAllGatewaysAndTheLastGoodRevisionStay
 		return fmt.Sprintf(`{"base":%d,"authors":["eve"],"summary":"all is well"}`, base) + "\n" + policy
 	}
 	const wanted = "version: 1\njurisdictions: {IT: open}\n"
+	forgeries := map[uint64]string{} // what is said of each
 	for i, forgery := range []struct {
 		name    string
 		forge   func(last ledger.Record) []byte
@@ -379,8 +379,9 @@ demands:
 	} {
 		n := 2 + 2*i
 		good := f.gateways[i%5].applies(edition(n), fmt.Sprint("edition ", n))
-		f.converges()
+		f.agree(f.gateways...)
 		forged := f.publish(forgery.forge(f.record(good)))
+		forgeries[forged] = forgery.says
 		for _, g := range f.gateways {
 			refused := func() []string { return g.log.lines("ERROR", "refused", fmt.Sprintf(`"number":%d,`, forged)) }
 			metric := "exitgate_ledger_records_refused_total"
@@ -408,20 +409,32 @@ demands:
 		}
 		// What is good comes through after it.
 		f.gateways[(i+1)%5].applies(edition(n+1), fmt.Sprint("edition ", n+1))
-		f.converges()
+		f.agree(f.gateways...)
 		for _, g := range f.gateways {
 			g.serves(n + 1)
 			if check := g.status().Checks["policy"]; !check.OK {
 				t.Errorf("%s: the check after %s and a good one is %+v", g.name, forgery.name, check)
 			}
-			v := g.verification()
-			named := slices.ContainsFunc(v.Wrong, func(w api.Wrong) bool {
-				return w.Number == forged && strings.Contains(w.Reason, forgery.says)
-			})
-			if v.OK || !named {
-				t.Errorf("%s: the verification doesn't name %s (%d): %+v", g.name, forgery.name, forged, v)
+		}
+	}
+	history := f.converges()
+	for _, g := range f.gateways {
+		v := g.verification()
+		if good := 2 + 2*len(forgeries); v.OK || v.Records != good || v.Last != history[len(history)-1].Number || len(v.Wrong) != len(forgeries) {
+			t.Errorf("%s: of %d good records and %d forged ones the verification finds %+v", g.name, good, len(forgeries), v)
+		}
+		for _, w := range v.Wrong {
+			if says, forged := forgeries[w.Number]; !forged || !strings.Contains(w.Reason, says) {
+				t.Errorf("%s: the verification says of record %d: %s", g.name, w.Number, w.Reason)
 			}
 		}
+	}
+	s := f.gateways[0].command("log", "--verify")
+	if s.code != exitFailed {
+		t.Errorf("log --verify ends with %d", s.code)
+	}
+	for number, says := range forgeries {
+		f.gateways[0].says("log --verify", s.all(), fmt.Sprint(number), says)
 	}
 }
 
