@@ -37,6 +37,7 @@ const socketName = "admin.sock"
 func Socket(data string) string { return filepath.Join(data, socketName) }
 
 // Listen opens the listeners. Port 0 is any free one: Addresses tells which.
+// After an error the Gateway is of no use any more.
 func (g *Gateway) Listen() (Addresses, error) {
 	var addresses Addresses
 	for _, l := range []struct {
@@ -54,6 +55,7 @@ func (g *Gateway) Listen() (Addresses, error) {
 		listener, err := net.Listen("tcp", l.configured)
 		if err != nil {
 			g.closeListeners()
+			g.close()
 			return Addresses{}, fmt.Errorf("%w; choose another address for %s", err, l.setting)
 		}
 		*l.listener, *l.address = listener, listener.Addr().String()
@@ -62,6 +64,7 @@ func (g *Gateway) Listen() (Addresses, error) {
 	addresses.Socket = Socket(g.data)
 	if g.servers.socket, err = admin.ListenSocket(addresses.Socket); err != nil {
 		g.closeListeners()
+		g.close()
 		return Addresses{}, err
 	}
 	return addresses, nil
