@@ -128,3 +128,27 @@ func TestWhatCanBeCountedIsShownFromZero(t *testing.T) {
 		}
 	}
 }
+
+func TestALedgerHasMetricsOfItsOwn(t *testing.T) {
+	g := start(t, setup{})
+	_, exposition := g.admin("/metrics")
+	var got strings.Builder
+	for line := range strings.Lines(exposition) {
+		for _, of := range []string{"exitgate_ledger_", "exitgate_changes_", "exitgate_emergenc", "exitgate_policy_revision"} {
+			if strings.HasPrefix(line, of) {
+				got.WriteString(line)
+			}
+		}
+	}
+	want := lines(
+		"exitgate_changes_pending 0",
+		"exitgate_emergencies_unsigned 0",
+		"exitgate_emergency_signature_due_timestamp_seconds 0",
+		"exitgate_ledger_connected 1",
+		"exitgate_ledger_records_refused_total 0",
+		"exitgate_policy_revision 1",
+	)
+	if strings.TrimSpace(got.String()) != strings.TrimSpace(strings.ReplaceAll(want, "\r", "")) {
+		t.Errorf("they are\n%s", got.String())
+	}
+}
