@@ -136,9 +136,12 @@ func (r *rules) apply(p *policy.Policy, source []byte, number uint64) error {
 	if current := r.current.Load(); current != nil {
 		before = current.snapshot
 	}
-	at := r.now()
-	if latest := r.kept.latest(p.Digest()); latest.After(at) {
-		r.log.Warn("the clock is behind the last start with this policy; scheduled changes are not taken back", "clock", at, "deciding-for", latest)
+	at, latest := r.now(), r.kept.latest(p.Digest())
+	if before != nil && before.At().After(latest) {
+		latest = before.At() // a policy about something else takes no schedule back either
+	}
+	if latest.After(at) {
+		r.log.Warn("the clock is behind the last scheduled change; scheduled changes are not taken back", "clock", at, "deciding-for", latest)
 		at = latest
 	}
 	r.waiting.Store(false)
