@@ -75,6 +75,7 @@ func sameButWidths(a, b string) bool {
 
 var columns = regexp.MustCompile(" {2,}")
 
+// block has a language, perhaps another word, and a text.
 var block = regexp.MustCompile("(?ms)^```(\\w+)(?: (\\S+))?\\n(.*?)^```\\n")
 
 // writeExample writes a file of the documentation, which must be what its name
@@ -191,8 +192,8 @@ func (g *shownGateway) run(command string) string {
 	g.t.Helper()
 	g.now = g.now.Add(time.Minute)
 	g.tick()
-	out := shell(g.t, g.folder, []string{"EXITGATE_DATA=" + g.file("data"), "COLUMNS=110"}, g.real.Replace(command))
-	out = g.page.Replace(out)
+	env := []string{"EXITGATE_DATA=" + g.file("data"), "EXITGATE_API=", "EXITGATE_TOKEN=", "COLUMNS=110"}
+	out := g.page.Replace(shell(g.t, g.folder, env, g.real.Replace(command)))
 	for _, v := range random {
 		out = v.pattern.ReplaceAllString(out, v.shown)
 	}
