@@ -31,8 +31,9 @@ type book struct {
 	log    *slog.Logger
 	events *events
 
-	writing chan struct{} // held by who writes: two on one gateway needn't race
-	page    atomic.Pointer[page]
+	writing  chan struct{} // held by who writes: two on one gateway needn't race
+	page     atomic.Pointer[page]
+	refusals refusals
 
 	mu     sync.Mutex
 	turned chan struct{}  // closed when there is another page
@@ -54,8 +55,9 @@ type page struct {
 // keptPage is a page on disk. Before it stands a line with the SHA-256 of the
 // rest.
 type keptPage struct {
-	Point ledger.Point    `json:"point"`
-	State json.RawMessage `json:"state"`
+	Point   ledger.Point      `json:"point"`
+	State   json.RawMessage   `json:"state"`
+	Refused map[uint64]string `json:"refused,omitempty"` // refusals
 }
 
 // sealed returns a kept page with the line before it.
@@ -145,6 +147,7 @@ func (b *book) restore() (*page, error) {
 	if err != nil {
 		return empty, fmt.Errorf("%s: %w", b.file, err)
 	}
+	b.refusals.restore(kept.Refused)
 	return &page{state: state, point: kept.Point}, nil
 }
 
@@ -310,6 +313,7 @@ func (b *book) read(now *page, r ledger.Record) *page {
 	next.state, err = now.state.With(changes.Record{Number: r.Number, Time: r.Time, Entry: changes.Entry{
 		Kind: changes.Kind(r.Kind), Author: r.Author, Reason: r.Reason, Body: r.Body,
 	}})
+	b.refusals.note(r.Number, err)
 	if err != nil {
 		next.refused++
 		_ = b.rules.refuse(r.Hash.String(), fmt.Errorf("record %d of the ledger, by %s, is refused: %w", r.Number, r.Author, err)) // logged there
@@ -348,7 +352,7 @@ func (b *book) keep(p *page) {
 	state, err := p.state.MarshalJSON()
 	var text []byte
 	if err == nil {
-		text, err = keptPage{p.point, state}.sealed()
+		text, err = keptPage{p.point, state, b.refusals.all()}.sealed()
 	}
 	if err == nil {
 		err = writeAtomically(b.file, text)

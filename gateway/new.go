@@ -299,6 +299,7 @@ func (g *Gateway) ledgerChanged(s ledger.Status) {
 
 // recordRefused tells of a message in the ledger that isn't believed.
 func (g *Gateway) recordRefused(r ledger.Refusal) {
+	g.book.refusals.note(r.Number, r.Err)
 	g.metrics.RecordRefused()
 	g.events.tell(api.Event{Type: "ledger", Number: r.Number, Message: r.Error()})
 }

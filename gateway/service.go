@@ -164,10 +164,10 @@ func (s service) Revisions(ctx context.Context, before uint64, limit int) (api.R
 		if len(page.Revisions) == limit {
 			return false
 		}
-		if signature := signatureOf(r); signature != nil {
+		if signature := s.signatureOf(r); signature != nil {
 			signatures[signature.number] = &signature.Approval
 		}
-		if d, err := changes.Describe(recordOf(r)); err == nil && d.Revision != nil {
+		if d, err := changes.Describe(recordOf(r)); err == nil && d.Revision != nil && s.book.refusals.of(r.Number) == "" {
 			d.Revision.Signature = signatures[r.Number]
 			page.Revisions = append(page.Revisions, *d.Revision)
 		}
@@ -183,7 +183,10 @@ func (s service) Log(ctx context.Context, before uint64, limit int) (api.Log, er
 		if len(page.Records) == limit {
 			return false
 		}
-		shown := api.Record{Number: r.Number, Time: r.Time, Kind: changes.Kind(r.Kind), Author: r.Author, Because: r.Reason, Hash: r.Hash.String()}
+		shown := api.Record{
+			Number: r.Number, Time: r.Time, Kind: changes.Kind(r.Kind), Author: r.Author, Because: r.Reason,
+			Hash: r.Hash.String(), Refused: s.book.refusals.of(r.Number),
+		}
 		d, err := changes.Describe(recordOf(r))
 		if err != nil {
 			shown.Refused = err.Error()
@@ -207,7 +210,7 @@ func (s service) Revision(ctx context.Context, number uint64) (api.Policy, error
 		return api.Policy{}, unreadable(err)
 	}
 	d, wrong := changes.Describe(recordOf(r))
-	if err != nil || wrong != nil || d.Revision == nil {
+	if err != nil || wrong != nil || d.Revision == nil || s.book.refusals.of(number) != "" {
 		return api.Policy{}, &changes.Refusal{
 			Code:    changes.NotFound,
 			Message: fmt.Sprintf("there is no revision %d", number),
@@ -232,7 +235,7 @@ func (s service) signature(ctx context.Context, number uint64) (*changes.Approva
 	}
 	var found *changes.Approval
 	_, err := s.records(ctx, 0, func(r ledger.Record) bool {
-		if signature := signatureOf(r); signature != nil && signature.number == number {
+		if signature := s.signatureOf(r); signature != nil && signature.number == number {
 			found = &signature.Approval
 		}
 		return r.Number > number && found == nil
@@ -246,9 +249,9 @@ type signature struct {
 	number uint64
 }
 
-func signatureOf(r ledger.Record) *signature {
+func (s service) signatureOf(r ledger.Record) *signature {
 	d, err := changes.Describe(recordOf(r))
-	if err != nil || changes.Kind(r.Kind) != changes.ChangeApproved {
+	if err != nil || changes.Kind(r.Kind) != changes.ChangeApproved || s.book.refusals.of(r.Number) != "" {
 		return nil
 	}
 	return &signature{changes.Approval{By: r.Author, At: r.Time, Because: r.Reason}, d.Number}

@@ -417,7 +417,14 @@ demands:
 			}
 		}
 	}
+	f.gateways[4].kill()
+	f.gateways[4].start() // and it still knows
 	history := f.converges()
+	for _, r := range history {
+		if (r.Author == "eve") != (r.Refused != "") {
+			t.Errorf("the log says of record %d by %s that it is refused because of %q", r.Number, r.Author, r.Refused)
+		}
+	}
 	for _, g := range f.gateways {
 		v := g.verification()
 		if good := 2 + 2*len(forgeries); v.OK || v.Records != good || v.Last != history[len(history)-1].Number || len(v.Wrong) != len(forgeries) {
