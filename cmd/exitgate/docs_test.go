@@ -1,12 +1,15 @@
 package main
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -230,6 +233,50 @@ func TestTheDocumentationDescribesWhatProblemsPointTo(t *testing.T) {
 	for _, name := range types {
 		if !anchors[name] {
 			t.Errorf("docs/policy.md has no anchor #%s", name)
+		}
+	}
+}
+
+// TestTheDocumentationNamesAllOfTheAPI looks for each path and each code of the
+// OpenAPI document.
+func TestTheDocumentationNamesAllOfTheAPI(t *testing.T) {
+	text, err := os.ReadFile("../../gateway/admin/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document struct {
+		Paths      map[string]any
+		Components struct {
+			Responses map[string]struct {
+				Content map[string]struct {
+					Schema struct {
+						AllOf []struct {
+							Properties struct{ Code struct{ Enum []string } }
+						}
+					}
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(text, &document); err != nil {
+		t.Fatal(err)
+	}
+	names := slices.Collect(maps.Keys(document.Paths))
+	for _, response := range document.Components.Responses {
+		for _, part := range response.Content["application/problem+json"].Schema.AllOf {
+			names = append(names, part.Properties.Code.Enum...)
+		}
+	}
+	if len(names) < 40 {
+		t.Errorf("the OpenAPI document has only %q", names)
+	}
+	page, err := os.ReadFile("../../docs/changes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if !strings.Contains(string(page), "`"+name+"`") {
+			t.Errorf("docs/changes.md doesn't name %s", name)
 		}
 	}
 }
