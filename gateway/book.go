@@ -47,6 +47,7 @@ type book struct {
 type page struct {
 	state changes.State
 	point ledger.Point
+	news  *api.Event // of the last record, nil if it isn't believed
 	// refused is how many revisions were not believed since the page was
 	// read from disk, or began.
 	refused int
@@ -96,6 +97,9 @@ func (b *book) start(ctx context.Context) error {
 	b.page.Store(kept)
 	known := damaged == nil && kept.state.Revision().Number > 0
 	if known {
+		if err := b.opensNothing(kept); err != nil {
+			return err
+		}
 		if err := b.rules.apply(kept.state.Policy(), kept.state.Source(), kept.state.Revision().Number); err != nil {
 			return err
 		}
@@ -209,6 +213,9 @@ func (b *book) catchUp(ctx context.Context, mayBegin bool) error {
 		if err := b.endsWithLastGood(now); err != nil {
 			return err
 		}
+		if err := b.opensNothing(now); err != nil {
+			return err
+		}
 		b.turn(now)
 	}
 	if now.point != (ledger.Point{}) || !mayBegin {
@@ -266,6 +273,26 @@ func (b *book) endsWithLastGood(now *page) error {
 		now.state.Revision().Number, kept.document(), b.file, kept.document())
 }
 
+// opensNothing says whether a gateway that went by a policy file before can go
+// by the ledger instead: only a revision opens a market, and no setting.
+func (b *book) opensNothing(next *page) error {
+	source, file := b.rules.kept.ofFile()
+	deciding := b.rules.current.Load() != nil && !b.rules.waiting.Load()
+	if source == nil || next.state.Policy() == nil || deciding {
+		return nil
+	}
+	before, err := parsePolicy(file, source)
+	if err != nil {
+		return nil // it held nobody off any more
+	}
+	revision := next.state.Revision()
+	if plan := policy.NewPlan(before, next.state.Policy(), b.rules.flags.Known(), b.now()); !plan.Does(policy.OpensMarket) && !plan.Does(policy.WeakensGuarantee) {
+		return nil
+	}
+	return fmt.Errorf("this gateway went by %s last, and revision %d of the ledger would open what that withdrew: go on with the file; or, where no traffic goes, remove %s, start the gateway and exitgate apply %s",
+		file, revision.Number, b.rules.kept.progress(), file)
+}
+
 // askOthers finds out how far the ledger has come, for a gateway that has never
 // seen it: one that was lost is not to begin anew.
 func (b *book) askOthers(ctx context.Context, l *ledger.Ledger) error {
@@ -310,11 +337,11 @@ func pause(ctx context.Context, d time.Duration) {
 func (b *book) read(now *page, r ledger.Record) *page {
 	next := &page{point: r.Point(), refused: now.refused}
 	var err error
-	next.state, err = now.state.With(changes.Record{Number: r.Number, Time: r.Time, Entry: changes.Entry{
-		Kind: changes.Kind(r.Kind), Author: r.Author, Reason: r.Reason, Body: r.Body,
-	}})
+	next.state, err = now.state.With(recordOf(r))
 	b.refusals.note(r.Number, err)
-	if err != nil {
+	if err == nil {
+		next.news = newsOf(recordOf(r), next.state.Revision().Number)
+	} else {
 		next.refused++
 		_ = b.rules.refuse(r.Hash.String(), fmt.Errorf("record %d of the ledger, by %s, is refused: %w", r.Number, r.Author, err)) // logged there
 	}
@@ -328,23 +355,32 @@ func (b *book) turn(next *page) {
 		if err := b.rules.apply(next.state.Policy(), next.state.Source(), revision.Number); err != nil {
 			_ = b.rules.refuse(revision.SHA256, err) // it was checked when it was read
 		}
-		b.events.tell(api.Event{Type: "revision", Number: revision.Number, Revision: revision.Number, Author: last(revision.Authors), Message: revision.Summary})
-	} else if next.refused == before.refused {
-		b.events.tell(api.Event{Type: "change", Number: next.point.Number, Revision: revision.Number, Message: "the ledger has a new record"})
 	}
 	b.page.Store(next)
 	b.keep(next)
+	if next.news != nil {
+		b.events.tell(*next.news)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	close(b.turned)
 	b.turned = make(chan struct{})
 }
 
-func last(authors []string) string {
-	if len(authors) == 0 {
-		return ""
+// newsOf tells of a record.
+func newsOf(r changes.Record, inForce uint64) *api.Event {
+	d, err := changes.Describe(r)
+	if err != nil {
+		return nil // it was believed: then it can be described
 	}
-	return authors[len(authors)-1]
+	news := api.Event{Type: "change", Number: r.Number, Author: r.Author, Message: d.Summary, Revision: inForce}
+	switch r.Kind {
+	case changes.RevisionMade:
+		news.Type = "revision"
+	case changes.PrincipalSet, changes.PrincipalRemoved:
+		news.Type = "principal"
+	}
+	return &news
 }
 
 // keep keeps a page for the next start.

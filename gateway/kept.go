@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/strict"
 )
 
@@ -23,6 +24,7 @@ func (k keptPolicy) progress() string { return filepath.Join(string(k), "schedul
 type progress struct {
 	SHA256 string    `json:"sha256"`
 	At     time.Time `json:"at"`
+	From   string    `json:"from,omitempty"` // the policy file that it came from; "" is the ledger
 }
 
 // sweep removes what a write that was killed has left behind.
@@ -55,27 +57,46 @@ func (k keptPolicy) write(source []byte) error {
 // latest returns how far a policy's schedule has come, zero if that is not
 // known.
 func (k keptPolicy) latest(digest string) time.Time {
-	var p progress
-	if k == "" {
+	if p := k.come(); p.SHA256 == digest {
 		return p.At
 	}
-	text, err := readLimited(k.progress(), 4096)
-	if err != nil || json.Unmarshal(text, &p) != nil || p.SHA256 != digest {
-		return time.Time{}
-	}
-	return p.At
+	return time.Time{}
 }
 
-// advance notes how far a policy's schedule has come.
-func (k keptPolicy) advance(digest string, at time.Time) error {
+// come returns what was noted last, a zero progress if that is not known.
+func (k keptPolicy) come() (p progress) {
+	if k == "" {
+		return p
+	}
+	text, err := readLimited(k.progress(), 4096)
+	if err != nil || json.Unmarshal(text, &p) != nil {
+		return progress{}
+	}
+	return p
+}
+
+// advance notes how far a policy's schedule has come, and where the policy
+// came from.
+func (k keptPolicy) advance(digest string, at time.Time, from string) error {
 	if k == "" || !k.latest(digest).Before(at) {
 		return nil
 	}
-	text, err := json.Marshal(progress{digest, at})
+	text, err := json.Marshal(progress{digest, at, from})
 	if err != nil {
 		return err
 	}
 	return writeAtomically(k.progress(), text)
+}
+
+// ofFile returns the policy that the gateway went by last, if that came from a
+// file, and the file's name.
+func (k keptPolicy) ofFile() (source []byte, file string) {
+	p := k.come()
+	source, err := k.read()
+	if p.From == "" || err != nil || policy.Digest(source) != p.SHA256 {
+		return nil, ""
+	}
+	return source, p.From
 }
 
 // writeAtomically replaces a file so that whenever the machine stops, the old

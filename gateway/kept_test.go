@@ -44,7 +44,7 @@ func TestAKillInTheMiddleOfAWriteLeavesTheOldOne(t *testing.T) {
 	if err := k.write([]byte("old")); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.advance("abc", moment); err != nil {
+	if err := k.advance("abc", moment, ""); err != nil {
 		t.Fatal(err)
 	}
 	// What is there until the rename: a part of the new one beside the old.
@@ -71,7 +71,7 @@ func TestAKillInTheMiddleOfAWriteLeavesTheOldOne(t *testing.T) {
 func TestAScheduleOnlyGoesOnAndIsThatOfOnePolicy(t *testing.T) {
 	k := keptPolicy(t.TempDir())
 	for _, at := range []time.Time{moment, moment.Add(-time.Hour), moment.Add(time.Hour), time.Unix(0, 0)} {
-		if err := k.advance("abc", at); err != nil {
+		if err := k.advance("abc", at, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -81,7 +81,7 @@ func TestAScheduleOnlyGoesOnAndIsThatOfOnePolicy(t *testing.T) {
 	if got := k.latest("def"); !got.IsZero() {
 		t.Errorf("another policy's is at %s", got)
 	}
-	if err := k.advance("def", moment); err != nil || !k.latest("def").Equal(moment) {
+	if err := k.advance("def", moment, ""); err != nil || !k.latest("def").Equal(moment) {
 		t.Errorf("then it is at %s, %v", k.latest("def"), err)
 	}
 }
@@ -97,7 +97,7 @@ func TestAScheduleThatCantBeReadIsUnknown(t *testing.T) {
 			if got := k.latest("abc"); !got.IsZero() {
 				t.Errorf("it is said to be at %s", got)
 			}
-			if err := k.advance("abc", moment); err != nil || !k.latest("abc").Equal(moment) {
+			if err := k.advance("abc", moment, ""); err != nil || !k.latest("abc").Equal(moment) {
 				t.Errorf("then it is at %s, %v", k.latest("abc"), err)
 			}
 		})
@@ -111,7 +111,7 @@ func TestAFolderThatCantBeWrittenToIsSaidToBe(t *testing.T) {
 		if err := k.write([]byte("x")); err == nil {
 			t.Errorf("%s: nothing is said", k)
 		}
-		if err := k.advance("abc", moment); err == nil {
+		if err := k.advance("abc", moment, ""); err == nil {
 			t.Errorf("%s: nothing is said", k)
 		}
 	}
@@ -119,7 +119,7 @@ func TestAFolderThatCantBeWrittenToIsSaidToBe(t *testing.T) {
 
 func TestWithoutAFolderNothingIsKept(t *testing.T) {
 	k := keptPolicy("")
-	if err := errors.Join(k.write([]byte("x")), k.advance("abc", moment)); err != nil {
+	if err := errors.Join(k.write([]byte("x")), k.advance("abc", moment, "")); err != nil {
 		t.Error(err)
 	}
 	if _, err := k.read(); !errors.Is(err, fs.ErrNotExist) {

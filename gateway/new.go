@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -219,7 +218,7 @@ func (g *Gateway) useGeo(data string) (err error) {
 func (g *Gateway) usePolicy(data string) error {
 	file := g.config.Policy.File
 	g.rules = &rules{
-		from: cmp.Or(file, "the ledger"), kept: keptPolicy(data), flags: g.flags, traffic: g.traffic,
+		file: file, kept: keptPolicy(data), flags: g.flags, traffic: g.traffic,
 		now: g.now, log: g.log, metrics: g.metrics, events: g.events, wake: make(chan struct{}, 1),
 	}
 	g.rules.kept.sweep()

@@ -26,7 +26,7 @@ import (
 // scheduled changes at their moment, by its own clock. A policy that is wrong
 // changes nothing.
 type rules struct {
-	from    string // where policies come from, for the log
+	file    string // that policies come from, "" for the ledger
 	kept    keptPolicy
 	flags   *flags.Table
 	traffic *traffic.Counts
@@ -95,12 +95,15 @@ func (r *rules) refuse(digest string, err error) error {
 	r.refused = &refusedPolicy{digest, failure{err, r.now()}}
 	r.metrics.PolicyFailed()
 	if current := r.current.Load(); current != nil {
-		r.log.Error("the policy is wrong; the one before stays in use", "from", r.from, "error", err, "in-use", current.snapshot.Policy().Digest())
+		r.log.Error("the policy is wrong; the one before stays in use", "from", r.from(), "error", err, "in-use", current.snapshot.Policy().Digest())
 	} else {
-		r.log.Error("the policy is wrong", "from", r.from, "error", err)
+		r.log.Error("the policy is wrong", "from", r.from(), "error", err)
 	}
 	return err
 }
+
+// from says where policies come from.
+func (r *rules) from() string { return cmp.Or(r.file, "the ledger") }
 
 // wait refuses everything until there is a policy.
 func (r *rules) wait() {
@@ -155,7 +158,7 @@ func (r *rules) apply(p *policy.Policy, source []byte, number uint64) error {
 	for _, w := range p.Warnings() {
 		r.log.Warn("policy: "+w.Message, "line", w.Line, "advice", w.Advice)
 	}
-	r.log.Info("policy applied", "from", r.from, "sha256", p.Digest(), "mode", p.Mode(),
+	r.log.Info("policy applied", "from", r.from(), "sha256", p.Digest(), "mode", p.Mode(),
 		"changes", describe(policy.Changes(before, next.snapshot)), "until", until(next))
 	if err := r.kept.write(source); err != nil {
 		r.log.Warn("the policy could not be kept for the next start", "error", err)
@@ -230,7 +233,7 @@ func (r *rules) run(ctx context.Context) {
 // keeps how far the schedule has come.
 func (r *rules) prepare(current *ruling) {
 	p := current.snapshot.Policy()
-	if err := r.kept.advance(p.Digest(), current.snapshot.At()); err != nil {
+	if err := r.kept.advance(p.Digest(), current.snapshot.At(), r.file); err != nil {
 		r.log.Warn("how far the schedule has come could not be kept for the next start", "error", err)
 	}
 	if current.until != 0 && current.next.Load() == nil {

@@ -42,13 +42,16 @@ func (s service) ledger() (*ledger.Ledger, error) {
 	}
 	l, err := s.book.opened()
 	if err != nil {
-		return nil, unreadable(err)
+		return nil, s.unreadable(err)
 	}
 	return l, nil
 }
 
 // unreadable is of something that can't be read from the ledger now.
-func unreadable(err error) *api.Problem {
+func (s service) unreadable(err error) *api.Problem {
+	if reach := s.book.status(); !reach.Connected {
+		err = errors.New(reach.Why)
+	}
 	return &api.Problem{
 		Status: http.StatusServiceUnavailable, Code: "ledger-unavailable",
 		Detail: fmt.Sprintf("the ledger can't be read: %v", err),
@@ -151,7 +154,7 @@ func (s service) records(ctx context.Context, before uint64, take func(ledger.Re
 		case err == nil, errors.As(err, &refusal), errors.Is(err, ledger.ErrNoRecord):
 			before--
 		default:
-			return 0, unreadable(err)
+			return 0, s.unreadable(err)
 		}
 	}
 	return 0, nil
@@ -207,7 +210,7 @@ func (s service) Revision(ctx context.Context, number uint64) (api.Policy, error
 	r, err := l.Record(ctx, number)
 	var refusal ledger.Refusal
 	if err != nil && !errors.As(err, &refusal) && !errors.Is(err, ledger.ErrNoRecord) {
-		return api.Policy{}, unreadable(err)
+		return api.Policy{}, s.unreadable(err)
 	}
 	d, wrong := changes.Describe(recordOf(r))
 	if err != nil || wrong != nil || d.Revision == nil || s.book.refusals.of(number) != "" {
@@ -268,7 +271,7 @@ func (s service) Verify(ctx context.Context) (api.Verification, error) {
 		return err
 	})
 	if err != nil {
-		return api.Verification{}, unreadable(err)
+		return api.Verification{}, s.unreadable(err)
 	}
 	v := api.Verification{OK: len(report.Wrong) == 0, Records: report.Records, Last: report.Last.Number, Hash: report.Last.Hash.String(), Wrong: []api.Wrong{}}
 	for _, w := range report.Wrong {
@@ -515,7 +518,7 @@ func (s service) written(ctx context.Context, number uint64) (changes.Record, er
 	}
 	r, err := l.Record(ctx, number)
 	if err != nil {
-		return changes.Record{}, unreadable(err)
+		return changes.Record{}, s.unreadable(err)
 	}
 	return recordOf(r), nil
 }
