@@ -371,7 +371,8 @@ func (d *decoder) any(n *node, meaning meaning, v reflect.Value) {
 
 func (d *decoder) time(n *node, v reflect.Value) {
 	var t time.Time
-	if n.kind == scalar && t.UnmarshalText([]byte(n.text)) == nil {
+	// RFC 3339 ends with the year 9999, in whatever zone the moment is told.
+	if n.kind == scalar && t.UnmarshalText([]byte(n.text)) == nil && t.UTC().Year() <= 9999 {
 		v.Set(reflect.ValueOf(t))
 		return
 	}
