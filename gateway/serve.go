@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin"
@@ -36,7 +37,8 @@ const socketName = "admin.sock"
 // can be operated.
 func Socket(data string) string { return filepath.Join(data, socketName) }
 
-// Listen opens the listeners. Port 0 is any free one: Addresses tells which.
+// Listen opens the listeners. Port 0 is any free one: Addresses tells which. If
+// it fails, the Gateway is closed.
 // After an error the Gateway is of no use any more.
 func (g *Gateway) Listen() (Addresses, error) {
 	var addresses Addresses
@@ -61,8 +63,14 @@ func (g *Gateway) Listen() (Addresses, error) {
 		*l.listener, *l.address = listener, listener.Addr().String()
 	}
 	var err error
-	addresses.Socket = Socket(g.data)
-	if g.servers.socket, err = admin.ListenSocket(addresses.Socket); err != nil {
+	g.servers.socket, err = admin.ListenSocket(Socket(g.data))
+	switch {
+	case err == nil:
+		addresses.Socket = Socket(g.data)
+	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOSPC):
+		g.servers.socket = nil // not one with nothing in it
+		g.log.Error("operators can't use the socket; the gateway serves without it", "error", err, "advice", "make room in the data folder, and let the gateway write to it; then start it again")
+	default:
 		g.closeListeners()
 		g.close()
 		return Addresses{}, err

@@ -88,9 +88,16 @@ func (g *member) stop() {
 	}
 }
 
-// restart starts the gateway, wherever it is to be killed or stopped later.
+// restart starts the gateway, to be stopped or killed by the test, and at the
+// latest when it ends.
 func (g *member) restart() {
 	g.t.Helper()
+	g.t.Cleanup(func() {
+		g.kill()
+		if g.t.Failed() {
+			g.t.Logf("the log of the gateway:\n%s", g.log)
+		}
+	})
 	if !g.run() {
 		g.t.Fatalf("the gateway didn't start:\n%s", g.log)
 	}

@@ -95,7 +95,6 @@ func TestAGatewayThatIsKilledAgainAndAgainHasEveryChangeThatItAcknowledgedAndNoH
 	t.Logf("EXITGATE_TEST_SEED=%d", seed)
 	s := &survivor{member: alone(t), random: rand.New(rand.NewPCG(seed, 0)), phases: map[policy.Code]policy.Phase{}, last: 1}
 	s.restart()
-	defer func() { s.kill() }()
 	again, written := 0, 0
 	for i := range rounds {
 		c := toggle{country: toggled[s.random.IntN(len(toggled))], because: fmt.Sprint("change ", i), key: fmt.Sprint("key-", i)}
