@@ -19,15 +19,17 @@ import (
 // TestHowFastAChangeSpreads measures from the moment at which a change is sent
 // to the API of one gateway until each gateway decides by it. It is run by
 //
-//	go test ./cmd/exitgate -run TestHowFastAChangeSpreads -v -spread 200
+//	go test ./cmd/exitgate -run TestHowFastAChangeSpreads -v -spread 200 -gateways 20
+//
+// All processes share the processors of one machine: what twenty gateways on
+// twenty machines need is nearer to the figures of one.
 func TestHowFastAChangeSpreads(t *testing.T) {
 	if *spread == 0 {
 		t.Skip("takes long: give -spread")
 	}
-	const gateways = 20
 	f := &fleet{t: t, direct: true} // no lines, which would take their time
-	f.start(gateways)
-	arrivals := make(chan arrival, gateways)
+	f.start(*gateways)
+	arrivals := make(chan arrival, *gateways)
 	ctx, stop := context.WithCancel(t.Context())
 	var listening sync.WaitGroup
 	defer listening.Wait()
@@ -44,7 +46,7 @@ func TestHowFastAChangeSpreads(t *testing.T) {
 	}
 	var acknowledged, told, decided, last []time.Duration
 	for n := 2; n < 2+*spread; n++ {
-		g := f.gateways[n%gateways]
+		g := f.gateways[n%*gateways]
 		plan, err := g.plans(edition(n))
 		if err != nil {
 			t.Fatal(err)
@@ -56,7 +58,7 @@ func TestHowFastAChangeSpreads(t *testing.T) {
 		}
 		acknowledged = append(acknowledged, time.Since(sent))
 		slowest := time.Duration(0)
-		for range gateways {
+		for range *gateways {
 			a := <-arrivals
 			if a.err != nil || a.edition != n || a.revision != change.InForce.Number {
 				t.Fatalf("after revision %d somebody decides by %+v", change.InForce.Number, a)
@@ -84,7 +86,10 @@ func TestHowFastAChangeSpreads(t *testing.T) {
 	}
 }
 
-var spread = flag.Int("spread", 0, "measure by so `many` changes how fast they spread")
+var (
+	spread   = flag.Int("spread", 0, "measure by so `many` changes how fast they spread")
+	gateways = flag.Int("gateways", 20, "to so `many` gateways")
+)
 
 // An arrival is that a gateway has a revision.
 type arrival struct {
