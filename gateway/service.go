@@ -94,6 +94,7 @@ func (s service) Status(by changes.Actor) api.Status {
 		Mode:     rule.snapshot.Policy().Mode(),
 		Applied:  s.rules.since(),
 		Until:    rule.snapshot.Until(),
+		Waiting:  string(rule.waiting),
 		Pending:  []changes.Change{},
 		Unsigned: state.Unsigned(),
 		Markets:  s.markets(rule.snapshot),
@@ -106,8 +107,12 @@ func (s service) Status(by changes.Actor) api.Status {
 	if s.book.remote {
 		status.Source = "nats"
 	}
-	revision := state.Revision()
-	status.Revision, status.InForce = revision.Number, &revision
+	if revision := state.Revision(); revision.Number != 0 {
+		status.Revision, status.InForce = revision.Number, &revision
+	}
+	if rule.waiting == errPolicyUnknown { // what stands in its place is nobody's policy
+		status.SHA256, status.Markets = "", []api.Market{}
+	}
 	reach := s.book.status()
 	status.Ledger = &reach
 	for _, c := range state.Changes(now) {
@@ -194,7 +199,16 @@ func (s service) Log(ctx context.Context, before uint64, limit int) (api.Log, er
 		if err != nil {
 			shown.Refused = err.Error()
 		}
-		shown.Summary, shown.Emergency = d.Summary, d.Emergency
+		shown.Summary, shown.Emergency, shown.Change = d.Summary, d.Emergency, d.Number
+		if shown.Kind == changes.ChangeProposed {
+			shown.Summary = "proposes " + d.Summary
+		}
+		if d.Revision != nil {
+			shown.Authors = d.Revision.Authors
+			for _, approval := range d.Revision.Approvals {
+				shown.Approvers = append(shown.Approvers, approval.By)
+			}
+		}
 		page.Records = append(page.Records, shown)
 		return true
 	})
@@ -408,6 +422,7 @@ func (s service) Plan(ctx context.Context, by changes.Actor, p api.Proposal) (ap
 // plan says what would come of a proposal, and whom it would have hit.
 func (s service) plan(ctx context.Context, p changes.Proposal) (api.Plan, error) {
 	state := s.state()
+	revision := state.Revision().Number
 	if s.book == nil { // it is as if the file were a ledger's first revision
 		var err error
 		inUse := s.rules.at(s.now()).snapshot.Policy()
@@ -421,7 +436,7 @@ func (s service) plan(ctx context.Context, p changes.Proposal) (api.Plan, error)
 		return api.Plan{}, err
 	}
 	return api.Plan{
-		Revision: s.state().Revision().Number, Policy: string(planned.Policy), Plan: planned.Plan,
+		Revision: revision, Policy: string(planned.Policy), Plan: planned.Plan,
 		Needs: planned.Needs, Emergency: planned.Emergency, Hit: s.hit(ctx, planned.Plan),
 	}, nil
 }
