@@ -21,14 +21,17 @@ type Status struct {
 	Checks  map[string]Check `json:"checks"`
 	// Source is where the policy comes from: file, ledger (in the process)
 	// or nats.
-	Source   string             `json:"source"`
-	File     string             `json:"file,omitempty"`     // the policy document, if Source is file
-	Revision uint64             `json:"revision"`           // in force; 0 with a file
-	InForce  *changes.Revision  `json:"in-force,omitempty"` // that revision; none with a file
-	SHA256   string             `json:"sha256"`             // of the policy
-	Mode     policy.Mode        `json:"mode"`
-	Applied  time.Time          `json:"applied"`        // when this gateway took it into use
-	Until    time.Time          `json:"until,omitzero"` // the next scheduled change, by anybody
+	Source   string            `json:"source"`
+	File     string            `json:"file,omitempty"`     // the policy document, if Source is file
+	Revision uint64            `json:"revision"`           // in force; 0 with a file, and if none is known
+	InForce  *changes.Revision `json:"in-force,omitempty"` // that revision
+	SHA256   string            `json:"sha256"`             // of the policy
+	Mode     policy.Mode       `json:"mode"`
+	// Waiting is what isn't known yet, so that nothing is served:
+	// policy-unknown or flags-unknown. Checks say why.
+	Waiting  string             `json:"waiting,omitempty"`
+	Applied  time.Time          `json:"applied,omitzero"` // when this gateway took it into use
+	Until    time.Time          `json:"until,omitzero"`   // the next scheduled change, by anybody
 	Ledger   *Ledger            `json:"ledger,omitempty"`
 	Pending  []changes.Change   `json:"pending"`  // changes that wait for approvals
 	Unsigned []changes.Revision `json:"unsigned"` // emergency revisions that wait for a second signature
@@ -108,15 +111,20 @@ type Log struct {
 
 // A Record is one of the ledger's.
 type Record struct {
-	Number    uint64       `json:"number"`
-	Time      time.Time    `json:"time"`
-	Kind      changes.Kind `json:"kind"`
-	Author    string       `json:"author"`
-	Because   string       `json:"because"`
-	Hash      string       `json:"hash"`
-	Summary   string       `json:"summary"` // in a line of words: "FR open → withdrawn", "approves 41"
-	Emergency bool         `json:"emergency,omitempty"`
-	Refused   string       `json:"refused,omitempty"` // why it isn't believed
+	Number  uint64       `json:"number"`
+	Time    time.Time    `json:"time"`
+	Kind    changes.Kind `json:"kind"`   // a revision came into force; nothing else did
+	Author  string       `json:"author"` // of the record: of a revision that waited, who approved it last
+	Because string       `json:"because"`
+	Hash    string       `json:"hash"`
+	Summary string       `json:"summary"` // in a line of words: "FR open → withdrawn", "proposes FR open → withdrawn", "approves 41"
+	// Change is what it is about: the number of a change that waits or waited,
+	// or of the emergency revision that it signs.
+	Change    uint64   `json:"change,omitempty"`
+	Authors   []string `json:"authors,omitempty"`   // of a revision: who proposed and edited it
+	Approvers []string `json:"approvers,omitempty"` // of a revision: who approved it
+	Emergency bool     `json:"emergency,omitempty"`
+	Refused   string   `json:"refused,omitempty"` // why it isn't believed
 }
 
 // Verification is the answer of GET /v1/log/verification: the whole ledger read
