@@ -154,6 +154,9 @@ func (l *Ledger) History(ctx context.Context, after Point) iter.Seq2[Record, err
 			})
 		}
 		if err != nil {
+			if ctx.Err() == nil {
+				l.lost(err) // as Follow says it
+			}
 			yield(Record{}, err)
 		}
 	}
