@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -58,6 +59,10 @@ func (o *approveOptions) approve(cmd *cobra.Command, text string) error {
 	}
 	ctx, out := cmd.Context(), newPage(cmd.OutOrStdout())
 	shown, emergency, err := c.waiting(ctx, number)
+	waits := emergency != nil || shown.Status == changes.Pending
+	if err == nil && waits && !o.json {
+		err = c.mayApprove(ctx, number, shown, emergency)
+	}
 	if err != nil {
 		return ended(cmd, o.json, err)
 	}
@@ -68,13 +73,14 @@ func (o *approveOptions) approve(cmd *cobra.Command, text string) error {
 	if emergency != nil {
 		agreed, question = emergency.SHA256, fmt.Sprintf("Sign revision %d?", number)
 	}
-	if !o.json {
+	// Of a change that has ended nothing is shown: the answer says how it did.
+	if waits && !o.json {
 		if emergency != nil {
 			showEmergency(out, *emergency)
 		} else {
 			showChange(out, shown)
 		}
-		if waits := emergency != nil || shown.Status == changes.Pending; waits && !o.yes && o.plan == "" {
+		if !o.yes && o.plan == "" {
 			if err := confirm(cmd, question); err != nil {
 				return err
 			}
@@ -94,7 +100,44 @@ func (o *approveOptions) approve(cmd *cobra.Command, text string) error {
 		return nil
 	}
 	out.say("", "Change %d is approved.", number)
-	sayOutcome(out, change)
+	var moves []policy.Move
+	if shown.Planned != nil {
+		moves = shown.Planned.Plan.Moves
+	}
+	sayOutcome(out, change, moves)
+	return nil
+}
+
+// mayApprove is why the gateway would refuse to let whoever asks approve, as far
+// as that is known before they have read what they approve.
+func (c *client) mayApprove(ctx context.Context, number uint64, change api.Change, emergency *changes.Revision) error {
+	s, err := decode[api.Status](c.get(ctx, "/v1/status"))
+	if err != nil {
+		return err
+	}
+	what, verb, authors := fmt.Sprintf("change %d", number), "approve", change.Authors
+	if emergency != nil {
+		what, verb, authors = fmt.Sprintf("revision %d", number), "sign", emergency.Authors
+	}
+	switch you := s.You; {
+	case !slices.Contains(you.Roles, changes.Approver):
+		return &api.Problem{
+			Code:   string(changes.Forbidden),
+			Detail: fmt.Sprintf("to %s takes the role approver, and %s hasn't it", verb, you.Name),
+			Advice: "ask somebody who has it",
+		}
+	case slices.Contains(authors, you.Name):
+		return &api.Problem{
+			Code:   string(changes.FourEyes),
+			Detail: fmt.Sprintf("%s is an author of %s", you.Name, what),
+			Advice: fmt.Sprintf("somebody else has to %s it", verb),
+		}
+	case slices.ContainsFunc(change.Approvals, func(a changes.Approval) bool { return a.By == you.Name }):
+		return &api.Problem{
+			Code:   string(changes.NoChange),
+			Detail: fmt.Sprintf("%s has approved %s already: it waits for somebody else", you.Name, what),
+		}
+	}
 	return nil
 }
 

@@ -499,20 +499,24 @@ func codeOf(p *api.Problem) int {
 	return exitFailed
 }
 
-// wordsOf says what a problem is, who was faster, and what to do.
+// wordsOf says what a problem is, why who was faster was, and what to do. What
+// is wrong in a policy is told as check tells it.
 func wordsOf(p *api.Problem) string {
-	var b strings.Builder
-	for _, e := range p.Errors {
-		fmt.Fprintf(&b, "%s\n\n", problemIn(e))
+	if len(p.Errors) > 0 {
+		parts := []string{clean(p.Detail) + ":"}
+		for _, e := range p.Errors {
+			parts = append(parts, problemIn(e))
+		}
+		return strings.Join(parts, "\n\n") // each has an advice of its own
 	}
-	b.WriteString(clean(p.Detail))
-	if w := p.Winner; w != nil {
-		fmt.Fprintf(&b, "\n  revision %d by %s at %s: %s", w.Number, people(w.Authors), day(w.Time), clean(w.Because))
+	text := clean(p.Detail)
+	if p.Winner != nil {
+		text += "\n  " + because + clean(p.Winner.Because)
 	}
 	if p.Advice != "" {
-		b.WriteString("\n  " + clean(p.Advice))
+		text += "\n  " + clean(p.Advice)
 	}
-	return b.String()
+	return text
 }
 
 // problemIn writes a problem of a document as check does.

@@ -261,7 +261,7 @@ var (
 	usualPlan    = planOf(oldPolicy, newPolicy)
 	usualStatus  = api.Status{
 		Version: "1.4.0", Host: "gw-1", Time: at("2026-11-22 04:30"), Ready: true, Source: "ledger",
-		You:      api.You{Name: "unix:root", Roles: []changes.Role{changes.Viewer, changes.Operator, changes.Approver}, Local: true},
+		You:      api.You{Name: "grace", Roles: []changes.Role{changes.Viewer, changes.Operator, changes.Approver}, Local: true},
 		Checks:   map[string]api.Check{"policy": {OK: true}, "geo /var/lib/GeoIP/GeoLite2-City.mmdb": {Detail: "it is 61 days old; renew it, as clients are located ever worse", Since: new(at("2026-11-01 00:00"))}},
 		Revision: 41, SHA256: digestOf(oldPolicy), Mode: policy.Enforce, Applied: at("2026-11-20 11:02"), Until: at("2026-12-01 00:00"),
 		Ledger:   &api.Ledger{Connected: true, Since: at("2026-11-18 08:00"), Last: 43},
@@ -277,9 +277,9 @@ var (
 		},
 	}
 	usualLog = api.Log{Next: 38, Records: []api.Record{
-		{Number: 43, Time: at("2026-11-21 16:40"), Kind: changes.ChangeProposed, Author: "bob", Because: usualChange.Because, Hash: strings.Repeat("43", 32), Summary: "proposes FR wind-down → open"},
-		{Number: 42, Time: at("2026-11-20 12:00"), Kind: changes.ChangeProposed, Author: "carol", Because: "Wrong country.", Hash: strings.Repeat("42", 32), Summary: "proposes GL withdrawn → open"},
-		{Number: 41, Time: at("2026-11-20 11:02"), Kind: changes.RevisionMade, Author: "ada", Because: usualRevision.Because, Hash: strings.Repeat("41", 32), Summary: "FR open → wind-down, from 2026-12-01 withdrawn"},
+		{Number: 43, Time: at("2026-11-21 16:40"), Kind: changes.ChangeProposed, Author: "bob", Change: 43, Because: usualChange.Because, Hash: strings.Repeat("43", 32), Summary: "proposes FR wind-down → open"},
+		{Number: 42, Time: at("2026-11-20 12:00"), Kind: changes.ChangeProposed, Author: "carol", Change: 42, Because: "Wrong country.", Hash: strings.Repeat("42", 32), Summary: "proposes GL withdrawn → open"},
+		{Number: 41, Time: at("2026-11-20 11:02"), Kind: changes.RevisionMade, Author: "bob", Change: 39, Authors: []string{"ada"}, Approvers: []string{"bob"}, Because: usualRevision.Because, Hash: strings.Repeat("41", 32), Summary: "FR open → wind-down, from 2026-12-01 withdrawn"},
 		{Number: 40, Time: at("2026-11-19 03:12"), Kind: changes.RevisionMade, Author: "unix:root", Because: usualEmergency.Because, Hash: strings.Repeat("40", 32), Summary: "FR open → withdrawn", Emergency: true},
 		{Number: 39, Time: at("2026-11-18 22:00"), Kind: changes.RevisionMade, Author: "mallory\x1b[2J", Because: "", Hash: strings.Repeat("39", 32), Summary: "FR withdrawn → open", Refused: "its hash doesn't follow from record 38"},
 		{Number: 38, Time: at("2026-11-18 09:15"), Kind: changes.PrincipalSet, Author: "unix:root", Because: "He is the lawyer on call.", Hash: strings.Repeat("38", 32), Summary: "bob is operator, approver"},

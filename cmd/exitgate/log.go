@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -157,46 +158,61 @@ func (c *client) log(ctx context.Context, before uint64, limit int) (api.Log, er
 
 const authorFits = 16 // characters of a line
 
-// showRecords shows each record in a line.
+// showRecords shows each record in a line; what doesn't fit there goes below it.
 func showRecords(out page, records []api.Record) {
 	const last = 3
 	var rows []row
 	for _, r := range records {
 		rows = append(rows, row{cells: []cell{numbered(r.Number), {text: minute(r.Time)}, {text: shorten(clean(r.Author), authorFits)}, {}}})
 	}
-	fits := out.width - total(widthsOf(rows)) - gap
+	widths := widthsOf(rows)
+	fits, below := out.width-total(widths)-gap, out.width-len(indentation)-widths[0]-gap
 	for i, r := range records {
-		text, colour := clean(r.Summary), ""
-		switch {
-		case r.Refused != "":
-			text, colour = "REFUSED, "+clean(r.Refused)+": "+text, red
-		case r.Emergency:
-			text, colour = "EMERGENCY "+text, yellow
+		text, colour := does(r)
+		if by := broughtBy(r); by != "" {
+			rows[i].below = append(rows[i].below, by)
 		}
-		rows[i].cells[last] = cell{text: both(text, clean(r.Because), fits), colour: colour}
+		switch because := clean(r.Because); {
+		case because == "":
+		case rows[i].below == nil && utf8.RuneCountInString(text+between+because) <= fits:
+			text += between + because
+		default:
+			rows[i].below = append(rows[i].below, shorten(because, below))
+		}
+		lines := wrap(text, fits)
+		rows[i].cells[last] = cell{text: lines[0], colour: colour}
+		rows[i].below = slices.Insert(rows[i].below, 0, lines[1:]...)
 	}
 	out.table(rows, last)
 }
 
-// both puts two texts into a line, and shortens the longer one first.
-func both(a, b string, fits int) string {
-	const between = " · "
-	if b == "" {
-		return shorten(a, fits)
-	}
-	room := fits - utf8.RuneCountInString(between)
-	half := room / 2
-	na, nb := utf8.RuneCountInString(a), utf8.RuneCountInString(b)
+const between = " · " // what was done and why
+
+// does says what a record does, so that what only was proposed isn't taken for
+// what came into force.
+func does(r api.Record) (text, colour string) {
+	text = clean(r.Summary)
 	switch {
-	case na+nb <= room:
-	case na <= half:
-		b = shorten(b, room-na)
-	case nb <= half:
-		a = shorten(a, room-nb)
-	default:
-		a, b = shorten(a, half), shorten(b, half)
+	case r.Refused != "":
+		return "REFUSED, " + clean(r.Refused) + ": " + text, red
+	case r.Emergency:
+		return "EMERGENCY, in force: " + text, yellow
+	case r.Kind == changes.RevisionMade:
+		return "in force: " + text, ""
 	}
-	return a + between + b
+	return text, ""
+}
+
+// broughtBy says who brought a change into force that waited for others.
+func broughtBy(r api.Record) string {
+	if r.Kind != changes.RevisionMade || r.Change == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("change %d, proposed by %s", r.Change, people(r.Authors))
+	if len(r.Approvers) > 0 {
+		text += ", approved by " + people(r.Approvers)
+	}
+	return text
 }
 
 // showRecordsInFull shows all that is known of each record.
@@ -206,13 +222,11 @@ func showRecordsInFull(out page, records []api.Record) {
 			fmt.Fprintln(out)
 		}
 		fmt.Fprintf(out, "%s  %s by %s at %s\n", out.paint(bold, fmt.Sprint(r.Number)), clean(string(r.Kind)), clean(r.Author), day(r.Time))
-		if r.Refused != "" {
-			out.sayIn(red, "  ", "REFUSED by every gateway: %s", clean(r.Refused))
+		text, colour := does(r)
+		out.sayIn(colour, "  ", "%s", text)
+		if by := broughtBy(r); by != "" {
+			out.say("  ", "%s", by)
 		}
-		if r.Emergency {
-			out.sayIn(yellow, "  ", "EMERGENCY")
-		}
-		out.say("  ", "%s", clean(r.Summary))
 		sayReason(out, r.Because)
 		fmt.Fprintf(out, "  %s\n", clean(r.Hash))
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -332,6 +333,11 @@ func (s shownPlan) brief(out page) {
 	} else {
 		showHit(out, s.Hit, p.At)
 	}
+	for _, a := range p.Amendments {
+		if steps := unscheduled(a, p.At); steps != nil {
+			out.sayIn(yellow, "", "\nNo longer scheduled: %s %s", clean(a.Name), strings.Join(steps, ", "))
+		}
+	}
 	for _, x := range p.Expansions {
 		out.say("", "\n%s speaks also of %s", x.Jurisdiction, join(x.Reaches))
 	}
@@ -341,6 +347,33 @@ func (s shownPlan) brief(out page) {
 	s.sayNeeds(out)
 }
 
+// unscheduled returns the steps still to come of a market's schedule that an
+// amendment takes out of it.
+func unscheduled(a policy.Amendment, now time.Time) []string {
+	if a.Section != "jurisdictions" {
+		return nil
+	}
+	const separator = ", "
+	after := strings.Split(a.After, separator)
+	var steps []string
+	for words := range strings.SplitSeq(a.Before, separator) {
+		phase, date, _ := strings.Cut(words, " from ")
+		from, err := time.Parse(time.RFC3339, date)
+		if err == nil && from.After(now) && !slices.Contains(after, words) {
+			steps = append(steps, phase+" from "+day(from))
+		}
+	}
+	return steps
+}
+
+// firstOf returns when the first of some moves is, zero for at once.
+func firstOf(moves []policy.Move) time.Time {
+	if len(moves) == 0 {
+		return time.Time{}
+	}
+	return slices.MinFunc(moves, func(a, b policy.Move) int { return a.From.Compare(b.From) }).From
+}
+
 // sayNeeds says what moves don't tell, and who must agree.
 func (s shownPlan) sayNeeds(out page) {
 	fmt.Fprintln(out)
@@ -348,6 +381,7 @@ func (s shownPlan) sayNeeds(out page) {
 		effect policy.Effect
 		words  string
 	}{
+		{policy.WeakensApprovals, "It weakens the rules of approval: some changes would need fewer others than before."},
 		{policy.WeakensGuarantee, "It weakens a guarantee."},
 		{policy.WeakensDemand, "It weakens a demand: says that a law binds less."},
 		{policy.AcknowledgesBreach, "It acknowledges the breach of a guarantee."},
@@ -460,6 +494,8 @@ func showLines(out page, before, after string) {
 // moves.
 func remark(effect policy.Effect) string {
 	switch effect {
+	case policy.WeakensApprovals:
+		return ": weakens the rules of approval"
 	case policy.OpensMarket:
 		return ": can open a market"
 	case policy.WithdrawsMarket:

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -73,7 +74,9 @@ func (o *proposing) propose(cmd *cobra.Command, p api.Proposal, show func(page, 
 		return ended(cmd, o.json, err)
 	}
 	p.Plan = cmp.Or(o.plan, plan.Plan.Hash)
-	if !o.json {
+	// Of a policy in a file nothing is shown: the answer is that it is
+	// changed there.
+	if !o.json && plan.Revision != 0 {
 		show(out, shownPlan{Plan: plan, emergency: o.emergency})
 		if p.Plan == plan.Plan.Hash && !o.yes {
 			if err := confirm(cmd, "Do it?"); err != nil {
@@ -81,7 +84,7 @@ func (o *proposing) propose(cmd *cobra.Command, p api.Proposal, show func(page, 
 			}
 		}
 	}
-	if p.Plan != plan.Plan.Hash {
+	if p.Plan != plan.Plan.Hash && plan.Revision != 0 {
 		return ended(cmd, o.json, &api.Problem{
 			Code:   string(changes.PlanChanged),
 			Detail: fmt.Sprintf("it would do something else now than in plan %.12s: the plan is %s", o.plan, plan.Plan.Hash),
@@ -101,24 +104,45 @@ func (o *proposing) propose(cmd *cobra.Command, p api.Proposal, show func(page, 
 		return ended(cmd, o.json, err)
 	}
 	fmt.Fprintln(out)
-	sayOutcome(out, change)
+	sayOutcome(out, change, plan.Plan.Moves)
 	return nil
 }
 
-// sayOutcome says what became of a proposal, or of a change by an approval.
-func sayOutcome(out page, c api.Change) {
+// sayOutcome says what became of a proposal, or of a change by an approval, and
+// when it does something if that is later.
+func sayOutcome(out page, c api.Change, moves []policy.Move) {
+	if r := c.InForce; r != nil {
+		urgent := r.Emergency && r.Signature == nil
+		end := ""
+		if urgent {
+			end = ", as an emergency."
+		}
+		if firstOf(moves).IsZero() {
+			out.sayIn(green, "", "It is in force: revision %d%s", r.Number, end)
+		} else {
+			out.sayIn(green, "", "Revision %d is in force: %s%s", r.Number, later(moves), end)
+		}
+		if urgent {
+			out.sayIn(yellow, "", "Somebody else must sign it by %s: exitgate approve %d", day(r.SignBy), r.Number)
+		}
+		return
+	}
 	switch {
-	case c.InForce != nil && c.InForce.Emergency && c.InForce.Signature == nil:
-		out.sayIn(green, "", "It is in force: revision %d, as an emergency.", c.InForce.Number)
-		out.sayIn(yellow, "", "Somebody else must sign it by %s: exitgate approve %d", day(c.InForce.SignBy), c.InForce.Number)
-	case c.InForce != nil:
-		out.sayIn(green, "", "It is in force: revision %d", c.InForce.Number)
 	case c.Status == changes.Pending:
 		out.sayIn(yellow, "", "It waits for %s: change %d; approve with: exitgate approve %d",
 			several(c.Needs-len(c.Approvals), "approval"), c.Number, c.Number)
 	default:
 		out.say("", "Change %d is %s.", c.Number, c.Status)
 	}
+}
+
+// later says what moves do of which none is at once.
+func later(moves []policy.Move) string {
+	m := moves[0]
+	if len(moves) == 1 && len(m.Jurisdictions) == 1 && m.Effect == policy.WithdrawsMarket && m.Until.IsZero() && m.Routes == nil {
+		return fmt.Sprintf("%s is %s from %s", m.Jurisdictions[0], m.After, day(m.From))
+	}
+	return "no market gets anything else before " + day(firstOf(moves))
 }
 
 // confirm asks somebody at a terminal. Elsewhere what was called for is done.

@@ -125,6 +125,12 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// What a gateway may wait for, and serve nothing until then.
+const (
+	policyUnknown = "policy-unknown"
+	flagsUnknown  = "flags-unknown"
+)
+
 // A shownStatus is a status for people to read.
 type shownStatus struct{ api.Status }
 
@@ -135,7 +141,7 @@ func (s shownStatus) write(out page) {
 	if s.Mode == policy.Observe {
 		out.sayIn(yellow, "", "It only observes: nobody is refused.")
 	}
-	if !s.Ready {
+	if !s.Ready && s.Waiting == "" {
 		out.sayIn(red, "", "The gateway isn't ready to serve: see below.")
 	}
 	s.writeMarkets(out)
@@ -150,6 +156,9 @@ func (s shownStatus) write(out page) {
 
 func (s shownStatus) writeInForce(out page) {
 	switch r := s.InForce; {
+	case s.Waiting == policyUnknown:
+		out.sayIn(red, "", "NO POLICY IS KNOWN YET, AND NOTHING IS SERVED: every request is answered with 503. This gateway has never reached its ledger; as soon as it does, it goes by the revision that it finds there.")
+		return
 	case s.Source == "file":
 		out.sayIn(bold, "", "The policy is a file, in use since %s:", minute(s.Applied))
 		out.say("  ", "%s (sha256:%.12s)", clean(s.File), s.SHA256)
@@ -159,6 +168,9 @@ func (s shownStatus) writeInForce(out page) {
 		out.sayIn(bold, "", "Revision %d is in force, since %s, by %s:", r.Number, minute(r.Time), people(r.Authors))
 		out.say("  ", "%s", clean(r.Because))
 	}
+	if s.Waiting == flagsUnknown {
+		out.sayIn(red, "", "NOTHING IS SERVED: it isn't known yet what the guaranteed flags are. See below.")
+	}
 	if !s.Until.IsZero() {
 		out.say("", "The next scheduled change is on %s.", minute(s.Until))
 	}
@@ -166,7 +178,9 @@ func (s shownStatus) writeInForce(out page) {
 
 func (s shownStatus) writeMarkets(out page) {
 	if len(s.Markets) == 0 {
-		fmt.Fprintln(out, "\nEverything is served everywhere.")
+		if s.Waiting == "" {
+			fmt.Fprintln(out, "\nEverything is served everywhere.")
+		}
 		return
 	}
 	fmt.Fprintf(out, "\nMarkets, with the requests of the last hour on this gateway:\n\n")
@@ -178,15 +192,27 @@ func (s shownStatus) writeMarkets(out page) {
 	}
 	head := row{cells: []cell{{text: "market"}, {}, {text: "phase"}, {text: "since"}, {text: "next"}, {text: "served", right: true}, {text: "refused", right: true}}}
 	rows := []row{head}
+	var changed time.Time
 	for _, m := range s.Markets {
+		served, refused := roughly(m.Hour.Forwarded), roughly(m.Hour.Refused)
+		if at := s.changed(m); !at.IsZero() {
+			if m.Phase >= policy.ClosedToNew {
+				served = leftOut
+			} else {
+				refused = leftOut
+			}
+			if at.After(changed) {
+				changed = at
+			}
+		}
 		r := row{cells: []cell{
 			{text: clean(string(m.Jurisdiction)), colour: bold},
 			{text: nameOf(m)},
 			{text: m.Phase.String(), colour: colourOf(m.Phase)},
 			{text: since(m.Since)},
 			{text: nextStep(m.Next)},
-			{text: roughly(m.Hour.Forwarded), right: true},
-			{text: roughly(m.Hour.Refused), right: true},
+			{text: served, right: true},
+			{text: refused, right: true},
 		}}
 		r.below = remarks(m)
 		rows = append(rows, r)
@@ -211,6 +237,31 @@ func (s shownStatus) writeMarkets(out page) {
 		}
 	}
 	out.table(rows, name)
+	if !changed.IsZero() {
+		out.say("", "\nWhere there is a %s, requests from before the change at %s would still be counted: look again an hour after it.", leftOut, minute(changed))
+	}
+}
+
+const (
+	leftOut = "–"                       // in place of a count that would be misread
+	counted = time.Hour + 5*time.Minute // for so long a request is, at most, in the counts of the last hour
+)
+
+// changed is when the policy or a market's phase has, if requests from before
+// that are still counted: those that were served seem to say that it didn't
+// work. It is zero if they are not.
+func (s shownStatus) changed(m api.Market) time.Time {
+	at := s.Applied
+	if s.InForce != nil {
+		at = s.InForce.Time
+	}
+	if m.Since.After(at) {
+		at = m.Since
+	}
+	if s.Mode == policy.Observe || s.Time.Sub(at) > counted {
+		return time.Time{}
+	}
+	return at
 }
 
 const nameFits = 28 // characters of a line
@@ -291,23 +342,25 @@ func (s shownStatus) writeUnsigned(out page) {
 
 // writeTrouble says what isn't well.
 func (s shownStatus) writeTrouble(out page) {
-	var rows []row
+	titled := false
 	for _, name := range slices.Sorted(maps.Keys(s.Checks)) {
 		check := s.Checks[name]
-		if check.OK {
+		if check.OK || name == "ledger" && s.Ledger != nil { // of which below
 			continue
 		}
-		text := clean(check.Detail)
+		if !titled {
+			out.title(red, "Not well:")
+			titled = true
+		}
+		out.sayIn(red, "  ", "%s", clean(name))
+		text := cleanLines(check.Detail)
 		if check.Since != nil {
 			text = "since " + minute(*check.Since) + ": " + text
 		}
-		rows = append(rows, row{cells: []cell{{text: clean(name), colour: red}}, below: []string{text}})
-	}
-	if rows != nil {
-		out.title(red, "Not well:")
-		for _, r := range rows {
-			out.sayIn(red, "  ", "%s", r.cells[0].text)
-			out.say("    ", "%s", r.below[0])
+		for line := range strings.Lines(text) {
+			if line = strings.TrimSpace(line); line != "" {
+				out.say("    ", "%s", line)
+			}
 		}
 	}
 	if l := s.Ledger; l != nil {
@@ -315,7 +368,11 @@ func (s shownStatus) writeTrouble(out page) {
 		if l.Connected {
 			out.say("", "The ledger can be reached, since %s. Its last record is %s.", minute(l.Since), strconv.FormatUint(l.Last, 10))
 		} else {
-			out.sayIn(red, "", "The ledger can't be reached, since %s: %s. What is in force stays; nothing can be changed.", minute(l.Since), strings.TrimSuffix(clean(l.Why), "."))
+			stays := "What is in force stays; nothing can be changed."
+			if s.Waiting == policyUnknown {
+				stays = "Until it can, nothing is served, and nothing can be changed."
+			}
+			out.sayIn(red, "", "The ledger can't be reached, since %s: %s. %s", minute(l.Since), strings.TrimSuffix(clean(l.Why), "."), stays)
 		}
 	}
 }
