@@ -33,7 +33,7 @@ func First(source []byte) Entry {
 // Emergency may be missing.
 func (s State) Plan(p Proposal, flags policy.Flags, now time.Time) (Planned, error) {
 	if s.inUse == nil {
-		return Planned{}, refuse(Conflict, "try again in a moment", "no policy is in force yet")
+		return Planned{}, refuse(Conflict, "see exitgate status for what the gateway waits for", "no policy is known yet")
 	}
 	source, err := s.write(p, now)
 	if err != nil {
@@ -334,7 +334,7 @@ func (s State) crowded(now time.Time) bool {
 func (s State) conflict(expected uint64) error {
 	winner := s.kept.Revision
 	if winner.Number == 0 {
-		return refuse(Conflict, "try again in a moment", "no policy is in force yet")
+		return refuse(Conflict, "see exitgate status for what the gateway waits for", "no policy is known yet")
 	}
 	return &Refusal{
 		Code:    Conflict,
@@ -399,7 +399,7 @@ func refuse(code Code, advice, format string, args ...any) error {
 
 // wrong refuses a policy for what its parser has to say of it.
 func wrong(err error) error {
-	r := &Refusal{Code: WrongPolicy, Message: "the policy is wrong", Advice: "correct it", Err: err}
+	r := &Refusal{Code: WrongPolicy, Message: "the policy is wrong", Err: err}
 	if problems := strict.Errors(nil); errors.As(err, &problems) && len(problems) > 1 {
 		r.Message = fmt.Sprintf("the policy is wrong in %d places", len(problems))
 	}

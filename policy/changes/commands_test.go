@@ -145,11 +145,11 @@ jurisdictions: {FR: withdrawn}
 	t.Run("before there is a policy", func(t *testing.T) {
 		w := &world{t: t, s: changes.New(parse)}
 		_, err := w.s.Plan(withdrawal(), nil, begin)
-		if got, want := w.outcome(err), "conflict: no policy is in force yet; try again in a moment"; got != want {
+		if got, want := w.outcome(err), "conflict: no policy is known yet; see exitgate status for what the gateway waits for"; got != want {
 			t.Errorf("%s", got)
 		}
 		_, err = w.s.Propose(ada, changes.Proposal{Expected: 4, Because: "so", Set: withdrawal().Set}, nil, begin)
-		if got, want := w.outcome(err), "conflict: no policy is in force yet; try again in a moment"; got != want {
+		if got, want := w.outcome(err), "conflict: no policy is known yet; see exitgate status for what the gateway waits for"; got != want {
 			t.Errorf("%s", got)
 		}
 	})
