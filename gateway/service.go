@@ -186,6 +186,9 @@ func (s service) Revisions(ctx context.Context, before uint64, limit int) (api.R
 }
 
 func (s service) Log(ctx context.Context, before uint64, limit int) (api.Log, error) {
+	if s.rules.waiting.Load() { // that no record is known doesn't mean that there is none
+		return api.Log{}, s.unreadable(errors.New(s.book.status().Why))
+	}
 	page := api.Log{Records: []api.Record{}}
 	next, err := s.records(ctx, before, func(r ledger.Record) bool {
 		if len(page.Records) == limit {
