@@ -29,7 +29,7 @@ unlocated, private or anonymous.
 
 The gateway is asked, which knows its databases and flags. Where none is running,
 or with --policy, --geo or --config, the address is located and decided on as a
-gateway with these would.`,
+gateway with these would; without any policy, it is only located.`,
 		Example: `  exitgate explain 90.0.0.1
   exitgate explain 90.0.0.1 --policy policy.yaml
   exitgate explain FR --policy policy.yaml --method POST --path /signup
@@ -42,7 +42,7 @@ gateway with these would.`,
 	o.register(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.config, "config", "", "the gateway's `file` with settings, for its policy and databases")
-	f.StringVar(&o.policy, "policy", "", "`file` with the policy (default: everything is open)")
+	f.StringVar(&o.policy, "policy", "", "`file` with the policy (default: none, so that all is forwarded)")
 	f.StringSliceVar(&o.geo, "geo", nil, "`file` of a MaxMind DB database; may be repeated (default: the embedded one)")
 	f.StringVar(&o.method, "method", "GET", "`method` of the request")
 	f.StringVar(&o.host, "host", "example.org", "`host` that is asked for (asking the gateway: one of its apps')")
@@ -78,7 +78,11 @@ type explained struct {
 	Unasked bool `json:"flag-server-not-asked,omitempty"`
 	policy.Explanation
 
-	live bool // the gateway was asked
+	// Waiting is what the gateway doesn't know yet, so that it serves nothing.
+	Waiting string `json:"waiting,omitempty"`
+
+	live    bool // the gateway was asked
+	unruled bool // no policy was
 }
 
 // A located says how an address was located.
@@ -122,7 +126,7 @@ func (o *explainOptions) explained(cmd *cobra.Command, asked string) (explained,
 	}
 	x, err := c.explain(cmd.Context(), asked, q)
 	if absent(err) {
-		fmt.Fprint(cmd.ErrOrStderr(), "No gateway is running here: this is by the embedded database, with everything open.\n\n")
+		fmt.Fprintf(cmd.ErrOrStderr(), "No gateway is running here, with the socket %s: this is by no policy, and by the embedded database.\n\n", c.at)
 		return o.decide(cmd, asked)
 	}
 	return x, ended(cmd, o.json, err)
@@ -159,6 +163,7 @@ func (c *client) explain(ctx context.Context, asked string, q api.Question) (exp
 		Revision:    s.Revision,
 		SHA256:      s.SHA256,
 		Mode:        s.Mode,
+		Waiting:     s.Waiting,
 		Explanation: said,
 		live:        true,
 	}, nil
@@ -189,6 +194,7 @@ func (o *explainOptions) decide(cmd *cobra.Command, asked string) (explained, er
 		SHA256:      p.Digest(),
 		Mode:        p.Mode(),
 		Unasked:     o.unasked,
+		unruled:     o.policy == "",
 		Explanation: snapshot.Explain(place, o.method, strings.ToLower(o.host), path),
 	}, nil
 }
@@ -269,6 +275,14 @@ func (x explained) write(out io.Writer) error {
 	fmt.Fprintf(out, "%s is of the class %s\n", x.Request, x.Class)
 	if x.Ambiguous {
 		fmt.Fprintln(out, "\n→ reject with 400: an app could read the path as one of another class")
+		return nil
+	}
+	if x.Waiting != "" {
+		fmt.Fprintln(out, "\n→ reject with 503: nothing is served yet, to anybody: exitgate status says why")
+		return nil
+	}
+	if x.unruled {
+		fmt.Fprintln(out, "\n→ forward: neither a gateway nor a policy was asked, and without one all is forwarded")
 		return nil
 	}
 	fmt.Fprintf(out, "\n→ %s: %s\n", verdict(d), why(d))
