@@ -233,6 +233,12 @@ func (p *parser) groups() {
 		}
 		p.policy.groups[Code(name)] = own
 	}
+	p.policy.groupsOf = make(map[Code][]Code)
+	for code, g := range p.policy.groups {
+		for _, member := range g.members {
+			p.policy.groupsOf[member] = append(p.policy.groupsOf[member], code)
+		}
+	}
 }
 
 // jurisdictions builds the entries, and says whom each of them reaches.

@@ -334,29 +334,9 @@ func (p *Policy) tellApart() {
 // Groups returns the groups that a place is in, built-in ones and the
 // operator's, sorted.
 func (p *Policy) Groups(place Place) []Code {
-	var found []Code
-	for code := range p.groups {
-		if p.contains(code, place) {
-			found = append(found, code)
-		}
-	}
+	found := slices.Concat(p.groupsOf[place.Country], p.groupsOf[place.Subdivisions[0]], p.groupsOf[place.Subdivisions[1]])
 	slices.Sort(found)
-	return found
-}
-
-// contains says whether a place is in a jurisdiction: in the country, the
-// subdivision or the group.
-func (p *Policy) contains(code Code, place Place) bool {
-	codes := [...]Code{place.Jurisdiction(), place.Country, place.Subdivisions[0], place.Subdivisions[1]}
-	if slices.Contains(codes[:], code) {
-		return code != ""
-	}
-	for _, member := range p.groups[code].members {
-		if slices.Contains(codes[:], member) {
-			return true
-		}
-	}
-	return false
+	return slices.Compact(found)
 }
 
 // acknowledgements looks up who has looked into which breaches.

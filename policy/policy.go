@@ -33,6 +33,7 @@ type Policy struct {
 	routes       *routes.Table
 	entries      map[Code]*entry
 	groups       map[Code]group
+	groupsOf     map[Code][]Code // by member
 	notices      map[Code]Notice
 	demands      map[string]Demand
 	flags        []Flag              // by name
