@@ -93,7 +93,7 @@ func showChanges(out page, all []changes.Change) {
 	if pending == nil {
 		fmt.Fprintln(out, "No change waits for approvals.")
 	} else {
-		fmt.Fprintf(out, "Changes that wait:\n\n")
+		fmt.Fprintf(out, "Changes that wait (times are UTC):\n\n")
 		showPending(out, pending)
 		fmt.Fprintln(out, "\n  Look at one: exitgate changes NUMBER")
 	}

@@ -354,6 +354,9 @@ func (c *client) problem(response *http.Response, body []byte) error {
 	if mediaType(response) != "application/problem+json" || json.Unmarshal(body, &p) != nil || p.Detail == "" {
 		return fmt.Errorf("%s answers %s, as no gateway does: is it its admin API?", c.at, response.Status)
 	}
+	if p.Code == "unauthenticated" && c.token == "" && !c.shows {
+		p.Advice = "name a file with your token with --token-file, or put the token into EXITGATE_TOKEN; who has none asks for exitgate principal token on the gateway's machine"
+	}
 	return &p
 }
 

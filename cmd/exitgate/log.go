@@ -22,6 +22,8 @@ func newLog() *cobra.Command {
 		Use:   "log [NUMBER]",
 		Short: "Show who changed what, when and why, and verify it",
 		Long: `Show the records of the ledger, the newest first; or one revision with its policy.
+Only what says "in force" came into force; what somebody proposes, approves or
+rejects is a record of its own. Times are UTC.
 
 With --verify, read the whole ledger from its first record, and say whether
 anything in it was changed, removed or forged.
@@ -161,27 +163,28 @@ const authorFits = 16 // characters of a line
 // showRecords shows each record in a line; what doesn't fit there goes below it.
 func showRecords(out page, records []api.Record) {
 	const last = 3
-	var rows []row
+	rows := []row{{cells: []cell{{}, {text: "UTC"}, {text: "by"}, {}}}}
 	for _, r := range records {
 		rows = append(rows, row{cells: []cell{numbered(r.Number), {text: minute(r.Time)}, {text: shorten(clean(r.Author), authorFits)}, {}}})
 	}
 	widths := widthsOf(rows)
 	fits, below := out.width-total(widths)-gap, out.width-len(indentation)-widths[0]-gap
 	for i, r := range records {
+		line := &rows[i+1] // behind the head
 		text, colour := does(r)
 		if by := broughtBy(r); by != "" {
-			rows[i].below = append(rows[i].below, by)
+			line.below = append(line.below, by)
 		}
 		switch because := clean(r.Because); {
 		case because == "":
-		case rows[i].below == nil && utf8.RuneCountInString(text+between+because) <= fits:
+		case line.below == nil && utf8.RuneCountInString(text+between+because) <= fits:
 			text += between + because
 		default:
-			rows[i].below = append(rows[i].below, shorten(because, below))
+			line.below = append(line.below, shorten(because, below))
 		}
 		lines := wrap(text, fits)
-		rows[i].cells[last] = cell{text: lines[0], colour: colour}
-		rows[i].below = slices.Insert(rows[i].below, 0, lines[1:]...)
+		line.cells[last] = cell{text: lines[0], colour: colour}
+		line.below = slices.Insert(line.below, 0, lines[1:]...)
 	}
 	out.table(rows, last)
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -62,6 +61,11 @@ func (o *proposing) propose(cmd *cobra.Command, p api.Proposal, show func(page, 
 		return err
 	}
 	ctx, out := cmd.Context(), newPage(cmd.OutOrStdout())
+	if o.change != 0 {
+		if _, err := c.get(ctx, changePath(o.change)); err != nil {
+			return ended(cmd, o.json, err)
+		}
+	}
 	p.Because, p.Emergency = o.because, o.emergency
 	plan, err := decode[api.Plan](c.ask(ctx, "/v1/plan", p))
 	if err == nil && plan.Plan.Before == plan.Plan.After && o.change == 0 {
@@ -74,16 +78,6 @@ func (o *proposing) propose(cmd *cobra.Command, p api.Proposal, show func(page, 
 		return ended(cmd, o.json, err)
 	}
 	p.Plan = cmp.Or(o.plan, plan.Plan.Hash)
-	// Of a policy in a file nothing is shown: the answer is that it is
-	// changed there.
-	if !o.json && plan.Revision != 0 {
-		show(out, shownPlan{Plan: plan, emergency: o.emergency})
-		if p.Plan == plan.Plan.Hash && !o.yes {
-			if err := confirm(cmd, "Do it?"); err != nil {
-				return err
-			}
-		}
-	}
 	if p.Plan != plan.Plan.Hash && plan.Revision != 0 {
 		return ended(cmd, o.json, &api.Problem{
 			Code:   string(changes.PlanChanged),
@@ -91,9 +85,17 @@ func (o *proposing) propose(cmd *cobra.Command, p api.Proposal, show func(page, 
 			Advice: "plan again, and see whether you still want it",
 		})
 	}
+	if !o.json && !o.inVain(plan) {
+		show(out, shownPlan{Plan: plan, emergency: o.emergency})
+		if o.plan == "" && !o.yes {
+			if err := confirm(cmd, "Do it?"); err != nil {
+				return err
+			}
+		}
+	}
 	method, path := http.MethodPost, "/v1/changes"
 	if o.change != 0 {
-		method, path = http.MethodPut, "/v1/changes/"+strconv.FormatUint(o.change, 10)
+		method, path = http.MethodPut, changePath(o.change)
 	}
 	a, err := c.write(ctx, method, path, ifInForce(cmp.Or(o.expected, plan.Revision)), p)
 	if err == nil && o.json {
@@ -106,6 +108,14 @@ func (o *proposing) propose(cmd *cobra.Command, p api.Proposal, show func(page, 
 	fmt.Fprintln(out)
 	sayOutcome(out, change, plan.Plan.Moves)
 	return nil
+}
+
+// inVain says whether the gateway is going to refuse what is planned: then
+// nothing is shown but the refusal.
+func (o *proposing) inVain(plan api.Plan) bool {
+	inFile := plan.Revision == 0
+	overtaken := o.expected != 0 && o.expected != plan.Revision
+	return inFile || overtaken || o.emergency && !plan.Emergency
 }
 
 // sayOutcome says what became of a proposal, or of a change by an approval, and

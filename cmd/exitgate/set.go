@@ -23,6 +23,9 @@ The phases, in order of restriction: open, announced (all works, the end is
 announced), closed-to-new (no new users), wind-down (only what people need to
 leave), withdrawn (only the essential pages).
 
+Without --from the phase takes the place of the market's whole schedule: what
+was still to come is dropped, and said. With --from it is one step more.
+
 Who may propose changes may withdraw a market in an emergency, at once and
 without the approvals that the policy asks for. Somebody else is to sign that
 within 24 hours.
