@@ -189,7 +189,7 @@ func (s *survivor) accounts() {
 // verifies wants a log that is right.
 func (g *member) verifies(records int) {
 	g.t.Helper()
-	if out := g.commands("log", "--verify").out; !strings.Contains(out, fmt.Sprintf("The ledger is right: %d records, ", records)) {
+	if out := g.commands("log", "--verify").out; !strings.Contains(out, "The ledger is right: "+several(records, "record")+", ") {
 		g.t.Errorf("of %d records the log says: %s", records, out)
 	}
 }

@@ -155,6 +155,9 @@ func TestADataFolderThatIsDamagedOpensNoMarket(t *testing.T) {
 		"stopped": withFiveRecords(t, func(m *member) { m.stop() }),
 		"killed":  withFiveRecords(t, func(m *member) { m.kill() }),
 	} {
+		if end == "stopped" && testing.Short() {
+			continue
+		}
 		for _, f := range faults() {
 			t.Run(f.name+" after it was "+end, func(t *testing.T) {
 				t.Parallel()
