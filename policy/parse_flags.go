@@ -339,6 +339,13 @@ func (p *Policy) Groups(place Place) []Code {
 	return slices.Compact(found)
 }
 
+// contains says whether a place is in a jurisdiction: in the country, the
+// subdivision or the group.
+func (p *Policy) contains(code Code, place Place) bool {
+	codes := [...]Code{place.Jurisdiction(), place.Country, place.Subdivisions[0], place.Subdivisions[1]}
+	return code != "" && slices.Contains(codes[:], code) || slices.Contains(p.Groups(place), code)
+}
+
 // acknowledgements looks up who has looked into which breaches.
 func (p *parser) acknowledgements() {
 	for i, text := range p.text.Acknowledge {
