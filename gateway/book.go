@@ -431,6 +431,9 @@ func (b *book) write(ctx context.Context, decide func(changes.State) (changes.En
 		return changes.Record{}, unavailable(errors.New("other changes are under way"))
 	}
 	l, err := b.opened()
+	if err == nil {
+		err = b.lostForLong(l)
+	}
 	if err != nil {
 		return changes.Record{}, unavailable(err)
 	}
@@ -459,6 +462,16 @@ func (b *book) write(ctx context.Context, decide func(changes.State) (changes.En
 		}
 		return changes.Record{Number: r.Number, Time: r.Time, Entry: entry}, nil
 	}
+}
+
+// lostForLong says why a ledger can't be reached, if that has lasted longer than
+// a cluster needs for another leader: then nobody is kept waiting for it.
+func (b *book) lostForLong(l *ledger.Ledger) error {
+	const election = 10 * time.Second
+	if s := l.Status(); !s.Connected && b.now().Sub(s.Since) > election {
+		return errors.New(s.Why)
+	}
+	return nil
 }
 
 func entryOf(e changes.Entry) ledger.Entry {
