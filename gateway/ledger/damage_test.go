@@ -152,3 +152,26 @@ func TestAFolderThatCantBeUsedIsNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestARecordAtTheEndThatCantBeReadDoesntHoldUpTheHistory(t *testing.T) {
+	folder, l, _ := ten(t)
+	closed(t, l) // which leaves an index that says ten
+	block := blocks(t, folder)[0]
+	content := must[[]byte](t)(os.ReadFile(block))
+	content[len(content)-20] ^= 1
+	if err := os.WriteFile(block, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := ledger.Open(within(t), ledger.Options{Folder: folder, Log: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closed(t, l) })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for _, err := range l.History(ctx, ledger.Point{}) {
+		if err != nil && ctx.Err() != nil {
+			t.Fatalf("it waits: %v", err)
+		}
+	}
+}

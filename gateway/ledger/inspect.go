@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,9 +23,11 @@ import (
 // is wrong in the midst of a file makes the server, when it wasn't stopped
 // properly, cut the file there: all that comes after it would be lost. So it
 // isn't started then. What a write that was killed has left at the very end
-// may be cut: nobody was told that it is stored.
+// may be cut: nobody was told that it is stored. The server must not go by its
+// index then, which may say that it is there.
 func inspect(folder, stream string, known Point) (last uint64, err error) {
-	files, err := filepath.Glob(filepath.Join(folder, "jetstream", "$G", "streams", stream, "msgs", "*.blk"))
+	messages := filepath.Join(folder, "jetstream", "$G", "streams", stream, "msgs")
+	files, err := filepath.Glob(filepath.Join(messages, "*.blk"))
 	if err != nil {
 		return 0, err
 	}
@@ -36,6 +39,9 @@ func inspect(folder, stream string, known Point) (last uint64, err error) {
 		}
 		err = errors.Join(in.read(&last), in.file.Close())
 		if d := (*damage)(nil); errors.As(err, &d) && d.atEnd && i == len(files)-1 && last >= known.Number {
+			if err := os.Remove(filepath.Join(messages, "index.db")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return 0, err
+			}
 			break
 		}
 		if err != nil {
