@@ -245,7 +245,7 @@ func (b *book) first() (changes.Entry, error) {
 	everywhere := changes.First([]byte(firstWords))
 	kept := b.rules.kept
 	source, err := kept.read()
-	if b.remote || errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return everywhere, nil
 	}
 	if err == nil {
@@ -310,7 +310,8 @@ func (b *book) askOthers(ctx context.Context, l *ledger.Ledger) error {
 
 // run follows the ledger until the context ends.
 func (b *book) run(ctx context.Context) {
-	for wait := openAgain; ctx.Err() == nil; pause(ctx, wait) {
+	said := ""
+	for ; ctx.Err() == nil; pause(ctx, openAgain) {
 		err := b.reach(ctx)
 		if err == nil && b.page.Load().point == (ledger.Point{}) {
 			err = b.catchUp(ctx, true)
@@ -319,8 +320,9 @@ func (b *book) run(ctx context.Context) {
 			l, _ := b.opened()
 			err = l.Follow(ctx, b.page.Load().point, func(r ledger.Record) { b.turn(b.read(b.page.Load(), r)) })
 		}
-		if ctx.Err() == nil {
-			b.log.Error("the ledger can't be followed; trying again", "error", err)
+		if ctx.Err() == nil && err.Error() != said {
+			said = err.Error()
+			b.log.Error("the ledger can't be followed; trying again and again", "error", err)
 		}
 	}
 }
