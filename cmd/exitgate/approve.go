@@ -66,16 +66,11 @@ func (o *approveOptions) approve(cmd *cobra.Command, text string) error {
 	if err != nil {
 		return ended(cmd, o.json, err)
 	}
-	agreed, question := shown.Plan, fmt.Sprintf("Approve change %d?", number)
-	if shown.Planned != nil {
-		agreed = shown.Planned.Plan.Hash
-	}
-	if emergency != nil {
-		agreed, question = emergency.SHA256, fmt.Sprintf("Sign revision %d?", number)
-	}
 	// Of a change that has ended nothing is shown: the answer says how it did.
 	if waits && !o.json {
+		question := fmt.Sprintf("Approve change %d?", number)
 		if emergency != nil {
+			question = fmt.Sprintf("Sign revision %d?", number)
 			showEmergency(out, *emergency)
 		} else {
 			showChange(out, shown)
@@ -85,6 +80,14 @@ func (o *approveOptions) approve(cmd *cobra.Command, text string) error {
 				return err
 			}
 		}
+	}
+	agreed := shown.Plan
+	var moves []policy.Move
+	switch {
+	case emergency != nil:
+		agreed = emergency.SHA256
+	case shown.Planned != nil:
+		agreed, moves = shown.Planned.Plan.Hash, shown.Planned.Plan.Moves
 	}
 	a, err := c.write(ctx, http.MethodPost, changePath(number)+"/approvals", always, api.Approval{Plan: cmp.Or(o.plan, agreed), Because: o.because})
 	if err == nil && o.json {
@@ -100,10 +103,6 @@ func (o *approveOptions) approve(cmd *cobra.Command, text string) error {
 		return nil
 	}
 	out.say("", "Change %d is approved.", number)
-	var moves []policy.Move
-	if shown.Planned != nil {
-		moves = shown.Planned.Plan.Moves
-	}
 	sayOutcome(out, change, moves)
 	return nil
 }

@@ -41,6 +41,7 @@ func TestGatewayScripts(t *testing.T) {
 // commandReal commands the gateway of a script:
 //
 //	gateway start [POLICY]    start it, with a policy file or the ledger; sets API to the address for --api
+//	gateway strands           start it with a ledger on NATS that nobody can reach
 //	gateway stop              stop it
 //	gateway waits TIME        let so much time go by for it
 //	gateway answers ADDRESS STATUS    ask it for / as a client with an address
@@ -54,9 +55,12 @@ func commandReal(ts *testscript.TestScript, neg bool, args []string) {
 		if len(args) == 2 {
 			file = ts.MkAbs(args[1])
 		}
-		ts.Check(g.start(ts.Getenv("EXITGATE_DATA"), file))
+		ts.Check(g.start(ts.Getenv("EXITGATE_DATA"), gateway.PolicySource{File: file}))
 		ts.Defer(g.stop)
 		ts.Setenv("API", "http://"+g.at.Admin)
+	case args[0] == "strands":
+		ts.Check(g.start(ts.Getenv("EXITGATE_DATA"), gateway.PolicySource{Ledger: gateway.Ledger{NATS: []string{"nats://127.0.0.1:1"}, Replicas: 1, Name: "exitgate"}}))
+		ts.Defer(g.stop)
 	case args[0] == "stop":
 		g.stop()
 	case args[0] == "waits" && len(args) == 2:
@@ -83,13 +87,13 @@ type realGateway struct {
 	stop  func()
 }
 
-func (g *realGateway) start(data, policyFile string) error {
+func (g *realGateway) start(data string, from gateway.PolicySource) error {
 	config := gateway.DefaultConfig()
 	config.Listen = gateway.Listen{HTTPS: "127.0.0.1:0"}
 	config.Admin.Listen = "127.0.0.1:0"
 	config.Apps = []gateway.App{{Hosts: []string{"*"}, Upstreams: []string{"http://127.0.0.1:1"}}}
 	config.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	config.Policy.File = policyFile
+	config.Policy = from
 	config.Data = data
 	config.Drain = time.Millisecond
 	real, err := gateway.New(gateway.Options{Config: config, Now: func() time.Time { return time.Now().Add(time.Duration(g.later.Load())) }})
