@@ -399,9 +399,9 @@ func refuse(code Code, advice, format string, args ...any) error {
 
 // wrong refuses a policy for what its parser has to say of it.
 func wrong(err error) error {
-	r := &Refusal{Code: WrongPolicy, Message: "the policy is wrong", Err: err}
+	r := &Refusal{Code: WrongPolicy, Message: "the policy would be wrong", Err: err}
 	if problems := strict.Errors(nil); errors.As(err, &problems) && len(problems) > 1 {
-		r.Message = fmt.Sprintf("the policy is wrong in %d places", len(problems))
+		r.Message = fmt.Sprintf("the policy would be wrong in %d places", len(problems))
 	}
 	return r
 }

@@ -125,7 +125,7 @@ func TestPlan(t *testing.T) {
 		_, err := w.s.Plan(document("version: 1\nmode: perhaps\njurisdictions: {XX: open}\n"), nil, w.now)
 		var refusal *changes.Refusal
 		var problems strict.Errors
-		if !errors.As(err, &refusal) || refusal.Code != changes.WrongPolicy || refusal.Message != "the policy is wrong in 2 places" ||
+		if !errors.As(err, &refusal) || refusal.Code != changes.WrongPolicy || refusal.Message != "the policy would be wrong in 2 places" ||
 			!errors.As(err, &problems) || len(problems) != 2 || problems[0].File != "policy" || !strings.Contains(err.Error(), problems[1].Error()) {
 			t.Errorf("%#v", err)
 		}
@@ -138,7 +138,7 @@ jurisdictions: {FR: withdrawn}
 `)
 		_, err := w.s.Plan(opening(), nil, w.now)
 		var refusal *changes.Refusal
-		if !errors.As(err, &refusal) || refusal.Code != changes.WrongPolicy || refusal.Message != "the policy is wrong" || !errors.As(err, new(strict.Errors)) {
+		if !errors.As(err, &refusal) || refusal.Code != changes.WrongPolicy || refusal.Message != "the policy would be wrong" || !errors.As(err, new(strict.Errors)) {
 			t.Errorf("%#v", err)
 		}
 	})
