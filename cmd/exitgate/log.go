@@ -184,7 +184,9 @@ func showRecords(out page, records []api.Record) {
 		}
 		lines := wrap(text, fits)
 		line.cells[last] = cell{text: lines[0], colour: colour}
-		line.below = slices.Insert(line.below, 0, lines[1:]...)
+		if len(lines) > 1 { // there is more room below
+			line.below = slices.Insert(line.below, 0, strings.Join(lines[1:], " "))
+		}
 	}
 	out.table(rows, last)
 }
