@@ -381,6 +381,8 @@ func newsOf(r changes.Record, inForce uint64) *api.Event {
 		news.Type = "revision"
 	case changes.PrincipalSet, changes.PrincipalRemoved:
 		news.Type = "principal"
+	case changes.ChangeProposed, changes.ChangeEdited:
+		news.Message = "proposes " + d.Summary
 	}
 	return &news
 }
@@ -457,7 +459,7 @@ func (b *book) write(ctx context.Context, decide func(changes.State) (changes.En
 		case errors.As(err, &unknown):
 			return changes.Record{}, notAcknowledged(unknown)
 		case err != nil:
-			return changes.Record{}, unavailable(err)
+			return changes.Record{}, unavailable(b.plainly(l, err))
 		}
 		if err := b.await(ctx, r.Number); err != nil {
 			return changes.Record{}, notAcknowledged(fmt.Errorf("record %d is in the ledger, but this gateway hasn't read it yet", r.Number))
@@ -476,6 +478,15 @@ func (b *book) lostForLong(l *ledger.Ledger) error {
 	return nil
 }
 
+// plainly says why something failed in the words of the connection, if that is
+// lost.
+func (b *book) plainly(l *ledger.Ledger, err error) error {
+	if s := l.Status(); !s.Connected {
+		return errors.New(s.Why)
+	}
+	return err
+}
+
 func entryOf(e changes.Entry) ledger.Entry {
 	return ledger.Entry{Kind: string(e.Kind), Author: e.Author, Reason: e.Reason, Body: e.Body}
 }
@@ -485,7 +496,7 @@ func unavailable(err error) *api.Problem {
 	return &api.Problem{
 		Status: 503, Code: "ledger-unavailable",
 		Detail: fmt.Sprintf("nothing was changed, as the ledger can't be written: %v", err),
-		Advice: "see exitgate status; decisions go on as they are",
+		Advice: "see exitgate status; clients get what they got before",
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -97,6 +98,7 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	running.Go(func() { g.rules.run(background) })
 	running.Go(func() { g.followFlags(background) })
 	running.Go(func() { g.sweepTraffic(background) })
+	running.Go(func() { settle(background) })
 	g.watch(background, &running)
 
 	// Requests outlive ctx, until the drain is over.
@@ -143,6 +145,16 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	stop() // nothing follows what is closed now
 	g.close()
 	return failure
+}
+
+// settle gives back what only the start has needed: databases and a ledger are
+// read through, and NATS holds what it has read for ten seconds. Else it would
+// take Go minutes.
+func settle(ctx context.Context) {
+	pause(ctx, 15*time.Second)
+	if ctx.Err() == nil {
+		debug.FreeOSMemory()
+	}
 }
 
 // drain lets what is under way finish. The operators' listener stays up, to

@@ -339,6 +339,9 @@ func requestsBy(sums traffic.Sums) (hour, day func(policy.Code) api.Requests) {
 }
 
 func (s service) Jurisdiction(code policy.Code) (api.Jurisdiction, error) {
+	if err := s.deciding(); err != nil {
+		return api.Jurisdiction{}, err
+	}
 	snapshot := s.rules.at(s.now()).snapshot
 	if !policy.IsPlace(code) && !snapshot.Policy().Names(code) {
 		return api.Jurisdiction{}, &changes.Refusal{
@@ -361,7 +364,22 @@ func (s service) Jurisdiction(code policy.Code) (api.Jurisdiction, error) {
 	return answer, nil
 }
 
+// deciding says whether there is a policy to decide by.
+func (s service) deciding() error {
+	if !s.rules.waiting.Load() {
+		return nil
+	}
+	return &api.Problem{
+		Status: http.StatusServiceUnavailable, Code: "ledger-unavailable",
+		Detail: "no policy is known yet, and nothing is served",
+		Advice: "try again when the ledger can be reached: see exitgate status",
+	}
+}
+
 func (s service) Explain(q api.Question) (policy.Explanation, error) {
+	if err := s.deciding(); err != nil {
+		return policy.Explanation{}, err
+	}
 	invalid := func(message, advice string) (policy.Explanation, error) {
 		return policy.Explanation{}, &changes.Refusal{Code: changes.Invalid, Message: message, Advice: advice}
 	}
