@@ -57,6 +57,9 @@ func (g *Gateway) readiness() admin.Readiness {
 	if failure := g.rules.failure(); failure != nil {
 		check = admin.Check{Since: &failure.since, Detail: fmt.Sprintf("%v\n\n%s stays in use", failure.err, short(p.Digest()))}
 	}
+	if rule.waiting == errPolicyUnknown {
+		check = admin.Check{Detail: "no policy is known yet: nothing is served until the ledger can be reached"}
+	}
 	r.Checks["policy"] = check
 
 	r.Ready = r.Ready && rule.waiting == ""
@@ -90,7 +93,10 @@ func (g *Gateway) checkLedger(now time.Time, r *admin.Readiness) {
 	check := admin.Check{OK: reach.Connected, Detail: fmt.Sprintf("record %d", reach.Last)}
 	if !reach.Connected {
 		check.Since = &reach.Since
-		check.Detail = fmt.Sprintf("%s\n\nwhat is known up to record %d stays in use, and nothing can be changed", reach.Why, reach.Last)
+		check.Detail = reach.Why + "\n\nnothing can be changed"
+		if reach.Last > 0 {
+			check.Detail += fmt.Sprintf("; what is known up to record %d stays in use", reach.Last)
+		}
 	}
 	r.Checks["ledger"] = check
 	if err := g.book.keeping(); err != nil {
