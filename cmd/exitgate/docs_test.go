@@ -29,6 +29,9 @@ var update = flag.Bool("update", false, "write what commands print into the docu
 // follow it. Where the block is "console gateway", the commands talk to the
 // page's gateway.
 func TestTheDocumentationIsTrue(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a hundred processes")
+	}
 	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
 		t.Fatal(err)

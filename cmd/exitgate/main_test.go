@@ -52,6 +52,9 @@ func clock(file string) func() time.Time {
 // TestScripts runs the scripts of testdata/script, which show the command as
 // its users see it.
 func TestScripts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a hundred processes")
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
