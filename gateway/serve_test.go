@@ -678,3 +678,14 @@ func TestALoadBalancerThatOnlyConnectsIsNoError(t *testing.T) {
 		t.Errorf("the log says %s", lines)
 	}
 }
+
+func TestADataFolderWithALongPathOnlyCostsTheSocket(t *testing.T) {
+	long := filepath.Join(t.TempDir(), strings.Repeat("long", 30))
+	g := start(t, setup{policy: twoRefused, configure: func(c *gateway.Config) { c.Data = long }})
+	if a := g.request(g.client(1), "/", mississippi); a.status != 451 || g.at.Socket != "" {
+		t.Errorf("it answers %d, and listens on %q", a.status, g.at.Socket)
+	}
+	if len(g.log.lines("level=ERROR", "operators can't use the socket", "choose a data folder with a shorter path")) != 1 {
+		t.Error("the log doesn't say so")
+	}
+}

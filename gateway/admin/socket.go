@@ -13,6 +13,9 @@ import (
 	"sync"
 )
 
+// ErrLongPath is of a socket whose path is longer than the system allows.
+var ErrLongPath = errors.New("choose a data folder with a shorter path")
+
 // ListenSocket listens on a Unix socket that only its owner may open (and who
 // may open it may operate). What a process that was killed has left there is
 // replaced; if one is alive, there is an error. Closing the listener removes the
@@ -20,7 +23,7 @@ import (
 func ListenSocket(path string) (net.Listener, error) {
 	const longest = 103 // of sun_path on Darwin; Linux has 107
 	if len(path) > longest {
-		return nil, fmt.Errorf("the path of the socket %s has %d bytes, and a socket's may have %d: choose a data folder with a shorter path", path, len(path), longest)
+		return nil, fmt.Errorf("the path of the socket %s has %d bytes, and a socket's may have %d: %w", path, len(path), longest, ErrLongPath)
 	}
 	folder := filepath.Dir(path)
 	if err := checkFolder(folder); err != nil {
