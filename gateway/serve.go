@@ -70,7 +70,7 @@ func (g *Gateway) Listen() (Addresses, error) {
 		addresses.Socket = Socket(g.data)
 	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOSPC), errors.Is(err, admin.ErrLongPath):
 		g.servers.socket = nil // not one with nothing in it
-		g.log.Error("operators can't use the socket; the gateway serves without it", "error", err, "advice", "see to it that the gateway can write to the data folder, that there is room, and that its path is short; then start it again")
+		g.log.Error("operators can't use the socket; the gateway serves without it", "error", err, "advice", "make room in the data folder, and let the gateway write to it; if its path is long, choose another; then start it again")
 	default:
 		g.closeListeners()
 		g.close()
