@@ -474,9 +474,11 @@ func TestALedgerThatAnAdministratorDeletesIsNeverTakenForAnEmptyOne(t *testing.T
 	for _, g := range f.gateways {
 		g.isConnected(false)
 		g.serves(2)
-		if why := g.status().Ledger.Why; !strings.Contains(why, "is gone") || !strings.Contains(why, "restore it from a backup") {
-			t.Errorf("%s says %q", g.name, why)
-		}
+		// It loses what it follows first, and finds out why when it asks again.
+		eventually(t, g.name+" says that the ledger is gone and what to do", func() bool {
+			why := g.status().Ledger.Why
+			return strings.Contains(why, "is gone") && strings.Contains(why, "restore it from a backup")
+		})
 		if r := g.operator("/readyz"); r.status != http.StatusOK {
 			t.Errorf("%s isn't ready: %s", g.name, r.body)
 		}
