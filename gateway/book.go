@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/files"
 	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
@@ -25,7 +26,8 @@ import (
 type book struct {
 	file   string // in which the last page is kept
 	open   func(ctx context.Context, known ledger.Point) (*ledger.Ledger, error)
-	remote bool // the ledger is the operator's, and may be out of reach
+	remote bool          // the ledger is the operator's, and may be out of reach
+	counts func() []byte // of requests, for other gateways that ask
 	rules  *rules
 	now    func() time.Time
 	log    *slog.Logger
@@ -47,7 +49,7 @@ type book struct {
 type page struct {
 	state changes.State
 	point ledger.Point
-	news  *api.Event // of the last record, nil if it isn't believed
+	last  *changes.Record // nil if it isn't believed
 	// refused is how many revisions were not believed since the page was
 	// read from disk, or began.
 	refused int
@@ -83,10 +85,15 @@ const (
 	openAgain  = 5 * time.Second  // the pause before another attempt to open the ledger
 	patience   = 25 * time.Second // how long a change may take: a cluster without a leader needs up to nine seconds
 	firstWords = "version: 1\n"   // the policy that a ledger begins with: it serves everywhere
-	lastTopic  = "last"           // what gateways ask each other for: the last record that they know
 )
 
-func parseRevision(source []byte) (*policy.Policy, error) { return parsePolicy("policy", source) }
+// What gateways ask each other for.
+const (
+	lastTopic    = "last"    // the last record that they know
+	trafficTopic = "traffic" // how many requests there were
+)
+
+func parseRevision(source []byte) (*policy.Policy, error) { return ParsePolicy("policy", source) }
 
 // start takes the newest revision that can be found out into use: that of the
 // ledger, else the last one that was kept. It never begins anew in the place of
@@ -136,7 +143,7 @@ func (b *book) start(ctx context.Context) error {
 // restore reads the page that was kept, an empty one if there is none.
 func (b *book) restore() (*page, error) {
 	empty := &page{state: changes.New(parseRevision)}
-	text, err := readLimited(b.file, bookLimit)
+	text, err := files.Read(b.file, bookLimit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return empty, nil
 	}
@@ -162,9 +169,9 @@ func (b *book) reach(ctx context.Context) error {
 	}
 	l, err := b.open(ctx, b.page.Load().point)
 	if err == nil {
-		err = l.Answer(lastTopic, func(context.Context, []byte) []byte {
-			return strconv.AppendUint(nil, b.page.Load().point.Number, 10)
-		})
+		if err = b.answerOthers(l); err != nil {
+			err, l = errors.Join(err, l.Close()), nil
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -173,6 +180,16 @@ func (b *book) reach(ctx context.Context) error {
 	}
 	b.ledger, b.shut = l, err
 	return err
+}
+
+// answerOthers tells other gateways what they ask this one for.
+func (b *book) answerOthers(l *ledger.Ledger) error {
+	return errors.Join(
+		l.Answer(lastTopic, func(context.Context, []byte) []byte {
+			return strconv.AppendUint(nil, b.page.Load().point.Number, 10)
+		}),
+		l.Answer(trafficTopic, func(context.Context, []byte) []byte { return b.counts() }),
+	)
 }
 
 // opened returns the ledger, or why there is none.
@@ -249,7 +266,7 @@ func (b *book) first() (changes.Entry, error) {
 		return everywhere, nil
 	}
 	if err == nil {
-		_, err = parsePolicy(kept.document(), source)
+		_, err = ParsePolicy(kept.document(), source)
 	}
 	if err != nil {
 		return everywhere, fmt.Errorf("the ledger is empty, and the policy that this machine last went by can't be used: %w\nmend it, or remove it to begin with a policy that serves everywhere", err)
@@ -281,7 +298,7 @@ func (b *book) opensNothing(next *page) error {
 	if source == nil || next.state.Policy() == nil || deciding {
 		return nil
 	}
-	before, err := parsePolicy(file, source)
+	before, err := ParsePolicy(file, source)
 	if err != nil {
 		return nil // it held nobody off any more
 	}
@@ -337,12 +354,12 @@ func pause(ctx context.Context, d time.Duration) {
 
 // read returns the page after a record. One that isn't believed changes nothing.
 func (b *book) read(now *page, r ledger.Record) *page {
-	next := &page{point: r.Point(), refused: now.refused}
+	next, last := &page{point: r.Point(), refused: now.refused}, recordOf(r)
 	var err error
-	next.state, err = now.state.With(recordOf(r))
+	next.state, err = now.state.With(last)
 	b.refusals.note(r.Number, err)
 	if err == nil {
-		next.news = newsOf(recordOf(r), next.state.Revision().Number)
+		next.last = &last
 	} else {
 		next.refused++
 		_ = b.rules.refuse(r.Hash.String(), fmt.Errorf("record %d of the ledger, by %s, is refused: %w", r.Number, r.Author, err)) // logged there
@@ -360,8 +377,8 @@ func (b *book) turn(next *page) {
 	}
 	b.page.Store(next)
 	b.keep(next)
-	if next.news != nil {
-		b.events.tell(*next.news)
+	if next.last != nil {
+		b.events.tell(newsOf(*next.last, revision.Number))
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -370,21 +387,16 @@ func (b *book) turn(next *page) {
 }
 
 // newsOf tells of a record.
-func newsOf(r changes.Record, inForce uint64) *api.Event {
-	d, err := changes.Describe(r)
-	if err != nil {
-		return nil // it was believed: then it can be described
-	}
+func newsOf(r changes.Record, inForce uint64) api.Event {
+	d, _ := changes.Describe(r) // it was believed: then it can be described
 	news := api.Event{Type: "change", Number: r.Number, Author: r.Author, Message: d.Summary, Revision: inForce}
 	switch r.Kind {
 	case changes.RevisionMade:
 		news.Type = "revision"
 	case changes.PrincipalSet, changes.PrincipalRemoved:
 		news.Type = "principal"
-	case changes.ChangeProposed, changes.ChangeEdited:
-		news.Message = "proposes " + d.Summary
 	}
-	return &news
+	return news
 }
 
 // keep keeps a page for the next start.
@@ -395,7 +407,7 @@ func (b *book) keep(p *page) {
 		text, err = keptPage{p.point, state, b.refusals.all()}.sealed()
 	}
 	if err == nil {
-		err = writeAtomically(b.file, text)
+		err = files.Replace(b.file, text)
 	}
 	if err != nil {
 		b.log.Error("the ledger's state could not be kept: the next start would need the ledger", "error", err)
@@ -436,7 +448,7 @@ func (b *book) write(ctx context.Context, decide func(changes.State) (changes.En
 	}
 	l, err := b.opened()
 	if err == nil {
-		err = b.lostForLong(l)
+		err = b.lostForLong()
 	}
 	if err != nil {
 		return changes.Record{}, unavailable(err)
@@ -459,7 +471,7 @@ func (b *book) write(ctx context.Context, decide func(changes.State) (changes.En
 		case errors.As(err, &unknown):
 			return changes.Record{}, notAcknowledged(unknown)
 		case err != nil:
-			return changes.Record{}, unavailable(b.plainly(l, err))
+			return changes.Record{}, unavailable(b.plainly(err))
 		}
 		if err := b.await(ctx, r.Number); err != nil {
 			return changes.Record{}, notAcknowledged(fmt.Errorf("record %d is in the ledger, but this gateway hasn't read it yet", r.Number))
@@ -470,9 +482,9 @@ func (b *book) write(ctx context.Context, decide func(changes.State) (changes.En
 
 // lostForLong says why a ledger can't be reached, if that has lasted longer than
 // a cluster needs for another leader: then nobody is kept waiting for it.
-func (b *book) lostForLong(l *ledger.Ledger) error {
+func (b *book) lostForLong() error {
 	const election = 10 * time.Second
-	if s := l.Status(); !s.Connected && b.now().Sub(s.Since) > election {
+	if s := b.status(); !s.Connected && b.now().Sub(s.Since) > election {
 		return errors.New(s.Why)
 	}
 	return nil
@@ -480,8 +492,8 @@ func (b *book) lostForLong(l *ledger.Ledger) error {
 
 // plainly says why something failed in the words of the connection, if that is
 // lost.
-func (b *book) plainly(l *ledger.Ledger, err error) error {
-	if s := l.Status(); !s.Connected {
+func (b *book) plainly(err error) error {
+	if s := b.status(); !s.Connected {
 		return errors.New(s.Why)
 	}
 	return err

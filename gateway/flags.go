@@ -16,6 +16,7 @@ import (
 	"github.com/exitgate/exitgate/flags"
 	"github.com/exitgate/exitgate/flags/ofrep"
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/files"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/proxy"
 	"github.com/exitgate/exitgate/policy"
@@ -58,7 +59,7 @@ func (g *Gateway) useFlags(data string, providers []openfeature.FeatureProvider)
 		providers = append(providers, g.ofrep)
 	}
 	file := filepath.Join(data, "flags.json")
-	kept, err := readLimited(file, 16<<20)
+	kept, err := files.Read(file, 16<<20)
 	first := errors.Is(err, fs.ErrNotExist)
 	if first {
 		kept, err = nil, nil
@@ -67,7 +68,7 @@ func (g *Gateway) useFlags(data string, providers []openfeature.FeatureProvider)
 		g.flags, err = flags.Open(flags.Options{
 			Providers: providers,
 			Kept:      kept,
-			Keep:      func(text []byte) error { return writeAtomically(file, text) },
+			Keep:      func(text []byte) error { return files.Replace(file, text) },
 			Logger:    g.log,
 			Now:       g.now,
 			OnBreach:  g.breached,
@@ -105,7 +106,7 @@ func credentials(c OFREP) (http.Header, error) {
 		if secret.file == "" {
 			continue
 		}
-		text, err := readLimited(secret.file, 16<<10)
+		text, err := files.Read(secret.file, 16<<10)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", secret.setting, err)
 		}

@@ -2,12 +2,11 @@ package gateway
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/exitgate/exitgate/gateway/files"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/strict"
 )
@@ -27,31 +26,18 @@ type progress struct {
 	From   string    `json:"from,omitempty"` // the policy file that it came from; "" is the ledger
 }
 
-// sweep removes what a write that was killed has left behind.
-func (k keptPolicy) sweep() {
-	if k == "" {
-		return
-	}
-	for _, file := range []string{k.document(), k.progress()} {
-		leftovers, _ := filepath.Glob(file + ".*") // the pattern is well-formed
-		for _, leftover := range leftovers {
-			_ = os.Remove(leftover) // it only takes up room
-		}
-	}
-}
-
 func (k keptPolicy) read() ([]byte, error) {
 	if k == "" {
 		return nil, os.ErrNotExist
 	}
-	return readLimited(k.document(), strict.Limit)
+	return files.Read(k.document(), strict.Limit)
 }
 
 func (k keptPolicy) write(source []byte) error {
 	if k == "" || source == nil {
 		return nil
 	}
-	return writeAtomically(k.document(), source)
+	return files.Replace(k.document(), source)
 }
 
 // latest returns how far a policy's schedule has come, zero if that is not
@@ -68,7 +54,7 @@ func (k keptPolicy) come() (p progress) {
 	if k == "" {
 		return p
 	}
-	text, err := readLimited(k.progress(), 4096)
+	text, err := files.Read(k.progress(), 4096)
 	if err != nil || json.Unmarshal(text, &p) != nil {
 		return progress{}
 	}
@@ -85,7 +71,7 @@ func (k keptPolicy) advance(digest string, at time.Time, from string) error {
 	if err != nil {
 		return err
 	}
-	return writeAtomically(k.progress(), text)
+	return files.Replace(k.progress(), text)
 }
 
 // ofFile returns the policy that the gateway went by last, if that came from a
@@ -97,27 +83,4 @@ func (k keptPolicy) ofFile() (source []byte, file string) {
 		return nil, ""
 	}
 	return source, p.From
-}
-
-// writeAtomically replaces a file so that whenever the machine stops, the old
-// or the new content is there, whole.
-func writeAtomically(file string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", file, err), os.Remove(f.Name()))
-	}
-	folder, err := os.Open(filepath.Dir(file))
-	if err != nil {
-		return err
-	}
-	defer folder.Close()
-	return folder.Sync()
 }

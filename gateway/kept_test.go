@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/exitgate/exitgate/gateway/files"
 )
 
 var moment = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
@@ -48,15 +50,15 @@ func TestAKillInTheMiddleOfAWriteLeavesTheOldOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What is there until the rename: a part of the new one beside the old.
-	put(t, k.document()+".123", "ne")
-	put(t, k.progress()+".123", `{"sha256":"abc","at":"2027-`)
+	put(t, k.document()+".123.unfinished", "ne")
+	put(t, k.progress()+".123.unfinished", `{"sha256":"abc","at":"2027-`)
 	if got, err := k.read(); string(got) != "old" || err != nil {
 		t.Errorf("it reads %q, %v", got, err)
 	}
 	if got := k.latest("abc"); !got.Equal(moment) {
 		t.Errorf("the schedule is said to be at %s", got)
 	}
-	k.sweep()
+	files.Sweep(string(k))
 	if files, _ := os.ReadDir(string(k)); len(files) != 2 {
 		t.Errorf("after the next start there are %v", files)
 	}
@@ -124,23 +126,5 @@ func TestWithoutAFolderNothingIsKept(t *testing.T) {
 	}
 	if _, err := k.read(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("it reads, %v", err)
-	}
-}
-
-func TestAFileIsReadUpToItsLimitAndOnlyAFile(t *testing.T) {
-	folder := t.TempDir()
-	file := filepath.Join(folder, "file")
-	put(t, file, "12345")
-	if got, err := readLimited(file, 5); string(got) != "12345" || err != nil {
-		t.Errorf("it reads %q, %v", got, err)
-	}
-	if _, err := readLimited(file, 4); err == nil || err.Error() != file+" has more than 4 bytes, the limit" {
-		t.Errorf("beyond the limit: %v", err)
-	}
-	if _, err := readLimited(folder, 4); err == nil || err.Error() != folder+" is not a file" {
-		t.Errorf("a folder: %v", err)
-	}
-	if _, err := readLimited(os.DevNull, 4); err == nil {
-		t.Error("a device is read")
 	}
 }

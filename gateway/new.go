@@ -18,6 +18,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/client"
+	"github.com/exitgate/exitgate/gateway/files"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/gateway/metrics"
@@ -112,6 +113,7 @@ func makeDataFolder(named string) (string, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", fmt.Errorf("data folder: %w; choose another with --data", err)
 	}
+	files.Sweep(folder)
 	return folder, nil
 }
 
@@ -152,7 +154,7 @@ func loadAuthorities(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	pem, err := readLimited(file, 1<<20)
+	pem, err := files.Read(file, 1<<20)
 	if err != nil {
 		return nil, fmt.Errorf("certificate authorities: %w", err)
 	}
@@ -221,7 +223,6 @@ func (g *Gateway) usePolicy(data string) error {
 		file: file, kept: keptPolicy(data), flags: g.flags, traffic: g.traffic,
 		now: g.now, log: g.log, metrics: g.metrics, events: g.events, wake: make(chan struct{}, 1),
 	}
-	g.rules.kept.sweep()
 	if file != "" {
 		g.file = &policyFile{name: file, rules: g.rules, log: g.log}
 		if err := g.file.open(); err != nil {
@@ -245,18 +246,14 @@ func (g *Gateway) useLedger(data string) error {
 	}
 	g.book = &book{
 		file: filepath.Join(data, "ledger.json"), remote: cluster != nil,
-		rules: g.rules, now: g.now, log: g.log, events: g.events,
+		rules: g.rules, now: g.now, log: g.log, events: g.events, counts: g.countedHere,
 		open: func(ctx context.Context, known ledger.Point) (*ledger.Ledger, error) {
-			l, err := ledger.Open(ctx, ledger.Options{
+			return ledger.Open(ctx, ledger.Options{
 				Name: settings.Name, Folder: filepath.Join(data, "ledger"), Cluster: cluster, Known: known,
 				Log: g.log, Now: g.now,
 				Changed: g.ledgerChanged,
 				Refused: g.recordRefused,
 			})
-			if err != nil {
-				return nil, err
-			}
-			return l, l.Answer(trafficTopic, func(context.Context, []byte) []byte { return g.countedHere() })
 		},
 	}
 	g.closers = append(g.closers, g.book.close)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/exitgate/exitgate/gateway/files"
 	"github.com/exitgate/exitgate/gateway/notice"
 	"github.com/exitgate/exitgate/gateway/watch"
 	"github.com/exitgate/exitgate/policy"
@@ -40,11 +41,11 @@ func (f *policyFile) open() error {
 
 // reload takes the document into use, if it has changed.
 func (f *policyFile) reload() error {
-	source, err := readLimited(f.name, strict.Limit)
+	source, err := files.Read(f.name, strict.Limit)
 	if err != nil {
 		return f.rules.refuse("", fmt.Errorf("policy: %w", err))
 	}
-	p, err := parsePolicy(f.name, source)
+	p, err := ParsePolicy(f.name, source)
 	if err != nil {
 		return f.rules.refuse(policy.Digest(source), err)
 	}
@@ -57,8 +58,9 @@ func (f *policyFile) run(ctx context.Context) {
 	watch.Files(ctx, []string{f.name}, f.log, func() { _ = f.reload() })
 }
 
-// parsePolicy reads a policy that can be taken into use.
-func parsePolicy(name string, source []byte) (*policy.Policy, error) {
+// ParsePolicy reads a policy that a gateway can take into use: one that Parse
+// reads, and whose notices can be shown. The name is for errors.
+func ParsePolicy(name string, source []byte) (*policy.Policy, error) {
 	p, err := policy.Parse(name, source)
 	if err != nil {
 		return nil, err

@@ -3,10 +3,7 @@ package gateway
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -311,22 +308,4 @@ func until(r *ruling) string {
 		return "changed"
 	}
 	return r.snapshot.Until().Format(time.RFC3339)
-}
-
-// readLimited reads a file that may have so many bytes at most.
-func readLimited(file string, limit int64) ([]byte, error) {
-	// Before it is opened: to open a pipe is to wait for its writer.
-	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", file)
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(content)) > limit {
-		return nil, fmt.Errorf("%s has more than %d bytes, the limit", file, limit)
-	}
-	return content, err
 }

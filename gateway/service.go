@@ -49,12 +49,9 @@ func (s service) ledger() (*ledger.Ledger, error) {
 
 // unreadable is of something that can't be read from the ledger now.
 func (s service) unreadable(err error) *api.Problem {
-	if reach := s.book.status(); !reach.Connected {
-		err = errors.New(reach.Why)
-	}
 	return &api.Problem{
 		Status: http.StatusServiceUnavailable, Code: "ledger-unavailable",
-		Detail: fmt.Sprintf("the ledger can't be read: %v", err),
+		Detail: fmt.Sprintf("the ledger can't be read: %v", s.book.plainly(err)),
 		Advice: "try again when it can be reached: see exitgate status",
 	}
 }
@@ -172,12 +169,13 @@ func (s service) Revisions(ctx context.Context, before uint64, limit int) (api.R
 		if len(page.Revisions) == limit {
 			return false
 		}
-		if signature := s.signatureOf(r); signature != nil {
-			signatures[signature.number] = &signature.Approval
-		}
-		if d, err := changes.Describe(recordOf(r)); err == nil && d.Revision != nil && s.book.refusals.of(r.Number) == "" {
+		switch d, believed := s.describe(r); {
+		case !believed:
+		case d.Revision != nil:
 			d.Revision.Signature = signatures[r.Number]
 			page.Revisions = append(page.Revisions, *d.Revision)
+		case changes.Kind(r.Kind) == changes.ChangeApproved: // or a change that waits, whose number is no revision's
+			signatures[d.Number] = approvalIn(r)
 		}
 		return true
 	})
@@ -203,9 +201,6 @@ func (s service) Log(ctx context.Context, before uint64, limit int) (api.Log, er
 			shown.Refused = err.Error()
 		}
 		shown.Summary, shown.Emergency, shown.Change = d.Summary, d.Emergency, d.Number
-		if shown.Kind == changes.ChangeProposed {
-			shown.Summary = "proposes " + d.Summary
-		}
 		if d.Revision != nil {
 			shown.Authors = d.Revision.Authors
 			for _, approval := range d.Revision.Approvals {
@@ -255,26 +250,23 @@ func (s service) signature(ctx context.Context, number uint64) (*changes.Approva
 	}
 	var found *changes.Approval
 	_, err := s.records(ctx, 0, func(r ledger.Record) bool {
-		if signature := s.signatureOf(r); signature != nil && signature.number == number {
-			found = &signature.Approval
+		if d, believed := s.describe(r); believed && changes.Kind(r.Kind) == changes.ChangeApproved && d.Number == number {
+			found = approvalIn(r)
 		}
 		return r.Number > number && found == nil
 	})
 	return found, err
 }
 
-// A signature is what may be one, under an emergency: an approval of a revision.
-type signature struct {
-	changes.Approval
-	number uint64
+// describe says what is in a record, and whether that is believed.
+func (s service) describe(r ledger.Record) (d changes.Description, believed bool) {
+	d, err := changes.Describe(recordOf(r))
+	return d, err == nil && s.book.refusals.of(r.Number) == ""
 }
 
-func (s service) signatureOf(r ledger.Record) *signature {
-	d, err := changes.Describe(recordOf(r))
-	if err != nil || changes.Kind(r.Kind) != changes.ChangeApproved || s.book.refusals.of(r.Number) != "" {
-		return nil
-	}
-	return &signature{changes.Approval{By: r.Author, At: r.Time, Because: r.Reason}, d.Number}
+// approvalIn returns the approval, or the signature, that a record is.
+func approvalIn(r ledger.Record) *changes.Approval {
+	return &changes.Approval{By: r.Author, At: r.Time, Because: r.Reason}
 }
 
 func (s service) Verify(ctx context.Context) (api.Verification, error) {
@@ -634,10 +626,6 @@ func (s service) RevokeToken(ctx context.Context, by changes.Actor, name, id, be
 }
 
 func (s service) Events(ctx context.Context) <-chan api.Event { return s.events.listen(ctx) }
-
-// trafficTopic is what gateways ask each other for: how many requests there
-// were.
-const trafficTopic = "traffic"
 
 // sweepTraffic dates the counts of requests, until the context ends.
 func (g *Gateway) sweepTraffic(ctx context.Context) {

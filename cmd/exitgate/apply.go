@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/admin/api"
 )
 
@@ -52,7 +53,7 @@ func (o *applyOptions) apply(cmd *cobra.Command, file string) error {
 	if err != nil {
 		return failed(err)
 	}
-	p, err := parsePolicy(file, source)
+	p, err := gateway.ParsePolicy(file, source)
 	if err != nil {
 		return refused(cmd.OutOrStdout(), o.json, moment{}, file, source, err)
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/exitgate/exitgate/gateway/notice"
+	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/strict"
 )
@@ -66,10 +66,7 @@ Exit codes: 0 the policy is right, 1 it is wrong.`,
 				return failed(err)
 			}
 			result := checkResult{File: file, SHA256: policy.Digest(source), At: at.orNow()}
-			p, err := policy.Parse(file, source)
-			if err == nil {
-				err = notice.Check(p.Notices())
-			}
+			p, err := gateway.ParsePolicy(file, source)
 			if err == nil {
 				snapshot := policy.Compile(p, p.OwnFlags(), result.At)
 				result.OK, result.Mode, result.Warnings = true, p.Mode(), p.Warnings()

@@ -20,7 +20,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,6 +27,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/policy/strict"
 )
@@ -118,7 +118,7 @@ func (c *client) overSocket(transport *http.Transport, o *connection) error {
 	if err != nil {
 		return failed(err)
 	}
-	c.socket = filepath.Join(folder, "admin.sock")
+	c.socket = gateway.Socket(folder)
 	c.base, c.at = "http://localhost", c.socket
 	dialer := &net.Dialer{Timeout: dialLimit}
 	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,15 +88,17 @@ type flagServer struct {
 	before func(about map[string]any) // is called with each context that is asked for
 }
 
+var flagServers atomic.Uint32 // made so far
+
 // newFlagServer makes a server that isn't started yet, with values as of
 // flagServer.
 func newFlagServer(t *testing.T, values map[string]map[string]any) *flagServer {
 	t.Helper()
-	// Not 127.0.0.1, from whose ports others take what is free while the
-	// server is down.
-	l, err := net.Listen("tcp", "127.0.0.2:0")
+	// An address of its own, from whose ports nobody else takes what is free
+	// while the server is down.
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.1.%d:0", 1+flagServers.Add(1)%250))
 	if err != nil {
-		l, err = net.Listen("tcp", "127.0.0.1:0") // not all systems have the other
+		l, err = net.Listen("tcp", "127.0.0.1:0") // not all systems have others
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,6 @@ import (
 
 	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/admin/api"
-	"github.com/exitgate/exitgate/gateway/notice"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
@@ -128,7 +127,7 @@ func (o *planOptions) run(cmd *cobra.Command) error {
 		if err != nil {
 			return failed(err)
 		}
-		if after, err = parsePolicy(o.file, source); err != nil {
+		if after, err = gateway.ParsePolicy(o.file, source); err != nil {
 			return refused(cmd.OutOrStdout(), o.json, o.at, o.file, source, err)
 		}
 		o.proposal.Policy = string(source)
@@ -206,15 +205,6 @@ func (o *planOptions) compare(cmd *cobra.Command, after *policy.Policy) error {
 type unasked struct {
 	Policy string      `json:"policy"`
 	Plan   policy.Plan `json:"plan"`
-}
-
-// parsePolicy reads a policy as the gateway would take it into use.
-func parsePolicy(file string, source []byte) (*policy.Policy, error) {
-	p, err := policy.Parse(file, source)
-	if err == nil {
-		err = notice.Check(p.Notices())
-	}
-	return p, err
 }
 
 // refused says what is wrong with a policy, as check does.

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+
+	"github.com/exitgate/exitgate/gateway/files"
 )
 
 // ErrLongPath is of a socket whose path is longer than the system allows.
@@ -29,7 +31,7 @@ func ListenSocket(path string) (net.Listener, error) {
 	if err := checkFolder(folder); err != nil {
 		return nil, err
 	}
-	unlock, err := lock(path + ".lock")
+	unlock, err := files.Lock(path + ".lock")
 	if err != nil {
 		return nil, fmt.Errorf("the admin socket %s: %w", path, err)
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/exitgate/exitgate/gateway/files"
 )
 
 // A folder in which a copy of each of the operator's databases is kept, for a
@@ -54,13 +56,9 @@ func (k keep) write(db *database) error {
 	if err := os.MkdirAll(string(k), 0o700); err != nil {
 		return err
 	}
-	unfinished := name + ".new" // which copies doesn't see
-	err := writeWhole(unfinished, db.tree.content)
-	if err == nil {
-		err = os.Rename(unfinished, name)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("keep a copy of %s: %w", db.path, err), os.Remove(unfinished))
+	files.Sweep(string(k))
+	if err := files.Replace(name, db.tree.content); err != nil {
+		return fmt.Errorf("keep a copy of %s: %w", db.path, err)
 	}
 	for _, old := range before {
 		if old != name {
@@ -68,15 +66,6 @@ func (k keep) write(db *database) error {
 		}
 	}
 	return nil
-}
-
-func writeWhole(path string, content []byte) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	return errors.Join(err, f.Sync(), f.Close())
 }
 
 func hash(text []byte) string {

@@ -143,7 +143,7 @@ func TestAFolderThatCantBeUsedIsNamed(t *testing.T) {
 	for folder, want := range map[string]string{
 		file:             "open the ledger in " + file + ": mkdir " + file + ": not a directory",
 		"/proc/exitgate": "open the ledger in /proc/exitgate: mkdir /proc/exitgate: no such file or directory",
-		used:             "open the ledger in " + used + ": another exitgate has its ledger here (" + used + "/lock is locked): stop it, or give this one another data folder",
+		used:             "open the ledger in " + used + ": another gateway runs with this data folder (" + used + "/lock is locked): stop it, or give this one another folder",
 		"":               "open the ledger in : no folder is set",
 	} {
 		_, err := ledger.Open(context.Background(), ledger.Options{Folder: folder, Log: quiet()})

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/exitgate/exitgate/gateway/files"
 )
 
 // embedded is a NATS server in the process, which nobody else can reach. Once
@@ -43,7 +45,7 @@ func newEmbedded(folder, stream string, log *slog.Logger, failing func(error)) (
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, err
 	}
-	unlock, err := lock(filepath.Join(folder, "lock"))
+	unlock, err := files.Lock(filepath.Join(folder, "lock"))
 	if err != nil {
 		return nil, err
 	}

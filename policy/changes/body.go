@@ -154,7 +154,7 @@ func Describe(r Record) (Description, error) {
 		if err != nil {
 			return Description{}, err
 		}
-		d := Description{Summary: b.Summary, Number: r.Number, SHA256: policy.Digest(text), Policy: text}
+		d := Description{Summary: "proposes " + b.Summary, Number: r.Number, SHA256: policy.Digest(text), Policy: text}
 		if r.Kind == ChangeEdited {
 			d.Summary, d.Number = fmt.Sprintf("edits %d: %s", b.Change, b.Summary), b.Change
 		}

@@ -1,0 +1,67 @@
+// Package files reads, replaces and locks files so that neither a huge one, nor
+// a machine that stops, nor another process does harm.
+//
+// All functions are safe for concurrent use.
+package files
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Read reads a file that may have so many bytes at most.
+func Read(name string, limit int64) ([]byte, error) {
+	// Before it is opened: to open a pipe is to wait for its writer.
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", name)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(content)) > limit {
+		return nil, fmt.Errorf("%s has more than %d bytes, the limit", name, limit)
+	}
+	return content, err
+}
+
+// unfinished ends the name of a file that will take another one's place.
+const unfinished = ".unfinished"
+
+// Replace puts a file, which only its owner may read, in the place of the one of
+// that name, so that whenever the machine stops, the old or the new content is
+// there, whole.
+func Replace(name string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*"+unfinished)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", name, err), os.Remove(f.Name()))
+	}
+	folder, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return folder.Sync()
+}
+
+// Sweep removes from a folder what calls of Replace that were killed have left
+// behind.
+func Sweep(folder string) {
+	leftovers, _ := filepath.Glob(filepath.Join(folder, "*"+unfinished)) // what can't be listed stays
+	for _, leftover := range leftovers {
+		_ = os.Remove(leftover) // it only takes up room
+	}
+}
