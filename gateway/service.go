@@ -68,6 +68,13 @@ func (s service) write(ctx context.Context, decide func(changes.State) (changes.
 	return s.book.write(ctx, decide)
 }
 
+func (s service) Known() error {
+	if !s.rules.waiting.Load() {
+		return nil
+	}
+	return s.unreadable(errors.New("it was never reached"))
+}
+
 func (s service) ByToken(secret string) (changes.Actor, bool) {
 	return s.state().ByToken(secret, s.now())
 }
@@ -184,9 +191,6 @@ func (s service) Revisions(ctx context.Context, before uint64, limit int) (api.R
 }
 
 func (s service) Log(ctx context.Context, before uint64, limit int) (api.Log, error) {
-	if s.rules.waiting.Load() { // that no record is known doesn't mean that there is none
-		return api.Log{}, s.unreadable(errors.New(s.book.status().Why))
-	}
 	page := api.Log{Records: []api.Record{}}
 	next, err := s.records(ctx, before, func(r ledger.Record) bool {
 		if len(page.Records) == limit {
@@ -331,9 +335,6 @@ func requestsBy(sums traffic.Sums) (hour, day func(policy.Code) api.Requests) {
 }
 
 func (s service) Jurisdiction(code policy.Code) (api.Jurisdiction, error) {
-	if err := s.deciding(); err != nil {
-		return api.Jurisdiction{}, err
-	}
 	snapshot := s.rules.at(s.now()).snapshot
 	if !policy.IsPlace(code) && !snapshot.Policy().Names(code) {
 		return api.Jurisdiction{}, &changes.Refusal{
@@ -356,22 +357,7 @@ func (s service) Jurisdiction(code policy.Code) (api.Jurisdiction, error) {
 	return answer, nil
 }
 
-// deciding says whether there is a policy to decide by.
-func (s service) deciding() error {
-	if !s.rules.waiting.Load() {
-		return nil
-	}
-	return &api.Problem{
-		Status: http.StatusServiceUnavailable, Code: "ledger-unavailable",
-		Detail: "no policy is known yet, and nothing is served",
-		Advice: "try again when the ledger can be reached: see exitgate status",
-	}
-}
-
 func (s service) Explain(q api.Question) (policy.Explanation, error) {
-	if err := s.deciding(); err != nil {
-		return policy.Explanation{}, err
-	}
 	invalid := func(message, advice string) (policy.Explanation, error) {
 		return policy.Explanation{}, &changes.Refusal{Code: changes.Invalid, Message: message, Advice: advice}
 	}

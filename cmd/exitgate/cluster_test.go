@@ -246,6 +246,12 @@ func TestAGatewayThatIsStartedWhileNATSIsDownServesWhatItLastKnew(t *testing.T) 
 	if s := stranger.status(); s.Ready || s.Checks["ledger"].OK {
 		t.Errorf("its status is %+v", s)
 	}
+	for _, path := range []string{"policy", "revisions", "log", "jurisdictions", "changes", "principals"} {
+		var problem *api.Problem
+		if err := stranger.ask("GET", "/v1/"+path, nil, nil); !errors.As(err, &problem) || problem.Code != "ledger-unavailable" {
+			t.Errorf("it says of its %s: %v", path, err)
+		}
+	}
 
 	// One node of three knows nothing for certain.
 	f.nats.Nodes[0].Start()

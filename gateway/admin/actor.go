@@ -15,6 +15,9 @@ func (h *handler) who(r *http.Request) (changes.Actor, error) {
 	if by, known := h.known(r); known {
 		return by, nil
 	}
+	if err := h.service.Known(); err != nil { // nor is it known whose tokens there are
+		return changes.Actor{}, err
+	}
 	if r.Header.Get("Authorization") != "" {
 		return changes.Actor{}, h.strange(r)
 	}

@@ -92,6 +92,11 @@ func (h *handler) serve(e endpoint, w http.ResponseWriter, r *http.Request) erro
 			return err
 		}
 	}
+	if !e.always {
+		if err := h.service.Known(); err != nil {
+			return err
+		}
+	}
 	if in.query, err = query(r.URL.RawQuery, e.query); err != nil {
 		return err
 	}

@@ -37,7 +37,6 @@ type operation struct {
 	etag    bool
 	missing bool // what the path names may not be there
 	busy    bool // too many at a time are refused
-	ledger  bool // reads the ledger
 	codes   []changes.Code
 }
 
@@ -51,16 +50,16 @@ var operations = map[string]operation{
 		text: "The ETag is the number of its revision, as If-Match takes it; where the policy comes from a file, its SHA-256.",
 	},
 	"GET /v1/revisions": {
-		id: "revisions", summary: "The policies that came into force, the newest first", answer: api.Revisions{}, ledger: true,
+		id: "revisions", summary: "The policies that came into force, the newest first", answer: api.Revisions{},
 	},
 	"GET /v1/revisions/{number}": {
-		id: "revision", summary: "A policy that came into force", answer: api.Policy{}, etag: true, yaml: true, missing: true, ledger: true,
+		id: "revision", summary: "A policy that came into force", answer: api.Policy{}, etag: true, yaml: true, missing: true,
 	},
 	"GET /v1/log": {
-		id: "log", summary: "All records of the ledger, the newest first", answer: api.Log{}, ledger: true,
+		id: "log", summary: "All records of the ledger, the newest first", answer: api.Log{},
 	},
 	"GET /v1/log/verification": {
-		id: "verify", summary: "Whether the ledger is whole and unchanged", answer: api.Verification{}, busy: true, ledger: true,
+		id: "verify", summary: "Whether the ledger is whole and unchanged", answer: api.Verification{}, busy: true,
 		text: "The whole ledger is read, from its first record on. That may take a while: few of these run at a time.",
 	},
 	"GET /v1/jurisdictions": {
@@ -80,7 +79,7 @@ var operations = map[string]operation{
 			"what happened meanwhile is in the log.",
 	},
 	"POST /v1/plan": {
-		id: "plan", summary: "What a policy would change, and whom it would have hit", body: api.Proposal{}, answer: api.Plan{}, ledger: true,
+		id: "plan", summary: "What a policy would change, and whom it would have hit", body: api.Proposal{}, answer: api.Plan{},
 		codes: []changes.Code{changes.WrongPolicy}, missing: true,
 		text: "Nothing is changed. The hash in the plan is what a proposal agrees to.",
 	},
@@ -181,7 +180,7 @@ func statuses(r admin.Route, o operation) []int {
 		409: r.Writes,
 		422: r.Writes || slices.Contains(o.codes, changes.WrongPolicy),
 		428: r.Expects,
-		503: r.Writes || o.ledger || o.busy || r.Body > admin.SmallBody,
+		503: !r.Public,
 		504: r.Writes,
 	} {
 		if may {

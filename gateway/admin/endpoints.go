@@ -15,6 +15,7 @@ import (
 type endpoint struct {
 	may     permission
 	public  bool     // for everybody
+	always  bool     // also while nothing is known of the ledger
 	query   []string // the parameters that it takes
 	body    int64    // how long it may be at most; 0: there is none
 	expects bool     // needs If-Match
@@ -28,9 +29,9 @@ func (h *handler) endpoints() map[string]map[string]endpoint {
 	reason := []string{"because"}
 	type methods = map[string]endpoint
 	return map[string]methods{
-		"/v1/openapi.json": {"GET": {public: true, answer: h.openAPI}},
+		"/v1/openapi.json": {"GET": {public: true, always: true, answer: h.openAPI}},
 
-		"/v1/status":             {"GET": {may: see, answer: h.status}},
+		"/v1/status":             {"GET": {may: see, always: true, answer: h.status}},
 		"/v1/policy":             {"GET": {may: see, answer: h.policy}},
 		"/v1/revisions":          {"GET": {may: see, query: paged, answer: h.revisions}},
 		"/v1/revisions/{number}": {"GET": {may: see, answer: h.revision}},
@@ -41,7 +42,7 @@ func (h *handler) endpoints() map[string]map[string]endpoint {
 			"GET": {may: see, answer: h.jurisdiction},
 		},
 		"/v1/explain": {"POST": {may: see, body: smallBody, answer: h.explain}},
-		"/v1/events":  {"GET": {may: see, answer: h.events}},
+		"/v1/events":  {"GET": {may: see, always: true, answer: h.events}},
 
 		"/v1/plan": {"POST": {may: see, body: policyBody, answer: h.plan}},
 		"/v1/changes": {

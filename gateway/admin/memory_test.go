@@ -31,8 +31,10 @@ type memory struct {
 	state   changes.State
 	records []changes.Record
 	random  byte
-	// fail is the error that all methods return that can.
+	// fail is the error that all methods return that can, but Known.
 	fail error
+	// unknown is why nothing is known.
+	unknown error
 	// verifying is called by Verify.
 	verifying func(context.Context)
 	happening chan api.Event
@@ -141,7 +143,8 @@ func (m *memory) pending(t testing.TB, by changes.Actor, code policy.Code) chang
 
 func (m *memory) ByToken(secret string) (changes.Actor, bool) {
 	state, now := m.known()
-	return state.ByToken(secret, now)
+	by, known := state.ByToken(secret, now)
+	return by, known && m.unknown == nil
 }
 
 func (m *memory) ByCertificate(names []string) (changes.Actor, bool) {
@@ -167,6 +170,8 @@ func (m *memory) Status(by changes.Actor) api.Status {
 		Pending: state.Changes(now), Unsigned: state.Unsigned(), Markets: m.Jurisdictions().Markets,
 	}
 }
+
+func (m *memory) Known() error { return m.unknown }
 
 func (m *memory) Policy() api.Policy {
 	state, _ := m.known()

@@ -16,6 +16,10 @@ import (
 // Errors are *changes.Refusal or *api.Problem where the client can do something
 // about them; any other is internal, and told to nobody but the log.
 type Service interface {
+	// Known says why nothing is known yet of the ledger, nil if something is:
+	// until then only Who somebody is, Status and Events are asked for.
+	Known() error
+
 	// Who somebody is. False is nobody.
 	ByToken(secret string) (changes.Actor, bool)
 	ByCertificate(names []string) (changes.Actor, bool)
