@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -153,6 +154,7 @@ func (g *Gateway) Serve(ctx context.Context) error {
 func settle(ctx context.Context) {
 	pause(ctx, 15*time.Second)
 	if ctx.Err() == nil {
+		runtime.GC() // what is in pools outlives one
 		debug.FreeOSMemory()
 	}
 }
