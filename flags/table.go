@@ -233,12 +233,15 @@ func (t *Table) keep(p *policy.Policy) {
 		return
 	}
 	t.places = placesOf{policy: p}
+	asks := len(p.Flags()) > 0 || len(t.source.remote) > 0 // else no provider sees them
 	var contexts []openfeature.FlattenedContext
 	for _, place := range t.placesFor(p) {
 		l := located{place: place}
-		for _, c := range Contexts(p, place) {
-			contexts = append(contexts, c)
-			l.contexts = append(l.contexts, contextOf(c))
+		if asks {
+			for _, c := range Contexts(p, place) {
+				contexts = append(contexts, c)
+				l.contexts = append(l.contexts, contextOf(c))
+			}
 		}
 		t.places.all = append(t.places.all, l)
 	}

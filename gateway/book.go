@@ -35,6 +35,7 @@ type book struct {
 
 	writing  chan struct{} // held by who writes: two on one gateway needn't race
 	page     atomic.Pointer[page]
+	parsed   atomic.Pointer[policy.Policy] // last
 	refusals refusals
 
 	mu     sync.Mutex
@@ -95,6 +96,19 @@ const (
 
 func parseRevision(source []byte) (*policy.Policy, error) { return ParsePolicy("policy", source) }
 
+// parse is parseRevision, but for the policy that it was asked for last: what is
+// planned, proposed and read back is most often the same.
+func (b *book) parse(source []byte) (*policy.Policy, error) {
+	if last := b.parsed.Load(); last != nil && bytes.Equal(last.Source(), source) {
+		return last, nil
+	}
+	p, err := parseRevision(source)
+	if err == nil {
+		b.parsed.Store(p)
+	}
+	return p, err
+}
+
 // start takes the newest revision that can be found out into use: that of the
 // ledger, else the last one that was kept. It never begins anew in the place of
 // something that was lost.
@@ -142,7 +156,7 @@ func (b *book) start(ctx context.Context) error {
 
 // restore reads the page that was kept, an empty one if there is none.
 func (b *book) restore() (*page, error) {
-	empty := &page{state: changes.New(parseRevision)}
+	empty := &page{state: changes.New(b.parse)}
 	text, err := files.Read(b.file, bookLimit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return empty, nil
@@ -154,7 +168,7 @@ func (b *book) restore() (*page, error) {
 	if err != nil {
 		return empty, fmt.Errorf("%s: %w", b.file, err)
 	}
-	state, err := changes.Restore(kept.State, parseRevision)
+	state, err := changes.Restore(kept.State, b.parse)
 	if err != nil {
 		return empty, fmt.Errorf("%s: %w", b.file, err)
 	}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +24,7 @@ type ruling struct {
 	waiting  rejection // what isn't known yet, so that nothing is served; "" for nothing
 	outcomes []outcome // by policy.Decision.ID
 	notices  *notice.Book
-	status   *notice.Status
+	status   func() *notice.Status // made when it is first asked for
 
 	until int64                  // when the snapshot is over, Unix nanoseconds; 0: never
 	next  atomic.Pointer[ruling] // the one that holds from then on, once it is made
@@ -82,7 +83,7 @@ func rule(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metrics
 		tell = builtIn
 	}
 	r.notices = must(notice.Render(refused, tell, p.Cause, policy.Name))
-	r.status = must(notice.RenderStatus(markets(snapshot), policy.Name))
+	r.status = sync.OnceValue(func() *notice.Status { return must(notice.RenderStatus(markets(snapshot), policy.Name)) })
 	return r, wrong
 }
 
