@@ -255,7 +255,8 @@ func TestAnEditOfThePolicyIsTakenUpHoweverItIsMade(t *testing.T) {
 				edit(t, g.policy, open)
 				eventually(t, "France is served", func() bool { return g.request(c, "/", france).status == 200 })
 			}
-			if n := g.sum("exitgate_policy_apply_failures_total"); n != 0 {
+			// Of the others a busy machine may see a part, and says so.
+			if n := g.sum("exitgate_policy_apply_failures_total"); name == "renamed over it" && n != 0 {
 				t.Errorf("%v edits are said to have been wrong", n)
 			}
 		})

@@ -72,7 +72,11 @@ func (s service) Known() error {
 	if !s.rules.waiting.Load() {
 		return nil
 	}
-	return s.unreadable(errors.New("it was never reached"))
+	return &api.Problem{
+		Status: http.StatusServiceUnavailable, Code: "ledger-unavailable",
+		Detail: fmt.Sprintf("no policy is known yet, and nothing is served: %s", s.book.status().Why),
+		Advice: "try again when the ledger can be reached: see exitgate status",
+	}
 }
 
 func (s service) ByToken(secret string) (changes.Actor, bool) {

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/netip"
-	"os"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -23,18 +22,8 @@ func TestGatewayScripts(t *testing.T) {
 		Dir:                 "testdata/script/gateway",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Setup: func(env *testscript.Env) error {
-			// A socket's path must be short.
-			folder, err := os.MkdirTemp("", "exg")
-			if err != nil {
-				return err
-			}
-			env.Defer(func() { os.RemoveAll(folder) })
-			env.Setenv("EXITGATE_DATA", folder)
-			env.Values["gateway"] = &realGateway{}
-			return nil
-		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"gateway": commandReal},
+		Setup:               withGateway(func() any { return &realGateway{} }),
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"gateway": commandReal},
 	})
 }
 

@@ -32,18 +32,8 @@ func TestClientScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
-		Setup: func(env *testscript.Env) error {
-			// A socket's path must be short.
-			folder, err := os.MkdirTemp("", "exg")
-			if err != nil {
-				return err
-			}
-			env.Defer(func() { os.RemoveAll(folder) })
-			env.Setenv("EXITGATE_DATA", folder)
-			env.Values["gateway"] = &fakeGateway{}
-			return nil
-		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"gateway": commandFake},
+		Setup:               withGateway(func() any { return &fakeGateway{} }),
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"gateway": commandFake},
 		Condition: func(condition string) (bool, error) {
 			if condition == "root" {
 				return os.Geteuid() == 0, nil
@@ -51,6 +41,21 @@ func TestClientScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", condition)
 		},
 	})
+}
+
+// withGateway prepares a script that commands a gateway, with its data folder.
+func withGateway(make func() any) func(*testscript.Env) error {
+	return func(env *testscript.Env) error {
+		// A socket's path must be short.
+		folder, err := os.MkdirTemp("", "exg")
+		if err != nil {
+			return err
+		}
+		env.Defer(func() { os.RemoveAll(folder) })
+		env.Setenv("EXITGATE_DATA", folder)
+		env.Values["gateway"] = make()
+		return nil
+	}
 }
 
 // commandFake commands the fake gateway of a script:

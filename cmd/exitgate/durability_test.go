@@ -208,7 +208,7 @@ func TestASecondGatewayOnTheSameDataFolderEndsAndTheFirstGoesOn(t *testing.T) {
 	if code := second.cmd.ProcessState.ExitCode(); code != exitFailed {
 		t.Errorf("it ends with %d", code)
 	}
-	second.says("its log", second.log.String(), "another exitgate", first.file("data"))
+	second.says("its log", second.log.String(), "another gateway runs with this data folder", first.file("data"))
 	if got := first.gets("FR"); got != http.StatusUnavailableForLegalReasons {
 		t.Errorf("in the first, France gets %d", got)
 	}

@@ -5,9 +5,11 @@
 package files
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -39,15 +41,16 @@ const unfinished = ".unfinished"
 func Replace(name string, content []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*"+unfinished)
 	if err != nil {
-		return err
+		return notWritten(name, err)
 	}
 	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
+	err = cmp.Or(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), name)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", name, err), os.Remove(f.Name()))
+		_ = os.Remove(f.Name()) // else Sweep does
+		return notWritten(name, err)
 	}
 	folder, err := os.Open(filepath.Dir(name))
 	if err != nil {
@@ -55,6 +58,20 @@ func Replace(name string, content []byte) error {
 	}
 	defer folder.Close()
 	return folder.Sync()
+}
+
+// notWritten is an error that names the file, and not the one that was to take
+// its place.
+func notWritten(name string, err error) error {
+	var at *fs.PathError
+	var from *os.LinkError
+	switch {
+	case errors.As(err, &at):
+		err = at.Err
+	case errors.As(err, &from):
+		err = from.Err
+	}
+	return fmt.Errorf("write %s: %w", name, err)
 }
 
 // Sweep removes from a folder what calls of Replace that were killed have left

@@ -77,11 +77,14 @@ func TestAReplacementThatFailsLeavesTheOldOneAndNothingElse(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(inTheWay, "full"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := files.Replace(inTheWay, []byte("x")); err == nil {
-		t.Error("a folder was replaced")
-	}
-	if err := files.Replace(filepath.Join(folder, "none", "file"), nil); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("in a folder that isn't there: %v", err)
+	nowhere := filepath.Join(folder, "none", "file")
+	for file, want := range map[string]string{
+		inTheWay: "write " + inTheWay + ": file exists",
+		nowhere:  "write " + nowhere + ": no such file or directory",
+	} {
+		if err := files.Replace(file, []byte("x")); err == nil || err.Error() != want {
+			t.Errorf("the error is %v, want %s", err, want)
+		}
 	}
 	if got := names(t, folder); !slices.Equal(got, []string{"taken"}) {
 		t.Errorf("there are %v", got)
