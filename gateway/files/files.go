@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // Read reads a file that may have so many bytes at most.
@@ -75,10 +76,12 @@ func notWritten(name string, err error) error {
 }
 
 // Sweep removes from a folder what calls of Replace that were killed have left
-// behind.
+// behind. What is younger than a minute may be somebody's who is still writing.
 func Sweep(folder string) {
 	leftovers, _ := filepath.Glob(filepath.Join(folder, "*"+unfinished)) // what can't be listed stays
 	for _, leftover := range leftovers {
-		_ = os.Remove(leftover) // it only takes up room
+		if info, err := os.Stat(leftover); err == nil && time.Since(info.ModTime()) > time.Minute {
+			_ = os.Remove(leftover) // it only takes up room
+		}
 	}
 }

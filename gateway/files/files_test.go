@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/exitgate/exitgate/gateway/files"
 )
@@ -91,13 +92,20 @@ func TestAReplacementThatFailsLeavesTheOldOneAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatIsUnfinishedIsSwept(t *testing.T) {
+func TestOnlyWhatNobodyFinishesIsSwept(t *testing.T) {
 	folder := t.TempDir()
-	for _, name := range []string{"policy.yaml", "policy.yaml.1.unfinished", "ledger.json.22.unfinished", "unfinished.yaml"} {
+	old := time.Now().Add(-time.Hour)
+	for name, at := range map[string]time.Time{
+		"policy.yaml": old, "policy.yaml.1.unfinished": old, "ledger.json.22.unfinished": old, "unfinished.yaml": old,
+		"ledger.json.333.unfinished": time.Now(),
+	} {
 		put(t, filepath.Join(folder, name), "")
+		if err := os.Chtimes(filepath.Join(folder, name), at, at); err != nil {
+			t.Fatal(err)
+		}
 	}
 	files.Sweep(folder)
-	if got := names(t, folder); !slices.Equal(got, []string{"policy.yaml", "unfinished.yaml"}) {
+	if got := names(t, folder); !slices.Equal(got, []string{"ledger.json.333.unfinished", "policy.yaml", "unfinished.yaml"}) {
 		t.Errorf("there are %v", got)
 	}
 	files.Sweep(filepath.Join(folder, "none"))
