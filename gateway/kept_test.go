@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
-
 )
 
 var moment = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
