@@ -81,8 +81,8 @@ func unseal(text []byte) (k keptPage, err error) {
 
 const (
 	bookLimit  = 256 << 20        // bytes on disk
-	catchingUp = 5 * time.Second  // how long a start waits for a ledger that may be out of reach
-	stallLimit = 10 * time.Second // how long a start waits for one more record
+	catchingUp = 5 * time.Second  // how long a start that can do without waits for a ledger that may be out of reach
+	stallLimit = 10 * time.Second // how long one more record is waited for, or half as long over a network
 	openAgain  = 5 * time.Second  // the pause before another attempt to open the ledger
 	patience   = 25 * time.Second // how long a change may take: a cluster without a leader needs up to nine seconds
 	firstWords = "version: 1\n"   // the policy that a ledger begins with: it serves everywhere
@@ -130,7 +130,7 @@ func (b *book) start(ctx context.Context) error {
 	}
 	err := b.reach(ctx)
 	if err == nil {
-		if b.remote {
+		if b.remote && known {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, catchingUp)
 			defer cancel()
@@ -228,8 +228,12 @@ func (b *book) catchUp(ctx context.Context, mayBegin bool) error {
 	}
 	ctx, stalled := context.WithCancelCause(ctx)
 	defer stalled(nil)
-	stall := time.AfterFunc(stallLimit, func() {
-		stalled(fmt.Errorf("no record of the ledger could be read for %v: put the ledger's folder back from a backup", stallLimit))
+	limit, advice := stallLimit, "put the ledger's folder back from a backup"
+	if b.remote {
+		limit, advice = stallLimit/2, "see whether NATS is well"
+	}
+	stall := time.AfterFunc(limit, func() {
+		stalled(fmt.Errorf("nothing could be read from the ledger for %v: %s", limit, advice))
 	})
 	defer stall.Stop()
 	for r, err := range l.History(ctx, now.point) {
@@ -237,9 +241,8 @@ func (b *book) catchUp(ctx context.Context, mayBegin bool) error {
 			return err
 		}
 		now = b.read(now, r)
-		stall.Reset(stallLimit)
+		stall.Reset(limit)
 	}
-	stall.Stop()
 	if now.point != b.page.Load().point {
 		if err := b.endsWithLastGood(now); err != nil {
 			return err
@@ -247,7 +250,7 @@ func (b *book) catchUp(ctx context.Context, mayBegin bool) error {
 		if err := b.opensNothing(now); err != nil {
 			return err
 		}
-		b.turn(now)
+		b.turn(now, now.news())
 	}
 	if now.point != (ledger.Point{}) || !mayBegin {
 		return nil
@@ -265,7 +268,8 @@ func (b *book) catchUp(ctx context.Context, mayBegin bool) error {
 		return err
 	}
 	b.log.Warn("the ledger is empty: it begins with a policy", "why", first.Reason)
-	b.turn(b.read(now, r))
+	now = b.read(now, r)
+	b.turn(now, now.news())
 	return nil
 }
 
@@ -348,14 +352,30 @@ func (b *book) run(ctx context.Context) {
 			err = b.catchUp(ctx, true)
 		}
 		if err == nil {
-			l, _ := b.opened()
-			err = l.Follow(ctx, b.page.Load().point, func(r ledger.Record) { b.turn(b.read(b.page.Load(), r)) })
+			err = b.follow(ctx)
 		}
 		if ctx.Err() == nil && err.Error() != said {
 			said = err.Error()
 			b.log.Error("the ledger can't be followed; trying again and again", "error", err)
 		}
 	}
+}
+
+// follow goes by each record as it comes; but of those that were missed, only by
+// the last: what was opened and withdrawn again in between is not opened here.
+func (b *book) follow(ctx context.Context) error {
+	l, _ := b.opened()
+	next := b.page.Load()
+	var news []api.Event
+	return l.Follow(ctx, next.point, func(r ledger.Record) {
+		next = b.read(next, r)
+		news = append(news, next.news()...)
+	}, func() {
+		if next.point != b.page.Load().point {
+			b.turn(next, news)
+			news = nil
+		}
+	})
 }
 
 // pause waits, but not longer than the context lasts.
@@ -381,8 +401,8 @@ func (b *book) read(now *page, r ledger.Record) *page {
 	return next
 }
 
-// turn goes by another page from now on.
-func (b *book) turn(next *page) {
+// turn goes by another page from now on, and then tells the news.
+func (b *book) turn(next *page, news []api.Event) {
 	before, revision := b.page.Load(), next.state.Revision()
 	if revision.Number != before.state.Revision().Number {
 		if err := b.rules.apply(next.state.Policy(), next.state.Source(), revision.Number); err != nil {
@@ -391,8 +411,8 @@ func (b *book) turn(next *page) {
 	}
 	b.page.Store(next)
 	b.keep(next)
-	if next.last != nil {
-		b.events.tell(newsOf(*next.last, revision.Number))
+	for _, event := range news {
+		b.events.tell(event)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -400,17 +420,21 @@ func (b *book) turn(next *page) {
 	b.turned = make(chan struct{})
 }
 
-// newsOf tells of a record.
-func newsOf(r changes.Record, inForce uint64) api.Event {
-	d, _ := changes.Describe(r) // it was believed: then it can be described
-	news := api.Event{Type: "change", Number: r.Number, Author: r.Author, Message: d.Summary, Revision: inForce}
+// news tells of the last record, if it is believed.
+func (p *page) news() []api.Event {
+	r := p.last
+	if r == nil {
+		return nil
+	}
+	d, _ := changes.Describe(*r) // it was believed: then it can be described
+	told := api.Event{Type: "change", Number: r.Number, Author: r.Author, Message: d.Summary, Revision: p.state.Revision().Number}
 	switch r.Kind {
 	case changes.RevisionMade:
-		news.Type = "revision"
+		told.Type = "revision"
 	case changes.PrincipalSet, changes.PrincipalRemoved:
-		news.Type = "principal"
+		told.Type = "principal"
 	}
-	return news
+	return []api.Event{told}
 }
 
 // keep keeps a page for the next start.

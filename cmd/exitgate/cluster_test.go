@@ -160,13 +160,22 @@ func TestAGatewayThatIsCutOffGoesOnAndComesBack(t *testing.T) {
 				t.Errorf("%s isn't ready: %s", g.name, r.body)
 			}
 		}
+		// What came in between, and is over, is not gone by any more.
+		applied := func(g *member) int { return len(g.log.lines("policy applied")) }
+		before := make(map[*member]int)
 		for _, g := range far {
+			before[g] = applied(g)
 			g.mend()
 		}
 		for _, g := range far {
 			g.isConnected(true)
 		}
 		f.converges()
+		for _, g := range far {
+			if n := applied(g) - before[g]; n != 1 {
+				t.Errorf("%s: %d policies were applied on the way back", g.name, n)
+			}
+		}
 		far[0].applies(edition(6), "edition 6")
 	})
 }

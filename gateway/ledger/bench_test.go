@@ -85,7 +85,7 @@ func BenchmarkReady(b *testing.B) {
 						if r.Point() == last {
 							cancel()
 						}
-					})
+					}, func() {})
 					if !errors.Is(err, context.Canceled) {
 						b.Fatal(err)
 					}
@@ -164,7 +164,7 @@ func propagation(b *testing.B, urls []string, replicas int) {
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := make(chan error, 1)
 		go func() {
-			ended <- l.Follow(ctx, ledger.Point{}, func(r ledger.Record) { arrivals <- arrival{r.Number, time.Now()} })
+			ended <- l.Follow(ctx, ledger.Point{}, func(r ledger.Record) { arrivals <- arrival{r.Number, time.Now()} }, func() {})
 		}()
 		b.Cleanup(func() { cancel(); <-ended })
 		writer = l
@@ -208,7 +208,7 @@ func runResident() {
 	before := resident()
 	l, err := ledger.Open(context.Background(), ledger.Options{Folder: os.Args[1], Log: quiet()})
 	if err == nil {
-		go func() { _ = l.Follow(context.Background(), ledger.Point{}, func(ledger.Record) {}) }()
+		go func() { _ = l.Follow(context.Background(), ledger.Point{}, func(ledger.Record) {}, func() {}) }()
 		var after ledger.Point
 		for r, failed := range l.History(context.Background(), after) {
 			after, err = r.Point(), failed

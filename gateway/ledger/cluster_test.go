@@ -269,7 +269,7 @@ func TestARecordOfALaterVersionIsNotPassedOver(t *testing.T) {
 	}
 	publish(t, raw(t, s.ClientURL()), data, later.Hash.String())
 	var got []string
-	err = l.Follow(within(t), ledger.Point{}, func(r ledger.Record) { got = append(got, line(r)) })
+	err = l.Follow(within(t), ledger.Point{}, func(r ledger.Record) { got = append(got, line(r)) }, func() {})
 	if want := "record 2 is refused: the record is of a later version of exitgate: update this one (version 2)"; !errors.Is(err, ledger.ErrNewer) || err.Error() != want {
 		t.Errorf("it ended with %v, want %s", err, want)
 	}

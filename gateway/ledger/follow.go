@@ -12,21 +12,25 @@ import (
 )
 
 // Follow delivers the records after a point in their order, those that are
-// there and those to come, one at a time and each once. It always ends with an
-// error: the context's, [ErrClosed], or [ErrNewer] of a record of a later
-// version.
+// there and those to come, one at a time and each once. It calls settled whenever
+// nothing more can be read at once: all that is there was delivered, or the line
+// is lost. Who goes by the newest record only, and not by each in a backlog, does
+// so there; it may be called more than once for the same. Both are called by one
+// goroutine. Follow always ends with an error: the context's, [ErrClosed], or
+// [ErrNewer] of a record of a later version.
 //
 // A message that isn't believed is logged, told to Options.Refused and
 // skipped. A lost connection, and a stream that isn't the one that is known
 // ([ErrHistory]) or promises less ([ErrStream]), don't end it: it delivers
 // nothing, the Status says why, and it goes on by itself once the connection
 // or the right stream is back.
-func (l *Ledger) Follow(ctx context.Context, after Point, deliver func(Record)) error {
+func (l *Ledger) Follow(ctx context.Context, after Point, deliver func(Record), settled func()) error {
 	ctx, stop := l.until(ctx)
 	defer stop()
 	at := start(after)
 	for {
-		err := l.onLine(ctx, func(ctx context.Context) error { return l.follow(ctx, &at, deliver) })
+		err := l.onLine(ctx, func(ctx context.Context) error { return l.follow(ctx, &at, deliver, settled) })
+		settled()
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -62,7 +66,7 @@ func (l *Ledger) onLine(ctx context.Context, do func(context.Context) error) err
 	return err
 }
 
-func (l *Ledger) follow(ctx context.Context, at *position, deliver func(Record)) error {
+func (l *Ledger) follow(ctx context.Context, at *position, deliver func(Record), settled func()) error {
 	s, err := l.readable(ctx)
 	if err != nil {
 		return err
@@ -78,6 +82,7 @@ func (l *Ledger) follow(ctx context.Context, at *position, deliver func(Record))
 	defer stop()
 	for {
 		if at.seen >= s.state.LastSeq {
+			settled()
 			l.reached()
 		}
 		m, err := next()

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -115,6 +116,7 @@ type follower struct {
 	mu      sync.Mutex
 	lines   []string
 	last    ledger.Point
+	settled []int // how many lines there were whenever it settled, each once
 	changed chan struct{}
 	stop    func() error
 }
@@ -132,6 +134,12 @@ func follow(t testing.TB, l *ledger.Ledger, after ledger.Point) *follower {
 			select {
 			case f.changed <- struct{}{}:
 			default:
+			}
+		}, func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if n := len(f.lines); !slices.Contains(f.settled, n) {
+				f.settled = append(f.settled, n)
 			}
 		})
 	}()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -104,6 +105,19 @@ func TestFollowersGetAllRecordsInTheirOrder(t *testing.T) {
 	closed(t, l)
 	if err := later.stop(); !errors.Is(err, ledger.ErrClosed) && !errors.Is(err, context.Canceled) {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+func TestABacklogIsSettledOnceAndWhatComesThenEachTime(t *testing.T) {
+	l := open(t, ledger.Options{Folder: t.TempDir()})
+	records := add(t, l, ledger.Point{}, "a", "b", "c", "d")
+	f := follow(t, l, records[0].Point())
+	f.until("4 d")
+	add(t, l, records[3].Point(), "e", "f")
+	f.until("6 f")
+	_ = f.stop() // it settles once more
+	if want := []int{3, 4, 5}; !slices.Equal(f.settled, want) {
+		t.Errorf("it settled after %v records, not %v", f.settled, want)
 	}
 }
 
