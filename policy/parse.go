@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/exitgate/exitgate/policy/groups"
@@ -190,17 +191,26 @@ var (
 	subdivisionLike = regexp.MustCompile(`^[A-Za-z]{2}-[A-Za-z0-9]{1,3}$`)
 )
 
-// groups looks up the members of the operator's groups and of the built-in
-// ones.
-func (p *parser) groups() {
-	p.policy.groups = make(map[Code]group)
+// builtInGroups are the groups that every policy has, and which of them each
+// place is in.
+var builtInGroups = sync.OnceValues(func() (all map[Code]group, of map[Code][]Code) {
+	all, of = make(map[Code]group), make(map[Code][]Code)
 	for _, g := range groups.All() {
 		found := group{builtIn: true}
 		for _, m := range g.Members {
 			found.members = append(found.members, Code(m))
+			of[Code(m)] = append(of[Code(m)], Code(g.Name))
 		}
-		p.policy.groups[Code(g.Name)] = found
+		all[Code(g.Name)] = found
 	}
+	return all, of
+})
+
+// groups looks up the members of the operator's groups, and adds them to the
+// built-in ones.
+func (p *parser) groups() {
+	builtIn, of := builtInGroups()
+	p.policy.groups, p.policy.groupsOf = maps.Clone(builtIn), maps.Clone(of)
 	for _, name := range slices.Sorted(maps.Keys(p.text.Groups)) {
 		path := key("groups", name)
 		_, taken := groups.Lookup(name)
@@ -232,11 +242,8 @@ func (p *parser) groups() {
 			}
 		}
 		p.policy.groups[Code(name)] = own
-	}
-	p.policy.groupsOf = make(map[Code][]Code)
-	for code, g := range p.policy.groups {
-		for _, member := range g.members {
-			p.policy.groupsOf[member] = append(p.policy.groupsOf[member], code)
+		for _, member := range own.members {
+			p.policy.groupsOf[member] = append(slices.Clip(p.policy.groupsOf[member]), Code(name)) // that of a built-in one is everybody's
 		}
 	}
 }
