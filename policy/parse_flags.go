@@ -342,8 +342,12 @@ func (p *Policy) Groups(place Place) []Code {
 // contains says whether a place is in a jurisdiction: in the country, the
 // subdivision or the group.
 func (p *Policy) contains(code Code, place Place) bool {
-	codes := [...]Code{place.Jurisdiction(), place.Country, place.Subdivisions[0], place.Subdivisions[1]}
-	return code != "" && slices.Contains(codes[:], code) || slices.Contains(p.Groups(place), code)
+	for _, c := range [...]Code{place.Jurisdiction(), place.Country, place.Subdivisions[0], place.Subdivisions[1]} {
+		if c != "" && (c == code || slices.Contains(p.groupsOf[c], code)) {
+			return true
+		}
+	}
+	return false
 }
 
 // acknowledgements looks up who has looked into which breaches.
