@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/client"
 )
 
@@ -25,8 +26,8 @@ const (
 	errTwoHosts        rejection = "conflicting-host"
 	errMethod          rejection = "method"
 	errTarget          rejection = "malformed-target"
-	errFlagsUnknown    rejection = "flags-unknown"
-	errPolicyUnknown   rejection = "policy-unknown"
+	errFlagsUnknown    rejection = api.FlagsUnknown
+	errPolicyUnknown   rejection = api.PolicyUnknown
 )
 
 // wellFormed returns the host that a request is for and the path as it is

@@ -125,12 +125,6 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// What a gateway may wait for, and serve nothing until then.
-const (
-	policyUnknown = "policy-unknown"
-	flagsUnknown  = "flags-unknown"
-)
-
 // A shownStatus is a status for people to read.
 type shownStatus struct{ api.Status }
 
@@ -156,7 +150,7 @@ func (s shownStatus) write(out page) {
 
 func (s shownStatus) writeInForce(out page) {
 	switch r := s.InForce; {
-	case s.Waiting == policyUnknown:
+	case s.Waiting == api.PolicyUnknown:
 		out.sayIn(red, "", "NO POLICY IS KNOWN YET, AND NOTHING IS SERVED: every request is answered with 503. This gateway has never reached its ledger; as soon as it does, it goes by the revision that it finds there.")
 		return
 	case s.Source == "file":
@@ -168,7 +162,7 @@ func (s shownStatus) writeInForce(out page) {
 		out.sayIn(bold, "", "Revision %d is in force, since %s, by %s:", r.Number, minute(r.Time), people(r.Authors))
 		out.say("  ", "%s", clean(r.Because))
 	}
-	if s.Waiting == flagsUnknown {
+	if s.Waiting == api.FlagsUnknown {
 		out.sayIn(red, "", "NOTHING IS SERVED: it isn't known yet what the guaranteed flags are. See below.")
 	}
 	if !s.Until.IsZero() {
@@ -369,7 +363,7 @@ func (s shownStatus) writeTrouble(out page) {
 			out.say("", "The ledger can be reached, since %s. Its last record is %s.", minute(l.Since), strconv.FormatUint(l.Last, 10))
 		} else {
 			stays := "What is in force stays; nothing can be changed."
-			if s.Waiting == policyUnknown {
+			if s.Waiting == api.PolicyUnknown {
 				stays = "Until it can, nothing is served, and nothing can be changed."
 			}
 			out.sayIn(red, "", "The ledger can't be reached, since %s: %s. %s", minute(l.Since), strings.TrimSuffix(clean(l.Why), "."), stays)

@@ -38,6 +38,12 @@ type Status struct {
 	Markets  []Market           `json:"markets"`
 }
 
+// What a gateway may wait for, in Status.Waiting; it serves nothing until then.
+const (
+	PolicyUnknown = "policy-unknown"
+	FlagsUnknown  = "flags-unknown"
+)
+
 // You is who asks.
 type You struct {
 	Name  string         `json:"name"`
