@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -112,10 +114,16 @@ func newFlagServer(t *testing.T, values map[string]map[string]any) *flagServer {
 // start starts the server, or starts it again.
 func (s *flagServer) start(t *testing.T) {
 	t.Helper()
-	l, err := net.Listen("tcp", s.address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	// A process that is being started has the old listener until it runs.
+	var l net.Listener
+	eventually(t, "the flag server has its address again", func() (ok bool) {
+		var err error
+		l, err = net.Listen("tcp", s.address)
+		if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
 	s.Server = httptest.NewUnstartedServer(s)
 	s.Listener.Close()
 	s.Listener = l

@@ -2,6 +2,8 @@ package ledgertest_test
 
 import (
 	"context"
+	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,4 +98,20 @@ func TestALine(t *testing.T) {
 	if len(changed) > 0 {
 		t.Errorf("it is %v", <-changed)
 	}
+}
+
+func TestALineIsMendedWhenItsAddressIsFreeAgain(t *testing.T) {
+	l := ledgertest.NewLine(t, "nats://127.0.0.1:1")
+	l.Cut()
+	taken, err := net.Listen("tcp", strings.TrimPrefix(l.URL(), "nats://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { _ = taken.Close() })
+	l.Mend()
+	c, err := net.Dial("tcp", strings.TrimPrefix(l.URL(), "nats://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
 }

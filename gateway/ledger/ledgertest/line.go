@@ -1,8 +1,10 @@
 package ledgertest
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,10 +65,18 @@ func (l *Line) Slow(by time.Duration) {
 func (l *Line) Mend() {
 	l.t.Helper()
 	l.proxy.Stop()
-	// Another, as what is done to this one can't be undone while data flows.
-	l.proxy = lay(l.proxy.Listen, l.proxy.Upstream)
-	if err := l.proxy.Start(); err != nil {
-		l.t.Error(err)
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		// Another, as what is done to this one can't be undone while data flows.
+		l.proxy = lay(l.proxy.Listen, l.proxy.Upstream)
+		err := l.proxy.Start()
+		if err == nil {
+			return
+		}
+		// A process that is being started has the old listener until it runs.
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(deadline) {
+			l.t.Error(err)
+			return
+		}
 	}
 }
 
