@@ -293,7 +293,14 @@ func rewrite(t *testing.T, js jetstream.JetStream, change func(number uint64, da
 	if err := js.DeleteStream(within(t), "exitgate-ledger"); err != nil {
 		t.Fatal(err)
 	}
-	must[jetstream.Stream](t)(js.CreateStream(within(t), info.Config))
+	// The server answers before the folder of the old one is gone.
+	_, err := js.CreateStream(within(t), info.Config)
+	for deadline := time.Now().Add(patience); err != nil && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		_, err = js.CreateStream(within(t), info.Config)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, m := range messages {
 		data, id := change(m.Sequence, m.Data, m.Header.Get(nats.MsgIdHdr))
 		publish(t, js, data, id)
