@@ -57,6 +57,9 @@ func (g *member) command(args ...string) said {
 	var out, errOut strings.Builder
 	cmd := exec.CommandContext(g.t.Context(), "exitgate", args...)
 	cmd.Env = append(os.Environ(), "EXITGATE_DATA="+g.file("data"))
+	if g.clock != "" {
+		cmd.Env = append(cmd.Env, clockFile+"="+g.clock)
+	}
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil && !errors.As(err, new(*exec.ExitError)) {
 		g.t.Fatal(err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -9,8 +10,8 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin/api"
 )
 
-func newApply() *cobra.Command {
-	var o applyOptions
+func newApply(now func() time.Time) *cobra.Command {
+	o := applyOptions{now: now}
 	cmd := &cobra.Command{
 		Use:   "apply FILE --because WHY",
 		Short: "Put a policy into force",
@@ -43,7 +44,10 @@ policy or conflict.`,
 	return cmd
 }
 
-type applyOptions struct{ proposing }
+type applyOptions struct {
+	proposing
+	now func() time.Time
+}
 
 func (o *applyOptions) apply(cmd *cobra.Command, file string) error {
 	if err := needsReason(o.because, o.words); err != nil {
@@ -55,7 +59,7 @@ func (o *applyOptions) apply(cmd *cobra.Command, file string) error {
 	}
 	p, err := gateway.ParsePolicy(file, source)
 	if err != nil {
-		return refused(cmd.OutOrStdout(), o.json, moment{}, file, source, err)
+		return refused(cmd.OutOrStdout(), o.json, new(moment).or(o.now), file, source, err)
 	}
 	return o.propose(cmd, api.Proposal{Policy: string(source)}, func(out page, s shownPlan) {
 		for _, w := range p.Warnings() {

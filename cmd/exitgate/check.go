@@ -41,7 +41,7 @@ type demanded struct {
 	Breaks []string `json:"breaks,omitempty"` // the flags whose guarantee it breaks
 }
 
-func newCheck() *cobra.Command {
+func newCheck(now func() time.Time) *cobra.Command {
 	var asJSON bool
 	var at moment
 	cmd := &cobra.Command{
@@ -65,7 +65,7 @@ Exit codes: 0 the policy is right, 1 it is wrong.`,
 			if err != nil {
 				return failed(err)
 			}
-			result := checkResult{File: file, SHA256: policy.Digest(source), At: at.orNow()}
+			result := checkResult{File: file, SHA256: policy.Digest(source), At: at.or(now)}
 			p, err := gateway.ParsePolicy(file, source)
 			if err == nil {
 				snapshot := policy.Compile(p, p.OwnFlags(), result.At)
@@ -231,9 +231,10 @@ func quiet(err error) error {
 // A moment is a flag with a time.
 type moment struct{ time.Time }
 
-func (m *moment) orNow() time.Time {
+// or returns the time that was given, else what the clock shows.
+func (m *moment) or(now func() time.Time) time.Time {
 	if m.IsZero() {
-		return time.Now().UTC().Truncate(time.Second)
+		return now().UTC().Truncate(time.Second)
 	}
 	return m.Time
 }

@@ -53,6 +53,7 @@ func withGateway(make func() any) func(*testscript.Env) error {
 		}
 		env.Defer(func() { os.RemoveAll(folder) })
 		env.Setenv("EXITGATE_DATA", folder)
+		passOn(env, clockAhead)
 		env.Values["gateway"] = make()
 		return nil
 	}

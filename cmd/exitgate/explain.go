@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,8 +19,8 @@ import (
 	"github.com/exitgate/exitgate/policy/iso3166"
 )
 
-func newExplain() *cobra.Command {
-	var o explainOptions
+func newExplain(now func() time.Time) *cobra.Command {
+	o := explainOptions{now: now}
 	cmd := &cobra.Command{
 		Use:   "explain ADDRESS|JURISDICTION",
 		Short: "Say what a client would get, and why",
@@ -58,6 +59,7 @@ gateway with these would; without any policy, it is only located.`,
 
 type explainOptions struct {
 	connection
+	now                                func() time.Time
 	config, policy, method, host, path string
 	geo                                []string
 	at                                 moment
@@ -186,7 +188,7 @@ func (o *explainOptions) decide(cmd *cobra.Command, asked string) (explained, er
 		}
 	}
 	path, _, _ := strings.Cut(o.path, "?")
-	snapshot := policy.Compile(p, p.OwnFlags(), o.at.orNow())
+	snapshot := policy.Compile(p, p.OwnFlags(), o.at.or(o.now))
 	return explained{
 		Asked:       asked,
 		Located:     how,

@@ -18,8 +18,8 @@ import (
 
 func main() { os.Exit(process(time.Now)) }
 
-// process runs the command line of this process, and returns its exit code. A
-// gateway goes by the clock now.
+// process runs the command line of this process by the clock now, and returns
+// its exit code.
 func process(now func() time.Time) int {
 	// net/http's transport writes to the standard logger what an upstream
 	// sent unasked, which may quote clients.
@@ -37,7 +37,7 @@ const (
 	exitRefused = 3 // the policy, or a conflict, forbids it
 )
 
-// run runs the command line and returns the exit code.
+// run runs the command line by the clock now, and returns the exit code.
 func run(ctx context.Context, now func() time.Time, args []string, in io.Reader, out, errOut io.Writer) int {
 	root := newRoot(now)
 	root.SetArgs(args)
@@ -104,9 +104,9 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy or conflict.`,
 		verbs []*cobra.Command
 	}{
 		{"Run it:", []*cobra.Command{newServe(now), newDemo()}},
-		{"See what a policy does:", []*cobra.Command{newCheck(), newPlan(), newExplain(), newSchema()}},
+		{"See what a policy does:", []*cobra.Command{newCheck(now), newPlan(now), newExplain(now), newSchema()}},
 		{"See what a gateway does, and change it:", []*cobra.Command{
-			newStatus(), newSet(), newApply(), newRollback(), newChanges(), newApprove(), newReject(), newLog(), newPrincipal(),
+			newStatus(), newSet(), newApply(now), newRollback(), newChanges(), newApprove(), newReject(), newLog(), newPrincipal(now),
 		}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})

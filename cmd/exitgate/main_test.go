@@ -31,6 +31,17 @@ func TestMain(m *testing.M) {
 // command another clock: a file with the time.
 const clockFile = "EXITGATE_TEST_CLOCK"
 
+// clockAhead is the environment variable by which .ci/clock-overlay sets the wall
+// clock of tests and of the processes that they start.
+const clockAhead = "CLOCK_AHEAD"
+
+// passOn gives a script's processes a variable of the test's own environment.
+func passOn(env *testscript.Env, name string) {
+	if value, set := os.LookupEnv(name); set {
+		env.Setenv(name, value)
+	}
+}
+
 // clock returns the clock of a process.
 func clock(file string) func() time.Time {
 	if file == "" {
@@ -62,6 +73,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("EXITGATE_DATA", env.WorkDir+"/data")
+			passOn(env, clockAhead)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

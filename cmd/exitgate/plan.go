@@ -22,8 +22,8 @@ import (
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
-func newPlan() *cobra.Command {
-	var o planOptions
+func newPlan(now func() time.Time) *cobra.Command {
+	o := planOptions{now: now}
 	cmd := &cobra.Command{
 		Use:   "plan FILE | --set JURISDICTION=PHASE | --rollback REVISION",
 		Short: "Say what would change if a policy took the place of the one in force",
@@ -71,6 +71,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 the policy is wrong.`,
 
 type planOptions struct {
 	connection
+	now      func() time.Time
 	against  string
 	set      string
 	from, at moment
@@ -128,7 +129,7 @@ func (o *planOptions) run(cmd *cobra.Command) error {
 			return failed(err)
 		}
 		if after, err = gateway.ParsePolicy(o.file, source); err != nil {
-			return refused(cmd.OutOrStdout(), o.json, o.at, o.file, source, err)
+			return refused(cmd.OutOrStdout(), o.json, o.at.or(o.now), o.file, source, err)
 		}
 		o.proposal.Policy = string(source)
 	}
@@ -182,7 +183,7 @@ func (o *planOptions) compare(cmd *cobra.Command, after *policy.Policy) error {
 	if err != nil {
 		return failed(err)
 	}
-	plan := policy.NewPlan(before, after, flags, o.at.orNow())
+	plan := policy.NewPlan(before, after, flags, o.at.or(o.now))
 	if o.json {
 		return failed(writeJSON(cmd.OutOrStdout(), unasked{o.proposal.Policy, plan}))
 	}
@@ -208,11 +209,11 @@ type unasked struct {
 }
 
 // refused says what is wrong with a policy, as check does.
-func refused(out io.Writer, asJSON bool, at moment, file string, source []byte, err error) error {
+func refused(out io.Writer, asJSON bool, at time.Time, file string, source []byte, err error) error {
 	if !asJSON {
 		return &exitError{exitRefused, err}
 	}
-	result := checkResult{File: file, SHA256: policy.Digest(source), At: at.orNow()}
+	result := checkResult{File: file, SHA256: policy.Digest(source), At: at}
 	if !errors.As(err, &result.Errors) {
 		return &exitError{exitRefused, err}
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
-func newPrincipal() *cobra.Command {
+func newPrincipal(now func() time.Time) *cobra.Command {
 	var o asking
 	cmd := &cobra.Command{
 		Use:   "principal",
@@ -39,18 +39,18 @@ principal's name, so that nobody approves their own change by another door.`,
 			return o.show(cmd, "/v1/principals", func(out page, a answer) error {
 				all, err := decode[api.Principals](a, nil)
 				if err == nil {
-					showPrincipals(out, all.Principals)
+					showPrincipals(out, all.Principals, now())
 				}
 				return err
 			})
 		},
 	}
 	o.register(cmd)
-	cmd.AddCommand(newPrincipalSet(true), newPrincipalSet(false), newPrincipalRemove(), newPrincipalToken(), newPrincipalRevoke())
+	cmd.AddCommand(newPrincipalSet(now, true), newPrincipalSet(now, false), newPrincipalRemove(now), newPrincipalToken(now), newPrincipalRevoke(now))
 	return cmd
 }
 
-func showPrincipals(out page, all []changes.Principal) {
+func showPrincipals(out page, all []changes.Principal, now time.Time) {
 	if len(all) == 0 {
 		out.say("", "There are no principals: only who may open the gateway's socket can do anything. Add one with: exitgate principal add NAME --role viewer --because \"…\"")
 		return
@@ -59,7 +59,7 @@ func showPrincipals(out page, all []changes.Principal) {
 	for _, p := range all {
 		r := row{cells: []cell{{text: clean(p.Name), colour: bold}, {text: rolesOf(p.Roles)}, {text: clean(p.User)}, {text: clean(p.Certificate)}}}
 		for _, t := range p.Tokens {
-			r.below = append(r.below, "token "+clean(t.ID)+", "+validity(t, time.Now()))
+			r.below = append(r.below, "token "+clean(t.ID)+", "+validity(t, now))
 		}
 		rows = append(rows, r)
 	}
@@ -90,6 +90,7 @@ func validity(t changes.Token, now time.Time) string {
 type principalVerb struct {
 	asking
 	because string
+	now     func() time.Time
 }
 
 func (o *principalVerb) register(cmd *cobra.Command) {
@@ -114,8 +115,8 @@ func (o *principalVerb) do(cmd *cobra.Command, c *client, method, path string, b
 }
 
 // newPrincipalSet makes the verb that adds a principal, or that changes one.
-func newPrincipalSet(adds bool) *cobra.Command {
-	var o principalVerb
+func newPrincipalSet(now func() time.Time, adds bool) *cobra.Command {
+	o := principalVerb{now: now}
 	var roles []string
 	var user, certificate string
 	verb, short, example := "set", "Change a principal's roles, user or certificate", `  exitgate principal set ada --role viewer --because "She is not on call any more."`
@@ -187,8 +188,8 @@ func (c *client) principal(ctx context.Context, name string) (changes.Principal,
 	return all.Principals[i], true, err
 }
 
-func newPrincipalRemove() *cobra.Command {
-	var o principalVerb
+func newPrincipalRemove(now func() time.Time) *cobra.Command {
+	o := principalVerb{now: now}
 	cmd := &cobra.Command{
 		Use:     "remove NAME --because WHY",
 		Short:   "Remove a principal and its tokens",
@@ -209,8 +210,8 @@ func newPrincipalRemove() *cobra.Command {
 	return cmd
 }
 
-func newPrincipalToken() *cobra.Command {
-	var o principalVerb
+func newPrincipalToken(now func() time.Time) *cobra.Command {
+	o := principalVerb{now: now}
 	var expires string
 	cmd := &cobra.Command{
 		Use:   "token NAME --because WHY",
@@ -222,7 +223,7 @@ file, and it is shown this once: the gateway only keeps a hash of it.`,
   (umask 077; exitgate principal token ci --expires 2027-01-01 --because "For the pipeline." > token)`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			until, err := parseExpiry(expires, time.Now())
+			until, err := parseExpiry(expires, now())
 			if err != nil {
 				return err
 			}
@@ -241,7 +242,7 @@ file, and it is shown this once: the gateway only keeps a hash of it.`,
 			if err != nil {
 				return ended(cmd, o.json, err)
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "Token %s of %s, %s. It is shown only this once:\n", clean(made.ID), args[0], validity(made.Token, time.Now()))
+			fmt.Fprintf(cmd.ErrOrStderr(), "Token %s of %s, %s. It is shown only this once:\n", clean(made.ID), args[0], validity(made.Token, now()))
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), clean(made.Secret))
 			return failed(err)
 		},
@@ -272,8 +273,8 @@ func parseExpiry(text string, now time.Time) (time.Time, error) {
 	return until, nil
 }
 
-func newPrincipalRevoke() *cobra.Command {
-	var o principalVerb
+func newPrincipalRevoke(now func() time.Time) *cobra.Command {
+	o := principalVerb{now: now}
 	cmd := &cobra.Command{
 		Use:     "revoke NAME TOKEN --because WHY",
 		Short:   "Take a token away",
@@ -305,7 +306,7 @@ func (o *principalVerb) completePrincipals(cmd *cobra.Command, args []string, _ 
 			words = append(words, p.Name+"\t"+rolesOf(p.Roles))
 		case len(args) == 1 && cmd.Name() == "revoke" && p.Name == args[0]:
 			for _, t := range p.Tokens {
-				words = append(words, t.ID+"\t"+validity(t, time.Now()))
+				words = append(words, t.ID+"\t"+validity(t, o.now()))
 			}
 		}
 	}

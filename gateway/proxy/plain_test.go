@@ -97,6 +97,9 @@ func TestTheShortWayAndTheLongWayAgree(t *testing.T) {
 				fmt.Fprintf(&answer, "0\r\nX-Sum: 42\r\n\r\n")
 			}
 		case "close":
+			if method == "HEAD" { // or nothing says that the connection ends
+				answer.WriteString("Connection: close\r\n")
+			}
 			fmt.Fprintf(&answer, "\r\n%s", content)
 		}
 
