@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
-	"github.com/exitgate/exitgate/gateway/files"
 	"github.com/exitgate/exitgate/gateway/ledger"
+	"github.com/exitgate/exitgate/internal/files"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )

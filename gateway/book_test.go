@@ -14,6 +14,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/internal/testkit"
 )
 
 func TestASettingThatChangesOpensNoMarket(t *testing.T) {
@@ -31,7 +32,7 @@ func TestASettingThatChangesOpensNoMarket(t *testing.T) {
 		t.Fatalf("by the file it gets %d", a.status)
 	}
 	noted := filepath.Join(data, "schedule.json")
-	eventually(t, "where the policy is from is noted", func() bool {
+	testkit.Eventually(t, "where the policy is from is noted", func() bool {
 		text, _ := os.ReadFile(noted)
 		return strings.Contains(string(text), second.policy)
 	})
@@ -98,8 +99,8 @@ func (g *gate) proposes(change string) (made api.Change) {
 }
 
 func TestAnEmergencyThatNobodySignsIsOverdueAfterADayAndOpensNothing(t *testing.T) {
-	c := newClock(time.Date(2026, 12, 1, 8, 0, 0, 0, time.UTC))
-	g := start(t, setup{now: c.now, configure: func(c *gateway.Config) { c.Data = t.TempDir() }})
+	c := testkit.NewClock(time.Date(2026, 12, 1, 8, 0, 0, 0, time.UTC))
+	g := start(t, setup{now: c.Now, configure: func(c *gateway.Config) { c.Data = t.TempDir() }})
 	g.proposes(`"policy": "version: 1\napprovals: {withdraw: 2}\n"`)
 	made := g.proposes(`"set": {"jurisdiction": "US-MS", "phase": "withdrawn"}, "emergency": true`)
 	if made.InForce == nil || !made.InForce.Emergency {
@@ -122,9 +123,9 @@ func TestAnEmergencyThatNobodySignsIsOverdueAfterADayAndOpensNothing(t *testing.
 			t.Errorf("%s readiness is %d, with %v", what, status, checks)
 		}
 	}
-	due := float64(c.now().Add(24 * time.Hour).Unix())
+	due := float64(c.Now().Add(24 * time.Hour).Unix())
 	shows("at once", 1, due, false)
-	c.set(c.now().Add(25 * time.Hour))
+	c.Set(c.Now().Add(25 * time.Hour))
 	shows("a day later", 1, due, true)
 
 	var problem api.Problem

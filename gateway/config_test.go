@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy/strict"
 )
 
@@ -30,14 +31,14 @@ func TestEachRuleOfTheSettingsSaysWhatIsWrongAndWhatWouldBeRight(t *testing.T) {
 			}
 			_, err = gateway.ParseConfig("exitgate.yaml", source)
 			if err == nil {
-				golden(t, "bad/"+name+".golden", "nothing is wrong\n")
+				testkit.Golden(t, "testdata/bad/"+name+".golden", "nothing is wrong\n")
 				return
 			}
 			var all strict.Errors
 			if !errors.As(err, &all) {
 				t.Errorf("the error is a %T", err)
 			}
-			golden(t, "bad/"+name+".golden", err.Error()+"\n")
+			testkit.Golden(t, "testdata/bad/"+name+".golden", err.Error()+"\n")
 		})
 	}
 }
@@ -145,5 +146,5 @@ func TestTheSchemaOfTheSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "exitgate.schema.json", string(schema))
+	testkit.Golden(t, "testdata/exitgate.schema.json", string(schema))
 }

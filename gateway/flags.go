@@ -16,9 +16,9 @@ import (
 	"github.com/exitgate/exitgate/flags"
 	"github.com/exitgate/exitgate/flags/ofrep"
 	"github.com/exitgate/exitgate/gateway/admin/api"
-	"github.com/exitgate/exitgate/gateway/files"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/proxy"
+	"github.com/exitgate/exitgate/internal/files"
 	"github.com/exitgate/exitgate/policy"
 )
 

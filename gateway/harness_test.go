@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -18,7 +17,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,9 +29,8 @@ import (
 
 	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/geo/geotest"
+	"github.com/exitgate/exitgate/internal/testkit"
 )
-
-var update = flag.Bool("update", false, "write golden files anew")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -98,7 +95,7 @@ type gate struct {
 	t      testing.TB
 	app    *app
 	at     gateway.Addresses
-	log    *buffer
+	log    *testkit.Buffer
 	data   string // folder
 	policy string // file, "" if there is none
 	geo    string // file, "" if the setup names its own
@@ -122,7 +119,7 @@ func start(t testing.TB, s setup) *gate {
 // tryStart starts a gate if it can be.
 func tryStart(t testing.TB, s setup) (*gate, error) {
 	t.Helper()
-	g := &gate{t: t, app: newApp(t, s.handler), log: new(buffer)}
+	g := &gate{t: t, app: newApp(t, s.handler), log: new(testkit.Buffer)}
 	c := gateway.DefaultConfig()
 	c.Listen = gateway.Listen{HTTPS: "127.0.0.1:0", HTTP: "127.0.0.1:0"}
 	c.Admin.Listen = "127.0.0.1:0"
@@ -140,7 +137,7 @@ func tryStart(t testing.TB, s setup) (*gate, error) {
 	c.Apps = []gateway.App{{Hosts: []string{host}, Upstreams: s.upstreams}}
 	if s.policy != "" {
 		c.Policy.File = filepath.Join(t.TempDir(), "policy.yaml")
-		write(t, c.Policy.File, s.policy)
+		testkit.WriteFile(t, c.Policy.File, s.policy)
 	}
 	if s.configure != nil {
 		s.configure(&c)
@@ -459,98 +456,9 @@ func (a *app) asked() []seen {
 	return all
 }
 
-// A clock is set by hand.
-type clock struct{ at atomic.Pointer[time.Time] }
-
-func newClock(at time.Time) *clock {
-	c := new(clock)
-	c.set(at)
-	return c
-}
-
-func (c *clock) set(at time.Time) { c.at.Store(&at) }
-func (c *clock) now() time.Time   { return *c.at.Load() }
-
-// eventually waits until something is as it should be.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("it never happened: %s", what)
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
-}
-
-func write(t testing.TB, file, text string) {
-	t.Helper()
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// replace puts a file in the place of another, as editors do.
-func replace(t testing.TB, file, text string) {
-	t.Helper()
-	next := file + ".next"
-	write(t, next, text)
-	if err := os.Rename(next, file); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// golden compares a text with the one in testdata.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		write(t, file, got)
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v; go test -update writes it", err)
-	}
-	if got != string(want) {
-		t.Errorf("%s has changed; got:\n%s\nwant:\n%s", file, got, want)
-	}
-}
-
 // over runs a test for clients of both protocols.
 func over(t *testing.T, test func(t *testing.T, major int)) {
 	for _, major := range []int{1, 2} {
 		t.Run(fmt.Sprintf("over HTTP/%d", major), func(t *testing.T) { test(t, major) })
 	}
-}
-
-// A buffer is a bytes.Buffer for several goroutines.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-// lines returns the lines of a log that contain all of the parts.
-func (b *buffer) lines(parts ...string) []string {
-	var found []string
-	for line := range strings.Lines(b.String()) {
-		if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) }) {
-			found = append(found, line)
-		}
-	}
-	return found
 }

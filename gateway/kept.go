@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/exitgate/exitgate/gateway/files"
+	"github.com/exitgate/exitgate/internal/files"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/strict"
 )

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/exitgate/exitgate/internal/testkit"
 )
 
 // ours returns the names, help texts and types in an exposition that are the
@@ -33,7 +35,7 @@ func busyGate(t *testing.T) *gate {
 
 func TestTheMetricsAreThese(t *testing.T) {
 	_, exposition := busyGate(t).admin("/metrics")
-	golden(t, "metrics.txt", ours(exposition))
+	testkit.Golden(t, "testdata/metrics.txt", ours(exposition))
 }
 
 func TestPromtoolFindsNothingWrongWithTheMetrics(t *testing.T) {

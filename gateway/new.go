@@ -18,12 +18,12 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/client"
-	"github.com/exitgate/exitgate/gateway/files"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/proxy"
 	"github.com/exitgate/exitgate/gateway/traffic"
+	"github.com/exitgate/exitgate/internal/files"
 	"github.com/exitgate/exitgate/policy"
 )
 

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/exitgate/exitgate/gateway/files"
 	"github.com/exitgate/exitgate/gateway/notice"
-	"github.com/exitgate/exitgate/gateway/watch"
+	"github.com/exitgate/exitgate/internal/files"
+	"github.com/exitgate/exitgate/internal/watch"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/strict"
 )

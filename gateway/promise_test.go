@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/open-feature/go-sdk/openfeature"
+
+	"github.com/exitgate/exitgate/internal/testkit"
 )
 
 // A flagSource is a provider of the flag end-to-end-encryption, which is true
@@ -78,18 +80,18 @@ func breached(t *testing.T, s setup, jurisdiction, client string) (*gate, *flagS
 	s.flags = source
 	g := start(t, s)
 	c := g.client(2)
-	eventually(t, "it is served", func() bool { return g.request(c, "/", client).status == http.StatusOK })
+	testkit.Eventually(t, "it is served", func() bool { return g.request(c, "/", client).status == http.StatusOK })
 	source.set(func(s *flagSource) { s.below[jurisdiction] = true })
-	eventually(t, "it is withheld", func() bool { return g.request(c, "/", client).status == http.StatusUnavailableForLegalReasons })
+	testkit.Eventually(t, "it is withheld", func() bool { return g.request(c, "/", client).status == http.StatusUnavailableForLegalReasons })
 	source.set(func(s *flagSource) { s.below[jurisdiction] = false })
 	return g, source
 }
 
 func TestABreachOutlivesThatItsSubdivisionIsToldApart(t *testing.T) {
 	g, _ := breached(t, setup{policy: promising + "jurisdictions: {US-MS: announced}\n"}, "US-MS", mississippi)
-	write(t, g.policy, promising+"jurisdictions: {DE: announced}\n")
+	testkit.WriteFile(t, g.policy, promising+"jurisdictions: {DE: announced}\n")
 	c := g.client(2)
-	eventually(t, "the policy is applied", func() bool { return g.samples()["exitgate_policy_revision"] == 2 })
+	testkit.Eventually(t, "the policy is applied", func() bool { return g.samples()["exitgate_policy_revision"] == 2 })
 	if got := g.request(c, "/", mississippi).status; got != http.StatusUnavailableForLegalReasons {
 		t.Errorf("Mississippi gets %d after the policy has stopped to tell it apart", got)
 	}
@@ -101,7 +103,7 @@ func TestABreachOutlivesThatItsSubdivisionIsToldApart(t *testing.T) {
 func TestAProviderThatFailsChangesNothing(t *testing.T) {
 	g, source := breached(t, setup{policy: promising}, "FR", france)
 	source.set(func(s *flagSource) { s.down = true })
-	eventually(t, "the failure is seen", func() bool { return g.samples()["exitgate_flags_not_accepted"] > 200 })
+	testkit.Eventually(t, "the failure is seen", func() bool { return g.samples()["exitgate_flags_not_accepted"] > 200 })
 	c := g.client(2)
 	got := g.request(c, "/", germany)
 	asked := g.app.asked()
@@ -129,7 +131,7 @@ func TestNothingIsServedBeforeAGuaranteedFlagIsKnown(t *testing.T) {
 		t.Errorf("readyz: %d", status)
 	}
 	source.set(func(s *flagSource) { s.down = false })
-	eventually(t, "it is served", func() bool { return g.request(c, "/", germany).status == http.StatusOK })
+	testkit.Eventually(t, "it is served", func() bool { return g.request(c, "/", germany).status == http.StatusOK })
 	if status, _ := g.admin("/readyz"); status != http.StatusOK {
 		t.Errorf("readyz: %d", status)
 	}
@@ -139,11 +141,11 @@ func TestAProviderThatHangsHoldsNoPolicyUp(t *testing.T) {
 	source := newFlagSource()
 	g := start(t, setup{policy: promising, flags: source})
 	c := g.client(2)
-	eventually(t, "it is served", func() bool { return g.request(c, "/", germany).status == http.StatusOK })
+	testkit.Eventually(t, "it is served", func() bool { return g.request(c, "/", germany).status == http.StatusOK })
 	hangs := make(chan struct{})
 	source.set(func(s *flagSource) { s.hangs = hangs })
-	write(t, g.policy, promising+"jurisdictions: {DE: withdrawn}\n")
-	eventually(t, "Germany is withdrawn", func() bool { return g.request(c, "/", germany).status == http.StatusUnavailableForLegalReasons })
+	testkit.WriteFile(t, g.policy, promising+"jurisdictions: {DE: withdrawn}\n")
+	testkit.Eventually(t, "Germany is withdrawn", func() bool { return g.request(c, "/", germany).status == http.StatusUnavailableForLegalReasons })
 	if got := g.request(c, "/", france).status; got != http.StatusOK {
 		t.Errorf("France gets %d", got)
 	}
@@ -151,5 +153,5 @@ func TestAProviderThatHangsHoldsNoPolicyUp(t *testing.T) {
 	source.hangs, source.below["FR"] = nil, true
 	source.mu.Unlock()
 	close(hangs)
-	eventually(t, "what was missed is seen", func() bool { return g.request(c, "/", france).status == http.StatusUnavailableForLegalReasons })
+	testkit.Eventually(t, "what was missed is seen", func() bool { return g.request(c, "/", france).status == http.StatusUnavailableForLegalReasons })
 }

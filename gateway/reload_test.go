@@ -22,6 +22,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/geo/geotest"
+	"github.com/exitgate/exitgate/internal/testkit"
 )
 
 func readFile(file string) (string, error) {
@@ -130,7 +131,7 @@ func TestADatabaseThatIsReplacedAHundredTimesUnderLoadChangesNoDecision(t *testi
 		t.Fatalf("%v failures before the first", n)
 	}
 	crowd := gather(g, 8)
-	eventually(t, "the load begins", func() bool { return crowd.requests.Load() > 100 })
+	testkit.Eventually(t, "the load begins", func() bool { return crowd.requests.Load() > 100 })
 	goroutines, heap := runtime.NumGoroutine(), inUse()
 
 	replaced, refused := 0, 0
@@ -151,7 +152,7 @@ func TestADatabaseThatIsReplacedAHundredTimesUnderLoadChangesNoDecision(t *testi
 		}
 		*count++
 		build := float64(geotest.Build().Add(time.Duration(i) * time.Minute).Unix())
-		eventually(t, what, func() bool {
+		testkit.Eventually(t, what, func() bool {
 			_, checks := g.ready()
 			if i%2 == 1 {
 				return !checks["geo "+g.geo].OK
@@ -163,7 +164,7 @@ func TestADatabaseThatIsReplacedAHundredTimesUnderLoadChangesNoDecision(t *testi
 	if n := g.metric(failures); n < float64(refused) {
 		t.Errorf("%v failures are counted, of at least %d", n, refused)
 	}
-	if len(g.log.lines("level=ERROR", "geo database refused", g.geo)) < refused {
+	if len(g.log.Lines("level=ERROR", "geo database refused", g.geo)) < refused {
 		t.Error("not all of them are in the log")
 	}
 	if n := runtime.NumGoroutine(); n > goroutines+10 {
@@ -182,7 +183,7 @@ func TestADatabaseThatIsWrongIsSaidToBeAndOneThatIsGoodAgainToo(t *testing.T) {
 		t.Fatalf("at first: %+v", checks)
 	}
 	os.Remove(g.geo)
-	eventually(t, "it is said to be missing", func() bool {
+	testkit.Eventually(t, "it is said to be missing", func() bool {
 		status, checks := g.ready()
 		if status != 200 {
 			t.Fatalf("the gate isn't ready any more: %d", status)
@@ -194,14 +195,14 @@ func TestADatabaseThatIsWrongIsSaidToBeAndOneThatIsGoodAgainToo(t *testing.T) {
 		t.Errorf("meanwhile it gets %d", a.status)
 	}
 	geotest.Replace(t, g.geo, worldDatabase(t))
-	eventually(t, "all is well", func() bool { _, checks := g.ready(); return checks[name].OK })
+	testkit.Eventually(t, "all is well", func() bool { _, checks := g.ready(); return checks[name].OK })
 }
 
 // policyFails waits until the policy is said to be wrong in /readyz with these
 // words, and checks that it is counted and that the one before is in use.
 func (g *gate) policyFails(t *testing.T, words string) {
 	t.Helper()
-	eventually(t, "the policy is said to be wrong: "+words, func() bool {
+	testkit.Eventually(t, "the policy is said to be wrong: "+words, func() bool {
 		status, checks := g.ready()
 		c := checks["policy"]
 		return status == 200 && !c.OK && c.Since != nil && contains(c.Detail, words) && contains(c.Detail, "stays in use")
@@ -212,7 +213,7 @@ func (g *gate) policyFails(t *testing.T, words string) {
 	if g.metric("exitgate_policy_apply_failures_total") == 0 {
 		t.Error("it isn't counted")
 	}
-	if len(g.log.lines("level=ERROR", "the policy is wrong; the one before stays in use", g.policy)) == 0 {
+	if len(g.log.Lines("level=ERROR", "the policy is wrong; the one before stays in use", g.policy)) == 0 {
 		t.Error("it isn't in the log")
 	}
 }
@@ -220,7 +221,7 @@ func (g *gate) policyFails(t *testing.T, words string) {
 // policyHolds waits until the policy in the file is the one in use.
 func (g *gate) policyHolds(t *testing.T) {
 	t.Helper()
-	eventually(t, "the policy is in use", func() bool {
+	testkit.Eventually(t, "the policy is in use", func() bool {
 		_, checks := g.ready()
 		return checks["policy"].OK && g.metric("exitgate_policy_last_apply_successful") == 1
 	})
@@ -229,8 +230,8 @@ func (g *gate) policyHolds(t *testing.T) {
 func TestAnEditOfThePolicyIsTakenUpHoweverItIsMade(t *testing.T) {
 	const open, closed = "version: 1\njurisdictions: {US-MS: withdrawn}\n", "version: 1\njurisdictions: {FR: withdrawn, US-MS: withdrawn}\n"
 	for name, edit := range map[string]func(t *testing.T, file, text string){
-		"renamed over it":  func(t *testing.T, file, text string) { replace(t, file, text) },
-		"written in place": func(t *testing.T, file, text string) { write(t, file, text) },
+		"renamed over it":  func(t *testing.T, file, text string) { testkit.ReplaceFile(t, file, text) },
+		"written in place": func(t *testing.T, file, text string) { testkit.WriteFile(t, file, text) },
 		"written in pieces": func(t *testing.T, file, text string) {
 			f, err := os.Create(file)
 			if err != nil {
@@ -243,7 +244,7 @@ func TestAnEditOfThePolicyIsTakenUpHoweverItIsMade(t *testing.T) {
 		},
 		"removed and made anew": func(t *testing.T, file, text string) {
 			os.Remove(file)
-			write(t, file, text)
+			testkit.WriteFile(t, file, text)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -251,9 +252,9 @@ func TestAnEditOfThePolicyIsTakenUpHoweverItIsMade(t *testing.T) {
 			c := g.client(2)
 			for range 3 {
 				edit(t, g.policy, closed)
-				eventually(t, "France is refused", func() bool { return g.request(c, "/", france).status == 451 })
+				testkit.Eventually(t, "France is refused", func() bool { return g.request(c, "/", france).status == 451 })
 				edit(t, g.policy, open)
-				eventually(t, "France is served", func() bool { return g.request(c, "/", france).status == 200 })
+				testkit.Eventually(t, "France is served", func() bool { return g.request(c, "/", france).status == 200 })
 			}
 			// Of the others a busy machine may see a part, and says so.
 			if n := g.sum("exitgate_policy_apply_failures_total"); name == "renamed over it" && n != 0 {
@@ -272,7 +273,7 @@ func TestAPolicyMountedByKubernetesIsTakenUp(t *testing.T) {
 		if err := os.Mkdir(filepath.Join(volume, name), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		write(t, filepath.Join(volume, name, "policy.yaml"), text)
+		testkit.WriteFile(t, filepath.Join(volume, name, "policy.yaml"), text)
 		if err := os.Symlink(name, filepath.Join(volume, "..data_tmp")); err != nil {
 			t.Fatal(err)
 		}
@@ -289,10 +290,10 @@ func TestAPolicyMountedByKubernetesIsTakenUp(t *testing.T) {
 	c := g.client(1)
 	version("..2", "version: 1\njurisdictions: {FR: withdrawn}\n")
 	os.RemoveAll(filepath.Join(volume, "..1"))
-	eventually(t, "France is refused", func() bool { return g.request(c, "/", france).status == 451 })
+	testkit.Eventually(t, "France is refused", func() bool { return g.request(c, "/", france).status == 451 })
 	version("..3", "version: 1\njurisdictions: {DE: withdrawn}\n")
 	os.RemoveAll(filepath.Join(volume, "..2"))
-	eventually(t, "Germany is refused", func() bool { return g.request(c, "/", germany).status == 451 })
+	testkit.Eventually(t, "Germany is refused", func() bool { return g.request(c, "/", germany).status == 451 })
 	version("..4", "version: 2\n")
 	g.policyFails(t, "version 2 is newer than this exitgate reads")
 	version("..5", "version: 1\n")
@@ -302,13 +303,13 @@ func TestAPolicyMountedByKubernetesIsTakenUp(t *testing.T) {
 func TestABadEditOfThePolicyChangesNothingAndIsSaidToBeBad(t *testing.T) {
 	g := start(t, setup{policy: twoRefused})
 	crowd := gather(g, 4)
-	replace(t, g.policy, "version: 1\njurisdictions: {FX: withdrawn}\n")
+	testkit.ReplaceFile(t, g.policy, "version: 1\njurisdictions: {FX: withdrawn}\n")
 	g.policyFails(t, `"FX" is not a jurisdiction`)
-	write(t, g.policy, "")
+	testkit.WriteFile(t, g.policy, "")
 	g.policyFails(t, "is empty")
-	write(t, g.policy, "\x00\x01\x02")
+	testkit.WriteFile(t, g.policy, "\x00\x01\x02")
 	g.policyFails(t, g.policy)
-	write(t, g.policy, strings.Repeat("#", 9<<20))
+	testkit.WriteFile(t, g.policy, strings.Repeat("#", 9<<20))
 	g.policyFails(t, "limit")
 	os.Remove(g.policy)
 	g.policyFails(t, "no such file")
@@ -319,29 +320,29 @@ func TestABadEditOfThePolicyChangesNothingAndIsSaidToBeBad(t *testing.T) {
 	os.Remove(g.policy)
 
 	// What was in use returns: it isn't a new policy.
-	write(t, g.policy, twoRefused)
+	testkit.WriteFile(t, g.policy, twoRefused)
 	g.policyHolds(t)
 	if n := g.metric("exitgate_policy_revision"); n != 1 {
 		t.Errorf("it is said to be policy %v", n)
 	}
-	replace(t, g.policy, "jurisdictions: {FR: open}\n")
+	testkit.ReplaceFile(t, g.policy, "jurisdictions: {FR: open}\n")
 	g.policyFails(t, "version")
 	crowd.disperse(t)
-	replace(t, g.policy, "version: 1\njurisdictions: {DE: withdrawn}\n")
+	testkit.ReplaceFile(t, g.policy, "version: 1\njurisdictions: {DE: withdrawn}\n")
 	g.policyHolds(t)
 	if a := g.request(g.client(1), "/", germany); a.status != 451 {
 		t.Errorf("by the good one Germany gets %d", a.status)
 	}
-	if n := len(g.log.lines("policy applied", "open → withdrawn: DE", "withdrawn → open: FR, US-MS", "sha256=")); n != 1 {
+	if n := len(g.log.Lines("policy applied", "open → withdrawn: DE", "withdrawn → open: FR, US-MS", "sha256=")); n != 1 {
 		t.Errorf("it is in the log %d times", n)
 	}
 }
 
 func TestAPolicyThatChangedBeforeTheWatchBeganIsTakenUp(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "policy.yaml")
-	write(t, file, "version: 1\n")
+	testkit.WriteFile(t, file, "version: 1\n")
 	// The clock is first asked after New has read the policy.
-	changed := sync.OnceFunc(func() { replace(t, file, "version: 1\njurisdictions: {FR: withdrawn}\n") })
+	changed := sync.OnceFunc(func() { testkit.ReplaceFile(t, file, "version: 1\njurisdictions: {FR: withdrawn}\n") })
 	loaded := false
 	var mu sync.Mutex
 	g := start(t, setup{
@@ -356,7 +357,7 @@ func TestAPolicyThatChangedBeforeTheWatchBeganIsTakenUp(t *testing.T) {
 			return time.Now()
 		},
 	})
-	eventually(t, "France is refused", func() bool { return g.request(g.client(1), "/", france).status == 451 })
+	testkit.Eventually(t, "France is refused", func() bool { return g.request(g.client(1), "/", france).status == 451 })
 }
 
 // certificate makes a certificate for the host, signed by itself, with a
@@ -389,8 +390,8 @@ func TestCertificatesAreReadAgainWhenTheyChange(t *testing.T) {
 	certFile, keyFile := filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")
 	put := func(serial int64) {
 		cert, key := certificate(t, serial)
-		write(t, keyFile, key)
-		write(t, certFile, cert)
+		testkit.WriteFile(t, keyFile, key)
+		testkit.WriteFile(t, certFile, cert)
 	}
 	put(1)
 	g := start(t, setup{configure: func(c *gateway.Config) { c.TLS.Files = []gateway.CertFile{{Cert: certFile, Key: keyFile}} }})
@@ -407,7 +408,7 @@ func TestCertificatesAreReadAgainWhenTheyChange(t *testing.T) {
 		t.Fatal("it shows another certificate")
 	}
 	put(2)
-	eventually(t, "the second is shown", func() bool { return shown() == 2 })
+	testkit.Eventually(t, "the second is shown", func() bool { return shown() == 2 })
 	if n := g.metric(`exitgate_certificate_expiry_timestamp_seconds{host="app.example"}`); n != float64(time.Date(2090, 1, 2, 0, 0, 0, 0, time.UTC).Unix()) {
 		t.Errorf("it is said to end at %v", n)
 	}
@@ -420,11 +421,11 @@ func TestCertificatesAreReadAgainWhenTheyChange(t *testing.T) {
 		case "no key":
 			os.Remove(keyFile)
 		case "another key":
-			write(t, keyFile, other)
+			testkit.WriteFile(t, keyFile, other)
 		case "no certificate":
-			write(t, certFile, "garbage")
+			testkit.WriteFile(t, certFile, "garbage")
 		}
-		eventually(t, wrong.what+" is said", func() bool {
+		testkit.Eventually(t, wrong.what+" is said", func() bool {
 			status, checks := g.ready()
 			c := checks["certificates"]
 			return status == 200 && !c.OK && contains(c.Detail, wrong.words) && c.Since != nil
@@ -433,11 +434,11 @@ func TestCertificatesAreReadAgainWhenTheyChange(t *testing.T) {
 			t.Errorf("%s: the second isn't shown any more", wrong.what)
 		}
 	}
-	if g.metric("exitgate_certificate_reload_failures_total") < 3 || len(g.log.lines("level=ERROR", "the certificates are wrong; the ones before stay in use")) < 3 {
+	if g.metric("exitgate_certificate_reload_failures_total") < 3 || len(g.log.Lines("level=ERROR", "the certificates are wrong; the ones before stay in use")) < 3 {
 		t.Error("not all of them are counted and in the log")
 	}
 	put(4)
-	eventually(t, "the fourth is shown", func() bool { return shown() == 4 })
+	testkit.Eventually(t, "the fourth is shown", func() bool { return shown() == 4 })
 	if _, checks := g.ready(); checks["certificates"].Detail != "" {
 		t.Errorf("something is said to be wrong: %+v", checks["certificates"])
 	}
@@ -448,9 +449,9 @@ func TestWrongCertificatesAtTheStartAreAllSaid(t *testing.T) {
 	cert, key := certificate(t, 1)
 	_, other := certificate(t, 2)
 	at := func(name string) string { return filepath.Join(folder, name) }
-	write(t, at("a.crt"), cert)
-	write(t, at("a.key"), key)
-	write(t, at("b.key"), other)
+	testkit.WriteFile(t, at("a.crt"), cert)
+	testkit.WriteFile(t, at("a.key"), key)
+	testkit.WriteFile(t, at("b.key"), other)
 	_, err := tryStart(t, setup{configure: func(c *gateway.Config) {
 		c.TLS.Files = []gateway.CertFile{{Cert: at("a.crt"), Key: at("a.key")}, {Cert: at("a.crt"), Key: at("b.key")}, {Cert: at("a.crt"), Key: at("c.key")}}
 		c.Apps[0].CA = at("b.key")

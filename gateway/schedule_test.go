@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/internal/testkit"
 )
 
 // scheduled closes France in three steps, a day from each other.
@@ -30,8 +31,8 @@ var (
 )
 
 func TestARequestBeforeABoundaryIsServedAndOneAfterItRefusedAndEachIsCountedOnce(t *testing.T) {
-	c := newClock(windDown.Add(-time.Hour))
-	g := start(t, setup{policy: scheduled, now: c.now})
+	c := testkit.NewClock(windDown.Add(-time.Hour))
+	g := start(t, setup{policy: scheduled, now: c.Now})
 	g.app.keep.Store(false)
 	const clients, requests = 8, 150
 	var asked, served, refused atomic.Int64
@@ -71,7 +72,7 @@ func TestARequestBeforeABoundaryIsServedAndOneAfterItRefusedAndEachIsCountedOnce
 	<-halfway
 	// Neither is quite in step with the other: what is decided in between may
 	// go either way.
-	c.set(windDown)
+	c.Set(windDown)
 	crossed.Store(true)
 	load.Wait()
 
@@ -94,18 +95,18 @@ func TestARequestBeforeABoundaryIsServedAndOneAfterItRefusedAndEachIsCountedOnce
 }
 
 func TestAScheduledChangeIsLoggedAndShown(t *testing.T) {
-	c := newClock(closing.Add(-time.Hour))
-	g := start(t, setup{policy: scheduled, now: c.now})
+	c := testkit.NewClock(closing.Add(-time.Hour))
+	g := start(t, setup{policy: scheduled, now: c.Now})
 	if n := g.metric("exitgate_next_transition_timestamp_seconds"); n != float64(closing.Unix()) {
 		t.Errorf("the next is said to be at %v", n)
 	}
 	if n := g.metric(`exitgate_jurisdiction_phase{jurisdiction="FR",phase="open"}`); n != 1 {
 		t.Errorf("France is not shown as open")
 	}
-	if lines := g.log.lines("policy applied", "until=2026-12-01T00:00:00Z"); len(lines) != 1 {
+	if lines := g.log.Lines("policy applied", "until=2026-12-01T00:00:00Z"); len(lines) != 1 {
 		t.Errorf("until when the policy holds is not in the log")
 	}
-	c.set(closing)
+	c.Set(closing)
 	// No request is needed: a scrape crosses it, and so does the clock.
 	if n := g.metric(`exitgate_jurisdiction_phase{jurisdiction="FR",phase="closed-to-new"}`); n != 1 {
 		t.Errorf("France is not shown as closed to new users")
@@ -113,8 +114,8 @@ func TestAScheduledChangeIsLoggedAndShown(t *testing.T) {
 	if n := g.metric("exitgate_next_transition_timestamp_seconds"); n != float64(windDown.Unix()) {
 		t.Errorf("the next is said to be at %v", n)
 	}
-	eventually(t, "the change is in the log", func() bool {
-		return len(g.log.lines("scheduled change", "due=2026-12-01T00:00:00.000Z", "FR", "until=2026-12-02T00:00:00Z")) == 1
+	testkit.Eventually(t, "the change is in the log", func() bool {
+		return len(g.log.Lines("scheduled change", "due=2026-12-01T00:00:00.000Z", "FR", "until=2026-12-02T00:00:00Z")) == 1
 	})
 	if n := g.metric("exitgate_transitions_total"); n != 1 {
 		t.Errorf("counted %v times", n)
@@ -124,16 +125,16 @@ func TestAScheduledChangeIsLoggedAndShown(t *testing.T) {
 func TestAScheduledChangeNeedsNoRequest(t *testing.T) {
 	boundary := time.Now().Add(300 * time.Millisecond).UTC()
 	g := start(t, setup{policy: "version: 1\njurisdictions: {FR: {schedule: [{from: " + boundary.Format(time.RFC3339Nano) + ", phase: withdrawn}]}}\n"})
-	eventually(t, "the change is logged", func() bool { return len(g.log.lines("scheduled change", "FR")) == 1 })
+	testkit.Eventually(t, "the change is logged", func() bool { return len(g.log.Lines("scheduled change", "FR")) == 1 })
 	if a := g.request(g.client(1), "/", france); a.status != 451 {
 		t.Errorf("then it gets %d", a.status)
 	}
 }
 
 func TestAClockThatSkipsSeveralBoundariesEndsBehindTheLast(t *testing.T) {
-	c := newClock(closing.Add(-time.Hour))
-	g := start(t, setup{policy: scheduled, now: c.now})
-	c.set(withdrawn.AddDate(1, 0, 0))
+	c := testkit.NewClock(closing.Add(-time.Hour))
+	g := start(t, setup{policy: scheduled, now: c.Now})
+	c.Set(withdrawn.AddDate(1, 0, 0))
 	if a := g.request(g.client(1), "/", france); a.status != 451 {
 		t.Errorf("it gets %d", a.status)
 	}
@@ -146,10 +147,10 @@ func TestAClockThatSkipsSeveralBoundariesEndsBehindTheLast(t *testing.T) {
 }
 
 func TestAClockThatIsSetBackOpensNothing(t *testing.T) {
-	c := newClock(withdrawn.Add(time.Hour))
-	g := start(t, setup{policy: scheduled, now: c.now})
+	c := testkit.NewClock(withdrawn.Add(time.Hour))
+	g := start(t, setup{policy: scheduled, now: c.Now})
 	for _, back := range []time.Time{withdrawn.Add(-time.Second), closing.Add(-time.Hour), time.Unix(0, 0)} {
-		c.set(back)
+		c.Set(back)
 		if a := g.request(g.client(1), "/", france); a.status != 451 {
 			t.Errorf("at %s it gets %d", back, a.status)
 		}
@@ -169,41 +170,41 @@ func (g *gate) restart(s setup) *gate {
 }
 
 func TestARestartWithTheClockSetBackOpensNothing(t *testing.T) {
-	c := newClock(windDown.Add(-time.Hour))
-	g := start(t, setup{policy: scheduled, now: c.now})
-	c.set(windDown.Add(time.Minute))
+	c := testkit.NewClock(windDown.Add(-time.Hour))
+	g := start(t, setup{policy: scheduled, now: c.Now})
+	c.Set(windDown.Add(time.Minute))
 	if a := g.request(g.client(1), "/", france); a.status != 451 {
 		t.Fatalf("behind the boundary it gets %d", a.status)
 	}
-	eventually(t, "it is kept how far the schedule has come", func() bool {
+	testkit.Eventually(t, "it is kept how far the schedule has come", func() bool {
 		text, err := readFile(g.data + "/schedule.json")
 		return err == nil && contains(text, windDown.Format("2006-01-02T15:0"))
 	})
-	c.set(closing.Add(-time.Hour))
-	g = g.restart(setup{now: c.now})
+	c.Set(closing.Add(-time.Hour))
+	g = g.restart(setup{now: c.Now})
 	if a := g.request(g.client(1), "/", france); a.status != 451 {
 		t.Errorf("after a restart with the clock set back it gets %d", a.status)
 	}
-	if lines := g.log.lines("the clock is behind"); len(lines) != 1 {
+	if lines := g.log.Lines("the clock is behind"); len(lines) != 1 {
 		t.Errorf("it is said %d times in the log", len(lines))
 	}
 	// It goes on from there, not from where the clock is.
-	c.set(withdrawn)
+	c.Set(withdrawn)
 	if a := g.request(g.client(1), "/.well-known/market-status", france); !contains(a.body, `"withdrawn"`) {
 		t.Errorf("the last boundary isn't crossed: %s", a.body)
 	}
 }
 
 func TestANewRevisionOfThePolicyOpensWhatAClockDoesnt(t *testing.T) {
-	c := newClock(withdrawn.Add(time.Hour))
-	g := start(t, setup{policy: scheduled, now: c.now})
-	c.set(closing.Add(-time.Hour))
+	c := testkit.NewClock(withdrawn.Add(time.Hour))
+	g := start(t, setup{policy: scheduled, now: c.Now})
+	c.Set(closing.Add(-time.Hour))
 	if a := g.request(g.client(1), "/", france); a.status != 451 {
 		t.Fatalf("with the clock set back it gets %d", a.status)
 	}
-	replace(t, g.policy, "version: 1\njurisdictions: {FR: open}\n")
-	eventually(t, "France is open again", func() bool { return g.request(g.client(1), "/", france).status == http.StatusOK })
-	eventually(t, "the change is in the log", func() bool { return len(g.log.lines("policy applied", "withdrawn → open: FR")) == 1 })
+	testkit.ReplaceFile(t, g.policy, "version: 1\njurisdictions: {FR: open}\n")
+	testkit.Eventually(t, "France is open again", func() bool { return g.request(g.client(1), "/", france).status == http.StatusOK })
+	testkit.Eventually(t, "the change is in the log", func() bool { return len(g.log.Lines("policy applied", "withdrawn → open: FR")) == 1 })
 	if n := g.metric("exitgate_policy_revision"); n != 2 {
 		t.Errorf("it is shown as policy %v", n)
 	}

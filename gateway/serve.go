@@ -18,7 +18,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin"
 	"github.com/exitgate/exitgate/gateway/client"
-	"github.com/exitgate/exitgate/gateway/watch"
+	"github.com/exitgate/exitgate/internal/watch"
 )
 
 // servers are what a Gateway listens with.

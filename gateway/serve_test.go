@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/internal/testkit"
 )
 
 func TestAPortThatIsInUseIsNamedWithTheSettingToChange(t *testing.T) {
@@ -44,7 +45,7 @@ func TestAPortThatIsInUseIsNamedWithTheSettingToChange(t *testing.T) {
 
 func TestADataFolderThatCantBeMadeIsNamed(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
-	write(t, file, "")
+	testkit.WriteFile(t, file, "")
 	_, err := tryStart(t, setup{configure: func(c *gateway.Config) { c.Data = filepath.Join(file, "data") }})
 	want := "data folder: mkdir " + file + ": not a directory; choose another with --data"
 	if err == nil || err.Error() != want {
@@ -92,14 +93,14 @@ func TestBothProtocolsAreSpokenAndTheirConnectionsCounted(t *testing.T) {
 	}
 	close(release)
 	asking.Wait()
-	eventually(t, "no connection is counted any more", func() bool { return g.sum("exitgate_connections_active") == 0 })
+	testkit.Eventually(t, "no connection is counted any more", func() bool { return g.sum("exitgate_connections_active") == 0 })
 }
 
 // stopping begins to stop the gate, and returns once it accepts nothing more.
 func (g *gate) stopping() {
 	g.t.Helper()
 	g.cancel()
-	eventually(g.t, "new connections are refused", func() bool {
+	testkit.Eventually(g.t, "new connections are refused", func() bool {
 		c, err := net.Dial("tcp", g.at.HTTPS)
 		if err == nil {
 			c.Close()
@@ -244,7 +245,7 @@ func TestWhatIsUnderWayFinishesWithinTheDrain(t *testing.T) {
 	if g.failed != nil {
 		t.Errorf("Serve returned %v", g.failed)
 	}
-	if len(g.log.lines("the drain is over")) != 0 {
+	if len(g.log.Lines("the drain is over")) != 0 {
 		t.Error("something is said to have been cut off")
 	}
 }
@@ -264,7 +265,7 @@ func TestWhatHasNotFinishedWhenTheDrainIsOverIsCutOff(t *testing.T) {
 			t.Errorf("%s got %q", path, got)
 		}
 	}
-	if len(g.log.lines("the drain is over; cutting off what is left")) != 1 {
+	if len(g.log.Lines("the drain is over; cutting off what is left")) != 1 {
 		t.Error("it isn't in the log")
 	}
 }
@@ -492,7 +493,7 @@ func TestABodyBeyondTheLimitIsTooLarge(t *testing.T) {
 
 func TestAStartWithAWrongPolicyIsByTheLastGoodOne(t *testing.T) {
 	g := start(t, setup{policy: twoRefused})
-	write(t, g.policy, "version: 1\njurisdictions: {FR: opne}\n")
+	testkit.WriteFile(t, g.policy, "version: 1\njurisdictions: {FR: opne}\n")
 	g = g.restart(setup{})
 	for from, want := range map[string]int{france: 451, mississippi: 451, germany: 200} {
 		if a := g.request(g.client(1), "/", from); a.status != want {
@@ -500,7 +501,7 @@ func TestAStartWithAWrongPolicyIsByTheLastGoodOne(t *testing.T) {
 		}
 	}
 	g.policyFailsAtStart(t, `"opne" is not a phase`)
-	if len(g.log.lines("level=ERROR", "starting with the last good policy instead", "last-good-policy.yaml")) != 1 {
+	if len(g.log.Lines("level=ERROR", "starting with the last good policy instead", "last-good-policy.yaml")) != 1 {
 		t.Error("it isn't in the log")
 	}
 	// Also without the file.
@@ -512,7 +513,7 @@ func TestAStartWithAWrongPolicyIsByTheLastGoodOne(t *testing.T) {
 		t.Errorf("without the file it gets %d", a.status)
 	}
 	g.policyFailsAtStart(t, "no such file")
-	write(t, g.policy, "version: 1\n")
+	testkit.WriteFile(t, g.policy, "version: 1\n")
 	g.policyHolds(t)
 	if a := g.request(g.client(1), "/", france); a.status != 200 {
 		t.Errorf("by the good one it gets %d", a.status)
@@ -648,13 +649,13 @@ func TestAnAppThatIsDownIsServedWhenItIsUp(t *testing.T) {
 	if a := g.request(c, "/", france); a.status != 451 {
 		t.Errorf("who is refused gets %d", a.status)
 	}
-	if len(g.log.lines("upstream failed", "connection refused", "start the app")) != 1 {
+	if len(g.log.Lines("upstream failed", "connection refused", "start the app")) != 1 {
 		t.Error("it isn't in the log")
 	}
 	app := &http.Server{Addr: address, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "up") })}
 	go app.ListenAndServe()
 	defer app.Close()
-	eventually(t, "it is served", func() bool { return g.request(c, "/", germany).status == 200 })
+	testkit.Eventually(t, "it is served", func() bool { return g.request(c, "/", germany).status == 200 })
 }
 
 func TestALoadBalancerThatOnlyConnectsIsNoError(t *testing.T) {
@@ -674,7 +675,7 @@ func TestALoadBalancerThatOnlyConnectsIsNoError(t *testing.T) {
 	if a := g.request(g.client(1), "/", ""); a.status != 200 {
 		t.Errorf("then it gets %d", a.status)
 	}
-	if lines := g.log.lines("level=ERROR"); len(lines) > 0 {
+	if lines := g.log.Lines("level=ERROR"); len(lines) > 0 {
 		t.Errorf("the log says %s", lines)
 	}
 }
@@ -685,7 +686,7 @@ func TestADataFolderWithALongPathOnlyCostsTheSocket(t *testing.T) {
 	if a := g.request(g.client(1), "/", mississippi); a.status != 451 || g.at.Socket != "" {
 		t.Errorf("it answers %d, and listens on %q", a.status, g.at.Socket)
 	}
-	if len(g.log.lines("level=ERROR", "operators can't use the socket", "choose a data folder with a shorter path")) != 1 {
+	if len(g.log.Lines("level=ERROR", "operators can't use the socket", "choose a data folder with a shorter path")) != 1 {
 		t.Error("the log doesn't say so")
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -529,7 +530,7 @@ func TestAnExplanationCanBeWrittenAsJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/explanation.json", string(text)+"\n")
+	testkit.Golden(t, "testdata/explanation.json", string(text)+"\n")
 }
 
 func TestChangesTellWhatPlacesGet(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 	"pgregory.net/rapid"
 
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/strict"
 )
@@ -60,7 +61,7 @@ func TestSetChangesOneEntryAndNothingElse(t *testing.T) {
 				result.Data = append(slices.Clip(result.Data), '\n')
 			}
 			archive.Files = append(archive.Files[:1], result)
-			golden(t, file, string(txtar.Format(archive)))
+			testkit.Golden(t, file, string(txtar.Format(archive)))
 		})
 	}
 }

@@ -3,7 +3,6 @@ package policy_test
 import (
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,29 +12,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/strict"
 )
-
-var update = flag.Bool("update", false, "write what the tests see into the golden files")
-
-// golden compares text with a file, or writes it there.
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v (go test -update writes it)", err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("differs from %s (-want +got):\n%s", file, diff)
-	}
-}
 
 // eachFixture runs a test for each document in a folder, with the name of the
 // golden file beside it.
@@ -67,7 +47,7 @@ func TestEachRuleIsEnforcedInSoManyWords(t *testing.T) {
 		if !errors.As(err, &problems) {
 			t.Fatalf("the error is a %T, not strict.Errors", err)
 		}
-		golden(t, goldenFile, err.Error()+"\n")
+		testkit.Golden(t, goldenFile, err.Error()+"\n")
 		if _, again := policy.Parse(name, source); again.Error() != err.Error() {
 			t.Errorf("the second time, Parse says something else:\n%v", again)
 		}
@@ -84,7 +64,7 @@ func TestWhatIsProbablyNotMeantIsWarnedOf(t *testing.T) {
 		for _, warning := range p.Warnings() {
 			fmt.Fprintln(&text, warning)
 		}
-		golden(t, goldenFile, text.String())
+		testkit.Golden(t, goldenFile, text.String())
 	})
 }
 
@@ -110,7 +90,7 @@ func TestGoodDocumentsAreReadAsTheyAreWritten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, goldenFile, string(read)+"\n")
+		testkit.Golden(t, goldenFile, string(read)+"\n")
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -46,7 +47,7 @@ func TestPlansSayWhatWouldChange(t *testing.T) {
 			}
 			plan := policy.NewPlan(policies[0], policies[1], flags, planned)
 			archive.Files = append(given, txtar.File{Name: "plan", Data: []byte(inWords(plan))})
-			golden(t, file, string(txtar.Format(archive)))
+			testkit.Golden(t, file, string(txtar.Format(archive)))
 		})
 	}
 }
@@ -357,7 +358,7 @@ notices: {JP: {status: 403}}
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/plan/plan.json", string(text)+"\n")
+	testkit.Golden(t, "testdata/plan/plan.json", string(text)+"\n")
 }
 
 func BenchmarkPlan(b *testing.B) {

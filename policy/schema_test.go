@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -17,5 +18,5 @@ func TestTheSchemaIsCommitted(t *testing.T) {
 	if !json.Valid(schema) {
 		t.Error("the schema is not JSON")
 	}
-	golden(t, "policy.schema.json", string(schema))
+	testkit.Golden(t, "policy.schema.json", string(schema))
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/ledger/ledgertest"
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -92,7 +93,7 @@ func (f *fleet) grow(size int) {
 // sets sets the clock of all gateways.
 func (f *fleet) sets(at time.Time) {
 	f.t.Helper()
-	replaceFile(f.t, f.clock, at.Format(time.RFC3339))
+	testkit.ReplaceFile(f.t, f.clock, at.Format(time.RFC3339))
 }
 
 func (f *fleet) leader() *ledgertest.Node { return f.nats.Leader(stream) }
@@ -247,7 +248,7 @@ func (g *member) history() []api.Record {
 	var all []api.Record
 	for path := "/v1/log?limit=100"; path != ""; {
 		var page api.Log
-		eventually(g.t, g.name+" can read "+path, func() bool {
+		testkit.Eventually(g.t, g.name+" can read "+path, func() bool {
 			err := g.ask("GET", path, nil, &page)
 			if problem := (*api.Problem)(nil); err != nil && (!errors.As(err, &problem) || problem.Code != "ledger-unavailable") {
 				g.t.Fatal(g.name, err)
@@ -276,7 +277,7 @@ func (g *member) verification() api.Verification {
 // ledger.
 func (g *member) isConnected(want bool) {
 	g.t.Helper()
-	eventually(g.t, fmt.Sprintf("%s knows that connected is %v", g.name, want), func() bool {
+	testkit.Eventually(g.t, fmt.Sprintf("%s knows that connected is %v", g.name, want), func() bool {
 		s := g.status()
 		return s.Ledger.Connected == want && s.Checks["ledger"].OK == want
 	})
@@ -302,7 +303,7 @@ func (f *fleet) converges() []api.Record {
 // agree waits until some gateways are connected and go by the same record.
 func (f *fleet) agree(gateways ...*member) {
 	f.t.Helper()
-	eventually(f.t, "the gateways agree", func() bool {
+	testkit.Eventually(f.t, "the gateways agree", func() bool {
 		first := gateways[0].status()
 		return !slices.ContainsFunc(gateways, func(g *member) bool {
 			s := g.status()
@@ -509,7 +510,7 @@ func (s *scribe) goesOn(more int) {
 		return len(s.acked)
 	}
 	before := acked()
-	eventually(s.fleet.t, "changes go on", func() bool { return acked() >= before+more })
+	testkit.Eventually(s.fleet.t, "changes go on", func() bool { return acked() >= before+more })
 }
 
 func (s *scribe) end() {

@@ -17,6 +17,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/gateway/ledger/ledgertest"
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -161,7 +162,7 @@ func TestAGatewayThatIsCutOffGoesOnAndComesBack(t *testing.T) {
 			}
 		}
 		// What came in between, and is over, is not gone by any more.
-		applied := func(g *member) int { return len(g.log.lines("policy applied")) }
+		applied := func(g *member) int { return len(g.log.Lines("policy applied")) }
 		before := make(map[*member]int)
 		for _, g := range far {
 			before[g] = applied(g)
@@ -249,7 +250,7 @@ func TestAGatewayThatIsStartedWhileNATSIsDownServesWhatItLastKnew(t *testing.T) 
 	if ready.status != http.StatusServiceUnavailable {
 		t.Errorf("a gateway that knows no policy is ready: %s", ready.body)
 	}
-	if len(stranger.log.lines("no revision is known", "ERROR")) != 1 {
+	if len(stranger.log.Lines("no revision is known", "ERROR")) != 1 {
 		t.Error("it doesn't say why")
 	}
 	if s := stranger.status(); s.Ready || s.Checks["ledger"].OK {
@@ -265,7 +266,7 @@ func TestAGatewayThatIsStartedWhileNATSIsDownServesWhatItLastKnew(t *testing.T) 
 	// One node of three knows nothing for certain.
 	f.nats.Nodes[0].Start()
 	for _, g := range f.gateways {
-		eventually(t, g.name+" has found the node", func() bool { return len(g.log.lines("the ledger can be reached")) > 0 })
+		testkit.Eventually(t, g.name+" has found the node", func() bool { return len(g.log.Lines("the ledger can be reached")) > 0 })
 		g.isConnected(false)
 		if r := g.operator("/readyz"); (r.status == http.StatusOK) != (g != stranger) {
 			t.Errorf("%s with one node of three: %s", g.name, r.body)
@@ -409,12 +410,12 @@ demands:
 		forged := f.publish(forgery.forge(f.record(good)))
 		forgeries[forged] = forgery.says
 		for _, g := range f.gateways {
-			refused := func() []string { return g.log.lines("ERROR", "refused", fmt.Sprintf(`"number":%d,`, forged)) }
+			refused := func() []string { return g.log.Lines("ERROR", "refused", fmt.Sprintf(`"number":%d,`, forged)) }
 			metric := "exitgate_ledger_records_refused_total"
 			if forgery.chained {
-				refused = func() []string { return g.log.lines("ERROR", "refused", fmt.Sprintf("record %d ", forged)) }
+				refused = func() []string { return g.log.Lines("ERROR", "refused", fmt.Sprintf("record %d ", forged)) }
 			}
-			eventually(t, g.name+" refuses "+forgery.name, func() bool { return len(refused()) > 0 })
+			testkit.Eventually(t, g.name+" refuses "+forgery.name, func() bool { return len(refused()) > 0 })
 			if lines := refused(); len(lines) != 1 || !strings.Contains(lines[0], forgery.says) {
 				t.Errorf("%s says of %s: %q", g.name, forgery.name, lines)
 			}
@@ -490,7 +491,7 @@ func TestALedgerThatAnAdministratorDeletesIsNeverTakenForAnEmptyOne(t *testing.T
 		g.isConnected(false)
 		g.serves(2)
 		// It loses what it follows first, and finds out why when it asks again.
-		eventually(t, g.name+" says that the ledger is gone and what to do", func() bool {
+		testkit.Eventually(t, g.name+" says that the ledger is gone and what to do", func() bool {
 			why := g.status().Ledger.Why
 			return strings.Contains(why, "is gone") && strings.Contains(why, "restore it from a backup")
 		})

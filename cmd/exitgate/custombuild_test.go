@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/exitgate/exitgate/internal/testkit"
 )
 
 const (
@@ -36,7 +38,7 @@ func TestACustomBuildBringsItsOwnFlagSource(t *testing.T) {
 	g := startCustomBuild(t, buildCustom(t), app.URL, files["policy.yaml"], flagsOf(t, files["flags.json"], 1, true))
 
 	for _, from := range []string{fromFrance, fromGermany} {
-		g.eventually(t, "a client at "+from+" is served", func() bool { return g.status(t, from) == 200 })
+		testkit.Eventually(t, "a client at "+from+" is served", func() bool { return g.status(t, from) == 200 })
 	}
 	for _, market := range []string{"FR", "DE"} {
 		if told := app.told(market); told != "end-to-end-encryption, release=1" {
@@ -44,27 +46,27 @@ func TestACustomBuildBringsItsOwnFlagSource(t *testing.T) {
 		}
 	}
 
-	replaceFile(t, g.flags, flagsOf(t, files["flags.json"], 2, false))
-	g.eventually(t, "France is refused", func() bool { return g.status(t, fromFrance) == 451 })
+	testkit.ReplaceFile(t, g.flags, flagsOf(t, files["flags.json"], 2, false))
+	testkit.Eventually(t, "France is refused", func() bool { return g.status(t, fromFrance) == 451 })
 	if !strings.Contains(g.metrics(t), `exitgate_decisions_total{action="refuse",jurisdiction="FR",phase="withdrawn",reason="guarantee"}`) {
 		t.Errorf("the reason is not counted:\n%s", g.metrics(t))
 	}
-	g.eventually(t, "Germany is served with the new release", func() bool {
+	testkit.Eventually(t, "Germany is served with the new release", func() bool {
 		return g.status(t, fromGermany) == 200 && app.told("DE") == "end-to-end-encryption, release=2"
 	})
 
-	replaceFile(t, g.flags, flagsOf(t, files["flags.json"], 3, true))
-	g.eventually(t, "the gateway has seen the flags as they were", func() bool {
+	testkit.ReplaceFile(t, g.flags, flagsOf(t, files["flags.json"], 3, true))
+	testkit.Eventually(t, "the gateway has seen the flags as they were", func() bool {
 		return g.status(t, fromGermany) == 200 && app.told("DE") == "end-to-end-encryption, release=3"
 	})
 	if status := g.status(t, fromFrance); status != 451 {
 		t.Errorf("France is served again with %d, though nobody has looked into it", status)
 	}
 
-	replaceFile(t, g.policy, files["policy.yaml"]+fmt.Sprintf(`acknowledge:
+	testkit.ReplaceFile(t, g.policy, files["policy.yaml"]+fmt.Sprintf(`acknowledge:
   - {flag: end-to-end-encryption, jurisdiction: FR, at: %s, by: Ana, because: A rule was set to the wrong variation.}
 `, time.Now().UTC().Format(time.RFC3339Nano)))
-	g.eventually(t, "France is served again", func() bool { return g.status(t, fromFrance) == 200 })
+	testkit.Eventually(t, "France is served again", func() bool { return g.status(t, fromFrance) == 200 })
 
 	if all := app.everything(); strings.Contains(all, "end-to-end-encryption=?0") {
 		t.Errorf("the app was told of the breach: %s", all)
@@ -187,9 +189,9 @@ func startCustomBuild(t *testing.T, program, to, policy, flags string) *custom {
 		client: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}},
 	}
 	settings := filepath.Join(folder, "exitgate.yaml")
-	replaceFile(t, g.flags, flags)
-	replaceFile(t, g.policy, policy)
-	replaceFile(t, settings, fmt.Sprintf(`listen: {https: "127.0.0.1:0", http: "127.0.0.1:0"}
+	testkit.ReplaceFile(t, g.flags, flags)
+	testkit.ReplaceFile(t, g.policy, policy)
+	testkit.ReplaceFile(t, settings, fmt.Sprintf(`listen: {https: "127.0.0.1:0", http: "127.0.0.1:0"}
 apps:
   - {hosts: ["*"], upstreams: [%q]}
 trusted-proxies: [127.0.0.0/8]
@@ -282,16 +284,6 @@ func (g *custom) do(t *testing.T, r *http.Request) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-// eventually waits until something is as it should be.
-func (g *custom) eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("it never happened: %s", what)
-		}
-	}
-}
-
 // A listener is an app that remembers what it was told of flags.
 type listener struct {
 	*httptest.Server
@@ -326,15 +318,4 @@ func (l *listener) everything() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.Join(l.all, "\n")
-}
-
-// replaceFile puts a file in the place of another, as editors do.
-func replaceFile(t *testing.T, file, text string) {
-	t.Helper()
-	if err := os.WriteFile(file+".next", []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(file+".next", file); err != nil {
-		t.Fatal(err)
-	}
 }

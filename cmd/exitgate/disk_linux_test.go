@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
@@ -143,12 +144,12 @@ func (w *writer) decides() {
 // recovers makes changes as soon as they are possible again.
 func (w *writer) recovers() {
 	w.t.Helper()
-	eventually(w.t, "changes are possible again", func() bool { return w.writes() == nil })
+	testkit.Eventually(w.t, "changes are possible again", func() bool { return w.writes() == nil })
 	if err := w.writes(); err != nil {
 		w.t.Error(err)
 	}
 	w.accounts()
-	eventually(w.t, "nothing is wrong any more", func() bool {
+	testkit.Eventually(w.t, "nothing is wrong any more", func() bool {
 		return w.ready("ledger") && !strings.Contains(w.operator("/readyz").body, "ledger kept")
 	})
 }
@@ -232,7 +233,7 @@ func TestADataFolderThatCantBeWrittenIsSaidToBe(t *testing.T) {
 		t.Error("there is a socket")
 	}
 	readOnly(false)
-	eventually(t, "the ledger can be written again", func() bool { return w.ready("ledger") })
+	testkit.Eventually(t, "the ledger can be written again", func() bool { return w.ready("ledger") })
 	w.stop()
 	w.start()
 	w.recovers()

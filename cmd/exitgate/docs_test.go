@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -18,10 +17,9 @@ import (
 
 	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
 )
-
-var update = flag.Bool("update", false, "write what commands print into the documentation")
 
 // TestTheDocumentationIsTrue runs what the documentation shows: a block with a
 // file's name is that file, and must be right, or wrong if it is refused.yaml;
@@ -63,7 +61,7 @@ func TestTheDocumentationIsTrue(t *testing.T) {
 			if sameButWidths(now, string(text)) {
 				return
 			}
-			if !*update {
+			if !testkit.Updating() {
 				t.Fatalf("the commands of %s print something else than it says; with -update it becomes:\n%s", page, now)
 			}
 			if err := os.WriteFile(page, []byte(now), 0o644); err != nil {

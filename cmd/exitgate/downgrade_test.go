@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/exitgate/exitgate/internal/testkit"
 )
 
 // guardedPolicy guarantees what the flag server says.
@@ -71,7 +73,7 @@ func TestAForbiddenDowngradeIsWithheld(t *testing.T) {
 					<-withheld
 				}
 			})
-			eventually(t, "France is withheld", func() bool { return m.gets("FR") == http.StatusUnavailableForLegalReasons })
+			testkit.Eventually(t, "France is withheld", func() bool { return m.gets("FR") == http.StatusUnavailableForLegalReasons })
 			goOn()
 			source.watch(nil)
 			m.alarmedOnce()
@@ -98,13 +100,13 @@ func TestAForbiddenDowngradeIsWithheld(t *testing.T) {
 
 			// Nor is it for who revises the policy and doesn't speak of it.
 			m.revise(guardedPolicy + "jurisdictions: {FR: open}\n")
-			eventually(t, "the policy is taken", func() bool { return len(m.log.lines("policy applied")) == 2 })
+			testkit.Eventually(t, "the policy is taken", func() bool { return len(m.log.Lines("policy applied")) == 2 })
 			m.withholds()
 
 			acknowledged := guardedPolicy + fmt.Sprintf("acknowledge:\n  - {flag: end-to-end-encryption, jurisdiction: FR, at: %s, by: Ana, because: A rule was wrong.}\n",
 				time.Now().UTC().Format(time.RFC3339Nano))
 			m.revise(acknowledged)
-			eventually(t, "France is served again", func() bool { return m.gets("FR") == http.StatusOK })
+			testkit.Eventually(t, "France is served again", func() bool { return m.gets("FR") == http.StatusOK })
 			if told, _ := m.told("FR"); told != "end-to-end-encryption, release=3" {
 				t.Errorf("the app is told of France: %q", told)
 			}
@@ -114,7 +116,7 @@ func TestAForbiddenDowngradeIsWithheld(t *testing.T) {
 
 			// What was acknowledged was that one breach.
 			source.set("end-to-end-encryption", "FR", false)
-			eventually(t, "France is withheld again", func() bool { return m.gets("FR") == http.StatusUnavailableForLegalReasons })
+			testkit.Eventually(t, "France is withheld again", func() bool { return m.gets("FR") == http.StatusUnavailableForLegalReasons })
 			m.alarmedOnce() // in this process
 		})
 	}
@@ -129,7 +131,7 @@ func (m *machine) alarmedOnce() {
 	if others := strings.Count(m.operator("/metrics").body, "\nexitgate_guarantee_breaches_total{"); others != 1 {
 		m.t.Errorf("%d kinds of breaches are counted:\n%s", others, m.operator("/metrics").body)
 	}
-	alarms := m.log.lines(`"level":"ERROR"`, "guarantee")
+	alarms := m.log.Lines(`"level":"ERROR"`, "guarantee")
 	if len(alarms) != 1 {
 		m.t.Fatalf("%d alarms are logged, want 1: %q", len(alarms), alarms)
 	}
@@ -192,7 +194,7 @@ func (m *machine) answersNoneBelow() {
 	if total := m.metric("exitgate_guarantee_breaches_total" + breached); total != fmt.Sprint(alarms) {
 		m.t.Errorf("%s breaches are counted, want %d", total, alarms)
 	}
-	if lines := m.log.lines(`"level":"ERROR"`, "guarantee"); len(lines) != 2 || !strings.Contains(lines[1], "for a user") {
+	if lines := m.log.Lines(`"level":"ERROR"`, "guarantee"); len(lines) != 2 || !strings.Contains(lines[1], "for a user") {
 		m.t.Errorf("%d alarms are logged, want 2: %q", len(lines), lines)
 	}
 }
@@ -202,7 +204,7 @@ func (m *machine) learns(source *flagServer, release int) {
 	m.t.Helper()
 	source.round(m.t)
 	source.set("release", "", release)
-	eventually(m.t, "the gateway goes by what the server says now", func() bool {
+	testkit.Eventually(m.t, "the gateway goes by what the server says now", func() bool {
 		m.gets("DE")
 		told, _ := m.told("DE")
 		return strings.HasSuffix(told, fmt.Sprintf("release=%d", release))

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
@@ -230,7 +231,7 @@ func TestAClockThatJumpsOpensNothingAndChangesNoOrder(t *testing.T) {
 	m.clock = m.file("clock")
 	at := func(now time.Time) {
 		t.Helper()
-		replaceFile(t, m.clock, now.Format(time.RFC3339))
+		testkit.ReplaceFile(t, m.clock, now.Format(time.RFC3339))
 	}
 	get := func(when string, want map[string]int) {
 		t.Helper()

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/exitgate/exitgate/internal/testkit"
 )
 
 // mostMemory is what a gateway may hold at most, whatever its flag server
@@ -138,7 +140,7 @@ func TestAFlagServerThatFails(t *testing.T) {
 			m.keeps("while the server fails, after a restart")
 
 			recover()
-			eventually(t, "all flags are answered", func() bool { return m.ready("flags") })
+			testkit.Eventually(t, "all flags are answered", func() bool { return m.ready("flags") })
 			m.keeps("when the server is back")
 		})
 	}
@@ -175,7 +177,7 @@ func TestAFlagServerThatFlaps(t *testing.T) {
 		}
 	})
 	defer source.watch(nil)
-	eventually(t, "France is withheld", func() bool { return m.gets("FR") == http.StatusUnavailableForLegalReasons })
+	testkit.Eventually(t, "France is withheld", func() bool { return m.gets("FR") == http.StatusUnavailableForLegalReasons })
 	for range 6 {
 		select {
 		case <-flaps:
@@ -211,7 +213,7 @@ func TestADiskThatIsFull(t *testing.T) {
 	m.limit = "8"
 	source.set("end-to-end-encryption", "FR", false)
 	m.start()
-	eventually(t, "France is withheld", func() bool { return m.gets("FR") == http.StatusUnavailableForLegalReasons })
+	testkit.Eventually(t, "France is withheld", func() bool { return m.gets("FR") == http.StatusUnavailableForLegalReasons })
 	for country, want := range map[string]int{"IT": 451, "ES": 451, "DE": 200} {
 		if status := m.gets(country); status != want {
 			t.Errorf("%s gets %d, want %d", country, status, want)
@@ -220,7 +222,7 @@ func TestADiskThatIsFull(t *testing.T) {
 	advice := "make room in the data folder, and let the gateway write to it"
 	m.complains(http.StatusOK, "the next start would forget the guarantees that were broken", []string{advice})
 	source.round(t)
-	if lines := m.log.lines(advice); len(lines) != 1 {
+	if lines := m.log.Lines(advice); len(lines) != 1 {
 		t.Errorf("it is logged %d times: %q", len(lines), lines)
 	}
 
@@ -296,7 +298,7 @@ func TestTheTokenForTheFlagServer(t *testing.T) {
 	m.complains(http.StatusOK, "what was known stays in use", []string{"answered 401", "check flags.ofrep.token-file"})
 	m.keeps("with a token that is out of date")
 	m.write("token", "s3cret-2")
-	eventually(t, "all flags are answered", func() bool { return m.ready("flags") })
+	testkit.Eventually(t, "all flags are answered", func() bool { return m.ready("flags") })
 	m.keeps("with the new token")
 	if all := m.log.String() + m.operator("/readyz").body + m.operator("/metrics").body; strings.Contains(all, "s3cret") {
 		t.Errorf("the token is told: %s", all)
@@ -308,7 +310,7 @@ func TestTheTokenForTheFlagServer(t *testing.T) {
 func (m *machine) complains(status int, consequence string, words []string) {
 	m.t.Helper()
 	all := append([]string{consequence}, words...)
-	eventually(m.t, fmt.Sprintf("/readyz says %q", all), func() bool {
+	testkit.Eventually(m.t, fmt.Sprintf("/readyz says %q", all), func() bool {
 		got := m.operator("/readyz")
 		for _, w := range all {
 			if !strings.Contains(got.body, w) {
@@ -317,7 +319,7 @@ func (m *machine) complains(status int, consequence string, words []string) {
 		}
 		return got.status == status
 	})
-	eventually(m.t, fmt.Sprintf("the log says %q", words), func() bool {
+	testkit.Eventually(m.t, fmt.Sprintf("the log says %q", words), func() bool {
 		log := m.log.String()
 		return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(log, w) })
 	})

@@ -23,6 +23,8 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/exitgate/exitgate/internal/testkit"
 )
 
 // Messages of OFREP (open-feature/protocol, service/openapi.yaml), as the flag
@@ -116,7 +118,7 @@ func (s *flagServer) start(t *testing.T) {
 	t.Helper()
 	// A process that is being started has the old listener until it runs.
 	var l net.Listener
-	eventually(t, "the flag server has its address again", func() (ok bool) {
+	testkit.Eventually(t, "the flag server has its address again", func() (ok bool) {
 		var err error
 		l, err = net.Listen("tcp", s.address)
 		if err != nil && !errors.Is(err, syscall.EADDRINUSE) {

@@ -361,7 +361,7 @@ func TestAMachineThatHadAPolicyFileBeginsItsLedgerWithThatPolicy(t *testing.T) {
 	if len(first) != 1 || first[0].Author != "exitgate" || !strings.Contains(first[0].Because, m.data("last-good-policy.yaml")) {
 		t.Errorf("the ledger begins with %+v", first)
 	}
-	if !slices.ContainsFunc(m.log.lines("the ledger is empty"), func(line string) bool { return strings.Contains(line, m.data("last-good-policy.yaml")) }) {
+	if !slices.ContainsFunc(m.log.Lines("the ledger is empty"), func(line string) bool { return strings.Contains(line, m.data("last-good-policy.yaml")) }) {
 		t.Error("the log doesn't say where the first policy is from")
 	}
 	m.sets("FR", policy.Open, "the law is repealed")

@@ -24,21 +24,12 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/exitgate/exitgate/gateway/geo/geotest"
+	"github.com/exitgate/exitgate/internal/testkit"
 )
 
 // patience is how long a test waits for what should happen soon. No verdict
 // depends on how long it took.
 const patience = time.Minute
-
-// eventually waits until something is as it should be.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("it never happened: %s", what)
-		}
-	}
-}
 
 // Clients of a gateway that a machine runs, by where they are.
 var clients = map[string]string{
@@ -62,7 +53,7 @@ type machine struct {
 	limit  string // of a file's size, as ulimit -f takes it; "" for none
 
 	https, admin string
-	log          *logged
+	log          *testkit.Buffer
 	ended        chan struct{} // the process has
 	cmd          *exec.Cmd
 	client       *http.Client
@@ -93,7 +84,7 @@ func (m *machine) file(name string) string { return filepath.Join(m.folder, name
 // write replaces a file.
 func (m *machine) write(name, text string) {
 	m.t.Helper()
-	replaceFile(m.t, m.file(name), text)
+	testkit.ReplaceFile(m.t, m.file(name), text)
 }
 
 // revise puts another policy into the place that the gateway reads it from.
@@ -132,7 +123,7 @@ func (m *machine) stopsWithTheTest() {
 // becomesReady waits until the gateway knows all that it needs.
 func (m *machine) becomesReady() {
 	m.t.Helper()
-	eventually(m.t, "the gateway is ready", func() bool { return m.operator("/readyz").status == http.StatusOK })
+	testkit.Eventually(m.t, "the gateway is ready", func() bool { return m.operator("/readyz").status == http.StatusOK })
 }
 
 // run starts the gateway and waits until it serves; false if it ended before.
@@ -171,14 +162,14 @@ drain: 1s
 	if err := cmd.Start(); err != nil {
 		m.t.Fatal(err)
 	}
-	log, ended, serving := new(logged), make(chan struct{}), make(chan logLine, 1)
+	log, ended, serving := new(testkit.Buffer), make(chan struct{}), make(chan logLine, 1)
 	m.cmd, m.log, m.ended = cmd, log, ended
 	go func() {
 		defer close(ended)
 		for lines := bufio.NewReader(stderr); ; {
 			line, err := lines.ReadString('\n')
 			if line != "" {
-				log.add(line)
+				io.WriteString(m.log, line)
 			}
 			var l logLine
 			if json.Unmarshal([]byte(line), &l) == nil && l.Msg == "serving" {
@@ -366,39 +357,6 @@ func (m *machine) everything(country string, lines ...string) string {
 type logLine struct {
 	Level, Msg   string
 	HTTPS, Admin string
-}
-
-// A logged is what a process has logged so far.
-type logged struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logged) add(line string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.text.WriteString(line)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-// lines returns the lines that have all of some texts in them.
-func (l *logged) lines(texts ...string) []string {
-	var found []string
-lines:
-	for line := range strings.Lines(l.String()) {
-		for _, text := range texts {
-			if !strings.Contains(line, text) {
-				continue lines
-			}
-		}
-		found = append(found, line)
-	}
-	return found
 }
 
 // A recorder is an app that remembers what it was told, and answers alike to

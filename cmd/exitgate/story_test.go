@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/exitgate/exitgate/internal/testkit"
 )
 
 // TestTheStory is what exitgate is for, from before France adopts a law until
@@ -180,8 +182,8 @@ func (s *story) theLawIsAdopted() {
 
 	// Who doesn't check first changes nothing either.
 	s.revise(storyPolicy + storyDemands("adopted"))
-	eventually(s.t, "the gateway says that the policy is wrong", func() bool {
-		return len(s.log.lines("the policy is wrong; the one before stays in use", "which breaks the guarantee")) == 1
+	testkit.Eventually(s.t, "the gateway says that the policy is wrong", func() bool {
+		return len(s.log.Lines("the policy is wrong; the one before stays in use", "which breaks the guarantee")) == 1
 	})
 	if healthy := s.metric("exitgate_policy_last_apply_successful"); healthy != "0" {
 		s.t.Errorf("with a policy that is wrong, exitgate_policy_last_apply_successful is %q", healthy)
@@ -201,7 +203,7 @@ func (s *story) theOperatorPlansTheExit() {
 		s.t.Errorf("check of the plan ends with %d, and warns %q", code, warnings)
 	}
 	s.revise(planned)
-	eventually(s.t, "the gateway takes the plan", func() bool { return s.phase("FR") == "open" })
+	testkit.Eventually(s.t, "the gateway takes the plan", func() bool { return s.phase("FR") == "open" })
 	s.frenchNoticeNothing("before the first date")
 	s.germansNoticeNothing("before the first date")
 }
@@ -241,7 +243,7 @@ func (s *story) timePasses() {
 
 func (s *story) theLawIsRepealed() {
 	s.revise(storyPolicy + storyDemands("repealed") + storySchedule)
-	eventually(s.t, "the gateway takes the news", func() bool { return s.warned("which is repealed") })
+	testkit.Eventually(s.t, "the gateway takes the news", func() bool { return s.warned("which is repealed") })
 	if status := s.gets("FR"); status != http.StatusUnavailableForLegalReasons {
 		s.t.Errorf("with a schedule that still says so, but no law, France gets %d", status)
 	}
@@ -250,7 +252,7 @@ func (s *story) theLawIsRepealed() {
 	}
 
 	s.revise(storyPolicy + storyDemands("repealed"))
-	eventually(s.t, "the service is back", func() bool { return s.gets("FR") == http.StatusOK })
+	testkit.Eventually(s.t, "the service is back", func() bool { return s.gets("FR") == http.StatusOK })
 	s.frenchNoticeNothing("after the law")
 	s.germansNoticeNothing("after the law")
 	if phase := s.phase("FR"); phase != "" {
@@ -414,7 +416,7 @@ func (s *story) phase(jurisdiction string) string {
 }
 
 // warned says whether the gateway has logged something about the policy.
-func (s *story) warned(words string) bool { return len(s.log.lines(`"level":"WARN"`, words)) > 0 }
+func (s *story) warned(words string) bool { return len(s.log.Lines(`"level":"WARN"`, words)) > 0 }
 
 // check runs exitgate check on a file of the machine.
 func (s *story) check(file string, more ...string) (out, errOut string, code int) {

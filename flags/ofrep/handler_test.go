@@ -4,13 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,9 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/exitgate/exitgate/flags/ofrep"
+	"github.com/exitgate/exitgate/internal/testkit"
 )
-
-var handlerUpdate = flag.Bool("update", false, "write the golden files of the handler's answers anew")
 
 const handlerGuard = "withheld in FR: end-to-end-encryption would be false, and the policy guarantees true"
 
@@ -142,24 +139,8 @@ func TestHandlerAnswers(t *testing.T) {
 			}
 			fmt.Fprintf(&got, "\n%s", w.Body)
 			golden := filepath.Join("testdata", "handler", strings.ReplaceAll(name, " ", "-")+".golden")
-			handlerGolden(t, golden, strings.ReplaceAll(got.String(), "\r\n", "\n"))
+			testkit.Golden(t, golden, strings.ReplaceAll(got.String(), "\r\n", "\n"))
 		})
-	}
-}
-
-func handlerGolden(t *testing.T, file, got string) {
-	t.Helper()
-	if *handlerUpdate {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("other than %s; if it is meant, run go test with -update:\n%s", file, diff)
 	}
 }
 

@@ -3,7 +3,6 @@ package admin_test
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -17,11 +16,10 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin"
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
-
-var update = flag.Bool("update", false, "write openapi.json anew")
 
 // An operation is what the document says of an endpoint beyond what the
 // endpoint itself tells.
@@ -352,7 +350,7 @@ func TestTheDocumentSaysWhatTheHandlerAnswers(t *testing.T) {
 	if err := e.Encode(document(t)); err != nil {
 		t.Fatal(err)
 	}
-	if *update {
+	if testkit.Updating() {
 		if err := os.WriteFile("openapi.json", b.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/exitgate/exitgate/gateway/admin"
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -30,7 +31,7 @@ type gate struct {
 	http.Handler
 	*memory
 	tokens   map[actor]string
-	log      *safeBuffer
+	log      *testkit.Buffer
 	failures atomic.Int64
 }
 
@@ -52,7 +53,7 @@ func newGate(t testing.TB) *gate { return newGateWithin(t, admin.Limits{}) }
 
 func newGateWithin(t testing.TB, limits admin.Limits) *gate {
 	t.Helper()
-	g := &gate{memory: newMemory(t, fourEyes), tokens: map[actor]string{}, log: &safeBuffer{}}
+	g := &gate{memory: newMemory(t, fourEyes), tokens: map[actor]string{}, log: &testkit.Buffer{}}
 	for who, roles := range map[actor][]changes.Role{
 		viewer:   {changes.Viewer},
 		operator: {changes.Operator},
@@ -82,24 +83,6 @@ func (g *gate) options() admin.Options {
 func (g *gate) count() uint64 {
 	state, _ := g.known()
 	return state.Last()
-}
-
-// A safeBuffer is a log that may be written to at any time.
-type safeBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 // headers are what a test sends beside a token.

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/exitgate/exitgate/gateway/files"
+	"github.com/exitgate/exitgate/internal/files"
 )
 
 // ErrLongPath is of a socket whose path is longer than the system allows.

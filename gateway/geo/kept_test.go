@@ -5,10 +5,10 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/geo/geotest"
+	"github.com/exitgate/exitgate/internal/testkit"
 )
 
 // watchUntil watches until the folder of copies has so many of them.
@@ -17,7 +17,7 @@ func watchUntil(t *testing.T, locator *geo.Locator, folder string, copies int, d
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- locator.Watch(ctx) }()
-	eventually(t, func() bool {
+	testkit.Eventually(t, "the geo file is taken", func() bool {
 		found, _ := filepath.Glob(filepath.Join(folder, "*.mmdb"))
 		return len(found) == copies && done()
 	})
@@ -89,15 +89,5 @@ func TestADamagedCopyIsNotTaken(t *testing.T) {
 	}
 	if _, err := geo.Open(geo.Options{Files: []string{path}, Keep: folder}); err == nil {
 		t.Error("taken")
-	}
-}
-
-// eventually waits for what another goroutine does.
-func eventually(t *testing.T, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it never came to that")
-		}
 	}
 }

@@ -2,39 +2,18 @@ package geo_test
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/maxmind/mmdbwriter/mmdbtype"
 
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/geo/geotest"
+	"github.com/exitgate/exitgate/internal/testkit"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-// golden compares with a file of testdata, or writes it.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-update writes it):\n%s", path, diff)
-	}
-}
 
 // insertBefore puts bytes before the last place where others are.
 func insertBefore(t testing.TB, content []byte, before, what string) []byte {
@@ -104,7 +83,7 @@ func TestAStartWithABadFileFailsAndSaysWhy(t *testing.T) {
 		}
 		fmt.Fprintf(&said, "# %s\n%s\n\n", bad.name, strings.ReplaceAll(err.Error(), path, "FILE"))
 	}
-	golden(t, "refusals.txt", said.String())
+	testkit.Golden(t, "testdata/refusals.txt", said.String())
 }
 
 func TestAStartFailsWithFilesThatCannotBeRead(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/geo/geotest"
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -163,7 +164,7 @@ func TestWhatIsSaidOfAFileThatChanges(t *testing.T) {
 		}
 		fmt.Fprintln(&log, "located:", locator.Locate(addr(someone)).Country)
 	}
-	golden(t, "life.txt", strings.ReplaceAll(log.String(), path, "FILE"))
+	testkit.Golden(t, "testdata/life.txt", strings.ReplaceAll(log.String(), path, "FILE"))
 }
 
 // watched opens a file, watches it and returns what it takes up or refuses.

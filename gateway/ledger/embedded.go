@@ -14,7 +14,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"github.com/exitgate/exitgate/gateway/files"
+	"github.com/exitgate/exitgate/internal/files"
 )
 
 // embedded is a NATS server in the process, which nobody else can reach. Once

@@ -5,9 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -16,14 +14,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/html"
 
 	"github.com/exitgate/exitgate/gateway/notice"
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 var (
 	october1  = time.Date(2026, time.October, 1, 0, 0, 0, 0, time.UTC)
@@ -128,21 +124,9 @@ func wire(a *notice.Answer) string {
 // page and has a test of its own.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
-	path := filepath.Join("testdata", name+".golden")
 	got = styleElement.ReplaceAllString(got, "<style>…</style>")
 	got = styleHash.ReplaceAllString(got, "sha256-…")
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("run go test -update if this is right (-want +got):\n%s", diff)
-	}
+	testkit.Golden(t, filepath.Join("testdata", name+".golden"), got)
 }
 
 func TestWhatARefusedClientReceives(t *testing.T) {

@@ -18,7 +18,9 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
 	"github.com/exitgate/exitgate/gateway/proxy"
+	"github.com/exitgate/exitgate/internal/testkit"
 )
 
 // reset closes a connection with a TCP reset.
@@ -183,7 +185,7 @@ func TestAnAnswerThatBreaksOffIsNotEndedCleanly(t *testing.T) {
 				if err == nil {
 					t.Error("the client takes it for complete")
 				}
-				eventually(t, func() bool { return strings.Contains(g.log.String(), test.log) })
+				testkit.Eventually(t, "it is logged", func() bool { return strings.Contains(g.log.String(), test.log) })
 			})
 		})
 	}
@@ -725,7 +727,7 @@ func TestNoAddressOfAClientIsLoggedWhateverFails(t *testing.T) {
 			io.Copy(io.Discard, r)
 		}
 	})
-	logged := new(buffer)
+	logged := new(testkit.Buffer)
 	log.SetOutput(logged)
 	defer log.SetOutput(io.Discard)
 	g := newGateway(t, proxy.Options{Upstreams: []string{url, nobody(t)}, BodyIdle: 50 * time.Millisecond, ResponseHeaderTimeout: 50 * time.Millisecond})

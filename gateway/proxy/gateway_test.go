@@ -2,8 +2,6 @@ package proxy_test
 
 import (
 	"bufio"
-	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -21,6 +19,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/proxy"
+	"github.com/exitgate/exitgate/internal/testkit"
 )
 
 // gateway is an app behind a server, as the daemon would have it.
@@ -28,7 +27,7 @@ type gateway struct {
 	*httptest.Server
 	t   *testing.T
 	app *proxy.App
-	log *buffer
+	log *testkit.Buffer
 
 	mu    sync.Mutex
 	codes []string // what OnResponse heard
@@ -47,7 +46,7 @@ func newGateway(t *testing.T, o proxy.Options) *gateway { return newGatewayWith(
 
 func newGatewayWith(t *testing.T, o proxy.Options, f proxy.Forwarding) *gateway {
 	t.Helper()
-	g := &gateway{t: t, log: new(buffer)}
+	g := &gateway{t: t, log: new(testkit.Buffer)}
 	o.Logger = slog.New(slog.NewTextHandler(g.log, nil))
 	o.OnResponse = func(upstream string, code int) {
 		g.mu.Lock()
@@ -77,7 +76,7 @@ func newGatewayWith(t *testing.T, o proxy.Options, f proxy.Forwarding) *gateway 
 func (g *gateway) heard(n int) []string {
 	g.t.Helper()
 	var codes []string
-	eventually(g.t, func() bool {
+	testkit.Eventually(g.t, "n answers", func() bool {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		codes = append([]string(nil), g.codes...)
@@ -154,38 +153,6 @@ func get(t *testing.T, c *http.Client, url string) *http.Response {
 	}
 	t.Cleanup(func() { res.Body.Close() })
 	return res
-}
-
-// eventually waits for what other goroutines do.
-func eventually(t *testing.T, ok func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	for !ok() {
-		select {
-		case <-ctx.Done():
-			t.Fatal("it never happened")
-		case <-time.After(time.Millisecond):
-		}
-	}
-}
-
-// buffer is a bytes.Buffer for several goroutines.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // serve starts an app and returns its address as an upstream of the given kind,

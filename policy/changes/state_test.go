@@ -3,19 +3,15 @@ package changes_test
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 func kept(t testing.TB, s changes.State) string {
 	t.Helper()
@@ -85,7 +81,7 @@ func TestDescribe(t *testing.T) {
 		line, _, _ := bytes.Cut(r.Body, []byte("\n"))
 		fmt.Fprintf(&b, "  body %s\n", line)
 	}
-	golden(t, "records.txt", b.String())
+	testkit.Golden(t, "testdata/records.txt", b.String())
 }
 
 func TestTheStateAsItIsKept(t *testing.T) {
@@ -93,22 +89,7 @@ func TestTheStateAsItIsKept(t *testing.T) {
 	if err := json.Indent(&indented, []byte(kept(t, story(t).s)), "", "  "); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "state.json", indented.String()+"\n")
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	equal(t, got, string(want))
+	testkit.Golden(t, "testdata/state.json", indented.String()+"\n")
 }
 
 func TestARecordThatIsNotBelievedChangesNothingButLast(t *testing.T) {

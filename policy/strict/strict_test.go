@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,11 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/exitgate/exitgate/policy/strict"
 	"github.com/google/go-cmp/cmp"
-)
 
-var update = flag.Bool("update", false, "write the golden files anew")
+	"github.com/exitgate/exitgate/internal/testkit"
+	"github.com/exitgate/exitgate/policy/strict"
+)
 
 // document has a field for each thing that Decode knows.
 type document struct {
@@ -119,25 +118,8 @@ func TestEveryMistakeHasItsMessage(t *testing.T) {
 			if problems == nil {
 				t.Fatalf("no error, got %+v", v)
 			}
-			golden(t, strings.TrimSuffix(fixture, ".yaml")+".golden", problems.Error()+"\n")
+			testkit.Golden(t, strings.TrimSuffix(fixture, ".yaml")+".golden", problems.Error()+"\n")
 		})
-	}
-}
-
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", file, diff)
 	}
 }
 
@@ -264,7 +246,7 @@ func TestAFileLargerThanTheLimitIsNotRead(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	golden(t, "testdata/too-large.golden", err.Error()+"\n")
+	testkit.Golden(t, "testdata/too-large.golden", err.Error()+"\n")
 
 	full := append([]byte("version: 1\n#"), bytes.Repeat([]byte("x"), strict.Limit-12)...)
 	if err := strict.Decode("policy.yaml", full, &v).Err(); err != nil || v.Version != 1 {
@@ -289,7 +271,7 @@ func TestADocumentOfMoreThanHalfAMillionValuesIsNotRead(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	golden(t, "testdata/too-many.golden", err.Error()+"\n")
+	testkit.Golden(t, "testdata/too-many.golden", err.Error()+"\n")
 }
 
 const checked = `version: 1
@@ -429,7 +411,7 @@ func TestSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/schema.golden.json", string(got))
+	testkit.Golden(t, "testdata/schema.golden.json", string(got))
 	for range 10 {
 		if again, _ := strict.Schema(document{}, "https://example.org/policy.schema.json", "A policy"); !bytes.Equal(got, again) {
 			t.Fatal("not stable")

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/exitgate/exitgate/gateway/files"
+	"github.com/exitgate/exitgate/internal/files"
 )
 
 func TestAFileIsHeldByOneUntilItIsGivenBack(t *testing.T) {

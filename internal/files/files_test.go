@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/exitgate/exitgate/gateway/files"
+	"github.com/exitgate/exitgate/internal/files"
 )
 
 func put(t *testing.T, file, text string) {
