@@ -42,7 +42,7 @@ func TestAlertsAskOnlyForMetricsThatTheGatewayHas(t *testing.T) {
 func describe() map[string]bool {
 	names := make(names)
 	metrics.New(names)
-	metrics.ShowState(names, func() metrics.State { panic("nothing is collected") })
+	metrics.RegisterState(names, func() metrics.State { panic("nothing is collected") })
 	return names
 }
 

@@ -199,10 +199,10 @@ func (b *book) reach(ctx context.Context) error {
 // answerOthers tells other gateways what they ask this one for.
 func (b *book) answerOthers(l *ledger.Ledger) error {
 	return errors.Join(
-		l.Answer(lastTopic, func(context.Context, []byte) []byte {
+		l.Respond(lastTopic, func(context.Context, []byte) []byte {
 			return strconv.AppendUint(nil, b.page.Load().point.Number, 10)
 		}),
-		l.Answer(trafficTopic, func(context.Context, []byte) []byte { return b.counts() }),
+		l.Respond(trafficTopic, func(context.Context, []byte) []byte { return b.counts() }),
 	)
 }
 
@@ -334,10 +334,10 @@ func (b *book) askOthers(ctx context.Context, l *ledger.Ledger) error {
 	if !b.remote {
 		return nil
 	}
-	answers, err := l.Ask(ctx, lastTopic, nil)
+	answers, err := l.Query(ctx, lastTopic, nil)
 	for _, text := range answers {
 		if last, err := strconv.ParseUint(string(text), 10, 64); err == nil {
-			l.Expect(last)
+			l.ExpectAtLeast(last)
 		}
 	}
 	return err
@@ -499,7 +499,7 @@ func (b *book) write(ctx context.Context, decide func(changes.State) (changes.En
 		}
 		r, err := l.Append(ctx, now.point, entryOf(entry))
 		var conflict *ledger.Conflict
-		var unknown *ledger.Unknown
+		var unknown *ledger.Unacknowledged
 		switch {
 		case errors.As(err, &conflict):
 			if err := b.await(ctx, conflict.Winner.Number); err != nil {
@@ -537,8 +537,8 @@ func (b *book) plainly(err error) error {
 	return err
 }
 
-func entryOf(e changes.Entry) ledger.Entry {
-	return ledger.Entry{Kind: string(e.Kind), Author: e.Author, Reason: e.Reason, Body: e.Body}
+func entryOf(e changes.Entry) ledger.Content {
+	return ledger.Content{Kind: string(e.Kind), Author: e.Author, Reason: e.Reason, Body: e.Body}
 }
 
 // unavailable is of a change that was not made.

@@ -181,7 +181,7 @@ func (g *Gateway) flagState() metrics.Flags {
 		state.LastSuccess[g.ofrep.Metadata().Name] = g.ofrep.Status().LastSuccess
 	}
 	for _, r := range status.Refused {
-		state.Refused += r.Answers
+		state.NotAccepted += r.Answers
 	}
 	for _, b := range status.Breaches {
 		state.Breaches = append(state.Breaches, metrics.Breach{Jurisdiction: b.Jurisdiction, Flag: b.Flag})

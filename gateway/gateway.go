@@ -162,11 +162,11 @@ func newCounters(m *metrics.Metrics) counters {
 		websockets: m.Connections("websocket"),
 	}
 	for _, reason := range []rejection{errAmbiguousPath, errAmbiguousMethod, errUnknownHost, errHost, errTwoHosts, errMethod, errTarget, errFlagsUnknown, errPolicyUnknown} {
-		m.RejectionKnown(string(reason))
+		m.InitRejection(string(reason))
 	}
 	for _, refusal := range client.Refusals() {
-		m.RejectionKnown(string(refusal))
-		m.RejectionKnown(proxyProtocol + string(refusal))
+		m.InitRejection(string(refusal))
+		m.InitRejection(proxyProtocol + string(refusal))
 	}
 	for _, action := range []policy.Action{policy.Forward, policy.Refuse, policy.WouldRefuse} {
 		c.duration[action] = m.Duration(action)

@@ -38,7 +38,7 @@ func (g *Gateway) ledgerState() *metrics.Ledger {
 		}
 	}
 	for _, revision := range state.Unsigned() {
-		l.SignBy = append(l.SignBy, revision.SignBy)
+		l.SignatureDue = append(l.SignatureDue, revision.SignBy)
 	}
 	return l
 }

@@ -77,7 +77,7 @@ func New(options Options) (*Gateway, error) {
 		g.close()
 		return nil, err
 	}
-	metrics.ShowState(registry, g.state)
+	metrics.RegisterState(registry, g.state)
 	return g, nil
 }
 
@@ -113,7 +113,7 @@ func makeDataFolder(named string) (string, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", fmt.Errorf("data folder: %w; choose another with --data", err)
 	}
-	files.Sweep(folder)
+	files.RemoveUnfinished(folder)
 	return folder, nil
 }
 
@@ -194,7 +194,7 @@ func (g *Gateway) useGeo(data string) (err error) {
 		Files:             g.config.Geo.Databases,
 		RegisteredCountry: g.config.Geo.RegisteredCountry,
 		AllowOlder:        g.config.Geo.AllowOlder,
-		Keep:              filepath.Join(data, "geo"),
+		CopyFolder:        filepath.Join(data, "geo"),
 		Logger:            g.log,
 		Now:               g.now,
 		OnReload: func(path string, err error) {
@@ -207,7 +207,7 @@ func (g *Gateway) useGeo(data string) (err error) {
 		return err
 	}
 	for _, d := range g.geo.Databases() {
-		g.metrics.DatabaseKnown(d.Path)
+		g.metrics.InitDatabase(d.Path)
 		if d.Path == geo.Embedded {
 			g.log.Warn("clients are located by the embedded country database, for trying out; set geo.databases for production", "built", d.Build.Format(time.DateOnly))
 		}
@@ -251,8 +251,8 @@ func (g *Gateway) useLedger(data string) error {
 			return ledger.Open(ctx, ledger.Options{
 				Name: settings.Name, Folder: filepath.Join(data, "ledger"), Cluster: cluster, Known: known,
 				Log: g.log, Now: g.now,
-				Changed: g.ledgerChanged,
-				Refused: g.recordRefused,
+				OnStatus:  g.ledgerChanged,
+				OnInvalid: g.recordRefused,
 			})
 		},
 	}
@@ -294,9 +294,9 @@ func (g *Gateway) ledgerChanged(s ledger.Status) {
 }
 
 // recordRefused tells of a message in the ledger that isn't believed.
-func (g *Gateway) recordRefused(r ledger.Refusal) {
+func (g *Gateway) recordRefused(r ledger.InvalidRecord) {
 	g.book.refusals.note(r.Number, r.Err)
-	g.metrics.RecordRefused()
+	g.metrics.InvalidRecord()
 	g.events.tell(api.Event{Type: "ledger", Number: r.Number, Message: r.Error()})
 }
 

@@ -160,7 +160,7 @@ func (s service) records(ctx context.Context, before uint64, take func(ledger.Re
 			return before, nil
 		}
 		r, err := l.Record(ctx, before-1)
-		var refusal ledger.Refusal
+		var refusal ledger.InvalidRecord
 		switch {
 		case err == nil && !take(r):
 			return before, nil
@@ -228,7 +228,7 @@ func (s service) Revision(ctx context.Context, number uint64) (api.Policy, error
 		return api.Policy{}, err
 	}
 	r, err := l.Record(ctx, number)
-	var refusal ledger.Refusal
+	var refusal ledger.InvalidRecord
 	if err != nil && !errors.As(err, &refusal) && !errors.Is(err, ledger.ErrNoRecord) {
 		return api.Policy{}, s.unreadable(err)
 	}
@@ -290,8 +290,8 @@ func (s service) Verify(ctx context.Context) (api.Verification, error) {
 	if err != nil {
 		return api.Verification{}, s.unreadable(err)
 	}
-	v := api.Verification{OK: len(report.Wrong) == 0, Records: report.Records, Last: report.Last.Number, Hash: report.Last.Hash.String(), Wrong: []api.Wrong{}}
-	for _, w := range report.Wrong {
+	v := api.Verification{OK: len(report.Invalid) == 0, Records: report.Records, Last: report.Last.Number, Hash: report.Last.Hash.String(), Wrong: []api.Wrong{}}
+	for _, w := range report.Invalid {
 		v.Wrong = append(v.Wrong, api.Wrong{Number: w.Number, Reason: w.Err.Error()})
 	}
 	return v, nil
@@ -661,7 +661,7 @@ func (s service) countedElsewhere(ctx context.Context) (sums traffic.Sums, gatew
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	answers, err := l.Ask(ctx, trafficTopic, nil)
+	answers, err := l.Query(ctx, trafficTopic, nil)
 	if err != nil {
 		s.log.Warn("the other gateways' counts of requests are not known", "error", err)
 	}

@@ -40,7 +40,7 @@ type fleet struct {
 type member struct {
 	*machine
 	name  string
-	lines []*ledgertest.Line // to the nodes
+	lines []*ledgertest.Link // to the nodes
 	api   *http.Client       // over the socket
 }
 
@@ -126,7 +126,7 @@ func (f *fleet) newMember(name string) *member {
 	urls := f.nats.URLs()
 	if !f.direct {
 		for i, url := range urls {
-			line := ledgertest.NewLine(f.t, url)
+			line := ledgertest.NewLink(f.t, url)
 			g.lines, urls[i] = append(g.lines, line), line.URL()
 		}
 	}
@@ -152,13 +152,13 @@ func (g *member) cutOff() {
 
 func (g *member) silence() {
 	for _, line := range g.lines {
-		line.Silence()
+		line.DropAll()
 	}
 }
 
 func (g *member) mend() {
 	for _, line := range g.lines {
-		line.Mend()
+		line.Restore()
 	}
 }
 

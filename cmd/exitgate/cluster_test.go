@@ -115,15 +115,15 @@ func TestNoDecisionStopsAndNoChangeIsLostWhileNodesAre(t *testing.T) {
 		}{
 			{"a node is killed", f.follower, (*ledgertest.Node).Kill, (*ledgertest.Node).Start},
 			{"the leader is killed", f.leader, (*ledgertest.Node).Kill, (*ledgertest.Node).Start},
-			{"a node is frozen", f.follower, (*ledgertest.Node).Freeze, (*ledgertest.Node).Thaw},
-			{"the leader is frozen", f.leader, (*ledgertest.Node).Freeze, (*ledgertest.Node).Thaw},
+			{"a node is frozen", f.follower, (*ledgertest.Node).Freeze, (*ledgertest.Node).Resume},
+			{"the leader is frozen", f.leader, (*ledgertest.Node).Freeze, (*ledgertest.Node).Resume},
 		} {
 			n, began := fault.of(), time.Now()
 			fault.is(n)
 			s.goesOn(len(f.gateways))
 			t.Logf("%s: changes went on after %v", fault.what, time.Since(began))
 			fault.ends(n)
-			f.nats.InSync(stream)
+			f.nats.AwaitInSync(stream)
 		}
 		s.account()
 	})
@@ -363,7 +363,7 @@ func TestWhatIsForgedInTheLedgerIsRefusedByAllGatewaysAndTheLastGoodRevisionStay
 	after := func(last ledger.Record, previous ledger.Hash, body string) []byte {
 		text, err := ledger.Record{
 			Number: last.Number + 1, Previous: previous, Time: time.Now().UTC(),
-			Entry: ledger.Entry{Kind: "revision", Author: "eve", Reason: "I can", Body: []byte(body)},
+			Content: ledger.Content{Kind: "revision", Author: "eve", Reason: "I can", Body: []byte(body)},
 		}.Encode()
 		if err != nil {
 			t.Fatal(err)

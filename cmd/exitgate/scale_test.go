@@ -169,7 +169,7 @@ func writeRevisions(t *testing.T, folder string, count int) {
 				t.Fatal(err)
 			}
 		}
-		r, err := l.Append(t.Context(), last, ledger.Entry{Kind: string(entry.Kind), Author: entry.Author, Reason: entry.Reason, Body: entry.Body})
+		r, err := l.Append(t.Context(), last, ledger.Content{Kind: string(entry.Kind), Author: entry.Author, Reason: entry.Reason, Body: entry.Body})
 		if err == nil {
 			state, err = state.With(changes.Record{Number: r.Number, Time: r.Time, Entry: entry})
 		}

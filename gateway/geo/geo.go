@@ -82,10 +82,10 @@ type Options struct {
 	RegisteredCountry bool
 	// AllowOlder permits to replace a database by one that was built earlier.
 	AllowOlder bool
-	// Keep is a folder in which Watch keeps a copy of each file in use. Open
+	// CopyFolder is a folder in which Watch keeps a copy of each file in use. Open
 	// takes the copy of a file that it can't use, and says so as if the file
 	// had just gone bad. Empty: nothing is kept.
-	Keep string
+	CopyFolder string
 	// Poll is how often Watch looks at the files even if nothing told it of a
 	// change: some file systems tell of none. Default: a minute.
 	Poll time.Duration
@@ -136,7 +136,7 @@ func Open(options Options) (*Locator, error) {
 		}
 		f := &file{path: path}
 		if err := f.openFirst(options.RegisteredCountry); err != nil {
-			kept, keptErr := keep(options.Keep).open(path, options.RegisteredCountry)
+			kept, keptErr := keep(options.CopyFolder).open(path, options.RegisteredCountry)
 			if keptErr != nil {
 				errs = append(errs, err)
 				continue
@@ -249,7 +249,7 @@ func (l *Locator) keep() {
 	}
 	l.reload.Unlock()
 	for _, db := range inUse {
-		if err := keep(l.options.Keep).write(db); err != nil {
+		if err := keep(l.options.CopyFolder).write(db); err != nil {
 			l.options.Logger.Warn("geo database could not be kept for the next start", "path", db.path, "error", err)
 		}
 	}

@@ -56,7 +56,7 @@ func (k keep) write(db *database) error {
 	if err := os.MkdirAll(string(k), 0o700); err != nil {
 		return err
 	}
-	files.Sweep(string(k))
+	files.RemoveUnfinished(string(k))
 	if err := files.Replace(name, db.tree.content); err != nil {
 		return fmt.Errorf("keep a copy of %s: %w", db.path, err)
 	}

@@ -31,11 +31,11 @@ func TestAStartWithABadFileTakesTheCopyThatWasKept(t *testing.T) {
 	for _, bad := range badFiles(t) {
 		t.Run(bad.name, func(t *testing.T) {
 			path, folder := geotest.File(t, country(t, "GB")), filepath.Join(t.TempDir(), "kept")
-			watchUntil(t, open(t, geo.Options{Files: []string{path}, Keep: folder}), folder, 1, func() bool { return true })
+			watchUntil(t, open(t, geo.Options{Files: []string{path}, CopyFolder: folder}), folder, 1, func() bool { return true })
 			geotest.Replace(t, path, bad.content)
 
 			var told []error
-			locator := open(t, geo.Options{Files: []string{path}, Keep: folder, OnReload: func(_ string, err error) { told = append(told, err) }})
+			locator := open(t, geo.Options{Files: []string{path}, CopyFolder: folder, OnReload: func(_ string, err error) { told = append(told, err) }})
 			if got := locator.Locate(addr(someone)); got != in("GB") {
 				t.Errorf("got %+v, want GB", got)
 			}
@@ -59,35 +59,35 @@ func TestAStartWithABadFileTakesTheCopyThatWasKept(t *testing.T) {
 
 func TestTheCopyIsThatOfTheFileInUse(t *testing.T) {
 	path, folder := geotest.File(t, country(t, "GB")), t.TempDir()
-	locator := open(t, geo.Options{Files: []string{path}, Keep: folder})
+	locator := open(t, geo.Options{Files: []string{path}, CopyFolder: folder})
 	watchUntil(t, locator, folder, 1, func() bool { return true })
 	geotest.Replace(t, path, country(t, "IE"))
 	watchUntil(t, locator, folder, 1, func() bool { return locator.Locate(addr(someone)) == in("IE") })
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if got := open(t, geo.Options{Files: []string{path}, Keep: folder}).Locate(addr(someone)); got != in("IE") {
+	if got := open(t, geo.Options{Files: []string{path}, CopyFolder: folder}).Locate(addr(someone)); got != in("IE") {
 		t.Errorf("the copy says %+v", got)
 	}
 }
 
 func TestACopyIsOfOneFileOnly(t *testing.T) {
 	path, folder := geotest.File(t, country(t, "GB")), t.TempDir()
-	watchUntil(t, open(t, geo.Options{Files: []string{path}, Keep: folder}), folder, 1, func() bool { return true })
-	if _, err := geo.Open(geo.Options{Files: []string{path + ".other"}, Keep: folder}); err == nil {
+	watchUntil(t, open(t, geo.Options{Files: []string{path}, CopyFolder: folder}), folder, 1, func() bool { return true })
+	if _, err := geo.Open(geo.Options{Files: []string{path + ".other"}, CopyFolder: folder}); err == nil {
 		t.Error("a file that never was there is replaced by another's copy")
 	}
 }
 
 func TestADamagedCopyIsNotTaken(t *testing.T) {
 	path, folder := geotest.File(t, country(t, "GB")), t.TempDir()
-	watchUntil(t, open(t, geo.Options{Files: []string{path}, Keep: folder}), folder, 1, func() bool { return true })
+	watchUntil(t, open(t, geo.Options{Files: []string{path}, CopyFolder: folder}), folder, 1, func() bool { return true })
 	copies, _ := filepath.Glob(filepath.Join(folder, "*.mmdb"))
 	write(t, copies[0], []byte("not a database"))
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := geo.Open(geo.Options{Files: []string{path}, Keep: folder}); err == nil {
+	if _, err := geo.Open(geo.Options{Files: []string{path}, CopyFolder: folder}); err == nil {
 		t.Error("taken")
 	}
 }

@@ -61,7 +61,7 @@ func works(t *testing.T, l *ledger.Ledger) {
 	if got := history(t, l); len(got) != 2 {
 		t.Errorf("there is %q", got)
 	}
-	if report := verify(t, l); report.Records != 2 || report.Wrong != nil {
+	if report := verify(t, l); report.Records != 2 || report.Invalid != nil {
 		t.Errorf("there is %+v", report)
 	}
 	must[ledger.Record](t)(l.Record(within(t), 2))

@@ -19,26 +19,26 @@ func (c *Conflict) Error() string {
 	return fmt.Sprintf("%s by %s came between: it is record %d", c.Winner.Kind, c.Winner.Author, c.Winner.Number)
 }
 
-// Unknown is the error of an Append that was sent and not acknowledged in
+// Unacknowledged is the error of an Append that was sent and not acknowledged in
 // time: it may be in the ledger, now or in a moment.
-type Unknown struct {
+type Unacknowledged struct {
 	Record Record // as it stands in the ledger, if it does
 	Err    error
 }
 
-func (u *Unknown) Error() string {
+func (u *Unacknowledged) Error() string {
 	return fmt.Sprintf("not acknowledged: look whether record %d is this one before it is tried again: %v", u.Record.Number, u.Err)
 }
 
-func (u *Unknown) Unwrap() error { return u.Err }
+func (u *Unacknowledged) Unwrap() error { return u.Err }
 
 // Append writes an entry after the record that the author has seen last. It
 // returns once the record is stored, on disk or on most of the replicas. If
 // another record came between, nothing is written, and the error is a
 // [*Conflict]. If it isn't known whether it was stored, the error is an
-// [*Unknown]; after every other error nothing was written. A context without
+// [*Unacknowledged]; after every other error nothing was written. A context without
 // a deadline gets one of twenty seconds.
-func (l *Ledger) Append(ctx context.Context, after Point, e Entry) (Record, error) {
+func (l *Ledger) Append(ctx context.Context, after Point, e Content) (Record, error) {
 	if err := e.Check(); err != nil {
 		return Record{}, err
 	}
@@ -90,7 +90,7 @@ func (l *Ledger) Append(ctx context.Context, after Point, e Entry) (Record, erro
 			continue
 		}
 		if sent != nil {
-			return Record{}, &Unknown{*sent, err}
+			return Record{}, &Unacknowledged{*sent, err}
 		}
 		return Record{}, fmt.Errorf("nothing was written: %w", err)
 	}

@@ -13,7 +13,7 @@ import (
 // What gateways may say to each other.
 const (
 	MaxMessage = 1 << 20 // bytes of a question or an answer
-	MaxAnswers = 1000
+	MaxReplies = 1000
 
 	maxAllAnswers = 64 << 20               // bytes
 	silence       = 150 * time.Millisecond // after it no more answers are waited for
@@ -27,10 +27,10 @@ func (l *Ledger) topic(topic string) (subject string, err error) {
 	return l.options.Name + ".ask." + topic, nil
 }
 
-// Answer answers the questions of a topic, those of this gateway as well as of
+// Respond answers the questions of a topic, those of this gateway as well as of
 // others, until Close. Questions are answered one at a time. The context ends
 // when nobody waits any more. An answer of more than [MaxMessage] is not sent.
-func (l *Ledger) Answer(topic string, answer func(ctx context.Context, question []byte) []byte) error {
+func (l *Ledger) Respond(topic string, answer func(ctx context.Context, question []byte) []byte) error {
 	subject, err := l.topic(topic)
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func (l *Ledger) Answer(topic string, answer func(ctx context.Context, question 
 		}
 	})
 	if err == nil {
-		err = asked.SetPendingLimits(MaxAnswers, 16*MaxMessage)
+		err = asked.SetPendingLimits(MaxReplies, 16*MaxMessage)
 	}
 	if err != nil {
 		return l.failed("answer "+topic, err)
@@ -71,7 +71,7 @@ func (l *Ledger) begin() bool {
 	return true
 }
 
-// Ask asks all gateways that answer a topic, this one among them if it does,
+// Query asks all gateways that answer a topic, this one among them if it does,
 // and returns what they answer, in no order: there may be no answer at all. It
 // waits until none came for 150 ms, for a second at the most, and not at all
 // where there are no other gateways. An error says that the question wasn't
@@ -79,7 +79,7 @@ func (l *Ledger) begin() bool {
 // connection. The answers that came until then are returned with it. Whoever
 // may write to the topic's subject can answer: what an answer says is for the
 // caller to check.
-func (l *Ledger) Ask(ctx context.Context, topic string, question []byte) (answers [][]byte, err error) {
+func (l *Ledger) Query(ctx context.Context, topic string, question []byte) (answers [][]byte, err error) {
 	subject, err := l.topic(topic)
 	if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (l *Ledger) Ask(ctx context.Context, topic string, question []byte) (answer
 			return err
 		}
 		defer func() { _ = replies.Unsubscribe() }() // fails only if the connection is closed
-		if err := replies.SetPendingLimits(MaxAnswers, maxAllAnswers); err != nil {
+		if err := replies.SetPendingLimits(MaxReplies, maxAllAnswers); err != nil {
 			return err
 		}
 		if err := l.conn.PublishRequest(subject, inbox, question); err != nil {
@@ -115,7 +115,7 @@ func (l *Ledger) Ask(ctx context.Context, topic string, question []byte) (answer
 func (l *Ledger) collect(ctx context.Context, replies *nats.Subscription) (answers [][]byte, err error) {
 	whole, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for size := 0; len(answers) < MaxAnswers; {
+	for size := 0; len(answers) < MaxReplies; {
 		if l.server != nil && len(answers) == 1 {
 			break // nobody else can be asked
 		}

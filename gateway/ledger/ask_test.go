@@ -20,7 +20,7 @@ import (
 // answers is what is answered, in alphabetical order.
 func answers(t testing.TB, l *ledger.Ledger, question string) (texts []string) {
 	t.Helper()
-	for _, a := range must[[][]byte](t)(l.Ask(within(t), "traffic", []byte(question))) {
+	for _, a := range must[[][]byte](t)(l.Query(within(t), "traffic", []byte(question))) {
 		texts = append(texts, string(a))
 	}
 	slices.Sort(texts)
@@ -30,7 +30,7 @@ func answers(t testing.TB, l *ledger.Ledger, question string) (texts []string) {
 // echo answers with a name and the question.
 func echo(t testing.TB, l *ledger.Ledger, name string) {
 	t.Helper()
-	err := l.Answer("traffic", func(_ context.Context, question []byte) []byte { return []byte(name + " " + string(question)) })
+	err := l.Respond("traffic", func(_ context.Context, question []byte) []byte { return []byte(name + " " + string(question)) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,14 +45,14 @@ func TestAGatewayAloneAnswersItself(t *testing.T) {
 	if diff := cmp.Diff([]string{"one how many?"}, answers(t, l, "how many?")); diff != "" {
 		t.Error(diff)
 	}
-	if got := must[[][]byte](t)(l.Ask(within(t), "weather", nil)); got != nil {
+	if got := must[[][]byte](t)(l.Query(within(t), "weather", nil)); got != nil {
 		t.Errorf("on another topic there is %q", got)
 	}
 }
 
 func TestAllGatewaysAreAskedAlsoAfterTheyWereCutOff(t *testing.T) {
 	s := alone(t, t.TempDir(), -1)
-	line := ledgertest.NewLine(t, s.ClientURL())
+	line := ledgertest.NewLink(t, s.ClientURL())
 	cut, other, silent := open(t, elsewhere(line.URL())), open(t, elsewhere(s.ClientURL())), open(t, elsewhere(s.ClientURL()))
 	for _, l := range []*ledger.Ledger{cut, other, silent} {
 		connected(t, l, true)
@@ -73,10 +73,10 @@ func TestAllGatewaysAreAskedAlsoAfterTheyWereCutOff(t *testing.T) {
 	if diff := cmp.Diff([]string{"two how many?"}, answers(t, silent, "how many?")); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := cut.Ask(within(t), "traffic", nil); err == nil || err.Error() != "ask traffic: the ledger can't be reached" {
+	if _, err := cut.Query(within(t), "traffic", nil); err == nil || err.Error() != "ask traffic: the ledger can't be reached" {
 		t.Errorf("the error is %v", err)
 	}
-	line.Mend()
+	line.Restore()
 	connected(t, cut, true)
 	until(t, func() bool { return slices.Equal(answers(t, silent, "how many?"), both) }, "both answer again")
 }
@@ -85,7 +85,7 @@ func TestAnswersThatTakeLongHoldUpNothing(t *testing.T) {
 	l := open(t, ledger.Options{Folder: t.TempDir()})
 	f := follow(t, l, ledger.Point{})
 	asked, ended := make(chan struct{}), make(chan struct{})
-	err := l.Answer("traffic", func(ctx context.Context, _ []byte) []byte {
+	err := l.Respond("traffic", func(ctx context.Context, _ []byte) []byte {
 		close(asked)
 		<-ctx.Done()
 		close(ended)
@@ -96,7 +96,7 @@ func TestAnswersThatTakeLongHoldUpNothing(t *testing.T) {
 	}
 	waited := make(chan error, 1)
 	go func() {
-		got, err := l.Ask(within(t), "traffic", nil)
+		got, err := l.Query(within(t), "traffic", nil)
 		if got != nil {
 			err = fmt.Errorf("there is %q", got)
 		}
@@ -126,7 +126,7 @@ func TestTooMuchIsLeftOut(t *testing.T) {
 		if err := m.Respond(make([]byte, ledger.MaxMessage+1)); err != nil {
 			t.Error(err)
 		}
-		for range 2 * ledger.MaxAnswers {
+		for range 2 * ledger.MaxReplies {
 			_ = m.Respond([]byte("more"))
 		}
 	}))
@@ -134,7 +134,7 @@ func TestTooMuchIsLeftOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := answers(t, l, "")
-	if len(got) > ledger.MaxAnswers || !slices.Contains(got, "more") {
+	if len(got) > ledger.MaxReplies || !slices.Contains(got, "more") {
 		t.Errorf("there are %d answers", len(got))
 	}
 	for _, a := range got {
@@ -144,19 +144,19 @@ func TestTooMuchIsLeftOut(t *testing.T) {
 	}
 
 	large := make([]byte, ledger.MaxMessage+1)
-	if _, err := l.Ask(within(t), "traffic", large); err == nil || err.Error() != "ask traffic: the question has 1048577 bytes: the limit is 1048576" {
+	if _, err := l.Query(within(t), "traffic", large); err == nil || err.Error() != "ask traffic: the question has 1048577 bytes: the limit is 1048576" {
 		t.Errorf("the error is %v", err)
 	}
-	if err := l.Answer("large", func(context.Context, []byte) []byte { return large }); err != nil {
+	if err := l.Respond("large", func(context.Context, []byte) []byte { return large }); err != nil {
 		t.Fatal(err)
 	}
-	if got := must[[][]byte](t)(l.Ask(within(t), "large", nil)); got != nil {
+	if got := must[[][]byte](t)(l.Query(within(t), "large", nil)); got != nil {
 		t.Errorf("there are %d answers", len(got))
 	}
-	if err := l.Answer("largest", func(_ context.Context, question []byte) []byte { return question }); err != nil {
+	if err := l.Respond("largest", func(_ context.Context, question []byte) []byte { return question }); err != nil {
 		t.Fatal(err)
 	}
-	if got := must[[][]byte](t)(l.Ask(within(t), "largest", large[1:])); len(got) != 1 || !bytes.Equal(got[0], large[1:]) {
+	if got := must[[][]byte](t)(l.Query(within(t), "largest", large[1:])); len(got) != 1 || !bytes.Equal(got[0], large[1:]) {
 		t.Errorf("there are %d answers", len(got))
 	}
 }
@@ -164,7 +164,7 @@ func TestTooMuchIsLeftOut(t *testing.T) {
 func TestWaitingForAnswersEndsWithTheContextAndWithClose(t *testing.T) {
 	l := open(t, ledger.Options{Folder: t.TempDir()})
 	asked := make(chan struct{})
-	err := l.Answer("traffic", func(ctx context.Context, _ []byte) []byte {
+	err := l.Respond("traffic", func(ctx context.Context, _ []byte) []byte {
 		asked <- struct{}{}
 		<-ctx.Done()
 		return nil
@@ -174,14 +174,14 @@ func TestWaitingForAnswersEndsWithTheContextAndWithClose(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(within(t))
 	go func() { <-asked; cancel() }()
-	if _, err := l.Ask(ctx, "traffic", nil); !errors.Is(err, context.Canceled) {
+	if _, err := l.Query(ctx, "traffic", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("the error is %v", err)
 	}
 	closed(t, l)
-	if _, err := l.Ask(within(t), "traffic", nil); !errors.Is(err, ledger.ErrClosed) {
+	if _, err := l.Query(within(t), "traffic", nil); !errors.Is(err, ledger.ErrClosed) {
 		t.Errorf("the error is %v", err)
 	}
-	if err := l.Answer("traffic", nil); !errors.Is(err, ledger.ErrClosed) {
+	if err := l.Respond("traffic", nil); !errors.Is(err, ledger.ErrClosed) {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -189,11 +189,11 @@ func TestWaitingForAnswersEndsWithTheContextAndWithClose(t *testing.T) {
 func TestATopicIsOneWord(t *testing.T) {
 	l := open(t, ledger.Options{Folder: t.TempDir()})
 	for _, topic := range []string{"", "a.b", "*", ">", "a b"} {
-		err := l.Answer(topic, nil)
+		err := l.Respond(topic, nil)
 		if want := fmt.Sprintf("the topic %q: ", topic); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("the error is %v", err)
 		}
-		if _, err := l.Ask(within(t), topic, nil); err == nil {
+		if _, err := l.Query(within(t), topic, nil); err == nil {
 			t.Errorf("%q can be asked", topic)
 		}
 	}

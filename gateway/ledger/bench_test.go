@@ -47,7 +47,7 @@ func many(b *testing.B, folder string, count int, body []byte) (last, near ledge
 		if i == count-10 {
 			near = last
 		}
-		r := ledger.Record{Number: last.Number + 1, Previous: last.Hash, Time: time.Now().UTC(), Entry: ledger.Entry{Kind: "revision", Author: "ada", Reason: "because", Body: body}}
+		r := ledger.Record{Number: last.Number + 1, Previous: last.Hash, Time: time.Now().UTC(), Content: ledger.Content{Kind: "revision", Author: "ada", Reason: "because", Body: body}}
 		data := must[[]byte](b)(r.Encode())
 		last = must[ledger.Record](b)(ledger.Decode(data)).Point()
 		must[jetstream.PubAckFuture](b)(js.PublishMsgAsync(&nats.Msg{Subject: "exitgate.ledger", Data: data}, jetstream.WithMsgID(last.Hash.String()), jetstream.WithStallWait(patience)))
@@ -122,7 +122,7 @@ func BenchmarkAppend(b *testing.B) {
 			var took []time.Duration
 			for b.Loop() {
 				at := time.Now()
-				r, err := l.Append(context.Background(), after, ledger.Entry{Kind: "revision", Author: "ada", Body: body})
+				r, err := l.Append(context.Background(), after, ledger.Content{Kind: "revision", Author: "ada", Body: body})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -173,7 +173,7 @@ func propagation(b *testing.B, urls []string, replicas int) {
 	var took []time.Duration
 	change := func(b *testing.B, count bool) {
 		at := time.Now()
-		r, err := writer.Append(within(b), after, ledger.Entry{Kind: "revision", Author: "ada", Body: large})
+		r, err := writer.Append(within(b), after, ledger.Content{Kind: "revision", Author: "ada", Body: large})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -214,7 +214,7 @@ func runResident() {
 			after, err = r.Point(), failed
 		}
 		for range 20 {
-			r, failed := l.Append(context.Background(), after, ledger.Entry{Kind: "revision", Author: "ada", Body: large})
+			r, failed := l.Append(context.Background(), after, ledger.Content{Kind: "revision", Author: "ada", Body: large})
 			after, err = r.Point(), failed
 		}
 	}

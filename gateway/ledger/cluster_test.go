@@ -46,14 +46,14 @@ func TestAKilledProcessLosesNothingThatWasAcknowledged(t *testing.T) {
 		kills++
 	}
 	report := verify(t, open(t, ledger.Options{Folder: folder, Known: last}))
-	if len(report.Wrong) > 0 || report.Last.Number < last.Number || report.Last.Number > last.Number+1 {
+	if len(report.Invalid) > 0 || report.Last.Number < last.Number || report.Last.Number > last.Number+1 {
 		t.Errorf("%v was acknowledged, and there is %+v", last, report)
 	}
 	t.Logf("%d records, killed %d times", report.Records, kills)
 }
 
 func TestALedgerThatIsOutOfReachAtFirstIsFollowedLater(t *testing.T) {
-	folder, port := t.TempDir(), ledgertest.Port(t)
+	folder, port := t.TempDir(), ledgertest.FreePort(t)
 	url := fmt.Sprint("nats://127.0.0.1:", port)
 	l := open(t, elsewhere(url))
 	f := follow(t, l, ledger.Point{})
@@ -83,7 +83,7 @@ func TestALedgerThatIsOutOfReachAtFirstIsFollowedLater(t *testing.T) {
 
 func TestAnAppendWhoseAnswerIsLostFindsOutThatItWon(t *testing.T) {
 	s := alone(t, t.TempDir(), -1)
-	line := ledgertest.NewLine(t, s.ClientURL())
+	line := ledgertest.NewLink(t, s.ClientURL())
 	l, other := open(t, elsewhere(line.URL())), open(t, elsewhere(s.ClientURL()))
 	a := add(t, l, ledger.Point{}, "a")[0]
 	f := follow(t, other, ledger.Point{})
@@ -96,7 +96,7 @@ func TestAnAppendWhoseAnswerIsLostFindsOutThatItWon(t *testing.T) {
 	}
 	results := make(chan result, 1)
 	deaf := make(chan struct{})
-	must[*nats.Subscription](t)(tap(t, s.ClientURL()).Subscribe("exitgate.ledger", func(*nats.Msg) { line.Deafen(); close(deaf) }))
+	must[*nats.Subscription](t)(tap(t, s.ClientURL()).Subscribe("exitgate.ledger", func(*nats.Msg) { line.DropReplies(); close(deaf) }))
 	go func() {
 		r, err := l.Append(within(t), a.Point(), entry("b"))
 		results <- result{r, err}
@@ -104,7 +104,7 @@ func TestAnAppendWhoseAnswerIsLostFindsOutThatItWon(t *testing.T) {
 	<-deaf
 	f.until("2 b")
 	line.Cut()
-	line.Mend()
+	line.Restore()
 	if r := <-results; r.error != nil || r.Number != 2 || r.Point() != f.point() {
 		t.Errorf("it is %v, %v, want %v", r.Point(), r.error, f.point())
 	}
@@ -115,13 +115,13 @@ func TestAnAppendWhoseAnswerIsLostFindsOutThatItWon(t *testing.T) {
 
 func TestAnAppendThatIsNotAnsweredSaysSo(t *testing.T) {
 	s := alone(t, t.TempDir(), -1)
-	line := ledgertest.NewLine(t, s.ClientURL())
+	line := ledgertest.NewLink(t, s.ClientURL())
 	l := open(t, elsewhere(line.URL()))
-	must[*nats.Subscription](t)(tap(t, s.ClientURL()).Subscribe("exitgate.ledger", func(*nats.Msg) { line.Deafen() }))
+	must[*nats.Subscription](t)(tap(t, s.ClientURL()).Subscribe("exitgate.ledger", func(*nats.Msg) { line.DropReplies() }))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := l.Append(ctx, ledger.Point{}, entry("a"))
-	var unknown *ledger.Unknown
+	var unknown *ledger.Unacknowledged
 	if err == nil { // the answer was faster than the tap
 		return
 	}
@@ -138,7 +138,7 @@ func TestAnAppendThatIsNotAnsweredSaysSo(t *testing.T) {
 func TestAnotherRegionReadsFromItsMirror(t *testing.T) {
 	hub := start(t, &server.Options{ServerName: "hub", JetStreamDomain: "hub", LeafNode: server.LeafNodeOpts{Host: "127.0.0.1", Port: -1}})
 	remote := must[*url.URL](t)(url.Parse(fmt.Sprint("nats://127.0.0.1:", must[*server.Varz](t)(hub.Varz(nil)).LeafNode.Port)))
-	folder, port := t.TempDir(), ledgertest.Port(t)
+	folder, port := t.TempDir(), ledgertest.FreePort(t)
 	starting := func() *server.Server {
 		return start(t, &server.Options{
 			ServerName: "west", Port: port, StoreDir: folder, JetStreamDomain: "west",
@@ -172,7 +172,7 @@ func TestAnotherRegionReadsFromItsMirror(t *testing.T) {
 	if diff := cmp.Diff([]string{"1 a", "2 b", "3 c"}, f.got()); diff != "" {
 		t.Error(diff)
 	}
-	if report := verify(t, mirrored); report.Records != 3 || len(report.Wrong) > 0 {
+	if report := verify(t, mirrored); report.Records != 3 || len(report.Invalid) > 0 {
 		t.Errorf("it is %+v", report)
 	}
 }
@@ -205,7 +205,7 @@ func TestWhatIsForgedIsRefusedByAllAndDoesntHoldUpTheRest(t *testing.T) {
 	options := elsewhere(s.ClientURL())
 	var mu sync.Mutex
 	var refused []string
-	options.Refused = func(r ledger.Refusal) {
+	options.OnInvalid = func(r ledger.InvalidRecord) {
 		mu.Lock()
 		defer mu.Unlock()
 		refused = append(refused, r.Error())
@@ -215,15 +215,15 @@ func TestWhatIsForgedIsRefusedByAllAndDoesntHoldUpTheRest(t *testing.T) {
 	f := follow(t, l, ledger.Point{})
 	js := raw(t, s.ClientURL())
 
-	forged := ledger.Record{Number: 3, Previous: records[0].Hash, Time: time.Now().UTC(), Entry: entry("forged")}
+	forged := ledger.Record{Number: 3, Previous: records[0].Hash, Time: time.Now().UTC(), Content: entry("forged")}
 	data := must[[]byte](t)(forged.Encode())
 	forged = must[ledger.Record](t)(ledger.Decode(data))
 	publish(t, js, data, forged.Hash.String()) // 3: a wrong chain
 	publish(t, js, []byte("hello"), "")        // 4: no record
-	number := ledger.Record{Number: 9, Previous: records[1].Hash, Time: time.Now().UTC(), Entry: entry("forged")}
+	number := ledger.Record{Number: 9, Previous: records[1].Hash, Time: time.Now().UTC(), Content: entry("forged")}
 	data = must[[]byte](t)(number.Encode())
 	publish(t, js, data, must[ledger.Record](t)(ledger.Decode(data)).Hash.String()) // 5: another's number
-	right := ledger.Record{Number: 6, Previous: records[1].Hash, Time: time.Now().UTC(), Entry: entry("forged")}
+	right := ledger.Record{Number: 6, Previous: records[1].Hash, Time: time.Now().UTC(), Content: entry("forged")}
 	publish(t, js, must[[]byte](t)(right.Encode()), strings.Repeat("0", 64)) // 6: another's identity
 
 	c := add(t, l, records[1].Point(), "c")
@@ -247,7 +247,7 @@ func TestWhatIsForgedIsRefusedByAllAndDoesntHoldUpTheRest(t *testing.T) {
 	}
 	report := verify(t, l)
 	var found []string
-	for _, r := range report.Wrong {
+	for _, r := range report.Invalid {
 		found = append(found, r.Error())
 	}
 	if diff := cmp.Diff(want, found); diff != "" {
@@ -415,9 +415,9 @@ func TestTheClusterGoesOnWithoutANodeAndEveryoneSeesTheSame(t *testing.T) {
 	nodes := cluster.Nodes
 	var gateways []*ledger.Ledger
 	var followers []*follower
-	var lines []*ledgertest.Line
+	var lines []*ledgertest.Link
 	for i := range 5 {
-		line := ledgertest.NewLine(t, nodes[i%3].URL)
+		line := ledgertest.NewLink(t, nodes[i%3].URL)
 		lines = append(lines, line)
 		o := elsewhere(append([]string{line.URL()}, cluster.URLs()...)...)
 		if i == 4 { // this one has no other way
@@ -483,20 +483,20 @@ func TestTheClusterGoesOnWithoutANodeAndEveryoneSeesTheSame(t *testing.T) {
 	agreed(0, 1, 2, 3)
 
 	dead.Start()
-	lines[4].Mend()
-	cluster.InSync("exitgate-ledger")
+	lines[4].Restore()
+	cluster.AwaitInSync("exitgate-ledger")
 	agreed(0, 1, 2, 3, 4)
 	asleep := nodes[(slices.Index(nodes, cluster.Leader("exitgate-ledger"))+1)%3]
 	asleep.Freeze() // a follower
 	for range 3 {
 		round(0, 2, 3)
 	}
-	asleep.Thaw()
+	asleep.Resume()
 	agreed(0, 1, 2, 3, 4)
-	cluster.InSync("exitgate-ledger")
+	cluster.AwaitInSync("exitgate-ledger")
 	for i, l := range gateways {
 		connected(t, l, true)
-		if report := verify(t, l); len(report.Wrong) > 0 || report.Records != len(acked) {
+		if report := verify(t, l); len(report.Invalid) > 0 || report.Records != len(acked) {
 			t.Errorf("gateway %d: %+v", i, report)
 		}
 	}

@@ -36,7 +36,7 @@ func verify(t testing.TB, l *ledger.Ledger) ledger.Report {
 
 // wrong is what Verify says, without hashes and the names of folders.
 func wrong(report ledger.Report) (lines []string) {
-	for _, r := range report.Wrong {
+	for _, r := range report.Invalid {
 		text := regexp.MustCompile(`/\S*/`).ReplaceAllString(r.Error(), "")
 		text = regexp.MustCompile(`[0-9a-f]{12}`).ReplaceAllString(text, "…")
 		lines = append(lines, text)
@@ -98,7 +98,7 @@ func TestWhatIsWrongAtTheEndIsCutOnlyIfNobodyHasSeenIt(t *testing.T) {
 				}
 			}
 			l = open(t, ledger.Options{Folder: folder, Known: last.Point()})
-			if report := verify(t, l); report.Last != last.Point() || len(report.Wrong) > 0 {
+			if report := verify(t, l); report.Last != last.Point() || len(report.Invalid) > 0 {
 				t.Errorf("it is %+v", report)
 			}
 			add(t, l, last.Point(), "again")

@@ -55,7 +55,7 @@ func TestAFullDiskIsNamedLosesNothingAndIsGotOver(t *testing.T) {
 	if want := "nothing was written: the ledger can't be written to disk: Filestore [exitgate-ledger] Critical write error: write " + blocks(t, folder)[0] + ": no space left on device"; err == nil || err.Error() != want {
 		t.Errorf("the error is\n%v, want\n%s", err, want)
 	}
-	if report := verify(t, l); report.Last != last || len(report.Wrong) > 0 {
+	if report := verify(t, l); report.Last != last || len(report.Invalid) > 0 {
 		t.Errorf("%v was acknowledged, and there is %+v", last, report)
 	}
 	if err := os.Remove(filler); err != nil {
@@ -89,7 +89,7 @@ func runLimited() {
 		}
 	}
 	report, verifying := l.Verify(context.Background(), nil)
-	fmt.Println("whole:", report.Last == last.Point() && len(report.Wrong) == 0 && verifying == nil)
+	fmt.Println("whole:", report.Last == last.Point() && len(report.Invalid) == 0 && verifying == nil)
 	fmt.Println(strings.ReplaceAll(err.Error(), os.Args[1], ""))
 	os.Exit(0)
 }

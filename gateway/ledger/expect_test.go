@@ -15,8 +15,8 @@ import (
 func TestALedgerThatOthersHaveSeenIsNotMadeAnew(t *testing.T) {
 	s := alone(t, t.TempDir(), -1)
 	l := open(t, elsewhere(s.ClientURL()))
-	l.Expect(3)
-	l.Expect(2) // has been passed by then
+	l.ExpectAtLeast(3)
+	l.ExpectAtLeast(2) // has been passed by then
 	_, err := l.Append(within(t), ledger.Point{}, entry("a"))
 	if want := "the ledger's history is not the one that is known: the stream exitgate-ledger is gone, and it had 3 records: restore it from a backup"; !errors.Is(err, ledger.ErrHistory) || err.Error() != want {
 		t.Errorf("the error is %v, want %s", err, want)

@@ -121,11 +121,11 @@ func (l *Ledger) take(at *position, m message) (Record, error) {
 		l.know(r.Point())
 		return r, nil
 	}
-	if refusal := (Refusal{}); errors.As(err, &refusal) && refusal.Number > at.told {
+	if refusal := (InvalidRecord{}); errors.As(err, &refusal) && refusal.Number > at.told {
 		at.told = refusal.Number
 		l.options.Log.Error("a record of the ledger is refused: the last good state stays", "number", refusal.Number, "error", refusal.Err)
-		if l.options.Refused != nil {
-			l.options.Refused(refusal)
+		if l.options.OnInvalid != nil {
+			l.options.OnInvalid(refusal)
 		}
 	}
 	return r, err
@@ -168,7 +168,7 @@ func (l *Ledger) History(ctx context.Context, after Point) iter.Seq2[Record, err
 }
 
 // Record returns one record, from wherever it can be read. There is
-// [ErrNoRecord] of a number that none has yet, and a [Refusal] of a message
+// [ErrNoRecord] of a number that none has yet, and a [InvalidRecord] of a message
 // that isn't a record. Its bytes are those that were written under its number;
 // that it follows from the records before it is not looked at: what
 // [Ledger.Follow] refuses for that is returned here.
@@ -176,7 +176,7 @@ func (l *Ledger) Record(ctx context.Context, number uint64) (Record, error) {
 	ctx, release := l.until(ctx)
 	defer release()
 	r, err := l.record(ctx, number, l.readable)
-	if err != nil && l.reading != l.writing && !errors.As(err, new(Refusal)) {
+	if err != nil && l.reading != l.writing && !errors.As(err, new(InvalidRecord)) {
 		r, err = l.record(ctx, number, l.stream) // the mirror may be behind
 	}
 	return r, err
@@ -196,7 +196,7 @@ func (l *Ledger) record(ctx context.Context, number uint64, stream func(context.
 	}
 	r, err := m.record()
 	if err != nil {
-		return Record{}, Refusal{number, err}
+		return Record{}, InvalidRecord{number, err}
 	}
 	return r, nil
 }

@@ -79,8 +79,8 @@ func closed(t testing.TB, l *ledger.Ledger) {
 	}
 }
 
-func entry(body string) ledger.Entry {
-	return ledger.Entry{Kind: "revision", Author: "ada", Reason: "because", Body: []byte(body)}
+func entry(body string) ledger.Content {
+	return ledger.Content{Kind: "revision", Author: "ada", Reason: "because", Body: []byte(body)}
 }
 
 // add appends entries one after the other.

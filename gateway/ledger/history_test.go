@@ -99,9 +99,9 @@ func TestWhatWasRefusedInAWrongStreamIsReadInTheRightOne(t *testing.T) {
 	remove(t, js)
 	restore(t, js, common)
 	publish(t, js, []byte("hello"), "")
-	refusals := make(chan ledger.Refusal, 9)
+	refusals := make(chan ledger.InvalidRecord, 9)
 	o := elsewhere(s.ClientURL())
-	o.Known, o.Refused = records[2].Point(), func(r ledger.Refusal) { refusals <- r }
+	o.Known, o.OnInvalid = records[2].Point(), func(r ledger.InvalidRecord) { refusals <- r }
 	late := open(t, o)
 	g := follow(t, late, records[2].Point())
 	if r := <-refusals; r.Number != 4 {
@@ -123,7 +123,7 @@ func TestRecordsThatCantFollowAnyMoreAreNotPassedOver(t *testing.T) {
 	told := make(chan uint64, 9)
 	var said journal
 	o := elsewhere(s.ClientURL())
-	o.Refused, o.Log = func(r ledger.Refusal) { told <- r.Number }, said.log()
+	o.OnInvalid, o.Log = func(r ledger.InvalidRecord) { told <- r.Number }, said.log()
 	l := open(t, o)
 	records := add(t, l, ledger.Point{}, "a", "b", "c", "d")
 	right := stored(t, js)

@@ -45,10 +45,10 @@ type Options struct {
 	Log *slog.Logger
 	// Now is the clock that records are dated by; nil is time.Now.
 	Now func() time.Time
-	// Changed is told of every new Status; nil is nobody. It must not block.
-	Changed func(Status)
-	// Refused is told of every message that is not believed; nil is nobody.
-	Refused func(Refusal)
+	// OnStatus is told of every new Status; nil is nobody. It must not block.
+	OnStatus func(Status)
+	// OnInvalid is told of every message that is not believed; nil is nobody.
+	OnInvalid func(InvalidRecord)
 }
 
 // A Cluster is the operator's NATS.
@@ -95,14 +95,16 @@ type Cluster struct {
 	Mirror string
 }
 
-// A Refusal is a message that is not believed.
-type Refusal struct {
+// A InvalidRecord is a message that is not believed.
+type InvalidRecord struct {
 	Number uint64
 	Err    error
 }
 
-func (r Refusal) Error() string { return fmt.Sprintf("record %d is refused: %v", r.Number, r.Err) }
-func (r Refusal) Unwrap() error { return r.Err }
+func (r InvalidRecord) Error() string {
+	return fmt.Sprintf("record %d is refused: %v", r.Number, r.Err)
+}
+func (r InvalidRecord) Unwrap() error { return r.Err }
 
 // Status says whether the ledger can be reached.
 type Status struct {
@@ -410,8 +412,8 @@ func (l *Ledger) become(connected bool, err error) {
 		}
 	}
 	l.status.Connected, l.status.Why = connected, why
-	if l.options.Changed != nil {
-		l.options.Changed(l.status)
+	if l.options.OnStatus != nil {
+		l.options.OnStatus(l.status)
 	}
 }
 

@@ -19,8 +19,8 @@ func TestRecordsComeBackAsTheyWereWrittenAlsoAfterAStart(t *testing.T) {
 	folder := t.TempDir()
 	l := open(t, ledger.Options{Folder: folder})
 	body := []byte("version: 1\nnotices: <b>\u2028\x00\xff\n")
-	first := must[ledger.Record](t)(l.Append(within(t), ledger.Point{}, ledger.Entry{Kind: "revision", Author: "ada <ada@example.org>", Reason: "a\nb & c\u2028", Body: body}))
-	second := must[ledger.Record](t)(l.Append(within(t), first.Point(), ledger.Entry{Kind: "approval", Author: "bo"}))
+	first := must[ledger.Record](t)(l.Append(within(t), ledger.Point{}, ledger.Content{Kind: "revision", Author: "ada <ada@example.org>", Reason: "a\nb & c\u2028", Body: body}))
+	second := must[ledger.Record](t)(l.Append(within(t), first.Point(), ledger.Content{Kind: "approval", Author: "bo"}))
 	if first.Number != 1 || second.Number != 2 || second.Previous != first.Hash || first.Previous != (ledger.Hash{}) {
 		t.Errorf("they aren't chained: %+v, %+v", first, second)
 	}
@@ -125,12 +125,12 @@ func TestAPolicyOfTheLargestSizeFits(t *testing.T) {
 	l := open(t, ledger.Options{Folder: t.TempDir()})
 	f := follow(t, l, ledger.Point{})
 	large := bytes.Repeat([]byte("x"), ledger.MaxBody)
-	r, err := l.Append(within(t), ledger.Point{}, ledger.Entry{Kind: "revision", Author: "ada", Reason: strings.Repeat("\u2028", ledger.MaxReason/3), Body: large})
+	r, err := l.Append(within(t), ledger.Point{}, ledger.Content{Kind: "revision", Author: "ada", Reason: strings.Repeat("\u2028", ledger.MaxReason/3), Body: large})
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.until(line(r))
-	_, err = l.Append(within(t), r.Point(), ledger.Entry{Kind: "revision", Author: "ada", Body: append(large, 'x')})
+	_, err = l.Append(within(t), r.Point(), ledger.Content{Kind: "revision", Author: "ada", Body: append(large, 'x')})
 	if want := "the body has 9437185 bytes: the limit is 9437184"; err == nil || err.Error() != want {
 		t.Errorf("the error is %v, want %q", err, want)
 	}
@@ -155,7 +155,7 @@ func TestARecordIsFoundByItsNumber(t *testing.T) {
 			t.Error(diff)
 		}
 	}
-	var refusal ledger.Refusal
+	var refusal ledger.InvalidRecord
 	if _, err := l.Record(within(t), 3); !errors.As(err, &refusal) || err.Error() != "record 3 is refused: not a record: it has no head" {
 		t.Errorf("the error is %v", err)
 	}

@@ -56,8 +56,8 @@ func (p Point) String() string {
 	return fmt.Sprintf("record %d (%.12s)", p.Number, p.Hash)
 }
 
-// An Entry is what somebody writes into the ledger.
-type Entry struct {
+// An Content is what somebody writes into the ledger.
+type Content struct {
 	Kind   string // what it is, in the words of those who read it; not empty
 	Author string // who did it; not empty
 	Reason string // why
@@ -65,7 +65,7 @@ type Entry struct {
 }
 
 // Check says what is wrong with an entry that can't be written.
-func (e Entry) Check() error {
+func (e Content) Check() error {
 	var errs []error
 	text := func(name, value string, most int, required bool) {
 		switch {
@@ -105,7 +105,7 @@ type Record struct {
 	Previous Hash
 	Hash     Hash
 	Time     time.Time // by the clock of the gateway that wrote it, in UTC
-	Entry
+	Content
 }
 
 // Point is the record's place.
@@ -134,7 +134,7 @@ func (h head) line() ([]byte, error) {
 }
 
 // write returns the bytes of an entry after a point, and the record.
-func write(after Point, number uint64, at time.Time, e Entry) (Record, []byte, error) {
+func write(after Point, number uint64, at time.Time, e Content) (Record, []byte, error) {
 	at = at.UTC().Round(0)
 	line, err := head{version, number, after.Hash, at, e.Kind, e.Author, e.Reason}.line()
 	if err != nil {
@@ -146,7 +146,7 @@ func write(after Point, number uint64, at time.Time, e Entry) (Record, []byte, e
 
 // Encode returns the record's bytes: those that Hash is the SHA-256 of.
 func (r Record) Encode() ([]byte, error) {
-	_, data, err := write(Point{Hash: r.Previous}, r.Number, r.Time, r.Entry)
+	_, data, err := write(Point{Hash: r.Previous}, r.Number, r.Time, r.Content)
 	return data, err
 }
 
@@ -166,7 +166,7 @@ func Decode(data []byte) (Record, error) {
 	if err != nil {
 		return Record{}, fmt.Errorf("not a record: %w", err)
 	}
-	r := Record{h.Number, h.Previous, sha256.Sum256(data), h.Time, Entry{h.Kind, h.Author, h.Reason, body}}
+	r := Record{h.Number, h.Previous, sha256.Sum256(data), h.Time, Content{h.Kind, h.Author, h.Reason, body}}
 	if err := r.Check(); err != nil {
 		return Record{}, fmt.Errorf("not a record: %w", err)
 	}
@@ -236,7 +236,7 @@ func (p *position) rewind() { *p = position{last: p.last, seen: p.last.Number, t
 func (p *position) take(m message) (Record, error) {
 	r, err := judge(p.last, m)
 	if errors.Is(err, ErrNewer) {
-		return Record{}, Refusal{m.number, err}
+		return Record{}, InvalidRecord{m.number, err}
 	}
 	missing := m.number != p.seen+1
 	p.seen = m.number
@@ -258,5 +258,5 @@ func (p *position) take(m message) (Record, error) {
 		}
 		p.refused[m.id], p.refused[r.Hash.String()] = m.number, m.number
 	}
-	return Record{}, Refusal{m.number, err}
+	return Record{}, InvalidRecord{m.number, err}
 }

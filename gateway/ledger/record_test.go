@@ -12,7 +12,7 @@ import (
 
 func TestARecordIsReadInOneWayOnly(t *testing.T) {
 	at := time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
-	r := ledger.Record{Number: 1, Time: at, Entry: ledger.Entry{Kind: "revision", Author: "ada", Reason: "because", Body: []byte("body\nbody")}}
+	r := ledger.Record{Number: 1, Time: at, Content: ledger.Content{Kind: "revision", Author: "ada", Reason: "because", Body: []byte("body\nbody")}}
 	data := string(must[[]byte](t)(r.Encode()))
 	const want = `{"version":1,"number":1,"previous":"0000000000000000000000000000000000000000000000000000000000000000","time":"2026-11-22T02:00:00Z","kind":"revision","author":"ada","reason":"because"}` + "\nbody\nbody"
 	if data != want {
@@ -51,7 +51,7 @@ func TestARecordIsReadInOneWayOnly(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	r := ledger.Record{Number: 1, Time: time.Date(2026, 11, 22, 2, 0, 0, 1, time.UTC), Entry: ledger.Entry{Kind: "revision", Author: "ada", Body: []byte("body")}}
+	r := ledger.Record{Number: 1, Time: time.Date(2026, 11, 22, 2, 0, 0, 1, time.UTC), Content: ledger.Content{Kind: "revision", Author: "ada", Body: []byte("body")}}
 	data, _ := r.Encode()
 	f.Add(data)
 	f.Add([]byte(`{"version":2,"number":1,"previous":"0000000000000000000000000000000000000000000000000000000000000000"}` + "\n"))

@@ -90,9 +90,9 @@ func (l *Ledger) streamIn(ctx context.Context, js jetstream.JetStream, want jets
 	return &store{s, info.State, least}, nil
 }
 
-// Expect says that the ledger has come to a number, as others have seen: it is
+// ExpectAtLeast says that the ledger has come to a number, as others have seen: it is
 // not believed, nor made anew, if it hasn't.
-func (l *Ledger) Expect(number uint64) {
+func (l *Ledger) ExpectAtLeast(number uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.least = max(l.least, number)

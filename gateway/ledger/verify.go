@@ -10,9 +10,9 @@ import (
 
 // A Report is what Verify found.
 type Report struct {
-	Records int       // that are good
-	Last    Point     // the last of them
-	Wrong   []Refusal // what is not, in order: missing, changed or forged
+	Records int             // that are good
+	Last    Point           // the last of them
+	Invalid []InvalidRecord // what is not, in order: missing, changed or forged
 }
 
 // Verify reads the ledger from its first record and says what is wrong in it:
@@ -39,9 +39,9 @@ func (l *Ledger) Verify(ctx context.Context, check func(Record) error) (Report, 
 	})
 	v.missing(max(s.state.LastSeq, v.known.Number) + 1)
 	v.settle()
-	if damaged != nil && !slices.ContainsFunc(v.Wrong, func(r Refusal) bool { return r.Number == damaged.after+1 }) {
+	if damaged != nil && !slices.ContainsFunc(v.Invalid, func(r InvalidRecord) bool { return r.Number == damaged.after+1 }) {
 		v.wrong(damaged.after+1, damaged)
-		slices.SortFunc(v.Wrong, func(a, b Refusal) int { return cmp.Compare(a.Number, b.Number) })
+		slices.SortFunc(v.Invalid, func(a, b InvalidRecord) int { return cmp.Compare(a.Number, b.Number) })
 	}
 	return v.Report, err
 }
@@ -110,7 +110,7 @@ func (v *verification) visit(m message) {
 }
 
 func (v *verification) wrong(number uint64, err error) {
-	v.Wrong = append(v.Wrong, Refusal{number, err})
+	v.Invalid = append(v.Invalid, InvalidRecord{number, err})
 }
 
 // missing notes the numbers before one that nothing was found under.

@@ -102,8 +102,8 @@ func (m *Metrics) Decision(d *policy.Decision) prometheus.Counter {
 // Rejected counts a request that was refused before any decision.
 func (m *Metrics) Rejected(reason string) { m.rejections.WithLabelValues(reason).Inc() }
 
-// RejectionKnown shows the rejections for a reason from 0.
-func (m *Metrics) RejectionKnown(reason string) { m.rejections.WithLabelValues(reason) }
+// InitRejection shows the rejections for a reason from 0.
+func (m *Metrics) InitRejection(reason string) { m.rejections.WithLabelValues(reason) }
 
 // Duration returns the histogram of requests with an action, in seconds.
 func (m *Metrics) Duration(a policy.Action) prometheus.Observer {
@@ -113,8 +113,8 @@ func (m *Metrics) Duration(a policy.Action) prometheus.Observer {
 // Lookup returns the counter of look-ups with a result.
 func (m *Metrics) Lookup(result string) prometheus.Counter { return m.lookups.WithLabelValues(result) }
 
-// DatabaseKnown shows a geo database's failures from 0.
-func (m *Metrics) DatabaseKnown(name string) { m.databaseFailures.WithLabelValues(name) }
+// InitDatabase shows a geo database's failures from 0.
+func (m *Metrics) InitDatabase(name string) { m.databaseFailures.WithLabelValues(name) }
 
 // DatabaseFailed counts a changed geo database that was not taken into use.
 func (m *Metrics) DatabaseFailed(name string) { m.databaseFailures.WithLabelValues(name).Inc() }
@@ -125,8 +125,8 @@ func (m *Metrics) PolicyApplied(at time.Time, number uint64) {
 	m.policyApplied.Set(seconds(at))
 }
 
-// RecordRefused counts a message in the ledger that isn't believed.
-func (m *Metrics) RecordRefused() { m.recordsRefused.Inc() }
+// InvalidRecord counts a message in the ledger that isn't believed.
+func (m *Metrics) InvalidRecord() { m.recordsRefused.Inc() }
 
 // AuthenticationFailed counts somebody whom the admin API didn't let in.
 func (m *Metrics) AuthenticationFailed() { m.authFailures.Inc() }

@@ -22,15 +22,15 @@ type State struct {
 
 // A Ledger is how well the ledger is followed, and what waits in it.
 type Ledger struct {
-	Connected bool
-	Pending   int         // changes that wait for approvals
-	SignBy    []time.Time // until when emergencies are to be signed, ascending
+	Connected    bool
+	Pending      int         // changes that wait for approvals
+	SignatureDue []time.Time // until when emergencies are to be signed, ascending
 }
 
 // Flags are how the gateway knows of flags.
 type Flags struct {
 	LastSuccess map[string]time.Time // by provider
-	Refused     int                  // answers that were not accepted, by flag and jurisdiction
+	NotAccepted int                  // answers that were not accepted, by flag and jurisdiction
 	Breaches    []Breach             // that nobody has acknowledged
 }
 
@@ -47,9 +47,9 @@ type Database struct {
 	Embedded bool
 }
 
-// ShowState registers the metrics of the gateway's state. They are asked for
+// RegisterState registers the metrics of the gateway's state. They are asked for
 // when they are scraped, so that a scrape never sees half of a change.
-func ShowState(registry prometheus.Registerer, state func() State) {
+func RegisterState(registry prometheus.Registerer, state func() State) {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("exitgate_"+name, help, labels, nil)
 	}
@@ -105,17 +105,17 @@ func (c *stateCollector) Collect(metrics chan<- prometheus.Metric) {
 	for provider, last := range state.Flags.LastSuccess {
 		gauge(c.flagsSuccess, seconds(last), provider)
 	}
-	gauge(c.flagsRefused, float64(state.Flags.Refused))
+	gauge(c.flagsRefused, float64(state.Flags.NotAccepted))
 	for _, b := range state.Flags.Breaches {
 		gauge(c.breached, 1, string(b.Jurisdiction), b.Flag)
 	}
 	if l := state.Ledger; l != nil {
 		gauge(c.ledger, boolean(l.Connected))
 		gauge(c.pending, float64(l.Pending))
-		gauge(c.unsigned, float64(len(l.SignBy)))
+		gauge(c.unsigned, float64(len(l.SignatureDue)))
 		var first time.Time
-		if len(l.SignBy) > 0 {
-			first = l.SignBy[0]
+		if len(l.SignatureDue) > 0 {
+			first = l.SignatureDue[0]
 		}
 		gauge(c.signBy, seconds(first))
 	}

@@ -75,9 +75,9 @@ func notWritten(name string, err error) error {
 	return fmt.Errorf("write %s: %w", name, err)
 }
 
-// Sweep removes from a folder what calls of Replace that were killed have left
+// RemoveUnfinished removes from a folder what calls of Replace that were killed have left
 // behind. What is younger than a minute may be somebody's who is still writing.
-func Sweep(folder string) {
+func RemoveUnfinished(folder string) {
 	leftovers, _ := filepath.Glob(filepath.Join(folder, "*"+unfinished)) // what can't be listed stays
 	for _, leftover := range leftovers {
 		if info, err := os.Stat(leftover); err == nil && time.Since(info.ModTime()) > time.Minute {

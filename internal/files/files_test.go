@@ -104,9 +104,9 @@ func TestOnlyWhatNobodyFinishesIsSwept(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	files.Sweep(folder)
+	files.RemoveUnfinished(folder)
 	if got := names(t, folder); !slices.Equal(got, []string{"ledger.json.333.unfinished", "policy.yaml", "unfinished.yaml"}) {
 		t.Errorf("there are %v", got)
 	}
-	files.Sweep(filepath.Join(folder, "none"))
+	files.RemoveUnfinished(filepath.Join(folder, "none"))
 }

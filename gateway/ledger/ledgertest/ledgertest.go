@@ -84,10 +84,10 @@ func Start(t testing.TB) *Cluster {
 	c, folder := &Cluster{t: t}, t.TempDir()
 	var routes []string
 	for range size {
-		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", Port(t)))
+		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", FreePort(t)))
 	}
 	for i := range size {
-		name, port := fmt.Sprint("node", i), Port(t)
+		name, port := fmt.Sprint("node", i), FreePort(t)
 		n := &Node{t: t, Name: name, URL: fmt.Sprintf("nats://127.0.0.1:%d", port), config: filepath.Join(folder, name+".conf")}
 		text := fmt.Sprintf(`
 			server_name: %s
@@ -153,8 +153,8 @@ func (c *Cluster) Leader(stream string) (leader *Node) {
 	return leader
 }
 
-// InSync waits until each node has all of a stream.
-func (c *Cluster) InSync(stream string) {
+// AwaitInSync waits until each node has all of a stream.
+func (c *Cluster) AwaitInSync(stream string) {
 	c.t.Helper()
 	js := c.Connect()
 	defer js.Conn().Close()
@@ -229,8 +229,8 @@ func (n *Node) Kill() {
 // answers on them.
 func (n *Node) Freeze() { n.signal(syscall.SIGSTOP) }
 
-// Thaw lets a frozen node go on.
-func (n *Node) Thaw() { n.signal(syscall.SIGCONT) }
+// Resume lets a frozen node go on.
+func (n *Node) Resume() { n.signal(syscall.SIGCONT) }
 
 func (n *Node) signal(s syscall.Signal) {
 	n.t.Helper()
@@ -255,9 +255,9 @@ func (n *Node) answers(ctx context.Context) bool {
 	return err == nil
 }
 
-// Port returns a port that nobody listens on, and that no outgoing connection
+// FreePort returns a port that nobody listens on, and that no outgoing connection
 // gets by chance while nobody does: it is below those that systems give away.
-func Port(t testing.TB) int {
+func FreePort(t testing.TB) int {
 	t.Helper()
 	var errs []error
 	for range 100 {

@@ -49,20 +49,20 @@ func TestAClusterTakesWhatIsWrittenWhileANodeIsDeadOrFrozen(t *testing.T) {
 		t.Error("the leader is a node that was killed")
 	}
 	leader.Start()
-	c.InSync("S")
+	c.AwaitInSync("S")
 	frozen := c.Nodes[0]
 	if frozen == c.Leader("S") {
 		frozen = c.Nodes[1]
 	}
 	frozen.Freeze()
 	publish(3)
-	frozen.Thaw()
-	c.InSync("S")
+	frozen.Resume()
+	c.AwaitInSync("S")
 }
 
 func TestALine(t *testing.T) {
 	c := ledgertest.Start(t)
-	line := ledgertest.NewLine(t, c.Nodes[0].URL)
+	line := ledgertest.NewLink(t, c.Nodes[0].URL)
 	changed := make(chan nats.Status, 100)
 	conn, err := nats.Connect(line.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond),
 		nats.PingInterval(200*time.Millisecond), nats.MaxPingsOutstanding(1), nats.Timeout(200*time.Millisecond),
@@ -83,15 +83,15 @@ func TestALine(t *testing.T) {
 			t.Fatalf("it didn't become %v", want)
 		}
 	}
-	for name, end := range map[string]func(){"cut": line.Cut, "silent": line.Silence, "deaf": line.Deafen} {
+	for name, end := range map[string]func(){"cut": line.Cut, "silent": line.DropAll, "deaf": line.DropReplies} {
 		t.Run(name, func(t *testing.T) {
 			end()
 			become(nats.DISCONNECTED)
-			line.Mend()
+			line.Restore()
 			become(nats.CONNECTED)
 		})
 	}
-	line.Slow(50 * time.Millisecond)
+	line.Delay(50 * time.Millisecond)
 	if took, err := conn.RTT(); err != nil || took < 100*time.Millisecond {
 		t.Errorf("there and back took %v, %v", took, err)
 	}
@@ -101,14 +101,14 @@ func TestALine(t *testing.T) {
 }
 
 func TestALineIsMendedWhenItsAddressIsFreeAgain(t *testing.T) {
-	l := ledgertest.NewLine(t, "nats://127.0.0.1:1")
+	l := ledgertest.NewLink(t, "nats://127.0.0.1:1")
 	l.Cut()
 	taken, err := net.Listen("tcp", strings.TrimPrefix(l.URL(), "nats://"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	time.AfterFunc(50*time.Millisecond, func() { _ = taken.Close() })
-	l.Mend()
+	l.Restore()
 	c, err := net.Dial("tcp", strings.TrimPrefix(l.URL(), "nats://"))
 	if err != nil {
 		t.Fatal(err)

@@ -12,17 +12,17 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// A Line is the way from a client to a node, which a test can cut.
-type Line struct {
+// A Link is the way from a client to a node, which a test can cut.
+type Link struct {
 	t     testing.TB
 	proxy *toxiproxy.Proxy
 }
 
-// NewLine lays a line to a node's URL. It ends with the test.
-func NewLine(t testing.TB, url string) *Line {
+// NewLink lays a line to a node's URL. It ends with the test.
+func NewLink(t testing.TB, url string) *Link {
 	t.Helper()
 	for attempt := 1; ; attempt++ {
-		l := &Line{t, lay(fmt.Sprint("127.0.0.1:", Port(t)), strings.TrimPrefix(url, "nats://"))}
+		l := &Link{t, lay(fmt.Sprint("127.0.0.1:", FreePort(t)), strings.TrimPrefix(url, "nats://"))}
 		err := l.proxy.Start()
 		if err == nil {
 			t.Cleanup(func() { l.proxy.Stop() })
@@ -39,30 +39,30 @@ func lay(from, to string) *toxiproxy.Proxy {
 }
 
 // URL is where the line begins.
-func (l *Line) URL() string { return "nats://" + l.proxy.Listen }
+func (l *Link) URL() string { return "nats://" + l.proxy.Listen }
 
 // Cut ends all connections, and takes no new ones.
-func (l *Line) Cut() { l.proxy.Stop() }
+func (l *Link) Cut() { l.proxy.Stop() }
 
-// Silence lets nothing pass any more in either direction. Connections stay
+// DropAll lets nothing pass any more in either direction. Connections stay
 // open and new ones are taken: nobody is told that nobody is there.
-func (l *Line) Silence() {
+func (l *Link) DropAll() {
 	l.add(`{"type": "timeout", "stream": "upstream"}`)
-	l.Deafen()
+	l.DropReplies()
 }
 
-// Deafen lets nothing come back any more.
-func (l *Line) Deafen() { l.add(`{"type": "timeout", "stream": "downstream"}`) }
+// DropReplies lets nothing come back any more.
+func (l *Link) DropReplies() { l.add(`{"type": "timeout", "stream": "downstream"}`) }
 
-// Slow makes everything come later, in both directions.
-func (l *Line) Slow(by time.Duration) {
+// Delay makes everything come later, in both directions.
+func (l *Link) Delay(by time.Duration) {
 	for _, stream := range []string{"upstream", "downstream"} {
 		l.add(fmt.Sprintf(`{"type": "latency", "stream": %q, "attributes": {"latency": %d}}`, stream, by.Milliseconds()))
 	}
 }
 
-// Mend makes the line as it was at first. Connections that were there end.
-func (l *Line) Mend() {
+// Restore makes the line as it was at first. Connections that were there end.
+func (l *Link) Restore() {
 	l.t.Helper()
 	l.proxy.Stop()
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
@@ -80,7 +80,7 @@ func (l *Line) Mend() {
 	}
 }
 
-func (l *Line) add(toxic string) {
+func (l *Link) add(toxic string) {
 	l.t.Helper()
 	if _, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
 		l.t.Error(err)
