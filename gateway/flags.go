@@ -16,6 +16,7 @@ import (
 	"github.com/exitgate/exitgate/flags"
 	"github.com/exitgate/exitgate/flags/ofrep"
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/proxy"
 	"github.com/exitgate/exitgate/internal/files"
@@ -37,7 +38,7 @@ const (
 // the options name.
 func (g *Gateway) useFlags(data string, providers []openfeature.FeatureProvider) error {
 	if c := g.config.Flags.OFREP; c != (OFREP{}) {
-		authorities, err := loadAuthorities(c.CA)
+		authorities, err := certs.LoadPool(c.CA)
 		if err != nil {
 			return fmt.Errorf("flags: %w", err)
 		}

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,8 +50,6 @@ type Gateway struct {
 	flags       *flags.Table
 	flagSources []string        // the names of the providers, but for the policy's own
 	ofrep       *ofrep.Provider // nil: there is none
-
-	certsWrong atomic.Pointer[failure] // nil: the files are what is in use
 
 	servers servers
 	closers []func()

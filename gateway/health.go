@@ -75,8 +75,8 @@ func (g *Gateway) readiness() admin.Readiness {
 		}
 		r.Checks["geo "+d.Path] = check
 	}
-	if wrong := g.certsWrong.Load(); wrong != nil {
-		r.Checks["certificates"] = admin.Check{Since: &wrong.since, Detail: fmt.Sprintf("%v; the ones before stay in use", wrong.err)}
+	if failure := g.certs.Failure(); failure != nil {
+		r.Checks["certificates"] = admin.Check{Since: &failure.Since, Detail: fmt.Sprintf("%v; the previous ones stay in use", failure.Err)}
 	}
 	for host, end := range g.certs.Expiry() {
 		if !now.Before(end) {

@@ -2,8 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -124,7 +122,7 @@ func (g *Gateway) useClients() (err error) {
 
 func (g *Gateway) useApps() error {
 	for _, a := range g.config.Apps {
-		authorities, err := loadAuthorities(a.CA)
+		authorities, err := certs.LoadPool(a.CA)
 		if err != nil {
 			return err
 		}
@@ -150,22 +148,8 @@ func (g *Gateway) useApps() error {
 	return nil
 }
 
-func loadAuthorities(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil
-	}
-	pem, err := files.Read(file, 1<<20)
-	if err != nil {
-		return nil, fmt.Errorf("certificate authorities: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("certificate authorities: there is no certificate in %s", file)
-	}
-	return pool, nil
-}
-
 func (g *Gateway) useCerts(data string) (err error) {
+	options := certs.Options{Logger: g.log, Now: g.now, OnFailure: g.metrics.CertificatesFailed}
 	if len(g.config.TLS.Files) == 0 {
 		var names []string
 		for _, app := range g.config.Apps {
@@ -175,7 +159,7 @@ func (g *Gateway) useCerts(data string) (err error) {
 				}
 			}
 		}
-		g.certs, err = certs.SelfSigned(data, names, g.now())
+		g.certs, err = certs.SelfSigned(data, names, options)
 		if err == nil {
 			g.log.Warn("the certificate is self-signed, for development: clients will not trust it; set tls.files for others")
 		}
@@ -185,7 +169,7 @@ func (g *Gateway) useCerts(data string) (err error) {
 	for _, f := range g.config.TLS.Files {
 		pairs = append(pairs, certs.Pair(f))
 	}
-	g.certs, err = certs.Load(pairs)
+	g.certs, err = certs.Load(pairs, options)
 	return err
 }
 
@@ -261,7 +245,7 @@ func (g *Gateway) useLedger(data string) error {
 }
 
 // clusterOf returns the operator's NATS, nil if there is none.
-func clusterOf(l Ledger) (*ledger.Cluster, error) {
+func clusterOf(l Ledger) (_ *ledger.Cluster, err error) {
 	if len(l.NATS) == 0 {
 		return nil, nil
 	}
@@ -269,17 +253,8 @@ func clusterOf(l Ledger) (*ledger.Cluster, error) {
 	if l.TLS == (ClientCert{}) {
 		return c, nil
 	}
-	authorities, err := loadAuthorities(l.TLS.CA)
-	if err != nil {
+	if c.TLS, err = certs.ClientTLS(l.TLS.CA, certs.Pair{Cert: l.TLS.Cert, Key: l.TLS.Key}); err != nil {
 		return nil, fmt.Errorf("policy.ledger.tls: %w", err)
-	}
-	c.TLS = &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12}
-	if l.TLS.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(l.TLS.Cert, l.TLS.Key)
-		if err != nil {
-			return nil, fmt.Errorf("policy.ledger.tls: %w", err)
-		}
-		c.TLS.Certificates = []tls.Certificate{pair}
 	}
 	return c, nil
 }

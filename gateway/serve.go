@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin"
+	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/client"
-	"github.com/exitgate/exitgate/internal/watch"
 )
 
 // servers are what a Gateway listens with.
@@ -202,20 +202,7 @@ func (g *Gateway) watch(ctx context.Context, running *sync.WaitGroup) {
 	} else {
 		running.Go(func() { g.book.run(ctx) })
 	}
-	running.Go(func() { watch.Files(ctx, g.certs.Names(), g.log, g.reloadCerts) })
-}
-
-// reloadCerts takes changed certificates into use.
-func (g *Gateway) reloadCerts() {
-	changed, err := g.certs.Reload()
-	switch {
-	case err != nil:
-		g.certsWrong.Store(&failure{err, g.now()})
-		g.metrics.CertificatesFailed()
-		g.log.Error("the certificates are wrong; the ones before stay in use", "error", err)
-	case g.certsWrong.Swap(nil) != nil || changed:
-		g.log.Info("certificates reloaded")
-	}
+	running.Go(func() { g.certs.Watch(ctx) })
 }
 
 // proxyProtocol begins the reasons for which connections are rejected.
@@ -235,7 +222,7 @@ func (g *Gateway) proxied(l net.Listener) net.Listener {
 func (g *Gateway) publicServer(requests context.Context) *http.Server {
 	limits := g.config.Limits
 	s := g.server(g)
-	s.TLSConfig = &tls.Config{GetCertificate: g.certs.Get, MinVersion: tls.VersionTLS12}
+	s.TLSConfig = &tls.Config{GetCertificate: g.certs.GetCertificate, MinVersion: tls.VersionTLS12}
 	s.BaseContext = func(net.Listener) context.Context { return requests }
 	s.ConnState = g.connections()
 	s.HTTP2 = &http.HTTP2Config{WriteByteTimeout: limits.StallTimeout}
@@ -244,7 +231,7 @@ func (g *Gateway) publicServer(requests context.Context) *http.Server {
 
 // redirectServer returns the server of the plain listener.
 func (g *Gateway) redirectServer() *http.Server {
-	return g.server(http.HandlerFunc(g.redirect))
+	return g.server(g.certs.HTTPHandler(http.HandlerFunc(g.redirect)))
 }
 
 func (g *Gateway) server(h http.Handler) *http.Server {
@@ -294,18 +281,11 @@ func loadAdminTLS(c AdminTLS) (*tls.Config, error) {
 	if c == (AdminTLS{}) {
 		return nil, nil
 	}
-	pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+	config, err := certs.ServerTLS(certs.Pair{Cert: c.Cert, Key: c.Key}, c.ClientCA)
 	if err != nil {
 		return nil, fmt.Errorf("admin.tls: %w", err)
 	}
-	clients, err := loadAuthorities(c.ClientCA)
-	if err != nil {
-		return nil, fmt.Errorf("admin.tls.client-ca: %w", err)
-	}
-	return &tls.Config{
-		Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13,
-		ClientCAs: clients, ClientAuth: tls.RequireAndVerifyClientCert,
-	}, nil
+	return config, nil
 }
 
 // redirect sends a client of the plain listener to the HTTPS one: at its own

@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +28,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/policy/strict"
 )
 
@@ -142,7 +142,7 @@ func (c *client) overTCP(address string, transport *http.Transport, o *connectio
 		return failed(err)
 	}
 	c.shows = o.cert != ""
-	transport.TLSClientConfig, err = o.trust()
+	transport.TLSClientConfig, err = certs.ClientTLS(o.ca, certs.Pair{Cert: o.cert, Key: o.key})
 	return failed(err)
 }
 
@@ -178,29 +178,6 @@ func readSecret(file string) ([]byte, error) {
 	}
 	defer f.Close()
 	return io.ReadAll(io.LimitReader(f, secretLimit))
-}
-
-// trust says whom the client believes, and who it is.
-func (o *connection) trust() (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if o.ca != "" {
-		pem, err := os.ReadFile(o.ca)
-		if err != nil {
-			return nil, fmt.Errorf("certificate authorities: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("certificate authorities: there is no certificate in %s", o.ca)
-		}
-	}
-	if o.cert != "" {
-		pair, err := tls.LoadX509KeyPair(o.cert, o.key)
-		if err != nil {
-			return nil, fmt.Errorf("your certificate: %w", err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return config, nil
 }
 
 // An answer is what the API says, as it came.

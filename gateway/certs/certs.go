@@ -1,67 +1,86 @@
-// Package certs holds the certificates of the public listener.
+// Package certs provides the certificates of the public listener, and loads
+// what else TLS is configured with.
+//
+// [Files] is what a listener asks for certificates: GetCertificate for each
+// handshake, and HTTPHandler in front of what answers over HTTP. A manager that
+// obtains certificates itself (ACME) has the same two methods.
 package certs
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
+	"log/slog"
+	"net/http"
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/exitgate/exitgate/internal/files"
+	"github.com/exitgate/exitgate/internal/watch"
 )
 
 // A Pair names the PEM files of a certificate chain and its key.
 type Pair struct{ Cert, Key string }
 
+// Options are what Files are loaded with.
+type Options struct {
+	Logger    *slog.Logger
+	Now       func() time.Time
+	OnFailure func() // called for each reload that fails
+}
+
 // Files are certificates that are kept in files. All methods may be called
 // concurrently.
 type Files struct {
-	pairs  []Pair
-	loaded atomic.Pointer[[]tls.Certificate]
+	pairs   []Pair
+	options Options
+	loaded  atomic.Pointer[[]tls.Certificate]
+	failure atomic.Pointer[Failure]
+}
+
+// A Failure is why changed files are not in use, and since when.
+type Failure struct {
+	Err   error
+	Since time.Time
 }
 
 // limit bounds a PEM file: the longest real chains are some 20 KB.
 const limit = 1 << 20
 
-// Load reads certificates from files.
-func Load(pairs []Pair) (*Files, error) {
-	f := &Files{pairs: pairs}
-	_, err := f.Reload()
-	return f, err
+// Load reads certificates from files. The error names every pair that is wrong.
+func Load(pairs []Pair, o Options) (*Files, error) {
+	loaded, err := loadAll(pairs)
+	if err != nil {
+		return nil, err
+	}
+	f := &Files{pairs: pairs, options: o}
+	f.loaded.Store(&loaded)
+	return f, nil
 }
 
-// Reload reads the files again, and says whether others are in use now. If any
-// is wrong, all stay as they were.
-func (f *Files) Reload() (changed bool, err error) {
+func loadAll(pairs []Pair) ([]tls.Certificate, error) {
 	var loaded []tls.Certificate
 	var wrong []error
-	for _, pair := range f.pairs {
+	for _, pair := range pairs {
 		cert, err := load(pair)
 		if err != nil {
 			wrong = append(wrong, err)
-			continue
 		}
 		loaded = append(loaded, cert)
 	}
-	if len(wrong) > 0 {
-		return false, errors.Join(wrong...)
-	}
-	before := f.loaded.Swap(&loaded)
-	same := before != nil && slices.EqualFunc(*before, loaded, func(a, b tls.Certificate) bool {
-		return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal)
-	})
-	return !same, nil
+	return loaded, errors.Join(wrong...)
 }
 
 func load(pair Pair) (tls.Certificate, error) {
-	chain, err := read(pair.Cert)
+	chain, err := files.Read(pair.Cert, limit)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("certificate: %w", err)
 	}
-	key, err := read(pair.Key)
+	key, err := files.Read(pair.Key, limit)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("key of certificate %s: %w", pair.Cert, err)
 	}
@@ -72,30 +91,40 @@ func load(pair Pair) (tls.Certificate, error) {
 	return cert, nil
 }
 
-func read(file string) ([]byte, error) {
-	info, err := os.Stat(file)
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > limit {
-		return nil, fmt.Errorf("%s has %d bytes, more than the %d that a PEM file may have", file, info.Size(), limit)
-	}
-	return os.ReadFile(file)
-}
-
-// Names returns the files that are read, for watching them.
-func (f *Files) Names() []string {
+// Watch reloads the certificates whenever their files change, until the context
+// ends. If any of the files is wrong, all certificates stay as they are.
+func (f *Files) Watch(ctx context.Context) {
 	var names []string
 	for _, p := range f.pairs {
 		names = append(names, p.Cert, p.Key)
 	}
-	return names
+	watch.Files(ctx, names, f.options.Logger, f.reload)
 }
 
-// Get finds the certificate for a handshake: the first that is for the name
-// the client asks for and that it supports, else the first of all. It is a
-// tls.Config's GetCertificate.
-func (f *Files) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (f *Files) reload() {
+	loaded, err := loadAll(f.pairs)
+	if err != nil {
+		f.failure.Store(&Failure{err, f.options.Now()})
+		f.options.OnFailure()
+		f.options.Logger.Error("certificates not reloaded, the previous ones stay in use", "error", err)
+		return
+	}
+	previous := f.loaded.Swap(&loaded)
+	same := slices.EqualFunc(*previous, loaded, func(a, b tls.Certificate) bool {
+		return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal)
+	})
+	if f.failure.Swap(nil) != nil || !same {
+		f.options.Logger.Info("certificates reloaded")
+	}
+}
+
+// Failure returns why the files as they are now are not in use; nil if they are.
+func (f *Files) Failure() *Failure { return f.failure.Load() }
+
+// GetCertificate returns the certificate for a handshake: the first that is for
+// the name the client asks for and that the client supports, else the first of
+// all.
+func (f *Files) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	certs := *f.loaded.Load()
 	for i := range certs {
 		if hello.SupportsCertificate(&certs[i]) == nil {
@@ -105,7 +134,11 @@ func (f *Files) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return &certs[0], nil
 }
 
-// Expiry returns when the certificate for each host ends, the earliest if
+// HTTPHandler returns next: nobody has to be answered over HTTP for a
+// certificate that is read from a file.
+func (f *Files) HTTPHandler(next http.Handler) http.Handler { return next }
+
+// Expiry returns when the certificate for each host expires, the earliest if
 // there are several.
 func (f *Files) Expiry() map[string]time.Time {
 	ends := make(map[string]time.Time)

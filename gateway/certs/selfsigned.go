@@ -18,27 +18,28 @@ import (
 const (
 	// lifetime keeps browsers content: some refuse more than 398 days.
 	lifetime = 397 * 24 * time.Hour
-	// renewal is how long before its end a certificate is replaced.
+	// renewal is how long before it expires a certificate is replaced.
 	renewal = 30 * 24 * time.Hour
 )
 
-// SelfSigned returns the certificate of its own that a gateway shows in
-// development, from the folder where it is kept; if there is none, or it is
-// not for all hosts, or ends soon, a new one is made. localhost and the
-// loopback addresses are always among its hosts.
-func SelfSigned(folder string, hosts []string, now time.Time) (*Files, error) {
+// SelfSigned returns a self-signed certificate, for development, from the folder
+// where it is kept; if there is none, or it is not for all hosts, or expires
+// soon, a new one is made. localhost and the loopback addresses are always among
+// its hosts.
+func SelfSigned(folder string, hosts []string, o Options) (*Files, error) {
 	pair := Pair{Cert: filepath.Join(folder, "self-signed.crt"), Key: filepath.Join(folder, "self-signed.key")}
 	hosts = append([]string{"localhost", "127.0.0.1", "::1"}, hosts...)
-	if f, err := Load([]Pair{pair}); err == nil && f.serves(hosts, now) {
+	if f, err := Load([]Pair{pair}, o); err == nil && f.validFor(hosts, o.Now()) {
 		return f, nil
 	}
-	if err := sign(pair, hosts, now); err != nil {
+	if err := sign(pair, hosts, o.Now()); err != nil {
 		return nil, fmt.Errorf("make a self-signed certificate: %w", err)
 	}
-	return Load([]Pair{pair})
+	return Load([]Pair{pair}, o)
 }
 
-func (f *Files) serves(hosts []string, now time.Time) bool {
+// validFor reports whether the certificate is for all hosts, and for long enough.
+func (f *Files) validFor(hosts []string, now time.Time) bool {
 	leaf := (*f.loaded.Load())[0].Leaf
 	for _, host := range hosts {
 		if leaf.VerifyHostname(host) != nil {
