@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/policy/iso3166"
 )
 
@@ -61,8 +62,8 @@ func withFlags() string {
 // by a policy. It doesn't listen.
 func benched(t testing.TB, document string) *Gateway {
 	t.Helper()
-	c := DefaultConfig()
-	c.Apps = []App{{Hosts: []string{"app.example"}, Upstreams: []string{"http://127.0.0.1:1"}}}
+	c := config.Default()
+	c.Apps = []config.App{{Hosts: []string{"app.example"}, Upstreams: []string{"http://127.0.0.1:1"}}}
 	c.Data = t.TempDir()
 	c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	c.Policy.File = filepath.Join(c.Data, "policy.yaml")

@@ -12,14 +12,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/internal/testkit"
 )
 
 func TestASettingThatChangesOpensNoMarket(t *testing.T) {
 	data := t.TempDir()
-	in := func(c *gateway.Config) { c.Data = data }
+	in := func(c *config.Config) { c.Data = data }
 
 	first := start(t, setup{configure: in})
 	if a := first.request(first.client(1), "/", mississippi); a.status != 200 {
@@ -100,7 +100,7 @@ func (g *gate) proposes(change string) (made api.Change) {
 
 func TestAnEmergencyThatNobodySignsIsOverdueAfterADayAndOpensNothing(t *testing.T) {
 	c := testkit.NewClock(time.Date(2026, 12, 1, 8, 0, 0, 0, time.UTC))
-	g := start(t, setup{now: c.Now, configure: func(c *gateway.Config) { c.Data = t.TempDir() }})
+	g := start(t, setup{now: c.Now, configure: func(c *config.Config) { c.Data = t.TempDir() }})
 	g.proposes(`"policy": "version: 1\napprovals: {withdraw: 2}\n"`)
 	made := g.proposes(`"set": {"jurisdiction": "US-MS", "phase": "withdrawn"}, "emergency": true`)
 	if made.InForce == nil || !made.InForce.Emergency {

@@ -17,6 +17,7 @@ import (
 	"github.com/exitgate/exitgate/flags/ofrep"
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/certs"
+	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/proxy"
 	"github.com/exitgate/exitgate/internal/files"
@@ -37,7 +38,7 @@ const (
 // useFlags opens the table of flags, with the providers that the settings and
 // the options name.
 func (g *Gateway) useFlags(data string, providers []openfeature.FeatureProvider) error {
-	if c := g.config.Flags.OFREP; c != (OFREP{}) {
+	if c := g.config.Flags.OFREP; c != (config.OFREP{}) {
 		authorities, err := certs.LoadPool(c.CA)
 		if err != nil {
 			return fmt.Errorf("flags: %w", err)
@@ -98,7 +99,7 @@ func (g *Gateway) breached(jurisdiction policy.Code, flag string) {
 
 // credentials returns what is sent to the flag server along with a request.
 // The files are read each time, as secrets change.
-func credentials(c OFREP) (http.Header, error) {
+func credentials(c config.OFREP) (http.Header, error) {
 	h := make(http.Header)
 	for _, secret := range []struct{ file, setting, field, scheme string }{
 		{c.TokenFile, "flags.ofrep.token-file", "Authorization", "Bearer "},

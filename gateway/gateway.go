@@ -18,6 +18,7 @@ import (
 	"github.com/exitgate/exitgate/flags/ofrep"
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/client"
+	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/proxy"
@@ -28,7 +29,7 @@ import (
 // A Gateway serves apps behind it where the policy allows. New makes one;
 // Listen and Serve run it. It is an http.Handler, safe for concurrent use.
 type Gateway struct {
-	config   Config
+	config   config.Config
 	data     string      // folder for what is kept
 	adminTLS *tls.Config // nil: the admin listener speaks plain HTTP, on loopback
 	log      *slog.Logger

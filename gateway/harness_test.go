@@ -28,6 +28,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/geo/geotest"
 	"github.com/exitgate/exitgate/internal/testkit"
 )
@@ -50,7 +51,7 @@ type setup struct {
 	level     slog.Level                  // of the log
 	format    string                      // of the log: "json", else text
 	flags     openfeature.FeatureProvider // nil: none but the policy's own
-	configure func(*gateway.Config)       // the rest
+	configure func(*config.Config)        // the rest
 }
 
 // world is where the addresses of most tests are.
@@ -120,8 +121,8 @@ func start(t testing.TB, s setup) *gate {
 func tryStart(t testing.TB, s setup) (*gate, error) {
 	t.Helper()
 	g := &gate{t: t, app: newApp(t, s.handler), log: new(testkit.Buffer)}
-	c := gateway.DefaultConfig()
-	c.Listen = gateway.Listen{HTTPS: "127.0.0.1:0", HTTP: "127.0.0.1:0"}
+	c := config.Default()
+	c.Listen = config.Listen{HTTPS: "127.0.0.1:0", HTTP: "127.0.0.1:0"}
 	c.Admin.Listen = "127.0.0.1:0"
 	c.Data = filepath.Join(t.TempDir(), "data")
 	c.Drain = time.Second
@@ -134,7 +135,7 @@ func tryStart(t testing.TB, s setup) (*gate, error) {
 	if s.upstreams == nil {
 		s.upstreams = []string{g.app.URL}
 	}
-	c.Apps = []gateway.App{{Hosts: []string{host}, Upstreams: s.upstreams}}
+	c.Apps = []config.App{{Hosts: []string{host}, Upstreams: s.upstreams}}
 	if s.policy != "" {
 		c.Policy.File = filepath.Join(t.TempDir(), "policy.yaml")
 		testkit.WriteFile(t, c.Policy.File, s.policy)

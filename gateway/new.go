@@ -16,6 +16,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/client"
+	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/gateway/metrics"
@@ -27,7 +28,7 @@ import (
 
 // Options are what a Gateway is made of beside its settings.
 type Options struct {
-	Config Config
+	Config config.Config
 	Logger *slog.Logger     // default: discards
 	Now    func() time.Time // the clock; default: time.Now
 	// Flags are providers that are asked for flags, in this order, before
@@ -245,12 +246,12 @@ func (g *Gateway) useLedger(data string) error {
 }
 
 // clusterOf returns the operator's NATS, nil if there is none.
-func clusterOf(l Ledger) (_ *ledger.Cluster, err error) {
+func clusterOf(l config.Ledger) (_ *ledger.Cluster, err error) {
 	if len(l.NATS) == 0 {
 		return nil, nil
 	}
 	c := &ledger.Cluster{URLs: l.NATS, Credentials: l.Credentials, Domain: l.Domain, Replicas: l.Replicas, Mirror: l.Mirror}
-	if l.TLS == (ClientCert{}) {
+	if l.TLS == (config.ClientCert{}) {
 		return c, nil
 	}
 	if c.TLS, err = certs.ClientTLS(l.TLS.CA, certs.Pair{Cert: l.TLS.Cert, Key: l.TLS.Key}); err != nil {

@@ -20,9 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/exitgate/exitgate/gateway/config"
 	"golang.org/x/net/http2"
-
-	"github.com/exitgate/exitgate/gateway"
 )
 
 // secrets are addresses of clients, in the forms in which one could give them
@@ -123,7 +122,7 @@ func keepsSecrets(t *testing.T, format string, scale int) {
 				io.WriteString(w, "served\n")
 			}
 		}),
-		configure: func(c *gateway.Config) {
+		configure: func(c *config.Config) {
 			c.ProxyProtocol = []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}
 			c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 			c.Limits.HeaderTimeout = 300 * time.Millisecond

@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/geo/geotest"
 	"github.com/exitgate/exitgate/internal/testkit"
 )
@@ -286,7 +286,7 @@ func TestAPolicyMountedByKubernetesIsTakenUp(t *testing.T) {
 	if err := os.Symlink(filepath.Join("..data", "policy.yaml"), file); err != nil {
 		t.Fatal(err)
 	}
-	g := start(t, setup{configure: func(c *gateway.Config) { c.Policy.File = file }})
+	g := start(t, setup{configure: func(c *config.Config) { c.Policy.File = file }})
 	c := g.client(1)
 	version("..2", "version: 1\njurisdictions: {FR: withdrawn}\n")
 	os.RemoveAll(filepath.Join(volume, "..1"))
@@ -346,7 +346,7 @@ func TestAPolicyThatChangedBeforeTheWatchBeganIsTakenUp(t *testing.T) {
 	loaded := false
 	var mu sync.Mutex
 	g := start(t, setup{
-		configure: func(c *gateway.Config) { c.Policy.File = file },
+		configure: func(c *config.Config) { c.Policy.File = file },
 		now: func() time.Time {
 			mu.Lock()
 			defer mu.Unlock()
@@ -394,7 +394,7 @@ func TestCertificatesAreReadAgainWhenTheyChange(t *testing.T) {
 		testkit.WriteFile(t, certFile, cert)
 	}
 	put(1)
-	g := start(t, setup{configure: func(c *gateway.Config) { c.TLS.Files = []gateway.CertFile{{Cert: certFile, Key: keyFile}} }})
+	g := start(t, setup{configure: func(c *config.Config) { c.TLS.Files = []config.CertFile{{Cert: certFile, Key: keyFile}} }})
 	shown := func() int64 {
 		t.Helper()
 		c, err := tls.Dial("tcp", g.at.HTTPS, &tls.Config{InsecureSkipVerify: true})
@@ -440,8 +440,8 @@ func TestWrongCertificatesAtTheStartAreAllSaid(t *testing.T) {
 	testkit.WriteFile(t, at("a.crt"), cert)
 	testkit.WriteFile(t, at("a.key"), key)
 	testkit.WriteFile(t, at("b.key"), other)
-	_, err := tryStart(t, setup{configure: func(c *gateway.Config) {
-		c.TLS.Files = []gateway.CertFile{{Cert: at("a.crt"), Key: at("a.key")}, {Cert: at("a.crt"), Key: at("b.key")}, {Cert: at("a.crt"), Key: at("c.key")}}
+	_, err := tryStart(t, setup{configure: func(c *config.Config) {
+		c.TLS.Files = []config.CertFile{{Cert: at("a.crt"), Key: at("a.key")}, {Cert: at("a.crt"), Key: at("b.key")}, {Cert: at("a.crt"), Key: at("c.key")}}
 		c.Apps[0].CA = at("b.key")
 	}})
 	if err == nil {

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/internal/testkit"
 )
 
@@ -165,7 +165,7 @@ func (g *gate) restart(s setup) *gate {
 	}
 	data, policy := g.data, g.policy
 	s.policy = ""
-	s.configure = func(c *gateway.Config) { c.Data, c.Policy.File = data, policy }
+	s.configure = func(c *config.Config) { c.Data, c.Policy.File = data, policy }
 	return start(g.t, s)
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin"
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/client"
+	"github.com/exitgate/exitgate/gateway/config"
 )
 
 // servers are what a Gateway listens with.
@@ -277,15 +278,15 @@ func (g *Gateway) adminServer(h http.Handler) *http.Server {
 }
 
 // loadAdminTLS reads what the admin listener shows, and whom it lets in.
-func loadAdminTLS(c AdminTLS) (*tls.Config, error) {
-	if c == (AdminTLS{}) {
+func loadAdminTLS(c config.AdminTLS) (*tls.Config, error) {
+	if c == (config.AdminTLS{}) {
 		return nil, nil
 	}
-	config, err := certs.ServerTLS(certs.Pair{Cert: c.Cert, Key: c.Key}, c.ClientCA)
+	t, err := certs.ServerTLS(certs.Pair{Cert: c.Cert, Key: c.Key}, c.ClientCA)
 	if err != nil {
 		return nil, fmt.Errorf("admin.tls: %w", err)
 	}
-	return config, nil
+	return t, nil
 }
 
 // redirect sends a client of the plain listener to the HTTPS one: at its own

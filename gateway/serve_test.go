@@ -19,7 +19,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/internal/testkit"
 )
 
@@ -30,10 +30,10 @@ func TestAPortThatIsInUseIsNamedWithTheSettingToChange(t *testing.T) {
 	}
 	defer taken.Close()
 	address := taken.Addr().String()
-	for setting, configure := range map[string]func(*gateway.Config){
-		"listen.https": func(c *gateway.Config) { c.Listen.HTTPS = address },
-		"listen.http":  func(c *gateway.Config) { c.Listen.HTTP = address },
-		"admin.listen": func(c *gateway.Config) { c.Admin.Listen = address },
+	for setting, configure := range map[string]func(*config.Config){
+		"listen.https": func(c *config.Config) { c.Listen.HTTPS = address },
+		"listen.http":  func(c *config.Config) { c.Listen.HTTP = address },
+		"admin.listen": func(c *config.Config) { c.Admin.Listen = address },
 	} {
 		_, err := tryStart(t, setup{configure: configure})
 		want := "listen tcp " + address + ": bind: address already in use; choose another address for " + setting
@@ -46,7 +46,7 @@ func TestAPortThatIsInUseIsNamedWithTheSettingToChange(t *testing.T) {
 func TestADataFolderThatCantBeMadeIsNamed(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	testkit.WriteFile(t, file, "")
-	_, err := tryStart(t, setup{configure: func(c *gateway.Config) { c.Data = filepath.Join(file, "data") }})
+	_, err := tryStart(t, setup{configure: func(c *config.Config) { c.Data = filepath.Join(file, "data") }})
 	want := "data folder: mkdir " + file + ": not a directory; choose another with --data"
 	if err == nil || err.Error() != want {
 		t.Errorf("it says %v, want %s", err, want)
@@ -54,7 +54,7 @@ func TestADataFolderThatCantBeMadeIsNamed(t *testing.T) {
 }
 
 func TestAGateWithoutAnAppSaysHowToGiveItOne(t *testing.T) {
-	_, err := tryStart(t, setup{configure: func(c *gateway.Config) { c.Apps = nil }})
+	_, err := tryStart(t, setup{configure: func(c *config.Config) { c.Apps = nil }})
 	if want := "there is no app to stand in front of; add one under apps:, or give --to URL"; err == nil || err.Error() != want {
 		t.Errorf("it says %v", err)
 	}
@@ -222,7 +222,7 @@ func keepBusy(t *testing.T, g *gate, b *busy) (ended func() map[string]string) {
 
 func TestWhatIsUnderWayFinishesWithinTheDrain(t *testing.T) {
 	b := &busy{alive: make(chan struct{}), begun: make(chan string)}
-	g := start(t, setup{handler: b, configure: func(c *gateway.Config) { c.Drain = patience }})
+	g := start(t, setup{handler: b, configure: func(c *config.Config) { c.Drain = patience }})
 	ended := keepBusy(t, g, b)
 	if n := g.metric(`exitgate_connections_active{protocol="websocket"}`); n != 1 {
 		t.Errorf("%v WebSockets are counted", n)
@@ -252,7 +252,7 @@ func TestWhatIsUnderWayFinishesWithinTheDrain(t *testing.T) {
 
 func TestWhatHasNotFinishedWhenTheDrainIsOverIsCutOff(t *testing.T) {
 	b := &busy{alive: make(chan struct{}), begun: make(chan string)}
-	g := start(t, setup{handler: b, configure: func(c *gateway.Config) { c.Drain = 50 * time.Millisecond }})
+	g := start(t, setup{handler: b, configure: func(c *config.Config) { c.Drain = 50 * time.Millisecond }})
 	ended := keepBusy(t, g, b)
 	g.cancel()
 	<-g.done
@@ -307,7 +307,7 @@ func TestTheAdminListenerAnswersLoopbackNamesOnly(t *testing.T) {
 }
 
 func TestThePlainListenerRedirects(t *testing.T) {
-	g := start(t, setup{configure: func(c *gateway.Config) {
+	g := start(t, setup{configure: func(c *config.Config) {
 		c.Apps[0].Hosts = []string{host, "*.app.example", "127.0.0.1"}
 	}})
 	_, port, _ := net.SplitHostPort(g.at.HTTPS)
@@ -369,7 +369,7 @@ func TestABodyThatNeverComesDoesntHoldUpTheRedirect(t *testing.T) {
 
 // hurried makes a gate that is not patient with clients.
 func hurried(t *testing.T, h http.Handler) *gate {
-	return start(t, setup{handler: h, configure: func(c *gateway.Config) {
+	return start(t, setup{handler: h, configure: func(c *config.Config) {
 		c.Limits.HeaderTimeout = 100 * time.Millisecond
 		c.Limits.IdleTimeout = 100 * time.Millisecond
 		c.Limits.StallTimeout = 100 * time.Millisecond
@@ -451,7 +451,7 @@ func TestAClientThatDoesntReadItsAnswerIsCutOff(t *testing.T) {
 		}
 	})
 	// Not hurried: the request itself may take its time on a busy machine.
-	g := start(t, setup{handler: endless, configure: func(c *gateway.Config) { c.Limits.StallTimeout = 100 * time.Millisecond }})
+	g := start(t, setup{handler: endless, configure: func(c *config.Config) { c.Limits.StallTimeout = 100 * time.Millisecond }})
 	c, _ := g.dial()
 	io.WriteString(c, lines("GET / HTTP/1.1", "Host: "+host))
 	select {
@@ -462,7 +462,7 @@ func TestAClientThatDoesntReadItsAnswerIsCutOff(t *testing.T) {
 }
 
 func TestABodyBeyondTheLimitIsTooLarge(t *testing.T) {
-	g := start(t, setup{configure: func(c *gateway.Config) { c.Limits.Body = 10 }})
+	g := start(t, setup{configure: func(c *config.Config) { c.Limits.Body = 10 }})
 	over(t, func(t *testing.T, major int) {
 		for _, test := range []struct {
 			bytes   int
@@ -536,7 +536,7 @@ func TestAFirstStartWithAWrongPolicyFailsAndSaysWhy(t *testing.T) {
 		t.Errorf("it says %v", err)
 	}
 	missing := filepath.Join(t.TempDir(), "none.yaml")
-	_, err = tryStart(t, setup{configure: func(c *gateway.Config) { c.Policy.File = missing }})
+	_, err = tryStart(t, setup{configure: func(c *config.Config) { c.Policy.File = missing }})
 	if want := "policy: open " + missing + ": no such file or directory"; err == nil || err.Error() != want {
 		t.Errorf("it says %v", err)
 	}
@@ -602,7 +602,7 @@ func newFickle(t *testing.T) *fickle {
 
 func TestAnAppThatFailsIsSaidToAndServedAgainWhenItIsBack(t *testing.T) {
 	f := newFickle(t)
-	g := start(t, setup{upstreams: []string{f.url}, configure: func(c *gateway.Config) { c.Limits.UpstreamTimeout = 200 * time.Millisecond }})
+	g := start(t, setup{upstreams: []string{f.url}, configure: func(c *config.Config) { c.Limits.UpstreamTimeout = 200 * time.Millisecond }})
 	const (
 		notAnswered = "502 Bad Gateway\nThe service did not answer. Try again later.\n"
 		invalid     = "502 Bad Gateway\nThe service gave no valid answer. Try again later.\n"
@@ -682,7 +682,7 @@ func TestALoadBalancerThatOnlyConnectsIsNoError(t *testing.T) {
 
 func TestADataFolderWithALongPathOnlyCostsTheSocket(t *testing.T) {
 	long := filepath.Join(t.TempDir(), strings.Repeat("long", 30))
-	g := start(t, setup{policy: twoRefused, configure: func(c *gateway.Config) { c.Data = long }})
+	g := start(t, setup{policy: twoRefused, configure: func(c *config.Config) { c.Data = long }})
 	if a := g.request(g.client(1), "/", mississippi); a.status != 451 || g.at.Socket != "" {
 		t.Errorf("it answers %d, and listens on %q", a.status, g.at.Socket)
 	}

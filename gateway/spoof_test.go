@@ -14,10 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/exitgate/exitgate/gateway/config"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
-
-	"github.com/exitgate/exitgate/gateway"
 )
 
 // spoofed is the policy of this file: France gets nothing, Germany no new
@@ -31,7 +30,7 @@ jurisdictions: {FR: withdrawn, DE: closed-to-new, private: withdrawn}
 
 // distrustful is a setup in which nobody's word is taken.
 func distrustful() setup {
-	return setup{policy: spoofed, configure: func(c *gateway.Config) { c.TrustedProxies = nil }}
+	return setup{policy: spoofed, configure: func(c *config.Config) { c.TrustedProxies = nil }}
 }
 
 // untouched fails the test if the app saw anything.
@@ -58,7 +57,7 @@ func TestXForwardedForFromAPeerThatIsNoTrustedProxyIsNotRead(t *testing.T) {
 }
 
 func TestAnUntrustedPeersClaimsDontReachTheApp(t *testing.T) {
-	g := start(t, setup{policy: "version: 1\n", configure: func(c *gateway.Config) { c.TrustedProxies = nil }})
+	g := start(t, setup{policy: "version: 1\n", configure: func(c *config.Config) { c.TrustedProxies = nil }})
 	over(t, func(t *testing.T, major int) {
 		r, _ := http.NewRequest("GET", "https://"+host+"/", nil)
 		r.Header = http.Header{
@@ -354,8 +353,8 @@ func TestAHostThatIsNotServedIsMisdirected(t *testing.T) {
 }
 
 func TestANameInTheHandshakeThatDiffersFromTheHostChangesNothing(t *testing.T) {
-	g := start(t, setup{policy: spoofed, configure: func(c *gateway.Config) {
-		c.Apps = append(c.Apps, gateway.App{Hosts: []string{"other.example"}, Upstreams: c.Apps[0].Upstreams})
+	g := start(t, setup{policy: spoofed, configure: func(c *config.Config) {
+		c.Apps = append(c.Apps, config.App{Hosts: []string{"other.example"}, Upstreams: c.Apps[0].Upstreams})
 	}})
 	ask := func(sni, host, from string) int {
 		raw, err := net.Dial("tcp", g.at.HTTPS)
@@ -621,7 +620,7 @@ func (c *h2) ask(fields ...string) (status int) {
 }
 
 func TestHTTP2RequestsThatCanBeReadInTwoWaysAreRefused(t *testing.T) {
-	g := start(t, setup{policy: spoofed, configure: func(c *gateway.Config) {
+	g := start(t, setup{policy: spoofed, configure: func(c *config.Config) {
 		c.Apps[0].Hosts = append(c.Apps[0].Hosts, "other.example")
 	}})
 	base := []string{":method: GET", ":scheme: https", ":authority: " + host, ":path: /", "x-forwarded-for: " + america}
@@ -684,7 +683,7 @@ func TestHTTP2RequestsThatCanBeReadInTwoWaysAreRefused(t *testing.T) {
 }
 
 func TestOnlyTheSourcesOfTheSettingsSpeakThePROXYProtocolAndTheyMust(t *testing.T) {
-	g := start(t, setup{policy: spoofed, configure: func(c *gateway.Config) {
+	g := start(t, setup{policy: spoofed, configure: func(c *config.Config) {
 		c.TrustedProxies = nil
 		c.ProxyProtocol = []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}
 	}})

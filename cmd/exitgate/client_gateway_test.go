@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/gateway/config"
 )
 
 // TestGatewayScripts runs the verbs that ask a gateway against a real one:
@@ -44,11 +45,11 @@ func commandReal(ts *testscript.TestScript, neg bool, args []string) {
 		if len(args) == 2 {
 			file = ts.MkAbs(args[1])
 		}
-		ts.Check(g.start(ts.Getenv("EXITGATE_DATA"), gateway.PolicySource{File: file}))
+		ts.Check(g.start(ts.Getenv("EXITGATE_DATA"), config.PolicySource{File: file}))
 		ts.Defer(g.stop)
 		ts.Setenv("API", "http://"+g.at.Admin)
 	case args[0] == "strands":
-		ts.Check(g.start(ts.Getenv("EXITGATE_DATA"), gateway.PolicySource{Ledger: gateway.Ledger{NATS: []string{"nats://127.0.0.1:1"}, Replicas: 1, Name: "exitgate"}}))
+		ts.Check(g.start(ts.Getenv("EXITGATE_DATA"), config.PolicySource{Ledger: config.Ledger{NATS: []string{"nats://127.0.0.1:1"}, Replicas: 1, Name: "exitgate"}}))
 		ts.Defer(g.stop)
 	case args[0] == "stop":
 		g.stop()
@@ -76,16 +77,16 @@ type realGateway struct {
 	stop  func()
 }
 
-func (g *realGateway) start(data string, from gateway.PolicySource) error {
-	config := gateway.DefaultConfig()
-	config.Listen = gateway.Listen{HTTPS: "127.0.0.1:0"}
-	config.Admin.Listen = "127.0.0.1:0"
-	config.Apps = []gateway.App{{Hosts: []string{"*"}, Upstreams: []string{"http://127.0.0.1:1"}}}
-	config.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	config.Policy = from
-	config.Data = data
-	config.Drain = time.Millisecond
-	real, err := gateway.New(gateway.Options{Config: config, Now: func() time.Time { return time.Now().Add(time.Duration(g.later.Load())) }})
+func (g *realGateway) start(data string, from config.PolicySource) error {
+	c := config.Default()
+	c.Listen = config.Listen{HTTPS: "127.0.0.1:0"}
+	c.Admin.Listen = "127.0.0.1:0"
+	c.Apps = []config.App{{Hosts: []string{"*"}, Upstreams: []string{"http://127.0.0.1:1"}}}
+	c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	c.Policy = from
+	c.Data = data
+	c.Drain = time.Millisecond
+	real, err := gateway.New(gateway.Options{Config: c, Now: func() time.Time { return time.Now().Add(time.Duration(g.later.Load())) }})
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/exitgate/exitgate/cmd/exitgate/messenger"
 	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/gateway/config"
 )
 
 func newDemo() *cobra.Command {
@@ -96,11 +97,11 @@ func (d *demo) run(ctx context.Context) (err error) {
 	return g.Serve(ctx)
 }
 
-func (d *demo) config(upstream, policyFile string) gateway.Config {
-	c := gateway.DefaultConfig()
-	c.Listen = gateway.Listen{HTTPS: orFree(d.listen)}
+func (d *demo) config(upstream, policyFile string) config.Config {
+	c := config.Default()
+	c.Listen = config.Listen{HTTPS: orFree(d.listen)}
 	c.Admin.Listen = orFree(d.admin)
-	c.Apps = []gateway.App{{Hosts: []string{"*"}, Upstreams: []string{upstream}}}
+	c.Apps = []config.App{{Hosts: []string{"*"}, Upstreams: []string{upstream}}}
 	c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	c.Policy.File = policyFile
 	c.Data = d.folder

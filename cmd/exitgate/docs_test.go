@@ -15,8 +15,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
 )
@@ -99,7 +99,7 @@ func writeExample(t *testing.T, folder, name, body string) {
 			err = fmt.Errorf("%s is a policy that is right", name)
 		}
 	case "exitgate.yaml":
-		_, err = gateway.ParseConfig(name, []byte(body))
+		_, err = config.Parse(name, []byte(body))
 	case "nats.conf":
 		t.Setenv("EXITGATE_PASSWORD", "sesame")
 		_, err = server.ProcessConfigFile(file)

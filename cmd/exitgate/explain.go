@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/iso3166"
@@ -209,18 +209,18 @@ func (o *explainOptions) locate(cmd *cobra.Command, asked string) (policy.Place,
 		if err != nil {
 			return policy.Place{}, nil, failed(fmt.Errorf("settings: %w", err))
 		}
-		config, err := gateway.ParseConfig(o.config, source)
+		c, err := config.Parse(o.config, source)
 		if err != nil {
 			return policy.Place{}, nil, failed(err)
 		}
 		if o.policy == "" {
-			o.policy = config.Policy.File
+			o.policy = c.Policy.File
 		}
 		if !cmd.Flags().Changed("geo") {
-			options.Files = config.Geo.Databases
+			options.Files = c.Geo.Databases
 		}
-		options.RegisteredCountry = config.Geo.RegisteredCountry
-		o.unasked = config.Flags.OFREP != (gateway.OFREP{})
+		options.RegisteredCountry = c.Geo.RegisteredCountry
+		o.unasked = c.Flags.OFREP != (config.OFREP{})
 	}
 	address, err := netip.ParseAddr(asked)
 	if err != nil {

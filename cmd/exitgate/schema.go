@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -21,7 +21,7 @@ describes every setting, and an editor completes and checks by it.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			schema := policy.Schema
 			if args[0] == "config" {
-				schema = gateway.ConfigSchema
+				schema = config.Schema
 			}
 			text, err := schema()
 			if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/policy/strict"
 )
 
@@ -73,15 +74,15 @@ type serveOptions struct {
 
 // settings reads the settings file, if there is one, and puts the flags in
 // front of it.
-func (o *serveOptions) settings(cmd *cobra.Command) (gateway.Config, error) {
-	config := gateway.DefaultConfig()
+func (o *serveOptions) settings(cmd *cobra.Command) (config.Config, error) {
+	c := config.Default()
 	if o.config != "" {
 		source, err := readFile(o.config)
 		if err != nil {
-			return config, failed(fmt.Errorf("settings: %w", err))
+			return c, failed(fmt.Errorf("settings: %w", err))
 		}
-		if config, err = gateway.ParseConfig(o.config, source); err != nil {
-			return config, failed(err)
+		if c, err = config.Parse(o.config, source); err != nil {
+			return c, failed(err)
 		}
 	}
 	set := cmd.Flags().Changed
@@ -90,45 +91,45 @@ func (o *serveOptions) settings(cmd *cobra.Command) (gateway.Config, error) {
 		if len(hosts) == 0 {
 			hosts = []string{"*"}
 		}
-		config.Apps = []gateway.App{{Hosts: hosts, Upstreams: o.to}}
+		c.Apps = []config.App{{Hosts: hosts, Upstreams: o.to}}
 	} else if set("host") {
-		return config, errors.New("--host says where the app of --to is served: give --to too")
+		return c, errors.New("--host says where the app of --to is served: give --to too")
 	}
 	for _, f := range []struct {
 		name  string
 		value string
 		into  *string
 	}{
-		{"listen", o.listen, &config.Listen.HTTPS},
-		{"listen-http", o.listenHTTP, &config.Listen.HTTP},
-		{"policy", o.policy, &config.Policy.File},
-		{"admin", o.admin, &config.Admin.Listen},
-		{"data", o.data, &config.Data},
+		{"listen", o.listen, &c.Listen.HTTPS},
+		{"listen-http", o.listenHTTP, &c.Listen.HTTP},
+		{"policy", o.policy, &c.Policy.File},
+		{"admin", o.admin, &c.Admin.Listen},
+		{"data", o.data, &c.Data},
 	} {
 		if set(f.name) {
 			*f.into = f.value
 		}
 	}
-	if config.Data == "" {
-		config.Data = os.Getenv("EXITGATE_DATA")
+	if c.Data == "" {
+		c.Data = os.Getenv("EXITGATE_DATA")
 	}
 	if set("geo") {
-		config.Geo.Databases = o.geo
+		c.Geo.Databases = o.geo
 	}
 	if set("trusted-proxy") {
-		config.TrustedProxies = nil
+		c.TrustedProxies = nil
 		for _, text := range o.trusted {
 			prefix, err := netip.ParsePrefix(text)
 			if err != nil {
-				return config, fmt.Errorf("--trusted-proxy: %q is not a network: write it as 10.0.0.0/8", text)
+				return c, fmt.Errorf("--trusted-proxy: %q is not a network: write it as 10.0.0.0/8", text)
 			}
-			config.TrustedProxies = append(config.TrustedProxies, prefix)
+			c.TrustedProxies = append(c.TrustedProxies, prefix)
 		}
 	}
-	if len(config.Apps) == 0 {
-		return config, errors.New("what should the gateway stand in front of? give --to, as in --to http://127.0.0.1:3000, or a settings file with --config")
+	if len(c.Apps) == 0 {
+		return c, errors.New("what should the gateway stand in front of? give --to, as in --to http://127.0.0.1:3000, or a settings file with --config")
 	}
-	return config, nil
+	return c, nil
 }
 
 func (o *serveOptions) serve(cmd *cobra.Command) error {
@@ -139,11 +140,11 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	config, err := o.settings(cmd)
+	c, err := o.settings(cmd)
 	if err != nil {
 		return err
 	}
-	g, err := gateway.New(gateway.Options{Config: config, Logger: logger, Now: o.now})
+	g, err := gateway.New(gateway.Options{Config: c, Logger: logger, Now: o.now})
 	if err != nil {
 		return failed(err)
 	}

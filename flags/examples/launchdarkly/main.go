@@ -22,6 +22,7 @@ import (
 	"github.com/open-feature/go-sdk/openfeature"
 
 	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/gateway/config"
 )
 
 func main() {
@@ -45,7 +46,7 @@ func serve(ctx context.Context, settings, file string) error {
 	if err != nil {
 		return err
 	}
-	config, err := gateway.ParseConfig(settings, text)
+	config, err := config.Parse(settings, text)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,6 @@
-package gateway
+// Package config is the daemon's own settings, exitgate.yaml: types, defaults,
+// validation, JSON Schema.
+package config
 
 import (
 	"errors"
@@ -14,7 +16,7 @@ import (
 )
 
 // A Config is the daemon's own settings, one file a machine. Its tags are what
-// the JSON Schema is generated from. Start from DefaultConfig: the zero Config
+// the JSON Schema is generated from. Start from Default: the zero Config
 // lacks limits.
 type Config struct {
 	Listen         Listen         `yaml:"listen" doc:"Where the service is offered."`
@@ -131,8 +133,8 @@ type Limits struct {
 	UpstreamTimeout time.Duration `yaml:"upstream-timeout" default:"1m" doc:"Time for an upstream to begin its answer."`
 }
 
-// DefaultConfig is what holds where nothing else is said.
-func DefaultConfig() Config {
+// Default returns the settings that hold where nothing else is set.
+func Default() Config {
 	return Config{
 		Listen:       Listen{HTTPS: ":8443", HTTP: ":8080"},
 		ClientHeader: "X-Forwarded-For",
@@ -150,26 +152,26 @@ func DefaultConfig() Config {
 	}
 }
 
-// ParseConfig reads a settings file. file is its name for error messages. The
-// error, a strict.Errors, says everything that is wrong.
-func ParseConfig(file string, source []byte) (Config, error) {
-	c := DefaultConfig()
+// Parse reads a settings file. file is its name for error messages. The error,
+// a strict.Errors, lists everything that is wrong.
+func Parse(file string, source []byte) (Config, error) {
+	c := Default()
 	doc := strict.Decode(file, source, &c)
-	for _, p := range c.problems() {
+	for _, p := range c.faults() {
 		doc.Errorf(p.advice, p.path, "%s", p.message)
 	}
 	return c, doc.Err()
 }
 
-// ConfigSchema returns the JSON Schema of the settings file, for editors.
-func ConfigSchema() ([]byte, error) {
+// Schema returns the JSON Schema of the settings file, for editors.
+func Schema() ([]byte, error) {
 	return strict.Schema(Config{}, "https://exitgate.example/exitgate.schema.json", "exitgate settings")
 }
 
-// Validate says what is wrong with a Config, wherever it came from.
+// Validate returns what is wrong with a Config, wherever it came from.
 func (c Config) Validate() error {
 	var wrong []error
-	for _, p := range c.problems() {
+	for _, p := range c.faults() {
 		wrong = append(wrong, fmt.Errorf("%s; %s", p.message, p.advice))
 	}
 	if len(c.Apps) == 0 {
@@ -178,16 +180,16 @@ func (c Config) Validate() error {
 	return errors.Join(wrong...)
 }
 
-// A problem is something in a Config that can't be.
-type problem struct {
+// A fault is something in a Config that can't be.
+type fault struct {
 	path            []any
 	message, advice string
 }
 
-func (c Config) problems() []problem {
-	var found []problem
+func (c Config) faults() []fault {
+	var found []fault
 	report := func(advice string, path []any, format string, args ...any) {
-		found = append(found, problem{path, fmt.Sprintf(format, args...), advice})
+		found = append(found, fault{path, fmt.Sprintf(format, args...), advice})
 	}
 	if c.Listen.HTTPS == "" {
 		report(`give an address, as in ":8443"`, []any{"listen", "https"}, "there is no HTTPS listener")
@@ -202,7 +204,7 @@ func (c Config) problems() []problem {
 	} else if a != "" && !isLoopback(a) && c.Admin.TLS == (AdminTLS{}) {
 		report("listen on loopback, as in 127.0.0.1:8600, or let clients show certificates: set tls:", []any{"admin", "listen"}, "%q is not a loopback address", a)
 	}
-	found = append(found, c.Policy.problems()...)
+	found = append(found, c.Policy.faults()...)
 	if len(c.TLS.Files) > 0 && c.TLS.SelfSigned {
 		report("remove self-signed", []any{"tls", "self-signed"}, "there are certificate files already")
 	}
@@ -250,13 +252,13 @@ func (c Config) problems() []problem {
 	if c.Drain < 0 {
 		report("give a time, as in 30s", []any{"drain"}, "drain is %s", c.Drain)
 	}
-	slices.SortFunc(found, func(a, b problem) int { return strings.Compare(fmt.Sprint(a.path), fmt.Sprint(b.path)) })
+	slices.SortFunc(found, func(a, b fault) int { return strings.Compare(fmt.Sprint(a.path), fmt.Sprint(b.path)) })
 	return found
 }
 
-func (s PolicySource) problems() (found []problem) {
+func (s PolicySource) faults() (found []fault) {
 	report := func(advice, field, format string, args ...any) {
-		found = append(found, problem{[]any{"policy", "ledger", field}, fmt.Sprintf(format, args...), advice})
+		found = append(found, fault{[]any{"policy", "ledger", field}, fmt.Sprintf(format, args...), advice})
 	}
 	l := s.Ledger
 	if s.File != "" && len(l.NATS) > 0 {

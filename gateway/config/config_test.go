@@ -1,4 +1,4 @@
-package gateway_test
+package config_test
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy/strict"
 )
@@ -29,7 +29,7 @@ func TestEachRuleOfTheSettingsSaysWhatIsWrongAndWhatWouldBeRight(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = gateway.ParseConfig("exitgate.yaml", source)
+			_, err = config.Parse("exitgate.yaml", source)
 			if err == nil {
 				testkit.Golden(t, "testdata/bad/"+name+".golden", "nothing is wrong\n")
 				return
@@ -44,7 +44,7 @@ func TestEachRuleOfTheSettingsSaysWhatIsWrongAndWhatWouldBeRight(t *testing.T) {
 }
 
 func TestSettingsBeyondEightMegabytesAreNotRead(t *testing.T) {
-	_, err := gateway.ParseConfig("exitgate.yaml", []byte(strings.Repeat("#", strict.Limit+1)))
+	_, err := config.Parse("exitgate.yaml", []byte(strings.Repeat("#", strict.Limit+1)))
 	want := "exitgate.yaml: the file has 8388609 bytes: the limit is 8388608 (8 MiB)\n      remove what is not needed"
 	if err == nil || err.Error() != want {
 		t.Errorf("it says %v", err)
@@ -52,18 +52,18 @@ func TestSettingsBeyondEightMegabytesAreNotRead(t *testing.T) {
 }
 
 func TestSettingsThatAreNotGivenHaveTheirDefaults(t *testing.T) {
-	got, err := gateway.ParseConfig("exitgate.yaml", []byte("data: /var/lib/exitgate\nlimits: {header: 8192}\n"))
+	got, err := config.Parse("exitgate.yaml", []byte("data: /var/lib/exitgate\nlimits: {header: 8192}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := gateway.Config{
-		Listen:       gateway.Listen{HTTPS: ":8443", HTTP: ":8080"},
+	want := config.Config{
+		Listen:       config.Listen{HTTPS: ":8443", HTTP: ":8080"},
 		ClientHeader: "X-Forwarded-For",
-		Policy:       gateway.PolicySource{Ledger: gateway.Ledger{Replicas: 3, Name: "exitgate"}},
-		Admin:        gateway.Admin{Listen: "127.0.0.1:8600"},
+		Policy:       config.PolicySource{Ledger: config.Ledger{Replicas: 3, Name: "exitgate"}},
+		Admin:        config.Admin{Listen: "127.0.0.1:8600"},
 		Drain:        30 * time.Second,
 		Data:         "/var/lib/exitgate",
-		Limits: gateway.Limits{
+		Limits: config.Limits{
 			Header: 8192, HeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, StallTimeout: time.Minute,
 			ConnectTimeout: 5 * time.Second, UpstreamTimeout: time.Minute,
 		},
@@ -74,7 +74,7 @@ func TestSettingsThatAreNotGivenHaveTheirDefaults(t *testing.T) {
 }
 
 func TestEverySettingCanBeGiven(t *testing.T) {
-	got, err := gateway.ParseConfig("exitgate.yaml", []byte(`
+	got, err := config.Parse("exitgate.yaml", []byte(`
 listen: {https: "127.0.0.1:443", http: ""}
 apps:
   - hosts: [example.org, "*.example.org", 192.0.2.1]
@@ -100,7 +100,7 @@ policy:
 admin:
   listen: 10.0.0.9:8600
   tls: {cert: admin.crt, key: admin.key, client-ca: operators.pem}
-  hosts: [gateway.example.org]
+  hosts: [config.example.org]
 limits:
   {header: 16384, body: 1048576, header-timeout: 5s, idle-timeout: 1m, stall-timeout: 10s, connect-timeout: 1s, upstream-timeout: 2m30s}
 drain: 0s
@@ -109,25 +109,25 @@ data: /var/lib/exitgate
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := gateway.Config{
-		Listen: gateway.Listen{HTTPS: "127.0.0.1:443"},
-		Apps: []gateway.App{
+	want := config.Config{
+		Listen: config.Listen{HTTPS: "127.0.0.1:443"},
+		Apps: []config.App{
 			{Hosts: []string{"example.org", "*.example.org", "192.0.2.1"}, Upstreams: []string{"https://10.0.0.1", "h2c://10.0.0.2:3000"}, CA: "/etc/ssl/app.pem", Forwarded: true},
 			{Hosts: []string{"*"}, Upstreams: []string{"unix:/run/app.sock"}},
 		},
-		TLS:            gateway.TLS{Files: []gateway.CertFile{{Cert: "a.crt", Key: "a.key"}}},
+		TLS:            config.TLS{Files: []config.CertFile{{Cert: "a.crt", Key: "a.key"}}},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 		ClientHeader:   "CF-Connecting-IP",
 		ProxyProtocol:  []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")},
-		Geo:            gateway.Geo{Databases: []string{"city.mmdb", "asn.mmdb"}, RegisteredCountry: true, AllowOlder: true},
-		Policy: gateway.PolicySource{Ledger: gateway.Ledger{
+		Geo:            config.Geo{Databases: []string{"city.mmdb", "asn.mmdb"}, RegisteredCountry: true, AllowOlder: true},
+		Policy: config.PolicySource{Ledger: config.Ledger{
 			NATS:        []string{"tls://10.0.0.1:4222", "tls://10.0.0.2:4222"},
 			Credentials: "/etc/exitgate/nats.creds",
-			TLS:         gateway.ClientCert{CA: "ca.pem", Cert: "nats.crt", Key: "nats.key"},
+			TLS:         config.ClientCert{CA: "ca.pem", Cert: "nats.crt", Key: "nats.key"},
 			Domain:      "hub", Replicas: 5, Mirror: "leaf", Name: "messenger",
 		}},
-		Admin: gateway.Admin{Listen: "10.0.0.9:8600", TLS: gateway.AdminTLS{Cert: "admin.crt", Key: "admin.key", ClientCA: "operators.pem"}, Hosts: []string{"gateway.example.org"}},
-		Limits: gateway.Limits{
+		Admin: config.Admin{Listen: "10.0.0.9:8600", TLS: config.AdminTLS{Cert: "admin.crt", Key: "admin.key", ClientCA: "operators.pem"}, Hosts: []string{"config.example.org"}},
+		Limits: config.Limits{
 			Header: 16384, Body: 1048576, HeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, StallTimeout: 10 * time.Second,
 			ConnectTimeout: time.Second, UpstreamTimeout: 150 * time.Second,
 		},
@@ -142,7 +142,7 @@ data: /var/lib/exitgate
 }
 
 func TestTheSchemaOfTheSettings(t *testing.T) {
-	schema, err := gateway.ConfigSchema()
+	schema, err := config.Schema()
 	if err != nil {
 		t.Fatal(err)
 	}
