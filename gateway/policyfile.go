@@ -55,7 +55,7 @@ func (f *policyFile) reload() error {
 // run follows the file until the context ends. What is wrong is logged and
 // shown by the rules.
 func (f *policyFile) run(ctx context.Context) {
-	watch.Files(ctx, []string{f.name}, f.log, func() { _ = f.reload() })
+	watch.Files(ctx, []string{f.name}, watch.Options{Logger: f.log}, func() { _ = f.reload() })
 }
 
 // ParsePolicy reads a policy that a gateway can take into use: one that Parse

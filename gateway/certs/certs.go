@@ -98,7 +98,7 @@ func (f *Files) Watch(ctx context.Context) {
 	for _, p := range f.pairs {
 		names = append(names, p.Cert, p.Key)
 	}
-	watch.Files(ctx, names, f.options.Logger, f.reload)
+	watch.Files(ctx, names, watch.Options{Logger: f.options.Logger}, f.reload)
 }
 
 func (f *Files) reload() {

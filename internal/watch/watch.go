@@ -1,9 +1,10 @@
-// Package watch says when files change, whichever way they are changed:
-// rewritten in place, renamed over, or by the swap of a symbolic link or a
+// Package watch reports when files change, whichever way they are changed:
+// written in place, renamed over, or by the swap of a symbolic link or a
 // directory in their path, as Kubernetes does with mounted volumes.
 package watch
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"os"
@@ -14,53 +15,39 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-const (
-	// quiet is how long files must rest before a change is told, so that
-	// one that is being written is not read half.
-	quiet = 50 * time.Millisecond
-	// longest bounds the wait for files that are written all the time.
-	longest = time.Second
-	// poll finds what no event told of: they get lost on network file
-	// systems, and a system may have no more watches to give.
-	poll = 15 * time.Second
-)
+// Options are how files are watched. Of the durations, zero means the default
+// that is given here.
+type Options struct {
+	// Settle is how long changed files must look the same before the change
+	// is reported, so that one that is being written is not read half: 50 ms.
+	// The wait is at most maxSettles times as long.
+	Settle time.Duration
+	// Poll is how often to look at the files even if no event came: 15 s.
+	// Events get lost on network file systems, and a system may have no more
+	// watches to give.
+	Poll   time.Duration
+	Logger *slog.Logger
+}
+
+// maxSettles bounds the wait for files that are written all the time.
+const maxSettles = 20
 
 // Files calls changed at once, as the files may have changed since they were
 // read, and then whenever any of them may have changed, until the context
 // ends. A file may be missing now or later: that is a change too.
-func Files(ctx context.Context, files []string, log *slog.Logger, changed func()) {
-	w := &watcher{files: files}
+func Files(ctx context.Context, files []string, o Options, changed func()) {
+	w := &watcher{files: files, settleTime: cmp.Or(o.Settle, 50*time.Millisecond)}
+	poll := cmp.Or(o.Poll, 15*time.Second)
 	if notify, err := fsnotify.NewWatcher(); err == nil {
 		defer notify.Close()
 		w.notify, w.events, w.errors = notify, notify.Events, notify.Errors
 	} else {
-		log.Warn("the system tells of no changes: files are looked at now and then", "files", files, "every", poll, "error", err)
+		o.Logger.Warn("no file system events, files are polled", "files", files, "every", poll, "error", err)
 	}
 	w.follow()
-	w.differs()
+	w.differ()
 	changed()
-	w.run(ctx, changed)
-}
 
-type watcher struct {
-	notify *fsnotify.Watcher // nil: there is only polling
-	events <-chan fsnotify.Event
-	errors <-chan error
-	files  []string
-	seen   []print
-}
-
-// A print tells versions of a file apart without reading it.
-type print struct{ info os.FileInfo } // nil: it is missing
-
-func (p print) same(q print) bool {
-	if p.info == nil || q.info == nil {
-		return p.info == nil && q.info == nil
-	}
-	return os.SameFile(p.info, q.info) && p.info.Size() == q.info.Size() && p.info.ModTime().Equal(q.info.ModTime())
-}
-
-func (w *watcher) run(ctx context.Context, changed func()) {
 	ticker := time.NewTicker(poll)
 	defer ticker.Stop()
 	for {
@@ -68,32 +55,43 @@ func (w *watcher) run(ctx context.Context, changed func()) {
 		case <-ctx.Done():
 			return
 		case <-w.events:
-			w.rest(ctx)
-		case <-w.errors: // an overflow: look for oneself
+		case <-w.errors: // events were lost: look
 		case <-ticker.C:
 		}
 		w.follow()
-		if ctx.Err() == nil && w.differs() {
+		if w.differ() && w.settle(ctx) {
+			w.follow()
 			changed()
 		}
 	}
 }
 
-// rest waits until nothing happens for a moment.
-func (w *watcher) rest(ctx context.Context) {
-	deadline := time.NewTimer(longest)
-	defer deadline.Stop()
-	for {
+type watcher struct {
+	files      []string
+	settleTime time.Duration
+	notify     *fsnotify.Watcher // nil: there is only polling
+	events     <-chan fsnotify.Event
+	errors     <-chan error
+	seen       []os.FileInfo // of the files when last looked at, nil if missing
+}
+
+// settle waits until the files look the same for a while; false if the context
+// ended.
+func (w *watcher) settle(ctx context.Context) bool {
+	ticker := time.NewTicker(w.settleTime)
+	defer ticker.Stop()
+	for ticks := 0; ticks < maxSettles; {
 		select {
 		case <-ctx.Done():
-			return
-		case <-deadline.C:
-			return
+			return false
 		case <-w.events:
-		case <-time.After(quiet):
-			return
+		case <-ticker.C:
+			if ticks++; !w.differ() {
+				return true
+			}
 		}
 	}
+	return true
 }
 
 // follow watches the directories that the files are in, and those in which a
@@ -106,8 +104,8 @@ func (w *watcher) follow() {
 	var directories []string
 	for _, file := range w.files {
 		directories = append(directories, filepath.Dir(file))
-		if real, err := filepath.EvalSymlinks(file); err == nil {
-			directories = append(directories, filepath.Dir(real))
+		if target, err := filepath.EvalSymlinks(file); err == nil {
+			directories = append(directories, filepath.Dir(target))
 		}
 		for at := filepath.Clean(file); at != filepath.Dir(at); at = filepath.Dir(at) {
 			if info, err := os.Lstat(at); err == nil && info.Mode()&os.ModeSymlink != 0 {
@@ -125,15 +123,24 @@ func (w *watcher) follow() {
 	}
 }
 
-// differs says whether any file is another than when it was last asked.
-func (w *watcher) differs() bool {
-	now := make([]print, len(w.files))
+// differ looks at the files and reports whether any looks different than the
+// last time.
+func (w *watcher) differ() bool {
+	previous := w.seen
+	w.seen = make([]os.FileInfo, len(w.files))
 	for i, file := range w.files {
 		if info, err := os.Stat(file); err == nil {
-			now[i] = print{info}
+			w.seen[i] = info
 		}
 	}
-	before := w.seen
-	w.seen = now
-	return before != nil && !slices.EqualFunc(before, now, print.same)
+	return !slices.EqualFunc(previous, w.seen, Same)
+}
+
+// Same reports whether two looks at a file, nil where it was missing, are of one
+// file that wasn't written to in between.
+func Same(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }

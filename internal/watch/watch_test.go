@@ -27,7 +27,7 @@ func follow(t *testing.T, file string) (until func(content string)) {
 	var running sync.WaitGroup
 	reads := make(chan string, 100)
 	running.Go(func() {
-		watch.Files(ctx, []string{file}, slog.New(slog.DiscardHandler), func() {
+		watch.Files(ctx, []string{file}, watch.Options{Logger: slog.New(slog.DiscardHandler)}, func() {
 			content, _ := os.ReadFile(file)
 			reads <- string(content)
 		})
