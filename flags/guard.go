@@ -82,7 +82,7 @@ func (g *Guard) check(flag string, value any, jurisdiction policy.Code, isDefaul
 		return nil
 	}
 	v, _ := policy.ValueOf(value)
-	if guarantee.Holds(v) {
+	if guarantee.Allows(v) {
 		return nil
 	}
 	breach := &Breach{Flag: flag, Guarantee: guarantee, Value: v, Jurisdiction: jurisdiction, Default: isDefault}

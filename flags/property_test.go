@@ -220,9 +220,9 @@ func (w *world) round(t *testing.T) {
 				w.Fatalf("at %v: %s in %s is withheld for nothing: %+v", w.now, name, code, *d)
 			}
 		}
-		for _, told := range s.Told(policy.Code(code)) {
+		for _, told := range s.FlagsToApp(policy.Code(code)) {
 			f, _ := w.policy.Flag(told.Name)
-			if !f.Meets(told.Value) {
+			if !f.Allows(told.Value) {
 				w.Fatalf("at %v: the app is told %v in %s", w.now, told, code)
 			}
 		}

@@ -45,14 +45,14 @@ func (t *Table) Answer(ctx context.Context, p *policy.Policy, name string, c map
 	jurisdiction := jurisdictionOf(c["jurisdiction"])
 	switch {
 	case a.err == nil:
-		if value, _ := policy.ValueOf(a.value); named && !flag.Meets(value) {
+		if value, _ := policy.ValueOf(a.value); named && !flag.Allows(value) {
 			return failed(name, openfeature.GeneralCode, t.withhold(flag, value, jurisdiction))
 		}
 		return a.evaluation(name)
 	case a.details.ErrorCode == openfeature.InvalidContextCode || a.details.ErrorCode == openfeature.TargetingKeyMissingCode:
 		return failed(name, a.details.ErrorCode, a.err) // the asker's fault
 	}
-	if v, ok := t.Known().In(jurisdiction).Values[name].As(flag.Kind); ok && named && flag.Meets(v) {
+	if v, ok := t.Known().In(jurisdiction).Values[name].As(flag.Kind); ok && named && flag.Allows(v) {
 		return answer{value: v.Any(), details: openfeature.EvaluationDetails{ResolutionDetail: openfeature.ResolutionDetail{Reason: stale}}}.evaluation(name)
 	}
 	return failed(name, cmp.Or(a.details.ErrorCode, openfeature.GeneralCode), a.err)

@@ -313,7 +313,7 @@ func (r *round) evaluate(l located) {
 			continue
 		}
 		known, below := s.Values[f.Name]
-		if below = below && !f.Meets(known); below {
+		if below = below && !f.Allows(known); below {
 			s.Values[f.Name] = policy.Value{} // nobody is to have it
 		}
 		if since, breached = r.judge(f, l.place, below, err == nil, since, breached); breached {
@@ -334,7 +334,7 @@ func (r *round) evaluate(l located) {
 // and by a breach that was seen before.
 func (r *round) judge(f policy.Flag, place policy.Place, below, sure bool, since time.Time, breached bool) (time.Time, bool) {
 	jurisdiction := place.Jurisdiction()
-	until := r.policy.Acknowledged(f.Name, jurisdiction)
+	until := r.policy.AcknowledgedUntil(f.Name, jurisdiction)
 	acknowledged := breached && sure && !until.Before(since)
 	switch {
 	case below && (acknowledged || !breached && r.policy.Serves(place, r.now)):
@@ -397,7 +397,7 @@ func (r *round) askFor(f policy.Flag, c openfeature.EvaluationContext) (value po
 		return value, false, a.err
 	}
 	value, _ = policy.ValueOf(a.value)
-	if err := value.Tellable(); err != nil && f.Meets(value) {
+	if err := value.CheckSendable(); err != nil && f.Allows(value) {
 		return value, false, fmt.Errorf("apps are told flags in a structured field (RFC 9651), and %w", err)
 	}
 	return value, a.static(), nil

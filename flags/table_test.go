@@ -126,7 +126,7 @@ func (r *rig) gets(jurisdiction policy.Code) string {
 	s := policy.Compile(r.policy, r.table.Known(), r.now)
 	d := s.Decide(policy.PlaceOf(jurisdiction), 0)
 	text := fmt.Sprintf("%s, %s by %s:", d.Action, d.Phase, d.Reason)
-	for _, told := range s.Told(jurisdiction) {
+	for _, told := range s.FlagsToApp(jurisdiction) {
 		text += fmt.Sprintf(" %s=%s", told.Name, told.Value)
 	}
 	return text
@@ -405,7 +405,7 @@ func TestWithoutAnAnswerThereIsNoValue(t *testing.T) {
 			if len(status.Refused) != 1 || status.Refused[0].Err.Error() != test.refused || len(status.Refused[0].Jurisdictions) != len(p.Places()) {
 				t.Errorf("refused: %v", status.Refused)
 			}
-			if told := policy.Compile(p, known, moment(noon)).Told("FR"); told != nil {
+			if told := policy.Compile(p, known, moment(noon)).FlagsToApp("FR"); told != nil {
 				t.Errorf("the app is told %v", told)
 			}
 		})
@@ -419,7 +419,7 @@ func TestWithoutAnyProviderThePolicyIsTheSource(t *testing.T) {
 		t.Error("a policy has to be waited for")
 	}
 	s := policy.Compile(p, table.Evaluate(t.Context(), p), moment(noon))
-	if got := fmt.Sprint(s.Told("FR"), s.Told("DE")); got != `[{end-to-end-encryption true} {tier "gold"}] [{end-to-end-encryption true}]` {
+	if got := fmt.Sprint(s.FlagsToApp("FR"), s.FlagsToApp("DE")); got != `[{end-to-end-encryption true} {tier "gold"}] [{end-to-end-encryption true}]` {
 		t.Errorf("told %s", got)
 	}
 }
@@ -435,7 +435,7 @@ func TestTheFirstSourceThatHasAFlagAnswers(t *testing.T) {
 	second.says("d", "", value("second"))
 
 	s := policy.Compile(p, table.Evaluate(t.Context(), p), moment(noon))
-	if got := fmt.Sprint(s.Told("FR")); got != `[{a "first"} {b "second"} {c "policy"}]` {
+	if got := fmt.Sprint(s.FlagsToApp("FR")); got != `[{a "first"} {b "second"} {c "policy"}]` {
 		t.Errorf("told %s", got)
 	}
 	if refused := table.Status().Refused; len(refused) != 1 || fmt.Sprint(refused[0].Flags) != "[d]" {
@@ -577,7 +577,7 @@ func TestAFlagThatThePolicyNoLongerSetsIsDropped(t *testing.T) {
 	} {
 		p := parse(t, step.document)
 		s := policy.Compile(p, table.Evaluate(t.Context(), p), moment(noon))
-		if got := fmt.Sprint(s.Told("FR")); got != step.want {
+		if got := fmt.Sprint(s.FlagsToApp("FR")); got != step.want {
 			t.Errorf("%s: told %s, want %s", step.document, got, step.want)
 		}
 	}

@@ -276,8 +276,8 @@ func (b *book) catchUp(ctx context.Context, mayBegin bool) error {
 // first is what an empty ledger begins with: a policy that serves everywhere,
 // or, on a machine that went by another one, that one. Neither a setting that
 // changes nor a ledger that is lost opens a market.
-func (b *book) first() (changes.Entry, error) {
-	everywhere := changes.First([]byte(firstWords))
+func (b *book) first() (changes.Draft, error) {
+	everywhere := changes.FirstRevision([]byte(firstWords))
 	kept := b.rules.kept
 	source, err := kept.read()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -289,7 +289,7 @@ func (b *book) first() (changes.Entry, error) {
 	if err != nil {
 		return everywhere, fmt.Errorf("the ledger is empty, and the policy that this machine last went by can't be used: %w\nmend it, or remove it to begin with a policy that serves everywhere", err)
 	}
-	first := changes.First(source)
+	first := changes.FirstRevision(source)
 	first.Reason = "This machine went by it before: it is " + kept.document() + "."
 	return first, nil
 }
@@ -321,7 +321,7 @@ func (b *book) opensNothing(next *page) error {
 		return nil // it held nobody off any more
 	}
 	revision := next.state.Revision()
-	if plan := policy.NewPlan(before, next.state.Policy(), b.rules.flags.Known(), b.now()); !plan.Does(policy.OpensMarket) && !plan.Does(policy.WeakensGuarantee) {
+	if plan := policy.NewPlan(before, next.state.Policy(), b.rules.flags.Known(), b.now()); !plan.HasEffect(policy.OpensMarket) && !plan.HasEffect(policy.WeakensGuarantee) {
 		return nil
 	}
 	return fmt.Errorf("this gateway went by %s last, and revision %d of the ledger would open what that withdrew: go on with the file; or, where no traffic goes, remove %s, start the gateway and exitgate apply %s",
@@ -474,7 +474,7 @@ func (b *book) await(ctx context.Context, number uint64) error {
 
 // write appends what is decided by the newest page, and returns when this
 // gateway goes by it. If somebody else was faster, it is decided anew.
-func (b *book) write(ctx context.Context, decide func(changes.State) (changes.Entry, error)) (changes.Record, error) {
+func (b *book) write(ctx context.Context, decide func(changes.State) (changes.Draft, error)) (changes.Record, error) {
 	// Whoever asked may go away: what was sent is not called back by that.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
@@ -514,7 +514,7 @@ func (b *book) write(ctx context.Context, decide func(changes.State) (changes.En
 		if err := b.await(ctx, r.Number); err != nil {
 			return changes.Record{}, notAcknowledged(fmt.Errorf("record %d is in the ledger, but this gateway hasn't read it yet", r.Number))
 		}
-		return changes.Record{Number: r.Number, Time: r.Time, Entry: entry}, nil
+		return changes.Record{Number: r.Number, Time: r.Time, Draft: entry}, nil
 	}
 }
 
@@ -537,7 +537,7 @@ func (b *book) plainly(err error) error {
 	return err
 }
 
-func entryOf(e changes.Entry) ledger.Content {
+func entryOf(e changes.Draft) ledger.Content {
 	return ledger.Content{Kind: string(e.Kind), Author: e.Author, Reason: e.Reason, Body: e.Body}
 }
 

@@ -151,7 +151,7 @@ func (g *Gateway) ofrepHandler() http.Handler {
 
 // toldFlags returns the field that tells an app of flags: a dictionary (RFC
 // 9651 section 3.2), none if there is nothing to tell.
-func toldFlags(told []policy.Told) []proxy.Field {
+func toldFlags(told []policy.FlagValue) []proxy.Field {
 	if len(told) == 0 {
 		return nil
 	}

@@ -216,7 +216,7 @@ func (g *Gateway) usePolicy(data string) error {
 	} else if err := g.useLedger(data); err != nil {
 		return err
 	}
-	if g.rules.current.Load().snapshot.Policy().Names(policy.Anonymous) && !g.locatesAnonymous() {
+	if g.rules.current.Load().snapshot.Policy().HasEntry(policy.Anonymous) && !g.locatesAnonymous() {
 		g.log.Warn("the policy speaks of anonymous clients, but no database tells who they are; add an anonymous-IP database to geo.databases")
 	}
 	return nil

@@ -75,7 +75,7 @@ func (r *rules) at(now time.Time) *ruling {
 	}
 	r.current.Store(next)
 	r.metrics.Transition()
-	changes := describe(policy.Changes(current.snapshot, next.snapshot))
+	changes := describe(policy.Differences(current.snapshot, next.snapshot))
 	r.log.Info("scheduled change", "due", current.snapshot.Until(), "changes", changes, "until", until(next))
 	r.events.tell(api.Event{Type: "transition", Message: strings.Join(changes, "; ")})
 	r.awake()
@@ -105,7 +105,7 @@ func (r *rules) from() string { return cmp.Or(r.file, "the ledger") }
 // wait refuses everything until there is a policy.
 func (r *rules) wait() {
 	r.waiting.Store(true)
-	p := policy.Everywhere()
+	p := policy.OpenEverywhere()
 	r.newest.Store(p)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -156,7 +156,7 @@ func (r *rules) apply(p *policy.Policy, source []byte, number uint64) error {
 		r.log.Warn("policy: "+w.Message, "line", w.Line, "advice", w.Advice)
 	}
 	r.log.Info("policy applied", "from", r.from(), "sha256", p.Digest(), "mode", p.Mode(),
-		"changes", describe(policy.Changes(before, next.snapshot)), "until", until(next))
+		"changes", describe(policy.Differences(before, next.snapshot)), "until", until(next))
 	if err := r.kept.write(source); err != nil {
 		r.log.Warn("the policy could not be kept for the next start", "error", err)
 	}
@@ -192,7 +192,7 @@ func (r *rules) reflag() {
 	}
 	next := r.rule(current.snapshot.Policy(), at)
 	r.current.Store(next)
-	r.log.Info("flags changed", "changes", describe(policy.Changes(current.snapshot, next.snapshot)))
+	r.log.Info("flags changed", "changes", describe(policy.Differences(current.snapshot, next.snapshot)))
 	r.awake()
 }
 
@@ -289,7 +289,7 @@ func (r *rules) failure() *refusedPolicy {
 }
 
 // describe says who goes from which phase to which: "open → withdrawn: DE, FR".
-func describe(changes []policy.Change) []string {
+func describe(changes []policy.Difference) []string {
 	places := make(map[string][]string)
 	for _, c := range changes {
 		move := c.Before + " → " + c.After

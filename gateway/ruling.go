@@ -62,7 +62,7 @@ func rule(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metrics
 	for i := range decisions {
 		d := &decisions[i]
 		if _, known := told[d.Jurisdiction]; !known {
-			told[d.Jurisdiction] = toldFlags(snapshot.Told(d.Jurisdiction))
+			told[d.Jurisdiction] = toldFlags(snapshot.FlagsToApp(d.Jurisdiction))
 		}
 		if d.Action == policy.Refuse {
 			refused = append(refused, d)

@@ -57,7 +57,7 @@ func (s service) unreadable(err error) *api.Problem {
 }
 
 // write changes something, if the policy doesn't come from a file.
-func (s service) write(ctx context.Context, decide func(changes.State) (changes.Entry, error)) (changes.Record, error) {
+func (s service) write(ctx context.Context, decide func(changes.State) (changes.Draft, error)) (changes.Record, error) {
 	if s.book == nil {
 		return changes.Record{}, &api.Problem{
 			Status: http.StatusConflict, Code: "read-only",
@@ -234,7 +234,7 @@ func (s service) Revision(ctx context.Context, number uint64) (api.Policy, error
 	}
 	d, wrong := changes.Describe(recordOf(r))
 	if err != nil || wrong != nil || d.Revision == nil || s.book.refusals.of(number) != "" {
-		return api.Policy{}, &changes.Refusal{
+		return api.Policy{}, &changes.Error{
 			Code:    changes.NotFound,
 			Message: fmt.Sprintf("there is no revision %d", number),
 			Advice:  "see exitgate log",
@@ -298,7 +298,7 @@ func (s service) Verify(ctx context.Context) (api.Verification, error) {
 }
 
 func recordOf(r ledger.Record) changes.Record {
-	return changes.Record{Number: r.Number, Time: r.Time, Entry: changes.Entry{Kind: changes.Kind(r.Kind), Author: r.Author, Reason: r.Reason, Body: r.Body}}
+	return changes.Record{Number: r.Number, Time: r.Time, Draft: changes.Draft{Kind: changes.Kind(r.Kind), Author: r.Author, Reason: r.Reason, Body: r.Body}}
 }
 
 func (s service) Jurisdictions() api.Jurisdictions {
@@ -340,8 +340,8 @@ func requestsBy(sums traffic.Sums) (hour, day func(policy.Code) api.Requests) {
 
 func (s service) Jurisdiction(code policy.Code) (api.Jurisdiction, error) {
 	snapshot := s.rules.at(s.now()).snapshot
-	if !policy.IsPlace(code) && !snapshot.Policy().Names(code) {
-		return api.Jurisdiction{}, &changes.Refusal{
+	if !policy.IsPlace(code) && !snapshot.Policy().HasEntry(code) {
+		return api.Jurisdiction{}, &changes.Error{
 			Code:    changes.NotFound,
 			Message: fmt.Sprintf("%q is no jurisdiction", code),
 			Advice:  "write an ISO 3166-1 country as FR, an ISO 3166-2 subdivision as US-MS, or a group of the policy",
@@ -363,7 +363,7 @@ func (s service) Jurisdiction(code policy.Code) (api.Jurisdiction, error) {
 
 func (s service) Explain(q api.Question) (policy.Explanation, error) {
 	invalid := func(message, advice string) (policy.Explanation, error) {
-		return policy.Explanation{}, &changes.Refusal{Code: changes.Invalid, Message: message, Advice: advice}
+		return policy.Explanation{}, &changes.Error{Code: changes.Invalid, Message: message, Advice: advice}
 	}
 	var place policy.Place
 	switch {
@@ -407,7 +407,7 @@ func (s service) proposal(ctx context.Context, expected uint64, p api.Proposal, 
 		return proposal, nil
 	}
 	if p.Policy != "" || p.Set != nil {
-		return proposal, &changes.Refusal{Code: changes.Invalid, Message: "a rollback and something else at the same time", Advice: "give one of policy, set and rollback"}
+		return proposal, &changes.Error{Code: changes.Invalid, Message: "a rollback and something else at the same time", Advice: "give one of policy, set and rollback"}
 	}
 	before, err := s.Revision(ctx, p.Rollback)
 	proposal.Policy = []byte(before.Policy)
@@ -429,7 +429,7 @@ func (s service) plan(ctx context.Context, p changes.Proposal) (api.Plan, error)
 	if s.book == nil { // it is as if the file were a ledger's first revision
 		var err error
 		inUse := s.rules.at(s.now()).snapshot.Policy()
-		state, err = state.With(changes.Record{Number: 1, Time: s.now(), Entry: changes.First(inUse.Source())})
+		state, err = state.With(changes.Record{Number: 1, Time: s.now(), Draft: changes.FirstRevision(inUse.Source())})
 		if err != nil {
 			return api.Plan{}, err
 		}
@@ -451,7 +451,7 @@ func (s service) Changes() api.Changes {
 func (s service) Change(ctx context.Context, number uint64) (api.Change, error) {
 	c, source, found := s.state().Change(number, s.now())
 	if !found {
-		return api.Change{}, &changes.Refusal{Code: changes.NotFound, Message: fmt.Sprintf("there is no change %d", number), Advice: "see exitgate changes"}
+		return api.Change{}, &changes.Error{Code: changes.NotFound, Message: fmt.Sprintf("there is no change %d", number), Advice: "see exitgate changes"}
 	}
 	answer := api.Change{Change: c}
 	if source != nil {
@@ -469,7 +469,7 @@ func (s service) Propose(ctx context.Context, by changes.Actor, expected uint64,
 	if err != nil {
 		return api.Change{}, err
 	}
-	return s.change(ctx, func(state changes.State) (changes.Entry, error) {
+	return s.change(ctx, func(state changes.State) (changes.Draft, error) {
 		return state.Propose(by, proposal, s.flags.Known(), s.now())
 	})
 }
@@ -479,27 +479,27 @@ func (s service) Edit(ctx context.Context, by changes.Actor, number, expected ui
 	if err != nil {
 		return api.Change{}, err
 	}
-	return s.change(ctx, func(state changes.State) (changes.Entry, error) {
+	return s.change(ctx, func(state changes.State) (changes.Draft, error) {
 		return state.Edit(by, number, proposal, s.flags.Known(), s.now())
 	})
 }
 
 func (s service) Approve(ctx context.Context, by changes.Actor, number uint64, a api.Approval, r changes.Request) (api.Change, error) {
-	return s.change(ctx, func(state changes.State) (changes.Entry, error) {
+	return s.change(ctx, func(state changes.State) (changes.Draft, error) {
 		return state.Approve(by, number, a.Plan, a.Because, r, s.flags.Known(), s.now())
 	})
 }
 
 func (s service) Reject(ctx context.Context, by changes.Actor, number uint64, because string, r changes.Request) (api.Change, error) {
-	return s.change(ctx, func(state changes.State) (changes.Entry, error) {
+	return s.change(ctx, func(state changes.State) (changes.Draft, error) {
 		return state.Reject(by, number, because, r, s.now())
 	})
 }
 
 // change writes what concerns a change, and returns what has become of it.
-func (s service) change(ctx context.Context, decide func(changes.State) (changes.Entry, error)) (api.Change, error) {
+func (s service) change(ctx context.Context, decide func(changes.State) (changes.Draft, error)) (api.Change, error) {
 	record, err := s.write(ctx, decide)
-	var repeated *changes.Repeated
+	var repeated *changes.RepeatedError
 	if errors.As(err, &repeated) {
 		record, err = s.written(ctx, repeated.Number)
 	}
@@ -559,9 +559,9 @@ func shown(p changes.Principal) changes.Principal {
 }
 
 // ofPrincipal writes what concerns a principal, once.
-func (s service) ofPrincipal(ctx context.Context, decide func(changes.State) (changes.Entry, error)) error {
+func (s service) ofPrincipal(ctx context.Context, decide func(changes.State) (changes.Draft, error)) error {
 	_, err := s.write(ctx, decide)
-	var repeated *changes.Repeated
+	var repeated *changes.RepeatedError
 	if errors.As(err, &repeated) {
 		return nil
 	}
@@ -569,7 +569,7 @@ func (s service) ofPrincipal(ctx context.Context, decide func(changes.State) (ch
 }
 
 func (s service) SetPrincipal(ctx context.Context, by changes.Actor, name string, p api.Principal, r changes.Request) (changes.Principal, error) {
-	err := s.ofPrincipal(ctx, func(state changes.State) (changes.Entry, error) {
+	err := s.ofPrincipal(ctx, func(state changes.State) (changes.Draft, error) {
 		return state.SetPrincipal(by, changes.Principal{Name: name, Roles: p.Roles, User: p.User, Certificate: p.Certificate}, p.Because, r, s.now())
 	})
 	for _, known := range s.state().Principals() {
@@ -581,7 +581,7 @@ func (s service) SetPrincipal(ctx context.Context, by changes.Actor, name string
 }
 
 func (s service) RemovePrincipal(ctx context.Context, by changes.Actor, name, because string, r changes.Request) error {
-	return s.ofPrincipal(ctx, func(state changes.State) (changes.Entry, error) {
+	return s.ofPrincipal(ctx, func(state changes.State) (changes.Draft, error) {
 		return state.RemovePrincipal(by, name, because, r, s.now())
 	})
 }
@@ -591,12 +591,12 @@ func (s service) AddToken(ctx context.Context, by changes.Actor, name string, t 
 	_, _ = rand.Read(random[:]) // it never fails
 	token, secret := changes.NewToken(random, s.now(), t.Expires)
 	// A secret that was made for the same request before can't be shown again.
-	_, err := s.write(ctx, func(state changes.State) (changes.Entry, error) {
+	_, err := s.write(ctx, func(state changes.State) (changes.Draft, error) {
 		return state.AddToken(by, name, token, t.Because, r, s.now())
 	})
-	var repeated *changes.Repeated
+	var repeated *changes.RepeatedError
 	if errors.As(err, &repeated) {
-		return api.NewToken{}, &changes.Refusal{
+		return api.NewToken{}, &changes.Error{
 			Code:    changes.KeyReused,
 			Message: "the token was made already, and its secret was shown then",
 			Advice:  "revoke it if the secret was lost, and make another",
@@ -610,7 +610,7 @@ func (s service) AddToken(ctx context.Context, by changes.Actor, name string, t 
 }
 
 func (s service) RevokeToken(ctx context.Context, by changes.Actor, name, id, because string, r changes.Request) error {
-	return s.ofPrincipal(ctx, func(state changes.State) (changes.Entry, error) {
+	return s.ofPrincipal(ctx, func(state changes.State) (changes.Draft, error) {
 		return state.RevokeToken(by, name, id, because, r, s.now())
 	})
 }
@@ -650,7 +650,7 @@ func (s service) hit(ctx context.Context, plan policy.Plan) *api.Hit {
 		}
 	}
 	hour, day := sums.Traffic()
-	return &api.Hit{Gateways: gateways, Since: sums.Since, Hour: plan.Hit(hour), Day: plan.Hit(day)}
+	return &api.Hit{Gateways: gateways, Since: sums.Since, Hour: plan.Impact(hour), Day: plan.Impact(day)}
 }
 
 // countedElsewhere adds up what all gateways have counted, this one among them.

@@ -22,7 +22,7 @@ func TestApprovalsAreAsThePolicySays(t *testing.T) {
 			t.Errorf("%s%+v, want %+v", document, got, want)
 		}
 	}
-	if got, want := policy.Everywhere().Approvals(), (policy.Approvals{Expire: 72 * time.Hour}); got != want {
+	if got, want := policy.OpenEverywhere().Approvals(), (policy.Approvals{Expire: 72 * time.Hour}); got != want {
 		t.Errorf("without a policy: %+v, want %+v", got, want)
 	}
 }
@@ -56,10 +56,10 @@ func TestTheRulesOfApprovalAreNotWeakenedByFewerThanTheyAskFor(t *testing.T) {
 	for _, rule := range []string{"open", "withdraw", "weaken-guarantee", "weaken-demand", "acknowledge", "other"} {
 		strict := parse(t, fmt.Sprintf("version: 1\napprovals: {%s: 3}\n", rule))
 		lax := parse(t, fmt.Sprintf("version: 1\napprovals: {%s: 2}\n", rule))
-		if plan := policy.NewPlan(strict, lax, nil, planned); !plan.Does(policy.WeakensApprovals) || strict.Approvals().Needs(plan.Effects) != 3 {
+		if plan := policy.NewPlan(strict, lax, nil, planned); !plan.HasEffect(policy.WeakensApprovals) || strict.Approvals().Needs(plan.Effects) != 3 {
 			t.Errorf("%s: to lower the count needs %d approvals of 3: %v", rule, strict.Approvals().Needs(plan.Effects), plan.Effects)
 		}
-		if plan := policy.NewPlan(lax, strict, nil, planned); plan.Does(policy.WeakensApprovals) {
+		if plan := policy.NewPlan(lax, strict, nil, planned); plan.HasEffect(policy.WeakensApprovals) {
 			t.Errorf("%s: to raise the count: %v", rule, plan.Effects)
 		}
 	}

@@ -170,7 +170,7 @@ func BenchmarkChanges(b *testing.B) {
 	after := policy.Compile(p, nil, before.Until())
 	b.ReportAllocs()
 	for b.Loop() {
-		policy.Changes(before, after)
+		policy.Differences(before, after)
 	}
 }
 

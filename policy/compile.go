@@ -23,7 +23,7 @@ func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 	}
 	markets += len(p.parents)
 	decisions := markets * len(p.classes)
-	if p.Names(Anonymous) {
+	if p.HasEntry(Anonymous) {
 		decisions *= 2
 	}
 
@@ -76,10 +76,10 @@ func (p *Policy) subdivisionsApart() map[Code][]Code {
 	}
 	for code := range p.memberships {
 		country, ok := countryOf(code)
-		if !ok || p.Names(code) {
+		if !ok || p.HasEntry(code) {
 			continue
 		}
-		if p.Names(country) || p.territoryOf[country] != nil {
+		if p.HasEntry(country) || p.territoryOf[country] != nil {
 			continue // more specific than any group
 		}
 		apart[country] = append(apart[country], code)

@@ -537,54 +537,54 @@ func TestChangesTellWhatPlacesGet(t *testing.T) {
 	const news = "routes: {news: [/news/], blog: [/blog/]}\n"
 	for _, test := range []struct {
 		name, before, after string
-		want                []policy.Change
+		want                []policy.Difference
 	}{
 		{"nothing", "jurisdictions: {FR: withdrawn}", "jurisdictions: {FR: {phase: withdrawn}}", nil},
-		{"a country", "", "jurisdictions: {FR: withdrawn}", []policy.Change{{"FR", "open", "withdrawn"}}},
-		{"back again", "jurisdictions: {FR: withdrawn}", "", []policy.Change{{"FR", "withdrawn", "open"}}},
-		{"a group, and not who is served in it", "jurisdictions: {EFTA: announced}", "jurisdictions: {EFTA: withdrawn, NO: announced}", []policy.Change{
+		{"a country", "", "jurisdictions: {FR: withdrawn}", []policy.Difference{{"FR", "open", "withdrawn"}}},
+		{"back again", "jurisdictions: {FR: withdrawn}", "", []policy.Difference{{"FR", "withdrawn", "open"}}},
+		{"a group, and not who is served in it", "jurisdictions: {EFTA: announced}", "jurisdictions: {EFTA: withdrawn, NO: announced}", []policy.Difference{
 			{"CH", "announced", "withdrawn"}, {"IS", "announced", "withdrawn"}, {"LI", "announced", "withdrawn"},
 		}},
-		{"a group of subdivisions", "", "jurisdictions: {GB-nations: withdrawn}", []policy.Change{
+		{"a group of subdivisions", "", "jurisdictions: {GB-nations: withdrawn}", []policy.Difference{
 			{"GB-ENG", "open", "withdrawn"}, {"GB-NIR", "open", "withdrawn"}, {"GB-SCT", "open", "withdrawn"}, {"GB-WLS", "open", "withdrawn"},
 		}},
 		{"a subdivision that appears, and gets what its country got", "jurisdictions: {US: withdrawn}", "jurisdictions: {US: withdrawn, US-MS: withdrawn}", nil},
-		{"a subdivision that appears", "jurisdictions: {US: withdrawn}", "jurisdictions: {US: withdrawn, US-MS: open}", []policy.Change{{"US-MS", "withdrawn", "open"}}},
-		{"a subdivision that vanishes", "jurisdictions: {US: announced, US-MS: withdrawn}", "jurisdictions: {US: announced}", []policy.Change{{"US-MS", "withdrawn", "announced"}}},
+		{"a subdivision that appears", "jurisdictions: {US: withdrawn}", "jurisdictions: {US: withdrawn, US-MS: open}", []policy.Difference{{"US-MS", "withdrawn", "open"}}},
+		{"a subdivision that vanishes", "jurisdictions: {US: announced, US-MS: withdrawn}", "jurisdictions: {US: announced}", []policy.Difference{{"US-MS", "withdrawn", "announced"}}},
 		{"a second-level subdivision that appears in a first-level one", "jurisdictions: {FR-IDF: withdrawn}", "jurisdictions: {FR-IDF: withdrawn, FR-75C: withdrawn}", nil},
-		{"a second-level subdivision that remains alone", "jurisdictions: {FR-IDF: withdrawn, FR-75C: withdrawn}", "jurisdictions: {FR-75C: withdrawn}", []policy.Change{{"FR-IDF", "withdrawn", "open"}}},
-		{"territories", "jurisdictions: {NZ: withdrawn}", "jurisdictions: {NZ: {phase: withdrawn, territories: true}}", []policy.Change{{"TK", "open", "withdrawn"}}},
-		{"unlocated, and nobody else", "jurisdictions: {anonymous: announced}", "jurisdictions: {anonymous: announced, unlocated: withdrawn}", []policy.Change{{"unlocated", "open", "withdrawn"}}},
-		{"unlocated, where nobody speaks of anonymous", "", "jurisdictions: {unlocated: withdrawn}", []policy.Change{{"unlocated", "open", "withdrawn"}}},
-		{"private", "", "jurisdictions: {private: withdrawn}", []policy.Change{{"private", "open", "withdrawn"}}},
-		{"anonymous that appears", "", "jurisdictions: {anonymous: withdrawn}", []policy.Change{{"anonymous", "open", "withdrawn"}}},
-		{"anonymous that vanishes", "jurisdictions: {anonymous: closed-to-new}", "", []policy.Change{{"anonymous", "closed-to-new", "open"}}},
-		{"features", news + "jurisdictions: {CA: {phase: withdrawn, routes: [news, blog]}}", news + "jurisdictions: {CA: withdrawn}", []policy.Change{
+		{"a second-level subdivision that remains alone", "jurisdictions: {FR-IDF: withdrawn, FR-75C: withdrawn}", "jurisdictions: {FR-75C: withdrawn}", []policy.Difference{{"FR-IDF", "withdrawn", "open"}}},
+		{"territories", "jurisdictions: {NZ: withdrawn}", "jurisdictions: {NZ: {phase: withdrawn, territories: true}}", []policy.Difference{{"TK", "open", "withdrawn"}}},
+		{"unlocated, and nobody else", "jurisdictions: {anonymous: announced}", "jurisdictions: {anonymous: announced, unlocated: withdrawn}", []policy.Difference{{"unlocated", "open", "withdrawn"}}},
+		{"unlocated, where nobody speaks of anonymous", "", "jurisdictions: {unlocated: withdrawn}", []policy.Difference{{"unlocated", "open", "withdrawn"}}},
+		{"private", "", "jurisdictions: {private: withdrawn}", []policy.Difference{{"private", "open", "withdrawn"}}},
+		{"anonymous that appears", "", "jurisdictions: {anonymous: withdrawn}", []policy.Difference{{"anonymous", "open", "withdrawn"}}},
+		{"anonymous that vanishes", "jurisdictions: {anonymous: closed-to-new}", "", []policy.Difference{{"anonymous", "closed-to-new", "open"}}},
+		{"features", news + "jurisdictions: {CA: {phase: withdrawn, routes: [news, blog]}}", news + "jurisdictions: {CA: withdrawn}", []policy.Difference{
 			{"CA", "open (blog withdrawn, news withdrawn)", "withdrawn"},
 		}},
-		{"all but a feature", "", news + "jurisdictions: {CA: {phase: withdrawn, routes: [other, blog]}}", []policy.Change{
+		{"all but a feature", "", news + "jurisdictions: {CA: {phase: withdrawn, routes: [other, blog]}}", []policy.Difference{
 			{"CA", "open", "withdrawn (sign-up open, export open, essential open, news open)"},
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := compile(t, "version: 1\n"+test.before+"\n", moment)
 			after := compile(t, "version: 1\n"+test.after+"\n", moment)
-			if diff := cmp.Diff(test.want, policy.Changes(before, after)); diff != "" {
+			if diff := cmp.Diff(test.want, policy.Differences(before, after)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}
 	t.Run("from nothing, as from a policy that serves everywhere", func(t *testing.T) {
 		after := compile(t, schedule, moment)
-		if diff := cmp.Diff(policy.Changes(policy.Compile(policy.Everywhere(), nil, moment), after), policy.Changes(nil, after)); diff != "" {
+		if diff := cmp.Diff(policy.Differences(policy.Compile(policy.OpenEverywhere(), nil, moment), after), policy.Differences(nil, after)); diff != "" {
 			t.Error(diff)
 		}
 	})
 	t.Run("as time passes", func(t *testing.T) {
 		p := parse(t, "version: 1\njurisdictions:\n  NZ:\n    territories: true\n    schedule:\n    - {from: 2026-11-21T12:00:01Z, phase: withdrawn}\n")
 		now := policy.Compile(p, nil, moment)
-		want := []policy.Change{{"NZ", "open", "withdrawn"}, {"TK", "open", "withdrawn"}}
-		if diff := cmp.Diff(want, policy.Changes(now, policy.Compile(p, nil, now.Until()))); diff != "" {
+		want := []policy.Difference{{"NZ", "open", "withdrawn"}, {"TK", "open", "withdrawn"}}
+		if diff := cmp.Diff(want, policy.Differences(now, policy.Compile(p, nil, now.Until()))); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})

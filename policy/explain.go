@@ -16,8 +16,8 @@ type Explanation struct {
 	// Override says why flags restrict more than the entry that governs; "" if
 	// they don't.
 	Override string `json:"override,omitempty"`
-	// Told are the flags that the app is told of, by name.
-	Told map[string]Value `json:"flags,omitempty"`
+	// Flags are the flags that the app is told of, by name.
+	Flags map[string]Value `json:"flags,omitempty"`
 	// Next is when the decision may change by the schedules, zero if never.
 	Next time.Time `json:"next,omitzero"`
 }
@@ -62,11 +62,11 @@ func (s *Snapshot) Explain(place Place, method, host, path string) Explanation {
 		x.consider(hidden, class, s.at)
 	}
 	x.Override = s.policy.override(x.Decision)
-	for _, flag := range s.Told(x.Decision.Jurisdiction) {
-		if x.Told == nil {
-			x.Told = make(map[string]Value)
+	for _, flag := range s.FlagsToApp(x.Decision.Jurisdiction) {
+		if x.Flags == nil {
+			x.Flags = make(map[string]Value)
 		}
-		x.Told[flag.Name] = flag.Value
+		x.Flags[flag.Name] = flag.Value
 	}
 	for i, m := range x.Matches {
 		if m.Wins {

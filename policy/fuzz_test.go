@@ -43,7 +43,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatal("the schedules never end")
 			}
 			next := policy.Compile(p, nil, s.Until())
-			policy.Changes(s, next)
+			policy.Differences(s, next)
 			s = next
 		}
 	})
@@ -69,7 +69,7 @@ func everyDecision(t *testing.T, s *policy.Snapshot) {
 				t.Fatalf("essential requests from %v: %s", place, d.Action)
 			case p.Mode() == policy.Observe && d.Action == policy.Refuse:
 				t.Fatalf("refused while observing: %v", place)
-			case d.Entry != policy.Default && !p.Names(d.Entry):
+			case d.Entry != policy.Default && !p.HasEntry(d.Entry):
 				t.Fatalf("%s decides, but isn't in the policy", d.Entry)
 			}
 			p.Notice(*d)

@@ -15,9 +15,9 @@ type Guarantee struct {
 	Statement string  `yaml:"statement" json:"statement,omitempty" doc:"The guarantee in a sentence for people, as notices show it."`
 }
 
-// Holds says whether a value meets the guarantee. A value of another type
+// Allows reports whether a value meets the guarantee. A value of another type
 // doesn't, nor does NaN.
-func (g Guarantee) Holds(v Value) bool {
+func (g Guarantee) Allows(v Value) bool {
 	switch {
 	case v.IsZero():
 		return false
@@ -82,6 +82,6 @@ type Flag struct {
 	Guarantee *Guarantee `json:"guarantee,omitempty"`
 }
 
-// Meets says whether a value may be told to the app, as far as the guarantee
+// Allows reports whether a value may be told to the app, as far as the guarantee
 // of the flag goes.
-func (f Flag) Meets(v Value) bool { return f.Guarantee == nil || f.Guarantee.Holds(v) }
+func (f Flag) Allows(v Value) bool { return f.Guarantee == nil || f.Guarantee.Allows(v) }

@@ -55,8 +55,8 @@ func TestWhatClientsDecodeIsWhatWasSent(t *testing.T) {
 			overJSON(t, p.Flags())
 			overJSON(t, p.Demands())
 			overJSON(t, p.Warnings())
-			overJSON(t, policy.NewPlan(policy.Everywhere(), p, nil, moment))
-			overJSON(t, policy.NewPlan(p, policy.Everywhere(), nil, moment))
+			overJSON(t, policy.NewPlan(policy.OpenEverywhere(), p, nil, moment))
+			overJSON(t, policy.NewPlan(p, policy.OpenEverywhere(), nil, moment))
 			for _, flags := range []policy.Flags{nil, p.OwnFlags(), restricting} {
 				overJSON(t, flags)
 				s := policy.Compile(p, flags, moment)
@@ -96,7 +96,7 @@ func TestPlansReachClientsWhole(t *testing.T) {
 		}
 		plan := policy.NewPlan(before, after, someFlags.Draw(t, "flags"), moments.Draw(t, "at"))
 		counts := map[policy.Traffic]uint64{{Jurisdiction: "FR", Class: "other"}: 1, {Jurisdiction: "DE", Class: "news", Anonymous: true}: 2}
-		overJSON(t, plan.Hit(counts))
+		overJSON(t, plan.Impact(counts))
 		got := overJSON(t, plan)
 		if got.OnlyRestricts() != plan.OnlyRestricts() || got.Empty() != plan.Empty() {
 			t.Fatalf("sent %+v, got %+v", plan, got)

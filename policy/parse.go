@@ -275,7 +275,7 @@ func (p *parser) jurisdictions() {
 			p.doc.Errorf("remove territories", at("jurisdictions", string(code), "territories"), "%s has no territories with codes of their own", code)
 		}
 		for _, t := range territories {
-			if !p.policy.Names(Code(t)) {
+			if !p.policy.HasEntry(Code(t)) {
 				p.policy.territoryOf[Code(t)] = e
 				e.extends = append(e.extends, Code(t))
 			}

@@ -150,7 +150,7 @@ func (p *parser) literals(name string) []literal {
 		}
 	}
 	for _, l := range all {
-		if err := l.value.Tellable(); err != nil {
+		if err := l.value.CheckSendable(); err != nil {
 			p.doc.Errorf("apps are told flags in a structured field (RFC 9651)", l.path, "this can't be a flag's value: %v", err)
 		}
 	}
@@ -394,9 +394,9 @@ type acknowledgement struct {
 	at           time.Time
 }
 
-// Acknowledged returns until when breaches of a flag's guarantee in a
+// AcknowledgedUntil returns until when breaches of a flag's guarantee in a
 // jurisdiction are acknowledged, zero if none is.
-func (p *Policy) Acknowledged(flag string, jurisdiction Code) time.Time {
+func (p *Policy) AcknowledgedUntil(flag string, jurisdiction Code) time.Time {
 	place := PlaceOf(jurisdiction)
 	var latest time.Time
 	for _, a := range p.acknowledged {

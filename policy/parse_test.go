@@ -156,7 +156,7 @@ func TestTheFirstFiftyOfManyErrorsArePrinted(t *testing.T) {
 }
 
 func TestEverywhereServesEverywhere(t *testing.T) {
-	s := policy.Compile(policy.Everywhere(), nil, moment)
+	s := policy.Compile(policy.OpenEverywhere(), nil, moment)
 	for _, d := range s.Decisions() {
 		if d.Action != policy.Forward || d.Phase != policy.Open || d.Reason != policy.ByDefault || d.Entry != policy.Default {
 			t.Errorf("%+v", d)

@@ -30,9 +30,9 @@ type Plan struct {
 	// where the documents differ.
 	Effects []Effect `json:"effects,omitempty"`
 	Moves   []Move   `json:"moves,omitempty"`
-	// Apart are the subdivisions that don't move as what they lie in does.
+	// Exceptions are the subdivisions that don't move as what they lie in does.
 	// All others go along.
-	Apart      []Code            `json:"apart,omitempty"`
+	Exceptions []Code            `json:"apart,omitempty"`
 	Amendments []Amendment       `json:"amendments,omitempty"`
 	Expansions []Expansion       `json:"expansions,omitempty"`
 	Warnings   []*strict.Problem `json:"warnings,omitempty"` // of the new policy
@@ -58,16 +58,16 @@ const (
 // effects lists them, the gravest first.
 var effects = [...]Effect{WeakensApprovals, OpensMarket, WeakensGuarantee, WeakensDemand, AcknowledgesBreach, WithdrawsMarket, ChangesOther}
 
-// A Standing is what a place gets of a route class: a phase, or one that only
+// A Treatment is what a place gets of a route class: a phase, or one that only
 // is observed, so that nobody is refused because of it.
-type Standing struct {
+type Treatment struct {
 	Phase    Phase
 	Observed bool
 }
 
 const observed = " (observed)"
 
-func (s Standing) String() string {
+func (s Treatment) String() string {
 	if s.Observed {
 		return s.Phase.String() + observed
 	}
@@ -75,20 +75,20 @@ func (s Standing) String() string {
 }
 
 // MarshalText writes "withdrawn", or "withdrawn (observed)".
-func (s Standing) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+func (s Treatment) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText reads what MarshalText writes.
-func (s *Standing) UnmarshalText(text []byte) error {
+func (s *Treatment) UnmarshalText(text []byte) error {
 	phase, found := strings.CutSuffix(string(text), observed)
 	s.Observed = found
 	return s.Phase.UnmarshalText([]byte(phase))
 }
 
 // Refuses says whether requests of a route class are refused.
-func (s Standing) Refuses(class string) bool { return !s.Observed && s.Phase.Refuses(class) }
+func (s Treatment) Refuses(class string) bool { return !s.Observed && s.Phase.Refuses(class) }
 
 // effect is what it does to put another standing in the place of this one.
-func (s Standing) effect(after Standing) Effect {
+func (s Treatment) effect(after Treatment) Effect {
 	refusing := !s.Observed && s.Phase >= ClosedToNew
 	switch {
 	case s == after:
@@ -105,8 +105,8 @@ type Move struct {
 	Effect        Effect    `json:"effect"`
 	From          time.Time `json:"from,omitzero"`  // zero: at once
 	Until         time.Time `json:"until,omitzero"` // zero: for good
-	Before        Standing  `json:"before"`         // by the policy in use, in that time
-	After         Standing  `json:"after"`
+	Before        Treatment `json:"before"`         // by the policy in use, in that time
+	After         Treatment `json:"after"`
 	Routes        []string  `json:"routes,omitempty"` // only these classes
 	Jurisdictions []Code    `json:"jurisdictions"`
 }
@@ -139,7 +139,7 @@ func NewPlan(before, after *Policy, flags Flags, at time.Time) Plan {
 		At:       at,
 		Warnings: after.warnings,
 		before:   newForecast(before, flags),
-		after:    newForecast(after, after.Foresee(before, flags)),
+		after:    newForecast(after, after.PredictFlags(before, flags)),
 	}
 	p.compare()
 	p.amend()
@@ -152,8 +152,8 @@ func NewPlan(before, after *Policy, flags Flags, at time.Time) Plan {
 // nothing, such as comments.
 func (p Plan) Empty() bool { return p.Moves == nil && p.Amendments == nil }
 
-// Does says whether the plan has an effect.
-func (p Plan) Does(effect Effect) bool { return slices.Contains(p.Effects, effect) }
+// HasEffect reports whether the plan has an effect.
+func (p Plan) HasEffect(effect Effect) bool { return slices.Contains(p.Effects, effect) }
 
 // OnlyRestricts says whether nothing would come of the plan but that somebody
 // gets less: nobody gets more than by the policy in use, at any moment and
@@ -165,11 +165,11 @@ func (p Plan) OnlyRestricts() bool {
 	return slices.Equal(p.Effects, []Effect{WithdrawsMarket}) && !amendsElse
 }
 
-// Foresee returns what the flags will be once p takes the place of another
+// PredictFlags returns what the flags will be once p takes the place of another
 // policy, as far as that can be known beforehand: values that come from the
 // policy's own table change with it, and breaches that p acknowledges are
 // lifted.
-func (p *Policy) Foresee(before *Policy, flags Flags) Flags {
+func (p *Policy) PredictFlags(before *Policy, flags Flags) Flags {
 	own := either(before.settings, p.settings)
 	places := make(map[Code]Place, len(p.places))
 	if len(own) > 0 {
@@ -195,7 +195,7 @@ func (p *Policy) Foresee(before *Policy, flags Flags) Flags {
 func (p *Policy) lift(code Code, s Settings) Settings {
 	s.Breached = maps.Clone(s.Breached)
 	maps.DeleteFunc(s.Breached, func(flag string, since time.Time) bool {
-		until := p.Acknowledged(flag, code)
+		until := p.AcknowledgedUntil(flag, code)
 		return !until.IsZero() && !until.Before(since)
 	})
 	return s
@@ -325,9 +325,9 @@ func (c course) path(class string) path {
 }
 
 // at returns what the place gets at a moment.
-func (p path) at(t time.Time) Standing {
+func (p path) at(t time.Time) Treatment {
 	if p.breached {
-		return Standing{Phase: Withdrawn}
+		return Treatment{Phase: Withdrawn}
 	}
 	phase := p.phase
 	for _, step := range p.steps {
@@ -335,7 +335,7 @@ func (p path) at(t time.Time) Standing {
 			phase = max(phase, step.Phase)
 		}
 	}
-	return Standing{phase, p.policy.mode == Observe && phase >= ClosedToNew}
+	return Treatment{phase, p.policy.mode == Observe && phase >= ClosedToNew}
 }
 
 // times are the moment and all later ones at which a path takes a step.
@@ -383,7 +383,7 @@ func (p *Plan) classes() []string {
 // A stretch of time in which two standings differ.
 type stretch struct {
 	from, until   time.Time
-	before, after Standing
+	before, after Treatment
 }
 
 // A share is what one jurisdiction has of a move.
@@ -407,7 +407,7 @@ func (p *Plan) compare() {
 			if maps.Equal(shares[code], shares[around]) {
 				continue // moves along
 			}
-			p.Apart = append(p.Apart, code)
+			p.Exceptions = append(p.Exceptions, code)
 		}
 		for s := range shares[code] {
 			i, known := index[s]
@@ -555,9 +555,9 @@ type Traffic struct {
 	Anonymous    bool   // the client hides where it is
 }
 
-// A Hit is how many of the requests that were counted a plan would have
+// An Impact is how many of the requests that were counted a plan would have
 // decided otherwise.
-type Hit struct {
+type Impact struct {
 	Requests uint64 `json:"requests"` // all that were counted
 	Refused  uint64 `json:"refused"`  // served by the policy in use
 	Served   uint64 `json:"served"`   // refused by the policy in use
@@ -569,10 +569,10 @@ type Hit struct {
 	Moves []uint64 `json:"moves,omitempty"`
 }
 
-// Hit says how many of the requests that were counted would have been decided
+// Impact returns how many of the requests that were counted would have been decided
 // otherwise. Only a Plan as NewPlan returns it can tell.
-func (p Plan) Hit(counts map[Traffic]uint64) Hit {
-	var hit Hit
+func (p Plan) Impact(counts map[Traffic]uint64) Impact {
+	var hit Impact
 	if len(p.Moves) > 0 {
 		hit.Moves = make([]uint64, len(p.Moves))
 	}

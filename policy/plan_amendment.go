@@ -74,11 +74,11 @@ func (p *Policy) guarantees() map[string]Guarantee {
 func (g Guarantee) implies(other Guarantee) bool {
 	switch {
 	case g.Require != nil:
-		return other.Holds(*g.Require)
+		return other.Allows(*g.Require)
 	case g.OneOf != nil:
-		return !slices.ContainsFunc(g.OneOf, func(v Value) bool { return !other.Holds(v) })
+		return !slices.ContainsFunc(g.OneOf, func(v Value) bool { return !other.Allows(v) })
 	case g.AtLeast != nil && g.AtMost != nil && g.AtLeast.equals(*g.AtMost):
-		return other.Holds(*g.AtLeast)
+		return other.Allows(*g.AtLeast)
 	case other.Require != nil || other.OneOf != nil:
 		return false
 	}
@@ -201,7 +201,7 @@ func (p *Policy) meeting(pattern routes.Pattern) []string {
 
 // reclassed is what it does that requests of one class become those of another,
 // beside what the move of the class they had does.
-func reclassed(before, stayed, after Standing, from, to string) Effect {
+func reclassed(before, stayed, after Treatment, from, to string) Effect {
 	effect := before.effect(after)
 	if refused := before.Refuses(from); refused != after.Refuses(to) {
 		effect = WithdrawsMarket
@@ -349,7 +349,7 @@ func (p *Plan) amendJurisdictions(before, after *Policy) {
 		}
 	}
 	told := func(code Code) bool {
-		for !slices.Contains(p.Apart, code) && p.around(code) != "" {
+		for !slices.Contains(p.Exceptions, code) && p.around(code) != "" {
 			code = p.around(code)
 		}
 		return moved[code]

@@ -46,10 +46,10 @@ func parseBoth(pair [2]promise) (before, after *policy.Policy) {
 
 // standing is what a snapshot gives a place of a class, which is taken for
 // other if the policy doesn't have it.
-func standing(s *policy.Snapshot, place policy.Place, class string) policy.Standing {
+func standing(s *policy.Snapshot, place policy.Place, class string) policy.Treatment {
 	found := max(slices.Index(s.Policy().Classes(), class), 0)
 	d := s.Decide(place, policy.Class(found))
-	return policy.Standing{
+	return policy.Treatment{
 		Phase:    d.Phase,
 		Observed: s.Policy().Mode() == policy.Observe && d.Reason != policy.ByGuarantee && d.Phase >= policy.ClosedToNew,
 	}
@@ -58,7 +58,7 @@ func standing(s *policy.Snapshot, place policy.Place, class string) policy.Stand
 // spokenOf is the code under which a plan has the moves of a place.
 func spokenOf(p policy.Plan, place policy.Place) policy.Code {
 	for _, code := range []policy.Code{place.Subdivisions[1], place.Subdivisions[0]} {
-		if slices.Contains(p.Apart, code) {
+		if slices.Contains(p.Exceptions, code) {
 			return code
 		}
 	}
@@ -67,7 +67,7 @@ func spokenOf(p policy.Plan, place policy.Place) policy.Code {
 }
 
 // replay takes the moves of a plan over what was.
-func replay(p policy.Plan, was policy.Standing, code policy.Code, class string, at time.Time) (policy.Standing, bool) {
+func replay(p policy.Plan, was policy.Treatment, code policy.Code, class string, at time.Time) (policy.Treatment, bool) {
 	moved := false
 	for _, m := range p.Moves {
 		if slices.Contains(m.Jurisdictions, code) && (m.Routes == nil || slices.Contains(m.Routes, class)) &&
@@ -97,7 +97,7 @@ func TestAPlanReplayedGivesWhatTheNewPolicyGives(t *testing.T) {
 			later = at
 		}
 		was := policy.Compile(before, flags, later)
-		is := policy.Compile(after, after.Foresee(before, flags), later)
+		is := policy.Compile(after, after.PredictFlags(before, flags), later)
 		for _, place := range append(realPlaces(countries), policy.Place{}, policy.Place{Private: true}, policy.Place{Country: "JP"}) {
 			for _, class := range []string{"other", "sign-up", "export", "news"} {
 				if class != "other" && !slices.Contains(pair[0].routes, class) && !slices.Contains(pair[1].routes, class) {
@@ -134,7 +134,7 @@ func TestAPlanThatOpensNothingOpensNothingAtAnyTime(t *testing.T) {
 		}
 		flags, at := someFlags.Draw(t, "flags"), moments.Draw(t, "at")
 		plan := policy.NewPlan(before, after, flags, at)
-		opens, withdraws := plan.Does(policy.OpensMarket), plan.Does(policy.WithdrawsMarket)
+		opens, withdraws := plan.HasEffect(policy.OpensMarket), plan.HasEffect(policy.WithdrawsMarket)
 		if opens && withdraws {
 			return
 		}
@@ -144,7 +144,7 @@ func TestAPlanThatOpensNothingOpensNothingAtAnyTime(t *testing.T) {
 			later = at
 		}
 		was := policy.Compile(before, flags, later)
-		is := policy.Compile(after, after.Foresee(before, flags), later)
+		is := policy.Compile(after, after.PredictFlags(before, flags), later)
 		for _, place := range append(realPlaces(countries), policy.Place{}, policy.Place{Private: true}) {
 			for _, place.Anonymous = range []bool{false, true} {
 				for request := range requests {
@@ -183,7 +183,7 @@ func TestAPlanThatOnlyRestrictsGivesNobodyMoreEver(t *testing.T) {
 		}
 		restricting++
 		for _, effect := range []policy.Effect{policy.OpensMarket, policy.WeakensApprovals, policy.WeakensGuarantee, policy.WeakensDemand, policy.AcknowledgesBreach, policy.ChangesOther} {
-			if plan.Does(effect) {
+			if plan.HasEffect(effect) {
 				t.Fatalf("effects %v", plan.Effects)
 			}
 		}
@@ -197,7 +197,7 @@ func TestAPlanThatOnlyRestrictsGivesNobodyMoreEver(t *testing.T) {
 			return !slices.Contains(before.Places(), place) || !slices.Contains(after.Places(), place)
 		})
 		was := policy.Compile(before, flags, later)
-		is := policy.Compile(after, after.Foresee(before, flags), later)
+		is := policy.Compile(after, after.PredictFlags(before, flags), later)
 		for _, place := range append(realPlaces(countries), policy.Place{}, policy.Place{Private: true}, policy.Place{Country: "JP"}) {
 			for _, place.Anonymous = range []bool{false, true} {
 				for request := range requests {
@@ -289,9 +289,9 @@ func TestAHitIsWhatDecidesOtherwise(t *testing.T) {
 		}
 		flags, at := someFlags.Draw(t, "flags"), moments.Draw(t, "at")
 		was := policy.Compile(before, flags, at)
-		is := policy.Compile(after, after.Foresee(before, flags), at)
+		is := policy.Compile(after, after.PredictFlags(before, flags), at)
 		counts := map[policy.Traffic]uint64{}
-		var want policy.Hit
+		var want policy.Impact
 		places := append(realPlaces(countries), policy.Place{}, policy.Place{Private: true})
 		for _, place := range places {
 			place.Anonymous = rapid.Bool().Draw(t, "anonymous")
@@ -310,8 +310,8 @@ func TestAHitIsWhatDecidesOtherwise(t *testing.T) {
 				}
 			}
 		}
-		hit := policy.NewPlan(before, after, flags, at).Hit(counts)
-		if diff := cmp.Diff(want, hit, cmpopts.IgnoreFields(policy.Hit{}, "Perhaps", "Moves")); diff != "" {
+		hit := policy.NewPlan(before, after, flags, at).Impact(counts)
+		if diff := cmp.Diff(want, hit, cmpopts.IgnoreFields(policy.Impact{}, "Perhaps", "Moves")); diff != "" {
 			t.Fatal(diff)
 		}
 	})

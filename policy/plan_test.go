@@ -71,8 +71,8 @@ func inWords(p policy.Plan) string {
 		}
 		fmt.Fprintln(&b, ":", m.Jurisdictions)
 	}
-	if p.Apart != nil {
-		fmt.Fprintln(&b, "apart:", p.Apart)
+	if p.Exceptions != nil {
+		fmt.Fprintln(&b, "apart:", p.Exceptions)
 	}
 	for _, a := range p.Amendments {
 		fmt.Fprintf(&b, "%s %s [%s]\n  - %s\n  + %s\n", a.Section, a.Name, a.Effect, a.Before, a.After)
@@ -114,12 +114,12 @@ func TestAGuaranteeIsWeakenedIfItAllowsWhatItDidnt(t *testing.T) {
 			was, is, _ := strings.Cut(change, " > ")
 			document := func(guarantee string) *policy.Policy {
 				if guarantee == "" {
-					return policy.Everywhere()
+					return policy.OpenEverywhere()
 				}
 				return parse(t, "version: 1\nguarantees: {a-flag: {"+guarantee+"}}\n")
 			}
 			plan := policy.NewPlan(document(was), document(is), nil, planned)
-			if got := plan.Does(policy.WeakensGuarantee); got != weaker {
+			if got := plan.HasEffect(policy.WeakensGuarantee); got != weaker {
 				t.Errorf("weaker: %t, %+v", got, plan.Amendments)
 			}
 		})
@@ -171,7 +171,7 @@ func TestADemandIsWeakenedIfItBindsLess(t *testing.T) {
 				return parse(t, text)
 			}
 			plan := policy.NewPlan(document(test.was), document(test.is), nil, planned)
-			if got := plan.Does(policy.WeakensDemand); got != test.weaker {
+			if got := plan.HasEffect(policy.WeakensDemand); got != test.weaker {
 				t.Errorf("weaker: %t, %+v", got, plan.Amendments)
 			}
 			if same := name == "the same" || name == "the same in other zone"; same != plan.Empty() {
@@ -270,7 +270,7 @@ jurisdictions:
   US-MS: withdrawn
   anonymous: wind-down
 `)
-	hit := policy.NewPlan(was, is, nil, planned).Hit(map[policy.Traffic]uint64{
+	hit := policy.NewPlan(was, is, nil, planned).Impact(map[policy.Traffic]uint64{
 		{Jurisdiction: "DE", Class: "other"}:                  1,
 		{Jurisdiction: "DE", Class: "essential"}:              2,
 		{Jurisdiction: "DE", Class: "other", Anonymous: true}: 4,
@@ -282,7 +282,7 @@ jurisdictions:
 		{Jurisdiction: "JP", Class: "other", Anonymous: true}: 256,
 		{Jurisdiction: "JP", Class: "other"}:                  512,
 	})
-	want := policy.Hit{
+	want := policy.Impact{
 		Requests: 1023,
 		Served:   1,
 		Refused:  16 + 32 + 64 + 256,
@@ -321,7 +321,7 @@ acknowledge:
 	if err != nil {
 		t.Fatal(err)
 	}
-	foreseen := is.Foresee(was, known)
+	foreseen := is.PredictFlags(was, known)
 	for code, want := range map[policy.Code]string{
 		"FR": `{"values":{"a":true,"b":3}}`,
 		"DE": `{"values":{"a":true,"b":3},"breached":{"a":"2026-11-18T00:00:00Z"}}`,

@@ -69,9 +69,9 @@ type group struct {
 	builtIn bool
 }
 
-// Everywhere is the policy of a gateway that has none yet: it serves
+// OpenEverywhere is the policy of a gateway that has none yet: it serves
 // everywhere.
-func Everywhere() *Policy {
+func OpenEverywhere() *Policy {
 	p, err := Parse("built-in", []byte("version: 1\n"))
 	if err != nil {
 		panic(err) // a constant
@@ -105,8 +105,8 @@ func (p *Policy) Jurisdictions() []Code {
 	return codes
 }
 
-// Names says whether the policy has an entry for a jurisdiction.
-func (p *Policy) Names(code Code) bool { return p.entries[code] != nil }
+// HasEntry reports whether the policy has an entry for a jurisdiction.
+func (p *Policy) HasEntry(code Code) bool { return p.entries[code] != nil }
 
 func (p *Policy) isGroup(code Code) bool {
 	_, ok := p.groups[code]
@@ -260,7 +260,7 @@ func (p *Policy) Cause(d Decision) Cause {
 		c.Demands = p.disclosed(d.Entry)
 	}
 	for _, demand := range c.Demands {
-		for _, flag := range p.Breaks(demand) {
+		for _, flag := range p.BrokenGuarantees(demand) {
 			broken[flag] = true
 		}
 	}

@@ -84,7 +84,7 @@ func (p *parser) promise() {
 // keepsPromise reports a demand that breaks a guarantee where the service would
 // be served under it.
 func (p *parser) keepsPromise(name string, d Demand) {
-	broken := p.policy.Breaks(d)
+	broken := p.policy.BrokenGuarantees(d)
 	if broken == nil {
 		return
 	}
@@ -113,7 +113,7 @@ func waysOut(d Demand, served []Place) string {
 // outlook warns of a demand that doesn't bind, but would break a guarantee if
 // it did.
 func (p *parser) outlook(name string, d Demand) {
-	broken := p.policy.Breaks(d)
+	broken := p.policy.BrokenGuarantees(d)
 	if broken == nil || d.Stage == Rejected || d.Stage == Repealed {
 		return
 	}
@@ -129,12 +129,12 @@ func (p *parser) outlook(name string, d Demand) {
 		name, state, p.policy.sayBroken(broken[0], d), listed(served), p.policy.sayServed(served, d))
 }
 
-// Breaks returns the flags, sorted, of which a demand requires a value below
+// BrokenGuarantees returns the flags, sorted, of which a demand requires a value below
 // what the policy guarantees.
-func (p *Policy) Breaks(d Demand) []string {
+func (p *Policy) BrokenGuarantees(d Demand) []string {
 	var broken []string
 	for flag, value := range d.Requires {
-		if f, ok := p.Flag(flag); ok && !f.Meets(value) {
+		if f, ok := p.Flag(flag); ok && !f.Allows(value) {
 			broken = append(broken, flag)
 		}
 	}
@@ -308,7 +308,7 @@ func (p *parser) conflicts() {
 	about := make(map[string][]string) // demands by flag
 	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
 		d := p.policy.demands[name]
-		if !d.Binds() || p.policy.Breaks(d) != nil {
+		if !d.Binds() || p.policy.BrokenGuarantees(d) != nil {
 			continue // where these bind, nothing is served
 		}
 		for flag := range d.Requires {
@@ -374,7 +374,7 @@ func (p *parser) keepsFloor(f Flag) {
 	served := make(map[Code][]Place) // by the code in the setting, "": its value
 	for _, place := range p.policy.Places() {
 		value, ok := p.policy.Value(f.Name, place)
-		if !ok || f.Meets(value) || !p.policy.Serves(place, time.Time{}) {
+		if !ok || f.Allows(value) || !p.policy.Serves(place, time.Time{}) {
 			continue
 		}
 		by, _ := p.policy.setBy(s, place)

@@ -292,8 +292,8 @@ func TestNoSnapshotForwardsBelowAGuarantee(t *testing.T) {
 				if of(ask(t, without, place, request)).stricterThan(of(d)) {
 					t.Fatalf("%v from %+v: opened by flags: %s", request, place, sentence(d))
 				}
-				for _, told := range s.Told(d.Jurisdiction) {
-					if f, named := loads.Flag(told.Name); !named || !f.Meets(told.Value) {
+				for _, told := range s.FlagsToApp(d.Jurisdiction) {
+					if f, named := loads.Flag(told.Name); !named || !f.Allows(told.Value) {
 						t.Fatalf("the app is told %v in %s", told, d.Jurisdiction)
 					}
 				}
@@ -302,7 +302,7 @@ func TestNoSnapshotForwardsBelowAGuarantee(t *testing.T) {
 				}
 				settings := flags[d.Jurisdiction]
 				for name, v := range settings.Values {
-					if f, named := loads.Flag(name); named && !f.Meets(v) {
+					if f, named := loads.Flag(name); named && !f.Allows(v) {
 						t.Fatalf("%v from %+v is forwarded with %s: %v\n%s", request, place, name, v, p.document())
 					}
 				}
@@ -339,7 +339,7 @@ func TestTheTableIsWhatValueSays(t *testing.T) {
 		for _, place := range realPlaces(p.world) {
 			d := ask(t, s, place, [3]string{"GET", "", "/"})
 			told := map[string]policy.Value{}
-			for _, flag := range s.Told(d.Jurisdiction) {
+			for _, flag := range s.FlagsToApp(d.Jurisdiction) {
 				told[flag.Name] = flag.Value
 			}
 			if v, set := value(p, p.e2ee, place); set && v {

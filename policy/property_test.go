@@ -445,7 +445,7 @@ func TestASnapshotHoldsUntilItSays(t *testing.T) {
 		if !again.Until().Equal(s.Until()) {
 			t.Fatalf("until %v, or %v", s.Until(), again.Until())
 		}
-		if changes := policy.Changes(s, again); changes != nil {
+		if changes := policy.Differences(s, again); changes != nil {
 			t.Fatalf("changes: %v", changes)
 		}
 	})

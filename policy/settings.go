@@ -62,7 +62,7 @@ func (p *Policy) breachIn(s Settings) breach {
 			continue
 		}
 		since, seen := s.Breached[f.Name]
-		if v, set := s.Values[f.Name]; seen || set && !f.Meets(v) {
+		if v, set := s.Values[f.Name]; seen || set && !f.Allows(v) {
 			return breach{f.Name, since}
 		}
 	}
@@ -90,23 +90,23 @@ func (p *Policy) restrict(phase Phase, d Decision) Decision {
 	return *stricter(&d, &restricted)
 }
 
-// A Told is a flag as an app is told of it.
-type Told struct {
+// A FlagValue is a flag as an app is told of it.
+type FlagValue struct {
 	Name  string
 	Value Value
 }
 
-// Told returns the flags that an app is told of for a jurisdiction, by name:
+// FlagsToApp returns the flags that an app is told of for a jurisdiction, by name:
 // those that the policy names and that have a value, except for any below its
 // guarantee.
-func (s *Snapshot) Told(jurisdiction Code) []Told {
+func (s *Snapshot) FlagsToApp(jurisdiction Code) []FlagValue {
 	settings := s.flags.In(jurisdiction)
-	var told []Told
+	var told []FlagValue
 	for _, f := range s.policy.flags {
 		v, ok := settings.Values[f.Name].As(f.Kind)
 		_, breached := settings.Breached[f.Name]
-		if ok && !breached && f.Meets(v) && v.Tellable() == nil {
-			told = append(told, Told{f.Name, v})
+		if ok && !breached && f.Allows(v) && v.CheckSendable() == nil {
+			told = append(told, FlagValue{f.Name, v})
 		}
 	}
 	return told

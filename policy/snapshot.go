@@ -217,19 +217,19 @@ func reasonOf(code Code, p *Policy) Reason {
 	return ByEntry
 }
 
-// A Change is a place that gets something else by one snapshot than by another.
-type Change struct {
+// A Difference is a place that gets something else by one snapshot than by another.
+type Difference struct {
 	Jurisdiction  Code
 	Before, After string // "withdrawn", or "open (news withdrawn)"
 }
 
-// Changes returns what one snapshot, which may be nil, and the next one do
+// Differences returns what one snapshot, which may be nil, and the next one do
 // differently, by place, sorted. Before the first one, everything was open.
-func Changes(before, after *Snapshot) []Change {
+func Differences(before, after *Snapshot) []Difference {
 	was, is := before.words(), after.words()
-	var changes []Change
+	var changes []Difference
 	compare := func(code Code) {
-		if c := (Change{code, wordsFor(code, was), wordsFor(code, is)}); c.Before != c.After {
+		if c := (Difference{code, wordsFor(code, was), wordsFor(code, is)}); c.Before != c.After {
 			changes = append(changes, c)
 		}
 	}
@@ -241,7 +241,7 @@ func Changes(before, after *Snapshot) []Change {
 			compare(code)
 		}
 	}
-	slices.SortFunc(changes, func(a, b Change) int { return cmp.Compare(a.Jurisdiction, b.Jurisdiction) })
+	slices.SortFunc(changes, func(a, b Difference) int { return cmp.Compare(a.Jurisdiction, b.Jurisdiction) })
 	return changes
 }
 

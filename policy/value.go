@@ -161,9 +161,9 @@ const (
 	maxString  = 256
 )
 
-// Tellable returns nil if an app can be told the value in a structured field
+// CheckSendable returns nil if an app can be told the value in a structured field
 // (RFC 9651), else why not.
-func (v Value) Tellable() error {
+func (v Value) CheckSendable() error {
 	switch of := v.of.(type) {
 	case int64:
 		if of > maxInteger || of < -maxInteger {

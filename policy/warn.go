@@ -123,11 +123,11 @@ func (e *entry) restrictsBeyond(other *entry) bool {
 
 // tells says whether Notice can come to use the notice of a jurisdiction.
 func (p *Policy) tells(code Code) bool {
-	if p.Names(code) || p.isGroup(code) {
-		return p.Names(code)
+	if p.HasEntry(code) || p.isGroup(code) {
+		return p.HasEntry(code)
 	}
 	if country, ok := countryOf(code); ok {
 		return slices.Contains(p.apart[country], code)
 	}
-	return p.territoryOf[code] != nil || p.memberships[code] != nil || p.apart[code] != nil || p.Names(Anonymous)
+	return p.territoryOf[code] != nil || p.memberships[code] != nil || p.apart[code] != nil || p.HasEntry(Anonymous)
 }

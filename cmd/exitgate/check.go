@@ -128,7 +128,7 @@ func demandsOf(p *policy.Policy) []demanded {
 	demands := p.Demands()
 	for _, name := range slices.Sorted(maps.Keys(demands)) {
 		d := demands[name]
-		all = append(all, demanded{Name: name, Demand: d, Binds: d.Binds(), Breaks: p.Breaks(d)})
+		all = append(all, demanded{Name: name, Demand: d, Binds: d.Binds(), Breaks: p.BrokenGuarantees(d)})
 	}
 	return all
 }

@@ -347,7 +347,7 @@ func planOf(before, after string) api.Plan {
 		day[t] *= 21
 	}
 	return api.Plan{Revision: 41, Policy: after, Plan: plan, Needs: 1, Emergency: true, Hit: &api.Hit{
-		Gateways: 3, Since: now.Add(-30 * time.Hour), Hour: plan.Hit(hour), Day: plan.Hit(day),
+		Gateways: 3, Since: now.Add(-30 * time.Hour), Hour: plan.Impact(hour), Day: plan.Impact(day),
 	}}
 }
 

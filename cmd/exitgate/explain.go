@@ -177,7 +177,7 @@ func (o *explainOptions) decide(cmd *cobra.Command, asked string) (explained, er
 	if err != nil {
 		return explained{}, err
 	}
-	p := policy.Everywhere()
+	p := policy.OpenEverywhere()
 	if o.policy != "" {
 		source, err := readFile(o.policy)
 		if err != nil {
@@ -310,15 +310,15 @@ func (x explained) write(out io.Writer) error {
 			return err
 		}
 	}
-	if len(x.Told) > 0 {
+	if len(x.Flags) > 0 {
 		by := ", by the policy's own table"
 		if x.live {
 			by = ""
 		}
 		fmt.Fprintf(out, "\nFlags that the app is told%s:\n\n", by)
 		var rows [][]string
-		for _, name := range slices.Sorted(maps.Keys(x.Told)) {
-			rows = append(rows, []string{name, x.Told[name].String()})
+		for _, name := range slices.Sorted(maps.Keys(x.Flags)) {
+			rows = append(rows, []string{name, x.Flags[name].String()})
 		}
 		if err := writeTable(out, rows); err != nil {
 			return err

@@ -377,7 +377,7 @@ func (s shownPlan) sayNeeds(out page) {
 		{policy.WeakensDemand, "It weakens a demand: says that a law binds less."},
 		{policy.AcknowledgesBreach, "It acknowledges the breach of a guarantee."},
 	} {
-		if s.Plan.Plan.Does(grave.effect) {
+		if s.Plan.Plan.HasEffect(grave.effect) {
 			out.sayIn(yellow, "", "%s", grave.words)
 		}
 	}
@@ -413,7 +413,7 @@ func showHit(out page, hit *api.Hit, now time.Time) {
 	}
 	out.say("", "Of the requests of the last hour and day %s:", where)
 	fmt.Fprintln(out)
-	cells := func(name string, of policy.Hit) row {
+	cells := func(name string, of policy.Impact) row {
 		r := row{cells: []cell{{text: name}, number(of.Requests, ""), number(of.Refused, red), number(of.Served, green)}}
 		if hit.Hour.Perhaps+hit.Day.Perhaps > 0 {
 			r.cells = append(r.cells, number(of.Perhaps, yellow))
@@ -440,8 +440,8 @@ func showDocuments(out page, p policy.Plan) {
 	if p.Empty() {
 		fmt.Fprintln(out, "\nNothing would change but the text.")
 	}
-	if len(p.Apart) > 0 {
-		out.say("", "\nNot along with what they lie in, but as above or not at all: %s", join(p.Apart))
+	if len(p.Exceptions) > 0 {
+		out.say("", "\nNot along with what they lie in, but as above or not at all: %s", join(p.Exceptions))
 	}
 	if len(p.Amendments) > 0 {
 		fmt.Fprintf(out, "\nThe documents differ in:\n")

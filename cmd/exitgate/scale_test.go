@@ -155,7 +155,7 @@ func writeRevisions(t *testing.T, folder string, count int) {
 	}()
 	state := changes.New(func(source []byte) (*policy.Policy, error) { return policy.Parse("policy", source) })
 	by := changes.Actor{Name: "ada", Roles: []changes.Role{changes.Operator}}
-	entry := changes.First([]byte("version: 1\n"))
+	entry := changes.FirstRevision([]byte("version: 1\n"))
 	last := ledger.Point{}
 	for i := range count {
 		if i > 0 {
@@ -171,7 +171,7 @@ func writeRevisions(t *testing.T, folder string, count int) {
 		}
 		r, err := l.Append(t.Context(), last, ledger.Content{Kind: string(entry.Kind), Author: entry.Author, Reason: entry.Reason, Body: entry.Body})
 		if err == nil {
-			state, err = state.With(changes.Record{Number: r.Number, Time: r.Time, Entry: entry})
+			state, err = state.With(changes.Record{Number: r.Number, Time: r.Time, Draft: entry})
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -35,7 +35,7 @@ type operation struct {
 	etag    bool
 	missing bool // what the path names may not be there
 	busy    bool // too many at a time are refused
-	codes   []changes.Code
+	codes   []changes.ErrorCode
 }
 
 var operations = map[string]operation{
@@ -78,7 +78,7 @@ var operations = map[string]operation{
 	},
 	"POST /v1/plan": {
 		id: "plan", summary: "What a policy would change, and whom it would have hit", body: api.Proposal{}, answer: api.Plan{},
-		codes: []changes.Code{changes.WrongPolicy}, missing: true,
+		codes: []changes.ErrorCode{changes.WrongPolicy}, missing: true,
 		text: "Nothing is changed. The hash in the plan is what a proposal agrees to.",
 	},
 	"GET /v1/changes": {
@@ -86,7 +86,7 @@ var operations = map[string]operation{
 	},
 	"POST /v1/changes": {
 		id: "propose", summary: "Change the policy", body: api.Proposal{}, answer: api.Change{}, created: true, missing: true,
-		codes: []changes.Code{changes.WrongPolicy, changes.Conflict, changes.PlanChanged, changes.NoChange},
+		codes: []changes.ErrorCode{changes.WrongPolicy, changes.Conflict, changes.PlanChanged, changes.NoChange},
 		text: "The change comes into force at once if it needs no approvals, else it waits for them. When the answer comes, a change " +
 			"in force is on disk, and decided by on the gateway that answers.",
 	},
@@ -95,24 +95,24 @@ var operations = map[string]operation{
 	},
 	"PUT /v1/changes/{number}": {
 		id: "edit", summary: "Edit a change that waits", body: api.Proposal{}, answer: api.Change{}, missing: true,
-		codes: []changes.Code{changes.WrongPolicy, changes.Conflict, changes.PlanChanged, changes.NoChange, changes.Ended},
+		codes: []changes.ErrorCode{changes.WrongPolicy, changes.Conflict, changes.PlanChanged, changes.NoChange, changes.Ended},
 		text:  "Its approvals are void. No author of either may approve it.",
 	},
 	"POST /v1/changes/{number}/approvals": {
 		id: "approve", summary: "Approve a change, or sign an emergency revision", body: api.Approval{}, answer: api.Change{}, missing: true,
-		codes: []changes.Code{changes.FourEyes, changes.Conflict, changes.PlanChanged, changes.NoChange, changes.Ended, changes.WrongPolicy},
+		codes: []changes.ErrorCode{changes.FourEyes, changes.Conflict, changes.PlanChanged, changes.NoChange, changes.Ended, changes.WrongPolicy},
 		text:  "The last approval that a change needs brings it into force.",
 	},
 	"POST /v1/changes/{number}/rejection": {
 		id: "reject", summary: "Give a change up", body: api.Rejection{}, answer: api.Change{}, missing: true,
-		codes: []changes.Code{changes.Ended},
+		codes: []changes.ErrorCode{changes.Ended},
 	},
 	"GET /v1/principals": {
 		id: "principals", summary: "Who may use the API", answer: api.Principals{},
 	},
 	"PUT /v1/principals/{name}": {
 		id: "set-principal", summary: "Add somebody who may use the API, or change what they may", body: api.Principal{}, answer: changes.Principal{},
-		codes: []changes.Code{changes.NoChange},
+		codes: []changes.ErrorCode{changes.NoChange},
 	},
 	"DELETE /v1/principals/{name}": {
 		id: "remove-principal", summary: "Remove somebody, and their tokens", missing: true,
@@ -382,7 +382,7 @@ func TestTheDocumentKnowsAllCodes(t *testing.T) {
 			known[code] = true
 		}
 	}
-	for _, code := range constantsOf(t, reflect.TypeFor[changes.Code]()) {
+	for _, code := range constantsOf(t, reflect.TypeFor[changes.ErrorCode]()) {
 		if !known[code] {
 			t.Errorf("no status is said to have %s", code)
 		}

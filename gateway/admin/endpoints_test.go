@@ -515,10 +515,10 @@ func TestWhatGoesWrongInside(t *testing.T) {
 		"an error of the gateway":   {errors.New("disk full at /var/lib"), 500, `"something went wrong in the gateway"`, "disk full at /var/lib"},
 		"a problem":                 {&api.Problem{Status: 409, Code: "read-only", Detail: "It is a file."}, 409, `"It is a file."`, ""},
 		"a problem within an error": {fmt.Errorf("x: %w", &api.Problem{Status: 504, Code: "not-acknowledged", Detail: "Who knows."}), 504, `"Who knows."`, ""},
-		"a refusal":                 {&changes.Refusal{Code: changes.Conflict, Message: "Too late.", Winner: &revision}, 409, `"number": 7`, ""},
-		"a refusal with its cause":  {&changes.Refusal{Code: changes.WrongPolicy, Message: "It is wrong", Err: errors.New("very")}, 422, `"It is wrong: very"`, ""},
-		"a refusal with errors":     {&changes.Refusal{Code: changes.WrongPolicy, Message: "It is wrong", Err: fmt.Errorf("x: %w", strict.Errors{{File: "policy", Line: 3, Message: "Here."}})}, 422, `"message": "Here."`, ""},
-		"a refusal nobody knows":    {&changes.Refusal{Code: "odd", Message: "x"}, 500, `"internal"`, "x"},
+		"a refusal":                 {&changes.Error{Code: changes.Conflict, Message: "Too late.", Current: &revision}, 409, `"number": 7`, ""},
+		"a refusal with its cause":  {&changes.Error{Code: changes.WrongPolicy, Message: "It is wrong", Err: errors.New("very")}, 422, `"It is wrong: very"`, ""},
+		"a refusal with errors":     {&changes.Error{Code: changes.WrongPolicy, Message: "It is wrong", Err: fmt.Errorf("x: %w", strict.Errors{{File: "policy", Line: 3, Message: "Here."}})}, 422, `"message": "Here."`, ""},
+		"a refusal nobody knows":    {&changes.Error{Code: "odd", Message: "x"}, 500, `"internal"`, "x"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGate(t)

@@ -49,11 +49,11 @@ func newMemory(t testing.TB, source string) *memory {
 		happening: make(chan api.Event, 100),
 		following: make(chan struct{}, 1000),
 	}
-	m.append(t, changes.First([]byte(source)))
+	m.append(t, changes.FirstRevision([]byte(source)))
 	return m
 }
 
-func (m *memory) append(t testing.TB, e changes.Entry) changes.Record {
+func (m *memory) append(t testing.TB, e changes.Draft) changes.Record {
 	t.Helper()
 	r, err := m.take(e)
 	if err != nil {
@@ -62,8 +62,8 @@ func (m *memory) append(t testing.TB, e changes.Entry) changes.Record {
 	return r
 }
 
-func (m *memory) take(e changes.Entry) (changes.Record, error) {
-	r := changes.Record{Number: m.state.Last() + 1, Time: m.now, Entry: e}
+func (m *memory) take(e changes.Draft) (changes.Record, error) {
+	r := changes.Record{Number: m.state.Last() + 1, Time: m.now, Draft: e}
 	next, err := m.state.With(r)
 	if err != nil {
 		return changes.Record{}, err
@@ -73,14 +73,14 @@ func (m *memory) take(e changes.Entry) (changes.Record, error) {
 }
 
 // write does what a gateway does, without a ledger.
-func (m *memory) write(decide func(changes.State) (changes.Entry, error)) (changes.Record, error) {
+func (m *memory) write(decide func(changes.State) (changes.Draft, error)) (changes.Record, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fail != nil {
 		return changes.Record{}, m.fail
 	}
 	e, err := decide(m.state)
-	var repeated *changes.Repeated
+	var repeated *changes.RepeatedError
 	switch {
 	case errors.As(err, &repeated):
 		return m.records[repeated.Number-1], nil
@@ -206,7 +206,7 @@ func (m *memory) Revision(_ context.Context, number uint64) (api.Policy, error) 
 			return api.Policy{Revision: d.Revision, SHA256: d.SHA256, Policy: string(d.Policy)}, m.fail
 		}
 	}
-	return api.Policy{}, &changes.Refusal{Code: changes.NotFound, Message: fmt.Sprintf("there is no revision %d", number)}
+	return api.Policy{}, &changes.Error{Code: changes.NotFound, Message: fmt.Sprintf("there is no revision %d", number)}
 }
 
 func (m *memory) Log(_ context.Context, before uint64, limit int) (api.Log, error) {
@@ -257,12 +257,12 @@ func (m *memory) Jurisdiction(code policy.Code) (api.Jurisdiction, error) {
 			return api.Jurisdiction{Market: market, Explanation: m.snapshot().Explain(policy.PlaceOf(code), "GET", "", "/")}, nil
 		}
 	}
-	return api.Jurisdiction{}, &changes.Refusal{Code: changes.NotFound, Message: "that is no jurisdiction"}
+	return api.Jurisdiction{}, &changes.Error{Code: changes.NotFound, Message: "that is no jurisdiction"}
 }
 
 func (m *memory) Explain(q api.Question) (policy.Explanation, error) {
 	if q.Jurisdiction == "" {
-		return policy.Explanation{}, &changes.Refusal{Code: changes.Invalid, Message: "it isn't said who asks"}
+		return policy.Explanation{}, &changes.Error{Code: changes.Invalid, Message: "it isn't said who asks"}
 	}
 	return m.snapshot().Explain(policy.PlaceOf(q.Jurisdiction), q.Method, q.Host, q.Path), nil
 }
@@ -280,7 +280,7 @@ func (m *memory) Plan(_ context.Context, _ changes.Actor, p api.Proposal) (api.P
 	planned, err := state.Plan(m.proposal(0, p, changes.Request{}), nil, now)
 	return api.Plan{
 		Revision: state.Revision().Number, Policy: string(planned.Policy), Plan: planned.Plan, Needs: planned.Needs,
-		Emergency: planned.Emergency, Hit: &api.Hit{Gateways: 1, Since: now, Hour: policy.Hit{Requests: 7, Moves: []uint64{7}}},
+		Emergency: planned.Emergency, Hit: &api.Hit{Gateways: 1, Since: now, Hour: policy.Impact{Requests: 7, Moves: []uint64{7}}},
 	}, err
 }
 
@@ -293,14 +293,14 @@ func (m *memory) Change(ctx context.Context, number uint64) (api.Change, error) 
 	state, now := m.known()
 	c, source, found := state.Change(number, now)
 	if !found {
-		return api.Change{}, &changes.Refusal{Code: changes.NotFound, Message: fmt.Sprintf("there is no change %d", number)}
+		return api.Change{}, &changes.Error{Code: changes.NotFound, Message: fmt.Sprintf("there is no change %d", number)}
 	}
 	plan, err := m.Plan(ctx, local, api.Proposal{Policy: string(source)})
 	return api.Change{Change: c, Planned: &plan}, err
 }
 
 // change writes what concerns one.
-func (m *memory) change(decide func(changes.State) (changes.Entry, error)) (api.Change, error) {
+func (m *memory) change(decide func(changes.State) (changes.Draft, error)) (api.Change, error) {
 	r, err := m.write(decide)
 	if err != nil {
 		return api.Change{}, err
@@ -318,25 +318,25 @@ func (m *memory) change(decide func(changes.State) (changes.Entry, error)) (api.
 }
 
 func (m *memory) Propose(_ context.Context, by changes.Actor, expected uint64, p api.Proposal, r changes.Request) (api.Change, error) {
-	return m.change(func(s changes.State) (changes.Entry, error) {
+	return m.change(func(s changes.State) (changes.Draft, error) {
 		return s.Propose(by, m.proposal(expected, p, r), nil, m.now)
 	})
 }
 
 func (m *memory) Edit(_ context.Context, by changes.Actor, number, expected uint64, p api.Proposal, r changes.Request) (api.Change, error) {
-	return m.change(func(s changes.State) (changes.Entry, error) {
+	return m.change(func(s changes.State) (changes.Draft, error) {
 		return s.Edit(by, number, m.proposal(expected, p, r), nil, m.now)
 	})
 }
 
 func (m *memory) Approve(_ context.Context, by changes.Actor, number uint64, a api.Approval, r changes.Request) (api.Change, error) {
-	return m.change(func(s changes.State) (changes.Entry, error) {
+	return m.change(func(s changes.State) (changes.Draft, error) {
 		return s.Approve(by, number, a.Plan, a.Because, r, nil, m.now)
 	})
 }
 
 func (m *memory) Reject(_ context.Context, by changes.Actor, number uint64, because string, r changes.Request) (api.Change, error) {
-	return m.change(func(s changes.State) (changes.Entry, error) { return s.Reject(by, number, because, r, m.now) })
+	return m.change(func(s changes.State) (changes.Draft, error) { return s.Reject(by, number, because, r, m.now) })
 }
 
 func (m *memory) Principals() api.Principals {
@@ -346,23 +346,23 @@ func (m *memory) Principals() api.Principals {
 
 func (m *memory) SetPrincipal(_ context.Context, by changes.Actor, name string, p api.Principal, r changes.Request) (changes.Principal, error) {
 	set := changes.Principal{Name: name, Roles: p.Roles, User: p.User, Certificate: p.Certificate}
-	_, err := m.write(func(s changes.State) (changes.Entry, error) { return s.SetPrincipal(by, set, p.Because, r, m.now) })
+	_, err := m.write(func(s changes.State) (changes.Draft, error) { return s.SetPrincipal(by, set, p.Because, r, m.now) })
 	return set, err
 }
 
 func (m *memory) RemovePrincipal(_ context.Context, by changes.Actor, name, because string, r changes.Request) error {
-	_, err := m.write(func(s changes.State) (changes.Entry, error) { return s.RemovePrincipal(by, name, because, r, m.now) })
+	_, err := m.write(func(s changes.State) (changes.Draft, error) { return s.RemovePrincipal(by, name, because, r, m.now) })
 	return err
 }
 
 func (m *memory) AddToken(_ context.Context, by changes.Actor, name string, t api.TokenRequest, r changes.Request) (api.NewToken, error) {
 	token, secret := changes.NewToken([32]byte{99}, m.now, t.Expires)
-	_, err := m.write(func(s changes.State) (changes.Entry, error) { return s.AddToken(by, name, token, t.Because, r, m.now) })
+	_, err := m.write(func(s changes.State) (changes.Draft, error) { return s.AddToken(by, name, token, t.Because, r, m.now) })
 	return api.NewToken{Token: token, Secret: secret}, err
 }
 
 func (m *memory) RevokeToken(_ context.Context, by changes.Actor, name, id, because string, r changes.Request) error {
-	_, err := m.write(func(s changes.State) (changes.Entry, error) { return s.RevokeToken(by, name, id, because, r, m.now) })
+	_, err := m.write(func(s changes.State) (changes.Draft, error) { return s.RevokeToken(by, name, id, because, r, m.now) })
 	return err
 }
 

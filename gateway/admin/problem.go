@@ -13,7 +13,7 @@ import (
 )
 
 // statuses are those of refusals.
-var statuses = map[changes.Code]int{
+var statuses = map[changes.ErrorCode]int{
 	changes.Invalid:     http.StatusBadRequest,
 	changes.WrongPolicy: http.StatusUnprocessableEntity,
 	changes.Forbidden:   http.StatusForbidden,
@@ -45,7 +45,7 @@ func problem(err error) (api.Problem, bool) {
 	if p, ok := errors.AsType[*api.Problem](err); ok {
 		return *p, true
 	}
-	refusal, ok := errors.AsType[*changes.Refusal](err)
+	refusal, ok := errors.AsType[*changes.Error](err)
 	if !ok || statuses[refusal.Code] == 0 {
 		return api.Problem{
 			Status: http.StatusInternalServerError, Code: "internal",
@@ -55,7 +55,7 @@ func problem(err error) (api.Problem, bool) {
 	}
 	p := api.Problem{
 		Status: statuses[refusal.Code], Code: string(refusal.Code),
-		Detail: refusal.Message, Advice: refusal.Advice, Winner: refusal.Winner,
+		Detail: refusal.Message, Advice: refusal.Advice, Winner: refusal.Current,
 	}
 	if wrong, ok := errors.AsType[strict.Errors](err); ok {
 		p.Errors = wrong

@@ -28,7 +28,7 @@ func revisions(b *testing.B, source string, n int) []changes.Record {
 		if i > 0 {
 			body = fmt.Sprintf(`{"base":%d,`, i) + body[1:]
 		}
-		records = append(records, changes.Record{Number: uint64(i + 1), Time: begin, Entry: changes.Entry{
+		records = append(records, changes.Record{Number: uint64(i + 1), Time: begin, Draft: changes.Draft{
 			Kind: changes.RevisionMade, Author: "ada", Reason: "so", Body: fmt.Appendf(nil, "%s\n%s# %d\n", body, source, i),
 		}})
 	}
@@ -94,7 +94,7 @@ func BenchmarkPropose(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := w.s.With(changes.Record{Number: 2, Time: begin, Entry: e}); err != nil {
+		if _, err := w.s.With(changes.Record{Number: 2, Time: begin, Draft: e}); err != nil {
 			b.Fatal(err)
 		}
 	}

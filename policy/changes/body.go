@@ -69,15 +69,15 @@ type removalBody struct {
 }
 
 // entry writes a body. A record that has a policy gets it, others nil.
-func entry(kind Kind, by Actor, because string, body any, text []byte) (Entry, error) {
+func entry(kind Kind, by Actor, because string, body any, text []byte) (Draft, error) {
 	line, err := json.Marshal(body)
 	if err != nil {
-		return Entry{}, fmt.Errorf("the record can't be written: %w", err)
+		return Draft{}, fmt.Errorf("the record can't be written: %w", err)
 	}
 	if text != nil {
 		line = append(append(line, '\n'), text...)
 	}
-	return Entry{kind, by.Name, because, line}, nil
+	return Draft{kind, by.Name, because, line}, nil
 }
 
 // read reads a body without a policy. There is one way only to write one, so

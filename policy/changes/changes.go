@@ -29,19 +29,19 @@ const (
 	PrincipalRemoved Kind = "principal-removed" // who may no longer
 )
 
-// An Entry is what is to be written into the ledger.
-type Entry struct {
+// A Draft is what is to be written into the ledger.
+type Draft struct {
 	Kind   Kind
 	Author string
 	Reason string
 	Body   []byte
 }
 
-// A Record is an Entry that was written.
+// A Record is a Draft that was written.
 type Record struct {
 	Number uint64
 	Time   time.Time
-	Entry
+	Draft
 }
 
 // A Parser reads a policy and says all that is wrong with it.
@@ -182,33 +182,33 @@ type Planned struct {
 	Emergency bool
 }
 
-// A Code is why a command isn't done, for programs.
-type Code string
+// An ErrorCode is why a command isn't done, for programs.
+type ErrorCode string
 
 const (
-	Invalid     Code = "invalid"      // something in the request can't be
-	WrongPolicy Code = "wrong-policy" // the policy doesn't parse or doesn't compile
-	Forbidden   Code = "forbidden"    // the actor's roles don't allow it
-	FourEyes    Code = "four-eyes"    // the author can't approve
-	NotFound    Code = "not-found"
-	Conflict    Code = "conflict"     // another revision is in force than expected
-	PlanChanged Code = "plan-changed" // it would do something else than was agreed to
-	Ended       Code = "ended"        // the change is applied, rejected, expired or stale
-	NoChange    Code = "no-change"    // it is so already
-	KeyReused   Code = "key-reused"   // another request had this key
+	Invalid     ErrorCode = "invalid"      // something in the request can't be
+	WrongPolicy ErrorCode = "wrong-policy" // the policy doesn't parse or doesn't compile
+	Forbidden   ErrorCode = "forbidden"    // the actor's roles don't allow it
+	FourEyes    ErrorCode = "four-eyes"    // the author can't approve
+	NotFound    ErrorCode = "not-found"
+	Conflict    ErrorCode = "conflict"     // another revision is in force than expected
+	PlanChanged ErrorCode = "plan-changed" // it would do something else than was agreed to
+	Ended       ErrorCode = "ended"        // the change is applied, rejected, expired or stale
+	NoChange    ErrorCode = "no-change"    // it is so already
+	KeyReused   ErrorCode = "key-reused"   // another request had this key
 )
 
-// A Refusal is why a command isn't done. Nothing is written then.
-type Refusal struct {
-	Code    Code
+// An Error is why a command isn't done. Nothing is written then.
+type Error struct {
+	Code    ErrorCode
 	Message string // what is wrong
 	Advice  string // what to do
 	Err     error  // of WrongPolicy, the parser's
-	// Winner is the revision in force, of a Conflict.
-	Winner *Revision
+	// Current is the revision in force, of a Conflict.
+	Current *Revision
 }
 
-func (r *Refusal) Error() string {
+func (r *Error) Error() string {
 	switch {
 	case r.Err != nil:
 		return r.Message + ":\n" + r.Err.Error()
@@ -218,15 +218,15 @@ func (r *Refusal) Error() string {
 	return r.Message + "; " + r.Advice
 }
 
-func (r *Refusal) Unwrap() error { return r.Err }
+func (r *Error) Unwrap() error { return r.Err }
 
-// A Repeated is the error of a command that was done already, by a Request with
+// A RepeatedError is the error of a command that was done already, by a Request with
 // the same key and fingerprint.
-type Repeated struct {
+type RepeatedError struct {
 	Number uint64 // of the record that was written then
 }
 
-func (r *Repeated) Error() string { return "this was done already" }
+func (r *RepeatedError) Error() string { return "this was done already" }
 
 // How long, and how much.
 const (

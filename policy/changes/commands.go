@@ -15,9 +15,9 @@ import (
 	"github.com/exitgate/exitgate/policy/strict"
 )
 
-// First is what the first gateway writes into an empty ledger: a policy that
+// FirstRevision is what the first gateway writes into an empty ledger: a policy that
 // serves everywhere.
-func First(source []byte) Entry {
+func FirstRevision(source []byte) Draft {
 	const gateway = "exitgate"
 	e, err := entry(RevisionMade, Actor{Name: gateway}, "There was no policy yet.", revisionBody{terms: terms{
 		Authors: []string{gateway},
@@ -78,16 +78,16 @@ func (s State) write(p Proposal, now time.Time) ([]byte, error) {
 
 // Propose returns the entry by which a Proposal comes into force, or, if it
 // needs approvals, waits for them.
-func (s State) Propose(by Actor, p Proposal, flags policy.Flags, now time.Time) (Entry, error) {
+func (s State) Propose(by Actor, p Proposal, flags policy.Flags, now time.Time) (Draft, error) {
 	if err := s.admit(by, p.Request, Operator); err != nil {
-		return Entry{}, err
+		return Draft{}, err
 	}
 	planned, err := s.agreed(p, flags, now)
 	if err != nil {
-		return Entry{}, err
+		return Draft{}, err
 	}
 	if planned.Needs > 0 && !p.Emergency && s.crowded(now) {
-		return Entry{}, refuse(Invalid, "reject some of them", "%d changes wait already", MaxPending)
+		return Draft{}, refuse(Invalid, "reject some of them", "%d changes wait already", MaxPending)
 	}
 	return s.propose(by, 0, []string{by.Name}, p, planned, now)
 }
@@ -95,17 +95,17 @@ func (s State) Propose(by Actor, p Proposal, flags policy.Flags, now time.Time) 
 // Edit returns the entry by which another Proposal takes the place of a change
 // that waits, be it Pending, Stale or Expired. Approvals are void; no author of
 // either may approve it.
-func (s State) Edit(by Actor, number uint64, p Proposal, flags policy.Flags, now time.Time) (Entry, error) {
+func (s State) Edit(by Actor, number uint64, p Proposal, flags policy.Flags, now time.Time) (Draft, error) {
 	if err := s.admit(by, p.Request, Operator); err != nil {
-		return Entry{}, err
+		return Draft{}, err
 	}
 	c, err := s.unfinished(number)
 	if err != nil {
-		return Entry{}, err
+		return Draft{}, err
 	}
 	planned, err := s.agreed(p, flags, now)
 	if err != nil {
-		return Entry{}, err
+		return Draft{}, err
 	}
 	authors := slices.Clip(c.Authors)
 	if !slices.Contains(authors, by.Name) {
@@ -140,7 +140,7 @@ func (s State) agreed(p Proposal, flags policy.Flags, now time.Time) (Planned, e
 }
 
 // propose writes what was agreed to.
-func (s State) propose(by Actor, number uint64, authors []string, p Proposal, planned Planned, now time.Time) (Entry, error) {
+func (s State) propose(by Actor, number uint64, authors []string, p Proposal, planned Planned, now time.Time) (Draft, error) {
 	because := strings.TrimSpace(p.Because)
 	t := terms{
 		Base:    s.kept.Revision.Number,
@@ -168,14 +168,14 @@ func (s State) propose(by Actor, number uint64, authors []string, p Proposal, pl
 // Approve returns the entry by which a change is approved, which may bring it
 // into force; or by which an emergency revision is signed. plan is the hash of
 // the plan that is agreed to, of a revision its SHA256. A reason isn't needed.
-func (s State) Approve(by Actor, number uint64, plan, because string, request Request, flags policy.Flags, now time.Time) (Entry, error) {
+func (s State) Approve(by Actor, number uint64, plan, because string, request Request, flags policy.Flags, now time.Time) (Draft, error) {
 	if err := s.admit(by, request, Approver); err != nil {
-		return Entry{}, err
+		return Draft{}, err
 	}
 	because = strings.TrimSpace(because)
 	if because != "" {
 		if err := checkReason(because); err != nil {
-			return Entry{}, err
+			return Draft{}, err
 		}
 	}
 	for _, u := range s.kept.Unsigned {
@@ -185,22 +185,22 @@ func (s State) Approve(by Actor, number uint64, plan, because string, request Re
 	}
 	c, err := s.unfinished(number)
 	if err != nil {
-		return Entry{}, err
+		return Draft{}, err
 	}
 	switch s.status(c, now) {
 	case Expired:
-		return Entry{}, refuse(Ended, "edit it to propose it anew", "change %d has expired at %s", number, c.Expires.Format(time.RFC3339))
+		return Draft{}, refuse(Ended, "edit it to propose it anew", "change %d has expired at %s", number, c.Expires.Format(time.RFC3339))
 	case Stale:
-		return Entry{}, refuse(Ended, "edit it to propose it anew", "change %d is stale: %s came between", number, s.kept.Revision.words())
+		return Draft{}, refuse(Ended, "edit it to propose it anew", "change %d is stale: %s came between", number, s.kept.Revision.words())
 	}
 	if s.isAmong(by, c.Authors) {
-		return Entry{}, refuse(FourEyes, "somebody else has to approve it", "%s is an author of change %d", by.Name, number)
+		return Draft{}, refuse(FourEyes, "somebody else has to approve it", "%s is an author of change %d", by.Name, number)
 	}
 	if s.isAmong(by, approvers(c.Approvals)) {
-		return Entry{}, refuse(NoChange, "it waits for somebody else", "%s has approved change %d already", by.Name, number)
+		return Draft{}, refuse(NoChange, "it waits for somebody else", "%s has approved change %d already", by.Name, number)
 	}
 	if err := s.stillDoes(c, plan, flags, now); err != nil {
-		return Entry{}, err
+		return Draft{}, err
 	}
 	if len(c.Approvals)+1 < c.Needs {
 		return entry(ChangeApproved, by, because, approvalBody{Change: number, Plan: plan, Request: request.noted()}, nil)
@@ -232,28 +232,28 @@ func (s State) stillDoes(c change, plan string, flags policy.Flags, now time.Tim
 	return nil
 }
 
-func (s State) sign(by Actor, u Revision, sha256, because string, request Request) (Entry, error) {
+func (s State) sign(by Actor, u Revision, sha256, because string, request Request) (Draft, error) {
 	switch {
 	case s.isAmong(by, u.Authors):
-		return Entry{}, refuse(FourEyes, "somebody else has to sign it", "%s is an author of revision %d", by.Name, u.Number)
+		return Draft{}, refuse(FourEyes, "somebody else has to sign it", "%s is an author of revision %d", by.Name, u.Number)
 	case sha256 == "":
-		return Entry{}, refuse(Invalid, "look at the revision, and send its SHA-256", "it isn't said what is signed")
+		return Draft{}, refuse(Invalid, "look at the revision, and send its SHA-256", "it isn't said what is signed")
 	case sha256 != u.SHA256:
-		return Entry{}, refuse(PlanChanged, "look at the revision again", "this isn't the SHA-256 of revision %d", u.Number)
+		return Draft{}, refuse(PlanChanged, "look at the revision again", "this isn't the SHA-256 of revision %d", u.Number)
 	}
 	return entry(ChangeApproved, by, because, approvalBody{Revision: u.Number, SHA256: sha256, Request: request.noted()}, nil)
 }
 
 // Reject returns the entry by which a change is given up.
-func (s State) Reject(by Actor, number uint64, because string, request Request, now time.Time) (Entry, error) {
+func (s State) Reject(by Actor, number uint64, because string, request Request, now time.Time) (Draft, error) {
 	if err := s.admit(by, request, Operator, Approver); err != nil {
-		return Entry{}, err
+		return Draft{}, err
 	}
 	if err := checkReason(because); err != nil {
-		return Entry{}, err
+		return Draft{}, err
 	}
 	if _, err := s.unfinished(number); err != nil {
-		return Entry{}, err
+		return Draft{}, err
 	}
 	return entry(ChangeRejected, by, strings.TrimSpace(because), rejectionBody{number, request.noted()}, nil)
 }
@@ -291,7 +291,7 @@ func (s State) isNew(by Actor, r Request) error {
 		case known.Fingerprint != r.Fingerprint:
 			return refuse(KeyReused, "use a new one for each request", "this idempotency key was used for another request, which is record %d", known.Number)
 		default:
-			return &Repeated{known.Number}
+			return &RepeatedError{known.Number}
 		}
 	}
 	return nil
@@ -336,11 +336,11 @@ func (s State) conflict(expected uint64) error {
 	if winner.Number == 0 {
 		return refuse(Conflict, "see exitgate status for what the gateway waits for", "no policy is known yet")
 	}
-	return &Refusal{
+	return &Error{
 		Code:    Conflict,
 		Message: fmt.Sprintf("%s is in force, not revision %d", winner.words(), expected),
 		Advice:  "look at it, and plan again",
-		Winner:  &winner,
+		Current: &winner,
 	}
 }
 
@@ -393,13 +393,13 @@ func checkText(what, text string, most int) error {
 	return nil
 }
 
-func refuse(code Code, advice, format string, args ...any) error {
-	return &Refusal{Code: code, Message: fmt.Sprintf(format, args...), Advice: advice}
+func refuse(code ErrorCode, advice, format string, args ...any) error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Advice: advice}
 }
 
 // wrong refuses a policy for what its parser has to say of it.
 func wrong(err error) error {
-	r := &Refusal{Code: WrongPolicy, Message: "the policy would be wrong", Err: err}
+	r := &Error{Code: WrongPolicy, Message: "the policy would be wrong", Err: err}
 	if problems := strict.Errors(nil); errors.As(err, &problems) && len(problems) > 1 {
 		r.Message = fmt.Sprintf("the policy would be wrong in %d places", len(problems))
 	}

@@ -123,7 +123,7 @@ func TestPlan(t *testing.T) {
 	t.Run("of a policy that isn't one", func(t *testing.T) {
 		w := begun(t, rules)
 		_, err := w.s.Plan(document("version: 1\nmode: perhaps\njurisdictions: {XX: open}\n"), nil, w.now)
-		var refusal *changes.Refusal
+		var refusal *changes.Error
 		var problems strict.Errors
 		if !errors.As(err, &refusal) || refusal.Code != changes.WrongPolicy || refusal.Message != "the policy would be wrong in 2 places" ||
 			!errors.As(err, &problems) || len(problems) != 2 || problems[0].File != "policy" || !strings.Contains(err.Error(), problems[1].Error()) {
@@ -137,7 +137,7 @@ demands: {law: {jurisdiction: FR, stage: in-force, in-force: 2026-01-01T00:00:00
 jurisdictions: {FR: withdrawn}
 `)
 		_, err := w.s.Plan(opening(), nil, w.now)
-		var refusal *changes.Refusal
+		var refusal *changes.Error
 		if !errors.As(err, &refusal) || refusal.Code != changes.WrongPolicy || refusal.Message != "the policy would be wrong" || !errors.As(err, new(strict.Errors)) {
 			t.Errorf("%#v", err)
 		}
@@ -434,11 +434,11 @@ func TestARequestThatIsRepeatedIsDoneOnce(t *testing.T) {
 		return p
 	}
 	check(t, rules, []sentence{
-		{"a proposal", func(w *world) error { return w.propose(ada, once(w)) }, "*changes.Repeated: this was done already"},
+		{"a proposal", func(w *world) error { return w.propose(ada, once(w)) }, "*changes.RepeatedError: this was done already"},
 		{"even if the role is gone", func(w *world) error {
 			p := once(w)
 			return w.propose(changes.Actor{Name: "ada"}, p)
-		}, "*changes.Repeated: this was done already"},
+		}, "*changes.RepeatedError: this was done already"},
 		{"but another one by the same key isn't", func(w *world) error {
 			p := once(w)
 			p.Fingerprint = "f2"
@@ -465,32 +465,32 @@ func TestARequestThatIsRepeatedIsDoneOnce(t *testing.T) {
 		w := begun(t, rules)
 		token, _ := changes.NewToken([32]byte{1}, w.now, time.Time{})
 		root := w.root()
-		commands := []func(changes.Request) (changes.Entry, error){
-			func(r changes.Request) (changes.Entry, error) {
+		commands := []func(changes.Request) (changes.Draft, error){
+			func(r changes.Request) (changes.Draft, error) {
 				p := w.agreed(withdrawal())
 				p.Request = r
 				return w.s.Propose(ada, p, nil, w.now)
 			},
-			func(r changes.Request) (changes.Entry, error) {
+			func(r changes.Request) (changes.Draft, error) {
 				p := w.agreed(set("DE", policy.WindDown))
 				p.Request = r
 				return w.s.Edit(ada, 2, p, nil, w.now)
 			},
-			func(r changes.Request) (changes.Entry, error) {
+			func(r changes.Request) (changes.Draft, error) {
 				c, _, _ := w.s.Change(2, w.now)
 				return w.s.Approve(bob, 2, c.Plan, "", r, nil, w.now)
 			},
-			func(r changes.Request) (changes.Entry, error) { return w.s.Reject(eve, 2, "so", r, w.now) },
-			func(r changes.Request) (changes.Entry, error) {
+			func(r changes.Request) (changes.Draft, error) { return w.s.Reject(eve, 2, "so", r, w.now) },
+			func(r changes.Request) (changes.Draft, error) {
 				return w.s.SetPrincipal(root, changes.Principal{Name: "ada", Roles: []changes.Role{changes.Viewer}}, "so", r, w.now)
 			},
-			func(r changes.Request) (changes.Entry, error) {
+			func(r changes.Request) (changes.Draft, error) {
 				return w.s.AddToken(root, "ada", token, "so", r, w.now)
 			},
-			func(r changes.Request) (changes.Entry, error) {
+			func(r changes.Request) (changes.Draft, error) {
 				return w.s.RevokeToken(root, "ada", token.ID, "so", r, w.now)
 			},
-			func(r changes.Request) (changes.Entry, error) {
+			func(r changes.Request) (changes.Draft, error) {
 				return w.s.RemovePrincipal(root, "ada", "so", r, w.now)
 			},
 		}
@@ -498,7 +498,7 @@ func TestARequestThatIsRepeatedIsDoneOnce(t *testing.T) {
 			r := changes.Request{Key: string(rune('a' + i)), Fingerprint: "f"}
 			w.must(w.write(command(r)))
 			number := w.s.Last()
-			var repeated *changes.Repeated
+			var repeated *changes.RepeatedError
 			if _, err := command(r); !errors.As(err, &repeated) || repeated.Number != number {
 				t.Errorf("command %d: %v", i, err)
 			}
@@ -518,16 +518,16 @@ func TestARequestThatIsRepeatedIsDoneOnce(t *testing.T) {
 			w.must(w.propose(ada, p))
 			w.must(w.rejects(ada, w.s.Last()))
 		}
-		if err := reject(1); !errors.As(err, new(*changes.Repeated)) {
+		if err := reject(1); !errors.As(err, new(*changes.RepeatedError)) {
 			t.Errorf("the first of %d: %v", changes.MaxKeys, err)
 		}
 		p := w.agreed(notice())
 		p.Request = changes.Request{Key: "another", Fingerprint: "f"}
 		w.must(w.propose(ada, p))
-		if err := reject(1); errors.As(err, new(*changes.Repeated)) {
+		if err := reject(1); errors.As(err, new(*changes.RepeatedError)) {
 			t.Errorf("the first of %d: %v", changes.MaxKeys+1, err)
 		}
-		if err := reject(2); !errors.As(err, new(*changes.Repeated)) {
+		if err := reject(2); !errors.As(err, new(*changes.RepeatedError)) {
 			t.Errorf("the second of %d: %v", changes.MaxKeys+1, err)
 		}
 	})
@@ -650,7 +650,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 				case sign == 's':
 					by = w.root()
 				}
-				var refusal *changes.Refusal
+				var refusal *changes.Error
 				switch err := command.do(w, by); {
 				case err == nil:
 				case errors.As(err, &refusal) && refusal.Code == changes.Forbidden:

@@ -25,7 +25,7 @@ func FuzzWith(f *testing.F) {
 		f.Add(string(e.Kind), e.Author, e.Reason, e.Body)
 	}
 	f.Fuzz(func(t *testing.T, kind, author, reason string, body []byte) {
-		r := changes.Record{Number: 17, Time: w.now, Entry: changes.Entry{Kind: changes.Kind(kind), Author: author, Reason: reason, Body: body}}
+		r := changes.Record{Number: 17, Time: w.now, Draft: changes.Draft{Kind: changes.Kind(kind), Author: author, Reason: reason, Body: body}}
 		given := slices.Clone(body)
 		s, err := w.s.With(r)
 		if s.Last() != 17 {

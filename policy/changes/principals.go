@@ -28,24 +28,24 @@ var (
 
 // SetPrincipal returns the entry that adds a principal, or changes who it is.
 // Its tokens stay, but for expired ones; those in p are ignored.
-func (s State) SetPrincipal(by Actor, p Principal, because string, request Request, now time.Time) (Entry, error) {
+func (s State) SetPrincipal(by Actor, p Principal, because string, request Request, now time.Time) (Draft, error) {
 	if err := s.admitLocal(by, because, request); err != nil {
-		return Entry{}, err
+		return Draft{}, err
 	}
 	p, err := s.checked(p)
 	if err != nil {
-		return Entry{}, err
+		return Draft{}, err
 	}
 	p.Tokens = nil
 	switch i, known := s.principal(p.Name); {
 	case known:
 		was := s.kept.Principals[i]
 		if slices.Equal(was.Roles, p.Roles) && was.User == p.User && was.Certificate == p.Certificate {
-			return Entry{}, refuse(NoChange, "", "%s is so already", p.Name)
+			return Draft{}, refuse(NoChange, "", "%s is so already", p.Name)
 		}
 		p.Tokens = was.Tokens
 	case len(s.kept.Principals) >= MaxPrincipals:
-		return Entry{}, refuse(Invalid, "remove some of them", "there are %d principals already", MaxPrincipals)
+		return Draft{}, refuse(Invalid, "remove some of them", "there are %d principals already", MaxPrincipals)
 	}
 	return writePrincipal(by, because, p, p.words(), request, now)
 }
@@ -89,59 +89,59 @@ func (s State) checked(p Principal) (Principal, error) {
 }
 
 // RemovePrincipal returns the entry that removes a principal and its tokens.
-func (s State) RemovePrincipal(by Actor, name, because string, request Request, now time.Time) (Entry, error) {
+func (s State) RemovePrincipal(by Actor, name, because string, request Request, now time.Time) (Draft, error) {
 	if err := s.admitLocal(by, because, request); err != nil {
-		return Entry{}, err
+		return Draft{}, err
 	}
 	if _, err := s.named(name); err != nil {
-		return Entry{}, err
+		return Draft{}, err
 	}
 	return entry(PrincipalRemoved, by, strings.TrimSpace(because), removalBody{name, request.noted()}, nil)
 }
 
 // AddToken returns the entry that gives a principal a token. The secret is made
 // by the caller (NewToken) and never part of an entry.
-func (s State) AddToken(by Actor, name string, t Token, because string, request Request, now time.Time) (Entry, error) {
+func (s State) AddToken(by Actor, name string, t Token, because string, request Request, now time.Time) (Draft, error) {
 	if err := s.admitLocal(by, because, request); err != nil {
-		return Entry{}, err
+		return Draft{}, err
 	}
 	p, err := s.named(name)
 	switch {
 	case err != nil:
-		return Entry{}, err
+		return Draft{}, err
 	case !tokenIDs.MatchString(t.ID) || !hashes.MatchString(t.SHA256):
-		return Entry{}, refuse(Invalid, "let NewToken make it", "this isn't a token")
+		return Draft{}, refuse(Invalid, "let NewToken make it", "this isn't a token")
 	case !t.Expires.IsZero() && !t.Expires.After(now):
-		return Entry{}, refuse(Invalid, "choose a later time, or none", "the token would expire at %s, which is past", t.Expires.Format(time.RFC3339))
+		return Draft{}, refuse(Invalid, "choose a later time, or none", "the token would expire at %s, which is past", t.Expires.Format(time.RFC3339))
 	case len(valid(p.Tokens, now)) >= MaxTokens:
-		return Entry{}, refuse(Invalid, "revoke some of them", "%s has %d tokens already", name, MaxTokens)
+		return Draft{}, refuse(Invalid, "revoke some of them", "%s has %d tokens already", name, MaxTokens)
 	}
 	if _, _, taken := s.token(t.ID); taken {
-		return Entry{}, refuse(Invalid, "make another token", "there is a token %s already", t.ID)
+		return Draft{}, refuse(Invalid, "make another token", "there is a token %s already", t.ID)
 	}
 	p.Tokens = append(slices.Clip(p.Tokens), t)
 	return writePrincipal(by, because, p, fmt.Sprintf("token %s for %s%s", t.ID, name, t.until()), request, now)
 }
 
 // RevokeToken returns the entry that takes one away.
-func (s State) RevokeToken(by Actor, name, id, because string, request Request, now time.Time) (Entry, error) {
+func (s State) RevokeToken(by Actor, name, id, because string, request Request, now time.Time) (Draft, error) {
 	if err := s.admitLocal(by, because, request); err != nil {
-		return Entry{}, err
+		return Draft{}, err
 	}
 	p, err := s.named(name)
 	if err != nil {
-		return Entry{}, err
+		return Draft{}, err
 	}
 	i := slices.IndexFunc(p.Tokens, func(t Token) bool { return t.ID == id })
 	if i < 0 {
-		return Entry{}, refuse(NotFound, "see which tokens there are", "%s has no token %.100q", name, id)
+		return Draft{}, refuse(NotFound, "see which tokens there are", "%s has no token %.100q", name, id)
 	}
 	p.Tokens = slices.Delete(slices.Clone(p.Tokens), i, i+1)
 	return writePrincipal(by, because, p, fmt.Sprintf("revokes token %s of %s", id, name), request, now)
 }
 
 // writePrincipal writes all of a principal but for tokens that are of no use.
-func writePrincipal(by Actor, because string, p Principal, summary string, request Request, now time.Time) (Entry, error) {
+func writePrincipal(by Actor, because string, p Principal, summary string, request Request, now time.Time) (Draft, error) {
 	p.Tokens = valid(p.Tokens, now)
 	return entry(PrincipalSet, by, strings.TrimSpace(because), principalBody{p, summary, request.noted()}, nil)
 }

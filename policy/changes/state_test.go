@@ -97,7 +97,7 @@ func TestARecordThatIsNotBelievedChangesNothingButLast(t *testing.T) {
 	w.must(w.proposes(ada, withdrawal())) // 16
 	const head = `{"base":14,"authors":["ada"],"summary":"x"}`
 	record := func(kind changes.Kind, body string) changes.Record {
-		return changes.Record{Number: 17, Time: w.now, Entry: changes.Entry{Kind: kind, Author: "eve", Reason: "so", Body: []byte(body)}}
+		return changes.Record{Number: 17, Time: w.now, Draft: changes.Draft{Kind: kind, Author: "eve", Reason: "so", Body: []byte(body)}}
 	}
 	const unwritten = "its body can't be read: it isn't written as exitgate writes it"
 	for _, test := range []struct {
@@ -122,7 +122,7 @@ func TestARecordThatIsNotBelievedChangesNothingButLast(t *testing.T) {
 		{"with a policy that is wrong", record(changes.RevisionMade, head+"\nversion: 2\n"), "record 17 (revision): its policy is wrong: policy:1:10:"},
 		{"with a policy of a change that is wrong", record(changes.ChangeProposed, strings.Replace(head, "}", `,"expires":"2026-12-01T00:00:00Z"}`, 1)+"\nversion: 2\n"), "record 17 (change): its policy is wrong: policy:1:10:"},
 		{"that follows from another revision", record(changes.RevisionMade, strings.Replace(head, "14", "12", 1)+"\nversion: 1\n"), "record 17 (revision): it follows from revision 12, but revision 14 is in force"},
-		{"that is another first one", changes.Record{Number: 17, Entry: changes.First([]byte(rules))}, "record 17 (revision): it follows from revision 0, but revision 14 is in force"},
+		{"that is another first one", changes.Record{Number: 17, Draft: changes.FirstRevision([]byte(rules))}, "record 17 (revision): it follows from revision 0, but revision 14 is in force"},
 		{"that was a change that isn't there", record(changes.RevisionMade, strings.Replace(head, "}", `,"change":99}`, 1)+"\nversion: 1\n"), "record 17 (revision): no change 99 waits"},
 		{"that was a change that has ended", record(changes.RevisionMade, strings.Replace(head, "}", `,"change":5}`, 1)+"\nversion: 1\n"), "record 17 (revision): no change 5 waits"},
 		{"that edits what isn't there", record(changes.ChangeEdited, strings.Replace(head, "}", `,"change":99,"expires":"2026-12-01T00:00:00Z"}`, 1)+"\nversion: 1\n"), "record 17 (edit): no change 99 waits"},

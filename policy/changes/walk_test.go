@@ -143,7 +143,7 @@ func (w *walk) try() {
 		by = atHome()
 		err = w.write(w.s.RemovePrincipal(by, rapid.SampledFrom([]string{"ada", "both", "dora"}).Draw(w.rt, "name"), "so", w.request(), w.now))
 	case "garbage":
-		r := changes.Record{Number: w.s.Last() + 1, Time: w.now, Entry: rapid.SampledFrom(w.records).Draw(w.rt, "again").Entry}
+		r := changes.Record{Number: w.s.Last() + 1, Time: w.now, Draft: rapid.SampledFrom(w.records).Draw(w.rt, "again").Draft}
 		if rapid.Bool().Draw(w.rt, "cut") {
 			r.Body = r.Body[:rapid.IntRange(0, len(r.Body)).Draw(w.rt, "at")]
 		}
@@ -157,7 +157,7 @@ func (w *walk) try() {
 		return
 	}
 	if err != nil {
-		if refusal := (*changes.Refusal)(nil); !errors.As(err, &refusal) && !errors.As(err, new(*changes.Repeated)) {
+		if refusal := (*changes.Error)(nil); !errors.As(err, &refusal) && !errors.As(err, new(*changes.RepeatedError)) {
 			w.rt.Fatalf("%s: %v", name, err)
 		}
 		return
@@ -236,7 +236,7 @@ func TestWhateverAnybodyTries(t *testing.T) {
 	written := make(map[string]int)
 	rapid.Check(t, func(rt *rapid.T) {
 		w := &walk{world: &world{t: t, s: changes.New(parse), now: begin}, rt: rt, written: written}
-		w.must(w.write(changes.First([]byte(documents.Draw(rt, "first"))), nil))
+		w.must(w.write(changes.FirstRevision([]byte(documents.Draw(rt, "first"))), nil))
 		for range rapid.IntRange(1, 50).Draw(rt, "steps") {
 			w.try()
 			if rapid.Bool().Draw(rt, "goes on") {

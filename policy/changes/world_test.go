@@ -46,17 +46,17 @@ type world struct {
 
 func begun(t testing.TB, source string) *world {
 	w := &world{t: t, s: changes.New(parse), now: begin}
-	w.must(w.write(changes.First([]byte(source)), nil))
+	w.must(w.write(changes.FirstRevision([]byte(source)), nil))
 	return w
 }
 
 // write appends an entry, unless there is an error.
-func (w *world) write(e changes.Entry, err error) error {
+func (w *world) write(e changes.Draft, err error) error {
 	w.t.Helper()
 	if err != nil {
 		return err
 	}
-	r := changes.Record{Number: w.s.Last() + 1, Time: w.now, Entry: e}
+	r := changes.Record{Number: w.s.Last() + 1, Time: w.now, Draft: e}
 	next, err := w.s.With(r)
 	if err != nil {
 		w.t.Fatalf("what was allowed isn't believed: %v\n%s", err, e.Body)
@@ -153,7 +153,7 @@ func document(text string) changes.Proposal { return changes.Proposal{Policy: []
 
 // outcome says in a line what came of a command.
 func (w *world) outcome(err error) string {
-	var refusal *changes.Refusal
+	var refusal *changes.Error
 	switch {
 	case err == nil:
 		return "writes " + string(w.last().Kind)

@@ -186,10 +186,10 @@ type Plan struct {
 // Hit is how many of the requests of the last hour and day would have been
 // decided otherwise.
 type Hit struct {
-	Gateways int        `json:"gateways"` // that have been counted
-	Since    time.Time  `json:"since"`    // when the oldest count began
-	Hour     policy.Hit `json:"hour"`
-	Day      policy.Hit `json:"day"`
+	Gateways int           `json:"gateways"` // that have been counted
+	Since    time.Time     `json:"since"`    // when the oldest count began
+	Hour     policy.Impact `json:"hour"`
+	Day      policy.Impact `json:"day"`
 }
 
 // Changes is the answer of GET /v1/changes.
