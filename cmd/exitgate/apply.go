@@ -30,7 +30,7 @@ policy or conflict.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeFiles("yaml", "yml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.words = "apply " + args[0]
+			o.invocation = "apply " + args[0]
 			return o.apply(cmd, args[0])
 		},
 	}
@@ -45,23 +45,23 @@ policy or conflict.`,
 }
 
 type applyOptions struct {
-	proposing
+	proposalOptions
 	now func() time.Time
 }
 
 func (o *applyOptions) apply(cmd *cobra.Command, file string) error {
-	if err := needsReason(o.because, o.words); err != nil {
+	if err := requireReason(o.because, o.invocation); err != nil {
 		return err
 	}
 	source, err := readFile(file)
 	if err != nil {
-		return failed(err)
+		return exitFailure(err)
 	}
 	p, err := gateway.ParsePolicy(file, source)
 	if err != nil {
-		return refused(cmd.OutOrStdout(), o.json, new(moment).or(o.now), file, source, err)
+		return policyRefused(cmd.OutOrStdout(), o.json, new(timeFlag).or(o.now), file, source, err)
 	}
-	return o.propose(cmd, api.Proposal{Policy: string(source)}, func(out page, s shownPlan) {
+	return o.propose(cmd, api.Proposal{Policy: string(source)}, func(out printer, s planView) {
 		for _, w := range p.Warnings() {
 			fmt.Fprintf(cmd.ErrOrStderr(), "warning: %v\n\n", w)
 		}

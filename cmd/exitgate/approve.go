@@ -43,7 +43,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy or conflict.`,
 }
 
 type approveOptions struct {
-	asking
+	queryOptions
 	because, plan string
 	yes           bool
 }
@@ -57,23 +57,23 @@ func (o *approveOptions) approve(cmd *cobra.Command, text string) error {
 	if err != nil {
 		return err
 	}
-	ctx, out := cmd.Context(), newPage(cmd.OutOrStdout())
-	shown, emergency, err := c.waiting(ctx, number)
+	ctx, out := cmd.Context(), newPrinter(cmd.OutOrStdout())
+	shown, emergency, err := c.pendingChange(ctx, number)
 	waits := emergency != nil || shown.Status == changes.Pending
 	if err == nil && waits && !o.json {
-		err = c.mayApprove(ctx, number, shown, emergency)
+		err = c.checkApproval(ctx, number, shown, emergency)
 	}
 	if err != nil {
-		return ended(cmd, o.json, err)
+		return commandError(cmd, o.json, err)
 	}
 	// Of a change that has ended nothing is shown: the answer says how it did.
 	if waits && !o.json {
 		question := fmt.Sprintf("Approve change %d?", number)
 		if emergency != nil {
 			question = fmt.Sprintf("Sign revision %d?", number)
-			showEmergency(out, *emergency)
+			printEmergency(out, *emergency)
 		} else {
-			showChange(out, shown)
+			printChange(out, shown)
 		}
 		if !o.yes && o.plan == "" {
 			if err := confirm(cmd, question); err != nil {
@@ -91,25 +91,25 @@ func (o *approveOptions) approve(cmd *cobra.Command, text string) error {
 	}
 	a, err := c.write(ctx, http.MethodPost, changePath(number)+"/approvals", always, api.Approval{Plan: cmp.Or(o.plan, agreed), Because: o.because})
 	if err == nil && o.json {
-		return failed(a.print(cmd.OutOrStdout()))
+		return exitFailure(a.writeIndented(cmd.OutOrStdout()))
 	}
 	change, err := decode[api.Change](a, err)
 	if err != nil {
-		return ended(cmd, o.json, err)
+		return commandError(cmd, o.json, err)
 	}
 	fmt.Fprintln(out)
 	if emergency != nil {
-		out.sayIn(green, "", "Revision %d is signed.", number)
+		out.colouredParagraph(green, "", "Revision %d is signed.", number)
 		return nil
 	}
-	out.say("", "Change %d is approved.", number)
-	sayOutcome(out, change, moves)
+	out.paragraph("", "Change %d is approved.", number)
+	printOutcome(out, change, moves)
 	return nil
 }
 
-// mayApprove is why the gateway would refuse to let whoever asks approve, as far
+// checkApproval is why the gateway would refuse to let whoever asks approve, as far
 // as that is known before they have read what they approve.
-func (c *client) mayApprove(ctx context.Context, number uint64, change api.Change, emergency *changes.Revision) error {
+func (c *client) checkApproval(ctx context.Context, number uint64, change api.Change, emergency *changes.Revision) error {
 	s, err := decode[api.Status](c.get(ctx, "/v1/status"))
 	if err != nil {
 		return err
@@ -140,8 +140,8 @@ func (c *client) mayApprove(ctx context.Context, number uint64, change api.Chang
 	return nil
 }
 
-// waiting returns a change; or the emergency revision of that number.
-func (c *client) waiting(ctx context.Context, number uint64) (api.Change, *changes.Revision, error) {
+// pendingChange returns a change; or the emergency revision of that number.
+func (c *client) pendingChange(ctx context.Context, number uint64) (api.Change, *changes.Revision, error) {
 	change, err := decode[api.Change](c.get(ctx, changePath(number)))
 	var p *api.Problem
 	if !errors.As(err, &p) || p.Code != string(changes.NotFound) {
@@ -154,32 +154,32 @@ func (c *client) waiting(ctx context.Context, number uint64) (api.Change, *chang
 	return api.Change{}, nil, err
 }
 
-// showEmergency shows a revision that withdrew before anybody had approved, for
+// printEmergency shows a revision that withdrew before anybody had approved, for
 // who is to sign it.
-func showEmergency(out page, r changes.Revision) {
-	fmt.Fprintf(out, "Revision %d by %s at %s: an emergency, in force at once\n\n", r.Number, people(r.Authors), day(r.Time))
-	out.sayIn(bold, "  ", "%s", clean(r.Summary))
-	sayReason(out, r.Because)
-	out.sayIn(yellow, "", "\nSomebody else is to sign it by %s. Its policy: exitgate log %d", day(r.SignBy), r.Number)
+func printEmergency(out printer, r changes.Revision) {
+	fmt.Fprintf(out, "Revision %d by %s at %s: an emergency, in force at once\n\n", r.Number, formatNames(r.Authors), formatTime(r.Time))
+	out.colouredParagraph(bold, "  ", "%s", sanitise(r.Summary))
+	printReason(out, r.Because)
+	out.colouredParagraph(yellow, "", "\nSomebody else is to sign it by %s. Its policy: exitgate log %d", formatTime(r.SignBy), r.Number)
 }
 
 // completeWaiting completes changes and emergencies that wait for somebody.
 func (o *approveOptions) completeWaiting(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var words []string
 	if len(args) == 0 {
-		s, _ := decode[api.Status](o.guess(cmd.Context(), "/v1/status"))
+		s, _ := decode[api.Status](o.getForCompletion(cmd.Context(), "/v1/status"))
 		for _, c := range s.Pending {
-			words = append(words, fmt.Sprintf("%d\t%s: %s", c.Number, people(c.Authors), clean(c.Because)))
+			words = append(words, fmt.Sprintf("%d\t%s: %s", c.Number, formatNames(c.Authors), sanitise(c.Because)))
 		}
 		for _, r := range s.Unsigned {
-			words = append(words, fmt.Sprintf("%d\temergency by %s: %s", r.Number, people(r.Authors), clean(r.Because)))
+			words = append(words, fmt.Sprintf("%d\temergency by %s: %s", r.Number, formatNames(r.Authors), sanitise(r.Because)))
 		}
 	}
 	return words, cobra.ShellCompDirectiveNoFileComp
 }
 
 func newReject() *cobra.Command {
-	var o asking
+	var o queryOptions
 	var why string
 	cmd := &cobra.Command{
 		Use:   "reject NUMBER --because WHY",
@@ -196,7 +196,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy or conflict.`,
 			if err != nil {
 				return err
 			}
-			if err := needsReason(why, "reject "+args[0]); err != nil {
+			if err := requireReason(why, "reject "+args[0]); err != nil {
 				return err
 			}
 			c, err := o.open()
@@ -207,11 +207,11 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy or conflict.`,
 			switch {
 			case err != nil:
 			case o.json:
-				err = a.print(cmd.OutOrStdout())
+				err = a.writeIndented(cmd.OutOrStdout())
 			default:
 				fmt.Fprintf(cmd.OutOrStdout(), "Change %d is rejected.\n", number)
 			}
-			return ended(cmd, o.json, err)
+			return commandError(cmd, o.json, err)
 		},
 	}
 	o.register(cmd)

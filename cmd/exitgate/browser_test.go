@@ -1,3 +1,5 @@
+//go:build integration
+
 package main
 
 import (
@@ -45,14 +47,14 @@ func TestABrowserShowsTheNoticeAsItIsMeant(t *testing.T) {
 		{"the market status on a phone", "/.well-known/market-status", "de", 390, 844, "dark", "de", "ltr"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var seen watched
+			var seen pageEvents
 			tab, close := chromedp.NewContext(browser, chromedp.WithListener(seen.event))
 			defer close()
-			be(t, tab, network.Enable, network.EnableParams{})
-			be(t, tab, log.Enable, cdp.Empty{})
-			be(t, tab, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{
+			runCDP(t, tab, network.Enable, network.EnableParams{})
+			runCDP(t, tab, log.Enable, cdp.Empty{})
+			runCDP(t, tab, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{
 				Headers: network.Headers{"X-Forwarded-For": fromFrance, "Accept-Language": c.languages}})
-			be(t, tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			runCDP(t, tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: c.scheme}}})
 			if err := chromedp.Do(tab, chromedp.EmulateViewport(c.width, c.height), chromedp.Navigate("https://"+g.https+c.path)); err != nil {
 				t.Fatal(err)
@@ -122,8 +124,8 @@ func startBrowser(t *testing.T) context.Context {
 	return browser
 }
 
-// be calls a command of the browser.
-func be[P, R any](t *testing.T, tab context.Context, command cdp.Command[P, R], params P) {
+// runCDP calls a command of the browser.
+func runCDP[P, R any](t *testing.T, tab context.Context, command cdp.Command[P, R], params P) {
 	t.Helper()
 	if _, err := chromedp.Call(tab, command, params); err != nil {
 		t.Fatal(err)
@@ -139,13 +141,13 @@ type appearance struct {
 	Shown      int    `json:"shown"`
 }
 
-// watched notes what a tab asks for, and what the browser has to say of it.
-type watched struct {
+// pageEvents notes what a tab asks for, and what the browser has to say of it.
+type pageEvents struct {
 	mu                   sync.Mutex
 	requests, complaints []string
 }
 
-func (w *watched) event(event any) {
+func (w *pageEvents) event(event any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch e := event.(type) {
@@ -159,7 +161,7 @@ func (w *watched) event(event any) {
 	}
 }
 
-func (w *watched) all() (requests, complaints []string) {
+func (w *pageEvents) all() (requests, complaints []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.requests), slices.Clone(w.complaints)

@@ -13,7 +13,7 @@ import (
 )
 
 func newChanges() *cobra.Command {
-	var o asking
+	var o queryOptions
 	cmd := &cobra.Command{
 		Use:   "changes [NUMBER]",
 		Short: "Show the changes that wait for approvals",
@@ -26,10 +26,10 @@ all of one: who wants it, why, who has approved, and what it would do now.`,
 		ValidArgsFunction: o.completeChanges,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return o.show(cmd, "/v1/changes", func(out page, a answer) error {
+				return o.show(cmd, "/v1/changes", func(out printer, a apiResponse) error {
 					all, err := decode[api.Changes](a, nil)
 					if err == nil {
-						showChanges(out, all.Changes)
+						printChanges(out, all.Changes)
 					}
 					return err
 				})
@@ -38,10 +38,10 @@ all of one: who wants it, why, who has approved, and what it would do now.`,
 			if err != nil {
 				return err
 			}
-			return o.show(cmd, changePath(number), func(out page, a answer) error {
+			return o.show(cmd, changePath(number), func(out printer, a apiResponse) error {
 				change, err := decode[api.Change](a, nil)
 				if err == nil {
-					showChange(out, change)
+					printChange(out, change)
 				}
 				return err
 			})
@@ -51,19 +51,19 @@ all of one: who wants it, why, who has approved, and what it would do now.`,
 	return cmd
 }
 
-// An asking is a verb that only shows something.
-type asking struct {
+// An queryOptions is a verb that only shows something.
+type queryOptions struct {
 	connection
 	json bool
 }
 
-func (o *asking) register(cmd *cobra.Command) {
+func (o *queryOptions) register(cmd *cobra.Command) {
 	o.connection.register(cmd)
 	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON")
 }
 
 // show asks for what is at a path, and shows it.
-func (o *asking) show(cmd *cobra.Command, path string, people func(page, answer) error) error {
+func (o *queryOptions) show(cmd *cobra.Command, path string, people func(printer, apiResponse) error) error {
 	c, err := o.open()
 	if err != nil {
 		return err
@@ -72,16 +72,16 @@ func (o *asking) show(cmd *cobra.Command, path string, people func(page, answer)
 	switch {
 	case err != nil:
 	case o.json:
-		err = a.print(cmd.OutOrStdout())
+		err = a.writeIndented(cmd.OutOrStdout())
 	default:
-		err = people(newPage(cmd.OutOrStdout()), a)
+		err = people(newPrinter(cmd.OutOrStdout()), a)
 	}
-	return ended(cmd, o.json, err)
+	return commandError(cmd, o.json, err)
 }
 
 func changePath(number uint64) string { return "/v1/changes/" + strconv.FormatUint(number, 10) }
 
-func showChanges(out page, all []changes.Change) {
+func printChanges(out printer, all []changes.Change) {
 	var pending, ended []changes.Change
 	for _, c := range all {
 		if c.Status == changes.Pending || c.Status == changes.Stale {
@@ -94,7 +94,7 @@ func showChanges(out page, all []changes.Change) {
 		fmt.Fprintln(out, "No change waits for approvals.")
 	} else {
 		fmt.Fprintf(out, "Changes that wait (times are UTC):\n\n")
-		showPending(out, pending)
+		printPending(out, pending)
 		fmt.Fprintln(out, "\n  Look at one: exitgate changes NUMBER")
 	}
 	if ended == nil {
@@ -103,89 +103,89 @@ func showChanges(out page, all []changes.Change) {
 	fmt.Fprintf(out, "\nEnded lately:\n\n")
 	var rows []row
 	for _, c := range ended {
-		rows = append(rows, row{cells: []cell{numbered(c.Number), {text: people(c.Authors)}, {text: outcome(c)}, {text: clean(c.Summary)}}})
+		rows = append(rows, row{cells: []cell{numberCell(c.Number), {text: formatNames(c.Authors)}, {text: formatStatus(c)}, {text: sanitise(c.Summary)}}})
 	}
 	out.table(rows, 3)
 }
 
-func numbered(n uint64) cell {
+func numberCell(n uint64) cell {
 	return cell{text: strconv.FormatUint(n, 10), colour: bold, right: true}
 }
 
-// showPending shows changes in a line or two each.
-func showPending(out page, pending []changes.Change) {
+// printPending shows changes in a line or two each.
+func printPending(out printer, pending []changes.Change) {
 	var rows []row
 	for _, c := range pending {
-		state, until := cell{text: approvedBy(c), colour: yellow}, cell{text: "until " + minute(c.Expires)}
+		state, until := cell{text: approvedBy(c), colour: yellow}, cell{text: "until " + formatMinute(c.Expires)}
 		if c.Status == changes.Stale {
 			state, until = cell{text: "overtaken", colour: red}, cell{text: "edit or reject it"}
 		}
 		rows = append(rows, row{
-			cells: []cell{numbered(c.Number), {text: "by " + people(c.Authors)}, state, until},
-			below: []string{clean(c.Summary), because + clean(c.Because)},
+			cells: []cell{numberCell(c.Number), {text: "by " + formatNames(c.Authors)}, state, until},
+			below: []string{sanitise(c.Summary), becausePrefix + sanitise(c.Because)},
 		})
 	}
 	out.table(rows, 1)
 }
 
-const because = "because: " // before a reason
+const becausePrefix = "because: " // before a reason
 
 // approvedBy says how many have approved: "1 of 2 approvals".
 func approvedBy(c changes.Change) string {
-	return fmt.Sprintf("%d of %s", len(c.Approvals), several(c.Needs, "approval"))
+	return fmt.Sprintf("%d of %s", len(c.Approvals), plural(c.Needs, "approval"))
 }
 
-// outcome says what came of a change.
-func outcome(c changes.Change) string {
+// formatStatus says what came of a change.
+func formatStatus(c changes.Change) string {
 	if c.Status == changes.Applied {
 		return fmt.Sprintf("applied as %d", c.Revision)
 	}
 	return string(c.Status)
 }
 
-// showChange shows all of a change.
-func showChange(out page, c api.Change) {
-	fmt.Fprintf(out, "Change %d by %s at %s\n\n", c.Number, people(c.Authors), day(c.Time))
-	out.sayIn(bold, "  ", "%s", clean(c.Summary))
-	sayReason(out, c.Because)
+// printChange shows all of a change.
+func printChange(out printer, c api.Change) {
+	fmt.Fprintf(out, "Change %d by %s at %s\n\n", c.Number, formatNames(c.Authors), formatTime(c.Time))
+	out.colouredParagraph(bold, "  ", "%s", sanitise(c.Summary))
+	printReason(out, c.Because)
 	fmt.Fprintln(out)
 	switch c.Status {
 	case changes.Pending:
-		out.sayIn(yellow, "", "It waits: %s, until %s.", approvedBy(c.Change), day(c.Expires))
+		out.colouredParagraph(yellow, "", "It waits: %s, until %s.", approvedBy(c.Change), formatTime(c.Expires))
 	case changes.Applied:
-		out.say("", "It is applied: revision %d.", c.Revision)
+		out.paragraph("", "It is applied: revision %d.", c.Revision)
 	case changes.Rejected:
 		if c.Rejected == nil {
-			out.say("", "It is rejected.")
+			out.paragraph("", "It is rejected.")
 			break
 		}
-		out.sayIn(red, "", "It is rejected by %s at %s: %s", clean(c.Rejected.By), day(c.Rejected.At), clean(c.Rejected.Because))
+		out.colouredParagraph(red, "", "It is rejected by %s at %s: %s", sanitise(c.Rejected.By), formatTime(c.Rejected.At), sanitise(c.Rejected.Because))
 	case changes.Stale:
-		out.sayIn(red, "", "Another revision came between. To propose it anew: exitgate apply FILE --change %d --because \"…\"", c.Number)
+		out.colouredParagraph(red, "", "Another revision came between. To propose it anew: exitgate apply FILE --change %d --because \"…\"", c.Number)
 	default:
-		out.say("", "It is %s.", c.Status)
+		out.paragraph("", "It is %s.", c.Status)
 	}
-	sayApprovals(out, c.Approvals)
+	printApprovals(out, c.Approvals)
 	if c.Planned == nil || c.Status != changes.Pending {
 		return
 	}
 	fmt.Fprintln(out)
-	shownPlan{Plan: *c.Planned, name: fmt.Sprintf("Change %d", c.Number), waits: true}.full(out)
+	planView{Plan: *c.Planned, name: fmt.Sprintf("Change %d", c.Number), waits: true}.full(out)
 }
 
-func sayReason(out page, because string) {
-	for line := range strings.Lines(cleanLines(because)) {
-		out.say("  ", "%s", strings.TrimSuffix(line, "\n"))
+func printReason(out printer, because string) {
+	for line := range strings.Lines(sanitiseLines(because)) {
+		out.paragraph("  ", "%s", strings.TrimSuffix(line, "\n"))
 	}
 }
 
-func sayApprovals(out page, approvals []changes.Approval) {
+func printApprovals(out printer, approvals []changes.Approval) {
 	for _, a := range approvals {
-		text := fmt.Sprintf("Approved by %s at %s", clean(a.By), day(a.At))
+		text := fmt.Sprintf("Approved by %s at %s", sanitise(a.By), formatTime(a.At))
 		if a.Because != "" {
-			text += ": " + clean(a.Because)
+			text += ": " + sanitise(a.Because)
 		}
-		out.sayIn(green, "", "%s", text)
+		out.colouredParagraph(green, "", "%s", text)
 	}
 }
 
@@ -194,10 +194,10 @@ func sayApprovals(out page, approvals []changes.Approval) {
 func (o *connection) completeChanges(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var words []string
 	if len(args) == 0 || cmd.Name() == "apply" {
-		all, _ := decode[api.Changes](o.guess(cmd.Context(), "/v1/changes"))
+		all, _ := decode[api.Changes](o.getForCompletion(cmd.Context(), "/v1/changes"))
 		for _, c := range all.Changes {
 			if c.Status == changes.Pending || c.Status == changes.Stale {
-				words = append(words, fmt.Sprintf("%d\t%s: %s", c.Number, people(c.Authors), clean(c.Because)))
+				words = append(words, fmt.Sprintf("%d\t%s: %s", c.Number, formatNames(c.Authors), sanitise(c.Because)))
 			}
 		}
 	}

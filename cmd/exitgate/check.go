@@ -27,14 +27,14 @@ type checkResult struct {
 	At            time.Time         `json:"at"`
 	Until         time.Time         `json:"until,omitzero"`
 	Flags         []policy.Flag     `json:"flags,omitempty"`
-	Demands       []demanded        `json:"demands,omitempty"`
+	Demands       []demandResult    `json:"demands,omitempty"`
 	Jurisdictions []policy.Market   `json:"jurisdictions,omitempty"`
 }
 
-// A demanded is a demand, and what it does to the guarantees. Where one that
+// A demandResult is a demand, and what it does to the guarantees. Where one that
 // binds breaks any, its jurisdiction is withdrawn by then: else the policy would
 // be wrong.
-type demanded struct {
+type demandResult struct {
 	Name string `json:"name"`
 	policy.Demand
 	Binds  bool     `json:"binds"`
@@ -43,7 +43,7 @@ type demanded struct {
 
 func newCheck(now func() time.Time) *cobra.Command {
 	var asJSON bool
-	var at moment
+	var at timeFlag
 	cmd := &cobra.Command{
 		Use:   "check FILE",
 		Short: "Say what a policy does, or what is wrong with it",
@@ -63,7 +63,7 @@ Exit codes: 0 the policy is right, 1 it is wrong.`,
 			file := args[0]
 			source, err := readFile(file)
 			if err != nil {
-				return failed(err)
+				return exitFailure(err)
 			}
 			result := checkResult{File: file, SHA256: policy.Digest(source), At: at.or(now)}
 			p, err := gateway.ParsePolicy(file, source)
@@ -76,11 +76,11 @@ Exit codes: 0 the policy is right, 1 it is wrong.`,
 			_ = errors.As(err, &result.Errors)
 			switch {
 			case asJSON:
-				err = errors.Join(writeJSON(cmd.OutOrStdout(), result), quiet(err))
+				err = errors.Join(writeJSON(cmd.OutOrStdout(), result), exitSilently(err))
 			case err == nil:
 				err = result.write(cmd.OutOrStdout(), cmd.ErrOrStderr())
 			}
-			return failed(err)
+			return exitFailure(err)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -103,32 +103,32 @@ func (r checkResult) write(out, warnings io.Writer) error {
 		fmt.Fprintln(out, "\nEverything is served everywhere.")
 		return nil
 	}
-	fmt.Fprintf(out, "\nOn %s:\n\n", day(r.At))
+	fmt.Fprintf(out, "\nOn %s:\n\n", formatTime(r.At))
 	var rows [][]string
 	for _, m := range r.Jurisdictions {
-		rows = append(rows, []string{string(m.Jurisdiction), shorten(m.Name, 32), phaseSince(m), nextSteps(m.Next)})
+		rows = append(rows, []string{string(m.Jurisdiction), shorten(m.Name, 32), phaseSince(m), formatSteps(m.Next)})
 	}
 	if err := writeTable(out, rows); err != nil {
 		return err
 	}
 	for _, m := range r.Jurisdictions {
 		if len(m.Reaches) > 0 {
-			fmt.Fprintf(out, "\n%s speaks also of %s\n", m.Jurisdiction, join(m.Reaches))
+			fmt.Fprintf(out, "\n%s speaks also of %s\n", m.Jurisdiction, joinCodes(m.Reaches))
 		}
 	}
 	if !r.Until.IsZero() {
-		fmt.Fprintf(out, "\nThis holds until %s.\n", day(r.Until))
+		fmt.Fprintf(out, "\nThis holds until %s.\n", formatTime(r.Until))
 	}
 	return nil
 }
 
 // demandsOf returns the demands of a policy, by name.
-func demandsOf(p *policy.Policy) []demanded {
-	var all []demanded
+func demandsOf(p *policy.Policy) []demandResult {
+	var all []demandResult
 	demands := p.Demands()
 	for _, name := range slices.Sorted(maps.Keys(demands)) {
 		d := demands[name]
-		all = append(all, demanded{Name: name, Demand: d, Binds: d.Binds(), Breaks: p.BrokenGuarantees(d)})
+		all = append(all, demandResult{Name: name, Demand: d, Binds: d.Binds(), Breaks: p.BrokenGuarantees(d)})
 	}
 	return all
 }
@@ -160,15 +160,15 @@ func (r checkResult) writePromise(out io.Writer) error {
 }
 
 // inForce says how far a demand has come: "adopted, from 2026-12-01".
-func (d demanded) inForce() string {
+func (d demandResult) inForce() string {
 	if d.InForce.IsZero() {
 		return string(d.Stage)
 	}
-	return fmt.Sprintf("%s, from %s", d.Stage, day(d.InForce))
+	return fmt.Sprintf("%s, from %s", d.Stage, formatTime(d.InForce))
 }
 
 // outcome says what a demand does to the guarantees.
-func (d demanded) outcome() string {
+func (d demandResult) outcome() string {
 	broken := strings.Join(d.Breaks, ", ")
 	switch {
 	case d.Breaks == nil:
@@ -192,20 +192,20 @@ func phaseSince(m policy.Market) string {
 		text += " (" + strings.Join(m.Routes, ", ") + " only)"
 	}
 	if !m.Since.IsZero() {
-		text += " since " + day(m.Since)
+		text += " since " + formatTime(m.Since)
 	}
 	return text
 }
 
-func nextSteps(steps []policy.Step) string {
+func formatSteps(steps []policy.Step) string {
 	var texts []string
 	for _, s := range steps {
-		texts = append(texts, fmt.Sprintf("%s from %s", s.Phase, day(s.From)))
+		texts = append(texts, fmt.Sprintf("%s from %s", s.Phase, formatTime(s.From)))
 	}
 	return strings.Join(texts, ", ")
 }
 
-func join(codes []policy.Code) string {
+func joinCodes(codes []policy.Code) string {
 	texts := make([]string, len(codes))
 	for i, code := range codes {
 		texts[i] = string(code)
@@ -220,19 +220,19 @@ func shorten(text string, most int) string {
 	return text
 }
 
-// quiet keeps an error's exit code but not its text, which was printed.
-func quiet(err error) error {
+// exitSilently keeps an error's exit code but not its text, which was printed.
+func exitSilently(err error) error {
 	if err == nil {
 		return nil
 	}
 	return &exitError{code: exitFailed}
 }
 
-// A moment is a flag with a time.
-type moment struct{ time.Time }
+// A timeFlag is a flag with a time.
+type timeFlag struct{ time.Time }
 
 // or returns the time that was given, else what the clock shows.
-func (m *moment) or(now func() time.Time) time.Time {
+func (m *timeFlag) or(now func() time.Time) time.Time {
 	if m.IsZero() {
 		return now().UTC().Truncate(time.Second)
 	}
@@ -240,7 +240,7 @@ func (m *moment) or(now func() time.Time) time.Time {
 }
 
 // String implements pflag.Value.
-func (m *moment) String() string {
+func (m *timeFlag) String() string {
 	if m.IsZero() {
 		return ""
 	}
@@ -248,7 +248,7 @@ func (m *moment) String() string {
 }
 
 // Set implements pflag.Value.
-func (m *moment) Set(text string) error {
+func (m *timeFlag) Set(text string) error {
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
 		return fmt.Errorf("%q is not a time with a zone: write it as 2026-12-01T00:00:00Z", text)
@@ -258,7 +258,7 @@ func (m *moment) Set(text string) error {
 }
 
 // Type implements pflag.Value.
-func (m *moment) Type() string { return "time" }
+func (m *timeFlag) Type() string { return "time" }
 
 // completeFiles completes one argument with files of these extensions.
 func completeFiles(extensions ...string) cobra.CompletionFunc {

@@ -64,33 +64,33 @@ func (o *connection) address() string {
 
 // A client asks the gateway.
 type client struct {
-	http   *http.Client
-	base   string
-	at     string // where it is, for people
-	socket string // "" for TCP
-	token  string
-	shows  bool            // a certificate of its own
-	limit  time.Duration   // for one request and its answer
-	pauses []time.Duration // before a write is sent again
+	http           *http.Client
+	base           string
+	target         string // where it is, for people
+	socket         string // "" for TCP
+	token          string
+	hasCertificate bool            // a certificate of its own
+	timeout        time.Duration   // for one request and its answer
+	retryDelays    []time.Duration // before a write is sent again
 }
 
 const (
-	dialLimit   = 5 * time.Second
-	askLimit    = 30 * time.Second
-	verifyLimit = 10 * time.Minute // to read all of a ledger
-	guessLimit  = time.Second      // for what completes a command line
-	answerLimit = 64 << 20         // bytes
-	secretLimit = 64 << 10
+	dialTimeout       = 5 * time.Second
+	requestTimeout    = 30 * time.Second
+	verifyTimeout     = 10 * time.Minute // to read all of a ledger
+	completionTimeout = time.Second      // for what completes a command line
+	maxResponse       = 64 << 20         // bytes
+	maxSecret         = 64 << 10
 )
 
 // open makes the client; it connects when it asks.
 func (o *connection) open() (*client, error) {
-	c := &client{limit: askLimit, pauses: []time.Duration{300 * time.Millisecond, time.Second, 3 * time.Second}}
+	c := &client{timeout: requestTimeout, retryDelays: []time.Duration{300 * time.Millisecond, time.Second, 3 * time.Second}}
 	transport := &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: dialLimit}).DialContext,
-		TLSHandshakeTimeout: dialLimit,
+		DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		TLSHandshakeTimeout: dialTimeout,
 		MaxIdleConns:        2,
-		IdleConnTimeout:     askLimit,
+		IdleConnTimeout:     requestTimeout,
 		DisableCompression:  true,
 	}
 	var err error
@@ -116,11 +116,11 @@ func (c *client) overSocket(transport *http.Transport, o *connection) error {
 	}
 	folder, err := dataFolder(o.data)
 	if err != nil {
-		return failed(err)
+		return exitFailure(err)
 	}
 	c.socket = gateway.Socket(folder)
-	c.base, c.at = "http://localhost", c.socket
-	dialer := &net.Dialer{Timeout: dialLimit}
+	c.base, c.target = "http://localhost", c.socket
+	dialer := &net.Dialer{Timeout: dialTimeout}
 	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return dialer.DialContext(ctx, "unix", c.socket)
 	}
@@ -136,14 +136,14 @@ func (c *client) overTCP(address string, transport *http.Transport, o *connectio
 		return fmt.Errorf("http://%s would send the token for everybody on the way to read: use https://", u.Host)
 	}
 	c.base = u.Scheme + "://" + u.Host
-	c.at = c.base
+	c.target = c.base
 	transport.Proxy = http.ProxyFromEnvironment
 	if c.token, err = readToken(o.tokenFile); err != nil {
-		return failed(err)
+		return exitFailure(err)
 	}
-	c.shows = o.cert != ""
+	c.hasCertificate = o.cert != ""
 	transport.TLSClientConfig, err = certs.ClientTLS(o.ca, certs.Pair{Cert: o.cert, Key: o.key})
-	return failed(err)
+	return exitFailure(err)
 }
 
 func isLoopback(host string) bool {
@@ -177,14 +177,14 @@ func readSecret(file string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, secretLimit))
+	return io.ReadAll(io.LimitReader(f, maxSecret))
 }
 
-// An answer is what the API says, as it came.
-type answer []byte
+// An apiResponse is what the API says, as it came.
+type apiResponse []byte
 
 // decode reads what the API said.
-func decode[T any](a answer, err error) (T, error) {
+func decode[T any](a apiResponse, err error) (T, error) {
 	var v T
 	if err != nil {
 		return v, err
@@ -195,8 +195,8 @@ func decode[T any](a answer, err error) (T, error) {
 	return v, nil
 }
 
-// print writes the answer for machines.
-func (a answer) print(w io.Writer) error {
+// writeIndented writes the answer for machines.
+func (a apiResponse) writeIndented(w io.Writer) error {
 	var indented bytes.Buffer
 	if err := json.Indent(&indented, a, "", "  "); err != nil {
 		return err
@@ -207,12 +207,12 @@ func (a answer) print(w io.Writer) error {
 }
 
 // get reads what is at a path.
-func (c *client) get(ctx context.Context, path string) (answer, error) {
+func (c *client) get(ctx context.Context, path string) (apiResponse, error) {
 	return c.send(ctx, request{method: http.MethodGet, path: path})
 }
 
-// ask posts a question, which changes nothing.
-func (c *client) ask(ctx context.Context, path string, question any) (answer, error) {
+// post posts a question, which changes nothing.
+func (c *client) post(ctx context.Context, path string, question any) (apiResponse, error) {
 	body, err := json.Marshal(question)
 	if err != nil {
 		return nil, err
@@ -225,14 +225,14 @@ type condition string
 
 const always condition = ""
 
-// ifInForce is that a revision is.
-func ifInForce(number uint64) condition {
+// ifRevision is that a revision is.
+func ifRevision(number uint64) condition {
 	return condition(strconv.Quote(strconv.FormatUint(number, 10)))
 }
 
 // write has something done, once: what may have been lost on the way is sent
 // again, with the same key.
-func (c *client) write(ctx context.Context, method, path string, when condition, body any) (answer, error) {
+func (c *client) write(ctx context.Context, method, path string, when condition, body any) (apiResponse, error) {
 	r := request{method: method, path: path, when: when, key: rand.Text()}
 	var err error
 	if body != nil {
@@ -243,17 +243,17 @@ func (c *client) write(ctx context.Context, method, path string, when condition,
 	sent := false
 	for attempt := 0; ; attempt++ {
 		a, err := c.send(ctx, r)
-		var away *unreachable
+		var away *unreachableError
 		never := errors.As(err, &away)
 		switch {
-		case err == nil, !isLost(err) && !never, never && !sent:
+		case err == nil, !outcomeUnknown(err) && !never, never && !sent:
 			return a, err
-		case ctx.Err() != nil, attempt == len(c.pauses):
+		case ctx.Err() != nil, attempt == len(c.retryDelays):
 			return nil, fmt.Errorf("it isn't known whether it was done: look at exitgate log before you try again (%w)", err)
 		}
 		sent = true
 		select {
-		case <-time.After(c.pauses[attempt]):
+		case <-time.After(c.retryDelays[attempt]):
 		case <-ctx.Done():
 		}
 	}
@@ -268,22 +268,22 @@ type request struct {
 }
 
 // send asks once. Its error is a *api.Problem if the gateway has answered.
-func (c *client) send(ctx context.Context, r request) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.limit)
+func (c *client) send(ctx context.Context, r request) (apiResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	response, err := c.do(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, answerLimit+1))
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxResponse+1))
 	switch {
 	case err != nil:
-		return nil, c.lost(err)
-	case len(body) > answerLimit:
-		return nil, fmt.Errorf("the answer of %s is longer than %d MB", c.at, answerLimit>>20)
+		return nil, c.noResponse(err)
+	case len(body) > maxResponse:
+		return nil, fmt.Errorf("the answer of %s is longer than %d MB", c.target, maxResponse>>20)
 	case response.StatusCode == http.StatusNoContent:
-		return answer("{}"), nil
+		return apiResponse("{}"), nil
 	case response.StatusCode/100 == 2 && mediaType(response) == "application/json":
 		return body, nil
 	}
@@ -315,9 +315,9 @@ func (c *client) do(ctx context.Context, r request) (*http.Response, error) {
 	case err == nil:
 		return response, nil
 	case connected:
-		return nil, c.lost(err)
+		return nil, c.noResponse(err)
 	}
-	return nil, &unreachable{at: c.at, socket: c.socket != "", err: err}
+	return nil, &unreachableError{target: c.target, socket: c.socket != "", err: err}
 }
 
 func mediaType(response *http.Response) string {
@@ -329,9 +329,9 @@ func mediaType(response *http.Response) string {
 func (c *client) problem(response *http.Response, body []byte) error {
 	var p api.Problem
 	if mediaType(response) != "application/problem+json" || json.Unmarshal(body, &p) != nil || p.Detail == "" {
-		return fmt.Errorf("%s answers %s, as no gateway does: is it its admin API?", c.at, response.Status)
+		return fmt.Errorf("%s answers %s, as no gateway does: is it its admin API?", c.target, response.Status)
 	}
-	if p.Code == "unauthenticated" && c.token == "" && !c.shows {
+	if p.Code == "unauthenticated" && c.token == "" && !c.hasCertificate {
 		p.Advice = "name a file with your token with --token-file, or put the token into EXITGATE_TOKEN; who has none asks for exitgate principal token on the gateway's machine"
 	}
 	return &p
@@ -346,9 +346,9 @@ func (c *client) events(ctx context.Context, deliver func(api.Event) bool) error
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK || mediaType(response) != "text/event-stream" {
-		body, err := io.ReadAll(io.LimitReader(response.Body, secretLimit))
+		body, err := io.ReadAll(io.LimitReader(response.Body, maxSecret))
 		if err != nil {
-			return c.lost(err)
+			return c.noResponse(err)
 		}
 		return c.problem(response, body)
 	}
@@ -364,80 +364,80 @@ func (c *client) events(ctx context.Context, deliver func(api.Event) bool) error
 			return nil
 		}
 	}
-	return c.lost(cmp.Or(lines.Err(), io.EOF))
+	return c.noResponse(cmp.Or(lines.Err(), io.EOF))
 }
 
-// unreachable is the error of a request that was never sent.
-type unreachable struct {
-	at     string
+// unreachableError is the error of a request that was never sent.
+type unreachableError struct {
+	target string
 	socket bool
 	err    error
 }
 
-func (e *unreachable) Unwrap() error { return e.err }
+func (e *unreachableError) Unwrap() error { return e.err }
 
-func (e *unreachable) Error() string {
+func (e *unreachableError) Error() string {
 	const start = "start one with exitgate serve, name its data folder with --data, or another machine's API with --api"
 	var untrusted *tls.CertificateVerificationError
 	switch {
 	case errors.Is(e.err, syscall.EACCES) && e.socket:
-		return fmt.Sprintf("you may not open the gateway's socket %s: run the command as a user who may, with sudo for instance, or ask its API over TCP with --api and a token", e.at)
+		return fmt.Sprintf("you may not open the gateway's socket %s: run the command as a user who may, with sudo for instance, or ask its API over TCP with --api and a token", e.target)
 	case errors.Is(e.err, fs.ErrNotExist) && e.socket:
-		return fmt.Sprintf("no gateway is running here, as there is no socket %s: %s", e.at, start)
+		return fmt.Sprintf("no gateway is running here, as there is no socket %s: %s", e.target, start)
 	case errors.Is(e.err, syscall.ECONNREFUSED) && e.socket:
-		return fmt.Sprintf("the gateway isn't running any more, as nobody answers at its socket %s: %s", e.at, start)
+		return fmt.Sprintf("the gateway isn't running any more, as nobody answers at its socket %s: %s", e.target, start)
 	case errors.Is(e.err, syscall.EINVAL) && e.socket:
-		return fmt.Sprintf("the path %s is too long for a socket: use a data folder with a shorter one", e.at)
+		return fmt.Sprintf("the path %s is too long for a socket: use a data folder with a shorter one", e.target)
 	case errors.As(e.err, &untrusted):
-		return fmt.Sprintf("the certificate of %s is not to be trusted (%v): name who signed it with --ca", e.at, untrusted.Err)
+		return fmt.Sprintf("the certificate of %s is not to be trusted (%v): name who signed it with --ca", e.target, untrusted.Err)
 	}
-	return fmt.Sprintf("the gateway at %s can't be reached (%v): see that it runs, and that --api or --data is right", e.at, rootOf(e.err))
+	return fmt.Sprintf("the gateway at %s can't be reached (%v): see that it runs, and that --api or --data is right", e.target, networkCause(e.err))
 }
 
-// absent says whether an error is that there is no gateway at all.
-func absent(err error) bool {
-	var away *unreachable
+// isNotRunning says whether an error is that there is no gateway at all.
+func isNotRunning(err error) bool {
+	var away *unreachableError
 	return errors.As(err, &away) && away.socket &&
 		(errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR))
 }
 
-// lost is the error of a request that was sent, and whose answer never came.
-type lost struct {
-	at     string
+// noResponseError is the error of a request that was sent, and whose answer never came.
+type noResponseError struct {
+	target string
 	advice string
 	err    error
 }
 
-func (c *client) lost(err error) error {
-	e := &lost{at: c.at, err: err}
-	if strings.HasPrefix(c.base, "https:") && !c.shows {
+func (c *client) noResponse(err error) error {
+	e := &noResponseError{target: c.target, err: err}
+	if strings.HasPrefix(c.base, "https:") && !c.hasCertificate {
 		e.advice = "; if it wants to see a certificate of yours, give --cert and --key"
 	}
 	return e
 }
 
-func (e *lost) Unwrap() error { return e.err }
+func (e *noResponseError) Unwrap() error { return e.err }
 
-func (e *lost) Error() string {
+func (e *noResponseError) Error() string {
 	switch {
 	case errors.Is(e.err, context.Canceled):
 		return "interrupted"
 	case errors.Is(e.err, context.DeadlineExceeded):
-		return fmt.Sprintf("the gateway at %s did not answer in time", e.at)
+		return fmt.Sprintf("the gateway at %s did not answer in time", e.target)
 	}
-	return fmt.Sprintf("the connection to the gateway at %s was lost (%v)%s", e.at, rootOf(e.err), e.advice)
+	return fmt.Sprintf("the connection to the gateway at %s was lost (%v)%s", e.target, networkCause(e.err), e.advice)
 }
 
-// isLost says whether the gateway may have done what it was asked for, without
+// outcomeUnknown says whether the gateway may have done what it was asked for, without
 // saying so.
-func isLost(err error) bool {
-	var away *lost
+func outcomeUnknown(err error) bool {
+	var away *noResponseError
 	var p *api.Problem
 	return errors.As(err, &away) || errors.As(err, &p) && p.Code == "not-acknowledged"
 }
 
-// rootOf takes from an error of the network what people can't read.
-func rootOf(err error) error {
+// networkCause takes from an error of the network what people can't read.
+func networkCause(err error) error {
 	var number syscall.Errno
 	var of *url.Error
 	switch {
@@ -449,27 +449,27 @@ func rootOf(err error) error {
 	return err
 }
 
-// ended makes of an error what the command ends with. For machines a problem
+// commandError makes of an error what the command ends with. For machines a problem
 // is printed as JSON.
-func ended(cmd *cobra.Command, asJSON bool, err error) error {
+func commandError(cmd *cobra.Command, asJSON bool, err error) error {
 	var p *api.Problem
 	if !errors.As(err, &p) {
-		return failed(err)
+		return exitFailure(err)
 	}
-	code := codeOf(p)
+	code := exitCode(p)
 	if asJSON {
 		return errors.Join(writeJSON(cmd.OutOrStdout(), p), &exitError{code: code})
 	}
 	if code == exitDone {
-		newPage(cmd.OutOrStdout()).say("", "%s", sentence(p.Detail))
+		newPrinter(cmd.OutOrStdout()).paragraph("", "%s", capitalise(p.Detail))
 		return nil
 	}
-	return &exitError{code, errors.New(wordsOf(p))}
+	return &exitError{code, errors.New(formatProblem(p))}
 }
 
-// codeOf is the exit code for a problem: 3 where it would be no use to try the
+// exitCode is the exit code for a problem: 3 where it would be no use to try the
 // same again.
-func codeOf(p *api.Problem) int {
+func exitCode(p *api.Problem) int {
 	switch p.Code {
 	case "no-change":
 		return exitDone
@@ -479,45 +479,45 @@ func codeOf(p *api.Problem) int {
 	return exitFailed
 }
 
-// wordsOf says what a problem is, why who was faster was, and what to do. What
+// formatProblem says what a problem is, why who was faster was, and what to do. What
 // is wrong in a policy is told as check tells it.
-func wordsOf(p *api.Problem) string {
+func formatProblem(p *api.Problem) string {
 	if len(p.Errors) > 0 {
-		parts := []string{clean(p.Detail) + ":"}
+		parts := []string{sanitise(p.Detail) + ":"}
 		for _, e := range p.Errors {
-			parts = append(parts, problemIn(e))
+			parts = append(parts, formatDocumentProblem(e))
 		}
 		return strings.Join(parts, "\n\n") // each has an advice of its own
 	}
-	text := clean(p.Detail)
+	text := sanitise(p.Detail)
 	if p.Winner != nil {
-		text += "\n  " + because + clean(p.Winner.Because)
+		text += "\n  " + becausePrefix + sanitise(p.Winner.Because)
 	}
 	if p.Advice != "" {
-		text += "\n  " + clean(p.Advice)
+		text += "\n  " + sanitise(p.Advice)
 	}
 	return text
 }
 
-// problemIn writes a problem of a document as check does.
-func problemIn(p *strict.Problem) string {
+// formatDocumentProblem writes a problem of a document as check does.
+func formatDocumentProblem(p *strict.Problem) string {
 	harmless := *p
-	harmless.File, harmless.Message = clean(p.File), clean(p.Message)
-	harmless.Source, harmless.Advice = cleanLines(p.Source), cleanLines(p.Advice)
+	harmless.File, harmless.Message = sanitise(p.File), sanitise(p.Message)
+	harmless.Source, harmless.Advice = sanitiseLines(p.Source), sanitiseLines(p.Advice)
 	return harmless.Error()
 }
 
-// people names authors.
-func people(names []string) string {
+// formatNames names authors.
+func formatNames(names []string) string {
 	if len(names) == 0 {
 		return "nobody"
 	}
-	return clean(strings.Join(names, ", "))
+	return sanitise(strings.Join(names, ", "))
 }
 
-// sentence begins with a capital letter.
-func sentence(text string) string {
-	text = clean(text)
+// capitalise begins with a capital letter.
+func capitalise(text string) string {
+	text = sanitise(text)
 	if text == "" {
 		return text
 	}

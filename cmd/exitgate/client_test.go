@@ -93,15 +93,15 @@ func commandFake(ts *testscript.TestScript, neg bool, args []string) {
 		usage(4)
 		status, err := strconv.Atoi(args[2])
 		ts.Check(err)
-		g.says(args[1], status, ts.ReadFile(args[3]))
+		g.respond(args[1], status, ts.ReadFile(args[3]))
 	case "loses":
 		usage(3)
 		times, err := strconv.Atoi(args[2])
 		ts.Check(err)
-		g.loses(args[1], times)
+		g.dropResponses(args[1], times)
 	case "heard":
 		usage(2)
-		ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(g.heard()), 0o600))
+		ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(g.requestLog()), 0o600))
 	default:
 		usage(-1)
 	}
@@ -110,35 +110,35 @@ func commandFake(ts *testscript.TestScript, neg bool, args []string) {
 // A fakeGateway has the API of a gateway, and says always the same.
 type fakeGateway struct {
 	mu       sync.Mutex
-	said     map[string]saying
+	said     map[string]fakeResponse
 	toLose   map[string]int
 	requests []string
 	keys     []string // of writes, as they came
 }
 
-type saying struct {
+type fakeResponse struct {
 	status int
 	body   string
 }
 
-func (g *fakeGateway) says(request string, status int, body string) {
+func (g *fakeGateway) respond(request string, status int, body string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.said == nil {
-		g.said = make(map[string]saying)
+		g.said = make(map[string]fakeResponse)
 	}
-	g.said[request] = saying{status, body}
+	g.said[request] = fakeResponse{status, body}
 }
 
-func (g *fakeGateway) loses(request string, times int) {
+func (g *fakeGateway) dropResponses(request string, times int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.toLose = map[string]int{request: times}
 }
 
-// heard returns what was asked for: with "key 1" for the first key that was
+// requestLog returns what was asked for: with "key 1" for the first key that was
 // seen, and with the conditions and bodies of what changes something.
-func (g *fakeGateway) heard() string {
+func (g *fakeGateway) requestLog() string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	all := strings.Join(g.requests, "\n") + "\n"
@@ -149,7 +149,7 @@ func (g *fakeGateway) heard() string {
 func (g *fakeGateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	asked := r.Method + " " + r.URL.Path
-	answer, lose := g.hear(asked, r, body)
+	answer, lose := g.record(asked, r, body)
 	switch {
 	case lose:
 		panic(http.ErrAbortHandler)
@@ -160,7 +160,7 @@ func (g *fakeGateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 		return
 	case answer.status == 0:
-		answer = g.usual(asked)
+		answer = g.defaultResponse(asked)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	if answer.status >= 400 {
@@ -173,8 +173,8 @@ func (g *fakeGateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, answer.body)
 }
 
-// hear notes a request, and finds what a script wants it answered with.
-func (g *fakeGateway) hear(asked string, r *http.Request, body []byte) (answer saying, lose bool) {
+// record notes a request, and finds what a script wants it answered with.
+func (g *fakeGateway) record(asked string, r *http.Request, body []byte) (answer fakeResponse, lose bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	line := r.Method + " " + r.URL.RequestURI()
@@ -196,25 +196,25 @@ func (g *fakeGateway) hear(asked string, r *http.Request, body []byte) (answer s
 	g.requests = append(g.requests, line)
 	if g.toLose[asked] > 0 {
 		g.toLose[asked]--
-		return saying{}, true
+		return fakeResponse{}, true
 	}
 	return g.said[asked], false
 }
 
 var numbers = regexp.MustCompile(`\d+$`)
 
-// usual is what it says where a script doesn't want anything else.
-func (g *fakeGateway) usual(asked string) saying {
+// defaultResponse is what it says where a script doesn't want anything else.
+func (g *fakeGateway) defaultResponse(asked string) fakeResponse {
 	if answer, ok := usualAnswers[asked]; ok {
 		text, err := json.Marshal(answer)
 		if err != nil {
 			panic(err)
 		}
-		return saying{http.StatusOK, string(text)}
+		return fakeResponse{http.StatusOK, string(text)}
 	}
 	what := strings.TrimPrefix(numbers.FindString(asked), "/")
 	text, _ := json.Marshal(api.Problem{Title: "Not Found", Status: 404, Code: "not-found", Detail: "there is no " + what, Advice: "see exitgate changes and exitgate log for what there is"})
-	return saying{http.StatusNotFound, string(text)}
+	return fakeResponse{http.StatusNotFound, string(text)}
 }
 
 func at(text string) time.Time {

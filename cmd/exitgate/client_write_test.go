@@ -67,8 +67,8 @@ func TestAWriteIsSentAgainWithItsKeyUntilItIsAnswered(t *testing.T) {
 				}
 			}))
 			defer server.Close()
-			c := &client{http: server.Client(), base: server.URL, at: "ADDRESS", limit: time.Minute, pauses: make([]time.Duration, 3)}
-			_, err := c.write(t.Context(), http.MethodPost, "/v1/changes", ifInForce(41), api.Rejection{Because: "Test."})
+			c := &client{http: server.Client(), base: server.URL, target: "ADDRESS", timeout: time.Minute, retryDelays: make([]time.Duration, 3)}
+			_, err := c.write(t.Context(), http.MethodPost, "/v1/changes", ifRevision(41), api.Rejection{Because: "Test."})
 			if got := fmt.Sprint(err); err != nil && got != test.want || err == nil && test.want != "" {
 				t.Errorf("the error is %v, not %s", err, test.want)
 			}
@@ -87,9 +87,9 @@ func TestAWriteThatNeverArrivedIsNotSentAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.pauses = []time.Duration{time.Hour}
-	_, err = c.write(t.Context(), http.MethodPost, "/v1/changes", ifInForce(41), nil)
-	if !absent(err) {
+	c.retryDelays = []time.Duration{time.Hour}
+	_, err = c.write(t.Context(), http.MethodPost, "/v1/changes", ifRevision(41), nil)
+	if !isNotRunning(err) {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -101,8 +101,8 @@ func TestAWriteThatIsInterruptedMayHaveBeenDone(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer server.Close()
-	c := &client{http: server.Client(), base: server.URL, at: "ADDRESS", limit: time.Minute, pauses: []time.Duration{time.Hour}}
-	_, err := c.write(ctx, http.MethodPost, "/v1/changes", ifInForce(41), nil)
+	c := &client{http: server.Client(), base: server.URL, target: "ADDRESS", timeout: time.Minute, retryDelays: []time.Duration{time.Hour}}
+	_, err := c.write(ctx, http.MethodPost, "/v1/changes", ifRevision(41), nil)
 	const want = "it isn't known whether it was done: look at exitgate log before you try again (interrupted)"
 	if err == nil || err.Error() != want {
 		t.Errorf("the error is %v, not %s", err, want)
@@ -112,7 +112,7 @@ func TestAWriteThatIsInterruptedMayHaveBeenDone(t *testing.T) {
 func TestAnAnswerThatNeverComesIsNotWaitedFor(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	defer server.Close()
-	c := &client{http: server.Client(), base: server.URL, at: "ADDRESS", limit: time.Millisecond}
+	c := &client{http: server.Client(), base: server.URL, target: "ADDRESS", timeout: time.Millisecond}
 	_, err := c.get(t.Context(), "/v1/status")
 	if err == nil || err.Error() != "the gateway at ADDRESS did not answer in time" {
 		t.Errorf("the error is %v", err)
@@ -132,7 +132,7 @@ func TestAProblemEndsTheCommandByItsCode(t *testing.T) {
 	for code := range want {
 		cmd := newStatus()
 		cmd.SetOut(new(strings.Builder))
-		err := ended(cmd, false, fmt.Errorf("sent: %w", &api.Problem{Code: code, Detail: "no"}))
+		err := commandError(cmd, false, fmt.Errorf("sent: %w", &api.Problem{Code: code, Detail: "no"}))
 		var status *exitError
 		if errors.As(err, &status) {
 			got[code] = status.code
@@ -233,7 +233,7 @@ func TestASocketThatCantBeOpenedIsToldOf(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err = c.get(t.Context(), "/v1/status")
-			if err == nil || !strings.HasPrefix(err.Error(), test.want) || !strings.Contains(err.Error(), folder) || absent(err) == test.isThere {
+			if err == nil || !strings.HasPrefix(err.Error(), test.want) || !strings.Contains(err.Error(), folder) || isNotRunning(err) == test.isThere {
 				t.Errorf("the error is %v, not %s", err, test.want)
 			}
 		})
@@ -279,15 +279,15 @@ func TestWhatIsShownFits(t *testing.T) {
 	}
 	plan := usualPlan
 	for _, width := range []int{60, 80, 120} {
-		for name, show := range map[string]func(page){
-			"status":  func(out page) { shownStatus{s}.write(out) },
-			"log":     func(out page) { showRecords(out, records) },
-			"changes": func(out page) { showChanges(out, []changes.Change{change, rejectedChange}) },
-			"plan":    func(out page) { shownPlan{Plan: plan}.brief(out) },
+		for name, show := range map[string]func(printer){
+			"status":  func(out printer) { statusText{s}.write(out) },
+			"log":     func(out printer) { printRecords(out, records) },
+			"changes": func(out printer) { printChanges(out, []changes.Change{change, rejectedChange}) },
+			"plan":    func(out printer) { planView{Plan: plan}.brief(out) },
 		} {
 			t.Run(fmt.Sprintf("%s in %d columns", name, width), func(t *testing.T) {
 				var shown strings.Builder
-				show(page{Writer: &shown, width: width})
+				show(printer{Writer: &shown, width: width})
 				for line := range strings.Lines(shown.String()) {
 					if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > width {
 						t.Errorf("%d characters: %s", n, line)
@@ -308,7 +308,7 @@ func TestATerminalIsNotToldToDoAnything(t *testing.T) {
 		"bell\a \x9b31m":      "bell\ufffd \ufffd31m",
 		"déjà vu, 日本語 and 🇫🇷": "déjà vu, 日本語 and 🇫🇷",
 	} {
-		if got := clean(text); got != want {
+		if got := sanitise(text); got != want {
 			t.Errorf("%q becomes %q, not %q", text, got, want)
 		}
 	}

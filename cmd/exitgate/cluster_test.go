@@ -1,3 +1,5 @@
+//go:build integration
+
 package main
 
 import (
@@ -25,20 +27,20 @@ func TestOfChangesAtTheSameTimeOneWinsAndAllGatewaysSeeTheSameOrder(t *testing.T
 	t.Parallel()
 	f := newFleet(t, 5)
 	const rounds = 6
-	f.witnessed(func() {
+	f.whileObserved(func() {
 		for round := range rounds {
-			before := f.converges()
-			attempt := (*member).proposesAt
+			before := f.waitConverged()
+			attempt := (*ledgerGateway).proposesAt
 			if round%2 == 1 {
-				attempt = (*member).commandsAt
+				attempt = (*ledgerGateway).commandsAt
 			}
-			endings := make([]ending, len(f.gateways))
+			endings := make([]attemptResult, len(f.gateways))
 			var running sync.WaitGroup
 			for i, g := range f.gateways {
 				running.Go(func() { endings[i] = attempt(g, before[len(before)-1].Number, 2+10*round+i) })
 			}
 			running.Wait()
-			history := f.converges()
+			history := f.waitConverged()
 			made := history[len(before):]
 			if len(made) != 1 {
 				t.Fatalf("of five at the same time %d were made: %+v", len(made), made)
@@ -64,49 +66,49 @@ func TestOfChangesAtTheSameTimeOneWinsAndAllGatewaysSeeTheSameOrder(t *testing.T
 	}
 }
 
-// An ending is what somebody is told who attempts a change.
-type ending struct {
+// An attemptResult is what somebody is told who attempts a change.
+type attemptResult struct {
 	code   int // as the command has it
 	number uint64
 	words  string
 }
 
 // proposesAt attempts an edition that follows from a revision, by the API.
-func (g *member) proposesAt(revision uint64, n int) ending {
-	plan, err := g.plans(edition(n))
+func (g *ledgerGateway) proposesAt(revision uint64, n int) attemptResult {
+	plan, err := g.plan(edition(n))
 	plan.Revision = revision
 	var change api.Change
 	if err == nil {
-		change, err = g.proposes(edition(n), fmt.Sprint("edition ", n), plan)
+		change, err = g.propose(edition(n), fmt.Sprint("edition ", n), plan)
 	}
 	var problem *api.Problem
 	switch {
 	case err == nil:
-		return ending{exitDone, change.InForce.Number, ""}
+		return attemptResult{exitDone, change.InForce.Number, ""}
 	case errors.As(err, &problem) && problem.Status == http.StatusConflict && problem.Code == string(changes.Conflict) && problem.Winner != nil:
-		return ending{exitRefused, 0, fmt.Sprint(problem, problem.Winner.Authors, problem.Winner.Because)}
+		return attemptResult{exitRefused, 0, fmt.Sprint(problem, problem.Winner.Authors, problem.Winner.Because)}
 	}
-	return ending{exitFailed, 0, err.Error()}
+	return attemptResult{exitFailed, 0, err.Error()}
 }
 
 // commandsAt attempts it by the command.
-func (g *member) commandsAt(revision uint64, n int) ending {
+func (g *ledgerGateway) commandsAt(revision uint64, n int) attemptResult {
 	file := fmt.Sprintf("edition-%d.yaml", n)
 	g.write(file, edition(n))
-	s := g.command("apply", g.file(file), "--because", fmt.Sprint("edition ", n), "--expect", fmt.Sprint(revision), "--json")
+	s := g.runCommand("apply", g.file(file), "--because", fmt.Sprint("edition ", n), "--expect", fmt.Sprint(revision), "--json")
 	var change api.Change
 	if s.code == exitDone && json.Unmarshal([]byte(s.out), &change) == nil && change.InForce != nil {
-		return ending{s.code, change.InForce.Number, ""}
+		return attemptResult{s.code, change.InForce.Number, ""}
 	}
-	return ending{s.code, 0, s.all()}
+	return attemptResult{s.code, 0, s.text()}
 }
 
 func TestNoDecisionStopsAndNoChangeIsLostWhileNodesAre(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 5)
-	f.witnessed(func() {
-		s := f.write()
-		s.goesOn(3)
+	f.whileObserved(func() {
+		s := f.startWriter()
+		s.waitWritten(3)
 		for _, fault := range []struct {
 			what string
 			of   func() *ledgertest.Node
@@ -120,12 +122,12 @@ func TestNoDecisionStopsAndNoChangeIsLostWhileNodesAre(t *testing.T) {
 		} {
 			n, began := fault.of(), time.Now()
 			fault.is(n)
-			s.goesOn(len(f.gateways))
+			s.waitWritten(len(f.gateways))
 			t.Logf("%s: changes went on after %v", fault.what, time.Since(began))
 			fault.ends(n)
 			f.nats.AwaitInSync(stream)
 		}
-		s.account()
+		s.expectAllWritten()
 	})
 }
 
@@ -133,51 +135,51 @@ func TestAGatewayThatIsCutOffGoesOnAndComesBack(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 5)
 	others, far := f.gateways[:3], f.gateways[3:]
-	f.witnessed(func() {
-		far[0].cutOff()
-		far[1].silence()
+	f.whileObserved(func() {
+		f.cutOff(far[0])
+		f.silence(far[1])
 		for _, g := range far {
-			g.isConnected(false)
+			g.waitConnected(false)
 		}
 		// What is attempted there fails, while the others go on.
-		attempts := make([]ending, len(far))
+		attempts := make([]attemptResult, len(far))
 		var attempting sync.WaitGroup
 		attempting.Go(func() { attempts[0] = far[0].proposesAt(2, 100) })
 		attempting.Go(func() { attempts[1] = far[1].commandsAt(2, 101) })
 		for n := 2; n < 6; n++ {
-			others[n%len(others)].applies(edition(n), fmt.Sprint("edition ", n))
-			f.agree(others...)
+			others[n%len(others)].apply(edition(n), fmt.Sprint("edition ", n))
+			f.waitAgreed(others...)
 		}
 		attempting.Wait()
 		for i, g := range far {
 			if v := attempts[i]; v.code != exitFailed || !strings.Contains(v.words, "nothing was changed") {
 				t.Errorf("%s: what came of a change is %+v", g.name, v)
 			}
-			g.serves(1)
+			g.expectEdition(1)
 			if s := g.status(); !s.Ready || s.Revision != 2 || s.Checks["ledger"].OK || s.Ledger.Why == "" {
 				t.Errorf("%s: the status is %+v, %+v", g.name, s.Checks["ledger"], s.Ledger)
 			}
-			if r := g.operator("/readyz"); r.status != http.StatusOK {
+			if r := g.getAdmin("/readyz"); r.status != http.StatusOK {
 				t.Errorf("%s isn't ready: %s", g.name, r.body)
 			}
 		}
 		// What came in between, and is over, is not gone by any more.
-		applied := func(g *member) int { return len(g.log.Lines("policy applied")) }
-		before := make(map[*member]int)
+		applied := func(g *ledgerGateway) int { return len(g.log.Lines("policy applied")) }
+		before := make(map[*ledgerGateway]int)
 		for _, g := range far {
 			before[g] = applied(g)
-			g.mend()
+			f.mend(g)
 		}
 		for _, g := range far {
-			g.isConnected(true)
+			g.waitConnected(true)
 		}
-		f.converges()
+		f.waitConverged()
 		for _, g := range far {
 			if n := applied(g) - before[g]; n != 1 {
 				t.Errorf("%s: %d policies were applied on the way back", g.name, n)
 			}
 		}
-		far[0].applies(edition(6), "edition 6")
+		far[0].apply(edition(6), "edition 6")
 	})
 }
 
@@ -186,16 +188,16 @@ func TestAScheduledTransitionComesOnAllGatewaysWhileAllOfNATSIsDown(t *testing.T
 	before := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	exit := before.Add(time.Hour)
 	f := newTimedFleet(t, 5, before)
-	f.gateways[1].applies(fmt.Sprintf(`version: 1
+	f.gateways[1].apply(fmt.Sprintf(`version: 1
 jurisdictions:
   FR:
     schedule:
       - {from: %s, phase: announced}
       - {from: %s, phase: withdrawn}
 `, before.Add(-time.Hour).Format(time.RFC3339), exit.Format(time.RFC3339)), "an exit")
-	f.converges()
-	f.goesDown()
-	f.each(func(g *member) { g.isConnected(false) })
+	f.waitConverged()
+	f.stopNATS()
+	f.each(func(g *ledgerGateway) { g.waitConnected(false) })
 	everywhere := func(what, country string, want int) {
 		t.Helper()
 		for _, g := range f.gateways {
@@ -205,35 +207,35 @@ jurisdictions:
 		}
 	}
 	everywhere("before", "FR", http.StatusOK)
-	f.sets(exit.Add(-time.Second))
+	f.setClock(exit.Add(-time.Second))
 	everywhere("a second before", "FR", http.StatusOK)
-	f.sets(exit)
+	f.setClock(exit)
 	everywhere("at the moment", "FR", http.StatusUnavailableForLegalReasons)
 	everywhere("at the moment", "DE", http.StatusOK)
-	f.comesUp()
-	f.converges()
+	f.startNATS()
+	f.waitConverged()
 	everywhere("afterwards", "FR", http.StatusUnavailableForLegalReasons)
-	f.gateways[2].applies(edition(2), "edition 2") // and then they can be changed again
-	f.converges()
+	f.gateways[2].apply(edition(2), "edition 2") // and then they can be changed again
+	f.waitConverged()
 	everywhere("by another policy", "FR", http.StatusOK)
 }
 
 func TestAGatewayThatIsStartedWhileNATSIsDownServesWhatItLastKnew(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 5)
-	f.gateways[0].applies(edition(2), "edition 2")
-	f.converges()
-	f.goesDown()
-	f.each(func(g *member) { g.kill() })
-	f.each(func(g *member) {
+	f.gateways[0].apply(edition(2), "edition 2")
+	f.waitConverged()
+	f.stopNATS()
+	f.each(func(g *ledgerGateway) { g.kill() })
+	f.each(func(g *ledgerGateway) {
 		if !g.run() {
 			t.Errorf("%s didn't start:\n%s", g.name, g.log)
 		}
 	})
 	for _, g := range f.gateways {
 		g.stopsWithTheTest()
-		g.isConnected(false)
-		g.serves(2)
+		g.waitConnected(false)
+		g.expectEdition(2)
 		if s := g.status(); !s.Ready || s.Revision != 3 || s.Source != "nats" {
 			t.Errorf("%s: the status is %+v", g.name, s)
 		}
@@ -242,11 +244,11 @@ func TestAGatewayThatIsStartedWhileNATSIsDownServesWhatItLastKnew(t *testing.T) 
 	// One that has never known a policy serves nothing, and says why.
 	f.grow(1)
 	stranger := f.gateways[5]
-	r := stranger.asks("DE", "GET /")
+	r := stranger.request("DE", "GET /")
 	if r.status != http.StatusServiceUnavailable {
 		t.Errorf("a gateway that knows no policy gives %d", r.status)
 	}
-	ready := stranger.operator("/readyz")
+	ready := stranger.getAdmin("/readyz")
 	if ready.status != http.StatusServiceUnavailable {
 		t.Errorf("a gateway that knows no policy is ready: %s", ready.body)
 	}
@@ -267,18 +269,18 @@ func TestAGatewayThatIsStartedWhileNATSIsDownServesWhatItLastKnew(t *testing.T) 
 	f.nats.Nodes[0].Start()
 	for _, g := range f.gateways {
 		testkit.Eventually(t, g.name+" has found the node", func() bool { return len(g.log.Lines("the ledger can be reached")) > 0 })
-		g.isConnected(false)
-		if r := g.operator("/readyz"); (r.status == http.StatusOK) != (g != stranger) {
+		g.waitConnected(false)
+		if r := g.getAdmin("/readyz"); (r.status == http.StatusOK) != (g != stranger) {
 			t.Errorf("%s with one node of three: %s", g.name, r.body)
 		}
 	}
 
 	f.nats.Nodes[1].Start()
 	f.nats.Nodes[2].Start()
-	f.converges()
+	f.waitConverged()
 	for _, g := range f.gateways {
 		g.becomesReady()
-		g.serves(2)
+		g.expectEdition(2)
 	}
 }
 
@@ -297,7 +299,7 @@ func TestAPlanCountsTheRequestsOfAllGateways(t *testing.T) {
 	}
 	const swap = "version: 1\njurisdictions: {FR: withdrawn}\n" // and Italy is open
 	for _, g := range f.gateways {
-		plan, err := g.plans(swap)
+		plan, err := g.plan(swap)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -306,10 +308,10 @@ func TestAPlanCountsTheRequestsOfAllGateways(t *testing.T) {
 		}
 	}
 	// Of a gateway that nobody reaches nothing is known.
-	f.gateways[4].cutOff()
-	f.gateways[4].isConnected(false)
+	f.cutOff(f.gateways[4])
+	f.gateways[4].waitConnected(false)
 	for i, want := range map[int]int{0: 4, 4: 1} {
-		plan, err := f.gateways[i].plans(swap)
+		plan, err := f.gateways[i].plan(swap)
 		if err != nil || plan.Hit.Gateways != want {
 			t.Errorf("%s counts %d gateways (%v), want %d", f.gateways[i].name, plan.Hit.Gateways, err, want)
 		}
@@ -405,8 +407,8 @@ demands:
 		}, true, "it follows from revision 1"},
 	} {
 		n := 2 + 2*i
-		good := f.gateways[i%5].applies(edition(n), fmt.Sprint("edition ", n))
-		f.agree(f.gateways...)
+		good := f.gateways[i%5].apply(edition(n), fmt.Sprint("edition ", n))
+		f.waitAgreed(f.gateways...)
 		forged := f.publish(forgery.forge(f.record(good)))
 		forgeries[forged] = forgery.says
 		for _, g := range f.gateways {
@@ -425,7 +427,7 @@ demands:
 			if value := g.metric(metric); value == "0" || value == "" {
 				t.Errorf("%s: after %s %s is %s", g.name, forgery.name, metric, value)
 			}
-			g.serves(n)
+			g.expectEdition(n)
 			s := g.status()
 			if !s.Ready || s.Revision != good {
 				t.Errorf("after %s %s is at revision %d, ready is %v", forgery.name, g.name, s.Revision, s.Ready)
@@ -435,10 +437,10 @@ demands:
 			}
 		}
 		// What is good comes through after it.
-		f.gateways[(i+1)%5].applies(edition(n+1), fmt.Sprint("edition ", n+1))
-		f.agree(f.gateways...)
+		f.gateways[(i+1)%5].apply(edition(n+1), fmt.Sprint("edition ", n+1))
+		f.waitAgreed(f.gateways...)
 		for _, g := range f.gateways {
-			g.serves(n + 1)
+			g.expectEdition(n + 1)
 			if check := g.status().Checks["policy"]; !check.OK {
 				t.Errorf("%s: the check after %s and a good one is %+v", g.name, forgery.name, check)
 			}
@@ -446,7 +448,7 @@ demands:
 	}
 	f.gateways[4].kill()
 	f.gateways[4].start() // and it still knows
-	history := f.converges()
+	history := f.waitConverged()
 	for _, r := range history {
 		if (r.Author == "eve") != (r.Refused != "") {
 			t.Errorf("the log says of record %d by %s that it is refused because of %q", r.Number, r.Author, r.Refused)
@@ -463,20 +465,20 @@ demands:
 			}
 		}
 	}
-	s := f.gateways[0].command("log", "--verify")
+	s := f.gateways[0].runCommand("log", "--verify")
 	if s.code != exitFailed {
 		t.Errorf("log --verify ends with %d", s.code)
 	}
 	for number, says := range forgeries {
-		f.gateways[0].says("log --verify", s.all(), fmt.Sprint(number), says)
+		f.gateways[0].says("log --verify", s.text(), fmt.Sprint(number), says)
 	}
 }
 
 func TestALedgerThatAnAdministratorDeletesIsNeverTakenForAnEmptyOne(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 5)
-	f.gateways[0].applies(edition(2), "edition 2")
-	f.converges()
+	f.gateways[0].apply(edition(2), "edition 2")
+	f.waitConverged()
 	restarted := f.gateways[4]
 	js := f.nats.Connect()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -488,24 +490,24 @@ func TestALedgerThatAnAdministratorDeletesIsNeverTakenForAnEmptyOne(t *testing.T
 	restarted.kill()
 	restarted.start()
 	for _, g := range f.gateways {
-		g.isConnected(false)
-		g.serves(2)
+		g.waitConnected(false)
+		g.expectEdition(2)
 		// It loses what it follows first, and finds out why when it asks again.
 		testkit.Eventually(t, g.name+" says that the ledger is gone and what to do", func() bool {
 			why := g.status().Ledger.Why
 			return strings.Contains(why, "is gone") && strings.Contains(why, "restore it from a backup")
 		})
-		if r := g.operator("/readyz"); r.status != http.StatusOK {
+		if r := g.getAdmin("/readyz"); r.status != http.StatusOK {
 			t.Errorf("%s isn't ready: %s", g.name, r.body)
 		}
 	}
-	for _, g := range []*member{f.gateways[0], restarted} {
-		plan, err := g.plans(edition(3))
+	for _, g := range []*ledgerGateway{f.gateways[0], restarted} {
+		plan, err := g.plan(edition(3))
 		if err != nil {
 			t.Fatal(err)
 		}
 		var problem *api.Problem
-		if _, err := g.proposes(edition(3), "edition 3", plan); !errors.As(err, &problem) || problem.Code != "ledger-unavailable" {
+		if _, err := g.propose(edition(3), "edition 3", plan); !errors.As(err, &problem) || problem.Code != "ledger-unavailable" {
 			t.Errorf("%s: the error of a change is %v", g.name, err)
 		}
 	}
@@ -515,18 +517,18 @@ func TestALedgerThatAnAdministratorDeletesIsNeverTakenForAnEmptyOne(t *testing.T
 	// A gateway that is new can't know that there was one; the others do.
 	f.grow(1)
 	stranger := f.gateways[5]
-	if r := stranger.asks("DE", "GET /"); r.status != http.StatusServiceUnavailable {
+	if r := stranger.request("DE", "GET /"); r.status != http.StatusServiceUnavailable {
 		t.Errorf("a new gateway serves with %d by a ledger that was lost", r.status)
 	}
 	if _, err := js.Stream(ctx, stream); !errors.Is(err, jetstream.ErrStreamNotFound) {
 		t.Errorf("a new gateway has made another stream: %v", err)
 	}
 	f.restore(ctx, js, backup)
-	f.converges()
-	f.gateways[1].applies(edition(3), "edition 3")
-	f.converges()
+	f.waitConverged()
+	f.gateways[1].apply(edition(3), "edition 3")
+	f.waitConverged()
 	for _, g := range f.gateways {
-		g.serves(3)
+		g.expectEdition(3)
 	}
 }
 

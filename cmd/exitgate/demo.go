@@ -34,7 +34,7 @@ commands can claim to come from anywhere. Nothing is left behind.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d := demo{listen: listen, admin: listenAdmin, json: asJSON, out: cmd.OutOrStdout(), log: cmd.ErrOrStderr()}
-			return failed(d.run(cmd.Context()))
+			return exitFailure(d.run(cmd.Context()))
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8443", "`address` for HTTPS, another port if it is in use")
@@ -99,8 +99,8 @@ func (d *demo) run(ctx context.Context) (err error) {
 
 func (d *demo) config(upstream, policyFile string) config.Config {
 	c := config.Default()
-	c.Listen = config.Listen{HTTPS: orFree(d.listen)}
-	c.Admin.Listen = orFree(d.admin)
+	c.Listen = config.Listen{HTTPS: addressOrFreePort(d.listen)}
+	c.Admin.Listen = addressOrFreePort(d.admin)
 	c.Apps = []config.App{{Hosts: []string{"*"}, Upstreams: []string{upstream}}}
 	c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	c.Policy.File = policyFile
@@ -109,8 +109,8 @@ func (d *demo) config(upstream, policyFile string) config.Config {
 	return c
 }
 
-// orFree returns the address, with any free port if its own is in use.
-func orFree(address string) string {
+// addressOrFreePort returns the address, with any free port if its own is in use.
+func addressOrFreePort(address string) string {
 	l, err := net.Listen("tcp", address)
 	if err == nil {
 		_ = l.Close() // it is only asked whether it could be opened
@@ -274,15 +274,15 @@ func (d *demo) introduce(at gateway.Addresses, policyFile, refusedFile string, l
 	if err != nil {
 		program = "exitgate"
 	}
-	seen := sights{url, admin, policyFile, refusedFile, program, leaves, trials(url, admin)}
+	seen := demoInfo{url, admin, policyFile, refusedFile, program, leaves, trials(url, admin)}
 	if d.json {
 		return writeJSON(d.out, seen)
 	}
 	return introduction.Execute(d.out, seen)
 }
 
-// sights are what there is to see.
-type sights struct {
+// demoInfo are what there is to see.
+type demoInfo struct {
 	URL     string    `json:"url"`
 	Admin   string    `json:"admin"`
 	Policy  string    `json:"policy"`

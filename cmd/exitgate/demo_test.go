@@ -22,7 +22,7 @@ func TestTheDemoShowsAPolicyThatIsRefused(t *testing.T) {
 		print.Close()
 		say.Close()
 	}()
-	var seen sights
+	var seen demoInfo
 	if err := json.NewDecoder(out).Decode(&seen); err != nil {
 		t.Fatal(err)
 	}

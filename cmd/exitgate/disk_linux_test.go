@@ -1,3 +1,5 @@
+//go:build integration
+
 package main
 
 import (
@@ -19,7 +21,7 @@ import (
 // disk gives a machine a data folder on a disk of its own, of a few megabytes,
 // and returns what makes it read-only or not; where none can be mounted, the
 // test is skipped.
-func (g *member) disk(size string) (readOnly func(bool)) {
+func (g *ledgerGateway) disk(size string) (readOnly func(bool)) {
 	g.t.Helper()
 	folder := g.file("data")
 	if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -48,8 +50,8 @@ func (g *member) disk(size string) (readOnly func(bool)) {
 	}
 }
 
-// fills takes all room that is left on the disk of the data folder.
-func (g *member) fills() {
+// fillDisk takes all room that is left on the disk of the data folder.
+func (g *ledgerGateway) fillDisk() {
 	g.t.Helper()
 	f, err := os.Create(g.data("filler"))
 	if err != nil {
@@ -63,30 +65,30 @@ func (g *member) fills() {
 	}
 }
 
-func (g *member) makesRoom() {
+func (g *ledgerGateway) freeDisk() {
 	g.t.Helper()
 	g.loses("filler")
 }
 
-// A writer withdraws and opens Germany by turns, and keeps account of what was
+// A diskWriter withdraws and opens Germany by turns, and keeps account of what was
 // acknowledged.
-type writer struct {
-	*member
+type diskWriter struct {
+	*ledgerGateway
 	made  int
 	acked []string
 }
 
-// writes makes a change.
-func (w *writer) writes() error {
+// write makes a change.
+func (w *diskWriter) write() error {
 	w.t.Helper()
 	w.made++
 	c := toggle{country: "DE", phase: policy.Withdrawn, because: fmt.Sprint("change ", w.made), key: fmt.Sprint("key-", w.made)}
 	if len(w.acked)%2 == 1 {
 		c.phase = policy.Open
 	}
-	err := w.plansToggle(&c)
+	err := w.planToggle(&c)
 	if err == nil {
-		_, err = w.toggles(c)
+		_, err = w.toggleMarket(c)
 	}
 	if err == nil {
 		w.acked = append(w.acked, c.because)
@@ -94,12 +96,12 @@ func (w *writer) writes() error {
 	return err
 }
 
-// fails makes changes until one isn't possible, and looks at why.
-func (w *writer) fails(words ...string) {
+// expectFailure makes changes until one isn't possible, and looks at why.
+func (w *diskWriter) expectFailure(words ...string) {
 	w.t.Helper()
 	var err error
 	for range 200 {
-		if err = w.writes(); err != nil {
+		if err = w.write(); err != nil {
 			break
 		}
 	}
@@ -111,8 +113,8 @@ func (w *writer) fails(words ...string) {
 	w.says("the error of a change", err.Error(), append(words, "nothing was changed")...)
 }
 
-// accounts holds the log against what was acknowledged.
-func (w *writer) accounts() {
+// expectAllKept holds the log against what was acknowledged.
+func (w *diskWriter) expectAllKept() {
 	w.t.Helper()
 	var written []string
 	for _, r := range w.history() {
@@ -123,12 +125,12 @@ func (w *writer) accounts() {
 	if !slices.Equal(written, w.acked) {
 		w.t.Errorf("the log has\n%q, and what was acknowledged is\n%q", written, w.acked)
 	}
-	w.verifies(len(w.acked) + 2)
-	w.decides()
+	w.expectVerified(len(w.acked) + 2)
+	w.expectDecisions()
 }
 
-// decides holds what clients get against what was acknowledged.
-func (w *writer) decides() {
+// expectDecisions holds what clients get against what was acknowledged.
+func (w *diskWriter) expectDecisions() {
 	w.t.Helper()
 	want := map[string]int{"FR": http.StatusUnavailableForLegalReasons, "IT": http.StatusOK, "DE": http.StatusOK}
 	if len(w.acked)%2 == 1 {
@@ -141,16 +143,16 @@ func (w *writer) decides() {
 	}
 }
 
-// recovers makes changes as soon as they are possible again.
-func (w *writer) recovers() {
+// waitRecovered makes changes as soon as they are possible again.
+func (w *diskWriter) waitRecovered() {
 	w.t.Helper()
-	testkit.Eventually(w.t, "changes are possible again", func() bool { return w.writes() == nil })
-	if err := w.writes(); err != nil {
+	testkit.Eventually(w.t, "changes are possible again", func() bool { return w.write() == nil })
+	if err := w.write(); err != nil {
 		w.t.Error(err)
 	}
-	w.accounts()
+	w.expectAllKept()
 	testkit.Eventually(w.t, "nothing is wrong any more", func() bool {
-		return w.ready("ledger") && !strings.Contains(w.operator("/readyz").body, "ledger kept")
+		return w.ready("ledger") && !strings.Contains(w.getAdmin("/readyz").body, "ledger kept")
 	})
 }
 
@@ -160,30 +162,30 @@ const roomAdvice = "make room in the data folder"
 // runs, and before it starts.
 func TestChangesFailWhileTheDiskIsFullAndDecisionsGoOn(t *testing.T) {
 	t.Parallel()
-	w := &writer{member: alone(t)}
+	w := &diskWriter{ledgerGateway: newLedgerGateway(t)}
 	w.disk("8m")
 	w.restart()
-	w.sets("FR", policy.Withdrawn, "by law")
+	w.setPhase("FR", policy.Withdrawn, "by law")
 	for _, end := range []func(){w.kill, w.stop} {
-		w.fills()
-		w.fails("no space left on device", w.file("data"))
-		w.decides()
-		status := w.command("status")
-		w.says("exitgate status", strings.Join(strings.Fields(status.all()), " "), "no space left on device", roomAdvice)
-		w.makesRoom()
-		w.recovers()
+		w.fillDisk()
+		w.expectFailure("no space left on device", w.file("data"))
+		w.expectDecisions()
+		status := w.runCommand("status")
+		w.says("exitgate status", strings.Join(strings.Fields(status.text()), " "), "no space left on device", roomAdvice)
+		w.freeDisk()
+		w.waitRecovered()
 
-		w.fills()
-		w.fails("no space left on device", w.file("data"))
+		w.fillDisk()
+		w.expectFailure("no space left on device", w.file("data"))
 		end()
 		w.client.CloseIdleConnections()
 		w.api.CloseIdleConnections()
 		w.restart()
-		w.decides()
-		w.fails(w.file("data"))
-		w.decides()
-		w.makesRoom()
-		w.recovers()
+		w.expectDecisions()
+		w.expectFailure(w.file("data"))
+		w.expectDecisions()
+		w.freeDisk()
+		w.waitRecovered()
 	}
 	w.stop()
 }
@@ -191,39 +193,39 @@ func TestChangesFailWhileTheDiskIsFullAndDecisionsGoOn(t *testing.T) {
 // TestAFileThatCantGrowStopsChangesAndNoDecision needs no disk to be mounted.
 func TestAFileThatCantGrowStopsChangesAndNoDecision(t *testing.T) {
 	t.Parallel()
-	w := &writer{member: alone(t)}
+	w := &diskWriter{ledgerGateway: newLedgerGateway(t)}
 	w.restart()
-	w.sets("FR", policy.Withdrawn, "by law")
+	w.setPhase("FR", policy.Withdrawn, "by law")
 	w.stop()
 	w.limit = "64" // of 512 bytes
 	w.restart()
-	w.fails("file too large", w.data(stored))
-	w.decides()
+	w.expectFailure("file too large", w.data(stored))
+	w.expectDecisions()
 	w.kill()
 	w.client.CloseIdleConnections()
 	w.api.CloseIdleConnections()
 	w.limit = ""
 	w.start()
-	w.recovers()
+	w.waitRecovered()
 }
 
 // TestADataFolderThatCantBeWrittenIsSaidToBe makes it read-only while the
 // gateway runs, and before it starts.
 func TestADataFolderThatCantBeWrittenIsSaidToBe(t *testing.T) {
 	t.Parallel()
-	w := &writer{member: alone(t)}
+	w := &diskWriter{ledgerGateway: newLedgerGateway(t)}
 	readOnly := w.disk("8m")
 	w.restart()
-	w.sets("FR", policy.Withdrawn, "by law")
-	if err := w.writes(); err != nil {
+	w.setPhase("FR", policy.Withdrawn, "by law")
+	if err := w.write(); err != nil {
 		t.Fatal(err)
 	}
 	w.stop()
 
 	readOnly(true)
 	w.restart()
-	w.decides()
-	if ready := w.operator("/readyz"); ready.status != http.StatusOK {
+	w.expectDecisions()
+	if ready := w.getAdmin("/readyz"); ready.status != http.StatusOK {
 		t.Errorf("it isn't ready: %s", ready.body)
 	} else {
 		w.says("/readyz", unquoted(ready.body), "read-only file system", w.file("data"))
@@ -236,5 +238,5 @@ func TestADataFolderThatCantBeWrittenIsSaidToBe(t *testing.T) {
 	testkit.Eventually(t, "the ledger can be written again", func() bool { return w.ready("ledger") })
 	w.stop()
 	w.start()
-	w.recovers()
+	w.waitRecovered()
 }

@@ -42,7 +42,7 @@ func TestTheDocumentationIsTrue(t *testing.T) {
 			}
 			folder := t.TempDir()
 			run := func(command string) string { return shell(t, folder, nil, command) }
-			var gateway *shownGateway
+			var gateway *documentedGateway
 			now := block.ReplaceAllStringFunc(string(text), func(whole string) string {
 				b := block.FindStringSubmatch(whole)
 				switch language, name, body := b[1], b[2], b[3]; {
@@ -147,11 +147,11 @@ func shell(t *testing.T, folder string, env []string, command string) string {
 	return string(out)
 }
 
-// A shownGateway is the gateway of a page. It begins with an empty ledger on a
+// A documentedGateway is the gateway of a page. It begins with an empty ledger on a
 // day in November, after some requests, and each command is a minute later than
 // the one before.
-type shownGateway struct {
-	*member
+type documentedGateway struct {
+	*ledgerGateway
 	folder     string // of the commands
 	now        time.Time
 	real, page *strings.Replacer // what the page shows by what it is here, and back
@@ -159,9 +159,9 @@ type shownGateway struct {
 
 // startShownGateway starts the gateway that the commands of a page talk to. On
 // the page its names are the same wherever the test runs.
-func startShownGateway(t *testing.T, folder string) *shownGateway {
+func startShownGateway(t *testing.T, folder string) *documentedGateway {
 	t.Helper()
-	g := &shownGateway{member: alone(t), folder: folder, now: time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)}
+	g := &documentedGateway{ledgerGateway: newLedgerGateway(t), folder: folder, now: time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)}
 	g.clock = g.file("clock")
 	g.tick()
 	g.start()
@@ -192,7 +192,7 @@ func startShownGateway(t *testing.T, folder string) *shownGateway {
 
 // run runs a command of the page, and returns what it prints as the page shows
 // it.
-func (g *shownGateway) run(command string) string {
+func (g *documentedGateway) run(command string) string {
 	g.t.Helper()
 	g.now = g.now.Add(time.Minute)
 	g.tick()
@@ -205,7 +205,7 @@ func (g *shownGateway) run(command string) string {
 }
 
 // tick sets the gateway's clock.
-func (g *shownGateway) tick() {
+func (g *documentedGateway) tick() {
 	g.t.Helper()
 	g.write("clock", g.now.Format(time.RFC3339))
 }

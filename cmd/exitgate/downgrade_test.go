@@ -35,7 +35,7 @@ func TestAForbiddenDowngradeIsWithheld(t *testing.T) {
 		t.Run("from a server over "+over, func(t *testing.T) {
 			t.Parallel()
 			source := newFlagServer(t, guardedFlags())
-			m := newMachine(t, guardedPolicy)
+			m := newGatewayProcess(t, guardedPolicy)
 			if over == "TLS" {
 				m.flags = fmt.Sprintf("{url: %q, poll: 1s, ca: %q}", "https://"+source.address, source.startTLS(t))
 			} else {
@@ -43,7 +43,7 @@ func TestAForbiddenDowngradeIsWithheld(t *testing.T) {
 				m.flags = fmt.Sprintf("{url: %q, poll: 1s}", "http://"+source.address)
 			}
 			m.start()
-			defer m.neverTells()
+			defer m.expectNeverSentToApp()
 			m.becomesReady()
 
 			for _, country := range []string{"FR", "DE"} {
@@ -76,32 +76,32 @@ func TestAForbiddenDowngradeIsWithheld(t *testing.T) {
 			testkit.Eventually(t, "France is withheld", func() bool { return m.gets("FR") == http.StatusUnavailableForLegalReasons })
 			goOn()
 			source.watch(nil)
-			m.alarmedOnce()
-			m.withholds()
-			m.says("the notice", m.asks("FR", "GET /", "Accept: application/problem+json").body,
+			m.expectOneAlert()
+			m.expectWithheld()
+			m.says("the notice", m.request("FR", "GET /", "Accept: application/problem+json").body,
 				"docs/policy.md#guarantee", `"jurisdiction": "FR"`, "Private messages are end-to-end encrypted.")
-			m.answersNoneBelow()
+			m.expectNoValueBelow()
 			if diff := cmp.Diff(german, m.everything("DE", requests...)); diff != "" {
 				t.Errorf("Germans get something else (-before +now)\n%s", diff)
 			}
 
 			// The server recovers, which is not for it to decide.
 			source.set("end-to-end-encryption", "FR", true)
-			m.learns(source, 2)
-			m.withholds()
+			m.waitForFlags(source, 2)
+			m.expectWithheld()
 			m.kill()
 			m.start()
-			m.withholds()
+			m.expectWithheld()
 			if news := m.metric("exitgate_guarantee_breaches_total" + breached); news != "" && news != "0" {
 				t.Errorf("the breach of before the restart is counted again: %s", news)
 			}
-			m.learns(source, 3)
-			m.withholds()
+			m.waitForFlags(source, 3)
+			m.expectWithheld()
 
 			// Nor is it for who revises the policy and doesn't speak of it.
 			m.revise(guardedPolicy + "jurisdictions: {FR: open}\n")
 			testkit.Eventually(t, "the policy is taken", func() bool { return len(m.log.Lines("policy applied")) == 2 })
-			m.withholds()
+			m.expectWithheld()
 
 			acknowledged := guardedPolicy + fmt.Sprintf("acknowledge:\n  - {flag: end-to-end-encryption, jurisdiction: FR, at: %s, by: Ana, because: A rule was wrong.}\n",
 				time.Now().UTC().Format(time.RFC3339Nano))
@@ -117,19 +117,19 @@ func TestAForbiddenDowngradeIsWithheld(t *testing.T) {
 			// What was acknowledged was that one breach.
 			source.set("end-to-end-encryption", "FR", false)
 			testkit.Eventually(t, "France is withheld again", func() bool { return m.gets("FR") == http.StatusUnavailableForLegalReasons })
-			m.alarmedOnce() // in this process
+			m.expectOneAlert() // in this process
 		})
 	}
 }
 
-// alarmedOnce wants one alarm: in the metrics and in the log.
-func (m *machine) alarmedOnce() {
+// expectOneAlert wants one alarm: in the metrics and in the log.
+func (m *gatewayProcess) expectOneAlert() {
 	m.t.Helper()
 	if total := m.metric("exitgate_guarantee_breaches_total" + breached); total != "1" {
 		m.t.Errorf("exitgate_guarantee_breaches_total%s is %q, want 1", breached, total)
 	}
-	if others := strings.Count(m.operator("/metrics").body, "\nexitgate_guarantee_breaches_total{"); others != 1 {
-		m.t.Errorf("%d kinds of breaches are counted:\n%s", others, m.operator("/metrics").body)
+	if others := strings.Count(m.getAdmin("/metrics").body, "\nexitgate_guarantee_breaches_total{"); others != 1 {
+		m.t.Errorf("%d kinds of breaches are counted:\n%s", others, m.getAdmin("/metrics").body)
 	}
 	alarms := m.log.Lines(`"level":"ERROR"`, "guarantee")
 	if len(alarms) != 1 {
@@ -138,9 +138,9 @@ func (m *machine) alarmedOnce() {
 	m.says("the log", alarms[0], "a flag is below its guarantee", "until a policy revision acknowledges it", `"jurisdiction":"FR"`, `"flag":"end-to-end-encryption"`)
 }
 
-// withholds wants France refused and Germany served, and says that it is a
+// expectWithheld wants France refused and Germany served, and says that it is a
 // breach of a guarantee.
-func (m *machine) withholds() {
+func (m *gatewayProcess) expectWithheld() {
 	m.t.Helper()
 	if status := m.gets("FR"); status != http.StatusUnavailableForLegalReasons {
 		m.t.Errorf("France gets %d, want 451", status)
@@ -154,16 +154,16 @@ func (m *machine) withholds() {
 	if count := m.metric(`exitgate_decisions_total{action="refuse",jurisdiction="FR",phase="withdrawn",reason="guarantee"}`); count == "" || count == "0" {
 		m.t.Errorf("no refusal is counted: %q", count)
 	}
-	ready := m.operator("/readyz")
+	ready := m.getAdmin("/readyz")
 	if ready.status != http.StatusOK {
 		m.t.Errorf("it is not ready: %s", ready.body)
 	}
 	m.says("/readyz", ready.body, "guarantee end-to-end-encryption in FR", "until the policy acknowledges it", "acknowledge:")
 }
 
-// answersNoneBelow asks for flags over OFREP as an app does, for France as a
+// expectNoValueBelow asks for flags over OFREP as an app does, for France as a
 // whole and for users, while the source says what is below the guarantee.
-func (m *machine) answersNoneBelow() {
+func (m *gatewayProcess) expectNoValueBelow() {
 	m.t.Helper()
 	const withheld = `"errorCode":"GENERAL"`
 	alarms := 1
@@ -199,8 +199,8 @@ func (m *machine) answersNoneBelow() {
 	}
 }
 
-// learns waits until the gateway goes by all that the server says now.
-func (m *machine) learns(source *flagServer, release int) {
+// waitForFlags waits until the gateway goes by all that the server says now.
+func (m *gatewayProcess) waitForFlags(source *flagServer, release int) {
 	m.t.Helper()
 	source.round(m.t)
 	source.set("release", "", release)
@@ -211,9 +211,9 @@ func (m *machine) learns(source *flagServer, release int) {
 	})
 }
 
-// neverTells wants the app to have been told nothing that is below a
+// expectNeverSentToApp wants the app to have been told nothing that is below a
 // guarantee, by any request.
-func (m *machine) neverTells() {
+func (m *gatewayProcess) expectNeverSentToApp() {
 	m.t.Helper()
 	for _, told := range m.heard() {
 		if text := strings.Join(told, "; "); strings.Contains(text, "end-to-end-encryption=") {
@@ -226,7 +226,7 @@ func (m *machine) neverTells() {
 // elsewhere, with other flags, in each spelling that an app could read as ours.
 func TestNobodyButTheGatewayTellsTheAppOfMarkets(t *testing.T) {
 	t.Parallel()
-	m := newMachine(t, guardedPolicy+"jurisdictions: {FR: announced}\n")
+	m := newGatewayProcess(t, guardedPolicy+"jurisdictions: {FR: announced}\n")
 	m.revise(strings.Replace(guardedPolicy, "{release: 0}", "{end-to-end-encryption: true, release: 7}", 1))
 	m.start()
 	claims := []string{
@@ -254,7 +254,7 @@ func TestNobodyButTheGatewayTellsTheAppOfMarkets(t *testing.T) {
 			return m.raw(lines("POST / HTTP/1.1", "Connection: close", "Trailer: Market-Flags, Market_Flags", "Transfer-Encoding: chunked") +
 				"\r\n2\r\nhi\r\n0\r\nMarket-Flags: release=9\r\nMarket_Flags: release=9\r\n\r\n")
 		}},
-		{"HTTP/2", "200", func() string { return fmt.Sprint(m.asks("FR", "GET /", claims...).status) }},
+		{"HTTP/2", "200", func() string { return fmt.Sprint(m.request("FR", "GET /", claims...).status) }},
 		{"a WebSocket's handshake", "101", func() string {
 			return m.raw(lines("GET /live HTTP/1.1", "Connection: Upgrade, Market-Flags", "Upgrade: websocket",
 				"Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==") + "\r\n")

@@ -62,16 +62,16 @@ type explainOptions struct {
 	now                                func() time.Time
 	config, policy, method, host, path string
 	geo                                []string
-	at                                 moment
+	at                                 timeFlag
 	json                               bool
-	unasked                            bool
+	flagServerNotAsked                 bool
 }
 
-// An explained is what explain prints.
-type explained struct {
-	Asked   string   `json:"asked"`
-	Located *located `json:"located,omitempty"`
-	Request string   `json:"request"`
+// An explanation is what explain prints.
+type explanation struct {
+	Asked   string    `json:"asked"`
+	Located *location `json:"located,omitempty"`
+	Request string    `json:"request"`
 	// Revision is the one in force, if the gateway was asked and has one.
 	Revision uint64      `json:"revision,omitempty"`
 	SHA256   string      `json:"policy-sha256"`
@@ -83,12 +83,12 @@ type explained struct {
 	// Waiting is what the gateway doesn't know yet, so that it serves nothing.
 	Waiting string `json:"waiting,omitempty"`
 
-	live    bool // the gateway was asked
-	unruled bool // no policy was
+	fromGateway bool // the gateway was asked
+	noPolicy    bool // no policy was
 }
 
-// A located says how an address was located.
-type located struct {
+// A location says how an address was located.
+type location struct {
 	Address      string `json:"looked-up,omitempty"`
 	Form         string `json:"form,omitempty"`
 	Country      string `json:"country-from,omitempty"`
@@ -102,36 +102,36 @@ func (o *explainOptions) explain(cmd *cobra.Command, asked string) error {
 	if !strings.HasPrefix(o.path, "/") {
 		return fmt.Errorf("--path begins with a slash, as in --path /signup")
 	}
-	x, err := o.explained(cmd, asked)
+	x, err := o.ask(cmd, asked)
 	switch {
 	case err != nil:
 		return err
 	case o.json:
-		return failed(writeJSON(cmd.OutOrStdout(), x))
+		return exitFailure(writeJSON(cmd.OutOrStdout(), x))
 	}
-	return failed(x.write(cmd.OutOrStdout()))
+	return exitFailure(x.write(cmd.OutOrStdout()))
 }
 
-// explained asks the gateway, or does without.
-func (o *explainOptions) explained(cmd *cobra.Command, asked string) (explained, error) {
+// ask asks the gateway, or does without.
+func (o *explainOptions) ask(cmd *cobra.Command, asked string) (explanation, error) {
 	set := cmd.Flags().Changed
 	if set("config") || set("policy") || set("geo") {
 		return o.decide(cmd, asked)
 	}
 	q, err := o.question(cmd, asked)
 	if err != nil {
-		return explained{}, err
+		return explanation{}, err
 	}
 	c, err := o.open()
 	if err != nil {
-		return explained{}, err
+		return explanation{}, err
 	}
 	x, err := c.explain(cmd.Context(), asked, q)
-	if absent(err) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "No gateway is running here, with the socket %s: this is by no policy, and by the embedded database.\n\n", c.at)
+	if isNotRunning(err) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "No gateway is running here, with the socket %s: this is by no policy, and by the embedded database.\n\n", c.target)
 		return o.decide(cmd, asked)
 	}
-	return x, ended(cmd, o.json, err)
+	return x, commandError(cmd, o.json, err)
 }
 
 // question is what the gateway is asked.
@@ -150,16 +150,16 @@ func (o *explainOptions) question(cmd *cobra.Command, asked string) (api.Questio
 }
 
 // explain has the gateway explain.
-func (c *client) explain(ctx context.Context, asked string, q api.Question) (explained, error) {
-	said, err := decode[policy.Explanation](c.ask(ctx, "/v1/explain", q))
+func (c *client) explain(ctx context.Context, asked string, q api.Question) (explanation, error) {
+	said, err := decode[policy.Explanation](c.post(ctx, "/v1/explain", q))
 	if err != nil {
-		return explained{}, err
+		return explanation{}, err
 	}
 	s, err := decode[api.Status](c.get(ctx, "/v1/status"))
 	if err != nil {
-		return explained{}, err
+		return explanation{}, err
 	}
-	return explained{
+	return explanation{
 		Asked:       asked,
 		Request:     q.Method + " " + q.Host + q.Path,
 		Revision:    s.Revision,
@@ -167,51 +167,51 @@ func (c *client) explain(ctx context.Context, asked string, q api.Question) (exp
 		Mode:        s.Mode,
 		Waiting:     s.Waiting,
 		Explanation: said,
-		live:        true,
+		fromGateway: true,
 	}, nil
 }
 
 // decide locates and decides as a gateway would.
-func (o *explainOptions) decide(cmd *cobra.Command, asked string) (explained, error) {
+func (o *explainOptions) decide(cmd *cobra.Command, asked string) (explanation, error) {
 	place, how, err := o.locate(cmd, asked)
 	if err != nil {
-		return explained{}, err
+		return explanation{}, err
 	}
 	p := policy.OpenEverywhere()
 	if o.policy != "" {
 		source, err := readFile(o.policy)
 		if err != nil {
-			return explained{}, failed(fmt.Errorf("policy: %w", err))
+			return explanation{}, exitFailure(fmt.Errorf("policy: %w", err))
 		}
 		if p, err = policy.Parse(o.policy, source); err != nil {
-			return explained{}, failed(err)
+			return explanation{}, exitFailure(err)
 		}
 	}
 	path, _, _ := strings.Cut(o.path, "?")
 	snapshot := policy.Compile(p, p.OwnFlags(), o.at.or(o.now))
-	return explained{
+	return explanation{
 		Asked:       asked,
 		Located:     how,
 		Request:     o.method + " " + o.host + o.path,
 		SHA256:      p.Digest(),
 		Mode:        p.Mode(),
-		Unasked:     o.unasked,
-		unruled:     o.policy == "",
+		Unasked:     o.flagServerNotAsked,
+		noPolicy:    o.policy == "",
 		Explanation: snapshot.Explain(place, o.method, strings.ToLower(o.host), path),
 	}, nil
 }
 
 // locate finds the place of an address, or that of a jurisdiction.
-func (o *explainOptions) locate(cmd *cobra.Command, asked string) (policy.Place, *located, error) {
+func (o *explainOptions) locate(cmd *cobra.Command, asked string) (policy.Place, *location, error) {
 	options := geo.Options{Files: o.geo}
 	if o.config != "" {
 		source, err := readFile(o.config)
 		if err != nil {
-			return policy.Place{}, nil, failed(fmt.Errorf("settings: %w", err))
+			return policy.Place{}, nil, exitFailure(fmt.Errorf("settings: %w", err))
 		}
 		c, err := config.Parse(o.config, source)
 		if err != nil {
-			return policy.Place{}, nil, failed(err)
+			return policy.Place{}, nil, exitFailure(err)
 		}
 		if o.policy == "" {
 			o.policy = c.Policy.File
@@ -220,7 +220,7 @@ func (o *explainOptions) locate(cmd *cobra.Command, asked string) (policy.Place,
 			options.Files = c.Geo.Databases
 		}
 		options.RegisteredCountry = c.Geo.RegisteredCountry
-		o.unasked = c.Flags.OFREP != (config.OFREP{})
+		o.flagServerNotAsked = c.Flags.OFREP != (config.OFREP{})
 	}
 	address, err := netip.ParseAddr(asked)
 	if err != nil {
@@ -229,10 +229,10 @@ func (o *explainOptions) locate(cmd *cobra.Command, asked string) (policy.Place,
 	}
 	locator, err := geo.Open(options)
 	if err != nil {
-		return policy.Place{}, nil, failed(err)
+		return policy.Place{}, nil, exitFailure(err)
 	}
 	d := locator.Describe(address)
-	how := &located{Form: d.Form, Country: d.CountryFrom, Subdivisions: d.SubdivisionsFrom, Anonymous: d.AnonymousFrom, ASN: d.ASN, Organisation: d.Organisation}
+	how := &location{Form: d.Form, Country: d.CountryFrom, Subdivisions: d.SubdivisionsFrom, Anonymous: d.AnonymousFrom, ASN: d.ASN, Organisation: d.Organisation}
 	if d.Address.IsValid() {
 		how.Address = d.Address.String()
 	}
@@ -264,10 +264,10 @@ func placeOf(code string) (policy.Place, error) {
 	return policy.Place{Country: policy.Code(s.Country), Subdivisions: [2]policy.Code{policy.Code(code)}}, nil
 }
 
-func (x explained) write(out io.Writer) error {
+func (x explanation) write(out io.Writer) error {
 	d := x.Decision
 	code := x.Place.Jurisdiction()
-	fmt.Fprintf(out, "%s is %s\n", x.Asked, named(code))
+	fmt.Fprintf(out, "%s is %s\n", x.Asked, formatJurisdiction(code))
 	if x.Located != nil {
 		x.Located.write(out)
 	}
@@ -283,11 +283,11 @@ func (x explained) write(out io.Writer) error {
 		fmt.Fprintln(out, "\n→ reject with 503: nothing is served yet, to anybody: exitgate status says why")
 		return nil
 	}
-	if x.unruled {
+	if x.noPolicy {
 		fmt.Fprintln(out, "\n→ forward: neither a gateway nor a policy was asked, and without one all is forwarded")
 		return nil
 	}
-	fmt.Fprintf(out, "\n→ %s: %s\n", verdict(d), why(d))
+	fmt.Fprintf(out, "\n→ %s: %s\n", formatDecision(d), formatReason(d))
 	if x.Override != "" {
 		fmt.Fprintf(out, "  %s\n", x.Override)
 	}
@@ -312,7 +312,7 @@ func (x explained) write(out io.Writer) error {
 	}
 	if len(x.Flags) > 0 {
 		by := ", by the policy's own table"
-		if x.live {
+		if x.fromGateway {
 			by = ""
 		}
 		fmt.Fprintf(out, "\nFlags that the app is told%s:\n\n", by)
@@ -331,15 +331,15 @@ func (x explained) write(out io.Writer) error {
 	if x.Revision != 0 {
 		by = fmt.Sprintf("revision %d,", x.Revision)
 	}
-	fmt.Fprintf(out, "\nBy %s sha256:%.12s on %s", by, x.SHA256, day(x.At))
+	fmt.Fprintf(out, "\nBy %s sha256:%.12s on %s", by, x.SHA256, formatTime(x.At))
 	if !x.Next.IsZero() {
-		fmt.Fprintf(out, "; this may change on %s", day(x.Next))
+		fmt.Fprintf(out, "; this may change on %s", formatTime(x.Next))
 	}
 	fmt.Fprintln(out)
 	return nil
 }
 
-func (l *located) write(out io.Writer) {
+func (l *location) write(out io.Writer) {
 	if l.Form != "" {
 		fmt.Fprintf(out, "  looked up as %s (%s)\n", l.Address, l.Form)
 	}
@@ -353,14 +353,14 @@ func (l *located) write(out io.Writer) {
 	}
 }
 
-func named(code policy.Code) string {
+func formatJurisdiction(code policy.Code) string {
 	if name := policy.Name(code); name != string(code) {
 		return fmt.Sprintf("in %s (%s)", code, name)
 	}
 	return string(code)
 }
 
-func verdict(d policy.Decision) string {
+func formatDecision(d policy.Decision) string {
 	switch d.Action {
 	case policy.Refuse:
 		return "refuse"
@@ -370,7 +370,7 @@ func verdict(d policy.Decision) string {
 	return "forward"
 }
 
-func why(d policy.Decision) string {
+func formatReason(d policy.Decision) string {
 	switch {
 	case d.Reason == policy.ByGuarantee || d.Reason == policy.ByFlag:
 		return fmt.Sprintf("%s is %s by the flag %s", d.Jurisdiction, d.Phase, d.Flag)
@@ -382,7 +382,7 @@ func why(d policy.Decision) string {
 		text += " for the class " + d.Class
 	}
 	if !d.Sunset.IsZero() && d.Phase < policy.Withdrawn {
-		text += ", withdrawn from " + day(d.Sunset)
+		text += ", withdrawn from " + formatTime(d.Sunset)
 	}
 	return text
 }

@@ -1,3 +1,5 @@
+//go:build integration
+
 package main
 
 import (
@@ -63,9 +65,9 @@ func TestAFlagServerThatFails(t *testing.T) {
 	}{
 		{"is down", nil,
 			[]string{"can't be reached", "check flags.ofrep.url and whether it runs"}},
-		{"dies while it answers", dies,
+		{"dies while it answers", dropConnection,
 			[]string{"broke off", "look into its log"}},
-		{"hangs", hangs,
+		{"hangs", neverAnswer,
 			[]string{"did not answer within 1s", "look at its load"}},
 		{"answers 401", status(http.StatusUnauthorized),
 			[]string{"answered 401", "check flags.ofrep.token-file or flags.ofrep.api-key-file"}},
@@ -79,7 +81,7 @@ func TestAFlagServerThatFails(t *testing.T) {
 			[]string{"no flag source has it: add it there, or set it under flags: in the policy"}},
 		{"sends half a JSON", answers(`{"flags":[{"key":"end-to-end-encryption","value":fal`),
 			[]string{"it is not JSON, or only a part of it", "look into its log"}},
-		{"sends 100 MB", sends(100 << 20),
+		{"sends 100 MB", answerOfSize(100 << 20),
 			[]string{"sent more than 1048576 bytes", "give this client fewer flags"}},
 		{"has wrong types", answers(`{"flags":[{"key":"end-to-end-encryption","value":"no"},{"key":"exitgate.phase","value":0},{"key":"release","value":"new"}]}`),
 			[]string{"the flag's value is a string, not a boolean: correct it at the flag server", "the flag's value is an integer, not a string"}},
@@ -91,9 +93,9 @@ func TestAFlagServerThatFails(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			source := newFlagServer(t, faultyFlags())
-			m := newMachine(t, guardedPolicy)
+			m := newGatewayProcess(t, guardedPolicy)
 			m.flags = fmt.Sprintf("{url: %q, poll: 1s, timeout: 1s}", "http://"+source.address)
-			defer m.neverTells()
+			defer m.expectNeverSentToApp()
 			fail := func() {
 				if c.fails == nil {
 					source.stop()
@@ -115,9 +117,9 @@ func TestAFlagServerThatFails(t *testing.T) {
 			}
 			fail()
 			m.start()
-			m.complains(http.StatusServiceUnavailable, "nothing is served until the source answers", c.words)
+			m.expectCheckFails(http.StatusServiceUnavailable, "nothing is served until the source answers", c.words)
 			for country := range clients {
-				got := m.asks(country, "GET /")
+				got := m.request(country, "GET /")
 				if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
 					t.Errorf("%s gets %d before any flag is known", country, got.status)
 				}
@@ -128,20 +130,20 @@ func TestAFlagServerThatFails(t *testing.T) {
 
 			recover()
 			m.becomesReady()
-			m.keeps("once the server answers")
+			m.expectLastGood("once the server answers")
 
 			// All that is known stays, over a restart too.
 			fail()
-			m.complains(http.StatusOK, "what was known stays in use", c.words)
-			m.keeps("while the server fails")
+			m.expectCheckFails(http.StatusOK, "what was known stays in use", c.words)
+			m.expectLastGood("while the server fails")
 			m.kill()
 			m.start()
-			m.complains(http.StatusOK, "what was known stays in use", c.words)
-			m.keeps("while the server fails, after a restart")
+			m.expectCheckFails(http.StatusOK, "what was known stays in use", c.words)
+			m.expectLastGood("while the server fails, after a restart")
 
 			recover()
 			testkit.Eventually(t, "all flags are answered", func() bool { return m.ready("flags") })
-			m.keeps("when the server is back")
+			m.expectLastGood("when the server is back")
 		})
 	}
 }
@@ -152,10 +154,10 @@ func TestAFlagServerThatFlaps(t *testing.T) {
 	t.Parallel()
 	source := newFlagServer(t, guardedFlags())
 	source.start(t)
-	m := newMachine(t, guardedPolicy)
+	m := newGatewayProcess(t, guardedPolicy)
 	m.flags = fmt.Sprintf("{url: %q, poll: 1s}", "http://"+source.address)
 	m.start()
-	defer m.neverTells()
+	defer m.expectNeverSentToApp()
 	m.becomesReady()
 
 	flaps, rounds := make(chan struct{}, 1), 0
@@ -184,22 +186,22 @@ func TestAFlagServerThatFlaps(t *testing.T) {
 		case <-time.After(patience):
 			t.Fatal("the gateway doesn't ask for flags")
 		}
-		m.withholds()
+		m.expectWithheld()
 	}
-	m.alarmedOnce()
+	m.expectOneAlert()
 }
 
-// kept returns a machine that has been told of a breach in Italy, and was
+// withLastGoodFlags returns a machine that has been told of a breach in Italy, and was
 // killed.
-func kept(t *testing.T) (*machine, *flagServer) {
+func withLastGoodFlags(t *testing.T) (*gatewayProcess, *flagServer) {
 	t.Helper()
 	source := newFlagServer(t, faultyFlags())
 	source.start(t)
-	m := newMachine(t, guardedPolicy)
+	m := newGatewayProcess(t, guardedPolicy)
 	m.flags = fmt.Sprintf("{url: %q, poll: 1s}", "http://"+source.address)
 	m.start()
 	m.becomesReady()
-	m.keeps("at first")
+	m.expectLastGood("at first")
 	m.kill()
 	source.set("end-to-end-encryption", "IT", true)
 	return m, source
@@ -208,8 +210,8 @@ func kept(t *testing.T) (*machine, *flagServer) {
 // TestADiskThatIsFull fails to keep what is known of flags.
 func TestADiskThatIsFull(t *testing.T) {
 	t.Parallel()
-	m, source := kept(t)
-	defer m.neverTells()
+	m, source := withLastGoodFlags(t)
+	defer m.expectNeverSentToApp()
 	m.limit = "8"
 	source.set("end-to-end-encryption", "FR", false)
 	m.start()
@@ -220,7 +222,7 @@ func TestADiskThatIsFull(t *testing.T) {
 		}
 	}
 	advice := "make room in the data folder, and let the gateway write to it"
-	m.complains(http.StatusOK, "the next start would forget the guarantees that were broken", []string{advice})
+	m.expectCheckFails(http.StatusOK, "the next start would forget the guarantees that were broken", []string{advice})
 	source.round(t)
 	if lines := m.log.Lines(advice); len(lines) != 1 {
 		t.Errorf("it is logged %d times: %q", len(lines), lines)
@@ -239,7 +241,7 @@ func TestADiskThatIsFull(t *testing.T) {
 // TestWhatIsKnownOfFlagsCanNotBeRead is no reason to forget it.
 func TestWhatIsKnownOfFlagsCanNotBeRead(t *testing.T) {
 	t.Parallel()
-	m, _ := kept(t)
+	m, _ := withLastGoodFlags(t)
 	good, err := os.ReadFile(m.file("data/flags.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -265,7 +267,7 @@ func TestWhatIsKnownOfFlagsCanNotBeRead(t *testing.T) {
 	}
 	m.write("data/flags.json", string(good))
 	m.start()
-	m.keeps("with what is restored")
+	m.expectLastGood("with what is restored")
 }
 
 // TestTheTokenForTheFlagServer goes missing, and is changed.
@@ -274,8 +276,8 @@ func TestTheTokenForTheFlagServer(t *testing.T) {
 	source := newFlagServer(t, faultyFlags())
 	source.wants("s3cret-1")
 	source.start(t)
-	m := newMachine(t, guardedPolicy)
-	defer m.neverTells()
+	m := newGatewayProcess(t, guardedPolicy)
+	defer m.expectNeverSentToApp()
 	m.flags = fmt.Sprintf("{url: %q, poll: 1s, token-file: %q}", "http://"+source.address, m.file("token"))
 
 	if m.run() {
@@ -286,32 +288,32 @@ func TestTheTokenForTheFlagServer(t *testing.T) {
 	m.write("token", "s3cret-1\n")
 	m.start()
 	m.becomesReady()
-	m.keeps("with a token")
+	m.expectLastGood("with a token")
 
 	if err := os.Remove(m.file("token")); err != nil {
 		t.Fatal(err)
 	}
-	m.complains(http.StatusOK, "what was known stays in use", []string{"was not asked, as there are no credentials", "flags.ofrep.token-file"})
-	m.keeps("without a token")
+	m.expectCheckFails(http.StatusOK, "what was known stays in use", []string{"was not asked, as there are no credentials", "flags.ofrep.token-file"})
+	m.expectLastGood("without a token")
 	source.wants("s3cret-2")
 	m.write("token", "s3cret-1")
-	m.complains(http.StatusOK, "what was known stays in use", []string{"answered 401", "check flags.ofrep.token-file"})
-	m.keeps("with a token that is out of date")
+	m.expectCheckFails(http.StatusOK, "what was known stays in use", []string{"answered 401", "check flags.ofrep.token-file"})
+	m.expectLastGood("with a token that is out of date")
 	m.write("token", "s3cret-2")
 	testkit.Eventually(t, "all flags are answered", func() bool { return m.ready("flags") })
-	m.keeps("with the new token")
-	if all := m.log.String() + m.operator("/readyz").body + m.operator("/metrics").body; strings.Contains(all, "s3cret") {
+	m.expectLastGood("with the new token")
+	if all := m.log.String() + m.getAdmin("/readyz").body + m.getAdmin("/metrics").body; strings.Contains(all, "s3cret") {
 		t.Errorf("the token is told: %s", all)
 	}
 }
 
-// complains waits until /readyz says what is wrong, and wants the log to say
+// expectCheckFails waits until /readyz says what is wrong, and wants the log to say
 // it as well.
-func (m *machine) complains(status int, consequence string, words []string) {
+func (m *gatewayProcess) expectCheckFails(status int, consequence string, words []string) {
 	m.t.Helper()
 	all := append([]string{consequence}, words...)
 	testkit.Eventually(m.t, fmt.Sprintf("/readyz says %q", all), func() bool {
-		got := m.operator("/readyz")
+		got := m.getAdmin("/readyz")
 		for _, w := range all {
 			if !strings.Contains(got.body, w) {
 				return false
@@ -325,9 +327,9 @@ func (m *machine) complains(status int, consequence string, words []string) {
 	})
 }
 
-// keeps wants served what was served when the server answered, and nothing
+// expectLastGood wants served what was served when the server answered, and nothing
 // else.
-func (m *machine) keeps(when string) {
+func (m *gatewayProcess) expectLastGood(when string) {
 	m.t.Helper()
 	for country, want := range map[string]int{"FR": 200, "DE": 200, "GF": 200, "IT": 451, "ES": 451} {
 		if status := m.gets(country); status != want {
@@ -350,30 +352,30 @@ func (m *machine) keeps(when string) {
 }
 
 // ready says whether a check of /readyz has passed.
-func (m *machine) ready(check string) bool {
+func (m *gatewayProcess) ready(check string) bool {
 	m.t.Helper()
 	var state struct {
 		Checks map[string]struct{ OK bool }
 	}
-	if err := json.Unmarshal([]byte(m.operator("/readyz").body), &state); err != nil {
+	if err := json.Unmarshal([]byte(m.getAdmin("/readyz").body), &state); err != nil {
 		m.t.Fatal(err)
 	}
 	return state.Checks[check].OK
 }
 
-// dies breaks off in the middle of an answer.
-func dies(w http.ResponseWriter, _ *http.Request) {
+// dropConnection breaks off in the middle of an answer.
+func dropConnection(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", "1000")
 	_, _ = io.WriteString(w, `{"flags":[`)
 	panic(http.ErrAbortHandler)
 }
 
-// hangs answers when nobody waits any more.
-func hangs(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+// neverAnswer answers when nobody waits any more.
+func neverAnswer(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
-// sends returns what sends a list of flags of so many bytes.
-func sends(size int) http.HandlerFunc {
+// answerOfSize returns what sends a list of flags of so many bytes.
+func answerOfSize(size int) http.HandlerFunc {
 	flag := []byte(`{"key":"f","value":"` + strings.Repeat("x", 64<<10) + `"},`)
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -385,4 +387,24 @@ func sends(size int) http.HandlerFunc {
 		}
 		_, _ = io.WriteString(w, `{"key":"last","value":true}]}`)
 	}
+}
+
+// peakMemory returns how many bytes of memory the gateway has held at most; 0
+// where the system doesn't tell.
+func (m *gatewayProcess) peakMemory() int {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.cmd.Process.Pid))
+	kilobytes := 0
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			fmt.Sscan(value, &kilobytes)
+		}
+	}
+	return kilobytes << 10
+}
+
+// wants makes the server want a bearer token.
+func (s *flagServer) wants(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.token = token
 }

@@ -173,13 +173,6 @@ func (s *flagServer) fail(how http.HandlerFunc) {
 	s.fails = how
 }
 
-// wants makes the server want a bearer token.
-func (s *flagServer) wants(token string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.token = token
-}
-
 // watch has a function called before each answer, nil for none.
 func (s *flagServer) watch(before func(about map[string]any)) {
 	s.mu.Lock()

@@ -1,3 +1,5 @@
+//go:build integration
+
 package main
 
 import (
@@ -23,7 +25,7 @@ func TestOpenFeatureForJavaScriptReadsFlagsFromTheGateway(t *testing.T) {
 		"new-composer":          {"": true}, // of which the policy says nothing
 	})
 	source.start(t)
-	m := newMachine(t, `guarantees:
+	m := newGatewayProcess(t, `guarantees:
   end-to-end-encryption: {require: true}
   message-retention-days: {at-most: 7}
 flags:

@@ -1,3 +1,5 @@
+//go:build integration
+
 package main
 
 import (
@@ -21,12 +23,12 @@ const (
 
 // withFiveRecords returns a data folder in which the newest of five records
 // withdraws France, left behind by a gateway that was stopped or killed.
-func withFiveRecords(t *testing.T, end func(*member)) (folder string) {
+func withFiveRecords(t *testing.T, end func(*ledgerGateway)) (folder string) {
 	t.Helper()
-	m := alone(t)
+	m := newLedgerGateway(t)
 	m.restart()
 	for i, country := range []policy.Code{"DE", "IT", "ES", "FR"} {
-		m.sets(country, policy.Withdrawn, fmt.Sprintf("reason-%d;", i+2))
+		m.setPhase(country, policy.Withdrawn, fmt.Sprintf("reason-%d;", i+2))
 	}
 	end(m)
 	m.loses("admin.sock") // it can't be copied
@@ -34,7 +36,7 @@ func withFiveRecords(t *testing.T, end func(*member)) (folder string) {
 }
 
 // inherits gives a machine a copy of a data folder.
-func (g *member) inherits(folder string) {
+func (g *ledgerGateway) inherits(folder string) {
 	g.t.Helper()
 	if err := os.RemoveAll(g.file("data")); err != nil {
 		g.t.Fatal(err)
@@ -48,7 +50,7 @@ func (g *member) inherits(folder string) {
 }
 
 // damages replaces what is in a file of the data folder.
-func (g *member) damages(name string, damage func(text []byte) []byte) {
+func (g *ledgerGateway) damages(name string, damage func(text []byte) []byte) {
 	g.t.Helper()
 	text, err := os.ReadFile(g.data(name))
 	if err == nil || name == index { // one that is killed leaves none
@@ -59,7 +61,7 @@ func (g *member) damages(name string, damage func(text []byte) []byte) {
 	}
 }
 
-func (g *member) loses(name string) {
+func (g *ledgerGateway) loses(name string) {
 	g.t.Helper()
 	if err := os.RemoveAll(g.data(name)); err != nil {
 		g.t.Fatal(err)
@@ -79,7 +81,7 @@ func alters(t *testing.T, text, within []byte) []byte {
 // A fault is what has happened to the data folder while the gateway was off.
 type fault struct {
 	name string
-	does func(*member)
+	does func(*ledgerGateway)
 	// What becomes of it: it goes on as if nothing had happened, it serves by
 	// what it knew but can't be changed, or it doesn't start.
 	comes aftermath
@@ -98,27 +100,27 @@ func faults() []fault {
 	truncated := func(text []byte) []byte { return text[:len(text)/2] }
 	garbage := func([]byte) []byte { return []byte("\x00\xff garbage") }
 	nothing := func([]byte) []byte { return nil }
-	in := func(name string, damage func([]byte) []byte) func(*member) {
-		return func(g *member) { g.damages(name, damage) }
+	in := func(name string, damage func([]byte) []byte) func(*ledgerGateway) {
+		return func(g *ledgerGateway) { g.damages(name, damage) }
 	}
-	lost := func(names ...string) func(*member) {
-		return func(g *member) {
+	lost := func(names ...string) func(*ledgerGateway) {
+		return func(g *ledgerGateway) {
 			for _, name := range names {
 				g.loses(name)
 			}
 		}
 	}
-	record := func(n int) func(*member) {
+	record := func(n int) func(*ledgerGateway) {
 		text := fmt.Sprintf("reason-%d;", n)
 		if n == 1 {
 			text = "There was no policy yet."
 		}
-		return func(g *member) {
+		return func(g *ledgerGateway) {
 			g.damages(stored, func(within []byte) []byte { return alters(g.t, []byte(text), within) })
 		}
 	}
-	both := func(one, other func(*member)) func(*member) {
-		return func(g *member) { one(g); other(g) }
+	both := func(one, other func(*ledgerGateway)) func(*ledgerGateway) {
+		return func(g *ledgerGateway) { one(g); other(g) }
 	}
 	digest := func(text []byte) []byte { text[0] ^= 1; return text }
 	backup := "put the ledger's folder back from a backup"
@@ -152,8 +154,8 @@ func faults() []fault {
 func TestADataFolderThatIsDamagedOpensNoMarket(t *testing.T) {
 	t.Parallel()
 	for end, folder := range map[string]string{
-		"stopped": withFiveRecords(t, func(m *member) { m.stop() }),
-		"killed":  withFiveRecords(t, func(m *member) { m.kill() }),
+		"stopped": withFiveRecords(t, func(m *ledgerGateway) { m.stop() }),
+		"killed":  withFiveRecords(t, func(m *ledgerGateway) { m.kill() }),
 	} {
 		if end == "stopped" && testing.Short() {
 			continue
@@ -161,7 +163,7 @@ func TestADataFolderThatIsDamagedOpensNoMarket(t *testing.T) {
 		for _, f := range faults() {
 			t.Run(f.name+" after it was "+end, func(t *testing.T) {
 				t.Parallel()
-				m := alone(t)
+				m := newLedgerGateway(t)
 				m.inherits(folder)
 				f.does(m)
 				switch started := m.run(); {
@@ -194,7 +196,7 @@ func TestADataFolderThatIsDamagedOpensNoMarket(t *testing.T) {
 
 // goesOnAfter holds a gateway that has started against what is to become of a
 // fault.
-func (g *member) goesOnAfter(f fault) {
+func (g *ledgerGateway) goesOnAfter(f fault) {
 	g.t.Helper()
 	france := func() {
 		g.t.Helper()
@@ -203,36 +205,36 @@ func (g *member) goesOnAfter(f fault) {
 		}
 	}
 	france()
-	if ready := g.operator("/readyz"); ready.status != http.StatusOK {
+	if ready := g.getAdmin("/readyz"); ready.status != http.StatusOK {
 		g.t.Errorf("it isn't ready: %s", ready.body)
 	}
-	status, seen := g.status(), g.command("status")
+	status, seen := g.status(), g.runCommand("status")
 	if seen.code != exitDone || !strings.Contains(seen.out, "FR") {
-		g.t.Errorf("exitgate status: %d: %s", seen.code, seen.all())
+		g.t.Errorf("exitgate status: %d: %s", seen.code, seen.text())
 	}
 	if status.Revision != 5 {
 		g.t.Errorf("revision %d is in force", status.Revision)
 	}
 	if f.comes == goesOn {
-		g.verifies(5)
-		g.sets("GF", policy.Withdrawn, "another")
-		g.verifies(6)
+		g.expectVerified(5)
+		g.setPhase("GF", policy.Withdrawn, "another")
+		g.expectVerified(6)
 		france()
 		return
 	}
-	change := g.command("set", "GF", "withdrawn", "--because", "I try.")
-	verify := g.command("log", "--verify")
-	for what, said := range map[string]said{"a change": change, "log --verify": verify} {
+	change := g.runCommand("set", "GF", "withdrawn", "--because", "I try.")
+	verify := g.runCommand("log", "--verify")
+	for what, said := range map[string]commandResult{"a change": change, "log --verify": verify} {
 		if said.code != exitFailed {
-			g.t.Errorf("%s: %d: %s", what, said.code, said.all())
+			g.t.Errorf("%s: %d: %s", what, said.code, said.text())
 		}
 	}
 	for what, text := range map[string]string{
-		"a change":        change.all(),
-		"exitgate status": seen.all(),
-		"log --verify":    verify.all(),
+		"a change":        change.text(),
+		"exitgate status": seen.text(),
+		"log --verify":    verify.text(),
 		"the check":       status.Checks["ledger"].Detail,
-		"/readyz":         unquoted(g.operator("/readyz").body),
+		"/readyz":         unquoted(g.getAdmin("/readyz").body),
 	} {
 		text = strings.Join(strings.Fields(text), " ") // it may be broken anywhere
 		for _, words := range f.says {
@@ -253,8 +255,8 @@ func unquoted(text string) string {
 // TestALedgerThatIsPutBackWhileTheGatewayRunsIsUsedAgain needs no restart.
 func TestALedgerThatIsPutBackWhileTheGatewayRunsIsUsedAgain(t *testing.T) {
 	t.Parallel()
-	folder := withFiveRecords(t, func(m *member) { m.stop() })
-	m := alone(t)
+	folder := withFiveRecords(t, func(m *ledgerGateway) { m.stop() })
+	m := newLedgerGateway(t)
 	m.inherits(folder)
 	m.loses("ledger")
 	m.start()
@@ -263,7 +265,7 @@ func TestALedgerThatIsPutBackWhileTheGatewayRunsIsUsedAgain(t *testing.T) {
 	if err := os.CopyFS(m.data("ledger"), os.DirFS(filepath.Join(folder, "ledger"))); err != nil {
 		t.Fatal(err)
 	}
-	m.isConnected(true)
+	m.waitConnected(true)
 	m.goesOnAfter(fault{comes: goesOn})
 }
 
@@ -271,14 +273,14 @@ func TestALedgerThatIsPutBackWhileTheGatewayRunsIsUsedAgain(t *testing.T) {
 // and while it runs.
 func TestAByteOfHistoryThatIsChangedIsNamed(t *testing.T) {
 	t.Parallel()
-	m := alone(t)
-	m.inherits(withFiveRecords(t, func(m *member) { m.stop() }))
+	m := newLedgerGateway(t)
+	m.inherits(withFiveRecords(t, func(m *ledgerGateway) { m.stop() }))
 	m.restart()
 	names := func(when string) {
 		t.Helper()
-		said := m.command("log", "--verify")
-		if said.code != exitFailed || !strings.Contains(said.all(), "record 3") {
-			t.Errorf("%s, it ends with %d, and says: %s", when, said.code, said.all())
+		said := m.runCommand("log", "--verify")
+		if said.code != exitFailed || !strings.Contains(said.text(), "record 3") {
+			t.Errorf("%s, it ends with %d, and says: %s", when, said.code, said.text())
 		}
 		if got := m.gets("FR"); got != http.StatusUnavailableForLegalReasons {
 			t.Errorf("%s, France gets %d", when, got)
@@ -298,8 +300,8 @@ func TestAByteOfHistoryThatIsChangedIsNamed(t *testing.T) {
 // gone, too, with one that serves everywhere.
 func TestALedgerThatHasNothingLeftBeginsWithTheLastGoodPolicy(t *testing.T) {
 	t.Parallel()
-	m := alone(t)
-	m.inherits(withFiveRecords(t, func(m *member) { m.stop() }))
+	m := newLedgerGateway(t)
+	m.inherits(withFiveRecords(t, func(m *ledgerGateway) { m.stop() }))
 	m.loses("ledger")
 	m.loses("ledger.json")
 	m.restart()
@@ -325,7 +327,7 @@ func TestALedgerThatHasNothingLeftBeginsWithTheLastGoodPolicy(t *testing.T) {
 func TestAMachineThatHadAPolicyFileBeginsItsLedgerWithThatPolicy(t *testing.T) {
 	t.Parallel()
 	const document = "jurisdictions: {FR: withdrawn} # by law\n"
-	m := alone(t)
+	m := newLedgerGateway(t)
 	m.revise(document)
 	m.source = ""
 	m.restart()
@@ -364,7 +366,7 @@ func TestAMachineThatHadAPolicyFileBeginsItsLedgerWithThatPolicy(t *testing.T) {
 	if !slices.ContainsFunc(m.log.Lines("the ledger is empty"), func(line string) bool { return strings.Contains(line, m.data("last-good-policy.yaml")) }) {
 		t.Error("the log doesn't say where the first policy is from")
 	}
-	m.sets("FR", policy.Open, "the law is repealed")
+	m.setPhase("FR", policy.Open, "the law is repealed")
 	if got := m.gets("FR"); got != http.StatusOK {
 		t.Errorf("after it was opened, France gets %d", got)
 	}

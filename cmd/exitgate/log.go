@@ -51,7 +51,7 @@ Exit codes: 0 done, 1 failed, or the ledger is wrong, 2 usage.`,
 }
 
 type logOptions struct {
-	asking
+	queryOptions
 	verify, verbose, policy bool
 	limit                   int
 	before                  uint64
@@ -80,31 +80,31 @@ func (o *logOptions) run(cmd *cobra.Command, args []string) error {
 		if wrong != nil {
 			return wrong
 		}
-		err = o.one(cmd, c, number)
+		err = o.printOne(cmd, c, number)
 	}
-	return ended(cmd, o.json, err)
+	return commandError(cmd, o.json, err)
 }
 
 func (o *logOptions) runVerify(cmd *cobra.Command, c *client) error {
-	c.limit = verifyLimit
+	c.timeout = verifyTimeout
 	a, err := c.get(cmd.Context(), "/v1/log/verification")
 	v, err := decode[api.Verification](a, err)
 	if err != nil {
 		return err
 	}
-	out := newPage(cmd.OutOrStdout())
+	out := newPrinter(cmd.OutOrStdout())
 	switch {
 	case o.json:
-		err = a.print(cmd.OutOrStdout())
+		err = a.writeIndented(cmd.OutOrStdout())
 	case v.OK:
-		out.sayIn(green, "", "The ledger is right: %s, each as it was written and in its place.", several(v.Records, "record"))
-		fmt.Fprintf(out, "The last is %d, with the hash %s\n", v.Last, clean(v.Hash))
+		out.colouredParagraph(green, "", "The ledger is right: %s, each as it was written and in its place.", plural(v.Records, "record"))
+		fmt.Fprintf(out, "The last is %d, with the hash %s\n", v.Last, sanitise(v.Hash))
 	default:
 		for _, w := range v.Wrong {
-			out.sayIn(red, "", "record %d: %s", w.Number, clean(w.Reason))
+			out.colouredParagraph(red, "", "record %d: %s", w.Number, sanitise(w.Reason))
 		}
-		out.say("", "\nThe ledger is wrong: %s of %d. Somebody or something has changed it. No gateway applies a record that is wrong; keep a copy of the ledger, and find out who can write to it.",
-			several(len(v.Wrong), "record"), v.Records+len(v.Wrong))
+		out.paragraph("", "\nThe ledger is wrong: %s of %d. Somebody or something has changed it. No gateway applies a record that is wrong; keep a copy of the ledger, and find out who can write to it.",
+			plural(len(v.Wrong), "record"), v.Records+len(v.Wrong))
 	}
 	if err == nil && !v.OK {
 		err = &exitError{code: exitFailed}
@@ -134,15 +134,15 @@ func (o *logOptions) list(cmd *cobra.Command, c *client) error {
 		}
 		return writeJSON(cmd.OutOrStdout(), all)
 	}
-	out := newPage(cmd.OutOrStdout())
+	out := newPrinter(cmd.OutOrStdout())
 	if len(all.Records) == 0 {
 		fmt.Fprintln(out, "There are no records.")
 		return nil
 	}
 	if o.verbose {
-		showRecordsInFull(out, all.Records)
+		printRecordsVerbose(out, all.Records)
 	} else {
-		showRecords(out, all.Records)
+		printRecords(out, all.Records)
 	}
 	if all.Next != 0 {
 		fmt.Fprintf(cmd.ErrOrStderr(), "\nOlder ones: exitgate log --before %d\n", all.Next)
@@ -158,27 +158,27 @@ func (c *client) log(ctx context.Context, before uint64, limit int) (api.Log, er
 	return decode[api.Log](c.get(ctx, path))
 }
 
-const authorFits = 16 // characters of a line
+const maxAuthorWidth = 16 // characters of a line
 
-// showRecords shows each record in a line; what doesn't fit there goes below it.
-func showRecords(out page, records []api.Record) {
+// printRecords shows each record in a line; what doesn't fit there goes below it.
+func printRecords(out printer, records []api.Record) {
 	const last = 3
 	rows := []row{{cells: []cell{{}, {text: "UTC"}, {text: "by"}, {}}}}
 	for _, r := range records {
-		rows = append(rows, row{cells: []cell{numbered(r.Number), {text: minute(r.Time)}, {text: shorten(clean(r.Author), authorFits)}, {}}})
+		rows = append(rows, row{cells: []cell{numberCell(r.Number), {text: formatMinute(r.Time)}, {text: shorten(sanitise(r.Author), maxAuthorWidth)}, {}}})
 	}
-	widths := widthsOf(rows)
-	fits, below := out.width-total(widths)-gap, out.width-len(indentation)-widths[0]-gap
+	widths := columnWidths(rows)
+	fits, below := out.width-tableWidth(widths)-columnGap, out.width-len(indentation)-widths[0]-columnGap
 	for i, r := range records {
 		line := &rows[i+1] // behind the head
-		text, colour := does(r)
-		if by := broughtBy(r); by != "" {
+		text, colour := formatAction(r)
+		if by := formatOrigin(r); by != "" {
 			line.below = append(line.below, by)
 		}
-		switch because := clean(r.Because); {
+		switch because := sanitise(r.Because); {
 		case because == "":
-		case line.below == nil && utf8.RuneCountInString(text+between+because) <= fits:
-			text += between + because
+		case line.below == nil && utf8.RuneCountInString(text+reasonSeparator+because) <= fits:
+			text += reasonSeparator + because
 		default:
 			line.below = append(line.below, shorten(because, below))
 		}
@@ -191,15 +191,15 @@ func showRecords(out page, records []api.Record) {
 	out.table(rows, last)
 }
 
-const between = " · " // what was done and why
+const reasonSeparator = " · " // what was done and why
 
-// does says what a record does, so that what only was proposed isn't taken for
+// formatAction says what a record does, so that what only was proposed isn't taken for
 // what came into force.
-func does(r api.Record) (text, colour string) {
-	text = clean(r.Summary)
+func formatAction(r api.Record) (text, colour string) {
+	text = sanitise(r.Summary)
 	switch {
 	case r.Refused != "":
-		return "REFUSED, " + clean(r.Refused) + ": " + text, red
+		return "REFUSED, " + sanitise(r.Refused) + ": " + text, red
 	case r.Emergency:
 		return "EMERGENCY, in force: " + text, yellow
 	case r.Kind == changes.RevisionMade:
@@ -208,37 +208,37 @@ func does(r api.Record) (text, colour string) {
 	return text, ""
 }
 
-// broughtBy says who brought a change into force that waited for others.
-func broughtBy(r api.Record) string {
+// formatOrigin says who brought a change into force that waited for others.
+func formatOrigin(r api.Record) string {
 	if r.Kind != changes.RevisionMade || r.Change == 0 {
 		return ""
 	}
-	text := fmt.Sprintf("change %d, proposed by %s", r.Change, people(r.Authors))
+	text := fmt.Sprintf("change %d, proposed by %s", r.Change, formatNames(r.Authors))
 	if len(r.Approvers) > 0 {
-		text += ", approved by " + people(r.Approvers)
+		text += ", approved by " + formatNames(r.Approvers)
 	}
 	return text
 }
 
-// showRecordsInFull shows all that is known of each record.
-func showRecordsInFull(out page, records []api.Record) {
+// printRecordsVerbose shows all that is known of each record.
+func printRecordsVerbose(out printer, records []api.Record) {
 	for i, r := range records {
 		if i > 0 {
 			fmt.Fprintln(out)
 		}
-		fmt.Fprintf(out, "%s  %s by %s at %s\n", out.paint(bold, fmt.Sprint(r.Number)), clean(string(r.Kind)), clean(r.Author), day(r.Time))
-		text, colour := does(r)
-		out.sayIn(colour, "  ", "%s", text)
-		if by := broughtBy(r); by != "" {
-			out.say("  ", "%s", by)
+		fmt.Fprintf(out, "%s  %s by %s at %s\n", out.inColour(bold, fmt.Sprint(r.Number)), sanitise(string(r.Kind)), sanitise(r.Author), formatTime(r.Time))
+		text, colour := formatAction(r)
+		out.colouredParagraph(colour, "  ", "%s", text)
+		if by := formatOrigin(r); by != "" {
+			out.paragraph("  ", "%s", by)
 		}
-		sayReason(out, r.Because)
-		fmt.Fprintf(out, "  %s\n", clean(r.Hash))
+		printReason(out, r.Because)
+		fmt.Fprintf(out, "  %s\n", sanitise(r.Hash))
 	}
 }
 
-// one shows a revision with its policy; of another record, what the log says.
-func (o *logOptions) one(cmd *cobra.Command, c *client, number uint64) error {
+// printOne shows a revision with its policy; of another record, what the log says.
+func (o *logOptions) printOne(cmd *cobra.Command, c *client, number uint64) error {
 	a, err := c.get(cmd.Context(), fmt.Sprintf("/v1/revisions/%d", number))
 	var p *api.Problem
 	if errors.As(err, &p) && p.Status == http.StatusNotFound && !o.policy {
@@ -249,11 +249,11 @@ func (o *logOptions) one(cmd *cobra.Command, c *client, number uint64) error {
 		if o.json {
 			return writeJSON(cmd.OutOrStdout(), some.Records[0])
 		}
-		showRecordsInFull(newPage(cmd.OutOrStdout()), some.Records)
+		printRecordsVerbose(newPrinter(cmd.OutOrStdout()), some.Records)
 		return nil
 	}
 	if err == nil && o.json {
-		return a.print(cmd.OutOrStdout())
+		return a.writeIndented(cmd.OutOrStdout())
 	}
 	made, err := decode[api.Policy](a, err)
 	if err != nil {
@@ -263,37 +263,37 @@ func (o *logOptions) one(cmd *cobra.Command, c *client, number uint64) error {
 		_, err := io.WriteString(cmd.OutOrStdout(), made.Policy)
 		return err
 	}
-	out := newPage(cmd.OutOrStdout())
+	out := newPrinter(cmd.OutOrStdout())
 	if made.Revision != nil {
-		showRevision(out, *made.Revision)
+		printRevision(out, *made.Revision)
 	}
 	fmt.Fprintf(out, "\nIts policy (sha256:%.12s):\n\n", made.SHA256)
 	for line := range strings.Lines(made.Policy) {
-		fmt.Fprintln(out, strings.TrimRight("  "+cleanLines(strings.TrimSuffix(line, "\n")), " "))
+		fmt.Fprintln(out, strings.TrimRight("  "+sanitiseLines(strings.TrimSuffix(line, "\n")), " "))
 	}
 	return nil
 }
 
-// showRevision shows who made a revision, and how.
-func showRevision(out page, r changes.Revision) {
-	fmt.Fprintf(out, "Revision %d by %s at %s\n\n", r.Number, people(r.Authors), day(r.Time))
-	out.sayIn(bold, "  ", "%s", clean(r.Summary))
-	sayReason(out, r.Because)
+// printRevision shows who made a revision, and how.
+func printRevision(out printer, r changes.Revision) {
+	fmt.Fprintf(out, "Revision %d by %s at %s\n\n", r.Number, formatNames(r.Authors), formatTime(r.Time))
+	out.colouredParagraph(bold, "  ", "%s", sanitise(r.Summary))
+	printReason(out, r.Because)
 	fmt.Fprintln(out)
 	if r.Base != 0 {
-		out.say("", "It took the place of revision %d.", r.Base)
+		out.paragraph("", "It took the place of revision %d.", r.Base)
 	}
 	if r.Change != 0 {
-		out.say("", "It waited for approvals as change %d.", r.Change)
+		out.paragraph("", "It waited for approvals as change %d.", r.Change)
 	}
-	sayApprovals(out, r.Approvals)
+	printApprovals(out, r.Approvals)
 	if r.Emergency {
-		out.sayIn(yellow, "", "It was an emergency: in force at once, to be signed by somebody else by %s.", day(r.SignBy))
+		out.colouredParagraph(yellow, "", "It was an emergency: in force at once, to be signed by somebody else by %s.", formatTime(r.SignBy))
 	}
 	if r.Signature != nil {
-		out.sayIn(green, "", "Signed by %s at %s.", clean(r.Signature.By), day(r.Signature.At))
+		out.colouredParagraph(green, "", "Signed by %s at %s.", sanitise(r.Signature.By), formatTime(r.Signature.At))
 	}
 	if r.Plan != "" {
-		fmt.Fprintf(out, "Plan %s\n", clean(r.Plan))
+		fmt.Fprintf(out, "Plan %s\n", sanitise(r.Plan))
 	}
 }

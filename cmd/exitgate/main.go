@@ -67,8 +67,8 @@ type exitError struct {
 
 func (e *exitError) Error() string { return fmt.Sprint(e.err) }
 
-// failed is an error that is not about how the command was called.
-func failed(err error) error {
+// exitFailure is an error that is not about how the command was called.
+func exitFailure(err error) error {
 	var status *exitError
 	if err == nil || errors.As(err, &status) {
 		return err

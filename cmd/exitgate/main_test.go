@@ -164,7 +164,7 @@ func TestTheDemoSaysAsJSONWhatThereIsToTry(t *testing.T) {
 		done <- run(ctx, time.Now, []string{"demo", "--json", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, nil, writer, io.Discard)
 		writer.Close()
 	}()
-	var seen sights
+	var seen demoInfo
 	if err := json.NewDecoder(reader).Decode(&seen); err != nil {
 		t.Fatal(err)
 	}

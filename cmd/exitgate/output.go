@@ -23,8 +23,8 @@ func writeJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// day writes a moment as short as it can be without losing anything.
-func day(t time.Time) string {
+// formatTime writes a moment as short as it can be without losing anything.
+func formatTime(t time.Time) string {
 	t = t.UTC()
 	if t.Equal(t.Truncate(24 * time.Hour)) {
 		return t.Format(time.DateOnly)
@@ -32,8 +32,8 @@ func day(t time.Time) string {
 	return t.Format(time.RFC3339)
 }
 
-// minute writes a moment for people, in UTC: that it is is said elsewhere.
-func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
+// formatMinute writes a moment for people, in UTC: that it is is said elsewhere.
+func formatMinute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
 
 // writeTable writes rows in aligned columns, indented.
 func writeTable(w io.Writer, rows [][]string) error {
@@ -55,33 +55,33 @@ func writeTable(w io.Writer, rows [][]string) error {
 
 // Colours, and what ends them.
 const (
-	red    = "\x1b[31m"
-	green  = "\x1b[32m"
-	yellow = "\x1b[33m"
-	bold   = "\x1b[1m"
-	plain  = "\x1b[0m"
+	red         = "\x1b[31m"
+	green       = "\x1b[32m"
+	yellow      = "\x1b[33m"
+	bold        = "\x1b[1m"
+	resetColour = "\x1b[0m"
 )
 
-// A page is where people read: as wide as their terminal, and in colours if it
+// A printer is where people read: as wide as their terminal, and in colours if it
 // has any.
-type page struct {
+type printer struct {
 	io.Writer
-	width    int
-	coloured bool
+	width     int
+	hasColour bool
 }
 
 const (
-	usualWidth  = 80
-	leastWidth  = 40 // what is narrower is left to the terminal to break
-	indentation = "  "
+	defaultWidth = 80
+	minWidth     = 40 // what is narrower is left to the terminal to break
+	indentation  = "  "
 )
 
-// newPage asks the terminal, if it is one.
-func newPage(w io.Writer) page {
-	p := page{Writer: w, width: usualWidth}
+// newPrinter asks the terminal, if it is one.
+func newPrinter(w io.Writer) printer {
+	p := printer{Writer: w, width: defaultWidth}
 	if f, ok := w.(*os.File); ok {
 		if width, terminal := terminalWidth(f); terminal {
-			p.coloured = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+			p.hasColour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 			if width > 0 {
 				p.width = width
 			}
@@ -90,30 +90,32 @@ func newPage(w io.Writer) page {
 	if columns, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && columns > 0 {
 		p.width = columns
 	}
-	p.width = max(p.width, leastWidth)
+	p.width = max(p.width, minWidth)
 	return p
 }
 
-func (p page) paint(colour, text string) string {
-	if !p.coloured || colour == "" || text == "" {
+func (p printer) inColour(colour, text string) string {
+	if !p.hasColour || colour == "" || text == "" {
 		return text
 	}
-	return colour + text + plain
+	return colour + text + resetColour
 }
 
-// say writes a text, broken into lines that fit, each after the indent.
-func (p page) say(indent, format string, args ...any) { p.sayIn("", indent, format, args...) }
+// paragraph writes a text, broken into lines that fit, each after the indent.
+func (p printer) paragraph(indent, format string, args ...any) {
+	p.colouredParagraph("", indent, format, args...)
+}
 
-// sayIn is say in a colour.
-func (p page) sayIn(colour, indent, format string, args ...any) {
+// colouredParagraph is say in a colour.
+func (p printer) colouredParagraph(colour, indent, format string, args ...any) {
 	for _, line := range wrap(fmt.Sprintf(format, args...), p.width-utf8.RuneCountInString(indent)) {
-		fmt.Fprintln(p, strings.TrimRight(indent+p.paint(colour, line), " "))
+		fmt.Fprintln(p, strings.TrimRight(indent+p.inColour(colour, line), " "))
 	}
 }
 
-// title begins a part of the page.
-func (p page) title(colour, text string) {
-	fmt.Fprintf(p, "\n%s\n\n", p.paint(colour, text))
+// heading begins a part of the page.
+func (p printer) heading(colour, text string) {
+	fmt.Fprintf(p, "\n%s\n\n", p.inColour(colour, text))
 }
 
 // wrap breaks a text into lines between words; a word that doesn't fit stays
@@ -152,30 +154,30 @@ type row struct {
 }
 
 const (
-	gap      = 2 // between columns
-	leastFit = 6 // a column that gives way to less is left out
+	columnGap = 2 // between columns
+	minColumn = 6 // a column that gives way to less is left out
 )
 
 // table writes rows in aligned columns, indented. Where they don't fit, one of
 // the columns gives way. What is below a row begins where its second column
 // does.
-func (p page) table(rows []row, givesWay int) {
-	widths := widthsOf(rows)
-	if over := total(widths) - p.width; over > 0 {
+func (p printer) table(rows []row, givesWay int) {
+	widths := columnWidths(rows)
+	if over := tableWidth(widths) - p.width; over > 0 {
 		widths[givesWay] = max(0, widths[givesWay]-over)
-		if widths[givesWay] < leastFit {
+		if widths[givesWay] < minColumn {
 			widths[givesWay] = 0
 		}
 	}
 	for _, r := range rows {
 		fmt.Fprintln(p, strings.TrimRight(indentation+p.line(r.cells, widths), " "))
 		for _, text := range r.below {
-			p.say(indentation+strings.Repeat(" ", widths[0]+gap), "%s", text)
+			p.paragraph(indentation+strings.Repeat(" ", widths[0]+columnGap), "%s", text)
 		}
 	}
 }
 
-func widthsOf(rows []row) []int {
+func columnWidths(rows []row) []int {
 	var widths []int
 	for _, r := range rows {
 		for i, c := range r.cells {
@@ -188,45 +190,45 @@ func widthsOf(rows []row) []int {
 	return widths
 }
 
-// total is how wide a table is.
-func total(widths []int) int {
-	sum := len(indentation) - gap
+// tableWidth is how wide a table is.
+func tableWidth(widths []int) int {
+	sum := len(indentation) - columnGap
 	for _, w := range widths {
 		if w > 0 {
-			sum += w + gap
+			sum += w + columnGap
 		}
 	}
 	return sum
 }
 
-func (p page) line(cells []cell, widths []int) string {
+func (p printer) line(cells []cell, widths []int) string {
 	var b strings.Builder
 	for i, c := range cells {
 		if widths[i] == 0 {
 			continue
 		}
 		if b.Len() > 0 {
-			b.WriteString(strings.Repeat(" ", gap))
+			b.WriteString(strings.Repeat(" ", columnGap))
 		}
 		text := shorten(c.text, widths[i])
 		padding := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text))
 		if c.right {
-			b.WriteString(padding + p.paint(c.colour, text))
+			b.WriteString(padding + p.inColour(c.colour, text))
 		} else {
-			b.WriteString(p.paint(c.colour, text) + padding)
+			b.WriteString(p.inColour(c.colour, text) + padding)
 		}
 	}
 	return b.String()
 }
 
-// clean makes one harmless line of a text that somebody else wrote: without
+// sanitise makes one harmless line of a text that somebody else wrote: without
 // characters that a terminal obeys, or that turn the order of others around.
-func clean(text string) string {
-	return strings.Join(strings.Fields(cleanLines(text)), " ")
+func sanitise(text string) string {
+	return strings.Join(strings.Fields(sanitiseLines(text)), " ")
 }
 
-// cleanLines is clean, but for the ends of lines.
-func cleanLines(text string) string {
+// sanitiseLines is clean, but for the ends of lines.
+func sanitiseLines(text string) string {
 	return strings.Map(func(c rune) rune {
 		switch {
 		case c == '\n':
@@ -240,8 +242,8 @@ func cleanLines(text string) string {
 	}, text)
 }
 
-// count writes a number with commas.
-func count(n uint64) string {
+// formatCount writes a number with commas.
+func formatCount(n uint64) string {
 	digits := strconv.FormatUint(n, 10)
 	var groups []string
 	for len(digits) > 3 {
@@ -253,18 +255,18 @@ func count(n uint64) string {
 	return strings.Join(groups, ",")
 }
 
-// roughly is count, but in few letters.
-func roughly(n uint64) string {
+// formatShortCount is count, but in few letters.
+func formatShortCount(n uint64) string {
 	if n < 10_000_000 {
-		return count(n)
+		return formatCount(n)
 	}
-	return count(n/1_000_000) + "M"
+	return formatCount(n/1_000_000) + "M"
 }
 
-// several writes "1 approval", "2 approvals".
-func several(n int, what string) string {
+// plural writes "1 approval", "2 approvals".
+func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
-	return count(uint64(n)) + " " + what + "s"
+	return formatCount(uint64(n)) + " " + what + "s"
 }

@@ -74,7 +74,7 @@ type planOptions struct {
 	now      func() time.Time
 	against  string
 	set      string
-	from, at moment
+	from, at timeFlag
 	rollback uint64
 	json     bool
 
@@ -126,10 +126,10 @@ func (o *planOptions) run(cmd *cobra.Command) error {
 	if o.file != "" {
 		source, err := readFile(o.file)
 		if err != nil {
-			return failed(err)
+			return exitFailure(err)
 		}
 		if after, err = gateway.ParsePolicy(o.file, source); err != nil {
-			return refused(cmd.OutOrStdout(), o.json, o.at.or(o.now), o.file, source, err)
+			return policyRefused(cmd.OutOrStdout(), o.json, o.at.or(o.now), o.file, source, err)
 		}
 		o.proposal.Policy = string(source)
 	}
@@ -141,19 +141,19 @@ func (o *planOptions) run(cmd *cobra.Command) error {
 		return err
 	}
 	err = o.ask(cmd, c, after)
-	if after != nil && absent(err) {
+	if after != nil && isNotRunning(err) {
 		fmt.Fprint(cmd.ErrOrStderr(), "No gateway is running here: this compares with the policy that it has kept.\n\n")
 		return o.compare(cmd, after)
 	}
-	return ended(cmd, o.json, err)
+	return commandError(cmd, o.json, err)
 }
 
 // ask has the gateway plan.
 func (o *planOptions) ask(cmd *cobra.Command, c *client, after *policy.Policy) error {
 	ctx := cmd.Context()
-	a, err := c.ask(ctx, "/v1/plan", o.proposal)
+	a, err := c.post(ctx, "/v1/plan", o.proposal)
 	if err == nil && o.json {
-		return a.print(cmd.OutOrStdout())
+		return a.writeIndented(cmd.OutOrStdout())
 	}
 	plan, err := decode[api.Plan](a, err)
 	if err != nil {
@@ -171,9 +171,9 @@ func (o *planOptions) ask(cmd *cobra.Command, c *client, after *policy.Policy) e
 		before = was.Policy
 	}
 	for _, w := range plan.Plan.Warnings {
-		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n\n", problemIn(w))
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n\n", formatDocumentProblem(w))
 	}
-	shownPlan{Plan: plan, name: o.name(), before: before}.full(newPage(cmd.OutOrStdout()))
+	planView{Plan: plan, name: o.name(), before: before}.full(newPrinter(cmd.OutOrStdout()))
 	return nil
 }
 
@@ -181,35 +181,35 @@ func (o *planOptions) ask(cmd *cobra.Command, c *client, after *policy.Policy) e
 func (o *planOptions) compare(cmd *cobra.Command, after *policy.Policy) error {
 	before, flags, err := o.inUse()
 	if err != nil {
-		return failed(err)
+		return exitFailure(err)
 	}
 	plan := policy.NewPlan(before, after, flags, o.at.or(o.now))
 	if o.json {
-		return failed(writeJSON(cmd.OutOrStdout(), unasked{o.proposal.Policy, plan}))
+		return exitFailure(writeJSON(cmd.OutOrStdout(), offlinePlan{o.proposal.Policy, plan}))
 	}
 	for _, w := range plan.Warnings {
 		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %v\n\n", w)
 	}
-	out := newPage(cmd.OutOrStdout())
-	fmt.Fprintf(out, "%s (sha256:%s) in place of sha256:%s on %s\n", o.file, plan.After[:12], plan.Before[:12], day(plan.At))
+	out := newPrinter(cmd.OutOrStdout())
+	fmt.Fprintf(out, "%s (sha256:%s) in place of sha256:%s on %s\n", o.file, plan.After[:12], plan.Before[:12], formatTime(plan.At))
 	if plan.Before == plan.After {
 		fmt.Fprintln(out, "\nThey are the same: nothing would change.")
 		return nil
 	}
-	shownMoves{plan.Moves, nil}.write(out)
-	showDocuments(out, plan)
+	movesTable{plan.Moves, nil}.write(out)
+	printAmendments(out, plan)
 	fmt.Fprintf(out, "\nPlan %s\n", plan.Hash)
 	return nil
 }
 
-// An unasked plan has as much of an api.Plan as can be told without a gateway.
-type unasked struct {
+// An offlinePlan plan has as much of an api.Plan as can be told without a gateway.
+type offlinePlan struct {
 	Policy string      `json:"policy"`
 	Plan   policy.Plan `json:"plan"`
 }
 
-// refused says what is wrong with a policy, as check does.
-func refused(out io.Writer, asJSON bool, at time.Time, file string, source []byte, err error) error {
+// policyRefused says what is wrong with a policy, as check does.
+func policyRefused(out io.Writer, asJSON bool, at time.Time, file string, source []byte, err error) error {
 	if !asJSON {
 		return &exitError{exitRefused, err}
 	}
@@ -218,7 +218,7 @@ func refused(out io.Writer, asJSON bool, at time.Time, file string, source []byt
 		return &exitError{exitRefused, err}
 	}
 	if err := writeJSON(out, result); err != nil {
-		return failed(err)
+		return exitFailure(err)
 	}
 	return &exitError{code: exitRefused}
 }
@@ -277,8 +277,8 @@ func keptFlags(folder string) (policy.Flags, error) {
 	return flags, nil
 }
 
-// A shownPlan is a plan that the gateway has made, for people to read.
-type shownPlan struct {
+// A planView is a plan that the gateway has made, for people to read.
+type planView struct {
 	api.Plan
 	name      string // of what would come into force
 	before    string // the policy in force, if its text is to be compared
@@ -286,8 +286,8 @@ type shownPlan struct {
 	waits     bool   // for approvals, as is said elsewhere
 }
 
-// inForce names what a plan starts from.
-func inForce(plan api.Plan) string {
+// currentRevision names what a plan starts from.
+func currentRevision(plan api.Plan) string {
 	if plan.Revision == 0 {
 		return "the policy file in use"
 	}
@@ -295,52 +295,52 @@ func inForce(plan api.Plan) string {
 }
 
 // full shows all of the plan.
-func (s shownPlan) full(out page) {
+func (s planView) full(out printer) {
 	p := s.Plan.Plan
-	fmt.Fprintf(out, "%s (sha256:%.12s) in place of %s (sha256:%.12s)\n", s.name, p.After, inForce(s.Plan), p.Before)
+	fmt.Fprintf(out, "%s (sha256:%.12s) in place of %s (sha256:%.12s)\n", s.name, p.After, currentRevision(s.Plan), p.Before)
 	if p.Before == p.After {
 		fmt.Fprintln(out, "\nThey are the same: nothing would change.")
 		return
 	}
-	shownMoves{p.Moves, s.Hit}.write(out)
+	movesTable{p.Moves, s.Hit}.write(out)
 	if p.Moves != nil {
-		showHit(out, s.Hit, p.At)
+		printHit(out, s.Hit, p.At)
 	}
-	showDocuments(out, p)
-	showLines(out, s.before, s.Policy)
+	printAmendments(out, p)
+	printDiff(out, s.before, s.Policy)
 	if !s.waits {
-		s.sayNeeds(out)
+		s.printNeeds(out)
 	}
 	fmt.Fprintf(out, "\nPlan %s\n", p.Hash)
 }
 
 // brief shows who would get what, and how many would notice.
-func (s shownPlan) brief(out page) {
+func (s planView) brief(out printer) {
 	p := s.Plan.Plan
-	fmt.Fprintf(out, "In place of %s:\n", inForce(s.Plan))
-	shownMoves{p.Moves, s.Hit}.write(out)
+	fmt.Fprintf(out, "In place of %s:\n", currentRevision(s.Plan))
+	movesTable{p.Moves, s.Hit}.write(out)
 	if p.Moves == nil {
 		fmt.Fprintln(out, "\nNobody would get anything else.")
 	} else {
-		showHit(out, s.Hit, p.At)
+		printHit(out, s.Hit, p.At)
 	}
 	for _, a := range p.Amendments {
-		if steps := unscheduled(a, p.At); steps != nil {
-			out.sayIn(yellow, "", "\nNo longer scheduled: %s %s", clean(a.Name), strings.Join(steps, ", "))
+		if steps := droppedSteps(a, p.At); steps != nil {
+			out.colouredParagraph(yellow, "", "\nNo longer scheduled: %s %s", sanitise(a.Name), strings.Join(steps, ", "))
 		}
 	}
 	for _, x := range p.Expansions {
-		out.say("", "\n%s speaks also of %s", x.Jurisdiction, join(x.Reaches))
+		out.paragraph("", "\n%s speaks also of %s", x.Jurisdiction, joinCodes(x.Reaches))
 	}
 	for _, w := range p.Warnings {
-		out.sayIn(yellow, "", "\nwarning: %s", clean(w.Message))
+		out.colouredParagraph(yellow, "", "\nwarning: %s", sanitise(w.Message))
 	}
-	s.sayNeeds(out)
+	s.printNeeds(out)
 }
 
-// unscheduled returns the steps still to come of a market's schedule that an
+// droppedSteps returns the steps still to come of a market's schedule that an
 // amendment takes out of it.
-func unscheduled(a policy.Amendment, now time.Time) []string {
+func droppedSteps(a policy.Amendment, now time.Time) []string {
 	if a.Section != "jurisdictions" {
 		return nil
 	}
@@ -351,22 +351,22 @@ func unscheduled(a policy.Amendment, now time.Time) []string {
 		phase, date, _ := strings.Cut(words, " from ")
 		from, err := time.Parse(time.RFC3339, date)
 		if err == nil && from.After(now) && !slices.Contains(after, words) {
-			steps = append(steps, phase+" from "+day(from))
+			steps = append(steps, phase+" from "+formatTime(from))
 		}
 	}
 	return steps
 }
 
-// firstOf returns when the first of some moves is, zero for at once.
-func firstOf(moves []policy.Move) time.Time {
+// earliestMove returns when the first of some moves is, zero for at once.
+func earliestMove(moves []policy.Move) time.Time {
 	if len(moves) == 0 {
 		return time.Time{}
 	}
 	return slices.MinFunc(moves, func(a, b policy.Move) int { return a.From.Compare(b.From) }).From
 }
 
-// sayNeeds says what moves don't tell, and who must agree.
-func (s shownPlan) sayNeeds(out page) {
+// printNeeds says what moves don't tell, and who must agree.
+func (s planView) printNeeds(out printer) {
 	fmt.Fprintln(out)
 	for _, grave := range []struct {
 		effect policy.Effect
@@ -378,24 +378,24 @@ func (s shownPlan) sayNeeds(out page) {
 		{policy.AcknowledgesBreach, "It acknowledges the breach of a guarantee."},
 	} {
 		if s.Plan.Plan.HasEffect(grave.effect) {
-			out.sayIn(yellow, "", "%s", grave.words)
+			out.colouredParagraph(yellow, "", "%s", grave.words)
 		}
 	}
-	approvals, hours := several(s.Needs, "approval"), int(changes.SignWithin.Hours())
+	approvals, hours := plural(s.Needs, "approval"), int(changes.SignWithin.Hours())
 	switch {
 	case s.Needs == 0:
-		out.say("", "It needs no approval.")
+		out.paragraph("", "It needs no approval.")
 	case s.emergency && s.Emergency:
-		out.sayIn(yellow, "", "It needs %s by others. As an emergency it is done at once, and somebody else signs it within %d hours.", approvals, hours)
+		out.colouredParagraph(yellow, "", "It needs %s by others. As an emergency it is done at once, and somebody else signs it within %d hours.", approvals, hours)
 	case s.Emergency:
-		out.say("", "It needs %s by others. With --emergency it would be done at once, and somebody else would sign it within %d hours.", approvals, hours)
+		out.paragraph("", "It needs %s by others. With --emergency it would be done at once, and somebody else would sign it within %d hours.", approvals, hours)
 	default:
-		out.say("", "It needs %s by others.", approvals)
+		out.paragraph("", "It needs %s by others.", approvals)
 	}
 }
 
-// showHit shows how many requests would have been decided otherwise.
-func showHit(out page, hit *api.Hit, now time.Time) {
+// printHit shows how many requests would have been decided otherwise.
+func printHit(out printer, hit *api.Hit, now time.Time) {
 	if hit == nil {
 		return
 	}
@@ -405,18 +405,18 @@ func showHit(out page, hit *api.Hit, now time.Time) {
 		where = fmt.Sprintf("on %d gateways", hit.Gateways)
 	}
 	if hit.Hour.Requests == 0 && hit.Day.Requests == 0 {
-		out.say("", "No request was counted %s since %s: whom it would hit isn't known.", where, minute(hit.Since))
+		out.paragraph("", "No request was counted %s since %s: whom it would hit isn't known.", where, formatMinute(hit.Since))
 		return
 	}
 	if day := 24 * time.Hour; now.Sub(hit.Since) < day {
-		where += ", counted since " + minute(hit.Since)
+		where += ", counted since " + formatMinute(hit.Since)
 	}
-	out.say("", "Of the requests of the last hour and day %s:", where)
+	out.paragraph("", "Of the requests of the last hour and day %s:", where)
 	fmt.Fprintln(out)
 	cells := func(name string, of policy.Impact) row {
-		r := row{cells: []cell{{text: name}, number(of.Requests, ""), number(of.Refused, red), number(of.Served, green)}}
+		r := row{cells: []cell{{text: name}, countCell(of.Requests, ""), countCell(of.Refused, red), countCell(of.Served, green)}}
 		if hit.Hour.Perhaps+hit.Day.Perhaps > 0 {
-			r.cells = append(r.cells, number(of.Perhaps, yellow))
+			r.cells = append(r.cells, countCell(of.Perhaps, yellow))
 		}
 		return r
 	}
@@ -427,41 +427,41 @@ func showHit(out page, hit *api.Hit, now time.Time) {
 	out.table([]row{head, cells("hour", hit.Hour), cells("day", hit.Day)}, 0)
 }
 
-// number is a cell with how many; none are nothing to look at.
-func number(n uint64, colour string) cell {
+// countCell is a cell with how many; none are nothing to look at.
+func countCell(n uint64, colour string) cell {
 	if n == 0 {
 		colour = ""
 	}
-	return cell{text: count(n), colour: colour, right: true}
+	return cell{text: formatCount(n), colour: colour, right: true}
 }
 
-// showDocuments shows what documents say differently.
-func showDocuments(out page, p policy.Plan) {
+// printAmendments shows what documents say differently.
+func printAmendments(out printer, p policy.Plan) {
 	if p.Empty() {
 		fmt.Fprintln(out, "\nNothing would change but the text.")
 	}
 	if len(p.Exceptions) > 0 {
-		out.say("", "\nNot along with what they lie in, but as above or not at all: %s", join(p.Exceptions))
+		out.paragraph("", "\nNot along with formatMove they lie in, but as above or not at all: %s", joinCodes(p.Exceptions))
 	}
 	if len(p.Amendments) > 0 {
 		fmt.Fprintf(out, "\nThe documents differ in:\n")
 	}
 	for _, a := range p.Amendments {
-		fmt.Fprintf(out, "\n  %s%s\n", strings.TrimSpace(a.Section+" "+clean(a.Name)), remark(a.Effect))
+		fmt.Fprintf(out, "\n  %s%s\n", strings.TrimSpace(a.Section+" "+sanitise(a.Name)), formatEffect(a.Effect))
 		if a.Before != "" {
-			fmt.Fprintln(out, out.paint(red, "  - "+clean(a.Before)))
+			fmt.Fprintln(out, out.inColour(red, "  - "+sanitise(a.Before)))
 		}
 		if a.After != "" {
-			fmt.Fprintln(out, out.paint(green, "  + "+clean(a.After)))
+			fmt.Fprintln(out, out.inColour(green, "  + "+sanitise(a.After)))
 		}
 	}
 	for _, x := range p.Expansions {
-		out.say("", "\n%s speaks also of %s", x.Jurisdiction, join(x.Reaches))
+		out.paragraph("", "\n%s speaks also of %s", x.Jurisdiction, joinCodes(x.Reaches))
 	}
 }
 
-// showLines shows which lines of the text are others.
-func showLines(out page, before, after string) {
+// printDiff shows which lines of the text are others.
+func printDiff(out printer, before, after string) {
 	lines := strings.Split(string(diff.Diff("before", []byte(before), "after", []byte(after))), "\n")
 	if before == "" || len(lines) < 4 {
 		return
@@ -477,13 +477,13 @@ func showLines(out page, before, after string) {
 		case strings.HasPrefix(line, "@"):
 			colour = bold
 		}
-		fmt.Fprintln(out, strings.TrimRight("  "+out.paint(colour, cleanLines(line)), " "))
+		fmt.Fprintln(out, strings.TrimRight("  "+out.inColour(colour, sanitiseLines(line)), " "))
 	}
 }
 
-// remark says of an amendment what its effect is, where that isn't told by
+// formatEffect says of an amendment what its effect is, where that isn't told by
 // moves.
-func remark(effect policy.Effect) string {
+func formatEffect(effect policy.Effect) string {
 	switch effect {
 	case policy.WeakensApprovals:
 		return ": weakens the rules of approval"
@@ -501,15 +501,15 @@ func remark(effect policy.Effect) string {
 	return ""
 }
 
-// shownMoves are the moves of a plan, and how many requests each would hit if
+// movesTable are the moves of a plan, and how many requests each would hit if
 // that was counted.
-type shownMoves struct {
+type movesTable struct {
 	moves []policy.Move
 	hit   *api.Hit
 }
 
 // write shows first what would be opened.
-func (s shownMoves) write(out page) {
+func (s movesTable) write(out printer) {
 	for _, part := range []struct {
 		effect policy.Effect
 		title  string
@@ -522,13 +522,13 @@ func (s shownMoves) write(out page) {
 	}
 }
 
-const leastCodes = 16 // characters in a line of jurisdictions
+const minCodesWidth = 16 // characters in a line of jurisdictions
 
-func (s shownMoves) writePart(out page, effect policy.Effect, title, colour string) {
+func (s movesTable) writePart(out printer, effect policy.Effect, title, colour string) {
 	var rows []row
 	for i, m := range s.moves {
 		if m.Effect == effect {
-			rows = append(rows, row{cells: []cell{{text: when(m), colour: colour}, {text: what(m), colour: colour}, {text: s.hits(i)}, {text: join(m.Jurisdictions), colour: colour}}})
+			rows = append(rows, row{cells: []cell{{text: formatPeriod(m), colour: colour}, {text: formatMove(m), colour: colour}, {text: s.formatHits(i)}, {text: joinCodes(m.Jurisdictions), colour: colour}}})
 		}
 	}
 	if rows == nil {
@@ -536,12 +536,12 @@ func (s shownMoves) writePart(out page, effect policy.Effect, title, colour stri
 	}
 	fmt.Fprintf(out, "\n%s\n\n", title)
 	const last = 3
-	widths := widthsOf(rows)
-	fits := out.width - total(widths[:last]) - gap
+	widths := columnWidths(rows)
+	fits := out.width - tableWidth(widths[:last]) - columnGap
 	var broken []row
 	for _, r := range rows {
 		codes := r.cells[last].text
-		if fits < leastCodes {
+		if fits < minCodesWidth {
 			broken = append(broken, row{cells: r.cells[:last], below: []string{codes}})
 			continue
 		}
@@ -554,31 +554,31 @@ func (s shownMoves) writePart(out page, effect policy.Effect, title, colour stri
 	out.table(broken, 1)
 }
 
-func when(m policy.Move) string {
+func formatPeriod(m policy.Move) string {
 	text := "at once"
 	if !m.From.IsZero() {
-		text = "from " + day(m.From)
+		text = "from " + formatTime(m.From)
 	}
 	if !m.Until.IsZero() {
-		text += " until " + day(m.Until)
+		text += " until " + formatTime(m.Until)
 	}
 	return text
 }
 
-func what(m policy.Move) string {
+func formatMove(m policy.Move) string {
 	text := fmt.Sprintf("%s → %s", m.Before, m.After)
 	if m.Routes != nil {
-		text += " (" + clean(strings.Join(m.Routes, ", ")) + " only)"
+		text += " (" + sanitise(strings.Join(m.Routes, ", ")) + " only)"
 	}
 	return text
 }
 
-// hits says how many requests of the last hour a move would decide otherwise.
-func (s shownMoves) hits(move int) string {
+// formatHits says how many requests of the last hour a move would decide otherwise.
+func (s movesTable) formatHits(move int) string {
 	if s.hit == nil || move >= len(s.hit.Hour.Moves) {
 		return ""
 	}
-	return count(s.hit.Hour.Moves[move]) + "/h"
+	return formatCount(s.hit.Hour.Moves[move]) + "/h"
 }
 
 // completeSetting completes JURISDICTION=PHASE.

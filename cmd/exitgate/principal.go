@@ -17,7 +17,7 @@ import (
 )
 
 func newPrincipal(now func() time.Time) *cobra.Command {
-	var o asking
+	var o queryOptions
 	cmd := &cobra.Command{
 		Use:   "principal",
 		Short: "Show and change who may use the gateway's API",
@@ -36,10 +36,10 @@ principal's name, so that nobody approves their own change by another door.`,
   exitgate principal remove ada --because "She has left."`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.show(cmd, "/v1/principals", func(out page, a answer) error {
+			return o.show(cmd, "/v1/principals", func(out printer, a apiResponse) error {
 				all, err := decode[api.Principals](a, nil)
 				if err == nil {
-					showPrincipals(out, all.Principals, now())
+					printPrincipals(out, all.Principals, now())
 				}
 				return err
 			})
@@ -50,51 +50,51 @@ principal's name, so that nobody approves their own change by another door.`,
 	return cmd
 }
 
-func showPrincipals(out page, all []changes.Principal, now time.Time) {
+func printPrincipals(out printer, all []changes.Principal, now time.Time) {
 	if len(all) == 0 {
-		out.say("", "There are no principals: only who may open the gateway's socket can do anything. Add one with: exitgate principal add NAME --role viewer --because \"…\"")
+		out.paragraph("", "There are no principals: only who may open the gateway's socket can do anything. Add one with: exitgate principal add NAME --role viewer --because \"…\"")
 		return
 	}
 	rows := []row{{cells: []cell{{text: "name"}, {text: "roles"}, {text: "local user"}, {text: "certificate"}}}}
 	for _, p := range all {
-		r := row{cells: []cell{{text: clean(p.Name), colour: bold}, {text: rolesOf(p.Roles)}, {text: clean(p.User)}, {text: clean(p.Certificate)}}}
+		r := row{cells: []cell{{text: sanitise(p.Name), colour: bold}, {text: formatRoles(p.Roles)}, {text: sanitise(p.User)}, {text: sanitise(p.Certificate)}}}
 		for _, t := range p.Tokens {
-			r.below = append(r.below, "token "+clean(t.ID)+", "+validity(t, now))
+			r.below = append(r.below, "token "+sanitise(t.ID)+", "+formatValidity(t, now))
 		}
 		rows = append(rows, r)
 	}
 	out.table(rows, 3)
 }
 
-func rolesOf(roles []changes.Role) string {
+func formatRoles(roles []changes.Role) string {
 	var names []string
 	for _, r := range roles {
 		names = append(names, string(r))
 	}
-	return clean(strings.Join(names, ", "))
+	return sanitise(strings.Join(names, ", "))
 }
 
-// validity says how long a token is good for.
-func validity(t changes.Token, now time.Time) string {
-	text := "made " + minute(t.Created)
+// formatValidity says how long a token is good for.
+func formatValidity(t changes.Token, now time.Time) string {
+	text := "made " + formatMinute(t.Created)
 	switch {
 	case t.Expires.IsZero():
 		return text + ", never expires"
 	case !t.Expires.After(now):
-		return text + ", expired " + minute(t.Expires)
+		return text + ", expired " + formatMinute(t.Expires)
 	}
-	return text + ", expires " + minute(t.Expires)
+	return text + ", expires " + formatMinute(t.Expires)
 }
 
-// A principalVerb changes something of a principal.
-type principalVerb struct {
-	asking
+// A principalOptions changes something of a principal.
+type principalOptions struct {
+	queryOptions
 	because string
 	now     func() time.Time
 }
 
-func (o *principalVerb) register(cmd *cobra.Command) {
-	o.asking.register(cmd)
+func (o *principalOptions) register(cmd *cobra.Command) {
+	o.queryOptions.register(cmd)
 	cmd.Flags().StringVar(&o.because, "because", "", "`why`, for everybody who reads the log")
 	cmd.ValidArgsFunction = o.completePrincipals
 }
@@ -102,21 +102,21 @@ func (o *principalVerb) register(cmd *cobra.Command) {
 func principalPath(name string) string { return "/v1/principals/" + url.PathEscape(name) }
 
 // do has a request done, and says in words what was done.
-func (o *principalVerb) do(cmd *cobra.Command, c *client, method, path string, body any, said string) error {
+func (o *principalOptions) do(cmd *cobra.Command, c *client, method, path string, body any, said string) error {
 	a, err := c.write(cmd.Context(), method, path, always, body)
 	switch {
 	case err != nil:
 	case o.json:
-		err = a.print(cmd.OutOrStdout())
+		err = a.writeIndented(cmd.OutOrStdout())
 	default:
 		fmt.Fprintln(cmd.OutOrStdout(), said)
 	}
-	return ended(cmd, o.json, err)
+	return commandError(cmd, o.json, err)
 }
 
 // newPrincipalSet makes the verb that adds a principal, or that changes one.
 func newPrincipalSet(now func() time.Time, adds bool) *cobra.Command {
-	o := principalVerb{now: now}
+	o := principalOptions{now: now}
 	var roles []string
 	var user, certificate string
 	verb, short, example := "set", "Change a principal's roles, user or certificate", `  exitgate principal set ada --role viewer --because "She is not on call any more."`
@@ -134,7 +134,7 @@ func newPrincipalSet(now func() time.Time, adds bool) *cobra.Command {
 			if adds && len(roles) == 0 {
 				return fmt.Errorf("as what? give --role viewer, operator or approver, or several: exitgate principal add %s --role operator,approver --because \"…\"", name)
 			}
-			if err := needsReason(o.because, fmt.Sprintf("principal %s %s", verb, name)); err != nil {
+			if err := requireReason(o.because, fmt.Sprintf("principal %s %s", verb, name)); err != nil {
 				return err
 			}
 			c, err := o.open()
@@ -144,11 +144,11 @@ func newPrincipalSet(now func() time.Time, adds bool) *cobra.Command {
 			known, there, err := c.principal(cmd.Context(), name)
 			switch {
 			case err != nil:
-				return ended(cmd, o.json, err)
+				return commandError(cmd, o.json, err)
 			case there && adds:
-				return failed(fmt.Errorf("there is a principal %s already: change it with exitgate principal set %s", name, name))
+				return exitFailure(fmt.Errorf("there is a principal %s already: change it with exitgate principal set %s", name, name))
 			case !there && !adds:
-				return failed(fmt.Errorf("there is no principal %s: add it with exitgate principal add %s", name, name))
+				return exitFailure(fmt.Errorf("there is no principal %s: add it with exitgate principal add %s", name, name))
 			}
 			p := api.Principal{Roles: known.Roles, User: known.User, Certificate: known.Certificate, Because: o.because}
 			set := cmd.Flags().Changed
@@ -164,7 +164,7 @@ func newPrincipalSet(now func() time.Time, adds bool) *cobra.Command {
 			if set("certificate") {
 				p.Certificate = certificate
 			}
-			return o.do(cmd, c, http.MethodPut, principalPath(name), p, fmt.Sprintf("%s is %s.", name, rolesOf(p.Roles)))
+			return o.do(cmd, c, http.MethodPut, principalPath(name), p, fmt.Sprintf("%s is %s.", name, formatRoles(p.Roles)))
 		},
 	}
 	o.register(cmd)
@@ -189,14 +189,14 @@ func (c *client) principal(ctx context.Context, name string) (changes.Principal,
 }
 
 func newPrincipalRemove(now func() time.Time) *cobra.Command {
-	o := principalVerb{now: now}
+	o := principalOptions{now: now}
 	cmd := &cobra.Command{
 		Use:     "remove NAME --because WHY",
 		Short:   "Remove a principal and its tokens",
 		Example: `  exitgate principal remove ada --because "She has left."`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := needsReason(o.because, "principal remove "+args[0]); err != nil {
+			if err := requireReason(o.because, "principal remove "+args[0]); err != nil {
 				return err
 			}
 			c, err := o.open()
@@ -211,7 +211,7 @@ func newPrincipalRemove(now func() time.Time) *cobra.Command {
 }
 
 func newPrincipalToken(now func() time.Time) *cobra.Command {
-	o := principalVerb{now: now}
+	o := principalOptions{now: now}
 	var expires string
 	cmd := &cobra.Command{
 		Use:   "token NAME --because WHY",
@@ -227,7 +227,7 @@ file, and it is shown this once: the gateway only keeps a hash of it.`,
 			if err != nil {
 				return err
 			}
-			if err := needsReason(o.because, "principal token "+args[0]); err != nil {
+			if err := requireReason(o.because, "principal token "+args[0]); err != nil {
 				return err
 			}
 			c, err := o.open()
@@ -236,15 +236,15 @@ file, and it is shown this once: the gateway only keeps a hash of it.`,
 			}
 			a, err := c.write(cmd.Context(), http.MethodPost, principalPath(args[0])+"/tokens", always, api.TokenRequest{Expires: until, Because: o.because})
 			if err == nil && o.json {
-				return failed(a.print(cmd.OutOrStdout()))
+				return exitFailure(a.writeIndented(cmd.OutOrStdout()))
 			}
 			made, err := decode[api.NewToken](a, err)
 			if err != nil {
-				return ended(cmd, o.json, err)
+				return commandError(cmd, o.json, err)
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "Token %s of %s, %s. It is shown only this once:\n", clean(made.ID), args[0], validity(made.Token, now()))
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), clean(made.Secret))
-			return failed(err)
+			fmt.Fprintf(cmd.ErrOrStderr(), "Token %s of %s, %s. It is shown only this once:\n", sanitise(made.ID), args[0], formatValidity(made.Token, now()))
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), sanitise(made.Secret))
+			return exitFailure(err)
 		},
 	}
 	o.register(cmd)
@@ -274,14 +274,14 @@ func parseExpiry(text string, now time.Time) (time.Time, error) {
 }
 
 func newPrincipalRevoke(now func() time.Time) *cobra.Command {
-	o := principalVerb{now: now}
+	o := principalOptions{now: now}
 	cmd := &cobra.Command{
 		Use:     "revoke NAME TOKEN --because WHY",
 		Short:   "Take a token away",
 		Example: `  exitgate principal revoke ada 3f9a1c --because "The laptop is lost."`,
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := needsReason(o.because, "principal revoke "+strings.Join(args, " ")); err != nil {
+			if err := requireReason(o.because, "principal revoke "+strings.Join(args, " ")); err != nil {
 				return err
 			}
 			c, err := o.open()
@@ -297,16 +297,16 @@ func newPrincipalRevoke(now func() time.Time) *cobra.Command {
 }
 
 // completePrincipals completes a name, and then one of its tokens.
-func (o *principalVerb) completePrincipals(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+func (o *principalOptions) completePrincipals(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var words []string
-	all, _ := decode[api.Principals](o.guess(cmd.Context(), "/v1/principals"))
+	all, _ := decode[api.Principals](o.getForCompletion(cmd.Context(), "/v1/principals"))
 	for _, p := range all.Principals {
 		switch {
 		case len(args) == 0 && cmd.Name() != "add":
-			words = append(words, p.Name+"\t"+rolesOf(p.Roles))
+			words = append(words, p.Name+"\t"+formatRoles(p.Roles))
 		case len(args) == 1 && cmd.Name() == "revoke" && p.Name == args[0]:
 			for _, t := range p.Tokens {
-				words = append(words, t.ID+"\t"+validity(t, o.now()))
+				words = append(words, t.ID+"\t"+formatValidity(t, o.now()))
 			}
 		}
 	}

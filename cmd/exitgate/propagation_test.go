@@ -1,3 +1,5 @@
+//go:build integration
+
 package main
 
 import (
@@ -47,12 +49,12 @@ func TestHowFastAChangeSpreads(t *testing.T) {
 	var acknowledged, told, decided, last []time.Duration
 	for n := 2; n < 2+*spread; n++ {
 		g := f.gateways[n%*gateways]
-		plan, err := g.plans(edition(n))
+		plan, err := g.plan(edition(n))
 		if err != nil {
 			t.Fatal(err)
 		}
 		sent := time.Now()
-		change, err := g.proposes(edition(n), fmt.Sprint("edition ", n), plan)
+		change, err := g.propose(edition(n), fmt.Sprint("edition ", n), plan)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +102,7 @@ type arrival struct {
 }
 
 // follows returns the revisions that a gateway tells of, until the context ends.
-func (g *member) follows(ctx context.Context) <-chan api.Event {
+func (g *ledgerGateway) follows(ctx context.Context) <-chan api.Event {
 	g.t.Helper()
 	r, err := http.NewRequestWithContext(ctx, "GET", "http://exitgate/v1/events", nil)
 	if err != nil {

@@ -16,9 +16,9 @@ import (
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
-// A proposing is what the verbs have in common that change the policy: they
+// A proposalOptions is what the verbs have in common that change the policy: they
 // plan, show the plan, and propose what it says.
-type proposing struct {
+type proposalOptions struct {
 	connection
 	because   string
 	plan      string // hash of a plan that was agreed to before
@@ -27,11 +27,11 @@ type proposing struct {
 	emergency bool
 	yes, json bool
 
-	words string // the verb as it was called, for advice
+	invocation string // the verb as it was called, for advice
 }
 
 // register adds the flags that all of them have.
-func (o *proposing) register(cmd *cobra.Command) {
+func (o *proposalOptions) register(cmd *cobra.Command) {
 	o.connection.register(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.because, "because", "", "`why`, for everybody who reads the log")
@@ -39,12 +39,12 @@ func (o *proposing) register(cmd *cobra.Command) {
 	f.BoolVar(&o.json, "json", false, "print JSON")
 }
 
-func (o *proposing) registerEmergency(cmd *cobra.Command) {
+func (o *proposalOptions) registerEmergency(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.emergency, "emergency", false, "withdraw at once, without the approvals that it needs; somebody else signs afterwards")
 }
 
-// needsReason is the mistake of a change that says no reason.
-func needsReason(because, words string) error {
+// requireReason is the mistake of a change that says no reason.
+func requireReason(because, words string) error {
 	if strings.TrimSpace(because) != "" {
 		return nil
 	}
@@ -52,41 +52,41 @@ func needsReason(because, words string) error {
 }
 
 // propose plans a proposal, shows what it would do, and has it done.
-func (o *proposing) propose(cmd *cobra.Command, p api.Proposal, show func(page, shownPlan)) error {
-	if err := needsReason(o.because, o.words); err != nil {
+func (o *proposalOptions) propose(cmd *cobra.Command, p api.Proposal, show func(printer, planView)) error {
+	if err := requireReason(o.because, o.invocation); err != nil {
 		return err
 	}
 	c, err := o.open()
 	if err != nil {
 		return err
 	}
-	ctx, out := cmd.Context(), newPage(cmd.OutOrStdout())
+	ctx, out := cmd.Context(), newPrinter(cmd.OutOrStdout())
 	if o.change != 0 {
 		if _, err := c.get(ctx, changePath(o.change)); err != nil {
-			return ended(cmd, o.json, err)
+			return commandError(cmd, o.json, err)
 		}
 	}
 	p.Because, p.Emergency = o.because, o.emergency
-	plan, err := decode[api.Plan](c.ask(ctx, "/v1/plan", p))
+	plan, err := decode[api.Plan](c.post(ctx, "/v1/plan", p))
 	if err == nil && plan.Plan.Before == plan.Plan.After && o.change == 0 {
-		err = &api.Problem{Code: string(changes.NoChange), Detail: fmt.Sprintf("it is so already, by %s: nothing is changed", inForce(plan))}
+		err = &api.Problem{Code: string(changes.NoChange), Detail: fmt.Sprintf("it is so already, by %s: nothing is changed", currentRevision(plan))}
 	}
-	if isLost(err) {
+	if outcomeUnknown(err) {
 		err = fmt.Errorf("%w: nothing was changed", err)
 	}
 	if err != nil {
-		return ended(cmd, o.json, err)
+		return commandError(cmd, o.json, err)
 	}
 	p.Plan = cmp.Or(o.plan, plan.Plan.Hash)
 	if p.Plan != plan.Plan.Hash && plan.Revision != 0 {
-		return ended(cmd, o.json, &api.Problem{
+		return commandError(cmd, o.json, &api.Problem{
 			Code:   string(changes.PlanChanged),
 			Detail: fmt.Sprintf("it would do something else now than in plan %.12s: the plan is %s", o.plan, plan.Plan.Hash),
 			Advice: "plan again, and see whether you still want it",
 		})
 	}
-	if !o.json && !o.inVain(plan) {
-		show(out, shownPlan{Plan: plan, emergency: o.emergency})
+	if !o.json && !o.willBeRefused(plan) {
+		show(out, planView{Plan: plan, emergency: o.emergency})
 		if o.plan == "" && !o.yes {
 			if err := confirm(cmd, "Do it?"); err != nil {
 				return err
@@ -97,62 +97,62 @@ func (o *proposing) propose(cmd *cobra.Command, p api.Proposal, show func(page, 
 	if o.change != 0 {
 		method, path = http.MethodPut, changePath(o.change)
 	}
-	a, err := c.write(ctx, method, path, ifInForce(cmp.Or(o.expected, plan.Revision)), p)
+	a, err := c.write(ctx, method, path, ifRevision(cmp.Or(o.expected, plan.Revision)), p)
 	if err == nil && o.json {
-		return failed(a.print(cmd.OutOrStdout()))
+		return exitFailure(a.writeIndented(cmd.OutOrStdout()))
 	}
 	change, err := decode[api.Change](a, err)
 	if err != nil {
-		return ended(cmd, o.json, err)
+		return commandError(cmd, o.json, err)
 	}
 	fmt.Fprintln(out)
-	sayOutcome(out, change, plan.Plan.Moves)
+	printOutcome(out, change, plan.Plan.Moves)
 	return nil
 }
 
-// inVain says whether the gateway is going to refuse what is planned: then
+// willBeRefused says whether the gateway is going to refuse what is planned: then
 // nothing is shown but the refusal.
-func (o *proposing) inVain(plan api.Plan) bool {
+func (o *proposalOptions) willBeRefused(plan api.Plan) bool {
 	inFile := plan.Revision == 0
 	overtaken := o.expected != 0 && o.expected != plan.Revision
 	return inFile || overtaken || o.emergency && !plan.Emergency
 }
 
-// sayOutcome says what became of a proposal, or of a change by an approval, and
+// printOutcome says what became of a proposal, or of a change by an approval, and
 // when it does something if that is later.
-func sayOutcome(out page, c api.Change, moves []policy.Move) {
+func printOutcome(out printer, c api.Change, moves []policy.Move) {
 	if r := c.InForce; r != nil {
 		urgent := r.Emergency && r.Signature == nil
 		end := ""
 		if urgent {
 			end = ", as an emergency."
 		}
-		if firstOf(moves).IsZero() {
-			out.sayIn(green, "", "It is in force: revision %d%s", r.Number, end)
+		if earliestMove(moves).IsZero() {
+			out.colouredParagraph(green, "", "It is in force: revision %d%s", r.Number, end)
 		} else {
-			out.sayIn(green, "", "Revision %d is in force: %s%s", r.Number, later(moves), end)
+			out.colouredParagraph(green, "", "Revision %d is in force: %s%s", r.Number, formatStart(moves), end)
 		}
 		if urgent {
-			out.sayIn(yellow, "", "Somebody else must sign it by %s: exitgate approve %d", day(r.SignBy), r.Number)
+			out.colouredParagraph(yellow, "", "Somebody else must sign it by %s: exitgate approve %d", formatTime(r.SignBy), r.Number)
 		}
 		return
 	}
 	switch {
 	case c.Status == changes.Pending:
-		out.sayIn(yellow, "", "It waits for %s: change %d; approve with: exitgate approve %d",
-			several(c.Needs-len(c.Approvals), "approval"), c.Number, c.Number)
+		out.colouredParagraph(yellow, "", "It waits for %s: change %d; approve with: exitgate approve %d",
+			plural(c.Needs-len(c.Approvals), "approval"), c.Number, c.Number)
 	default:
-		out.say("", "Change %d is %s.", c.Number, c.Status)
+		out.paragraph("", "Change %d is %s.", c.Number, c.Status)
 	}
 }
 
-// later says what moves do of which none is at once.
-func later(moves []policy.Move) string {
+// formatStart says what moves do of which none is at once.
+func formatStart(moves []policy.Move) string {
 	m := moves[0]
 	if len(moves) == 1 && len(m.Jurisdictions) == 1 && m.Effect == policy.WithdrawsMarket && m.Until.IsZero() && m.Routes == nil {
-		return fmt.Sprintf("%s is %s from %s", m.Jurisdictions[0], m.After, day(m.From))
+		return fmt.Sprintf("%s is %s from %s", m.Jurisdictions[0], m.After, formatTime(m.From))
 	}
-	return "no market gets anything else before " + day(firstOf(moves))
+	return "no market gets anything else before " + formatTime(earliestMove(moves))
 }
 
 // confirm asks somebody at a terminal. Elsewhere what was called for is done.
@@ -180,5 +180,5 @@ func confirm(cmd *cobra.Command, question string) error {
 			return nil
 		}
 	}
-	return failed(errors.New("nothing was done"))
+	return exitFailure(errors.New("nothing was done"))
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func newRollback() *cobra.Command {
-	var o proposing
+	var o proposalOptions
 	cmd := &cobra.Command{
 		Use:   "rollback REVISION --because WHY",
 		Short: "Put the policy of an older revision into force again",
@@ -30,8 +30,8 @@ policy or conflict.`,
 			if err != nil {
 				return err
 			}
-			o.words = "rollback " + args[0]
-			return o.propose(cmd, api.Proposal{Rollback: number}, func(out page, s shownPlan) { s.brief(out) })
+			o.invocation = "rollback " + args[0]
+			return o.propose(cmd, api.Proposal{Rollback: number}, func(out printer, s planView) { s.brief(out) })
 		},
 	}
 	o.register(cmd)
@@ -52,21 +52,21 @@ func parseNumber(text string) (uint64, error) {
 func (o *connection) completeRevisions(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var words []string
 	if len(args) == 0 {
-		page, _ := decode[api.Revisions](o.guess(cmd.Context(), "/v1/revisions?limit=50"))
+		page, _ := decode[api.Revisions](o.getForCompletion(cmd.Context(), "/v1/revisions?limit=50"))
 		for _, r := range page.Revisions {
-			words = append(words, fmt.Sprintf("%d\t%s: %s", r.Number, people(r.Authors), clean(r.Because)))
+			words = append(words, fmt.Sprintf("%d\t%s: %s", r.Number, formatNames(r.Authors), sanitise(r.Because)))
 		}
 	}
 	return words, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 }
 
-// guess asks for what completes a command line: quickly, or not at all.
-func (o *connection) guess(ctx context.Context, path string) (answer, error) {
+// getForCompletion asks for what completes a command line: quickly, or not at all.
+func (o *connection) getForCompletion(ctx context.Context, path string) (apiResponse, error) {
 	c, err := o.open()
 	if err != nil {
 		return nil, err
 	}
-	c.limit = guessLimit
+	c.timeout = completionTimeout
 	if ctx == nil {
 		ctx = context.Background()
 	}

@@ -1,3 +1,5 @@
+//go:build integration
+
 package main
 
 import (
@@ -27,27 +29,27 @@ func TestWhatALongLedgerCosts(t *testing.T) {
 		t.Skip("takes long: give -scale")
 	}
 	const rounds = 2
-	filed := alone(t)
+	filed := newLedgerGateway(t)
 	filed.revise(strings.TrimPrefix(wide(0, toggled), "version: 1\n"))
 	filed.source = ""
-	measured(t, "with a policy file", rounds, func() *member { return filed })
+	measured(t, "with a policy file", rounds, func() *ledgerGateway { return filed })
 
-	measured(t, "with a ledger that begins", rounds, func() *member { return alone(t) })
+	measured(t, "with a ledger that begins", rounds, func() *ledgerGateway { return newLedgerGateway(t) })
 
-	m := alone(t)
+	m := newLedgerGateway(t)
 	writeRevisions(t, m.data("ledger"), *scale)
 	what := fmt.Sprintf("with %d revisions", *scale)
-	measured(t, what+" and no ledger.json", rounds, func() *member {
+	measured(t, what+" and no ledger.json", rounds, func() *ledgerGateway {
 		m.loses("ledger.json")
 		return m
 	})
-	measured(t, what, rounds, func() *member { return m })
+	measured(t, what, rounds, func() *ledgerGateway { return m })
 
 	m.restart()
 	if revision := m.status().Revision; int(revision) != *scale {
 		t.Fatalf("revision %d is in force", revision)
 	}
-	m.verifies(*scale)
+	m.expectVerified(*scale)
 	if got := m.gets("FR"); got != http.StatusOK {
 		t.Errorf("France gets %d", got)
 	}
@@ -55,19 +57,19 @@ func TestWhatALongLedgerCosts(t *testing.T) {
 	places := allPlaces()
 	for i := range 50 {
 		document := wide(2*i+1, places)
-		plan, err := m.plans(document)
+		plan, err := m.plan(document)
 		if err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		if _, err := m.proposes(document, fmt.Sprint("edition ", i), plan); err != nil {
+		if _, err := m.propose(document, fmt.Sprint("edition ", i), plan); err != nil {
 			t.Fatal(err)
 		}
 		api = append(api, time.Since(began))
 
 		m.write("wide.yaml", wide(2*i+2, places))
 		began = time.Now()
-		m.commands("apply", m.file("wide.yaml"), "--because", fmt.Sprint("edition ", i))
+		m.mustRun("apply", m.file("wide.yaml"), "--because", fmt.Sprint("edition ", i))
 		command = append(command, time.Since(began))
 	}
 	report(t, fmt.Sprintf("POST /v1/changes with %d jurisdictions", len(places)), api)
@@ -77,7 +79,7 @@ func TestWhatALongLedgerCosts(t *testing.T) {
 
 // measured starts a gateway a few times, and says how long that took and how
 // much memory.
-func measured(t *testing.T, what string, rounds int, next func() *member) {
+func measured(t *testing.T, what string, rounds int, next func() *ledgerGateway) {
 	t.Helper()
 	var starts []time.Duration
 	var resident, peak []int
@@ -104,7 +106,7 @@ func report(t *testing.T, what string, took []time.Duration) {
 }
 
 // memory is how many bytes the gateway holds, or has held at most.
-func (g *member) memory(name string) int {
+func (g *ledgerGateway) memory(name string) int {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.cmd.Process.Pid))
 	_, rest, _ := strings.Cut(string(status), name+":")
 	kilobytes := 0

@@ -25,10 +25,10 @@ describes every setting, and an editor completes and checks by it.`,
 			}
 			text, err := schema()
 			if err != nil {
-				return failed(err)
+				return exitFailure(err)
 			}
 			_, err = cmd.OutOrStdout().Write(text)
-			return failed(err)
+			return exitFailure(err)
 		},
 	}
 }

@@ -79,10 +79,10 @@ func (o *serveOptions) settings(cmd *cobra.Command) (config.Config, error) {
 	if o.config != "" {
 		source, err := readFile(o.config)
 		if err != nil {
-			return c, failed(fmt.Errorf("settings: %w", err))
+			return c, exitFailure(fmt.Errorf("settings: %w", err))
 		}
 		if c, err = config.Parse(o.config, source); err != nil {
-			return c, failed(err)
+			return c, exitFailure(err)
 		}
 	}
 	set := cmd.Flags().Changed
@@ -146,14 +146,14 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 	}
 	g, err := gateway.New(gateway.Options{Config: c, Logger: logger, Now: o.now})
 	if err != nil {
-		return failed(err)
+		return exitFailure(err)
 	}
 	at, err := g.Listen()
 	if err != nil {
-		return failed(err)
+		return exitFailure(err)
 	}
 	logger.Info("serving", "https", at.HTTPS, "http", at.HTTP, "admin", at.Admin, "socket", at.Socket)
-	return failed(g.Serve(forceable(cmd.Context())))
+	return exitFailure(g.Serve(forceable(cmd.Context())))
 }
 
 // forceable returns a context that ends with ctx, and makes a second signal

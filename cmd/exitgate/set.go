@@ -49,10 +49,10 @@ policy or conflict.`,
 }
 
 type setOptions struct {
-	proposing
+	proposalOptions
 	code   policy.Code
 	phase  policy.Phase
-	from   moment
+	from   timeFlag
 	remove bool
 }
 
@@ -69,9 +69,9 @@ func (o *setOptions) parse(_ *cobra.Command, args []string) error {
 		return fmt.Errorf("one market and one phase at a time, as in: exitgate set %s %s; several at once are a policy to apply", args[0], args[1])
 	}
 	o.code = policy.Code(args[0])
-	o.words = "set " + strings.Join(args, " ")
+	o.invocation = "set " + strings.Join(args, " ")
 	if o.remove {
-		o.words += " --remove"
+		o.invocation += " --remove"
 		return nil
 	}
 	return parsePhase(args[1], &o.phase)
@@ -95,7 +95,7 @@ func phaseNames() string {
 
 func (o *setOptions) set(cmd *cobra.Command) error {
 	set := api.Set{Jurisdiction: o.code, Phase: o.phase, From: o.from.Time, Remove: o.remove}
-	return o.propose(cmd, api.Proposal{Set: &set}, func(out page, s shownPlan) { s.brief(out) })
+	return o.propose(cmd, api.Proposal{Set: &set}, func(out printer, s planView) { s.brief(out) })
 }
 
 // completeSet completes a jurisdiction, those first that the policy speaks of,
@@ -108,10 +108,10 @@ func (o *setOptions) completeSet(cmd *cobra.Command, args []string, text string)
 	var words []string
 	named := make(map[string]bool)
 	if len(args) == 0 {
-		known, _ := decode[api.Jurisdictions](o.guess(cmd.Context(), "/v1/jurisdictions"))
+		known, _ := decode[api.Jurisdictions](o.getForCompletion(cmd.Context(), "/v1/jurisdictions"))
 		for _, m := range known.Markets {
 			named[string(m.Jurisdiction)] = true
-			words = append(words, fmt.Sprintf("%s\t%s, %s", m.Jurisdiction, clean(m.Name), m.Phase))
+			words = append(words, fmt.Sprintf("%s\t%s, %s", m.Jurisdiction, sanitise(m.Name), m.Phase))
 		}
 	}
 	for _, country := range countries {

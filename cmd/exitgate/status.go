@@ -17,7 +17,7 @@ import (
 )
 
 func newStatus() *cobra.Command {
-	var o asking
+	var o queryOptions
 	var watch bool
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -36,9 +36,9 @@ wait for approvals, which emergencies for a signature; and what isn't well.`,
 			}
 			v := statusView{c, cmd, o.json}
 			if watch {
-				return ended(cmd, o.json, v.watch(cmd.Context()))
+				return commandError(cmd, o.json, v.watch(cmd.Context()))
 			}
-			return ended(cmd, o.json, v.show(cmd.Context()))
+			return commandError(cmd, o.json, v.show(cmd.Context()))
 		},
 	}
 	o.register(cmd)
@@ -56,27 +56,27 @@ type statusView struct {
 func (v statusView) show(ctx context.Context) error {
 	a, err := v.client.get(ctx, "/v1/status")
 	if err == nil && v.json {
-		return a.print(v.cmd.OutOrStdout())
+		return a.writeIndented(v.cmd.OutOrStdout())
 	}
 	s, err := decode[api.Status](a, err)
 	if err != nil {
 		return err
 	}
 	v.clear()
-	shownStatus{s}.write(newPage(v.cmd.OutOrStdout()))
+	statusText{s}.write(newPrinter(v.cmd.OutOrStdout()))
 	return nil
 }
 
 // clear makes room on a terminal, if this is to be shown again and again.
 func (v statusView) clear() {
-	if watched := v.cmd.Flags().Changed("watch"); watched && newPage(v.cmd.OutOrStdout()).coloured {
+	if watched := v.cmd.Flags().Changed("watch"); watched && newPrinter(v.cmd.OutOrStdout()).hasColour {
 		fmt.Fprint(v.cmd.OutOrStdout(), "\x1b[H\x1b[2J")
 	}
 }
 
 const (
-	recount   = 10 * time.Second // how old the counts of requests become
-	reconnect = 2 * time.Second
+	refreshInterval = 10 * time.Second // how old the counts of requests become
+	reconnectDelay  = 2 * time.Second
 )
 
 // watch shows the status again and again, until the context ends.
@@ -94,7 +94,7 @@ func (v statusView) watch(ctx context.Context) error {
 				}
 				return true
 			})
-			pause(ctx, reconnect)
+			pause(ctx, reconnectDelay)
 		}
 	}()
 	defer func() { stop(); <-following }()
@@ -113,7 +113,7 @@ func (v statusView) watch(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-happened:
-		case <-time.After(recount):
+		case <-time.After(refreshInterval):
 		}
 	}
 }
@@ -125,52 +125,52 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// A shownStatus is a status for people to read.
-type shownStatus struct{ api.Status }
+// A statusText is a status for people to read.
+type statusText struct{ api.Status }
 
-func (s shownStatus) write(out page) {
-	out.say("", "exitgate %s on %s, %s UTC", clean(s.Version), clean(s.Host), minute(s.Time))
+func (s statusText) write(out printer) {
+	out.paragraph("", "exitgate %s on %s, %s UTC", sanitise(s.Version), sanitise(s.Host), formatMinute(s.Time))
 	fmt.Fprintln(out)
 	s.writeInForce(out)
 	if s.Mode == policy.Observe {
-		out.sayIn(yellow, "", "It only observes: nobody is refused.")
+		out.colouredParagraph(yellow, "", "It only observes: nobody is refused.")
 	}
 	if !s.Ready && s.Waiting == "" {
-		out.sayIn(red, "", "The gateway isn't ready to serve: see below.")
+		out.colouredParagraph(red, "", "The gateway isn't ready to serve: see below.")
 	}
 	s.writeMarkets(out)
 	s.writeUnsigned(out)
 	if len(s.Pending) > 0 {
-		out.title(yellow, "Changes that wait:")
-		showPending(out, s.Pending)
+		out.heading(yellow, "Changes that wait:")
+		printPending(out, s.Pending)
 		fmt.Fprintln(out, "\n  Look at one, and approve it: exitgate approve NUMBER")
 	}
-	s.writeTrouble(out)
+	s.writeFailedChecks(out)
 }
 
-func (s shownStatus) writeInForce(out page) {
+func (s statusText) writeInForce(out printer) {
 	switch r := s.InForce; {
 	case s.Waiting == api.PolicyUnknown:
-		out.sayIn(red, "", "NO POLICY IS KNOWN YET, AND NOTHING IS SERVED: every request is answered with 503. This gateway has never reached its ledger; as soon as it does, it goes by the revision that it finds there.")
+		out.colouredParagraph(red, "", "NO POLICY IS KNOWN YET, AND NOTHING IS SERVED: every request is answered with 503. This gateway has never reached its ledger; as soon as it does, it goes by the revision that it finds there.")
 		return
 	case s.Source == "file":
-		out.sayIn(bold, "", "The policy is a file, in use since %s:", minute(s.Applied))
-		out.say("  ", "%s (sha256:%.12s)", clean(s.File), s.SHA256)
+		out.colouredParagraph(bold, "", "The policy is a file, in use since %s:", formatMinute(s.Applied))
+		out.paragraph("  ", "%s (sha256:%.12s)", sanitise(s.File), s.SHA256)
 	case r == nil:
-		out.say("", "Revision %d is in force, in use here since %s.", s.Revision, minute(s.Applied))
+		out.paragraph("", "Revision %d is in force, in use here since %s.", s.Revision, formatMinute(s.Applied))
 	default:
-		out.sayIn(bold, "", "Revision %d is in force, since %s, by %s:", r.Number, minute(r.Time), people(r.Authors))
-		out.say("  ", "%s", clean(r.Because))
+		out.colouredParagraph(bold, "", "Revision %d is in force, since %s, by %s:", r.Number, formatMinute(r.Time), formatNames(r.Authors))
+		out.paragraph("  ", "%s", sanitise(r.Because))
 	}
 	if s.Waiting == api.FlagsUnknown {
-		out.sayIn(red, "", "NOTHING IS SERVED: it isn't known yet what the guaranteed flags are. See below.")
+		out.colouredParagraph(red, "", "NOTHING IS SERVED: it isn't known yet what the guaranteed flags are. See below.")
 	}
 	if !s.Until.IsZero() {
-		out.say("", "The next scheduled change is on %s.", minute(s.Until))
+		out.paragraph("", "The next scheduled change is on %s.", formatMinute(s.Until))
 	}
 }
 
-func (s shownStatus) writeMarkets(out page) {
+func (s statusText) writeMarkets(out printer) {
 	if len(s.Markets) == 0 {
 		if s.Waiting == "" {
 			fmt.Fprintln(out, "\nEverything is served everywhere.")
@@ -188,27 +188,27 @@ func (s shownStatus) writeMarkets(out page) {
 	rows := []row{head}
 	var changed time.Time
 	for _, m := range s.Markets {
-		served, refused := roughly(m.Hour.Forwarded), roughly(m.Hour.Refused)
+		served, refused := formatShortCount(m.Hour.Forwarded), formatShortCount(m.Hour.Refused)
 		if at := s.changed(m); !at.IsZero() {
 			if m.Phase >= policy.ClosedToNew {
-				served = leftOut
+				served = hiddenCount
 			} else {
-				refused = leftOut
+				refused = hiddenCount
 			}
 			if at.After(changed) {
 				changed = at
 			}
 		}
 		r := row{cells: []cell{
-			{text: clean(string(m.Jurisdiction)), colour: bold},
-			{text: nameOf(m)},
-			{text: m.Phase.String(), colour: colourOf(m.Phase)},
-			{text: since(m.Since)},
-			{text: nextStep(m.Next)},
+			{text: sanitise(string(m.Jurisdiction)), colour: bold},
+			{text: marketName(m)},
+			{text: m.Phase.String(), colour: phaseColour(m.Phase)},
+			{text: formatSince(m.Since)},
+			{text: formatNextStep(m.Next)},
 			{text: served, right: true},
 			{text: refused, right: true},
 		}}
-		r.below = remarks(m)
+		r.below = marketRemarks(m)
 		rows = append(rows, r)
 	}
 	for _, column := range []int{begin, next} {
@@ -216,7 +216,7 @@ func (s shownStatus) writeMarkets(out page) {
 			rows[0].cells[column] = cell{} // then it takes no room
 		}
 	}
-	if total(widthsOf(rows)) > out.width { // the next step goes below
+	if tableWidth(columnWidths(rows)) > out.width { // the next step goes below
 		for i := range rows {
 			r := &rows[i]
 			if step := r.cells[next].text; i > 0 && step != "" {
@@ -225,26 +225,26 @@ func (s shownStatus) writeMarkets(out page) {
 			r.cells = slices.Delete(r.cells, next, next+1)
 		}
 	}
-	if widths := widthsOf(rows); total(widths)-widths[name] > out.width {
+	if widths := columnWidths(rows); tableWidth(widths)-widths[name] > out.width {
 		for i := range rows {
 			rows[i].cells[begin].text, _, _ = strings.Cut(rows[i].cells[begin].text, " ") // the date will do
 		}
 	}
 	out.table(rows, name)
 	if !changed.IsZero() {
-		out.say("", "\nWhere there is a %s, requests from before the change at %s would still be counted: look again an hour after it.", leftOut, minute(changed))
+		out.paragraph("", "\nWhere there is a %s, requests from before the change at %s would still be counted: look again an hour after it.", hiddenCount, formatMinute(changed))
 	}
 }
 
 const (
-	leftOut = "–"                       // in place of a count that would be misread
-	counted = time.Hour + 5*time.Minute // for so long a request is, at most, in the counts of the last hour
+	hiddenCount = "–"                       // in place of a count that would be misread
+	countWindow = time.Hour + 5*time.Minute // for so long a request is, at most, in the counts of the last hour
 )
 
 // changed is when the policy or a market's phase has, if requests from before
 // that are still counted: those that were served seem to say that it didn't
 // work. It is zero if they are not.
-func (s shownStatus) changed(m api.Market) time.Time {
+func (s statusText) changed(m api.Market) time.Time {
 	at := s.Applied
 	if s.InForce != nil {
 		at = s.InForce.Time
@@ -252,30 +252,30 @@ func (s shownStatus) changed(m api.Market) time.Time {
 	if m.Since.After(at) {
 		at = m.Since
 	}
-	if s.Mode == policy.Observe || s.Time.Sub(at) > counted {
+	if s.Mode == policy.Observe || s.Time.Sub(at) > countWindow {
 		return time.Time{}
 	}
 	return at
 }
 
-const nameFits = 28 // characters of a line
+const maxNameWidth = 28 // characters of a line
 
-// nameOf is a market's name, if that says more than its code.
-func nameOf(m api.Market) string {
+// marketName is a market's name, if that says more than its code.
+func marketName(m api.Market) string {
 	if m.Name == string(m.Jurisdiction) {
 		return ""
 	}
-	return shorten(clean(m.Name), nameFits)
+	return shorten(sanitise(m.Name), maxNameWidth)
 }
 
-// remarks say of a market what its phase doesn't.
-func remarks(m api.Market) []string {
+// marketRemarks say of a market what its phase doesn't.
+func marketRemarks(m api.Market) []string {
 	var all []string
 	if len(m.Next) > 1 {
-		all = append(all, "then "+nextSteps(m.Next[1:]))
+		all = append(all, "then "+formatSteps(m.Next[1:]))
 	}
 	if len(m.Routes) > 0 {
-		all = append(all, "only "+clean(strings.Join(m.Routes, ", ")))
+		all = append(all, "only "+sanitise(strings.Join(m.Routes, ", ")))
 	}
 	switch m.Reason {
 	case policy.ByGuarantee:
@@ -286,7 +286,7 @@ func remarks(m api.Market) []string {
 	return all
 }
 
-func colourOf(p policy.Phase) string {
+func phaseColour(p policy.Phase) string {
 	switch p {
 	case policy.Open:
 		return green
@@ -296,46 +296,46 @@ func colourOf(p policy.Phase) string {
 	return yellow
 }
 
-// since writes when a phase began, in few letters.
-func since(t time.Time) string {
+// formatSince writes when a phase began, in few letters.
+func formatSince(t time.Time) string {
 	switch {
 	case t.IsZero():
 		return ""
 	case t.Equal(t.Truncate(24 * time.Hour)):
 		return t.UTC().Format(time.DateOnly)
 	}
-	return minute(t)
+	return formatMinute(t)
 }
 
-func nextStep(steps []policy.Step) string {
+func formatNextStep(steps []policy.Step) string {
 	if len(steps) == 0 {
 		return ""
 	}
-	return steps[0].Phase.String() + " " + since(steps[0].From)
+	return steps[0].Phase.String() + " " + formatSince(steps[0].From)
 }
 
-func (s shownStatus) writeUnsigned(out page) {
+func (s statusText) writeUnsigned(out printer) {
 	if len(s.Unsigned) == 0 {
 		return
 	}
-	out.title(red, "Emergencies that wait for a signature:")
+	out.heading(red, "Emergencies that wait for a signature:")
 	var rows []row
 	for _, r := range s.Unsigned {
-		due := cell{text: "sign by " + minute(r.SignBy), colour: yellow}
+		due := cell{text: "sign by " + formatMinute(r.SignBy), colour: yellow}
 		if s.Time.After(r.SignBy) {
-			due = cell{text: "OVERDUE since " + minute(r.SignBy), colour: red}
+			due = cell{text: "OVERDUE since " + formatMinute(r.SignBy), colour: red}
 		}
 		rows = append(rows, row{
-			cells: []cell{numbered(r.Number), {text: "by " + people(r.Authors)}, due},
-			below: []string{clean(r.Summary), because + clean(r.Because)},
+			cells: []cell{numberCell(r.Number), {text: "by " + formatNames(r.Authors)}, due},
+			below: []string{sanitise(r.Summary), becausePrefix + sanitise(r.Because)},
 		})
 	}
 	out.table(rows, 1)
 	fmt.Fprintln(out, "\n  Look at one, and sign it: exitgate approve NUMBER")
 }
 
-// writeTrouble says what isn't well.
-func (s shownStatus) writeTrouble(out page) {
+// writeFailedChecks says what isn't well.
+func (s statusText) writeFailedChecks(out printer) {
 	titled := false
 	for _, name := range slices.Sorted(maps.Keys(s.Checks)) {
 		check := s.Checks[name]
@@ -343,30 +343,30 @@ func (s shownStatus) writeTrouble(out page) {
 			continue
 		}
 		if !titled {
-			out.title(red, "Not well:")
+			out.heading(red, "Not well:")
 			titled = true
 		}
-		out.sayIn(red, "  ", "%s", clean(name))
-		text := cleanLines(check.Detail)
+		out.colouredParagraph(red, "  ", "%s", sanitise(name))
+		text := sanitiseLines(check.Detail)
 		if check.Since != nil {
-			text = "since " + minute(*check.Since) + ": " + text
+			text = "since " + formatMinute(*check.Since) + ": " + text
 		}
 		for line := range strings.Lines(text) {
 			if line = strings.TrimSpace(line); line != "" {
-				out.say("    ", "%s", line)
+				out.paragraph("    ", "%s", line)
 			}
 		}
 	}
 	if l := s.Ledger; l != nil {
 		fmt.Fprintln(out)
 		if l.Connected {
-			out.say("", "The ledger can be reached, since %s. Its last record is %s.", minute(l.Since), strconv.FormatUint(l.Last, 10))
+			out.paragraph("", "The ledger can be reached, since %s. Its last record is %s.", formatMinute(l.Since), strconv.FormatUint(l.Last, 10))
 		} else {
 			stays := "What is in force stays; nothing can be changed."
 			if s.Waiting == api.PolicyUnknown {
 				stays = "Until it can, nothing is served, and nothing can be changed."
 			}
-			out.sayIn(red, "", "The ledger can't be reached, since %s: %s. %s", minute(l.Since), strings.TrimSuffix(clean(l.Why), "."), stays)
+			out.colouredParagraph(red, "", "The ledger can't be reached, since %s: %s. %s", formatMinute(l.Since), strings.TrimSuffix(sanitise(l.Why), "."), stays)
 		}
 	}
 }

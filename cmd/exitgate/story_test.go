@@ -98,15 +98,15 @@ var storyRequests = map[string][]string{
 	"other":     {"GET /", "GET /messages?page=2", "PUT /messages/7", "HEAD /messages", "GET /signup"},
 }
 
-// A story is told on a machine whose clock the test sets.
-type story struct {
-	*machine
+// A storyTest is told on a machine whose clock the test sets.
+type storyTest struct {
+	*gatewayProcess
 	german, french string // all that they get while nothing has happened
 }
 
-func beginStory(t *testing.T) *story {
+func beginStory(t *testing.T) *storyTest {
 	t.Helper()
-	s := &story{machine: newMachine(t, storyPolicy+storyDemands("proposed"))}
+	s := &storyTest{gatewayProcess: newGatewayProcess(t, storyPolicy+storyDemands("proposed"))}
 	s.clock = s.file("clock")
 	s.on("2026-09-15T12:00:00Z")
 	s.start()
@@ -118,10 +118,10 @@ func beginStory(t *testing.T) *story {
 }
 
 // on sets the clock.
-func (s *story) on(moment string) { s.write("clock", moment) }
+func (s *storyTest) on(moment string) { s.write("clock", moment) }
 
 // service returns all that clients of a country get of the service.
-func (s *story) service(country string) string {
+func (s *storyTest) service(country string) string {
 	s.t.Helper()
 	var all []string
 	for _, class := range []string{"sign-up", "export", "essential", "other"} {
@@ -132,7 +132,7 @@ func (s *story) service(country string) string {
 
 // germansNoticeNothing holds what they get, to the byte, against what they got
 // when nothing had happened.
-func (s *story) germansNoticeNothing(when string) {
+func (s *storyTest) germansNoticeNothing(when string) {
 	s.t.Helper()
 	if diff := cmp.Diff(s.german, s.service("DE")); diff != "" {
 		s.t.Errorf("%s, Germans get something else (-before +now)\n%s", when, diff)
@@ -140,14 +140,14 @@ func (s *story) germansNoticeNothing(when string) {
 }
 
 // frenchNoticeNothing is the same for the French.
-func (s *story) frenchNoticeNothing(when string) {
+func (s *storyTest) frenchNoticeNothing(when string) {
 	s.t.Helper()
 	if diff := cmp.Diff(s.french, s.service("FR")); diff != "" {
 		s.t.Errorf("%s, the French get something else (-before +now)\n%s", when, diff)
 	}
 }
 
-func (s *story) theLawIsProposed() {
+func (s *storyTest) theLawIsProposed() {
 	out, warnings, code := s.check("policy.yaml")
 	s.says("check of a law that is proposed", warnings,
 		"fr-narcotrafic-8ter is proposed; in force, it requires end-to-end-encryption: false from 2026-12-01T00:00:00Z on, which breaks the guarantee (require true), and FR would have to be withdrawn",
@@ -160,7 +160,7 @@ func (s *story) theLawIsProposed() {
 
 // theLawIsAdopted, and the operator notes just that. By the policy, the
 // service would then be served against the law or the promise.
-func (s *story) theLawIsAdopted() {
+func (s *storyTest) theLawIsAdopted() {
 	const adopted = "version: 1\n" + storyPolicy
 	s.write("adopted.yaml", adopted+storyDemands("adopted"))
 	out, why, code := s.check("adopted.yaml")
@@ -192,7 +192,7 @@ func (s *story) theLawIsAdopted() {
 	s.germansNoticeNothing("with a policy that is wrong")
 }
 
-func (s *story) theOperatorPlansTheExit() {
+func (s *storyTest) theOperatorPlansTheExit() {
 	planned := storyPolicy + storyDemands("adopted") + storySchedule
 	s.write("planned.yaml", "version: 1\n"+planned)
 	out, warnings, code := s.check("planned.yaml", "--at", "2026-09-15T12:00:00Z")
@@ -208,7 +208,7 @@ func (s *story) theOperatorPlansTheExit() {
 	s.germansNoticeNothing("before the first date")
 }
 
-func (s *story) timePasses() {
+func (s *storyTest) timePasses() {
 	before := "open"
 	for _, phase := range storyPhases {
 		s.on(phase.eve)
@@ -241,7 +241,7 @@ func (s *story) timePasses() {
 	s.on("2027-03-01T09:00:00Z")
 }
 
-func (s *story) theLawIsRepealed() {
+func (s *storyTest) theLawIsRepealed() {
 	s.revise(storyPolicy + storyDemands("repealed") + storySchedule)
 	testkit.Eventually(s.t, "the gateway takes the news", func() bool { return s.warned("which is repealed") })
 	if status := s.gets("FR"); status != http.StatusUnavailableForLegalReasons {
@@ -258,7 +258,7 @@ func (s *story) theLawIsRepealed() {
 	if phase := s.phase("FR"); phase != "" {
 		s.t.Errorf("the metrics still have France, as %s", phase)
 	}
-	if status := s.asks("FR", "GET /.well-known/market-status", "Accept: application/json"); strings.Contains(status.body, "FR") {
+	if status := s.request("FR", "GET /.well-known/market-status", "Accept: application/json"); strings.Contains(status.body, "FR") {
 		s.t.Errorf("the market status still has France: %s", status.body)
 	}
 }
@@ -272,10 +272,10 @@ var storyAnnouncement = map[string]string{
 const storySunset = `</.well-known/market-status>; rel="sunset"`
 
 // serves makes a request that is to be served, with the end announced.
-func (s *story) serves(country, line, phase string) {
+func (s *storyTest) serves(country, line, phase string) {
 	s.t.Helper()
 	_, before := s.told(country)
-	got := s.asks(country, line)
+	got := s.request(country, line)
 	_, after := s.told(country)
 	what := fmt.Sprintf("in %s, %s from %s", phase, line, country)
 	if got.status != http.StatusOK || after != before+1 {
@@ -285,13 +285,13 @@ func (s *story) serves(country, line, phase string) {
 		s.says(what, got.body, fmt.Sprintf("Market-Jurisdiction: [%q]", country), fmt.Sprintf("Market-Phase: [%q]", phase), `Market-Flags: ["end-to-end-encryption"]`)
 	}
 	for name, value := range storyAnnouncement {
-		s.has(what, got, name, value)
+		s.expectHeader(what, got, name, value)
 	}
-	s.has(what, got, "Link", storySunset)
+	s.expectHeader(what, got, "Link", storySunset)
 }
 
 // refuses makes a request that is to be refused, in each format.
-func (s *story) refuses(country, line, class, phase, since string) {
+func (s *storyTest) refuses(country, line, class, phase, since string) {
 	s.t.Helper()
 	_, before := s.told(country)
 	defer func() {
@@ -300,18 +300,18 @@ func (s *story) refuses(country, line, class, phase, since string) {
 		}
 	}()
 	for _, format := range []string{"application/problem+json", "text/html", "text/plain"} {
-		got := s.asks(country, line, "Accept: "+format, "Accept-Language: en")
+		got := s.request(country, line, "Accept: "+format, "Accept-Language: en")
 		what := fmt.Sprintf("in %s, the refusal of %s from %s as %s", phase, line, country, format)
 		if got.status != http.StatusUnavailableForLegalReasons {
 			s.t.Errorf("%s has the status %d", what, got.status)
 		}
 		for name, value := range storyAnnouncement {
-			s.has(what, got, name, value)
+			s.expectHeader(what, got, name, value)
 		}
-		s.has(what, got, "Link", `<https://example.org/transparency>; rel="blocked-by"`, storySunset)
-		s.has(what, got, "Cache-Control", "no-store")
-		s.has(what, got, "Content-Language", "en")
-		s.has(what, got, "Retry-After")
+		s.expectHeader(what, got, "Link", `<https://example.org/transparency>; rel="blocked-by"`, storySunset)
+		s.expectHeader(what, got, "Cache-Control", "no-store")
+		s.expectHeader(what, got, "Content-Language", "en")
+		s.expectHeader(what, got, "Retry-After")
 		s.keepsTheOrderSecret(what, got)
 		switch {
 		case strings.HasPrefix(line, "HEAD "):
@@ -328,7 +328,7 @@ func (s *story) refuses(country, line, class, phase, since string) {
 }
 
 // explains holds a problem document against what it is to explain.
-func (s *story) explains(what string, got response, country, class, phase, since string) {
+func (s *storyTest) explains(what string, got response, country, class, phase, since string) {
 	s.t.Helper()
 	var told map[string]any
 	if err := json.Unmarshal([]byte(got.body), &told); err != nil {
@@ -374,11 +374,11 @@ func storyCause() []any {
 }
 
 // publishes holds the market status against a phase.
-func (s *story) publishes(phase, since string) {
+func (s *storyTest) publishes(phase, since string) {
 	s.t.Helper()
-	got := s.asks("DE", "GET /.well-known/market-status", "Accept: application/json")
+	got := s.request("DE", "GET /.well-known/market-status", "Accept: application/json")
 	s.keepsTheOrderSecret("the market status", got)
-	s.keepsTheOrderSecret("the market status", s.asks("DE", "GET /.well-known/market-status", "Accept: text/html"))
+	s.keepsTheOrderSecret("the market status", s.request("DE", "GET /.well-known/market-status", "Accept: text/html"))
 	var told struct {
 		Default string
 		Markets []map[string]any
@@ -404,7 +404,7 @@ func (s *story) publishes(phase, since string) {
 
 // phase returns the phase of a jurisdiction by the metrics, "" if they have
 // none.
-func (s *story) phase(jurisdiction string) string {
+func (s *storyTest) phase(jurisdiction string) string {
 	s.t.Helper()
 	var in []string
 	for _, phase := range []string{"open", "announced", "closed-to-new", "wind-down", "withdrawn"} {
@@ -416,10 +416,10 @@ func (s *story) phase(jurisdiction string) string {
 }
 
 // warned says whether the gateway has logged something about the policy.
-func (s *story) warned(words string) bool { return len(s.log.Lines(`"level":"WARN"`, words)) > 0 }
+func (s *storyTest) warned(words string) bool { return len(s.log.Lines(`"level":"WARN"`, words)) > 0 }
 
 // check runs exitgate check on a file of the machine.
-func (s *story) check(file string, more ...string) (out, errOut string, code int) {
+func (s *storyTest) check(file string, more ...string) (out, errOut string, code int) {
 	s.t.Helper()
 	cmd := exec.CommandContext(s.t.Context(), "exitgate", append([]string{"check", s.file(file)}, more...)...)
 	var stdout, stderr strings.Builder
@@ -428,7 +428,7 @@ func (s *story) check(file string, more ...string) (out, errOut string, code int
 	return stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()
 }
 
-func (s *story) keepsTheOrderSecret(what string, got response) {
+func (s *storyTest) keepsTheOrderSecret(what string, got response) {
 	s.t.Helper()
 	whole := fmt.Sprint(got.header) + got.body
 	for _, secret := range storySecrets {

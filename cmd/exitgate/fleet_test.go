@@ -1,9 +1,9 @@
+//go:build integration
+
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,22 +33,15 @@ type fleet struct {
 	nats     *ledgertest.Cluster
 	clock    string // file, for all
 	direct   bool   // there are no lines to cut
-	gateways []*member
-}
-
-// A member is a gateway of a fleet.
-type member struct {
-	*machine
-	name  string
-	lines []*ledgertest.Link // to the nodes
-	api   *http.Client       // over the socket
+	gateways []*ledgerGateway
+	lines    map[*ledgerGateway][]*ledgertest.Link // to the nodes
 }
 
 // newFleet starts a cluster and gateways, each of which serves by the first
 // edition.
 func newFleet(t *testing.T, size int) *fleet {
 	t.Helper()
-	f := &fleet{t: t}
+	f := &fleet{t: t, lines: make(map[*ledgerGateway][]*ledgertest.Link)}
 	f.start(size)
 	return f
 }
@@ -56,8 +49,8 @@ func newFleet(t *testing.T, size int) *fleet {
 // newTimedFleet starts a fleet with a clock that is set by the test.
 func newTimedFleet(t *testing.T, size int, at time.Time) *fleet {
 	t.Helper()
-	f := &fleet{t: t, clock: filepath.Join(t.TempDir(), "clock")}
-	f.sets(at)
+	f := &fleet{t: t, lines: make(map[*ledgerGateway][]*ledgertest.Link), clock: filepath.Join(t.TempDir(), "clock")}
+	f.setClock(at)
 	f.start(size)
 	return f
 }
@@ -66,8 +59,8 @@ func (f *fleet) start(size int) {
 	f.t.Helper()
 	f.nats = ledgertest.Start(f.t)
 	f.grow(size)
-	f.gateways[0].applies(edition(1), "edition 1")
-	f.converges()
+	f.gateways[0].apply(edition(1), "edition 1")
+	f.waitConverged()
 }
 
 // grow starts more gateways.
@@ -90,8 +83,8 @@ func (f *fleet) grow(size int) {
 	}
 }
 
-// sets sets the clock of all gateways.
-func (f *fleet) sets(at time.Time) {
+// setClock sets the clock of all gateways.
+func (f *fleet) setClock(at time.Time) {
 	f.t.Helper()
 	testkit.ReplaceFile(f.t, f.clock, at.Format(time.RFC3339))
 }
@@ -104,30 +97,30 @@ func (f *fleet) follower() *ledgertest.Node {
 	return f.nats.Nodes[(at+1)%len(f.nats.Nodes)]
 }
 
-// goesDown kills all of NATS.
-func (f *fleet) goesDown() {
+// stopNATS kills all of NATS.
+func (f *fleet) stopNATS() {
 	for _, n := range f.nats.Nodes {
 		n.Kill()
 	}
 }
 
-// comesUp starts all of NATS again.
-func (f *fleet) comesUp() {
+// startNATS starts all of NATS again.
+func (f *fleet) startNATS() {
 	for _, n := range f.nats.Nodes {
 		n.Start()
 	}
 }
 
 // newMember sets a gateway up, but doesn't start it.
-func (f *fleet) newMember(name string) *member {
+func (f *fleet) newMember(name string) *ledgerGateway {
 	f.t.Helper()
-	g := alone(f.t)
+	g := newLedgerGateway(f.t)
 	g.name, g.clock = name, f.clock
 	urls := f.nats.URLs()
 	if !f.direct {
 		for i, url := range urls {
 			line := ledgertest.NewLink(f.t, url)
-			g.lines, urls[i] = append(g.lines, line), line.URL()
+			f.lines[g], urls[i] = append(f.lines[g], line), line.URL()
 		}
 	}
 	g.source = fmt.Sprintf("{ledger: {nats: [%s], replicas: 3}}", strings.Join(urls, ", "))
@@ -135,7 +128,7 @@ func (f *fleet) newMember(name string) *member {
 }
 
 // each does something with every gateway at the same time.
-func (f *fleet) each(do func(*member)) {
+func (f *fleet) each(do func(*ledgerGateway)) {
 	var running sync.WaitGroup
 	for _, g := range f.gateways {
 		running.Go(func() { do(g) })
@@ -144,138 +137,27 @@ func (f *fleet) each(do func(*member)) {
 }
 
 // cutOff cuts all lines of a gateway.
-func (g *member) cutOff() {
-	for _, line := range g.lines {
+func (f *fleet) cutOff(g *ledgerGateway) {
+	for _, line := range f.lines[g] {
 		line.Cut()
 	}
 }
 
-func (g *member) silence() {
-	for _, line := range g.lines {
+func (f *fleet) silence(g *ledgerGateway) {
+	for _, line := range f.lines[g] {
 		line.DropAll()
 	}
 }
 
-func (g *member) mend() {
-	for _, line := range g.lines {
+func (f *fleet) mend(g *ledgerGateway) {
+	for _, line := range f.lines[g] {
 		line.Restore()
 	}
 }
 
-// ask asks the API over the socket. The error is an *api.Problem if the gateway
-// says one.
-func (g *member) ask(method, path string, in, out any, header ...string) error {
-	var body io.Reader
-	if in != nil {
-		text, err := json.Marshal(in)
-		if err != nil {
-			return err
-		}
-		body = bytes.NewReader(text)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, method, "http://exitgate"+path, body)
-	if err != nil {
-		return err
-	}
-	if in != nil {
-		r.Header.Set("Content-Type", "application/json")
-	}
-	for _, field := range header {
-		name, value, _ := strings.Cut(field, ": ")
-		r.Header.Set(name, value)
-	}
-	res, err := g.api.Do(r)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if res.StatusCode < 300 {
-		return json.NewDecoder(res.Body).Decode(out)
-	}
-	problem := new(api.Problem)
-	if err := json.NewDecoder(res.Body).Decode(problem); err != nil {
-		return fmt.Errorf("%s %s: %d, and no problem: %w", method, path, res.StatusCode, err)
-	}
-	return problem
-}
-
-// plans returns what a policy would do.
-func (g *member) plans(policy string) (api.Plan, error) {
-	var plan api.Plan
-	return plan, g.ask("POST", "/v1/plan", api.Proposal{Policy: policy}, &plan)
-}
-
-// proposes brings a policy that was planned into force.
-func (g *member) proposes(policy, because string, plan api.Plan) (api.Change, error) {
-	var change api.Change
-	err := g.ask("POST", "/v1/changes", api.Proposal{Policy: policy, Because: because, Plan: plan.Plan.Hash}, &change,
-		fmt.Sprintf("If-Match: %q", fmt.Sprint(plan.Revision)))
-	if err == nil && change.InForce == nil {
-		err = fmt.Errorf("it isn't in force: %+v", change)
-	}
-	return change, err
-}
-
-// applies brings a policy into force, and returns its revision.
-func (g *member) applies(policy, because string) uint64 {
-	g.t.Helper()
-	plan, err := g.plans(policy)
-	var change api.Change
-	if err == nil {
-		change, err = g.proposes(policy, because, plan)
-	}
-	if err != nil {
-		g.t.Fatalf("%s: %s: %v", g.name, because, err)
-	}
-	return change.InForce.Number
-}
-
-func (g *member) status() api.Status {
-	g.t.Helper()
-	var s api.Status
-	if err := g.ask("GET", "/v1/status", nil, &s); err != nil {
-		g.t.Fatal(g.name, err)
-	}
-	return s
-}
-
-// history is the whole log of a gateway, the oldest record first, when it can be
-// read.
-func (g *member) history() []api.Record {
-	g.t.Helper()
-	var all []api.Record
-	for path := "/v1/log?limit=100"; path != ""; {
-		var page api.Log
-		testkit.Eventually(g.t, g.name+" can read "+path, func() bool {
-			err := g.ask("GET", path, nil, &page)
-			if problem := (*api.Problem)(nil); err != nil && (!errors.As(err, &problem) || problem.Code != "ledger-unavailable") {
-				g.t.Fatal(g.name, err)
-			}
-			return err == nil
-		})
-		all, path = append(all, page.Records...), ""
-		if page.Next != 0 {
-			path = fmt.Sprint("/v1/log?limit=100&before=", page.Next)
-		}
-	}
-	slices.Reverse(all)
-	return all
-}
-
-func (g *member) verification() api.Verification {
-	g.t.Helper()
-	var v api.Verification
-	if err := g.ask("GET", "/v1/log/verification", nil, &v); err != nil {
-		g.t.Fatal(g.name, err)
-	}
-	return v
-}
-
-// isConnected waits until a gateway has noticed whether it can reach the
+// waitConnected waits until a gateway has noticed whether it can reach the
 // ledger.
-func (g *member) isConnected(want bool) {
+func (g *ledgerGateway) waitConnected(want bool) {
 	g.t.Helper()
 	testkit.Eventually(g.t, fmt.Sprintf("%s knows that connected is %v", g.name, want), func() bool {
 		s := g.status()
@@ -286,11 +168,11 @@ func (g *member) isConnected(want bool) {
 	}
 }
 
-// converges waits until all gateways go by the same record, and holds their
+// waitConverged waits until all gateways go by the same record, and holds their
 // histories against each other. It returns the one that they have.
-func (f *fleet) converges() []api.Record {
+func (f *fleet) waitConverged() []api.Record {
 	f.t.Helper()
-	f.agree(f.gateways...)
+	f.waitAgreed(f.gateways...)
 	first := f.gateways[0].history()
 	for _, g := range f.gateways[1:] {
 		if diff := cmp.Diff(first, g.history()); diff != "" {
@@ -300,12 +182,12 @@ func (f *fleet) converges() []api.Record {
 	return first
 }
 
-// agree waits until some gateways are connected and go by the same record.
-func (f *fleet) agree(gateways ...*member) {
+// waitAgreed waits until some gateways are connected and go by the same record.
+func (f *fleet) waitAgreed(gateways ...*ledgerGateway) {
 	f.t.Helper()
 	testkit.Eventually(f.t, "the gateways agree", func() bool {
 		first := gateways[0].status()
-		return !slices.ContainsFunc(gateways, func(g *member) bool {
+		return !slices.ContainsFunc(gateways, func(g *ledgerGateway) bool {
 			s := g.status()
 			return !s.Ledger.Connected || s.Ledger.Last != first.Ledger.Last || s.Revision != first.Revision
 		})
@@ -327,9 +209,9 @@ jurisdictions:
 `, firstDay.AddDate(0, 0, n).Format(time.RFC3339))
 }
 
-// decidesBy returns the edition that a gateway decides by, as its clients find
+// currentEdition returns the edition that a gateway decides by, as its clients find
 // out. An error is an answer that no edition gives.
-func (g *member) decidesBy(ctx context.Context) (int, error) {
+func (g *ledgerGateway) currentEdition(ctx context.Context) (int, error) {
 	for country, want := range map[string]int{"DE": http.StatusOK, "IT": http.StatusUnavailableForLegalReasons} {
 		if status, _, err := g.answers(ctx, country); err != nil || status != want {
 			return 0, fmt.Errorf("a client in %s gets %d, want %d (%w)", country, status, want, err)
@@ -339,7 +221,7 @@ func (g *member) decidesBy(ctx context.Context) (int, error) {
 }
 
 // sunset returns the edition by which a client in France is answered.
-func (g *member) sunset(ctx context.Context) (int, error) {
+func (g *ledgerGateway) sunset(ctx context.Context) (int, error) {
 	status, header, err := g.answers(ctx, "FR")
 	if err != nil || status != http.StatusOK {
 		return 0, fmt.Errorf("a client in FR gets %d (%w)", status, err)
@@ -348,7 +230,7 @@ func (g *member) sunset(ctx context.Context) (int, error) {
 	return int(at.Sub(firstDay) / (24 * time.Hour)), err
 }
 
-func (g *member) answers(ctx context.Context, country string) (int, http.Header, error) {
+func (g *ledgerGateway) answers(ctx context.Context, country string) (int, http.Header, error) {
 	r, err := http.NewRequestWithContext(ctx, "GET", "https://"+g.https+"/", nil)
 	if err != nil {
 		return 0, nil, err
@@ -362,33 +244,33 @@ func (g *member) answers(ctx context.Context, country string) (int, http.Header,
 	return res.StatusCode, res.Header, errors.Join(err, res.Body.Close())
 }
 
-// serves holds what a gateway decides by against an edition.
-func (g *member) serves(want int) {
+// expectEdition holds what a gateway decides by against an edition.
+func (g *ledgerGateway) expectEdition(want int) {
 	g.t.Helper()
-	if got, err := g.decidesBy(g.t.Context()); err != nil || got != want {
+	if got, err := g.currentEdition(g.t.Context()); err != nil || got != want {
 		g.t.Errorf("%s decides by edition %d, %v, want %d", g.name, got, err, want)
 	}
 }
 
-// A witness is a client that asks a gateway all the time.
-type witness struct {
-	gateway *member
+// A observer is a client that asks a gateway all the time.
+type observer struct {
+	gateway *ledgerGateway
 	asked   int
 	seen    []int // editions, each when it began
 	wrong   []string
 }
 
-// witnessed has clients ask all gateways while something goes on, and holds
+// whileObserved has clients ask all gateways while something goes on, and holds
 // what they got against the history that it came to: each answer must be by a
 // revision, and none by an older one than the answer before.
-func (f *fleet) witnessed(goesOn func()) {
+func (f *fleet) whileObserved(goesOn func()) {
 	f.t.Helper()
 	var running sync.WaitGroup
-	witnesses := make([]*witness, len(f.gateways))
+	witnesses := make([]*observer, len(f.gateways))
 	stop := make(chan struct{})
 	for i, g := range f.gateways {
-		witnesses[i] = &witness{gateway: g}
-		running.Go(func() { witnesses[i].watch(stop) })
+		witnesses[i] = &observer{gateway: g}
+		running.Go(func() { witnesses[i].observe(stop) })
 	}
 	func() {
 		defer running.Wait() // also if the test fails
@@ -396,7 +278,7 @@ func (f *fleet) witnessed(goesOn func()) {
 		goesOn()
 	}()
 	order := []int{}
-	for _, r := range f.converges() {
+	for _, r := range f.waitConverged() {
 		if n := 0; r.Kind == changes.RevisionMade && r.Refused == "" {
 			_, _ = fmt.Sscanf(r.Because, "edition %d", &n) // others have none
 			order = append(order, n)
@@ -416,13 +298,13 @@ func (f *fleet) witnessed(goesOn func()) {
 			rest = rest[at:]
 		}
 		if last := order[len(order)-1]; len(w.seen) == 0 || w.seen[len(w.seen)-1] != last {
-			w.gateway.serves(last)
+			w.gateway.expectEdition(last)
 		}
 		f.t.Logf("%s: %d questions, editions %v", w.gateway.name, w.asked, w.seen)
 	}
 }
 
-func (w *witness) watch(stop chan struct{}) {
+func (w *observer) observe(stop chan struct{}) {
 	for pause := time.NewTicker(10 * time.Millisecond); ; <-pause.C {
 		select {
 		case <-stop:
@@ -430,7 +312,7 @@ func (w *witness) watch(stop chan struct{}) {
 		default:
 		}
 		w.asked++
-		n, err := w.gateway.decidesBy(context.Background())
+		n, err := w.gateway.currentEdition(context.Background())
 		switch {
 		case err != nil && len(w.wrong) < 5:
 			w.wrong = append(w.wrong, err.Error())
@@ -440,9 +322,9 @@ func (w *witness) watch(stop chan struct{}) {
 	}
 }
 
-// A scribe applies one edition after the other, each on the next gateway, and
+// A changeWriter applies one edition after the other, each on the next gateway, and
 // keeps account of what it was told.
-type scribe struct {
+type changeWriter struct {
 	fleet *fleet
 	stop  chan struct{}
 	ended chan struct{}
@@ -455,9 +337,9 @@ type scribe struct {
 	slowest time.Duration
 }
 
-// write starts a scribe, with the edition after the first.
-func (f *fleet) write() *scribe {
-	s := &scribe{
+// startWriter starts a scribe, with the edition after the first.
+func (f *fleet) startWriter() *changeWriter {
+	s := &changeWriter{
 		fleet: f, stop: make(chan struct{}), ended: make(chan struct{}), last: 1,
 		acked: map[int]uint64{}, failed: map[int]error{}, unknown: map[int]error{},
 	}
@@ -466,7 +348,7 @@ func (f *fleet) write() *scribe {
 	return s
 }
 
-func (s *scribe) run() {
+func (s *changeWriter) run() {
 	defer close(s.ended)
 	for pause := time.NewTicker(50 * time.Millisecond); ; <-pause.C {
 		select {
@@ -477,16 +359,16 @@ func (s *scribe) run() {
 		began := time.Now()
 		s.last++
 		g := s.fleet.gateways[s.last%len(s.fleet.gateways)]
-		plan, err := g.plans(edition(s.last))
+		plan, err := g.plan(edition(s.last))
 		var change api.Change
 		if err == nil {
-			change, err = g.proposes(edition(s.last), fmt.Sprint("edition ", s.last), plan)
+			change, err = g.propose(edition(s.last), fmt.Sprint("edition ", s.last), plan)
 		}
 		s.note(change, err, time.Since(began))
 	}
 }
 
-func (s *scribe) note(change api.Change, err error, took time.Duration) {
+func (s *changeWriter) note(change api.Change, err error, took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.slowest = max(s.slowest, took)
@@ -501,8 +383,8 @@ func (s *scribe) note(change api.Change, err error, took time.Duration) {
 	}
 }
 
-// goesOn waits until some more changes were acknowledged.
-func (s *scribe) goesOn(more int) {
+// waitWritten waits until some more changes were acknowledged.
+func (s *changeWriter) waitWritten(more int) {
 	s.fleet.t.Helper()
 	acked := func() int {
 		s.mu.Lock()
@@ -513,7 +395,7 @@ func (s *scribe) goesOn(more int) {
 	testkit.Eventually(s.fleet.t, "changes go on", func() bool { return acked() >= before+more })
 }
 
-func (s *scribe) end() {
+func (s *changeWriter) end() {
 	select {
 	case <-s.stop:
 	default:
@@ -522,13 +404,13 @@ func (s *scribe) end() {
 	<-s.ended
 }
 
-// account holds what the scribe was told against the history.
-func (s *scribe) account() {
+// expectAllWritten holds what the scribe was told against the history.
+func (s *changeWriter) expectAllWritten() {
 	t := s.fleet.t
 	t.Helper()
 	s.end()
 	written := map[string]uint64{}
-	for _, r := range s.fleet.converges() {
+	for _, r := range s.fleet.waitConverged() {
 		if before, twice := written[r.Because]; twice {
 			t.Errorf("%s is there twice, as %d and %d", r.Because, before, r.Number)
 		}
@@ -551,4 +433,13 @@ func (s *scribe) account() {
 		}
 	}
 	t.Logf("%d changes acknowledged, %d failed, %d unknown; the slowest took %v", len(s.acked), len(s.failed), len(s.unknown), s.slowest.Round(time.Millisecond))
+}
+
+func (g *ledgerGateway) verification() api.Verification {
+	g.t.Helper()
+	var v api.Verification
+	if err := g.ask("GET", "/v1/log/verification", nil, &v); err != nil {
+		g.t.Fatal(g.name, err)
+	}
+	return v
 }

@@ -40,9 +40,9 @@ var clients = map[string]string{
 	"ES": "80.24.0.7",
 }
 
-// A machine is where a gateway runs, in front of an app, with a process of its
+// A gatewayProcess is where a gateway runs, in front of an app, with a process of its
 // own that can be killed and started again.
-type machine struct {
+type gatewayProcess struct {
 	t *testing.T
 	*recorder
 	folder string
@@ -59,10 +59,10 @@ type machine struct {
 	client       *http.Client
 }
 
-// newMachine sets a machine up with a policy, but starts nothing.
-func newMachine(t *testing.T, policy string) *machine {
+// newGatewayProcess sets a machine up with a policy, but starts nothing.
+func newGatewayProcess(t *testing.T, policy string) *gatewayProcess {
 	t.Helper()
-	m := &machine{t: t, recorder: newRecorder(t), folder: t.TempDir(), client: &http.Client{
+	m := &gatewayProcess{t: t, recorder: newRecorder(t), folder: t.TempDir(), client: &http.Client{
 		Transport: &http.Transport{
 			TLSClientConfig:     &tls.Config{InsecureSkipVerify: true},
 			ForceAttemptHTTP2:   true,
@@ -79,22 +79,22 @@ func newMachine(t *testing.T, policy string) *machine {
 }
 
 // file returns the path of a file of the machine.
-func (m *machine) file(name string) string { return filepath.Join(m.folder, name) }
+func (m *gatewayProcess) file(name string) string { return filepath.Join(m.folder, name) }
 
 // write replaces a file.
-func (m *machine) write(name, text string) {
+func (m *gatewayProcess) write(name, text string) {
 	m.t.Helper()
 	testkit.ReplaceFile(m.t, m.file(name), text)
 }
 
 // revise puts another policy into the place that the gateway reads it from.
-func (m *machine) revise(policy string) {
+func (m *gatewayProcess) revise(policy string) {
 	m.t.Helper()
 	m.write("policy.yaml", "version: 1\n"+policy)
 }
 
 // start runs the gateway until the test ends, when it must stop by itself.
-func (m *machine) start() {
+func (m *gatewayProcess) start() {
 	m.t.Helper()
 	if !m.run() {
 		m.t.Fatalf("the gateway didn't start:\n%s", m.log)
@@ -104,7 +104,7 @@ func (m *machine) start() {
 
 // stopsWithTheTest sees to it that a gateway that runs stops by itself when the
 // test ends.
-func (m *machine) stopsWithTheTest() {
+func (m *gatewayProcess) stopsWithTheTest() {
 	m.t.Helper()
 	cmd, ended := m.cmd, m.ended
 	m.t.Cleanup(func() {
@@ -121,13 +121,13 @@ func (m *machine) stopsWithTheTest() {
 }
 
 // becomesReady waits until the gateway knows all that it needs.
-func (m *machine) becomesReady() {
+func (m *gatewayProcess) becomesReady() {
 	m.t.Helper()
-	testkit.Eventually(m.t, "the gateway is ready", func() bool { return m.operator("/readyz").status == http.StatusOK })
+	testkit.Eventually(m.t, "the gateway is ready", func() bool { return m.getAdmin("/readyz").status == http.StatusOK })
 }
 
 // run starts the gateway and waits until it serves; false if it ended before.
-func (m *machine) run() bool {
+func (m *gatewayProcess) run() bool {
 	m.t.Helper()
 	source := m.source
 	if source == "" {
@@ -191,22 +191,9 @@ drain: 1s
 }
 
 // kill ends the gateway as a power cut does.
-func (m *machine) kill() {
+func (m *gatewayProcess) kill() {
 	_ = m.cmd.Process.Kill()
 	<-m.ended
-}
-
-// peakMemory returns how many bytes of memory the gateway has held at most; 0
-// where the system doesn't tell.
-func (m *machine) peakMemory() int {
-	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.cmd.Process.Pid))
-	kilobytes := 0
-	for line := range strings.Lines(string(status)) {
-		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			fmt.Sscan(value, &kilobytes)
-		}
-	}
-	return kilobytes << 10
 }
 
 // A response is what a client got, whole.
@@ -216,9 +203,9 @@ type response struct {
 	body   string
 }
 
-// asks makes a request, "POST /signup", as a client from a country would, for
+// request makes a request, "POST /signup", as a client from a country would, for
 // which the test is the trusted proxy. more are header fields.
-func (m *machine) asks(country, line string, more ...string) response {
+func (m *gatewayProcess) request(country, line string, more ...string) response {
 	m.t.Helper()
 	method, path, _ := strings.Cut(line, " ")
 	r, err := http.NewRequestWithContext(m.t.Context(), method, "https://"+m.https+path, nil)
@@ -234,13 +221,13 @@ func (m *machine) asks(country, line string, more ...string) response {
 }
 
 // gets returns the status that a client from a country gets.
-func (m *machine) gets(country string) int {
+func (m *gatewayProcess) gets(country string) int {
 	m.t.Helper()
-	return m.asks(country, "GET /").status
+	return m.request(country, "GET /").status
 }
 
-// operator asks the operators' listener.
-func (m *machine) operator(path string) response {
+// getAdmin asks the operators' listener.
+func (m *gatewayProcess) getAdmin(path string) response {
 	m.t.Helper()
 	r, err := http.NewRequestWithContext(m.t.Context(), "GET", "http://"+m.admin+path, nil)
 	if err != nil {
@@ -250,9 +237,9 @@ func (m *machine) operator(path string) response {
 }
 
 // metric returns the value of a metric with its labels, "" if there is none.
-func (m *machine) metric(name string) string {
+func (m *gatewayProcess) metric(name string) string {
 	m.t.Helper()
-	for line := range strings.Lines(m.operator("/metrics").body) {
+	for line := range strings.Lines(m.getAdmin("/metrics").body) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
 			return strings.TrimSpace(value)
 		}
@@ -262,7 +249,7 @@ func (m *machine) metric(name string) string {
 
 // evaluate asks for flags as an app does, over OFREP: for one by its name, for
 // all with "".
-func (m *machine) evaluate(flag string, about map[string]any) response {
+func (m *gatewayProcess) evaluate(flag string, about map[string]any) response {
 	m.t.Helper()
 	path := "/ofrep/v1/evaluate/flags"
 	if flag != "" {
@@ -280,7 +267,7 @@ func (m *machine) evaluate(flag string, about map[string]any) response {
 	return m.do(r)
 }
 
-func (m *machine) do(r *http.Request) response {
+func (m *gatewayProcess) do(r *http.Request) response {
 	m.t.Helper()
 	res, err := m.client.Do(r)
 	if err != nil {
@@ -296,7 +283,7 @@ func (m *machine) do(r *http.Request) response {
 
 // raw sends what is given over TLS, byte for byte, and returns what comes back
 // until the connection ends.
-func (m *machine) raw(request string) string {
+func (m *gatewayProcess) raw(request string) string {
 	m.t.Helper()
 	c, err := tls.Dial("tcp", m.https, &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
@@ -315,7 +302,7 @@ func (m *machine) raw(request string) string {
 }
 
 // says looks for words.
-func (m *machine) says(what, text string, words ...string) {
+func (m *gatewayProcess) says(what, text string, words ...string) {
 	m.t.Helper()
 	for _, w := range words {
 		if !strings.Contains(text, w) {
@@ -324,8 +311,8 @@ func (m *machine) says(what, text string, words ...string) {
 	}
 }
 
-// has holds a field of a header against its values.
-func (m *machine) has(what string, got response, name string, values ...string) {
+// expectHeader holds a field of a header against its values.
+func (m *gatewayProcess) expectHeader(what string, got response, name string, values ...string) {
 	m.t.Helper()
 	if !slices.Equal(got.header[name], values) {
 		m.t.Errorf("%s has %s: %q, want %q", what, name, got.header[name], values)
@@ -336,13 +323,13 @@ var dateLine = regexp.MustCompile(`(?m)^Date: .*\r\n`)
 
 // everything returns all that a country's clients get of the app, to the byte,
 // but for the Date.
-func (m *machine) everything(country string, lines ...string) string {
+func (m *gatewayProcess) everything(country string, lines ...string) string {
 	m.t.Helper()
 	var all strings.Builder
 	for _, line := range lines {
 		plain := m.raw(fmt.Sprintf("%s HTTP/1.1\r\nHost: app.example\r\nX-Forwarded-For: %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", line, clients[country]))
 		fmt.Fprintf(&all, "> %s HTTP/1.1\n%s\n", line, dateLine.ReplaceAllString(plain, ""))
-		second := m.asks(country, line)
+		second := m.request(country, line)
 		second.header.Del("Date")
 		fmt.Fprintf(&all, "> %s HTTP/2\n%d\n", line, second.status)
 		for _, name := range slices.Sorted(maps.Keys(second.header)) {
