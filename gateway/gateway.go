@@ -23,6 +23,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/proxy"
 	"github.com/exitgate/exitgate/gateway/traffic"
+	"github.com/exitgate/exitgate/internal/httpbody"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -98,10 +99,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	switch {
 	case decision.Action == policy.Refuse:
-		dismiss(w, r)
+		httpbody.CloseUnread(w, r)
 		rule.notices.For(decision, r.Header["Accept"], r.Header["Accept-Language"], r.Header.Get("Content-Type")).Write(w, r)
 	case path == policy.StatusPath:
-		dismiss(w, r)
+		httpbody.CloseUnread(w, r)
 		rule.status().For(r.Header["Accept"], r.Header["Accept-Language"], r.Header["If-None-Match"]).Write(w, r)
 	default:
 		defer g.track(r)()
@@ -139,7 +140,7 @@ func (g *Gateway) survive(w http.ResponseWriter, r *http.Request) {
 	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(http.ErrAbortHandler) // the way to cut off an answer; not logged
 	}
-	dismiss(w, r)
+	httpbody.CloseUnread(w, r)
 	g.metrics.Panicked()
 	g.log.Error("a request made the gateway panic; please report this", "panic", describePanic(p), "stack", stack())
 	panic(http.ErrAbortHandler)

@@ -5,10 +5,10 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/client"
+	"github.com/exitgate/exitgate/internal/httpbody"
 )
 
 // A rejection is why a request is refused before any decision: whoever reads
@@ -76,20 +76,6 @@ func closeBehindChunks(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// lingering is how long the rest of a body that nobody reads is waited for.
-const lingering = time.Second
-
-// dismiss prepares the gateway's own answer to a request whose body nobody
-// reads. net/http would read on before it answers, for as long as the client
-// likes. So the connection ends with the answer; some of the body is swallowed
-// before that, as a client that is still sending may miss the answer.
-func dismiss(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor == 1 && r.ContentLength != 0 {
-		w.Header().Set("Connection", "close")
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingering)) // of a connection that is alive
-	}
-}
-
 // reject answers a request that no decision is made on.
 func (g *Gateway) reject(w http.ResponseWriter, r *http.Request, why error) {
 	status, reason, detail := http.StatusBadRequest, why.Error(), "The request can be read in more than one way."
@@ -108,7 +94,7 @@ func (g *Gateway) reject(w http.ResponseWriter, r *http.Request, why error) {
 		detail = "It can't be told for sure whom the proxy in front forwards this request for."
 	}
 	g.metrics.Rejected(reason)
-	dismiss(w, r)
+	httpbody.CloseUnread(w, r)
 	writeProblem(w, r, status, reason, detail)
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/config"
+	"github.com/exitgate/exitgate/internal/httpbody"
 )
 
 // servers are what a Gateway listens with.
@@ -310,7 +311,7 @@ func (g *Gateway) redirect(w http.ResponseWriter, r *http.Request) {
 	if _, port, err := net.SplitHostPort(g.servers.https.Addr().String()); err == nil && mapped != "" && port != "443" {
 		host += ":" + port
 	}
-	dismiss(w, r)
+	httpbody.CloseUnread(w, r)
 	// A body is not sent in the clear twice.
 	w.Header().Set("Connection", "close")
 	w.Header().Set("Location", "https://"+host+r.URL.RequestURI())

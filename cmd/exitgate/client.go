@@ -16,7 +16,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/netip"
 	"net/url"
 	"os"
 	"strconv"
@@ -29,6 +28,7 @@ import (
 	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/certs"
+	"github.com/exitgate/exitgate/internal/loopback"
 	"github.com/exitgate/exitgate/policy/strict"
 )
 
@@ -132,7 +132,7 @@ func (c *client) overTCP(address string, transport *http.Transport, o *connectio
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || strings.Trim(u.Path, "/") != "" {
 		return errors.New("the address of an API is https://, a host and a port, as in --api https://gateway.example.org:8601")
 	}
-	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+	if u.Scheme == "http" && !loopback.IsHost(u.Hostname()) {
 		return fmt.Errorf("http://%s would send the token for everybody on the way to read: use https://", u.Host)
 	}
 	c.base = u.Scheme + "://" + u.Host
@@ -144,11 +144,6 @@ func (c *client) overTCP(address string, transport *http.Transport, o *connectio
 	c.hasCertificate = o.cert != ""
 	transport.TLSClientConfig, err = certs.ClientTLS(o.ca, certs.Pair{Cert: o.cert, Key: o.key})
 	return exitFailure(err)
-}
-
-func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // readToken never says what is in the file, or in the environment.

@@ -3,12 +3,12 @@ package admin
 import (
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/internal/loopback"
 )
 
 // onlyKnownHosts refuses requests for hosts that the listener isn't: a web page
@@ -29,18 +29,14 @@ func onlyKnownHosts(hosts []string, next http.Handler) http.Handler {
 	})
 }
 
-// knownHost says whether a Host field, with or without a port, is loopback or
+// knownHost reports whether a Host field, with or without a port, is loopback or
 // one of the hosts.
 func knownHost(hosts []string, field string) bool {
 	host, _, err := net.SplitHostPort(field)
 	if err != nil {
 		host = strings.TrimSuffix(strings.TrimPrefix(field, "["), "]")
 	}
-	if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
-		return true
-	}
-	known := func(name string) bool { return strings.EqualFold(name, host) }
-	return known("localhost") || slices.ContainsFunc(hosts, known)
+	return loopback.IsHost(host) || slices.ContainsFunc(hosts, func(name string) bool { return strings.EqualFold(name, host) })
 }
 
 // fromThisSite refuses what a browser sends on behalf of a page from elsewhere:

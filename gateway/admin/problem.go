@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/internal/httpbody"
 	"github.com/exitgate/exitgate/policy/changes"
 	"github.com/exitgate/exitgate/policy/strict"
 )
@@ -65,17 +66,10 @@ func problem(err error) (api.Problem, bool) {
 	return p, true
 }
 
-// linger is for how long a client may go on sending what nobody reads any more.
-// Were it cut off at once, it would not come to see its answer.
-const linger = time.Second
-
 // fail sends a problem. What is left of the request's body is not waited for, or
 // a slow client would get its answer late, and keep a connection for longer.
 func fail(w http.ResponseWriter, r *http.Request, p *api.Problem) {
-	if r.ContentLength != 0 {
-		w.Header().Set("Connection", "close")
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(linger)) // else the server's own holds
-	}
+	httpbody.CloseUnread(w, r)
 	told := *p
 	told.Type, told.Title = "about:blank", http.StatusText(p.Status)
 	answer(w, p.Status, "application/problem+json", told)

@@ -4,13 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/internal/accept"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -64,27 +64,19 @@ func (r *request) because() (string, error) {
 	return because, nil
 }
 
-// wantsYAML says whether a client would rather have a policy as it was written.
+// wantsYAML reports whether a client prefers a policy as it was written.
 func (r *request) wantsYAML() bool {
-	const yaml = "application/yaml" // RFC 9512
-	var asYAML, asJSON float64
-	for _, wanted := range strings.Split(strings.Join(r.Header.Values("Accept"), ","), ",") {
-		media, parameters, err := mime.ParseMediaType(wanted)
-		if err != nil {
-			continue
-		}
-		quality, err := strconv.ParseFloat(parameters["q"], 64)
-		if err != nil {
-			quality = 1
-		}
-		switch media {
-		case yaml:
-			asYAML = max(asYAML, quality)
+	var yaml, json int
+	accept.Each(r.Header.Values("Accept"), func(media string, quality int) bool {
+		switch strings.ToLower(media) {
+		case "application/yaml": // RFC 9512
+			yaml = max(yaml, quality)
 		case "application/json", "application/*", "*/*":
-			asJSON = max(asJSON, quality)
+			json = max(json, quality)
 		}
-	}
-	return asYAML > 0 && asYAML >= asJSON
+		return true
+	})
+	return yaml > 0 && yaml >= json
 }
 
 // expected reads the revision that a client has seen in force.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/exitgate/exitgate/internal/loopback"
 	"github.com/exitgate/exitgate/policy/strict"
 )
 
@@ -288,11 +289,7 @@ func isListenAddress(address string) bool {
 
 func isLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
+	return err == nil && loopback.IsHost(host)
 }
 
 func isHostPattern(host string) bool {

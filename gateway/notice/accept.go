@@ -3,6 +3,8 @@ package notice
 import (
 	"bytes"
 	"strings"
+
+	"github.com/exitgate/exitgate/internal/accept"
 )
 
 // A format is a representation of a notice. The order is that of the gateway's
@@ -114,10 +116,10 @@ func (c claim) before(d claim) bool {
 	return c.position < d.position
 }
 
-func acceptedFormat(accept []string) format {
+func acceptedFormat(lines []string) format {
 	var claims [negotiable]claim
 	position := 0
-	eachWeighted(accept, func(mediaRange string, quality int) bool {
+	accept.Each(lines, func(mediaRange string, quality int) bool {
 		position++
 		for f, c := range closeness(mediaRange) {
 			if c > claims[f].closeness {
@@ -136,102 +138,4 @@ func acceptedFormat(accept []string) format {
 		}
 	}
 	return best
-}
-
-// What is read of a list that a client sends; the rest is ignored.
-const (
-	maxListBytes = 1 << 10
-	maxListItems = 16
-)
-
-// eachWeighted calls visit with each item of a field such as Accept or
-// Accept-Language and with its quality in thousandths, 1000 if it has none
-// (RFC 9110, section 12.4.2), until visit returns false. Parameters other than
-// q are dropped; an item whose quality makes no sense is left out. lines are
-// the field's lines.
-func eachWeighted(lines []string, visit func(item string, quality int) bool) {
-	budget, items := maxListBytes, 0
-	for _, line := range lines {
-		for line != "" && items < maxListItems {
-			if len(line) > budget {
-				line = line[:budget]
-				// What stands before the cut may be half an item.
-				cut := strings.LastIndexByte(line, ',')
-				if cut < 0 {
-					return
-				}
-				line, budget = line[:cut], cut
-			}
-			end := itemEnd(line)
-			item, quality, ok := weighted(line[:end])
-			if ok && !visit(item, quality) {
-				return
-			}
-			items++
-			next := min(end+1, len(line))
-			budget -= next
-			line = line[next:]
-		}
-	}
-}
-
-// itemEnd returns where the list's first item ends: at a comma outside quotes,
-// or at the end.
-func itemEnd(list string) int {
-	quoted := false
-	for i := 0; i < len(list); i++ {
-		switch list[i] {
-		case '"':
-			quoted = !quoted
-		case '\\':
-			if quoted {
-				i++
-			}
-		case ',':
-			if !quoted {
-				return i
-			}
-		}
-	}
-	return len(list)
-}
-
-func weighted(item string) (name string, quality int, ok bool) {
-	parameters := ""
-	if i := strings.IndexByte(item, ';'); i >= 0 {
-		item, parameters = item[:i], item[i+1:]
-	}
-	name = strings.Trim(item, " \t")
-	for parameters != "" {
-		parameter := parameters
-		if i := strings.IndexByte(parameters, ';'); i >= 0 {
-			parameter, parameters = parameters[:i], parameters[i+1:]
-		} else {
-			parameters = ""
-		}
-		parameter = strings.Trim(parameter, " \t")
-		if len(parameter) >= 2 && parameter[0]|0x20 == 'q' && parameter[1] == '=' {
-			quality, ok := thousandths(parameter[2:])
-			return name, quality, ok && name != ""
-		}
-	}
-	return name, 1000, name != ""
-}
-
-// thousandths reads a qvalue: 0 to 1 with at most three decimals.
-func thousandths(qvalue string) (int, bool) {
-	if qvalue == "" || qvalue[0] != '0' && qvalue[0] != '1' || len(qvalue) > 5 || len(qvalue) > 1 && qvalue[1] != '.' {
-		return 0, false
-	}
-	n, decimals := int(qvalue[0]-'0'), qvalue[min(2, len(qvalue)):]
-	for i := range 3 {
-		n *= 10
-		if i < len(decimals) {
-			if decimals[i] < '0' || decimals[i] > '9' {
-				return 0, false
-			}
-			n += int(decimals[i] - '0')
-		}
-	}
-	return n, n <= 1000
 }

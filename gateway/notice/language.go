@@ -11,6 +11,7 @@ import (
 	"golang.org/x/text/language"
 
 	"github.com/exitgate/exitgate/gateway/notice/phrases"
+	"github.com/exitgate/exitgate/internal/accept"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -125,7 +126,7 @@ func direction(tag language.Tag) string {
 func (t *tongues) choose(acceptLanguage []string, home int) int {
 	best, bestQuality := home, 0
 	homeRefused := false
-	eachWeighted(acceptLanguage, func(item string, quality int) bool {
+	accept.Each(acceptLanguage, func(item string, quality int) bool {
 		i, ok := home, item == "*"
 		if !ok {
 			i, ok = t.lookup(item)

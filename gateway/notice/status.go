@@ -97,7 +97,7 @@ func (s *Status) For(accept, acceptLanguage, ifNoneMatch []string) *Answer {
 // matches reads If-None-Match: a weak comparison (RFC 9110, section 13.1.2).
 func (r *rendition) matches(ifNoneMatch []string) bool {
 	for _, line := range ifNoneMatch {
-		if len(line) <= maxListBytes && (strings.TrimSpace(line) == "*" || strings.Contains(line, r.etag)) {
+		if strings.TrimSpace(line) == "*" || strings.Contains(line, r.etag) {
 			return true
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/exitgate/exitgate/internal/httpbody"
 )
 
 // requestBody is a client's body on its way to an upstream. A transport may
@@ -104,13 +106,9 @@ func (b *requestBody) abandon() {
 	b.inRead.Lock()
 	defer b.inRead.Unlock()
 	if b.x.complete && b.x.in.ProtoMajor == 1 {
-		b.x.watch.control.SetReadDeadline(time.Now().Add(lingering))
+		b.x.watch.control.SetReadDeadline(time.Now().Add(httpbody.Linger))
 	}
 }
-
-// lingering is how long the server waits for the rest of a body that nobody
-// wants: a client that is still sending may otherwise miss the answer.
-const lingering = time.Second
 
 // begun reports whether an upstream may have got any of the body.
 func (b *requestBody) begun() bool { return b != nil && b.read.Load() }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/exitgate/exitgate/internal/httpbody"
 )
 
 // exchange is one request under way and its answer.
@@ -307,13 +309,9 @@ func (x *exchange) report(what failure, cause error) {
 	x.app.log.LogAttrs(context.Background(), slog.LevelWarn, "upstream failed", attrs...)
 }
 
-// refuse answers a request whose body nobody will read. The server must not
-// wait for it before it answers.
+// refuse answers a request whose body nobody will read.
 func (x *exchange) refuse(status int, said string) {
-	if x.in.ProtoMajor == 1 {
-		x.out.Header()["Connection"] = []string{"close"}
-		_ = http.NewResponseController(x.out).SetReadDeadline(time.Now().Add(lingering)) // of a connection that is alive
-	}
+	httpbody.CloseUnread(x.out, x.in)
 	x.answer(status, said)
 }
 
