@@ -21,10 +21,11 @@ type requestBody struct {
 	chunked bool
 	trailer http.Header
 
-	read   atomic.Bool // somebody has begun to
-	ended  atomic.Bool // read to its end
-	closed atomic.Bool
-	inRead sync.Mutex // held while the client's side is read
+	read     atomic.Bool // somebody has begun to
+	ended    atomic.Bool // read to its end
+	unwanted atomic.Bool // the transport has no more use for it
+	closed   atomic.Bool // the exchange is over
+	inRead   sync.Mutex  // held while the client's side is read
 
 	stopping sync.Mutex // held while that is being ended
 
@@ -38,7 +39,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	b.read.Store(true)
 	b.inRead.Lock()
 	defer b.inRead.Unlock()
-	if b.closed.Load() {
+	if b.unwanted.Load() || b.closed.Load() {
 		return 0, errClosed
 	}
 	b.x.watch.begin(&b.x.watch.reading)
@@ -78,10 +79,18 @@ func (b *requestBody) copyTrailer() {
 // answers before it has all of the request, the transport waits for the reading
 // that is going on to end; that may be when the client goes away.
 func (b *requestBody) Close() error {
-	if b.begun() { // else another upstream may still get it
+	b.unwanted.Store(true) // first: a reading that begins now sees it
+	if b.begun() {         // else another upstream may still get it
 		b.stop()
 	}
 	return nil
+}
+
+// reopen lets another transport have a body that none has begun to read.
+func (b *requestBody) reopen() {
+	if b != nil {
+		b.unwanted.Store(false)
+	}
 }
 
 // stop ends all reading, also one that is going on. What the transport does

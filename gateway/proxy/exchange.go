@@ -162,6 +162,7 @@ func (x *exchange) attempt(send func(*upstream) error) error {
 			x.upstream.done()
 		}
 		x.upstream = u
+		x.body.reopen()
 		err := send(u)
 		var dial *dialError
 		switch {
