@@ -88,7 +88,15 @@ func (x *exchange) forward() {
 		BufferPool:     &x.app.buffers,
 		ErrorLog:       x.app.errors,
 	}
-	proxy.ServeHTTP((*clientWriter)(x), x.in)
+	in := x.in
+	if in.ContentLength != 0 {
+		// ReverseProxy closes the body that it was given before the server
+		// has sent all of the answer. The server's own body, when closed,
+		// waits for a client that still owes it (since Go 1.27).
+		in = in.WithContext(in.Context())
+		in.Body = io.NopCloser(in.Body)
+	}
+	proxy.ServeHTTP((*clientWriter)(x), in)
 	x.complete = true
 }
 
