@@ -316,7 +316,7 @@ func TestABadEditOfThePolicyChangesNothingAndIsSaidToBeBad(t *testing.T) {
 	if err := os.Mkdir(g.policy, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	g.policyFails(t, "is not a file")
+	g.policyFails(t, "is not a regular file")
 	os.Remove(g.policy)
 
 	// What was in use returns: it isn't a new policy.

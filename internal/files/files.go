@@ -5,6 +5,7 @@
 package files
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -15,34 +16,56 @@ import (
 	"time"
 )
 
-// Read reads a file that may have so many bytes at most.
+// ErrTooLarge is the error of content that is larger than its limit.
+var ErrTooLarge = errors.New("larger than the limit")
+
+// Read reads a regular file of at most limit bytes. Of a larger one the error is
+// an [ErrTooLarge].
 func Read(name string, limit int64) ([]byte, error) {
 	// Before it is opened: to open a pipe is to wait for its writer.
-	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", name)
+	info, err := os.Stat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", name)
 	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(content)) > limit {
-		return nil, fmt.Errorf("%s has more than %d bytes, the limit", name, limit)
+	content, err := readAll(f, limit, info.Size())
+	if errors.Is(err, ErrTooLarge) {
+		err = fmt.Errorf("%s: %w", name, err)
 	}
 	return content, err
 }
 
-// unfinished ends the name of a file that will take another one's place.
+// ReadAll reads to the end of at most limit bytes. Of more the error is an
+// [ErrTooLarge].
+func ReadAll(r io.Reader, limit int64) ([]byte, error) { return readAll(r, limit, 0) }
+
+// readAll allocates once if the size is known.
+func readAll(r io.Reader, limit, size int64) ([]byte, error) {
+	content := bytes.NewBuffer(make([]byte, 0, min(size, limit)+bytes.MinRead))
+	n, err := content.ReadFrom(io.LimitReader(r, limit+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case n > limit:
+		return nil, fmt.Errorf("%w of %d bytes", ErrTooLarge, limit)
+	}
+	return content.Bytes(), nil
+}
+
+// unfinished is the end of a temporary file's name.
 const unfinished = ".unfinished"
 
-// Replace puts a file, which only its owner may read, in the place of the one of
-// that name, so that whenever the machine stops, the old or the new content is
-// there, whole.
+// Replace writes a file, which only its owner may read, in the place of the one
+// of that name, so that whenever the machine stops, the old or the new content
+// is there, whole.
 func Replace(name string, content []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*"+unfinished)
 	if err != nil {
-		return notWritten(name, err)
+		return writeError(name, err)
 	}
 	_, err = f.Write(content)
 	err = cmp.Or(err, f.Sync(), f.Close())
@@ -50,8 +73,8 @@ func Replace(name string, content []byte) error {
 		err = os.Rename(f.Name(), name)
 	}
 	if err != nil {
-		_ = os.Remove(f.Name()) // else Sweep does
-		return notWritten(name, err)
+		_ = os.Remove(f.Name()) // else RemoveUnfinished does
+		return writeError(name, err)
 	}
 	folder, err := os.Open(filepath.Dir(name))
 	if err != nil {
@@ -61,22 +84,22 @@ func Replace(name string, content []byte) error {
 	return folder.Sync()
 }
 
-// notWritten is an error that names the file, and not the one that was to take
-// its place.
-func notWritten(name string, err error) error {
-	var at *fs.PathError
-	var from *os.LinkError
+// writeError returns an error that names the file, and not the temporary one.
+func writeError(name string, err error) error {
+	var path *fs.PathError
+	var link *os.LinkError
 	switch {
-	case errors.As(err, &at):
-		err = at.Err
-	case errors.As(err, &from):
-		err = from.Err
+	case errors.As(err, &path):
+		err = path.Err
+	case errors.As(err, &link):
+		err = link.Err
 	}
 	return fmt.Errorf("write %s: %w", name, err)
 }
 
-// RemoveUnfinished removes from a folder what calls of Replace that were killed have left
-// behind. What is younger than a minute may be somebody's who is still writing.
+// RemoveUnfinished removes from a folder the temporary files that calls of
+// Replace left behind when they were killed. One that is younger than a minute
+// may be somebody's who is still writing.
 func RemoveUnfinished(folder string) {
 	leftovers, _ := filepath.Glob(filepath.Join(folder, "*"+unfinished)) // what can't be listed stays
 	for _, leftover := range leftovers {

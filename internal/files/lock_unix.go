@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// Lock holds a file of a data folder for this process until unlock is called or
-// the process ends. On systems without flock(2) it holds nothing.
+// Lock locks a file of a data folder for this process until unlock is called or
+// the process ends. On systems without flock(2) it locks nothing.
 func Lock(name string) (unlock func() error, err error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

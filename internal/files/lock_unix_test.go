@@ -4,19 +4,20 @@ package files_test
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/exitgate/exitgate/internal/files"
 )
 
-func TestAFileIsHeldByOneUntilItIsGivenBack(t *testing.T) {
+func TestLock(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "lock")
 	unlock, err := files.Lock(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "another gateway runs with this data folder (" + file + " is locked): stop it, or give this one another folder"
-	if _, err := files.Lock(file); err == nil || err.Error() != want {
+
+	if _, err := files.Lock(file); err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("the error is %v", err)
 	}
 	if err := unlock(); err != nil {

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// shorter than the poll: what is seen by then, an event told of.
+// patience is shorter than the poll: what is seen by then came of an event.
 const patience = 10 * time.Second
 
 // follow watches a file and returns a function that waits until the file was
@@ -64,7 +64,7 @@ func write(t *testing.T, file, content string) {
 	must(t, os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(content), 0o644))
 }
 
-func TestAFileIsReadAtOnceAndWheneverItChanges(t *testing.T) {
+func TestFiles_calledAtOnceAndAtEachChange(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	write(t, file, "one")
 	until := follow(t, file)
@@ -86,7 +86,7 @@ func TestAFileIsReadAtOnceAndWheneverItChanges(t *testing.T) {
 	until("five")
 }
 
-func TestAFileThatIsMissingAtFirstIsReadWhenItIsThere(t *testing.T) {
+func TestFiles_missingAtFirst(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	until := follow(t, file)
 	until("")
@@ -94,7 +94,7 @@ func TestAFileThatIsMissingAtFirstIsReadWhenItIsThere(t *testing.T) {
 	until("one")
 }
 
-func TestAFileWhoseDirectoryIsReplacedIsRead(t *testing.T) {
+func TestFiles_folderReplaced(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "folder")
 	file := filepath.Join(folder, "file")
 	write(t, file, "one")
@@ -109,7 +109,7 @@ func TestAFileWhoseDirectoryIsReplacedIsRead(t *testing.T) {
 	until("four")
 }
 
-func TestAFileBehindLinksIsReadWhenAnyOfThemIsSwapped(t *testing.T) {
+func TestFiles_anySymbolicLinkSwapped(t *testing.T) {
 	root := t.TempDir()
 	at := func(parts ...string) string { return filepath.Join(append([]string{root}, parts...)...) }
 	swap := func(target, link string) {
@@ -136,4 +136,58 @@ func TestAFileBehindLinksIsReadWhenAnyOfThemIsSwapped(t *testing.T) {
 	until("2, in place")
 	swap(at("versions", "3"), at("volume", "..data"))
 	until("3")
+}
+
+func TestFiles_writtenInPartsIsReportedWhole(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	write(t, file, "")
+	const parts = 20
+	reads := make(chan int64, 100)
+	var running sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	running.Go(func() {
+		watch.Files(ctx, []string{file}, watch.Options{Settle: time.Second}, func() {
+			info, err := os.Stat(file)
+			if err == nil {
+				reads <- info.Size()
+			}
+		})
+	})
+	<-reads
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+	must(t, err)
+	for range parts {
+		_, err := f.WriteString("x")
+		must(t, err)
+		time.Sleep(5 * time.Millisecond)
+	}
+	must(t, f.Close())
+	if size := <-reads; size != parts {
+		t.Errorf("reported when it had %d of %d bytes", size, parts)
+	}
+	cancel()
+	running.Wait()
+}
+
+func TestFiles_polledWithoutEvents(t *testing.T) {
+	parent := filepath.Join(t.TempDir(), "folder") // whose own replacement no event reports
+	file := filepath.Join(parent, "sub", "file")
+	write(t, file, "one")
+	changed := make(chan struct{}, 100)
+	var running sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	running.Go(func() {
+		o := watch.Options{Settle: time.Millisecond, Poll: time.Millisecond}
+		watch.Files(ctx, []string{file}, o, func() { changed <- struct{}{} })
+	})
+	<-changed
+	write(t, filepath.Join(parent+".next", "sub", "file"), "two, longer")
+	must(t, os.Rename(parent, parent+".old"), os.Rename(parent+".next", parent))
+	select {
+	case <-changed:
+	case <-time.After(patience):
+		t.Error("not reported")
+	}
+	cancel()
+	running.Wait()
 }
