@@ -542,20 +542,20 @@ func entryOf(e changes.Draft) ledger.Content {
 }
 
 // unavailable is of a change that was not made.
-func unavailable(err error) *api.Problem {
-	return &api.Problem{
-		Status: 503, Code: "ledger-unavailable",
-		Detail: fmt.Sprintf("nothing was changed, as the ledger can't be written: %v", err),
-		Advice: "see exitgate status; clients get what they got before",
+func unavailable(err error) error {
+	return &changes.Error{
+		Code:    changes.Unavailable,
+		Message: fmt.Sprintf("nothing was changed, as the ledger can't be written: %v", err),
+		Advice:  "see exitgate status; clients get what they got before",
 	}
 }
 
 // notAcknowledged is of a change of which it isn't known whether it was made.
-func notAcknowledged(err error) *api.Problem {
-	return &api.Problem{
-		Status: 504, Code: "not-acknowledged",
-		Detail: fmt.Sprintf("it isn't known whether the change was made: %v", err),
-		Advice: "look at exitgate log, or send it again with the same Idempotency-Key",
+func notAcknowledged(err error) error {
+	return &changes.Error{
+		Code:    changes.NotAcknowledged,
+		Message: fmt.Sprintf("it isn't known whether the change was made: %v", err),
+		Advice:  "look at exitgate log, or send it again with the same Idempotency-Key",
 	}
 }
 

@@ -34,10 +34,10 @@ func (s service) state() changes.State {
 // ledger returns the ledger to read from.
 func (s service) ledger() (*ledger.Ledger, error) {
 	if s.book == nil {
-		return nil, &api.Problem{
-			Status: http.StatusNotFound, Code: string(changes.NotFound),
-			Detail: "there is no ledger: the policy comes from the file " + s.file.name,
-			Advice: "look at the file's own history, as git log does",
+		return nil, &changes.Error{
+			Code:    changes.NotFound,
+			Message: "there is no ledger: the policy comes from the file " + s.file.name,
+			Advice:  "look at the file's own history, as git log does",
 		}
 	}
 	l, err := s.book.opened()
@@ -48,21 +48,21 @@ func (s service) ledger() (*ledger.Ledger, error) {
 }
 
 // unreadable is of something that can't be read from the ledger now.
-func (s service) unreadable(err error) *api.Problem {
-	return &api.Problem{
-		Status: http.StatusServiceUnavailable, Code: "ledger-unavailable",
-		Detail: fmt.Sprintf("the ledger can't be read: %v", s.book.plainly(err)),
-		Advice: "try again when it can be reached: see exitgate status",
+func (s service) unreadable(err error) error {
+	return &changes.Error{
+		Code:    changes.Unavailable,
+		Message: fmt.Sprintf("the ledger can't be read: %v", s.book.plainly(err)),
+		Advice:  "try again when it can be reached: see exitgate status",
 	}
 }
 
 // write changes something, if the policy doesn't come from a file.
 func (s service) write(ctx context.Context, decide func(changes.State) (changes.Draft, error)) (changes.Record, error) {
 	if s.book == nil {
-		return changes.Record{}, &api.Problem{
-			Status: http.StatusConflict, Code: "read-only",
-			Detail: "the policy comes from the file " + s.file.name + ", and nothing can be changed here",
-			Advice: "change the file; or start the gateway without it, and apply it: exitgate apply " + s.file.name + " --because …",
+		return changes.Record{}, &changes.Error{
+			Code:    changes.ReadOnly,
+			Message: "the policy comes from the file " + s.file.name + ", and nothing can be changed here",
+			Advice:  "change the file; or start the gateway without it, and apply it: exitgate apply " + s.file.name + " --because …",
 		}
 	}
 	return s.book.write(ctx, decide)
@@ -72,10 +72,10 @@ func (s service) Known() error {
 	if !s.rules.waiting.Load() {
 		return nil
 	}
-	return &api.Problem{
-		Status: http.StatusServiceUnavailable, Code: "ledger-unavailable",
-		Detail: fmt.Sprintf("no policy is known yet, and nothing is served: %s", s.book.status().Why),
-		Advice: "try again when the ledger can be reached: see exitgate status",
+	return &changes.Error{
+		Code:    changes.Unavailable,
+		Message: fmt.Sprintf("no policy is known yet, and nothing is served: %s", s.book.status().Why),
+		Advice:  "try again when the ledger can be reached: see exitgate status",
 	}
 }
 

@@ -25,6 +25,10 @@ var statuses = map[changes.ErrorCode]int{
 	changes.Ended:       http.StatusConflict,
 	changes.NoChange:    http.StatusConflict,
 	changes.KeyReused:   http.StatusUnprocessableEntity,
+
+	changes.ReadOnly:        http.StatusConflict,
+	changes.Unavailable:     http.StatusServiceUnavailable,
+	changes.NotAcknowledged: http.StatusGatewayTimeout,
 }
 
 // A passing problem is over after a while.

@@ -13,7 +13,7 @@ import (
 // all, and that a reader has a role, is for the Handler. All may be called
 // concurrently.
 //
-// Errors are *changes.Error or *api.Problem where the client can do something
+// Errors are *changes.Error where the client can do something
 // about them; any other is internal, and told to nobody but the log.
 type Service interface {
 	// Known says why nothing is known yet of the ledger, nil if something is:

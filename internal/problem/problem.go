@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
-	"time"
 )
 
 // MediaType is that of a problem document.
@@ -44,19 +43,5 @@ func WriteDocument(w http.ResponseWriter, r *http.Request, status int, document 
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(document) // the client went away
-	}
-}
-
-// linger is how long the rest of a body that nobody reads is waited for.
-const linger = time.Second
-
-// CloseUnread prepares an answer to a request whose body nobody reads: net/http
-// would read on before it answers, for as long as the client likes. So the
-// connection ends with the answer. Some of the body is read and dropped before
-// that, as a client that is still sending may miss the answer.
-func CloseUnread(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor == 1 && r.ContentLength != 0 {
-		w.Header().Set("Connection", "close")
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(linger)) // else the server's own holds
 	}
 }

@@ -27,17 +27,3 @@ func TestWrite(t *testing.T) {
 		}
 	}
 }
-
-func TestCloseUnread(t *testing.T) {
-	for _, test := range []struct {
-		major  int
-		length int64
-		want   string
-	}{{1, 5, "close"}, {1, -1, "close"}, {1, 0, ""}, {2, 5, ""}} {
-		w := httptest.NewRecorder()
-		problem.CloseUnread(w, &http.Request{ProtoMajor: test.major, ContentLength: test.length})
-		if got := w.Header().Get("Connection"); got != test.want {
-			t.Errorf("HTTP/%d with %d bytes: got %q, not %q", test.major, test.length, got, test.want)
-		}
-	}
-}

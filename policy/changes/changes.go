@@ -182,7 +182,7 @@ type Planned struct {
 	Emergency bool
 }
 
-// An ErrorCode is why a command isn't done, for programs.
+// An ErrorCode is why something isn't done, for programs.
 type ErrorCode string
 
 const (
@@ -196,9 +196,16 @@ const (
 	Ended       ErrorCode = "ended"        // the change is applied, rejected, expired or stale
 	NoChange    ErrorCode = "no-change"    // it is so already
 	KeyReused   ErrorCode = "key-reused"   // another request had this key
+
+	// Of the ledger that commands are written into.
+	ReadOnly        ErrorCode = "read-only"          // there is none: the policy comes from a file
+	Unavailable     ErrorCode = "ledger-unavailable" // it can't be reached
+	NotAcknowledged ErrorCode = "not-acknowledged"   // it isn't known whether the record was written
 )
 
-// An Error is why a command isn't done. Nothing is written then.
+// An Error is why something isn't done. Nothing is written then, unless its Code
+// is NotAcknowledged. It is the one error with a Code, whatever package it comes
+// from; the admin API maps the Code to a status.
 type Error struct {
 	Code    ErrorCode
 	Message string // what is wrong
@@ -208,17 +215,17 @@ type Error struct {
 	Current *Revision
 }
 
-func (r *Error) Error() string {
+func (e *Error) Error() string {
 	switch {
-	case r.Err != nil:
-		return r.Message + ":\n" + r.Err.Error()
-	case r.Advice == "":
-		return r.Message
+	case e.Err != nil:
+		return e.Message + ":\n" + e.Err.Error()
+	case e.Advice == "":
+		return e.Message
 	}
-	return r.Message + "; " + r.Advice
+	return e.Message + "; " + e.Advice
 }
 
-func (r *Error) Unwrap() error { return r.Err }
+func (e *Error) Unwrap() error { return e.Err }
 
 // A RepeatedError is the error of a command that was done already, by a Request with
 // the same key and fingerprint.
