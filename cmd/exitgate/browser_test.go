@@ -167,7 +167,7 @@ func (w *pageEvents) all() (requests, complaints []string) {
 	return slices.Clone(w.requests), slices.Clone(w.complaints)
 }
 
-// darkness says whether a colour as "rgb(16, 22, 20)" is a dark one.
+// darkness reports whether a colour as "rgb(16, 22, 20)" is a dark one.
 func darkness(color string) bool {
 	return strings.HasPrefix(color, "rgb(1") || strings.HasPrefix(color, "rgb(2,") || strings.HasPrefix(color, "rgb(3")
 }

@@ -53,7 +53,7 @@ which phase, until when, and whom groups and territories reach.
 
 A policy by which the service would be served against a guarantee is wrong.
 
-Exit codes: 0 the policy is right, 1 it is wrong.`,
+Exit codes: 0 the policy is valid, 1 it is not.`,
 		Example: `  exitgate check policy.yaml
   exitgate check policy.yaml --at 2026-12-01T00:00:00Z
   exitgate check policy.yaml --json | jq .jurisdictions`,
@@ -78,7 +78,7 @@ Exit codes: 0 the policy is right, 1 it is wrong.`,
 			case asJSON:
 				err = errors.Join(writeJSON(cmd.OutOrStdout(), result), exitSilently(err))
 			case err == nil:
-				err = result.write(cmd.OutOrStdout(), cmd.ErrOrStderr())
+				result.write(cmd.OutOrStdout(), cmd.ErrOrStderr())
 			}
 			return exitFailure(err)
 		},
@@ -88,29 +88,25 @@ Exit codes: 0 the policy is right, 1 it is wrong.`,
 	return cmd
 }
 
-func (r checkResult) write(out, warnings io.Writer) error {
+func (r checkResult) write(out, warnings io.Writer) {
 	for _, w := range r.Warnings {
 		fmt.Fprintf(warnings, "warning: %v\n\n", w)
 	}
-	fmt.Fprintf(out, "%s is right (sha256:%s)\n", r.File, r.SHA256[:12])
+	fmt.Fprintf(out, "%s is valid (sha256:%s)\n", r.File, r.SHA256[:12])
 	if r.Mode == policy.Observe {
 		fmt.Fprintln(out, "It only observes: nobody is refused.")
 	}
-	if err := r.writePromise(out); err != nil {
-		return err
-	}
+	r.writePromise(out)
 	if len(r.Jurisdictions) == 0 {
 		fmt.Fprintln(out, "\nEverything is served everywhere.")
-		return nil
+		return
 	}
 	fmt.Fprintf(out, "\nOn %s:\n\n", formatTime(r.At))
 	var rows [][]string
 	for _, m := range r.Jurisdictions {
 		rows = append(rows, []string{string(m.Jurisdiction), shorten(m.Name, 32), phaseSince(m), formatSteps(m.Next)})
 	}
-	if err := writeTable(out, rows); err != nil {
-		return err
-	}
+	writeTable(out, rows)
 	for _, m := range r.Jurisdictions {
 		if len(m.Reaches) > 0 {
 			fmt.Fprintf(out, "\n%s speaks also of %s\n", m.Jurisdiction, joinCodes(m.Reaches))
@@ -119,7 +115,6 @@ func (r checkResult) write(out, warnings io.Writer) error {
 	if !r.Until.IsZero() {
 		fmt.Fprintf(out, "\nThis holds until %s.\n", formatTime(r.Until))
 	}
-	return nil
 }
 
 // demandsOf returns the demands of a policy, by name.
@@ -134,7 +129,7 @@ func demandsOf(p *policy.Policy) []demandResult {
 }
 
 // writePromise says what is guaranteed, and what is demanded against it.
-func (r checkResult) writePromise(out io.Writer) error {
+func (r checkResult) writePromise(out io.Writer) {
 	var guarantees, demands [][]string
 	for _, f := range r.Flags {
 		if f.Guarantee != nil {
@@ -152,11 +147,8 @@ func (r checkResult) writePromise(out io.Writer) error {
 			continue
 		}
 		fmt.Fprintf(out, "\n%s:\n\n", part.title)
-		if err := writeTable(out, part.rows); err != nil {
-			return err
-		}
+		writeTable(out, part.rows)
 	}
-	return nil
 }
 
 // inForce says how far a demand has come: "adopted, from 2026-12-01".

@@ -166,6 +166,7 @@ func readToken(file string) (string, error) {
 	return token, nil
 }
 
+// readSecret reads a file that may be a pipe, as in --token-file <(pass exitgate).
 func readSecret(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -389,7 +390,7 @@ func (e *unreachableError) Error() string {
 	return fmt.Sprintf("the gateway at %s can't be reached (%v): see that it runs, and that --api or --data is right", e.target, networkCause(e.err))
 }
 
-// isNotRunning says whether an error is that there is no gateway at all.
+// isNotRunning reports whether an error is that there is no gateway at all.
 func isNotRunning(err error) bool {
 	var away *unreachableError
 	return errors.As(err, &away) && away.socket &&
@@ -423,7 +424,7 @@ func (e *noResponseError) Error() string {
 	return fmt.Sprintf("the connection to the gateway at %s was lost (%v)%s", e.target, networkCause(e.err), e.advice)
 }
 
-// outcomeUnknown says whether the gateway may have done what it was asked for, without
+// outcomeUnknown reports whether the gateway may have done what it was asked for, without
 // saying so.
 func outcomeUnknown(err error) bool {
 	var away *noResponseError

@@ -71,7 +71,7 @@ func TestTheDocumentationIsTrue(t *testing.T) {
 	}
 }
 
-// sameButWidths says whether two texts only differ in the widths of columns,
+// sameButWidths reports whether two texts only differ in the widths of columns,
 // which depend on how long a machine's names are.
 func sameButWidths(a, b string) bool {
 	return columns.ReplaceAllString(a, "  ") == columns.ReplaceAllString(b, "  ")
@@ -96,7 +96,7 @@ func writeExample(t *testing.T, folder, name, body string) {
 		_, err = policy.Parse(name, []byte(body))
 	case "refused.yaml":
 		if _, refused := policy.Parse(name, []byte(body)); refused == nil {
-			err = fmt.Errorf("%s is a policy that is right", name)
+			err = fmt.Errorf("%s is a valid policy", name)
 		}
 	case "exitgate.yaml":
 		_, err = config.Parse(name, []byte(body))

@@ -109,7 +109,8 @@ func (o *explainOptions) explain(cmd *cobra.Command, asked string) error {
 	case o.json:
 		return exitFailure(writeJSON(cmd.OutOrStdout(), x))
 	}
-	return exitFailure(x.write(cmd.OutOrStdout()))
+	x.write(cmd.OutOrStdout())
+	return nil
 }
 
 // ask asks the gateway, or does without.
@@ -264,7 +265,7 @@ func placeOf(code string) (policy.Place, error) {
 	return policy.Place{Country: policy.Code(s.Country), Subdivisions: [2]policy.Code{policy.Code(code)}}, nil
 }
 
-func (x explanation) write(out io.Writer) error {
+func (x explanation) write(out io.Writer) {
 	d := x.Decision
 	code := x.Place.Jurisdiction()
 	fmt.Fprintf(out, "%s is %s\n", x.Asked, formatJurisdiction(code))
@@ -277,15 +278,15 @@ func (x explanation) write(out io.Writer) error {
 	fmt.Fprintf(out, "%s is of the class %s\n", x.Request, x.Class)
 	if x.Ambiguous {
 		fmt.Fprintln(out, "\n→ reject with 400: an app could read the path as one of another class")
-		return nil
+		return
 	}
 	if x.Waiting != "" {
 		fmt.Fprintln(out, "\n→ reject with 503: nothing is served yet, to anybody: exitgate status says why")
-		return nil
+		return
 	}
 	if x.noPolicy {
 		fmt.Fprintln(out, "\n→ forward: neither a gateway nor a policy was asked, and without one all is forwarded")
-		return nil
+		return
 	}
 	fmt.Fprintf(out, "\n→ %s: %s\n", formatDecision(d), formatReason(d))
 	if x.Override != "" {
@@ -306,9 +307,7 @@ func (x explanation) write(out io.Writer) error {
 			}
 			rows = append(rows, []string{mark + " " + string(m.Entry), m.How, phase, m.Why, because})
 		}
-		if err := writeTable(out, rows); err != nil {
-			return err
-		}
+		writeTable(out, rows)
 	}
 	if len(x.Flags) > 0 {
 		by := ", by the policy's own table"
@@ -320,9 +319,7 @@ func (x explanation) write(out io.Writer) error {
 		for _, name := range slices.Sorted(maps.Keys(x.Flags)) {
 			rows = append(rows, []string{name, x.Flags[name].String()})
 		}
-		if err := writeTable(out, rows); err != nil {
-			return err
-		}
+		writeTable(out, rows)
 	}
 	if x.Unasked {
 		fmt.Fprintln(out, "\nThe flag server was not asked: the gateway's market status shows what its flags restrict.")
@@ -336,7 +333,6 @@ func (x explanation) write(out io.Writer) error {
 		fmt.Fprintf(out, "; this may change on %s", formatTime(x.Next))
 	}
 	fmt.Fprintln(out)
-	return nil
 }
 
 func (l *location) write(out io.Writer) {

@@ -351,7 +351,7 @@ func (m *gatewayProcess) expectLastGood(when string) {
 	}
 }
 
-// ready says whether a check of /readyz has passed.
+// ready reports whether a check of /readyz has passed.
 func (m *gatewayProcess) ready(check string) bool {
 	m.t.Helper()
 	var state struct {

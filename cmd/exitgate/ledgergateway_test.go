@@ -263,7 +263,7 @@ func (g *ledgerGateway) history() []api.Record {
 // expectVerified wants a log that is right.
 func (g *ledgerGateway) expectVerified(records int) {
 	g.t.Helper()
-	if out := g.mustRun("log", "--verify").out; !strings.Contains(out, "The ledger is right: "+plural(records, "record")+", ") {
+	if out := g.mustRun("log", "--verify").out; !strings.Contains(out, "The ledger is valid: "+plural(records, "record")+", ") {
 		g.t.Errorf("of %d records the log says: %s", records, out)
 	}
 }

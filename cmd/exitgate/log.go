@@ -97,7 +97,7 @@ func (o *logOptions) runVerify(cmd *cobra.Command, c *client) error {
 	case o.json:
 		err = a.writeIndented(cmd.OutOrStdout())
 	case v.OK:
-		out.colouredParagraph(green, "", "The ledger is right: %s, each as it was written and in its place.", plural(v.Records, "record"))
+		out.colouredParagraph(green, "", "The ledger is valid: %s, each as it was written and in its place.", plural(v.Records, "record"))
 		fmt.Fprintf(out, "The last is %d, with the hash %s\n", v.Last, sanitise(v.Hash))
 	default:
 		for _, w := range v.Wrong {

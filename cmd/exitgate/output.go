@@ -1,15 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -35,22 +34,17 @@ func formatTime(t time.Time) string {
 // formatMinute writes a moment for people, in UTC: that it is is said elsewhere.
 func formatMinute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
 
-// writeTable writes rows in aligned columns, indented.
-func writeTable(w io.Writer, rows [][]string) error {
-	var aligned bytes.Buffer
-	table := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		fmt.Fprintln(table, "  "+strings.Join(row, "\t"))
-	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	for line := range strings.Lines(aligned.String()) {
-		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
-			return err
+// writeTable writes rows in aligned columns, as wide as they are.
+func writeTable(w io.Writer, rows [][]string) {
+	var table []row
+	for _, texts := range rows {
+		var r row
+		for _, text := range texts {
+			r.cells = append(r.cells, cell{text: text})
 		}
+		table = append(table, r)
 	}
-	return nil
+	printer{Writer: w, width: math.MaxInt}.table(table, 0)
 }
 
 // Colours, and what ends them.

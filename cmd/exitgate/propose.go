@@ -110,7 +110,7 @@ func (o *proposalOptions) propose(cmd *cobra.Command, p api.Proposal, show func(
 	return nil
 }
 
-// willBeRefused says whether the gateway is going to refuse what is planned: then
+// willBeRefused reports whether the gateway is going to refuse what is planned: then
 // nothing is shown but the refusal.
 func (o *proposalOptions) willBeRefused(plan api.Plan) bool {
 	inFile := plan.Revision == 0

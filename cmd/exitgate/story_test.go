@@ -152,7 +152,7 @@ func (s *storyTest) theLawIsProposed() {
 	s.says("check of a law that is proposed", warnings,
 		"fr-narcotrafic-8ter is proposed; in force, it requires end-to-end-encryption: false from 2026-12-01T00:00:00Z on, which breaks the guarantee (require true), and FR would have to be withdrawn",
 		"plan the exit in time")
-	s.says("check of a law that is proposed", out, "policy.yaml is right")
+	s.says("check of a law that is proposed", out, "policy.yaml is valid")
 	if code != exitDone {
 		s.t.Errorf("check of a law that is proposed ends with %d", code)
 	}
@@ -196,7 +196,7 @@ func (s *storyTest) theOperatorPlansTheExit() {
 	planned := storyPolicy + storyDemands("adopted") + storySchedule
 	s.write("planned.yaml", "version: 1\n"+planned)
 	out, warnings, code := s.check("planned.yaml", "--at", "2026-09-15T12:00:00Z")
-	s.says("check of the plan", out, "planned.yaml is right",
+	s.says("check of the plan", out, "planned.yaml is valid",
 		"announced from 2026-10-01, closed-to-new from 2026-11-01, wind-down from 2026-11-15, withdrawn from 2026-12-01",
 		"FR speaks also of BL, GF, GP, MF, MQ, NC, PF, PM, RE, TF, WF, YT")
 	if code != exitDone || warnings != "" {
@@ -415,7 +415,7 @@ func (s *storyTest) phase(jurisdiction string) string {
 	return strings.Join(in, " and ")
 }
 
-// warned says whether the gateway has logged something about the policy.
+// warned reports whether the gateway has logged something about the policy.
 func (s *storyTest) warned(words string) bool { return len(s.log.Lines(`"level":"WARN"`, words)) > 0 }
 
 // check runs exitgate check on a file of the machine.
