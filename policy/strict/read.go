@@ -1,21 +1,23 @@
 package strict
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
 )
 
-// This file reads YAML: the structure. scalar.go has the scalars.
-//
-// The reader is written for the subset of YAML 1.2.2 that Package strict
-// accepts. Whatever it accepts means the same to a full YAML parser, which the
-// tests check with the YAML project's suite; all else it refuses. General parsers
-// were tried first, see testdata/README.md: they take quadratic time for many
-// keys, recurse once a key, and stop at the first anchor.
+// This file turns what go.yaml.in/yaml has read into our tree. The library says
+// what the values are. The reader follows it through the source, token by token:
+// that gives every value its span, and refuses what YAML allows and a
+// configuration does not need. Whatever stands between two values must be what
+// the reader expects there, or the document is refused.
 
 const (
 	maxDepth = 32      // levels of nesting
-	maxNodes = 1 << 19 // keys and values of a document, about 100 bytes each
+	maxNodes = 1 << 19 // keys, values and comments of a document, about 300 bytes each while it is read
 )
 
 type kind uint8
@@ -72,7 +74,7 @@ func (n *node) add(key, value *node) {
 	}
 }
 
-// isNull says whether the node is null, spelt out or left out.
+// isNull reports whether the node is null, spelt out or left out.
 func (n *node) isNull() bool {
 	if n.kind != scalar || !n.plain {
 		return false
@@ -84,23 +86,20 @@ func (n *node) isNull() bool {
 	return false
 }
 
-// A reader reads the one document in src from pos on.
+// A reader walks the source in step with the library's tree.
 type reader struct {
 	*Document
-	src   string
-	pos   int
-	start int // of the line that pos is in
-	depth int
-	nodes int
-	outer int // column of the key or dash that the brackets around pos belong to
+	src     string
+	pos     int
+	start   int // of the line that pos is in
+	depth   int
+	flow    int // how many brackets pos is in
+	outer   int // column of the key or dash that the outermost of them belongs to
+	restore *strings.Replacer
 }
 
 // A syntaxError is what the reader panics with where it can't go on.
 type syntaxError finding
-
-func (r *reader) fail(at int, advice, format string, args ...any) {
-	panic(syntaxError{at, fmt.Sprintf(format, args...), advice})
-}
 
 // read returns the document's tree, or nil if it has none.
 func (d *Document) read() (root *node) {
@@ -114,230 +113,239 @@ func (d *Document) read() (root *node) {
 			panic(e)
 		}
 	}()
-	r := &reader{Document: d, src: d.source.text}
-	r.findDocument()
-	r.space()
-	if r.done() {
+	r := &reader{Document: d, src: d.source.text, outer: -1}
+	r.checkSize()
+	r.begin()
+	if r.next() == len(r.src) {
 		d.report(-1, "write at least one key and value", "the file is empty")
 		return nil
 	}
-	root = r.block(-1)
-	r.space()
-	if !r.done() {
-		r.fail(r.pos, "indent the lines of a mapping or list alike", "this line belongs to nothing above it")
+	root = r.value(r.parse(), -1, r.pos)
+	if root.kind != scalar {
+		root.at = root.from
 	}
+	r.end()
 	return root
 }
 
-// findDocument lets pos and src begin and end at the document's own markers.
-// A line that begins with --- or ... is one wherever it stands.
-func (r *reader) findDocument() {
-	const advice = "write one document a file, without further --- or ... lines"
-	content, begun, ended := false, false, false
-	for i, start := range r.source.lines {
-		end := len(r.source.text)
-		if i+1 < len(r.source.lines) {
-			end = r.source.lines[i+1]
-		}
-		line := strings.TrimRight(r.source.text[start:end], " \t\n")
-		marker, rest := "", ""
-		if strings.HasPrefix(line, "---") || strings.HasPrefix(line, "...") {
-			if marker, rest = line[:3], line[3:]; rest != "" && !isBlank(rest[0]) {
-				marker = ""
+// checkSize refuses a document before the library makes a tree of it that
+// would be too large: its nodes can't be more than what begins one.
+func (r *reader) checkSize() {
+	count := 1
+	for i := range len(r.src) {
+		switch c := r.src[i]; c {
+		case ',', '[', '{':
+			count++
+		case '#':
+			if i == 0 || r.endsAt(i-1) {
+				count++ // the library keeps comments
 			}
+		case '-', '?', ':':
+			// In brackets, a colon may also follow a quote or precede a bracket.
+			if r.endsAt(i+1) || c == ':' && (strings.IndexByte(",[]{}", r.src[i+1]) >= 0 || i > 0 && isQuote(r.src[i-1])) {
+				count++
+				if c != '-' {
+					count++ // key and value
+				}
+			}
+		default:
+			continue
 		}
-		rest = strings.TrimLeft(rest, " \t")
-		if marker != "" && rest != "" && rest[0] != '#' {
-			r.fail(start+strings.LastIndex(line, rest), "begin a new line after it", "text after %s", marker)
-		}
-		empty := strings.TrimLeft(line, " \t") == "" || strings.TrimLeft(line, " \t")[0] == '#'
-		switch {
-		case !begun && !content && line != "" && line[0] == '%':
-			r.fail(start, "remove the line", "a directive, which is refused")
-		case ended && (marker == "---" || marker == "" && !empty), begun && marker == "---", content && marker == "---":
-			r.fail(start, advice, "a second document in the file")
-		case marker == "---":
-			begun = true
-			r.pos = end
-			r.start = end
-		case marker == "..." && !ended:
-			ended = true
-			r.src = r.source.text[:start]
-		case !empty:
-			content = true
+		if count > maxNodes {
+			r.fail(i, "split the file", "more than %d keys, values and comments", maxNodes)
 		}
 	}
-	r.pos, r.start = min(r.pos, len(r.src)), min(r.start, len(r.src))
 }
 
-// block reads the node that starts here, at the first character of a line or
-// after a dash, and belongs to a parent at the column indent.
-func (r *reader) block(indent int) *node {
+// begin reads what may be before the document's content.
+func (r *reader) begin() {
+	if r.next(); r.marker("%") {
+		r.fail(r.pos, "remove the line", "a directive, which is refused")
+	}
+	if r.marker("---") {
+		r.pos += len("---")
+		r.blanks()
+		if !r.atLineEnd() {
+			r.fail(r.pos, "begin a new line after it", "text after ---")
+		}
+	}
+	if r.next(); r.marker("...") {
+		r.failSecond()
+	}
+}
+
+func (r *reader) failSecond() {
+	r.fail(r.pos, "write one document a file, without further --- or ... lines", "a second document in the file")
+}
+
+// end reads what may be after the document's content.
+func (r *reader) end() {
+	ended := false
+	for r.next(); r.marker("..."); r.next() {
+		ended = true
+		r.pos += len("...")
+		r.blanks()
+		if !r.atLineEnd() {
+			r.fail(r.pos, "begin a new line after it", "text after ...")
+		}
+	}
 	switch {
-	case r.indicator('-'):
-		return r.list(indent)
-	case r.colon() >= 0 || r.indicator('?'):
-		return r.mapping()
+	case r.pos == len(r.src):
+	case ended || r.marker("---"):
+		r.failSecond()
+	case strings.Trim(r.src[r.start:r.pos], " ") != "":
+		r.failTrailing(r.pos)
+	default:
+		r.failOutside(r.pos)
+	}
+}
+
+// marker reports whether the line begins with the marker, here.
+func (r *reader) marker(marker string) bool {
+	return r.pos == r.start && strings.HasPrefix(r.src[r.pos:], marker) && (marker == "%" || r.endsAt(r.pos+len(marker)))
+}
+
+// value reads a value. It belongs to a key or dash at the column indent, which
+// is at the offset owner.
+func (r *reader) value(y *yaml.Node, indent, owner int) *node {
+	empty := y.Kind == yaml.ScalarNode && y.Style&^yaml.TaggedStyle == 0 && y.Value == ""
+	if empty && y.Anchor == "" && y.Tag != "!" && y.Style == 0 {
+		return &node{plain: true, at: owner, from: owner, to: owner}
+	}
+	if r.next(); r.start > owner && r.column() <= indent && (y.Kind != yaml.SequenceNode || r.column() < indent) {
+		r.failOutside(r.pos)
 	}
 	tagged := r.properties()
-	n := r.inline(indent)
+	var n *node
+	switch block := y.Style&yaml.FlowStyle == 0; {
+	case empty:
+		n = &node{plain: true, at: owner, from: owner, to: owner}
+	case y.Kind == yaml.AliasNode:
+		n = r.alias(y)
+	case y.Kind == yaml.ScalarNode:
+		n = r.scalar(y, indent)
+	case y.Kind == yaml.SequenceNode && block:
+		n = r.list(y)
+		n.at = owner
+	case block:
+		n = r.mapping(y)
+		n.at = owner
+	default:
+		if r.flow == 0 {
+			r.outer = indent
+		}
+		r.flow++
+		if y.Kind == yaml.SequenceNode {
+			n = r.flowList(y)
+		} else {
+			n = r.flowMapping(y)
+		}
+		r.flow--
+	}
 	n.wrong = n.wrong || tagged
 	return n
 }
 
-// list reads "- item" lines from here on. In a mapping, they may be indented as
-// little as their key.
-func (r *reader) list(indent int) *node {
-	n := r.node(list, r.pos)
+// list reads "- item" lines.
+func (r *reader) list(y *yaml.Node) *node {
 	column := r.enter()
-	for {
-		dash := r.pos
-		r.pos++
-		item := r.value(column, dash, false)
+	n := &node{kind: list, from: r.pos, items: make([]*node, 0, len(y.Content))}
+	for _, child := range y.Content {
+		dash := r.expect('-')
+		item := r.value(child, column, dash)
 		n.items, n.to = append(n.items, item), item.to
-		more := r.next(column)
-		if more && r.indicator('-') {
-			continue
-		}
-		if more && column != indent {
-			r.fail(r.pos, `begin it with "- ", or indent it as the line that it belongs to`, "this line is no item of the list above it")
-		}
-		r.depth--
-		return n
 	}
+	r.depth--
+	return n
 }
 
-// mapping reads "key: value" lines from here on.
-func (r *reader) mapping() *node {
-	n := r.node(mapping, r.pos)
+// mapping reads "key: value" lines.
+func (r *reader) mapping(y *yaml.Node) *node {
 	column := r.enter()
-	for {
-		colon := r.colon()
-		switch {
-		case r.indicator('?'):
-			r.failQuestion()
-		case colon < 0 && (r.src[r.pos] == '[' || r.src[r.pos] == '{'):
-			r.fail(r.pos, "write the key as a word", "brackets where a key should be")
-		case colon < 0:
-			r.checkColon(r.pos)
-			r.fail(r.pos, `a key ends with a colon and a space: "key: value"`, "this line has no key")
-		}
-		key := r.key(colon)
-		r.pos = colon + 1
-		value := r.value(column, key.at, true)
+	n := &node{kind: mapping, from: r.pos}
+	for i := 0; i < len(y.Content); i += 2 {
+		key := r.key(y.Content[i])
+		r.expect(':')
+		value := r.value(y.Content[i+1], column, key.at)
 		r.put(n, key, value)
 		n.to = value.to
-		if !r.next(column) {
-			r.depth--
-			return n
-		}
-		if r.indicator('-') {
-			r.fail(r.pos, "indent it below the key that the list belongs to", "a list item among keys")
-		}
 	}
+	r.depth--
+	return n
 }
 
-func (r *reader) failQuestion() {
-	r.fail(r.pos, "write the key as a word: key: value", `"?" begins a key of several lines, which is refused`)
+func (r *reader) flowList(y *yaml.Node) *node {
+	r.enter()
+	n := &node{kind: list, at: r.pos, from: r.pos, items: make([]*node, 0, len(y.Content))}
+	r.expect('[')
+	for i, child := range y.Content {
+		if i > 0 {
+			r.expect(',')
+		}
+		if r.next(); child.Kind == yaml.MappingNode && r.properties() == false && r.src[r.pos] != '{' {
+			r.key(child.Content[0])
+			r.fail(r.next(), "put it into braces: {key: value}", "a key inside a list")
+		}
+		n.items = append(n.items, r.value(child, r.outer, r.pos))
+	}
+	n.to = r.close(']')
+	return n
 }
 
-// checkColon refuses a line that was meant to be a key and a value.
-func (r *reader) checkColon(at int) {
-	line := r.src[at:r.lineEnd(at)]
-	if key, value, found := strings.Cut(line, ":"); found && !strings.HasPrefix(value, "//") && !strings.ContainsAny(key, " \t\"'#") {
-		r.fail(at+len(key), fmt.Sprintf(`write "%s: %s"`, shorten(key), shorten(value)), "a colon without a space after it")
+func (r *reader) flowMapping(y *yaml.Node) *node {
+	r.enter()
+	n := &node{kind: mapping, at: r.pos, from: r.pos}
+	r.expect('{')
+	for i := 0; i < len(y.Content); i += 2 {
+		if i > 0 {
+			r.expect(',')
+		}
+		key := r.key(y.Content[i])
+		r.blanks()
+		if r.pos == len(r.src) || r.src[r.pos] != ':' {
+			advice := "write key: value"
+			if name, value, found := strings.Cut(key.text, ":"); found && key.plain {
+				advice = `a space is missing after the colon: "` + shorten(name) + ": " + shorten(value) + `"`
+			}
+			r.fail(key.at, advice, "a key without a value")
+		}
+		r.pos++
+		value := r.value(y.Content[i+1], r.outer, key.at)
+		r.put(n, key, value)
 	}
+	n.to = r.close('}')
+	return n
 }
 
-// next goes to the next line and says whether it is at the column: if not,
-// what began there has ended.
-func (r *reader) next(column int) bool {
-	r.space()
-	if r.done() {
-		return false
+// close reads the closing bracket, and a comma before it.
+func (r *reader) close(bracket byte) int {
+	if r.next(); r.pos < len(r.src) && r.src[r.pos] == ',' {
+		r.pos++
 	}
-	if r.column() > column {
-		r.fail(r.pos, fmt.Sprintf("indent it by %d, or as another line above that it belongs with", column),
-			"no line above is indented by %d as this one is", r.column())
-	}
-	return r.column() == column
+	r.expect(bracket)
+	r.depth--
+	return r.pos
 }
 
-// colon returns the offset of the colon if this line begins with a key, or -1.
-func (r *reader) colon() int {
-	i := r.pos
-	for i < len(r.src) && (r.src[i] == '&' || r.src[i] == '!') {
-		for i < len(r.src) && !r.endsAt(i) {
-			i++
-		}
-		for i < len(r.src) && isBlank(r.src[i]) {
-			i++
-		}
+// key reads a key.
+func (r *reader) key(y *yaml.Node) *node {
+	if r.next(); r.indicator('?') {
+		r.failQuestion()
 	}
-	if i == len(r.src) {
-		return -1
-	}
-	switch r.src[i] {
-	case '[', '{', '|', '>':
-		return -1
-	case '"', '\'':
-		if i = r.quoteEnd(i); i < 0 {
-			return -1
-		}
-		for i < len(r.src) && isBlank(r.src[i]) {
-			i++
-		}
-		if i < len(r.src) && r.src[i] == ':' && r.endsAt(i+1) {
-			return i
-		}
-		return -1
-	}
-	for from := i; i < len(r.src) && r.src[i] != '\n'; i++ {
-		if r.src[i] == ':' && r.endsAt(i+1) {
-			return i
-		}
-		if r.src[i] == '#' && i > from && isBlank(r.src[i-1]) {
-			return -1
-		}
-	}
-	return -1
-}
-
-// quoteEnd returns the offset of what follows the quoted text at i, or -1 if
-// it does not end in its line.
-func (r *reader) quoteEnd(i int) int {
-	quote := r.src[i]
-	for i++; i < len(r.src) && r.src[i] != '\n'; i++ {
-		switch {
-		case quote == '"' && strings.HasPrefix(r.src[i:], "\\\n"):
-			return -1
-		case quote == '"' && r.src[i] == '\\', quote == '\'' && strings.HasPrefix(r.src[i:], "''"):
-			i++
-		case r.src[i] == quote:
-			return i + 1
-		}
-	}
-	return -1
-}
-
-// key reads the key that ends at the colon.
-func (r *reader) key(colon int) *node {
 	r.properties()
 	at := r.pos
-	if at >= colon {
-		r.fail(colon, "write a key before the colon", "a colon without a key")
+	switch {
+	case y.Kind == yaml.AliasNode:
+		return r.alias(y)
+	case y.Kind != yaml.ScalarNode:
+		r.fail(at, "write the key as a word", "brackets where a key should be")
+	case y.Style == 0 && y.Value == "":
+		r.fail(at, "write a key before the colon", "a colon without a key")
 	}
-	switch r.src[at] {
-	case '"', '\'':
-		return r.quoted(-1)
-	case '*':
-		return r.alias()
+	n := r.scalar(y, -1)
+	if r.start > at {
+		r.fail(at, "write the key as a word on one line", "a key of several lines or values")
 	}
-	r.checkStart(false)
-	n := r.node(scalar, at)
-	n.plain = true
-	n.text = strings.TrimRight(r.src[at:colon], " \t")
-	n.to = at + len(n.text)
 	return n
 }
 
@@ -356,168 +364,6 @@ func (r *reader) put(n, key, value *node) {
 	}
 }
 
-// value reads what belongs to a key or dash at the column; owner is the
-// latter's offset.
-func (r *reader) value(column, owner int, ofKey bool) *node {
-	r.blanks()
-	tagged := r.properties()
-	var n *node
-	switch {
-	case r.atLineEnd():
-		r.space()
-		if r.done() || r.column() < column || r.column() == column && !(ofKey && r.indicator('-')) {
-			n = r.node(scalar, owner)
-			n.plain = true
-			return n
-		}
-		n = r.block(column)
-	case ofKey && (r.indicator('-') || r.indicator('?')):
-		r.fail(r.pos, `begin a new line, or write [a, b]`, "a list begins in the line of its key")
-	case ofKey:
-		n = r.inline(column)
-	default:
-		n = r.block(column)
-	}
-	if n.kind != scalar && r.src[n.at] != '[' && r.src[n.at] != '{' {
-		n.at = owner
-	}
-	n.wrong = n.wrong || tagged
-	return n
-}
-
-// inline reads a value that ends with its line, unless it has brackets, quotes
-// or more lines of text.
-func (r *reader) inline(indent int) *node {
-	if r.atLineEnd() {
-		r.fail(r.pos, "write a value, or remove what is before it", "a value is missing here")
-	}
-	var n *node
-	switch r.src[r.pos] {
-	case '[', '{':
-		r.outer = indent
-		n = r.flow()
-	case '"', '\'':
-		n = r.quoted(indent)
-	case '*':
-		n = r.alias()
-	case '|', '>':
-		return r.literal(indent)
-	default:
-		return r.plain(indent, false)
-	}
-	r.blanks()
-	if !r.atLineEnd() {
-		r.fail(r.pos, "begin a new line, or put the whole value into quotes", "text after the value has ended")
-	}
-	return n
-}
-
-// flow reads a value inside brackets.
-func (r *reader) flow() (n *node) {
-	tagged := r.properties()
-	r.space()
-	if r.done() || r.column() <= r.outer {
-		return r.node(refused, r.pos) // closes will say why
-	}
-	switch r.src[r.pos] {
-	case '[':
-		n = r.flowList()
-	case '{':
-		n = r.flowMapping()
-	case '"', '\'':
-		n = r.quoted(r.outer)
-	case '*':
-		n = r.alias()
-	default:
-		n = r.plain(r.outer, true)
-	}
-	n.wrong = n.wrong || tagged
-	return n
-}
-
-func (r *reader) flowList() *node {
-	n := r.node(list, r.pos)
-	r.enter()
-	r.pos++
-	for !r.closes(n.at, ']', "list") {
-		n.items = append(n.items, r.flow())
-		r.comma(n.at, ']', "list")
-	}
-	n.to = r.pos
-	r.depth--
-	return n
-}
-
-func (r *reader) flowMapping() *node {
-	n := r.node(mapping, r.pos)
-	r.enter()
-	r.pos++
-	for !r.closes(n.at, '}', "mapping") {
-		at := r.pos
-		if r.indicator('?') {
-			r.failQuestion()
-		}
-		key := r.flow()
-		if key.kind == list || key.kind == mapping || strings.Contains(r.src[at:r.pos], "\n") {
-			r.fail(at, "write the key as a word on one line", "a key of several lines or values")
-		}
-		r.blanks()
-		if r.done() || r.src[r.pos] != ':' {
-			advice := "write key: value"
-			if name, value, found := strings.Cut(key.text, ":"); found && key.plain {
-				advice = fmt.Sprintf(`a space is missing after the colon: "%s: %s"`, name, value)
-			}
-			r.fail(at, advice, "a key without a value")
-		}
-		r.pos++
-		r.space()
-		value := r.node(scalar, at)
-		value.plain = true
-		if !r.done() && r.src[r.pos] != ',' && r.src[r.pos] != '}' {
-			value = r.flow()
-		}
-		r.put(n, key, value)
-		r.comma(n.at, '}', "mapping")
-	}
-	n.to = r.pos
-	r.depth--
-	return n
-}
-
-// closes skips space, then the bracket if it is there.
-func (r *reader) closes(open int, bracket byte, what string) bool {
-	r.space()
-	if r.done() {
-		r.fail(open, fmt.Sprintf("end it with %q", string(bracket)), "this %s is never closed", what)
-	}
-	if column := r.column(); column < r.outer || column == r.outer && r.src[r.pos] != bracket {
-		r.fail(open, fmt.Sprintf("end it with %q, or indent its further lines more than its key", string(bracket)),
-			"this %s is not closed before the next key", what)
-	}
-	if r.src[r.pos] == bracket {
-		r.pos++
-		return true
-	}
-	return false
-}
-
-// comma skips the comma between two entries; none is needed after the last.
-func (r *reader) comma(open int, bracket byte, what string) {
-	r.space()
-	switch {
-	case r.done() || r.src[r.pos] == bracket || r.column() <= r.outer:
-	case r.src[r.pos] == ',':
-		r.pos++
-	case r.src[r.pos] == ':' && what == "list":
-		r.fail(r.pos, "put it into braces: {key: value}", "a key inside a list")
-	case r.src[r.pos] == '{' || r.src[r.pos] == '[':
-		r.fail(r.pos, `put text with brackets or braces into quotes: "/{name}"`, `want "," or %q here`, string(bracket))
-	default:
-		r.fail(r.pos, fmt.Sprintf(`write "," before the next entry, or %q at the end of the %s that begins in line %d`, string(bracket), what, r.source.line(open)),
-			`want "," or %q here`, string(bracket))
-	}
-}
-
 // properties skips anchors and tags, and reports them.
 func (r *reader) properties() (tagged bool) {
 	for r.pos < len(r.src) && (r.src[r.pos] == '&' || r.src[r.pos] == '!') {
@@ -527,34 +373,174 @@ func (r *reader) properties() (tagged bool) {
 			tagged = true
 			what, advice = "a tag", "remove it; put the value into quotes if it is a string"
 		}
-		r.skipWord()
+		for r.pos < len(r.src) && !r.endsAt(r.pos) && strings.IndexByte(",[]{}", r.src[r.pos]) < 0 {
+			r.pos++
+		}
 		r.report(at, advice, "%s, which is refused: %q", what, shorten(r.src[at:r.pos]))
-		r.blanks()
+		r.next()
 	}
 	return tagged
 }
 
 // alias skips an alias, and reports it.
-func (r *reader) alias() *node {
-	n := r.node(refused, r.pos)
-	n.wrong = true
-	r.skipWord()
-	r.report(n.at, "write the value out", "an alias, which is refused: %q", shorten(r.src[n.at:r.pos]))
+func (r *reader) alias(y *yaml.Node) *node {
+	n := &node{kind: refused, wrong: true, at: r.pos, from: r.pos}
+	r.pos = min(r.pos+len("*")+len(y.Value), len(r.src))
+	n.to = r.pos
+	r.report(n.at, "write the value out", "an alias, which is refused: %q", shorten(r.src[n.at:n.to]))
 	return n
 }
 
-func (r *reader) skipWord() {
-	for r.pos < len(r.src) && !r.endsAt(r.pos) && !strings.ContainsRune(",[]{}", rune(r.src[r.pos])) {
-		r.pos++
+// scalar reads a scalar, whose further lines must be indented more than indent.
+func (r *reader) scalar(y *yaml.Node, indent int) *node {
+	n := &node{at: r.pos, from: r.pos, text: y.Value}
+	if r.restore != nil {
+		if y.Style&yaml.DoubleQuotedStyle == 0 && strings.Contains(n.text, noCharacter) {
+			r.fail(n.at, "write the character itself, or put the text into double quotes", `an escape (\u) outside of double quotes`)
+		}
+		n.text = r.restore.Replace(n.text)
+	}
+	switch {
+	case y.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0:
+		r.quoted(indent)
+	case y.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
+		r.literal(indent)
+	default:
+		n.plain = true
+		r.plain(n.text, indent)
+	}
+	n.to = r.pos
+	if i := strings.LastIndexByte(r.src[n.from:n.to], '\n'); i >= 0 {
+		r.start = n.from + i + 1
+	}
+	return n
+}
+
+// plain skips a scalar without quotes, whose text is known.
+func (r *reader) plain(text string, indent int) {
+	if r.src[r.pos] == '?' && (r.flow > 0 || r.endsAt(r.pos+1)) {
+		// "? key" is one thing in brackets and ?key another, and not to every parser.
+		r.fail(r.pos, "put it into quotes if it is text", "text that begins with %q", "?")
+	}
+	if strings.HasPrefix(r.src[r.pos:], text) && strings.IndexByte(text, '\n') < 0 {
+		r.pos += len(text)
+		return
+	}
+	from := r.pos
+	for text != "" {
+		blanks := len(r.src[r.pos:]) - len(strings.TrimLeft(r.src[r.pos:], " \t"))
+		if end := r.pos + blanks; end < len(r.src) && r.src[end] == '\n' {
+			// A line end is a space, more of them one line feed less.
+			r.pos = r.fold(end, from, indent)
+			if r.flow == 0 && (r.indicator('-') || r.indicator('?')) || r.flow > 0 && r.pos < len(r.src) && r.src[r.pos] == ':' {
+				r.fail(r.pos, "indent it as the line of the value, or remove the value", "this line is below a value, and is no part of it")
+			}
+			if text[0] == ' ' {
+				text = text[1:]
+			} else {
+				text = strings.TrimLeft(text, "\n")
+			}
+			continue
+		}
+		size := max(blanks, 1)
+		if r.pos+size > len(r.src) || !strings.HasPrefix(text, r.src[r.pos:r.pos+size]) {
+			r.failUnexpected(r.pos)
+		}
+		r.pos, text = r.pos+size, text[size:]
 	}
 }
 
-// node counts and returns a new node.
-func (r *reader) node(kind kind, at int) *node {
-	if r.nodes++; r.nodes > maxNodes {
-		r.fail(at, "split the file", "more than %d keys and values", maxNodes)
+// fold skips line ends from an offset on, and the indentation of the line after them.
+func (r *reader) fold(at, opening, indent int) int {
+	for at < len(r.src) && r.src[at] == '\n' {
+		line := at + 1
+		at = line
+		for at < len(r.src) && isBlank(r.src[at]) {
+			at++
+		}
+		spaces := at - line
+		if tab := strings.IndexByte(r.src[line:at], '\t'); tab >= 0 {
+			spaces = tab
+		}
+		if spaces <= indent && at < len(r.src) && r.src[at] != '\n' {
+			r.fail(opening, "end it, or indent its further lines more than its key", "this text is not closed before the next key")
+		}
 	}
-	return &node{kind: kind, at: at, from: at, to: at}
+	return at
+}
+
+// quoted skips a scalar in quotes.
+func (r *reader) quoted(indent int) {
+	opening := r.pos
+	quote := r.src[opening]
+	for r.pos++; r.pos < len(r.src); {
+		switch c := r.src[r.pos]; {
+		case c == '\n':
+			r.pos = r.fold(r.pos, opening, indent)
+		case c == '\\' && quote == '"':
+			r.escape()
+		case c == quote && quote == '\'' && strings.HasPrefix(r.src[r.pos:], "''"):
+			r.pos += 2
+		case c == quote:
+			r.pos++
+			return
+		default:
+			r.pos++
+		}
+	}
+	r.failUnexpected(r.pos)
+}
+
+// escape skips an escape, and refuses one that stands for a control character:
+// "C:\files" was not meant to have a form feed.
+func (r *reader) escape() {
+	at := r.pos
+	if r.pos++; r.pos == len(r.src) || r.src[r.pos] == '\n' {
+		return
+	}
+	letter := r.src[r.pos]
+	r.pos++
+	if strings.IndexByte("0abefv", letter) >= 0 {
+		r.fail(at, `write a backslash as \\, or use single quotes`, `the escape \%c is not possible`, letter)
+	}
+	digits := map[byte]int{'x': 2, 'u': 4, 'U': 8}[letter]
+	c, _ := strconv.ParseUint(r.src[r.pos:r.pos+digits], 16, 32)
+	r.pos += digits
+	switch {
+	case digits == 0:
+	case utf16.IsSurrogate(rune(c)): // half of a pair: others are refused
+		r.pos += len(`\udc00`)
+	case c == utf8.RuneError || c != '\r' && !allowed(rune(c)):
+		r.fail(at, "write the character itself, or remove it", "an escape that stands for no text")
+	}
+}
+
+// literal skips a block scalar. It belongs to a key or dash at the column indent.
+func (r *reader) literal(indent int) {
+	end := r.lineEnd(r.pos)
+	column := 0 // of its text: that of the first line that isn't empty, unless the header says it
+	widest := 0 // of the empty lines before it
+	for i := r.pos + 1; !r.endsAt(i); i++ {
+		if '1' <= r.src[i] && r.src[i] <= '9' {
+			column = max(indent, 0) + int(r.src[i]-'0')
+		}
+	}
+	for r.pos = min(end+1, len(r.src)); r.pos < len(r.src); r.pos = min(end+1, len(r.src)) {
+		end = r.lineEnd(r.pos)
+		line := r.src[r.pos:end]
+		spaces := len(line) - len(strings.TrimLeft(line, " "))
+		switch {
+		case spaces == len(line):
+			widest = max(widest, spaces)
+			continue
+		case spaces <= indent || spaces < column:
+			return
+		case column == 0 && spaces < widest:
+			r.fail(r.pos+spaces, "remove the spaces of the empty lines before it", "the text is indented less than the empty lines before it")
+		case column == 0:
+			column = spaces
+		}
+	}
 }
 
 // enter counts a level of nesting and returns the column that it begins at.
@@ -562,23 +548,30 @@ func (r *reader) enter() int {
 	if r.depth++; r.depth > maxDepth {
 		r.fail(r.pos, "nest less", "more than %d levels of lists and mappings in each other", maxDepth)
 	}
-	if flow := r.src[r.pos] == '[' || r.src[r.pos] == '{'; !flow {
-		if tab := strings.IndexByte(r.src[r.start:r.pos], '\t'); tab >= 0 {
-			r.failTab(r.start + tab)
-		}
+	if tab := strings.IndexByte(r.src[r.start:r.pos], '\t'); tab >= 0 && r.flow == 0 {
+		r.failTab(r.start + tab)
 	}
 	return r.column()
 }
 
-func (r *reader) failTab(at int) {
-	r.fail(at, "indent with spaces", "a tab that indents a line")
+// expect skips white space and the byte that must follow, and returns the
+// latter's offset.
+func (r *reader) expect(c byte) int {
+	at := r.next()
+	if at == len(r.src) || r.src[at] != c {
+		r.failUnexpected(r.pos)
+	}
+	r.pos++
+	return at
 }
 
-// space skips white space, line ends and comments.
-func (r *reader) space() {
+// next skips white space, line ends and comments, and returns the offset of
+// what follows.
+func (r *reader) next() int {
 	for ; r.pos < len(r.src); r.pos++ {
 		switch r.src[r.pos] {
 		case ' ':
+			continue
 		case '\t':
 			if strings.Trim(r.src[r.start:r.pos], " ") == "" {
 				at := r.pos
@@ -587,17 +580,23 @@ func (r *reader) space() {
 				}
 				r.pos--
 			}
+			continue
 		case '\n':
 			r.start = r.pos + 1
+			continue
 		case '#':
-			if !r.atLineEnd() {
-				return
+			if r.atLineEnd() {
+				r.pos = r.lineEnd(r.pos) - 1
+				continue
 			}
-			r.pos = r.lineEnd(r.pos) - 1
-		default:
-			return
 		}
+		break
 	}
+	if column := r.column(); r.flow > 0 && r.pos < len(r.src) && (column < r.outer || column == r.outer && r.src[r.pos] != ']' && r.src[r.pos] != '}') {
+		r.fail(r.pos, "close the brackets above, or indent this line more than the key that they belong to",
+			"a list or mapping in brackets is not closed before this line")
+	}
+	return r.pos
 }
 
 // blanks skips spaces and tabs.
@@ -607,9 +606,9 @@ func (r *reader) blanks() {
 	}
 }
 
-// atLineEnd says whether nothing but a comment is left of the line.
+// atLineEnd reports whether nothing but a comment is left of the line.
 func (r *reader) atLineEnd() bool {
-	if r.done() || r.src[r.pos] == '\n' {
+	if r.pos >= len(r.src) || r.src[r.pos] == '\n' {
 		return true
 	}
 	return r.src[r.pos] == '#' && (r.pos == r.start || isBlank(r.src[r.pos-1]))
@@ -623,29 +622,17 @@ func (r *reader) lineEnd(i int) int {
 	return len(r.src)
 }
 
-// indicator says whether c is here and stands by itself.
+// indicator reports whether c is here and stands by itself.
 func (r *reader) indicator(c byte) bool {
 	return r.pos < len(r.src) && r.src[r.pos] == c && r.endsAt(r.pos+1)
 }
 
-// endsAt says whether a word has ended before the byte at i.
+// endsAt reports whether a word has ended before the byte at i.
 func (r *reader) endsAt(i int) bool {
 	return i >= len(r.src) || isBlank(r.src[i]) || r.src[i] == '\n'
 }
 
-func (r *reader) done() bool  { return r.pos >= len(r.src) }
 func (r *reader) column() int { return r.pos - r.start }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
-
-// shorten keeps what a message quotes short.
-func shorten(text string) string {
-	const most = 60
-	if len(text) <= most {
-		return text
-	}
-	if runes := []rune(text[:min(len(text), 4*most)]); len(runes) > most || len(text) > 4*most {
-		return string(runes[:min(len(runes), most)]) + "…"
-	}
-	return text
-}
+func isQuote(c byte) bool { return c == '"' || c == '\'' }
