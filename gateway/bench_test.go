@@ -38,26 +38,6 @@ func withRules(rules int) string {
 	return b.String()
 }
 
-// withFlags returns a policy of every country and 20 flags, half of them
-// guaranteed, that some places have of their own.
-func withFlags() string {
-	var b strings.Builder
-	b.WriteString("version: 1\njurisdictions:\n")
-	for country := range iso3166.Countries() {
-		fmt.Fprintf(&b, "  %s: announced\n", country.Code)
-	}
-	b.WriteString("guarantees:\n")
-	for i := range 10 {
-		fmt.Fprintf(&b, "  guaranteed-%d: {at-most: 100}\n", i)
-	}
-	b.WriteString("flags:\n")
-	for i := range 10 {
-		fmt.Fprintf(&b, "  guaranteed-%d: {value: %d, in: {FR: 1, DE: 2, EU: 3, US-MS: 4}}\n", i, i)
-		fmt.Fprintf(&b, "  flag-%d: {value: true, in: {GB: false, GB-ENG: true, NATO: false}}\n", i)
-	}
-	return b.String()
-}
-
 // benched returns a Gateway that locates by the embedded database and decides
 // by a policy. It doesn't listen.
 func benched(t testing.TB, document string) *Gateway {
@@ -79,12 +59,13 @@ func benched(t testing.TB, document string) *Gateway {
 
 // decide is what ServeHTTP does between finding out who asks and answering.
 func decide(g *Gateway, now time.Time, address netip.Addr, method, path string) {
-	rule := g.rules.at(now)
-	class, ambiguous := rule.snapshot.Classify(method, "app.example", path)
+	compiled := g.engine.Current(now)
+	class, ambiguous := compiled.Snapshot().Classify(method, "app.example", path)
 	if ambiguous {
 		panic(path)
 	}
-	rule.outcomes[rule.snapshot.Decide(g.locate(address), class).ID].count.Inc()
+	place := g.locate(address)
+	compiled.Outcome(compiled.Snapshot().Decide(place, class)).Count(place)
 }
 
 // addresses are of several countries, families and depths in the database.
@@ -116,39 +97,6 @@ func BenchmarkLocateDecideCount(b *testing.B) {
 			})
 		}
 	}
-}
-
-// BenchmarkWithFlags measures the same, of a policy with 20 flags and every
-// country: what the app is told is made in advance.
-func BenchmarkWithFlags(b *testing.B) {
-	g, now := benched(b, withFlags()), time.Now()
-	b.Run("decide", func(b *testing.B) {
-		b.ReportAllocs()
-		i := 0
-		for b.Loop() {
-			decide(g, now, addresses[i&7], "GET", "/assets/app.js")
-			i++
-		}
-	})
-	p := g.rules.current.Load().snapshot.Policy()
-	known := g.flags.Known()
-	b.Run("recompile", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := rule(p, known, now, g.metrics, g.traffic); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("evaluate and recompile", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			g.rules.evaluate(flagsAtStart)
-			if _, err := rule(p, g.flags.Known(), now, g.metrics, g.traffic); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
 }
 
 func TestToLocateDecideAndCountAllocatesNothing(t *testing.T) {

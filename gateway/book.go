@@ -14,8 +14,9 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/ledger"
-	"github.com/exitgate/exitgate/internal/files"
+	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
@@ -28,7 +29,9 @@ type book struct {
 	open   func(ctx context.Context, known ledger.Point) (*ledger.Ledger, error)
 	remote bool          // the ledger is the operator's, and may be out of reach
 	counts func() []byte // of requests, for other gateways that ask
-	rules  *rules
+	data   statedir.Dir
+	engine *enforce.Engine
+	flags  func() policy.Flags
 	now    func() time.Time
 	log    *slog.Logger
 	events *events
@@ -56,31 +59,14 @@ type page struct {
 	refused int
 }
 
-// keptPage is a page on disk. Before it stands a line with the SHA-256 of the
-// rest.
+// keptPage is a page on disk.
 type keptPage struct {
 	Point   ledger.Point      `json:"point"`
 	State   json.RawMessage   `json:"state"`
 	Refused map[uint64]string `json:"refused,omitempty"` // refusals
 }
 
-// sealed returns a kept page with the line before it.
-func (k keptPage) sealed() ([]byte, error) {
-	text, err := json.Marshal(k)
-	return append([]byte(policy.Digest(text)+"\n"), text...), err
-}
-
-// unseal reads what sealed returns.
-func unseal(text []byte) (k keptPage, err error) {
-	digest, text, _ := bytes.Cut(text, []byte("\n"))
-	if string(digest) != policy.Digest(text) {
-		return k, errors.New("its content isn't what its first line says: it was cut or changed")
-	}
-	return k, json.Unmarshal(text, &k)
-}
-
 const (
-	bookLimit  = 256 << 20        // bytes on disk
 	catchingUp = 5 * time.Second  // how long a start that can do without waits for a ledger that may be out of reach
 	stallLimit = 10 * time.Second // how long one more record is waited for, or half as long over a network
 	openAgain  = 5 * time.Second  // the pause before another attempt to open the ledger
@@ -94,7 +80,9 @@ const (
 	trafficTopic = "traffic" // how many requests there were
 )
 
-func parseRevision(source []byte) (*policy.Policy, error) { return ParsePolicy("policy", source) }
+func parseRevision(source []byte) (*policy.Policy, error) {
+	return enforce.ParsePolicy("policy", source)
+}
 
 // parse is parseRevision, but for the policy that it was asked for last: what is
 // planned, proposed and read back is most often the same.
@@ -121,7 +109,7 @@ func (b *book) start(ctx context.Context) error {
 		if err := b.opensNothing(kept); err != nil {
 			return err
 		}
-		if err := b.rules.apply(kept.state.Policy(), kept.state.Source(), kept.state.Revision().Number); err != nil {
+		if err := b.engine.Apply(kept.state.Policy(), kept.state.Source(), kept.state.Revision().Number); err != nil {
 			return err
 		}
 	}
@@ -147,7 +135,7 @@ func (b *book) start(ctx context.Context) error {
 		return errors.Join(damaged, err)
 	case b.remote && !errors.Is(err, ledger.ErrStream):
 		b.log.Error("no revision is known, and the ledger can't be reached: nothing is served until it can", "error", err)
-		b.rules.wait()
+		b.engine.StartClosed()
 	default:
 		return err
 	}
@@ -157,13 +145,13 @@ func (b *book) start(ctx context.Context) error {
 // restore reads the page that was kept, an empty one if there is none.
 func (b *book) restore() (*page, error) {
 	empty := &page{state: changes.New(b.parse)}
-	text, err := files.Read(b.file, bookLimit)
+	text, err := b.data.ReadReplica()
 	if errors.Is(err, fs.ErrNotExist) {
 		return empty, nil
 	}
 	var kept keptPage
 	if err == nil {
-		kept, err = unseal(text)
+		err = json.Unmarshal(text, &kept)
 	}
 	if err != nil {
 		return empty, fmt.Errorf("%s: %w", b.file, err)
@@ -278,19 +266,18 @@ func (b *book) catchUp(ctx context.Context, mayBegin bool) error {
 // changes nor a ledger that is lost opens a market.
 func (b *book) first() (changes.Draft, error) {
 	everywhere := changes.FirstRevision([]byte(firstWords))
-	kept := b.rules.kept
-	source, err := kept.read()
+	source, err := b.data.ReadLastGood()
 	if errors.Is(err, fs.ErrNotExist) {
 		return everywhere, nil
 	}
 	if err == nil {
-		_, err = ParsePolicy(kept.document(), source)
+		_, err = enforce.ParsePolicy(b.data.LastGood(), source)
 	}
 	if err != nil {
 		return everywhere, fmt.Errorf("the ledger is empty, and the policy that this machine last went by can't be used: %w\nmend it, or remove it to begin with a policy that serves everywhere", err)
 	}
 	first := changes.FirstRevision(source)
-	first.Reason = "This machine went by it before: it is " + kept.document() + "."
+	first.Reason = "This machine went by it before: it is " + b.data.LastGood() + "."
 	return first, nil
 }
 
@@ -300,32 +287,31 @@ func (b *book) endsWithLastGood(now *page) error {
 	if b.remote || b.page.Load().point != (ledger.Point{}) {
 		return nil
 	}
-	kept := b.rules.kept
-	if source, err := kept.read(); err != nil || bytes.Equal(source, now.state.Source()) {
+	if source, err := b.data.ReadLastGood(); err != nil || bytes.Equal(source, now.state.Source()) {
 		return nil
 	}
 	return fmt.Errorf("the ledger ends with revision %d, but this machine last went by another policy, that in %s, and no good %s says how far the ledger had come: put the data folder back from a backup, or remove %s to go by what the ledger has",
-		now.state.Revision().Number, kept.document(), b.file, kept.document())
+		now.state.Revision().Number, b.data.LastGood(), b.file, b.data.LastGood())
 }
 
 // opensNothing says whether a gateway that went by a policy file before can go
 // by the ledger instead: only a revision opens a market, and no setting.
 func (b *book) opensNothing(next *page) error {
-	source, file := b.rules.kept.ofFile()
-	deciding := b.rules.current.Load() != nil && !b.rules.waiting.Load()
+	source, file := b.data.LastFilePolicy()
+	deciding := b.engine.Decides()
 	if source == nil || next.state.Policy() == nil || deciding {
 		return nil
 	}
-	before, err := ParsePolicy(file, source)
+	before, err := enforce.ParsePolicy(file, source)
 	if err != nil {
 		return nil // it held nobody off any more
 	}
 	revision := next.state.Revision()
-	if plan := policy.NewPlan(before, next.state.Policy(), b.rules.flags.Known(), b.now()); !plan.HasEffect(policy.OpensMarket) && !plan.HasEffect(policy.WeakensGuarantee) {
+	if plan := policy.NewPlan(before, next.state.Policy(), b.flags(), b.now()); !plan.HasEffect(policy.OpensMarket) && !plan.HasEffect(policy.WeakensGuarantee) {
 		return nil
 	}
 	return fmt.Errorf("this gateway went by %s last, and revision %d of the ledger would open what that withdrew: go on with the file; or, where no traffic goes, remove %s, start the gateway and exitgate apply %s",
-		file, revision.Number, b.rules.kept.progress(), file)
+		file, revision.Number, b.data.Schedule(), file)
 }
 
 // askOthers finds out how far the ledger has come, for a gateway that has never
@@ -396,7 +382,7 @@ func (b *book) read(now *page, r ledger.Record) *page {
 		next.last = &last
 	} else {
 		next.refused++
-		_ = b.rules.refuse(r.Hash.String(), fmt.Errorf("record %d of the ledger, by %s, is refused: %w", r.Number, r.Author, err)) // logged there
+		_ = b.engine.RecordFailure(r.Hash.String(), fmt.Errorf("record %d of the ledger, by %s, is refused: %w", r.Number, r.Author, err)) // logged there
 	}
 	return next
 }
@@ -405,8 +391,8 @@ func (b *book) read(now *page, r ledger.Record) *page {
 func (b *book) turn(next *page, news []api.Event) {
 	before, revision := b.page.Load(), next.state.Revision()
 	if revision.Number != before.state.Revision().Number {
-		if err := b.rules.apply(next.state.Policy(), next.state.Source(), revision.Number); err != nil {
-			_ = b.rules.refuse(revision.SHA256, err) // it was checked when it was read
+		if err := b.engine.Apply(next.state.Policy(), next.state.Source(), revision.Number); err != nil {
+			_ = b.engine.RecordFailure(revision.SHA256, err) // it was checked when it was read
 		}
 	}
 	b.page.Store(next)
@@ -442,10 +428,10 @@ func (b *book) keep(p *page) {
 	state, err := p.state.MarshalJSON()
 	var text []byte
 	if err == nil {
-		text, err = keptPage{p.point, state, b.refusals.all()}.sealed()
+		text, err = json.Marshal(keptPage{p.point, state, b.refusals.all()})
 	}
 	if err == nil {
-		err = files.Replace(b.file, text)
+		err = b.data.WriteReplica(text)
 	}
 	if err != nil {
 		b.log.Error("the ledger's state could not be kept: the next start would need the ledger", "error", err)

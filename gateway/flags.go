@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/dunglas/httpsfv"
 	"github.com/open-feature/go-sdk/openfeature"
 
 	"github.com/exitgate/exitgate/flags"
@@ -19,25 +17,14 @@ import (
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/metrics"
-	"github.com/exitgate/exitgate/gateway/proxy"
+	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/internal/files"
 	"github.com/exitgate/exitgate/policy"
 )
 
-const (
-	// flagsAtStart is how long the start waits for what the flags are, and
-	// flagsAtChange how long another policy does: it must not be held up by a
-	// provider that hangs, as it may be a withdrawal.
-	flagsAtStart  = 5 * time.Second
-	flagsAtChange = 500 * time.Millisecond
-	// flagsInterval is how often flags are evaluated without a hint that
-	// they may have changed: hints can get lost.
-	flagsInterval = 15 * time.Second
-)
-
 // useFlags opens the table of flags, with the providers that the settings and
 // the options name.
-func (g *Gateway) useFlags(data string, providers []openfeature.FeatureProvider) error {
+func (g *Gateway) useFlags(data statedir.Dir, providers []openfeature.FeatureProvider) error {
 	if c := g.config.Flags.OFREP; c != (config.OFREP{}) {
 		authorities, err := certs.LoadPool(c.CA)
 		if err != nil {
@@ -60,7 +47,7 @@ func (g *Gateway) useFlags(data string, providers []openfeature.FeatureProvider)
 		}
 		providers = append(providers, g.ofrep)
 	}
-	file := filepath.Join(data, "flags.json")
+	file := data.Flags()
 	kept, err := files.Read(file, 16<<20)
 	first := errors.Is(err, fs.ErrNotExist)
 	if first {
@@ -121,24 +108,9 @@ func credentials(c config.OFREP) (http.Header, error) {
 	return h, nil
 }
 
-// followFlags takes changed flags into use until the context ends.
-func (g *Gateway) followFlags(ctx context.Context) {
-	look := time.NewTicker(flagsInterval)
-	defer look.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-g.flags.Hints():
-		case <-look.C:
-		}
-		g.rules.reflag()
-	}
-}
-
 // ofrepHandler answers the app's own questions about flags.
 func (g *Gateway) ofrepHandler() http.Handler {
-	inUse := func() *policy.Policy { return g.rules.at(g.now()).snapshot.Policy() }
+	inUse := func() *policy.Policy { return g.engine.Current(g.now()).Snapshot().Policy() }
 	return ofrep.NewHandler(ofrep.HandlerOptions{
 		Evaluate: func(ctx context.Context, key string, about map[string]any) ofrep.Evaluation {
 			return g.flags.Answer(ctx, inUse(), key, about)
@@ -147,29 +119,6 @@ func (g *Gateway) ofrepHandler() http.Handler {
 			return g.flags.AnswerAll(ctx, inUse(), about)
 		},
 	})
-}
-
-// toldFlags returns the field that tells an app of flags: a dictionary (RFC
-// 9651 section 3.2), none if there is nothing to tell.
-func toldFlags(told []policy.FlagValue) []proxy.Field {
-	if len(told) == 0 {
-		return nil
-	}
-	dictionary := httpsfv.NewDictionary()
-	for _, flag := range told {
-		value := flag.Value.Any()
-		if text, ok := value.(string); ok && !isPlain(text) {
-			value = httpsfv.DisplayString(text)
-		}
-		dictionary.Add(flag.Name, httpsfv.NewItem(value))
-	}
-	return []proxy.Field{{Name: "Market-Flags", Value: must(httpsfv.Marshal(dictionary))}}
-}
-
-// isPlain says whether a text can be a String (RFC 9651 section 3.3.3). Others
-// are Display Strings.
-func isPlain(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 // flagState is what the metrics show of flags.

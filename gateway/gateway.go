@@ -19,9 +19,11 @@ import (
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/config"
+	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/proxy"
+	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/internal/httpbody"
 	"github.com/exitgate/exitgate/policy"
@@ -31,7 +33,7 @@ import (
 // Listen and Serve run it. It is an http.Handler, safe for concurrent use.
 type Gateway struct {
 	config   config.Config
-	data     string      // folder for what is kept
+	data     statedir.Dir
 	adminTLS *tls.Config // nil: the admin listener speaks plain HTTP, on loopback
 	log      *slog.Logger
 	now      func() time.Time
@@ -43,7 +45,7 @@ type Gateway struct {
 	clients *client.Finder
 	geo     *geo.Locator
 	certs   *certs.Files
-	rules   *rules
+	engine  *enforce.Engine
 	file    *policyFile // nil: the policy comes from the ledger
 	book    *book       // nil: it comes from a file
 	traffic *traffic.Counts
@@ -63,9 +65,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer g.survive(w, r)
 	closeBehindChunks(w, r)
 	now := g.now()
-	rule := g.rules.at(now)
-	if rule.waiting != "" {
-		g.reject(w, r, rule.waiting)
+	compiled := g.engine.Current(now)
+	if reason := compiled.Blocked(); reason != "" {
+		g.reject(w, r, reason)
 		return
 	}
 
@@ -85,33 +87,33 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.reject(w, r, err)
 		return
 	}
-	class, err := rule.classify(r, host, path)
+	class, err := classify(compiled.Snapshot(), r, host, path)
 	if err != nil {
 		g.reject(w, r, err)
 		return
 	}
 
 	place := g.locate(address)
-	decision := rule.snapshot.Decide(place, class)
-	outcome := &rule.outcomes[decision.ID]
-	outcome.countOf(place)
+	decision := compiled.Snapshot().Decide(place, class)
+	outcome := compiled.Outcome(decision)
+	outcome.Count(place)
 	defer func() { g.counters.duration[decision.Action].Observe(g.now().Sub(now).Seconds()) }()
 
 	switch {
 	case decision.Action == policy.Refuse:
 		httpbody.CloseUnread(w, r)
-		rule.notices.For(decision, r.Header["Accept"], r.Header["Accept-Language"], r.Header.Get("Content-Type")).Write(w, r)
+		compiled.Notices().For(decision, r.Header["Accept"], r.Header["Accept-Language"], r.Header.Get("Content-Type")).Write(w, r)
 	case path == policy.StatusPath:
 		httpbody.CloseUnread(w, r)
-		rule.status().For(r.Header["Accept"], r.Header["Accept-Language"], r.Header["If-None-Match"]).Write(w, r)
+		compiled.MarketStatus().For(r.Header["Accept"], r.Header["Accept-Language"], r.Header["If-None-Match"]).Write(w, r)
 	default:
 		defer g.track(r)()
 		app.Forward(w, r, proxy.Forwarding{
 			Client:    address,
 			Proto:     "https",
 			RequestID: rand.Text(),
-			Headers:   outcome.toApp,
-			Response:  outcome.toClient,
+			Headers:   outcome.ToApp(),
+			Response:  outcome.ToClient(),
 		})
 	}
 }
@@ -160,7 +162,7 @@ func newCounters(m *metrics.Metrics) counters {
 		private:    m.Lookup("private"),
 		websockets: m.Connections("websocket"),
 	}
-	for _, reason := range []rejection{errAmbiguousPath, errAmbiguousMethod, errUnknownHost, errHost, errTwoHosts, errMethod, errTarget, errFlagsUnknown, errPolicyUnknown} {
+	for _, reason := range []rejection{errAmbiguousPath, errAmbiguousMethod, errUnknownHost, errHost, errTwoHosts, errMethod, errTarget, rejection(enforce.FlagsUnknown), rejection(enforce.PolicyUnknown)} {
 		m.InitRejection(string(reason))
 	}
 	for _, refusal := range client.Refusals() {

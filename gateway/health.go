@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin"
+	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/policy/changes"
@@ -14,8 +15,8 @@ import (
 // state is what the metrics show of what the gateway works with.
 func (g *Gateway) state() metrics.State {
 	s := metrics.State{
-		Snapshot:     g.rules.at(g.now()).snapshot,
-		PolicyFailed: g.rules.failure() != nil,
+		Snapshot:     g.engine.Current(g.now()).Snapshot(),
+		PolicyFailed: g.engine.Failure() != nil,
 		Certificates: g.certs.Expiry(),
 		Flags:        g.flagState(),
 	}
@@ -51,18 +52,18 @@ func (g *Gateway) readiness() admin.Readiness {
 		r.Checks["listener"] = admin.Check{Detail: "stopping: finishing what is under way"}
 	}
 
-	rule := g.rules.at(now)
-	p := rule.snapshot.Policy()
-	check := admin.Check{OK: true, Detail: fmt.Sprintf("%s holds until %s", short(p.Digest()), until(rule))}
-	if failure := g.rules.failure(); failure != nil {
-		check = admin.Check{Since: &failure.since, Detail: fmt.Sprintf("%v\n\n%s stays in use", failure.err, short(p.Digest()))}
+	rule := g.engine.Current(now)
+	p := rule.Snapshot().Policy()
+	check := admin.Check{OK: true, Detail: fmt.Sprintf("%s holds until %s", short(p.Digest()), rule.Until())}
+	if failure := g.engine.Failure(); failure != nil {
+		check = admin.Check{Since: &failure.Since, Detail: fmt.Sprintf("%v\n\n%s stays in use", failure.Err, short(p.Digest()))}
 	}
-	if rule.waiting == errPolicyUnknown {
+	if rule.Blocked() == enforce.PolicyUnknown {
 		check = admin.Check{Detail: "no policy is known yet: nothing is served until the ledger can be reached"}
 	}
 	r.Checks["policy"] = check
 
-	r.Ready = r.Ready && rule.waiting == ""
+	r.Ready = r.Ready && rule.Blocked() == ""
 	if g.book != nil {
 		g.checkLedger(now, &r)
 	}
@@ -162,12 +163,6 @@ func ago(then, now time.Time) string {
 		return "before the start"
 	}
 	return fmt.Sprintf("%s ago (%s)", now.Sub(then).Round(time.Second), then.UTC().Format(time.RFC3339))
-}
-
-// A failure is why something new could not be taken into use, and since when.
-type failure struct {
-	err   error
-	since time.Time
 }
 
 func short(digest string) string { return "sha256:" + digest[:12] }

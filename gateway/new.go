@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -17,12 +15,13 @@ import (
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/config"
+	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/proxy"
+	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/gateway/traffic"
-	"github.com/exitgate/exitgate/internal/files"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -61,7 +60,7 @@ func New(options Options) (*Gateway, error) {
 	}
 	g.counters = newCounters(g.metrics)
 
-	data, err := makeDataFolder(g.config.Data)
+	data, err := statedir.Open(g.config.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -85,35 +84,6 @@ func (g *Gateway) close() {
 	for _, closer := range g.closers {
 		closer()
 	}
-}
-
-// DataFolder returns the folder for what a gateway keeps: the one that is named,
-// else by the environment. It needn't be there yet.
-func DataFolder(named string) (string, error) {
-	for _, candidate := range []struct{ root, below string }{
-		{named, ""},
-		{os.Getenv("STATE_DIRECTORY"), ""},
-		{os.Getenv("XDG_STATE_HOME"), "exitgate"},
-		{os.Getenv("HOME"), ".local/state/exitgate"},
-	} {
-		if candidate.root != "" {
-			return filepath.Join(candidate.root, candidate.below), nil
-		}
-	}
-	return "", errors.New("there is no place for the data folder, as HOME is not set; choose one with --data")
-}
-
-// makeDataFolder returns the folder for what the gateway keeps, and makes it.
-func makeDataFolder(named string) (string, error) {
-	folder, err := DataFolder(named)
-	if err != nil {
-		return "", err
-	}
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return "", fmt.Errorf("data folder: %w; choose another with --data", err)
-	}
-	files.RemoveUnfinished(folder)
-	return folder, nil
 }
 
 func (g *Gateway) useClients() (err error) {
@@ -149,7 +119,7 @@ func (g *Gateway) useApps() error {
 	return nil
 }
 
-func (g *Gateway) useCerts(data string) (err error) {
+func (g *Gateway) useCerts(data statedir.Dir) (err error) {
 	options := certs.Options{Logger: g.log, Now: g.now, OnFailure: g.metrics.CertificatesFailed}
 	if len(g.config.TLS.Files) == 0 {
 		var names []string
@@ -160,7 +130,7 @@ func (g *Gateway) useCerts(data string) (err error) {
 				}
 			}
 		}
-		g.certs, err = certs.SelfSigned(data, names, options)
+		g.certs, err = certs.SelfSigned(string(data), names, options)
 		if err == nil {
 			g.log.Warn("the certificate is self-signed, for development: clients will not trust it; set tls.files for others")
 		}
@@ -174,12 +144,12 @@ func (g *Gateway) useCerts(data string) (err error) {
 	return err
 }
 
-func (g *Gateway) useGeo(data string) (err error) {
+func (g *Gateway) useGeo(data statedir.Dir) (err error) {
 	g.geo, err = geo.Open(geo.Options{
 		Files:             g.config.Geo.Databases,
 		RegisteredCountry: g.config.Geo.RegisteredCountry,
 		AllowOlder:        g.config.Geo.AllowOlder,
-		CopyFolder:        filepath.Join(data, "geo"),
+		CopyFolder:        data.Databases(),
 		Logger:            g.log,
 		Now:               g.now,
 		OnReload: func(path string, err error) {
@@ -202,39 +172,41 @@ func (g *Gateway) useGeo(data string) (err error) {
 
 // usePolicy takes the policy into use: that of the file, if one is set, else
 // that of the ledger.
-func (g *Gateway) usePolicy(data string) error {
+func (g *Gateway) usePolicy(data statedir.Dir) error {
 	file := g.config.Policy.File
-	g.rules = &rules{
-		file: file, kept: keptPolicy(data), flags: g.flags, traffic: g.traffic,
-		now: g.now, log: g.log, metrics: g.metrics, events: g.events, wake: make(chan struct{}, 1),
-	}
+	g.engine = enforce.New(enforce.Options{
+		File: file, Store: data, Flags: g.flags, Metrics: g.metrics, Traffic: g.traffic, Log: g.log, Now: g.now,
+		OnTransition: func(changes []string) {
+			g.events.tell(api.Event{Type: "transition", Message: strings.Join(changes, "; ")})
+		},
+	})
 	if file != "" {
-		g.file = &policyFile{name: file, rules: g.rules, log: g.log}
+		g.file = &policyFile{name: file, data: data, engine: g.engine, log: g.log}
 		if err := g.file.open(); err != nil {
 			return err
 		}
 	} else if err := g.useLedger(data); err != nil {
 		return err
 	}
-	if g.rules.current.Load().snapshot.Policy().HasEntry(policy.Anonymous) && !g.locatesAnonymous() {
+	if g.engine.Current(g.now()).Snapshot().Policy().HasEntry(policy.Anonymous) && !g.locatesAnonymous() {
 		g.log.Warn("the policy speaks of anonymous clients, but no database tells who they are; add an anonymous-IP database to geo.databases")
 	}
 	return nil
 }
 
 // useLedger opens the ledger, in the process or the operator's.
-func (g *Gateway) useLedger(data string) error {
+func (g *Gateway) useLedger(data statedir.Dir) error {
 	settings := g.config.Policy.Ledger
 	cluster, err := clusterOf(settings)
 	if err != nil {
 		return err
 	}
 	g.book = &book{
-		file: filepath.Join(data, "ledger.json"), remote: cluster != nil,
-		rules: g.rules, now: g.now, log: g.log, events: g.events, counts: g.countedHere,
+		file: data.Replica(), remote: cluster != nil,
+		data: data, engine: g.engine, flags: g.flags.Known, now: g.now, log: g.log, events: g.events, counts: g.countedHere,
 		open: func(ctx context.Context, known ledger.Point) (*ledger.Ledger, error) {
 			return ledger.Open(ctx, ledger.Options{
-				Name: settings.Name, Folder: filepath.Join(data, "ledger"), Cluster: cluster, Known: known,
+				Name: settings.Name, Folder: data.Ledger(), Cluster: cluster, Known: known,
 				Log: g.log, Now: g.now,
 				OnStatus:  g.ledgerChanged,
 				OnInvalid: g.recordRefused,

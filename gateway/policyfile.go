@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/exitgate/exitgate/gateway/notice"
+	"github.com/exitgate/exitgate/gateway/enforce"
+	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/internal/files"
 	"github.com/exitgate/exitgate/internal/watch"
 	"github.com/exitgate/exitgate/policy"
@@ -15,9 +16,10 @@ import (
 // A policyFile is a policy document that somebody else keeps, as Git does. It
 // is taken into use whenever it changes.
 type policyFile struct {
-	name  string
-	rules *rules
-	log   *slog.Logger
+	name   string
+	data   statedir.Dir
+	engine *enforce.Engine
+	log    *slog.Logger
 }
 
 // open takes the document into use, or, if it is wrong, the last good one.
@@ -26,44 +28,33 @@ func (f *policyFile) open() error {
 	if wrong == nil {
 		return nil
 	}
-	kept := f.rules.kept
-	source, err := kept.read()
+	source, err := f.data.ReadLastGood()
 	if err != nil {
 		return wrong
 	}
-	p, err := policy.Parse(kept.document(), source)
+	p, err := policy.Parse(f.data.LastGood(), source)
 	if err != nil {
 		return wrong
 	}
-	f.log.Error("starting with the last good policy instead", "sha256", p.Digest(), "file", kept.document())
-	return f.rules.apply(p, nil, 0)
+	f.log.Error("starting with the last good policy instead", "sha256", p.Digest(), "file", f.data.LastGood())
+	return f.engine.Apply(p, nil, 0)
 }
 
 // reload takes the document into use, if it has changed.
 func (f *policyFile) reload() error {
 	source, err := files.Read(f.name, strict.Limit)
 	if err != nil {
-		return f.rules.refuse("", fmt.Errorf("policy: %w", err))
+		return f.engine.RecordFailure("", fmt.Errorf("policy: %w", err))
 	}
-	p, err := ParsePolicy(f.name, source)
+	p, err := enforce.ParsePolicy(f.name, source)
 	if err != nil {
-		return f.rules.refuse(policy.Digest(source), err)
+		return f.engine.RecordFailure(policy.Digest(source), err)
 	}
-	return f.rules.apply(p, source, 0)
+	return f.engine.Apply(p, source, 0)
 }
 
 // run follows the file until the context ends. What is wrong is logged and
 // shown by the rules.
 func (f *policyFile) run(ctx context.Context) {
 	watch.Files(ctx, []string{f.name}, watch.Options{Logger: f.log}, func() { _ = f.reload() })
-}
-
-// ParsePolicy reads a policy that a gateway can take into use: one that Parse
-// reads, and whose notices can be shown. The name is for errors.
-func ParsePolicy(name string, source []byte) (*policy.Policy, error) {
-	p, err := policy.Parse(name, source)
-	if err != nil {
-		return nil, err
-	}
-	return p, notice.Check(p.Notices())
 }

@@ -6,9 +6,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/client"
+	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/internal/httpbody"
+	"github.com/exitgate/exitgate/policy"
 )
 
 // A rejection is why a request is refused before any decision: whoever reads
@@ -26,8 +27,6 @@ const (
 	errTwoHosts        rejection = "conflicting-host"
 	errMethod          rejection = "method"
 	errTarget          rejection = "malformed-target"
-	errFlagsUnknown    rejection = api.FlagsUnknown
-	errPolicyUnknown   rejection = api.PolicyUnknown
 )
 
 // wellFormed returns the host that a request is for and the path as it is
@@ -86,7 +85,7 @@ func (g *Gateway) reject(w http.ResponseWriter, r *http.Request, why error) {
 	case why == errMethod:
 		status, detail = http.StatusMethodNotAllowed, "The method is not served here."
 		w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-	case why == errFlagsUnknown, why == errPolicyUnknown:
+	case why == enforce.FlagsUnknown, why == enforce.PolicyUnknown:
 		status, detail = http.StatusServiceUnavailable, "The service is starting."
 		w.Header().Set("Retry-After", "5")
 	case errors.As(why, &refusal):
@@ -113,4 +112,25 @@ func writeProblem(w http.ResponseWriter, r *http.Request, status int, reason, de
 	if r.Method != http.MethodHead {
 		_, _ = w.Write([]byte(body)) // the client went away
 	}
+}
+
+// methodOverrides are the fields by which frameworks (Rails, Laravel, Express
+// and others with a module for it) let a request name another method than its
+// own.
+var methodOverrides = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
+
+// classify finds the class of a request, or why an app could see another one.
+func classify(s *policy.Snapshot, r *http.Request, host, path string) (policy.Class, error) {
+	class, ambiguous := s.Classify(r.Method, host, path)
+	if ambiguous {
+		return class, errAmbiguousPath
+	}
+	for _, field := range methodOverrides {
+		for _, method := range r.Header[field] {
+			if other, _ := s.Classify(strings.ToUpper(method), host, path); other != class {
+				return class, errAmbiguousMethod
+			}
+		}
+	}
+	return class, nil
 }

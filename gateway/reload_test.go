@@ -213,7 +213,7 @@ func (g *gate) policyFails(t *testing.T, words string) {
 	if g.metric("exitgate_policy_apply_failures_total") == 0 {
 		t.Error("it isn't counted")
 	}
-	if len(g.log.Lines("level=ERROR", "the policy is wrong; the one before stays in use", g.policy)) == 0 {
+	if len(g.log.Lines("level=ERROR", "the policy is wrong; the previous one stays in use", g.policy)) == 0 {
 		t.Error("it isn't in the log")
 	}
 }

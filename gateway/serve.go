@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -33,13 +32,6 @@ type servers struct {
 
 // Addresses are where a Gateway listens; "" where it doesn't.
 type Addresses struct{ HTTPS, HTTP, Admin, Socket string }
-
-// socketName is the socket for operators in the data folder.
-const socketName = "admin.sock"
-
-// Socket returns the path of the socket on which a gateway with a data folder
-// can be operated.
-func Socket(data string) string { return filepath.Join(data, socketName) }
 
 // Listen opens the listeners. Port 0 is any free one: Addresses tells which. If
 // it fails, the Gateway is closed.
@@ -67,10 +59,10 @@ func (g *Gateway) Listen() (Addresses, error) {
 		*l.listener, *l.address = listener, listener.Addr().String()
 	}
 	var err error
-	g.servers.socket, err = admin.ListenSocket(Socket(g.data))
+	g.servers.socket, err = admin.ListenSocket(g.data.Socket())
 	switch {
 	case err == nil:
-		addresses.Socket = Socket(g.data)
+		addresses.Socket = g.data.Socket()
 	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOSPC), errors.Is(err, admin.ErrLongPath):
 		g.servers.socket = nil // not one with nothing in it
 		g.log.Error("operators can't use the socket; the gateway serves without it", "error", err, "advice", "make room in the data folder, and let the gateway write to it; if its path is long, choose another; then start it again")
@@ -98,8 +90,8 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
-	running.Go(func() { g.rules.run(background) })
-	running.Go(func() { g.followFlags(background) })
+	running.Go(func() { g.engine.FollowSchedule(background) })
+	running.Go(func() { g.engine.FollowFlags(background) })
 	running.Go(func() { g.sweepTraffic(background) })
 	running.Go(func() { settle(background) })
 	g.watch(background, &running)

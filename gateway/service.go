@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/traffic"
@@ -69,7 +70,7 @@ func (s service) write(ctx context.Context, decide func(changes.State) (changes.
 }
 
 func (s service) Known() error {
-	if !s.rules.waiting.Load() {
+	if !s.engine.Closed() {
 		return nil
 	}
 	return &changes.Error{
@@ -91,21 +92,21 @@ func (s service) ByUser(user string) changes.Actor { return s.state().ByUser(use
 
 func (s service) Status(by changes.Actor) api.Status {
 	now := s.now()
-	ready, state, rule := s.readiness(), s.state(), s.rules.at(now)
+	ready, state, rule := s.readiness(), s.state(), s.engine.Current(now)
 	host, _ := os.Hostname() // "" is shown as it is
 	status := api.Status{
 		Version: metrics.Version(), Host: host, Time: now,
 		You:   api.You{Name: by.Name, Roles: by.Roles, Local: by.Local},
 		Ready: ready.Ready, Checks: ready.Checks,
 		Source:   "file",
-		SHA256:   rule.snapshot.Policy().Digest(),
-		Mode:     rule.snapshot.Policy().Mode(),
-		Applied:  s.rules.since(),
-		Until:    rule.snapshot.Until(),
-		Waiting:  string(rule.waiting),
+		SHA256:   rule.Snapshot().Policy().Digest(),
+		Mode:     rule.Snapshot().Policy().Mode(),
+		Applied:  s.engine.AppliedAt(),
+		Until:    rule.Snapshot().Until(),
+		Waiting:  string(rule.Blocked()),
 		Pending:  []changes.Change{},
 		Unsigned: state.Unsigned(),
-		Markets:  s.markets(rule.snapshot),
+		Markets:  s.markets(rule.Snapshot()),
 	}
 	if s.book == nil {
 		status.File = s.file.name
@@ -118,7 +119,7 @@ func (s service) Status(by changes.Actor) api.Status {
 	if revision := state.Revision(); revision.Number != 0 {
 		status.Revision, status.InForce = revision.Number, &revision
 	}
-	if rule.waiting == errPolicyUnknown { // what stands in its place is nobody's policy
+	if rule.Blocked() == enforce.PolicyUnknown { // what stands in its place is nobody's policy
 		status.SHA256, status.Markets = "", []api.Market{}
 	}
 	reach := s.book.status()
@@ -133,7 +134,7 @@ func (s service) Status(by changes.Actor) api.Status {
 
 func (s service) Policy() api.Policy {
 	if s.book == nil {
-		p := s.rules.at(s.now()).snapshot.Policy()
+		p := s.engine.Current(s.now()).Snapshot().Policy()
 		return api.Policy{SHA256: p.Digest(), Policy: string(p.Source())}
 	}
 	state := s.state()
@@ -302,7 +303,7 @@ func recordOf(r ledger.Record) changes.Record {
 }
 
 func (s service) Jurisdictions() api.Jurisdictions {
-	return api.Jurisdictions{Markets: s.markets(s.rules.at(s.now()).snapshot)}
+	return api.Jurisdictions{Markets: s.markets(s.engine.Current(s.now()).Snapshot())}
 }
 
 // markets returns what a snapshot says of each market, and its traffic.
@@ -339,7 +340,7 @@ func requestsBy(sums traffic.Sums) (hour, day func(policy.Code) api.Requests) {
 }
 
 func (s service) Jurisdiction(code policy.Code) (api.Jurisdiction, error) {
-	snapshot := s.rules.at(s.now()).snapshot
+	snapshot := s.engine.Current(s.now()).Snapshot()
 	if !policy.IsPlace(code) && !snapshot.Policy().HasEntry(code) {
 		return api.Jurisdiction{}, &changes.Error{
 			Code:    changes.NotFound,
@@ -387,7 +388,7 @@ func (s service) Explain(q api.Question) (policy.Explanation, error) {
 	if path == "" {
 		path = "/"
 	}
-	snapshot := s.rules.at(s.now()).snapshot
+	snapshot := s.engine.Current(s.now()).Snapshot()
 	if !q.At.IsZero() {
 		snapshot = policy.Compile(snapshot.Policy(), s.flags.Known(), q.At)
 	}
@@ -428,7 +429,7 @@ func (s service) plan(ctx context.Context, p changes.Proposal) (api.Plan, error)
 	revision := state.Revision().Number
 	if s.book == nil { // it is as if the file were a ledger's first revision
 		var err error
-		inUse := s.rules.at(s.now()).snapshot.Policy()
+		inUse := s.engine.Current(s.now()).Snapshot().Policy()
 		state, err = state.With(changes.Record{Number: 1, Time: s.now(), Draft: changes.FirstRevision(inUse.Source())})
 		if err != nil {
 			return api.Plan{}, err

@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/enforce"
 )
 
 func newApply(now func() time.Time) *cobra.Command {
@@ -57,7 +57,7 @@ func (o *applyOptions) apply(cmd *cobra.Command, file string) error {
 	if err != nil {
 		return exitFailure(err)
 	}
-	p, err := gateway.ParsePolicy(file, source)
+	p, err := enforce.ParsePolicy(file, source)
 	if err != nil {
 		return policyRefused(cmd.OutOrStdout(), o.json, new(timeFlag).or(o.now), file, source, err)
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/strict"
 )
@@ -66,7 +66,7 @@ Exit codes: 0 the policy is valid, 1 it is not.`,
 				return exitFailure(err)
 			}
 			result := checkResult{File: file, SHA256: policy.Digest(source), At: at.or(now)}
-			p, err := gateway.ParsePolicy(file, source)
+			p, err := enforce.ParsePolicy(file, source)
 			if err == nil {
 				snapshot := policy.Compile(p, p.OwnFlags(), result.At)
 				result.OK, result.Mode, result.Warnings = true, p.Mode(), p.Warnings()

@@ -25,9 +25,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/certs"
+	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/internal/loopback"
 	"github.com/exitgate/exitgate/policy/strict"
 )
@@ -118,7 +118,7 @@ func (c *client) overSocket(transport *http.Transport, o *connection) error {
 	if err != nil {
 		return exitFailure(err)
 	}
-	c.socket = gateway.Socket(folder)
+	c.socket = statedir.Dir(folder).Socket()
 	c.base, c.target = "http://localhost", c.socket
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {

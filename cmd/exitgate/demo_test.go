@@ -45,7 +45,7 @@ func TestTheDemoShowsAPolicyThatIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(said)
-	for lines.Scan() && !(strings.Contains(lines.Text(), "the one before stays in use") && strings.Contains(lines.Text(), why)) {
+	for lines.Scan() && !(strings.Contains(lines.Text(), "the previous one stays in use") && strings.Contains(lines.Text(), why)) {
 	}
 	go func() { _, _ = io.Copy(io.Discard, said) }()
 

@@ -16,8 +16,9 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
-	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/enforce"
+	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
@@ -128,7 +129,7 @@ func (o *planOptions) run(cmd *cobra.Command) error {
 		if err != nil {
 			return exitFailure(err)
 		}
-		if after, err = gateway.ParsePolicy(o.file, source); err != nil {
+		if after, err = enforce.ParsePolicy(o.file, source); err != nil {
 			return policyRefused(cmd.OutOrStdout(), o.json, o.at.or(o.now), o.file, source, err)
 		}
 		o.proposal.Policy = string(source)
@@ -253,7 +254,7 @@ func (o *planOptions) inUse() (*policy.Policy, policy.Flags, error) {
 
 // dataFolder returns the folder that the gateway keeps things in.
 func dataFolder(named string) (string, error) {
-	return gateway.DataFolder(cmp.Or(named, os.Getenv("EXITGATE_DATA")))
+	return statedir.Path(cmp.Or(named, os.Getenv("EXITGATE_DATA")))
 }
 
 // keptFlags returns the flags that a gateway has kept in a folder, nil if it

@@ -183,7 +183,7 @@ func (s *storyTest) theLawIsAdopted() {
 	// Who doesn't check first changes nothing either.
 	s.revise(storyPolicy + storyDemands("adopted"))
 	testkit.Eventually(s.t, "the gateway says that the policy is wrong", func() bool {
-		return len(s.log.Lines("the policy is wrong; the one before stays in use", "which breaks the guarantee")) == 1
+		return len(s.log.Lines("the policy is wrong; the previous one stays in use", "which breaks the guarantee")) == 1
 	})
 	if healthy := s.metric("exitgate_policy_last_apply_successful"); healthy != "0" {
 		s.t.Errorf("with a policy that is wrong, exitgate_policy_last_apply_successful is %q", healthy)

@@ -1,0 +1,207 @@
+package enforce
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dunglas/httpsfv"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/exitgate/exitgate/gateway/metrics"
+	"github.com/exitgate/exitgate/gateway/notice"
+	"github.com/exitgate/exitgate/gateway/proxy"
+	"github.com/exitgate/exitgate/gateway/traffic"
+	"github.com/exitgate/exitgate/policy"
+)
+
+// A BlockedReason is what isn't known yet, so that nothing is served.
+type BlockedReason string
+
+// Why nothing is served. The texts are labels of a metric, and shown by the API.
+const (
+	PolicyUnknown BlockedReason = "policy-unknown"
+	FlagsUnknown  BlockedReason = "flags-unknown"
+)
+
+func (r BlockedReason) Error() string { return string(r) }
+
+// A Compiled is a policy with its flags, compiled for an interval of time, and
+// all that its decisions entail, made once so that a request only looks it up.
+// It is immutable but for next.
+type Compiled struct {
+	snapshot *policy.Snapshot
+	flags    policy.Flags
+	blocked  BlockedReason
+	outcomes []Outcome // by policy.Decision.ID
+	notices  *notice.Book
+	status   func() *notice.Status // made when it is first asked for
+
+	until int64                    // when the snapshot is over, Unix nanoseconds; 0: never
+	next  atomic.Pointer[Compiled] // the one that holds from then on, once it is made
+}
+
+// Snapshot returns the policy's snapshot.
+func (c *Compiled) Snapshot() *policy.Snapshot { return c.snapshot }
+
+// Blocked returns why nothing is served, "" if something is.
+func (c *Compiled) Blocked() BlockedReason { return c.blocked }
+
+// Outcome returns what follows from a decision of the snapshot.
+func (c *Compiled) Outcome(d *policy.Decision) *Outcome { return &c.outcomes[d.ID] }
+
+// Notices returns what refused clients receive.
+func (c *Compiled) Notices() *notice.Book { return c.notices }
+
+// MarketStatus returns what the public may know of the policy.
+func (c *Compiled) MarketStatus() *notice.Status { return c.status() }
+
+// Until returns until when the policy holds, as text: a time, or "changed".
+func (c *Compiled) Until() string {
+	if c.until == 0 {
+		return "changed"
+	}
+	return c.snapshot.Until().Format(time.RFC3339)
+}
+
+// isOver reports whether it no longer holds.
+func (c *Compiled) isOver(now time.Time) bool { return c.until != 0 && now.UnixNano() >= c.until }
+
+// An Outcome is what follows from a decision.
+type Outcome struct {
+	decisions prometheus.Counter
+	traffic   [2]*traffic.Counter // the second of clients that hide where they are
+	toApp     []proxy.Field
+	toClient  []proxy.Field
+}
+
+// Count counts a request from a place.
+func (o *Outcome) Count(place policy.Place) {
+	o.decisions.Inc()
+	if place.Anonymous {
+		o.traffic[1].Inc()
+	} else {
+		o.traffic[0].Inc()
+	}
+}
+
+// ToApp returns the header fields that tell the app of the client's market.
+func (o *Outcome) ToApp() []proxy.Field { return o.toApp }
+
+// ToClient returns the header fields that tell the client of an announced end.
+func (o *Outcome) ToClient() []proxy.Field { return o.toClient }
+
+// compile compiles a policy, with its flags, for a moment. An error is about the
+// policy's notices, and the same for all moments; what is returned is whole even
+// so, with built-in ones: what is refused must be refused, whatever the client
+// is told.
+func compile(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metrics, counts *traffic.Counts) (*Compiled, error) {
+	snapshot := policy.Compile(p, flags, at)
+	decisions := snapshot.Decisions()
+	c := &Compiled{snapshot: snapshot, flags: flags, outcomes: make([]Outcome, len(decisions))}
+	if until := snapshot.Until(); !until.IsZero() {
+		c.until = until.UnixNano()
+	}
+	flagFields := make(map[policy.Code][]proxy.Field)
+	var refused []*policy.Decision
+	for i := range decisions {
+		d := &decisions[i]
+		if _, known := flagFields[d.Jurisdiction]; !known {
+			flagFields[d.Jurisdiction] = flagField(snapshot.FlagsToApp(d.Jurisdiction))
+		}
+		if d.Action == policy.Refuse {
+			refused = append(refused, d)
+		}
+		phase, toClient := d.Phase, announcement(d)
+		if p.Mode() == policy.Observe { // neither the app nor a client is to notice
+			phase, toClient = policy.Open, nil
+		}
+		c.outcomes[i] = Outcome{
+			decisions: m.Decision(d),
+			traffic:   [2]*traffic.Counter{counts.Counter(trafficKey(d, false)), counts.Counter(trafficKey(d, true))},
+			toApp:     append(marketFields(d.Jurisdiction, phase), flagFields[d.Jurisdiction]...),
+			toClient:  toClient,
+		}
+	}
+	noticeFor := p.Notice
+	err := notice.Check(p.Notices())
+	if err != nil {
+		noticeFor = builtInNotice
+	}
+	c.notices = must(notice.Render(refused, noticeFor, p.Cause, policy.Name))
+	c.status = sync.OnceValue(func() *notice.Status { return must(notice.RenderStatus(publicMarkets(snapshot), policy.Name)) })
+	return c, err
+}
+
+// trafficKey returns what the requests that a decision is made on are counted as.
+func trafficKey(d *policy.Decision, anonymous bool) traffic.Key {
+	return traffic.Key{
+		Traffic: policy.Traffic{Jurisdiction: d.Jurisdiction, Class: d.Class, Anonymous: anonymous},
+		Entry:   d.Entry,
+		Refused: d.Action == policy.Refuse,
+	}
+}
+
+// builtInNotice is the notice of a policy that has none.
+func builtInNotice(policy.Decision) policy.Notice { return policy.Notice{} }
+
+// must is for what can't fail: its parts have been checked.
+func must[T any](made T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return made
+}
+
+// marketFields returns the fields that tell an app of a client's market.
+func marketFields(code policy.Code, phase policy.Phase) []proxy.Field {
+	return []proxy.Field{{Name: "Market-Jurisdiction", Value: string(code)}, {Name: "Market-Phase", Value: phase.String()}}
+}
+
+// flagField returns the field that tells an app of flags: a dictionary (RFC
+// 9651 section 3.2), none if there is no flag.
+func flagField(flags []policy.FlagValue) []proxy.Field {
+	if len(flags) == 0 {
+		return nil
+	}
+	dictionary := httpsfv.NewDictionary()
+	for _, flag := range flags {
+		value := flag.Value.Any()
+		if text, ok := value.(string); ok && !isPrintableASCII(text) {
+			value = httpsfv.DisplayString(text) // a String can't hold it (section 3.3.3)
+		}
+		dictionary.Add(flag.Name, httpsfv.NewItem(value))
+	}
+	return []proxy.Field{{Name: "Market-Flags", Value: must(httpsfv.Marshal(dictionary))}}
+}
+
+func isPrintableASCII(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+// announcement returns the fields that tell clients of an end.
+func announcement(d *policy.Decision) []proxy.Field {
+	var fields []proxy.Field
+	for _, f := range notice.Announcement(d) {
+		fields = append(fields, proxy.Field(f))
+	}
+	return fields
+}
+
+// publicMarkets returns what the public may know of a snapshot: nothing while
+// the policy only observes.
+func publicMarkets(s *policy.Snapshot) []notice.Market {
+	if s.Policy().Mode() == policy.Observe {
+		return nil
+	}
+	var all []notice.Market
+	for _, m := range s.Markets() {
+		public := notice.Market{Jurisdiction: m.Jurisdiction, Phase: m.Phase, Routes: m.Routes, Since: m.Since, Sunset: m.Sunset, Because: m.Because}
+		for _, step := range m.Next {
+			public.Schedule = append(public.Schedule, notice.Transition(step))
+		}
+		all = append(all, public)
+	}
+	return all
+}

@@ -1,0 +1,363 @@
+// Package enforce holds the policy that requests are decided by: compiled
+// together with all that follows from its decisions, and swapped as a whole.
+//
+// An Engine takes changed policies and flags into use, and scheduled changes at
+// their moment, by its own clock. A policy that is wrong changes nothing.
+package enforce
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/exitgate/exitgate/flags"
+	"github.com/exitgate/exitgate/gateway/metrics"
+	"github.com/exitgate/exitgate/gateway/notice"
+	"github.com/exitgate/exitgate/gateway/traffic"
+	"github.com/exitgate/exitgate/policy"
+)
+
+const (
+	// maxWait is how long the clock is trusted not to jump.
+	maxWait = 30 * time.Second
+	// flagsAtStart is how long the start waits for the values of flags, and
+	// flagsAtChange how long another policy does: it must not be held up by a
+	// provider that hangs, as it may be a withdrawal.
+	flagsAtStart  = 5 * time.Second
+	flagsAtChange = 500 * time.Millisecond
+	// flagsInterval is how often flags are evaluated without a hint that
+	// they may have changed: hints can get lost.
+	flagsInterval = 15 * time.Second
+)
+
+// ParsePolicy reads a policy that an Engine can take into use: one that
+// policy.Parse reads, and whose notices can be shown. The name is for errors.
+func ParsePolicy(name string, source []byte) (*policy.Policy, error) {
+	p, err := policy.Parse(name, source)
+	if err != nil {
+		return nil, err
+	}
+	return p, notice.Check(p.Notices())
+}
+
+// A Store keeps what must outlive the process.
+type Store interface {
+	// WriteLastGood keeps the policy in use, for a start with a wrong one.
+	WriteLastGood(source []byte) error
+	// LatestStep returns how far a policy's schedule has come, zero if that
+	// is not known; WriteStep keeps it, and the policy file that the policy
+	// came from, "" for the ledger.
+	LatestStep(digest string) time.Time
+	WriteStep(digest string, at time.Time, file string) error
+}
+
+// Options are what an Engine is made of. All are required.
+type Options struct {
+	File         string // the policy file that policies come from, "" for the ledger
+	Store        Store
+	Flags        *flags.Table
+	Metrics      *metrics.Metrics
+	Traffic      *traffic.Counts
+	OnTransition func(changes []string) // is called after each scheduled change; it must not block
+	Log          *slog.Logger
+	Now          func() time.Time
+}
+
+// An Engine holds the compiled policy in use. There is one from the first
+// Apply or StartClosed on. It is safe for concurrent use.
+type Engine struct {
+	o Options
+
+	current  atomic.Pointer[Compiled]
+	newest   atomic.Pointer[policy.Policy] // in use, or about to be
+	closed   atomic.Bool                   // no policy is known yet: nothing is served
+	applying sync.Mutex                    // held while another policy is taken into use
+
+	mu      sync.Mutex // guards what follows, and every change of current
+	applied time.Time  // when the current policy was
+	number  uint64     // of the current policy
+	failure *Failure   // nil: the newest policy is in use
+	changed chan struct{}
+}
+
+// A Failure is why the newest policy is not in use, and since when.
+type Failure struct {
+	Err    error
+	Since  time.Time
+	digest string // of the policy
+}
+
+// New returns an Engine without a policy.
+func New(o Options) *Engine { return &Engine{o: o, changed: make(chan struct{}, 1)} }
+
+// Current returns the compiled policy that holds at a moment. Requests don't
+// wait for a timer: the first one past a scheduled change makes it for all.
+func (e *Engine) Current(now time.Time) *Compiled {
+	current := e.current.Load()
+	if !current.isOver(now) {
+		return current
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	current = e.current.Load()
+	if !current.isOver(now) {
+		return current
+	}
+	next := current.next.Load()
+	if next == nil || next.isOver(now) {
+		next = e.compile(current.snapshot.Policy(), now)
+	}
+	e.current.Store(next)
+	e.o.Metrics.Transition()
+	changes := formatChanges(policy.Differences(current.snapshot, next.snapshot))
+	e.o.Log.Info("scheduled change", "due", current.snapshot.Until(), "changes", changes, "until", next.Until())
+	e.o.OnTransition(changes)
+	e.signal()
+	return next
+}
+
+// RecordFailure notes that a policy can't be used, once, and returns the error.
+func (e *Engine) RecordFailure(digest string, err error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.failure != nil && e.failure.digest == digest && e.failure.Err.Error() == err.Error() {
+		return err
+	}
+	e.failure = &Failure{err, e.o.Now(), digest}
+	e.o.Metrics.PolicyFailed()
+	if current := e.current.Load(); current != nil {
+		e.o.Log.Error("the policy is wrong; the previous one stays in use", "from", e.from(), "error", err, "in-use", current.snapshot.Policy().Digest())
+	} else {
+		e.o.Log.Error("the policy is wrong", "from", e.from(), "error", err)
+	}
+	return err
+}
+
+// Failure returns why the newest policy is not in use, nil if it is.
+func (e *Engine) Failure() *Failure {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.failure
+}
+
+// from returns where policies come from.
+func (e *Engine) from() string { return cmp.Or(e.o.File, "the ledger") }
+
+// StartClosed has everything refused until there is a policy.
+func (e *Engine) StartClosed() {
+	e.closed.Store(true)
+	p := policy.OpenEverywhere()
+	e.newest.Store(p)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.current.Store(e.compile(p, e.o.Now()))
+}
+
+// Decides reports whether requests are decided by a policy: whether one has
+// ever been applied.
+func (e *Engine) Decides() bool { return e.current.Load() != nil && !e.Closed() }
+
+// Closed reports whether everything is refused as no policy is known yet.
+func (e *Engine) Closed() bool { return e.closed.Load() }
+
+// AppliedAt returns when the current policy was taken into use.
+func (e *Engine) AppliedAt() time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.applied
+}
+
+// Apply takes a policy into use, by its number: that of the ledger's revision,
+// 0 for one more than before. source is kept for a start with a wrong policy;
+// nil is one that came from there.
+func (e *Engine) Apply(p *policy.Policy, source []byte, number uint64) error {
+	e.applying.Lock()
+	defer e.applying.Unlock()
+	if e.Decides() && e.current.Load().snapshot.Policy().Digest() == p.Digest() {
+		e.markCurrent(p, number)
+		return nil
+	}
+	if err := notice.Check(p.Notices()); err != nil {
+		return err
+	}
+	// From here on the policy holds: it may acknowledge breaches.
+	within := flagsAtChange
+	if e.newest.Swap(p) == nil {
+		within = flagsAtStart
+	}
+	e.evaluateFlags(within)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var before *policy.Snapshot
+	if current := e.current.Load(); current != nil {
+		before = current.snapshot
+	}
+	at, latest := e.o.Now(), e.o.Store.LatestStep(p.Digest())
+	if before != nil && before.At().After(latest) {
+		latest = before.At() // a policy about something else takes no schedule back either
+	}
+	if latest.After(at) {
+		e.o.Log.Warn("the clock is behind the last scheduled change; scheduled changes are not taken back", "clock", at, "deciding-for", latest)
+		at = latest
+	}
+	e.closed.Store(false)
+	next := e.compile(p, at)
+	e.current.Store(next)
+	e.applied, e.number = e.o.Now(), cmp.Or(number, e.number+1)
+	e.o.Metrics.PolicyApplied(e.applied, e.number)
+	for _, w := range p.Warnings() {
+		e.o.Log.Warn("policy: "+w.Message, "line", w.Line, "advice", w.Advice)
+	}
+	e.o.Log.Info("policy applied", "from", e.from(), "sha256", p.Digest(), "mode", p.Mode(),
+		"changes", formatChanges(policy.Differences(before, next.snapshot)), "until", next.Until())
+	if source != nil {
+		e.failure = nil
+		if err := e.o.Store.WriteLastGood(source); err != nil {
+			e.o.Log.Warn("the policy could not be kept for the next start", "error", err)
+		}
+	}
+	e.signal()
+	return nil
+}
+
+// markCurrent notes that the policy in use is the newest again.
+func (e *Engine) markCurrent(p *policy.Policy, number uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.number = cmp.Or(number, e.number)
+	e.o.Metrics.PolicyApplied(e.applied, e.number)
+	if e.failure != nil {
+		e.failure = nil
+		e.o.Log.Info("the policy is the one in use again", "sha256", p.Digest())
+	}
+}
+
+// FollowFlags takes changed flags into use until the context ends.
+func (e *Engine) FollowFlags(ctx context.Context) {
+	ticker := time.NewTicker(flagsInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.o.Flags.Hints():
+		case <-ticker.C:
+		}
+		e.applyFlags()
+	}
+}
+
+// applyFlags takes the flags into use as they are now, if they have changed.
+func (e *Engine) applyFlags() {
+	e.evaluateFlags(flagsAtStart)
+
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	current := e.current.Load()
+	if current.blocked == e.blockedReason() && reflect.DeepEqual(current.flags, e.o.Flags.Known()) {
+		return
+	}
+	at := e.o.Now()
+	if latest := current.snapshot.At(); latest.After(at) {
+		at = latest // the clock takes no schedule back
+	}
+	next := e.compile(current.snapshot.Policy(), at)
+	e.current.Store(next)
+	e.o.Log.Info("flags changed", "changes", formatChanges(policy.Differences(current.snapshot, next.snapshot)))
+	e.signal()
+}
+
+// evaluateFlags evaluates the flags of the newest policy. What takes longer is
+// taken into use when it is known.
+func (e *Engine) evaluateFlags(within time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	e.o.Flags.EvaluateNewest(ctx, e.newest.Load)
+}
+
+// signal tells FollowSchedule that the current compiled policy has changed.
+func (e *Engine) signal() {
+	select {
+	case e.changed <- struct{}{}:
+	default:
+	}
+}
+
+// FollowSchedule compiles ahead of time what a scheduled change leads to, and
+// makes those that no request makes, until the context ends.
+func (e *Engine) FollowSchedule(ctx context.Context) {
+	for {
+		current := e.Current(e.o.Now())
+		e.prepareNext(current)
+		wait := maxWait
+		if current.until != 0 {
+			wait = min(wait, max(0, time.Unix(0, current.until).Sub(e.o.Now())))
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-e.changed:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// prepareNext compiles what follows, so that no request waits for it, and keeps
+// how far the schedule has come.
+func (e *Engine) prepareNext(current *Compiled) {
+	p := current.snapshot.Policy()
+	if err := e.o.Store.WriteStep(p.Digest(), current.snapshot.At(), e.o.File); err != nil {
+		e.o.Log.Warn("how far the schedule has come could not be kept for the next start", "error", err)
+	}
+	if current.until != 0 && current.next.Load() == nil {
+		current.next.Store(e.compile(p, current.snapshot.Until()))
+	}
+}
+
+// compile compiles a policy with the flags that are known. Nothing is served by
+// it before every guaranteed one has been answered once.
+func (e *Engine) compile(p *policy.Policy, at time.Time) *Compiled {
+	c, err := compile(p, e.o.Flags.Known(), at, e.o.Metrics, e.o.Traffic)
+	if err != nil {
+		e.o.Log.Error("refused clients get the built-in notice", "error", err)
+	}
+	c.blocked = e.blockedReason()
+	return c
+}
+
+// blockedReason returns what must be known before anything is served, "" for
+// nothing.
+func (e *Engine) blockedReason() BlockedReason {
+	switch {
+	case e.Closed():
+		return PolicyUnknown
+	case !e.o.Flags.Status().Answered:
+		return FlagsUnknown
+	}
+	return ""
+}
+
+// formatChanges returns which jurisdictions go from which phase to which, as
+// "open → withdrawn: DE, FR".
+func formatChanges(changes []policy.Difference) []string {
+	places := make(map[string][]string)
+	for _, c := range changes {
+		step := c.Before + " → " + c.After
+		places[step] = append(places[step], string(c.Jurisdiction))
+	}
+	lines := make([]string, 0, len(places))
+	for step, codes := range places {
+		lines = append(lines, step+": "+strings.Join(codes, ", "))
+	}
+	slices.Sort(lines)
+	return lines
+}

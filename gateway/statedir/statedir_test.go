@@ -1,0 +1,163 @@
+package statedir
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/exitgate/exitgate/internal/files"
+	"github.com/exitgate/exitgate/internal/testkit"
+	"github.com/exitgate/exitgate/policy"
+)
+
+var moment = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func TestPathIsTheNamedFolderElseByTheEnvironment(t *testing.T) {
+	for _, test := range []struct{ named, state, xdg, home, want string }{
+		{named: "/n", state: "/s", xdg: "/x", home: "/h", want: "/n"},
+		{state: "/s", xdg: "/x", home: "/h", want: "/s"},
+		{xdg: "/x", home: "/h", want: "/x/exitgate"},
+		{home: "/h", want: "/h/.local/state/exitgate"},
+		{},
+	} {
+		t.Setenv("STATE_DIRECTORY", test.state)
+		t.Setenv("XDG_STATE_HOME", test.xdg)
+		t.Setenv("HOME", test.home)
+		if got, err := Path(test.named); got != test.want || (err != nil) != (test.want == "") {
+			t.Errorf("%+v: %q, %v", test, got, err)
+		}
+	}
+}
+
+func TestLastGoodIsReadAsItWasWritten(t *testing.T) {
+	d := Dir(t.TempDir())
+	if _, err := d.ReadLastGood(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("before there is one: %v", err)
+	}
+	for _, text := range []string{"version: 1\n", "version: 1\nmode: observe\n"} {
+		if err := d.WriteLastGood([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := d.ReadLastGood(); string(got) != text || err != nil {
+			t.Errorf("it reads %q, %v", got, err)
+		}
+	}
+	if info, err := os.Stat(d.LastGood()); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("others may read it: %v, %v", info.Mode(), err)
+	}
+	if files, _ := os.ReadDir(string(d)); len(files) != 1 {
+		t.Errorf("there are %v", files)
+	}
+}
+
+func TestAWriteThatWasKilledLeavesTheOldContent(t *testing.T) {
+	d := Dir(t.TempDir())
+	if err := errors.Join(d.WriteLastGood([]byte("old")), d.WriteStep("abc", moment, "")); err != nil {
+		t.Fatal(err)
+	}
+	// What is there until the rename: a part of the new one beside the old.
+	testkit.WriteFile(t, d.LastGood()+".123.unfinished", "ne")
+	testkit.WriteFile(t, d.Schedule()+".123.unfinished", `{"sha256":"abc","at":"2027-`)
+	if got, err := d.ReadLastGood(); string(got) != "old" || err != nil {
+		t.Errorf("it reads %q, %v", got, err)
+	}
+	if got := d.LatestStep("abc"); !got.Equal(moment) {
+		t.Errorf("the latest step is at %s", got)
+	}
+	if err := d.WriteLastGood([]byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := d.ReadLastGood(); string(got) != "new" || err != nil {
+		t.Errorf("then it reads %q, %v", got, err)
+	}
+}
+
+func TestTheLatestStepOnlyAdvancesAndIsThatOfOnePolicy(t *testing.T) {
+	d := Dir(t.TempDir())
+	for _, at := range []time.Time{moment, moment.Add(-time.Hour), moment.Add(time.Hour), time.Unix(0, 0)} {
+		if err := d.WriteStep("abc", at, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := d.LatestStep("abc"); !got.Equal(moment.Add(time.Hour)) {
+		t.Errorf("it is at %s", got)
+	}
+	if got := d.LatestStep("def"); !got.IsZero() {
+		t.Errorf("another policy's is at %s", got)
+	}
+	if err := d.WriteStep("def", moment, ""); err != nil || !d.LatestStep("def").Equal(moment) {
+		t.Errorf("then it is at %s, %v", d.LatestStep("def"), err)
+	}
+}
+
+func TestAScheduleThatCantBeReadIsUnknown(t *testing.T) {
+	for name, text := range map[string]string{
+		"cut short": `{"sha256":"abc","at":"2026-11-21T12:0`, "empty": "", "garbage": "\x00\xff", "another type": `[1]`,
+		"no date": `{"sha256":"abc","at":"soon"}`, "huge": string(make([]byte, 1<<20)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := Dir(t.TempDir())
+			testkit.WriteFile(t, d.Schedule(), text)
+			if got := d.LatestStep("abc"); !got.IsZero() {
+				t.Errorf("it is said to be at %s", got)
+			}
+			if err := d.WriteStep("abc", moment, ""); err != nil || !d.LatestStep("abc").Equal(moment) {
+				t.Errorf("then it is at %s, %v", d.LatestStep("abc"), err)
+			}
+		})
+	}
+}
+
+func TestAFolderThatCantBeWrittenToIsAnError(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	testkit.WriteFile(t, file, "")
+	for _, d := range []Dir{Dir(file), Dir(filepath.Join(t.TempDir(), "none"))} {
+		if d.WriteLastGood([]byte("x")) == nil || d.WriteStep("abc", moment, "") == nil {
+			t.Errorf("%s: no error", d)
+		}
+	}
+}
+
+func TestLastFilePolicyIsTheOneThatWasDecidedByLast(t *testing.T) {
+	const source = "version: 1\n"
+	d := Dir(t.TempDir())
+	if got, _ := d.LastFilePolicy(); got != nil {
+		t.Errorf("before there is one: %q", got)
+	}
+	if err := errors.Join(d.WriteLastGood([]byte(source)), d.WriteStep("another", moment, "/etc/policy.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := d.LastFilePolicy(); got != nil {
+		t.Errorf("with a step of another policy: %q", got)
+	}
+	for _, from := range []string{"/etc/policy.yaml", ""} {
+		moment := moment.Add(time.Duration(-len(from)))
+		if err := d.WriteStep(policy.Digest([]byte(source)), moment, from); err != nil {
+			t.Fatal(err)
+		}
+		if got, file := d.LastFilePolicy(); file != from || string(got) != source && from != "" {
+			t.Errorf("from %q: %q of %q", from, got, file)
+		}
+	}
+}
+
+func TestAReplicaThatWasCutIsAnError(t *testing.T) {
+	d := Dir(t.TempDir())
+	if err := d.WriteReplica([]byte(`{"a":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := d.ReadReplica(); string(got) != `{"a":1}` || err != nil {
+		t.Errorf("it reads %q, %v", got, err)
+	}
+	text, err := os.ReadFile(d.Replica())
+	if err != nil {
+		t.Fatal(err)
+	}
+	testkit.WriteFile(t, d.Replica(), string(text[:len(text)-1]))
+	if got, err := d.ReadReplica(); !errors.Is(err, files.ErrSeal) {
+		t.Errorf("cut, it reads %q, %v", got, err)
+	}
+}
