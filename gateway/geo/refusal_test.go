@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/maxmind/mmdbwriter/mmdbtype"
@@ -72,6 +74,9 @@ func badFiles(t testing.TB) []struct {
 	}
 }
 
+// What the reader of databases says in its own words isn't compared.
+var damage = regexp.MustCompile(`(is damaged: ).*(: get)`)
+
 func TestAStartWithABadFileFailsAndSaysWhy(t *testing.T) {
 	var said strings.Builder
 	for _, bad := range badFiles(t) {
@@ -81,7 +86,7 @@ func TestAStartWithABadFileFailsAndSaysWhy(t *testing.T) {
 			t.Errorf("%s: opened", bad.name)
 			continue
 		}
-		fmt.Fprintf(&said, "# %s\n%s\n\n", bad.name, strings.ReplaceAll(err.Error(), path, "FILE"))
+		fmt.Fprintf(&said, "# %s\n%s\n\n", bad.name, damage.ReplaceAllString(strings.ReplaceAll(err.Error(), path, "FILE"), "${1}REASON$2"))
 	}
 	testkit.Golden(t, "testdata/refusals.txt", said.String())
 }
@@ -104,7 +109,7 @@ func TestAStartFailsWithFilesThatCannotBeRead(t *testing.T) {
 		want  string
 	}{
 		{"a file that isn't there", []string{missing},
-			"geo database " + missing + " can't be read: no such file or directory: put it there or correct the path"},
+			"geo database " + missing + " can't be read: " + syscall.ENOENT.Error() + ": put it there or correct the path"},
 		{"a folder", []string{dir},
 			"geo database " + dir + " is not a regular file: name an .mmdb file"},
 		{"a huge file", []string{huge},
@@ -114,7 +119,7 @@ func TestAStartFailsWithFilesThatCannotBeRead(t *testing.T) {
 		{"no database of places", []string{asn},
 			`no geo database tells countries: add a Country or City database, or "embedded", to ` + asn},
 		{"several mistakes at once", []string{missing, city, dir},
-			"geo database " + missing + " can't be read: no such file or directory: put it there or correct the path\n" +
+			"geo database " + missing + " can't be read: " + syscall.ENOENT.Error() + ": put it there or correct the path\n" +
 				"geo database " + dir + " is not a regular file: name an .mmdb file"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -198,7 +199,7 @@ func (o *operator) options(file string) ledger.Options {
 func TestACredentialsFileIsReadAnewUntilItIsAccepted(t *testing.T) {
 	o := newOperator(t)
 	file := filepath.Join(t.TempDir(), "user.creds")
-	refused(t, o.options(file), "the NATS credentials: open "+file+": no such file or directory")
+	refused(t, o.options(file), "the NATS credentials: open "+file+": "+syscall.ENOENT.Error())
 	stranger := must[nkeys.KeyPair](t)(nkeys.CreateAccount())
 	seed := o.user(file, stranger, time.Time{})
 	refused(t, o.options(file), "Authorization Violation", seed, "eyJ")
@@ -270,8 +271,8 @@ func TestAClientCertificateIsShown(t *testing.T) {
 	works(t, open(t, with(&tls.Config{RootCAs: trusted, Certificates: []tls.Certificate{certificate(t, &authority)}})))
 	refused(t, with(&tls.Config{RootCAs: trusted}), "tls")
 	refused(t, with(&tls.Config{RootCAs: trusted, Certificates: []tls.Certificate{certificate(t, &stranger)}}), "tls")
-	refused(t, with(&tls.Config{RootCAs: x509.NewCertPool(), Certificates: []tls.Certificate{certificate(t, &authority)}}), "tls: failed to verify certificate: x509: certificate signed by unknown authority")
-	refused(t, with(nil), "x509: certificate signed by unknown authority")
+	refused(t, with(&tls.Config{RootCAs: x509.NewCertPool(), Certificates: []tls.Certificate{certificate(t, &authority)}}), x509.UnknownAuthorityError{}.Error())
+	refused(t, with(nil), x509.UnknownAuthorityError{}.Error())
 }
 
 // What the account of a gateway has to be allowed, with the ledger's name.
@@ -337,26 +338,28 @@ func TestAPermissionThatIsMissingIsNamed(t *testing.T) {
 	without := func(subject string, list []string) []string {
 		return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == subject })
 	}
-	for _, test := range []struct{ lost, why string }{
-		{"$JS.API.STREAM.INFO.exitgate-ledger", `nats: permissions violation: Permissions Violation for Publish to "$JS.API.STREAM.INFO.exitgate-ledger"`},
-		{"$JS.API.STREAM.CREATE.exitgate-ledger", `nats: permissions violation: Permissions Violation for Publish to "$JS.API.STREAM.CREATE.exitgate-ledger"`},
-		{"$JS.API.CONSUMER.CREATE.exitgate-ledger.>", `nats: permissions violation: Permissions Violation for Publish to "$JS.API.CONSUMER.CREATE.exitgate-ledger.`},
-		{"$JS.API.CONSUMER.MSG.NEXT.exitgate-ledger.*", `nats: permissions violation: Permissions Violation for Publish to "$JS.API.CONSUMER.MSG.NEXT.exitgate-ledger.`},
-		{"_INBOX.>", `nats: permissions violation: Permissions Violation for Subscription to "_INBOX.`},
+	for _, lost := range []string{
+		"$JS.API.STREAM.INFO.exitgate-ledger",
+		"$JS.API.STREAM.CREATE.exitgate-ledger",
+		"$JS.API.CONSUMER.CREATE.exitgate-ledger.>",
+		"$JS.API.CONSUMER.MSG.NEXT.exitgate-ledger.*",
+		"_INBOX.>",
 	} {
-		t.Run(test.lost, func(t *testing.T) {
-			s := restricted(t, "", without(test.lost, slices.Concat(publishing, making)), without(test.lost, subscribing))
+		t.Run(lost, func(t *testing.T) {
+			s := restricted(t, "", without(lost, slices.Concat(publishing, making)), without(lost, subscribing))
 			l := open(t, elsewhere(as("exitgate:sesame", s)))
 			follow(t, l, ledger.Point{})
-			until(t, func() bool { return strings.Contains(l.Status().Why, test.why) }, fmt.Sprintf("the status says why: %+v", l.Status()))
+			until(t, func() bool {
+				why := l.Status().Why
+				return strings.Contains(why, nats.ErrPermissionViolation.Error()) && strings.Contains(why, strings.TrimRight(lost, "*>"))
+			}, fmt.Sprintf("the status says why: %+v", l.Status()))
 		})
 	}
 	t.Run("exitgate.ledger", func(t *testing.T) {
 		s := restricted(t, "", without("exitgate.ledger", slices.Concat(publishing, making)), subscribing)
 		_, err := open(t, elsewhere(as("exitgate:sesame", s))).Append(within(t), ledger.Point{}, entry("a"))
-		const want = `nothing was written: nats: permissions violation: Permissions Violation for Publish to "exitgate.ledger"`
-		if err == nil || err.Error() != want {
-			t.Errorf("the error is %v, want %s", err, want)
+		if err == nil || !strings.HasPrefix(err.Error(), "nothing was written: "+nats.ErrPermissionViolation.Error()) || !strings.Contains(err.Error(), `"exitgate.ledger"`) {
+			t.Errorf("the error is %v", err)
 		}
 	})
 	t.Run("exitgate.ask.*", func(t *testing.T) {

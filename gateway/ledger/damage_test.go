@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -141,8 +142,8 @@ func TestAFolderThatCantBeUsedIsNamed(t *testing.T) {
 	used := t.TempDir()
 	open(t, ledger.Options{Folder: used})
 	for folder, want := range map[string]string{
-		file:             "open the ledger in " + file + ": mkdir " + file + ": not a directory",
-		"/proc/exitgate": "open the ledger in /proc/exitgate: mkdir /proc/exitgate: no such file or directory",
+		file:             "open the ledger in " + file + ": mkdir " + file + ": " + syscall.ENOTDIR.Error(),
+		"/proc/exitgate": "open the ledger in /proc/exitgate: mkdir /proc/exitgate: " + syscall.ENOENT.Error(),
 		used:             "open the ledger in " + used + ": another gateway runs with this data folder (" + used + "/lock is locked): stop it, or give this one another folder",
 		"":               "open the ledger in : no folder is set",
 	} {
