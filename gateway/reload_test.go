@@ -140,7 +140,7 @@ func TestADatabaseThatIsReplacedAHundredTimesUnderLoadChangesNoDecision(t *testi
 		content, what := good(i), "geo database replaced"
 		count := &replaced
 		if i%2 == 1 {
-			content, what, count = bad(i), "geo database refused", &refused
+			content, what, count = bad(i), "geo database invalid", &refused
 		}
 		// By renaming and in place, in turn, good and bad ones each.
 		if i/2%2 == 0 {
@@ -165,7 +165,7 @@ func TestADatabaseThatIsReplacedAHundredTimesUnderLoadChangesNoDecision(t *testi
 	if n := g.metric(failures); n < float64(refused) {
 		t.Errorf("%v failures are counted, of at least %d", n, refused)
 	}
-	if len(g.log.Lines("level=ERROR", "geo database refused", g.geo)) < refused {
+	if len(g.log.Lines("level=ERROR", "geo database invalid", g.geo)) < refused {
 		t.Error("not all of them are in the log")
 	}
 	if n := runtime.NumGoroutine(); n > goroutines+10 {

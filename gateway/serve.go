@@ -186,11 +186,7 @@ func (g *Gateway) upgradesEnd(ctx context.Context) {
 
 // watch takes changed files into use.
 func (g *Gateway) watch(ctx context.Context, running *sync.WaitGroup) {
-	running.Go(func() {
-		if err := g.geo.Watch(ctx); err != nil && ctx.Err() == nil {
-			g.log.Error("changes of the geo databases are not noticed", "error", err)
-		}
-	})
+	running.Go(func() { g.geo.Watch(ctx) })
 	if g.file != nil {
 		running.Go(func() { g.file.run(ctx) })
 	} else {

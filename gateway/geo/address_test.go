@@ -10,7 +10,7 @@ import (
 
 // The database has a country for every address there is: so what is private
 // or unlocated is so because of the address.
-func TestWhatIsLookedUpForAnAddress(t *testing.T) {
+func TestLocate_specialAddresses(t *testing.T) {
 	locator := openFiles(t, geotest.Country(t, geotest.Networks{
 		"0.0.0.0/0":       "GB",
 		"81.2.69.0/24":    "FR",
@@ -92,7 +92,7 @@ func TestWhatIsLookedUpForAnAddress(t *testing.T) {
 	}
 }
 
-func TestADatabaseOfIPv4HasNoIPv6(t *testing.T) {
+func TestLocate_databaseOfIPv4Only(t *testing.T) {
 	locator := openFiles(t, geotest.Country(t, geotest.Networks{"0.0.0.0/0": "GB"}, geotest.IPv4Only()))
 	for address, want := range map[string]policy.Place{
 		"81.2.69.142":       in("GB"),

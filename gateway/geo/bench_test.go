@@ -55,7 +55,7 @@ func BenchmarkOpen(b *testing.B) {
 }
 
 // The look-up must not allocate, whatever it is asked.
-func TestLocateDoesNotAllocate(t *testing.T) {
+func TestLocate_doesNotAllocate(t *testing.T) {
 	ipv4Only := geotest.Country(t, network{"81.2.69.0/24": "GB"}, geotest.IPv4Only())
 	locator := openFiles(t, ipv4Only, largeCity(t, 100), anonymous(t, 100), geotest.ASN(t, network{"20.0.0.0/8": "AS1 One"}))
 	for _, address := range []string{

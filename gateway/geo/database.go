@@ -16,14 +16,14 @@ import (
 )
 
 // A database is a file as it was read at some moment, with all its places
-// worked out in advance. It is immutable and lies in memory: once nothing
+// decoded in advance. It is immutable and lies in memory: once nothing
 // refers to it, it is garbage like any other.
 type database struct {
-	path   string
-	sum    [sha256.Size]byte // of the content
-	reader *maxminddb.Reader
-	schema schema
-	role   Role
+	path     string
+	checksum [sha256.Size]byte // of the content
+	reader   *maxminddb.Reader
+	schema   schema
+	role     Role
 
 	// places holds each place that occurs, once; the first is the zero Place.
 	// Few records differ in what matters here: index says which of them is
@@ -39,11 +39,11 @@ type database struct {
 // sampled is how many records recognise gets to see.
 const sampled = 1000
 
-// parse makes a database of the content of a file. The errors name no file.
+// parse reads a database from the content of a file. The errors name no file.
 func parse(content []byte, registeredCountry bool) (db *database, err error) {
 	defer func() {
-		// The reader is made for well-formed files. What it makes of others
-		// must not end a process that serves from a good one.
+		// The reader is made for well-formed files. A panic of it must not end
+		// a process that serves from a valid one.
 		if r := recover(); r != nil {
 			db, err = nil, damaged(fmt.Errorf("%v", r))
 		}
@@ -56,7 +56,7 @@ func parse(content []byte, registeredCountry bool) (db *database, err error) {
 		return nil, damaged(err)
 	}
 	db = &database{
-		sum:               sha256.Sum256(content),
+		checksum:          sha256.Sum256(content),
 		reader:            reader,
 		registeredCountry: registeredCountry,
 	}
@@ -98,7 +98,7 @@ func damaged(err error) error {
 	return fmt.Errorf("is damaged: %w: get the file again", err)
 }
 
-// tabulate recognises the database and works out the place of every record.
+// tabulate recognises the database and decodes the place of every record.
 func (db *database) tabulate(content []byte) error {
 	metadata := db.reader.Metadata
 	db.index = newOffsetTable(content, metadata)
@@ -165,21 +165,20 @@ func (db *database) autonomousSystem(addr netip.Addr) (number uint32, organisati
 	if !found {
 		return 0, ""
 	}
-	said, err := db.schema(db.reader.LookupOffset(uintptr(offset)), db.registeredCountry)
+	facts, err := db.schema(db.reader.LookupOffset(uintptr(offset)), db.registeredCountry)
 	if err != nil {
 		return 0, "" // can't be: every record was decoded before
 	}
-	return said.asn, said.organisation
+	return facts.asn, facts.organisation
 }
 
-// mayAddTo reports whether it makes sense to look up what else the database
-// knows of a place.
+// mayAddTo reports whether the database may complete a place.
 func (db *database) mayAddTo(place *policy.Place) bool {
 	return db.role&RoleAnonymous != 0 ||
 		db.role&RolePlace != 0 && (place.Country == "" || db.subdivided && !subdivided(place))
 }
 
-// mayReplace says what speaks against using the database from now on instead
+// mayReplace returns an error if the database can't be used from now on instead
 // of another: a City database replaced by a Country one would open what the
 // policy withholds from a subdivision.
 func (db *database) mayReplace(old *database, allowOlder bool) error {

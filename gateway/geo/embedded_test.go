@@ -17,14 +17,14 @@ import (
 	"github.com/exitgate/exitgate/policy"
 )
 
-func TestTheEmbeddedDatabaseIsWhatIsUsedWithoutFiles(t *testing.T) {
+func TestOpen_withoutFilesUsesTheEmbeddedDatabase(t *testing.T) {
 	databases := open(t, geo.Options{}).Databases()
 	if len(databases) != 1 || databases[0].Path != geo.Embedded {
 		t.Errorf("got %+v", databases)
 	}
 }
 
-func TestTheEmbeddedDatabaseSaysWhenItsDataWasMade(t *testing.T) {
+func TestEmbedded_buildAndNotice(t *testing.T) {
 	content, err := geo.EmbeddedContent()
 	if err != nil {
 		t.Fatal(err)
@@ -35,14 +35,14 @@ func TestTheEmbeddedDatabaseSaysWhenItsDataWasMade(t *testing.T) {
 	}
 	build := geo.EmbeddedBuild()
 	if got := reader.Metadata.BuildTime(); !got.Equal(build) {
-		t.Errorf("the database says %s, its gzip header %s", got, build)
+		t.Errorf("built %s by the database, %s by its gzip header", got, build)
 	}
 	if version := "2.3." + build.Format("20060102"); !strings.Contains(reader.Metadata.Description["en"], version) {
 		t.Errorf("not %s: %s", version, reader.Metadata.Description)
 	}
 	for _, needed := range []string{build.Format("2 January 2006"), "CC0", "Creative Commons Attribution 4.0", "Number Resource Organization", "https://www.nro.net/"} {
 		if !strings.Contains(geo.EmbeddedNotice(), needed) {
-			t.Errorf("the notice doesn't say %q", needed)
+			t.Errorf("the notice lacks %q", needed)
 		}
 	}
 	if err := reader.Verify(); err != nil {
@@ -50,8 +50,8 @@ func TestTheEmbeddedDatabaseSaysWhenItsDataWasMade(t *testing.T) {
 	}
 }
 
-// What everybody's DNS servers are known for.
-func TestTheEmbeddedDatabaseKnowsTheWorld(t *testing.T) {
+// Well-known DNS servers.
+func TestEmbedded_wellKnownAddresses(t *testing.T) {
 	locator := open(t, geo.Options{})
 	for address, want := range map[string]policy.Place{
 		"8.8.8.8":              in("US"),
@@ -72,7 +72,7 @@ func TestTheEmbeddedDatabaseKnowsTheWorld(t *testing.T) {
 }
 
 // testdata/rows.csv has some of the rows that the database was made of.
-func TestTheEmbeddedDatabaseAgreesWithRowsOfItsSource(t *testing.T) {
+func TestEmbedded_sampleOfItsSource(t *testing.T) {
 	locator := open(t, geo.Options{})
 	for _, row := range readRows(t, filepath.Join("testdata", "rows.csv")) {
 		for _, address := range []netip.Addr{row.first, row.last} {
@@ -85,7 +85,7 @@ func TestTheEmbeddedDatabaseAgreesWithRowsOfItsSource(t *testing.T) {
 
 // The generator's test: run it with the folder that it keeps by -keep in
 // EXITGATE_GEO_CSV.
-func TestTheEmbeddedDatabaseAgreesWithItsSource(t *testing.T) {
+func TestEmbedded_wholeSource(t *testing.T) {
 	dir := os.Getenv("EXITGATE_GEO_CSV")
 	if dir == "" {
 		t.Skip("EXITGATE_GEO_CSV is empty: run `go run ./generate -version … -keep DIR`, then set it to DIR")

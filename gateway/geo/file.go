@@ -4,10 +4,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"time"
+
+	"github.com/exitgate/exitgate/internal/files"
+	"github.com/exitgate/exitgate/internal/watch"
 )
 
 // maxSize is the size of the largest file that is read: 2 GiB. The largest
@@ -19,61 +21,51 @@ type file struct {
 	path string
 	db   *database // in use
 
-	seen   look              // what the file looked like when it was read last
-	badSum [sha256.Size]byte // of the content that err is about
-	err    error             // why the file, as it is, isn't in use
-	since  time.Time         // of err
+	seen            os.FileInfo       // when the file was read last; nil: it was missing or changing
+	invalidChecksum [sha256.Size]byte // of the content that err is about
+	err             error             // why the file, as it is, isn't in use
+	since           time.Time         // of err
 }
 
 // An outcome is what came of reading a file again.
 type outcome int
 
 const (
-	unchanged  outcome = iota // since the last time, be it well or not
-	unfinished                // somebody is writing it
-	refused                   // for err
-	replaced                  // db is what it holds now
-	recovered                 // had been refused, and holds again what db is
+	unchanged outcome = iota // since the last time, valid or not
+	changing                 // somebody is writing it
+	invalid                  // for err
+	replaced                 // db is what it holds now
+	recovered                // was invalid, and holds again what db is
 )
 
-// openFirst opens the file that nothing was read from yet.
-func (f *file) openFirst(registeredCountry bool) error {
-	content, err := f.content()
+// open reads the file for the first time.
+func (f *file) open(registeredCountry bool) error {
+	content, err := f.read()
 	if err == nil {
 		f.db, err = parse(content, registeredCountry)
 	}
 	if err != nil {
-		return f.named(err)
+		return f.wrap(err)
 	}
 	f.db.path = f.path
 	return nil
 }
 
-func (f *file) content() ([]byte, error) {
-	if f.path == Embedded {
-		return decompress()
-	}
-	content, seen, err := readWhole(f.path)
-	f.seen = seen
-	return content, err
-}
-
-// takeUp reads the file and replaces the database in use by what is in it, if
-// that is well and is another.
-func (f *file) takeUp(registeredCountry, allowOlder bool) outcome {
-	content, seen, err := readWhole(f.path)
-	f.seen = seen
+// reload reads the file and replaces the database in use by what is in it, if
+// that is valid and differs.
+func (f *file) reload(registeredCountry, allowOlder bool) outcome {
+	content, err := f.read()
 	switch {
 	case errors.Is(err, errChanging):
-		return unfinished
+		return changing
 	case err != nil:
-		return f.refuse(err)
+		return f.reject(err, [sha256.Size]byte{})
 	}
-	sum := sha256.Sum256(content)
+	checksum := sha256.Sum256(content)
 	switch {
-	case sum == f.db.sum && f.err == nil, sum == f.badSum && f.err != nil:
+	case checksum == f.db.checksum && f.err == nil, checksum == f.invalidChecksum && f.err != nil:
 		return unchanged
-	case sum == f.db.sum:
+	case checksum == f.db.checksum:
 		f.accept(f.db)
 		return recovered
 	}
@@ -82,8 +74,7 @@ func (f *file) takeUp(registeredCountry, allowOlder bool) outcome {
 		err = db.mayReplace(f.db, allowOlder)
 	}
 	if err != nil {
-		defer func() { f.badSum = sum }()
-		return f.refuse(err)
+		return f.reject(err, checksum)
 	}
 	db.path = f.path
 	f.accept(db)
@@ -91,90 +82,59 @@ func (f *file) takeUp(registeredCountry, allowOlder bool) outcome {
 }
 
 func (f *file) accept(db *database) {
-	f.db, f.err, f.since, f.badSum = db, nil, time.Time{}, [sha256.Size]byte{}
+	f.db, f.err, f.since, f.invalidChecksum = db, nil, time.Time{}, [sha256.Size]byte{}
 }
 
-// refuse notes what is wrong. What was wrong already needn't be said again,
-// even if the content isn't the same.
-func (f *file) refuse(err error) outcome {
-	err = f.named(err)
-	f.badSum = [sha256.Size]byte{}
+// reject notes why the file isn't used. The same error again is no change, even
+// if the content isn't the same.
+func (f *file) reject(err error, checksum [sha256.Size]byte) outcome {
+	err = f.wrap(err)
+	f.invalidChecksum = checksum
 	if f.err != nil && f.err.Error() == err.Error() {
 		return unchanged
 	}
 	f.err = err
-	return refused
+	return invalid
 }
 
-func (f *file) named(err error) error {
+func (f *file) wrap(err error) error {
 	return fmt.Errorf("geo database %s %w", f.path, err)
 }
 
-// A look at a file is what can be seen of it without reading it.
-type look struct {
-	info fs.FileInfo // nil: can't be seen, or wasn't
+// changed reports whether the file doesn't look as it did when it was read.
+func (f *file) changed() bool {
+	now, _ := os.Stat(f.path) // nil if it is missing
+	return f.path != Embedded && !watch.Same(f.seen, now)
 }
 
-func lookAt(path string) look {
-	info, err := os.Stat(path)
-	if err != nil {
-		return look{}
-	}
-	return look{info}
-}
+var errChanging = errors.New("was written to while it was read: try again when it is complete")
 
-func (a look) same(b look) bool {
-	if a.info == nil || b.info == nil {
-		return a.info == nil && b.info == nil
-	}
-	return os.SameFile(a.info, b.info) && a.info.Size() == b.info.Size() && a.info.ModTime().Equal(b.info.ModTime())
-}
-
-var errChanging = errors.New("was written to while it was read: try again when it is whole")
-
-// readWhole reads a file into memory and returns what it looked like, which is
-// nothing if it couldn't be read. It isn't mapped: a mapped file that somebody
+// read reads the file into memory. It isn't mapped: a mapped file that somebody
 // makes shorter kills the process.
-func readWhole(path string) ([]byte, look, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, look{}, unreadable(err)
+func (f *file) read() ([]byte, error) {
+	if f.path == Embedded {
+		return decompress()
 	}
-	defer f.Close()
-	before, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, look{}, unreadable(err)
-	case !before.Mode().IsRegular():
-		return nil, look{before}, errors.New("is not a regular file: name an .mmdb file")
-	case before.Size() > maxSize:
-		return nil, look{before}, fmt.Errorf("has %d bytes, more than the %d that are read", before.Size(), int64(maxSize))
+	before, _ := os.Stat(f.path)
+	content, err := files.Read(f.path, maxSize)
+	if after, _ := os.Stat(f.path); !watch.Same(before, after) {
+		f.seen = nil
+		return nil, errChanging
 	}
-	content := make([]byte, before.Size())
-	if _, err := io.ReadFull(f, content); errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return nil, look{}, errChanging
-	} else if err != nil {
-		return nil, look{}, unreadable(err)
+	f.seen = before
+	if err == nil {
+		return content, nil
 	}
-	if after, err := f.Stat(); err != nil || !(look{before}).same(look{after}) {
-		return nil, look{}, errChanging
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err // the path is named anyway
 	}
-	return content, look{before}, nil
-}
-
-// unreadable leaves the path out of an error, because it is named anyway, and
-// adds what to do.
-func unreadable(err error) error {
-	var pathError *fs.PathError
-	if errors.As(err, &pathError) {
-		err = pathError.Err
-	}
-	advice := "see that the disk is well"
+	advice := "see that it is an .mmdb file and that the disk is well"
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		advice = "put it there or correct the path"
 	case errors.Is(err, fs.ErrPermission):
 		advice = "let exitgate's user read it"
 	}
-	return fmt.Errorf("can't be read: %w: %s", err, advice)
+	return nil, fmt.Errorf("can't be read: %w: %s", err, advice)
 }

@@ -1,9 +1,9 @@
-// Package geo tells where an IP address is: it looks the address up in
-// databases of the MaxMind DB format and answers with a [policy.Place].
+// Package geo locates IP addresses: it looks an address up in databases of the
+// MaxMind DB format and returns a [policy.Place].
 //
 // # Which databases
 //
-// Understood are MaxMind's GeoIP2 and GeoLite2 Country, City, Enterprise, ASN,
+// Supported are MaxMind's GeoIP2 and GeoLite2 Country, City, Enterprise, ASN,
 // ISP, Anonymous-IP and Anonymous-Plus, DB-IP's databases of the same schemas,
 // and the flat schemas of IPinfo and ip-location-db. Any number of them work
 // together:
@@ -13,18 +13,17 @@
 //   - The subdivisions are those of the first database that has any and agrees
 //     on the country. So a coarse database may stand before a fine one, and a
 //     subdivision is never one of another country.
-//   - The address is anonymous if any database says so: an anonymous-IP
+//   - The address is anonymous if it is in any database: an anonymous-IP
 //     database for VPN, Tor exit, public or residential proxy; IPinfo's for
 //     VPN, Tor, proxy and relay. A hosting provider by itself hides nobody: it
 //     doesn't count. Neither does the old is_anonymous_proxy of City and
-//     Enterprise, which MaxMind no longer keeps up.
+//     Enterprise, which MaxMind no longer maintains.
 //   - The autonomous system is for [Locator.Describe] only.
 //
 // # Which country
 //
-// The one where the database says that the address is used (country). Where
-// it has none, Options.RegisteredCountry permits to take the one where the
-// block is registered. The represented country, that of a military base or an
+// The one in which the address is used (country). Where a database has none,
+// Options.RegisteredCountry permits the one in which the block is registered. The represented country, that of a military base or an
 // embassy, is never taken: the law that applies on the spot is the spot's.
 //
 // A code counts as a country if it is two letters and not one of those that
@@ -54,6 +53,7 @@
 package geo
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -64,6 +64,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/exitgate/exitgate/internal/watch"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -77,25 +78,22 @@ type Options struct {
 	// asked. Empty: the embedded one. The word "embedded" among them is it
 	// too, not a file.
 	Files []string
-	// RegisteredCountry permits to believe registered_country where a
-	// database has no country.
+	// RegisteredCountry permits registered_country where a database has no
+	// country.
 	RegisteredCountry bool
 	// AllowOlder permits to replace a database by one that was built earlier.
 	AllowOlder bool
-	// CopyFolder is a folder in which Watch keeps a copy of each file in use. Open
-	// takes the copy of a file that it can't use, and says so as if the file
-	// had just gone bad. Empty: nothing is kept.
+	// CopyFolder is where Watch writes a copy of each file in use. In place of
+	// a file that it can't use Open takes its copy, and reports the error as
+	// for a file that was valid before. Empty: there are no copies.
 	CopyFolder string
-	// Poll is how often Watch looks at the files even if nothing told it of a
-	// change: some file systems tell of none. Default: a minute.
-	Poll time.Duration
 
 	Logger *slog.Logger     // default: discards
 	Now    func() time.Time // default: time.Now
 
-	// OnReload, if set, is called after each attempt to take up a changed
-	// file: with nil when it is in use, with the error when it was refused
-	// and what was in use stays. Not for a file that is still what it was.
+	// OnReload, if set, is called after each attempt to take a changed file
+	// into use: with nil when it is in use, with the error when it is invalid
+	// and the one before stays. Not for a file with the same content.
 	OnReload func(path string, err error)
 }
 
@@ -108,14 +106,11 @@ type Locator struct {
 	files  []*file
 }
 
-// Open opens the databases that the options name. The error says all that is
-// wrong with each of them.
+// Open opens the databases that the options name. The error is all that is wrong
+// with any of them.
 func Open(options Options) (*Locator, error) {
 	if len(options.Files) == 0 {
 		options.Files = []string{Embedded}
-	}
-	if options.Poll <= 0 {
-		options.Poll = time.Minute
 	}
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
@@ -135,14 +130,13 @@ func Open(options Options) (*Locator, error) {
 			continue
 		}
 		f := &file{path: path}
-		if err := f.openFirst(options.RegisteredCountry); err != nil {
-			kept, keptErr := keep(options.CopyFolder).open(path, options.RegisteredCountry)
-			if keptErr != nil {
+		if err := f.open(options.RegisteredCountry); err != nil {
+			backup, noCopy := copyFolder(options.CopyFolder).open(path, options.RegisteredCountry)
+			if noCopy != nil {
 				errs = append(errs, err)
 				continue
 			}
-			kept.path = path
-			f.db, f.err, f.since = kept, err, options.Now()
+			f.db, f.err, f.since = backup, err, options.Now()
 		}
 		l.files = append(l.files, f)
 	}
@@ -150,15 +144,15 @@ func Open(options Options) (*Locator, error) {
 		return nil, err
 	}
 	if !slices.ContainsFunc(l.files, func(f *file) bool { return f.db.role&RolePlace != 0 }) {
-		return nil, errors.New("no geo database tells countries: add a Country or City database, or \"embedded\", to " +
+		return nil, errors.New("no geo database has countries: add a Country or City database, or \"embedded\", to " +
 			strings.Join(options.Files, ", "))
 	}
 	for _, f := range l.files {
 		if f.err != nil {
-			options.Logger.Error("geo database can't be used, the copy that was kept is", "path", f.path, "error", f.err)
+			options.Logger.Error("geo database invalid, its last good copy is used", "path", f.path, "error", f.err)
 			options.OnReload(f.path, f.err)
 		}
-		l.say("geo database in use", f.db)
+		l.log("geo database in use", f.db)
 	}
 	l.publish()
 	return l, nil
@@ -174,7 +168,7 @@ func (l *Locator) Locate(addr netip.Addr) policy.Place {
 	return l.inUse.Load().locate(addr)
 }
 
-// A Description is what the databases say of an address, and which says what.
+// A Description is what the databases have about an address, and which has what.
 type Description struct {
 	Place policy.Place
 	// Address is the one that was looked up, Form how it was found in the one
@@ -182,7 +176,7 @@ type Description struct {
 	// zero if no database was asked.
 	Address netip.Addr
 	Form    string
-	// The paths of the databases that told; empty where none did.
+	// The paths of the databases that these are from; empty where none has it.
 	CountryFrom, SubdivisionsFrom, AnonymousFrom, ASNFrom string
 	// ASN is the number of the autonomous system that announces the address,
 	// Organisation whose it is; zero and empty where unknown.
@@ -205,11 +199,11 @@ func (l *Locator) Describe(addr netip.Addr) Description {
 // A Database is one that is in use, and the state of its file.
 type Database struct {
 	Path  string // "embedded" for the embedded one
-	Type  string // as the database says: GeoLite2-City
+	Type  string // of its metadata: GeoLite2-City
 	Build time.Time
 	Role  Role
-	// Err says why the file, as it is now, is not what is in use; nil if it
-	// is. Since is when it was first seen that it isn't.
+	// Err is why the file, as it is now, is not in use; nil if it is. Since is
+	// when that was first seen.
 	Err   error
 	Since time.Time
 }
@@ -219,27 +213,61 @@ func (l *Locator) Databases() []Database {
 	return slices.Clone(l.inUse.Load().status)
 }
 
-// Reload reads the files and takes up those that have changed. It returns what
-// is wrong with the files that are not in use as they are now. What was in use
-// stays in use then.
-func (l *Locator) Reload() error {
-	return l.reloadFiles(func(string) bool { return true })
+// settle is how long a changed file must look the same before it is read:
+// somebody may still be writing it.
+const settle = 250 * time.Millisecond
+
+// Watch takes changed files into use until the context ends.
+func (l *Locator) Watch(ctx context.Context) {
+	paths := slices.DeleteFunc(slices.Clone(l.options.Files), func(path string) bool { return path == Embedded })
+	watch.Files(ctx, paths, watch.Options{Settle: settle, Logger: l.options.Logger}, func() {
+		_ = l.reloadIf((*file).changed) // logged, and handed to OnReload
+		l.writeCopies()
+	})
 }
 
-func (l *Locator) reloadFiles(wanted func(path string) bool) error {
+// Reload reads the files and takes those that have changed into use. It returns
+// what is wrong with the files that are not in use as they are now. What was in
+// use stays in use then.
+func (l *Locator) Reload() error {
+	return l.reloadIf(func(f *file) bool { return f.path != Embedded })
+}
+
+func (l *Locator) reloadIf(wanted func(*file) bool) error {
 	l.reload.Lock()
 	defer l.reload.Unlock()
 	var errs []error
 	for _, f := range l.files {
-		if f.path != Embedded && wanted(f.path) {
+		if wanted(f) {
 			errs = append(errs, l.reloadFile(f))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// keep keeps copies of the files in use.
-func (l *Locator) keep() {
+func (l *Locator) reloadFile(f *file) error {
+	switch f.reload(l.options.RegisteredCountry, l.options.AllowOlder) {
+	case unchanged:
+		return f.err
+	case changing:
+		return f.wrap(errChanging)
+	case invalid:
+		if f.since.IsZero() {
+			f.since = l.options.Now()
+		}
+		l.options.Logger.Error("geo database invalid, the one in use stays", "path", f.path, "error", f.err)
+	case replaced:
+		l.log("geo database replaced", f.db)
+	case recovered:
+		l.log("geo database is again the one in use", f.db)
+	}
+	l.publish()
+	l.options.OnReload(f.path, f.err)
+	return f.err
+}
+
+// writeCopies writes copies of the files in use.
+func (l *Locator) writeCopies() {
 	l.reload.Lock()
 	var inUse []*database
 	for _, f := range l.files {
@@ -249,39 +277,18 @@ func (l *Locator) keep() {
 	}
 	l.reload.Unlock()
 	for _, db := range inUse {
-		if err := keep(l.options.CopyFolder).write(db); err != nil {
-			l.options.Logger.Warn("geo database could not be kept for the next start", "path", db.path, "error", err)
+		if err := copyFolder(l.options.CopyFolder).write(db); err != nil {
+			l.options.Logger.Warn("no copy of the geo database for the next start", "path", db.path, "error", err)
 		}
 	}
 }
 
-func (l *Locator) reloadFile(f *file) error {
-	switch f.takeUp(l.options.RegisteredCountry, l.options.AllowOlder) {
-	case unchanged:
-		return f.err
-	case unfinished:
-		return f.named(errChanging)
-	case refused:
-		if f.since.IsZero() {
-			f.since = l.options.Now()
-		}
-		l.options.Logger.Error("geo database refused, the one in use stays", "path", f.path, "error", f.err)
-	case replaced:
-		l.say("geo database replaced", f.db)
-	case recovered:
-		l.say("geo database is again the one in use", f.db)
-	}
-	l.publish()
-	l.options.OnReload(f.path, f.err)
-	return f.err
-}
-
-func (l *Locator) say(what string, db *database) {
-	l.options.Logger.Info(what, "path", db.path, "type", db.kind(),
+func (l *Locator) log(message string, db *database) {
+	l.options.Logger.Info(message, "path", db.path, "type", db.kind(),
 		"build", db.build(), "role", db.role.String(), "places", len(db.places)-1)
 }
 
-// publish makes what the files hold now the set that look-ups use.
+// publish makes the files' databases the set that look-ups use.
 func (l *Locator) publish() {
 	s := &set{}
 	for _, f := range l.files {
@@ -299,7 +306,7 @@ func (l *Locator) publish() {
 
 // A set is the databases that are in use together. It is immutable.
 type set struct {
-	located []*database // those that have to do with places: one at least
+	located []*database // with places or anonymous addresses: one at least
 	all     []*database
 	status  []Database
 }

@@ -46,12 +46,12 @@ var (
 	unlocated = policy.Place{}
 )
 
-func hidden(place policy.Place) policy.Place {
+func isAnonymous(place policy.Place) policy.Place {
 	place.Anonymous = true
 	return place
 }
 
-func TestARecordIsReadAsItsSchemaMeansIt(t *testing.T) {
+func TestLocate_schemas(t *testing.T) {
 	const somewhere = "81.2.69.0/24"
 	city := func(text string) []byte { return geotest.City(t, network{somewhere: text, "2.0.0.0/16": "FR"}) }
 	for _, test := range []struct {
@@ -103,7 +103,7 @@ func TestARecordIsReadAsItsSchemaMeansIt(t *testing.T) {
 	}
 }
 
-func TestWhichCountryIsBelieved(t *testing.T) {
+func TestLocate_countryCodes(t *testing.T) {
 	for _, test := range []struct {
 		name       string
 		record     string
@@ -126,7 +126,7 @@ func TestWhichCountryIsBelieved(t *testing.T) {
 	}
 }
 
-func TestSeveralDatabasesAddUp(t *testing.T) {
+func TestLocate_severalDatabases(t *testing.T) {
 	const at = "81.2.69.0/24"
 	country := func(code string) []byte { return geotest.Country(t, network{at: code, "2.0.0.0/16": "FR"}) }
 	city := func(code string) []byte { return geotest.City(t, network{at: code, "2.0.0.0/16": "FR-IDF"}) }
@@ -153,21 +153,21 @@ func TestSeveralDatabasesAddUp(t *testing.T) {
 			geotest.IPLocationCountry(t, network{"2a01:cb00::/24": "FR"}, geotest.Type("country ipv6")),
 		}, in("GB")},
 
-		{"a VPN hides", [][]byte{country("GB"), anonymous("anonymous anonymous_vpn")}, hidden(in("GB"))},
-		{"a Tor exit hides", [][]byte{country("GB"), anonymous("anonymous tor_exit_node")}, hidden(in("GB"))},
-		{"a public proxy hides", [][]byte{country("GB"), anonymous("anonymous public_proxy")}, hidden(in("GB"))},
-		{"a residential proxy hides", [][]byte{country("GB"), anonymous("anonymous residential_proxy")}, hidden(in("GB"))},
-		{"something anonymous of no known kind hides", [][]byte{country("GB"), anonymous("anonymous")}, hidden(in("GB"))},
+		{"a VPN hides", [][]byte{country("GB"), anonymous("anonymous anonymous_vpn")}, isAnonymous(in("GB"))},
+		{"a Tor exit hides", [][]byte{country("GB"), anonymous("anonymous tor_exit_node")}, isAnonymous(in("GB"))},
+		{"a public proxy hides", [][]byte{country("GB"), anonymous("anonymous public_proxy")}, isAnonymous(in("GB"))},
+		{"a residential proxy hides", [][]byte{country("GB"), anonymous("anonymous residential_proxy")}, isAnonymous(in("GB"))},
+		{"something anonymous of no known kind hides", [][]byte{country("GB"), anonymous("anonymous")}, isAnonymous(in("GB"))},
 		{"hosting hides nobody, although MaxMind calls it anonymous", [][]byte{country("GB"), anonymous("anonymous hosting_provider")}, in("GB")},
-		{"a VPN at a hosting provider hides", [][]byte{country("GB"), anonymous("anonymous hosting_provider anonymous_vpn")}, hidden(in("GB"))},
-		{"the anonymous database may come first", [][]byte{anonymous("anonymous_vpn"), city("US-MS")}, hidden(in("US", "US-MS"))},
-		{"who hides may be unlocated", [][]byte{elsewhere, anonymous("anonymous_vpn")}, hidden(unlocated)},
+		{"a VPN at a hosting provider hides", [][]byte{country("GB"), anonymous("anonymous hosting_provider anonymous_vpn")}, isAnonymous(in("GB"))},
+		{"the anonymous database may come first", [][]byte{anonymous("anonymous_vpn"), city("US-MS")}, isAnonymous(in("US", "US-MS"))},
+		{"who hides may be unlocated", [][]byte{elsewhere, anonymous("anonymous_vpn")}, isAnonymous(unlocated)},
 		{"Anonymous Plus is like Anonymous IP", [][]byte{country("GB"),
-			geotest.AnonymousIP(t, network{at: "anonymous_vpn"}, geotest.Type("GeoIP-Anonymous-Plus"))}, hidden(in("GB"))},
-		{"IPinfo's relay hides", [][]byte{country("GB"), privacy("relay")}, hidden(in("GB"))},
-		{"IPinfo's Tor hides", [][]byte{country("GB"), privacy("tor hosting")}, hidden(in("GB"))},
+			geotest.AnonymousIP(t, network{at: "anonymous_vpn"}, geotest.Type("GeoIP-Anonymous-Plus"))}, isAnonymous(in("GB"))},
+		{"IPinfo's relay hides", [][]byte{country("GB"), privacy("relay")}, isAnonymous(in("GB"))},
+		{"IPinfo's Tor hides", [][]byte{country("GB"), privacy("tor hosting")}, isAnonymous(in("GB"))},
 		{"IPinfo's hosting hides nobody", [][]byte{country("GB"), privacy("hosting")}, in("GB")},
-		{"one database that says so is enough", [][]byte{country("GB"), privacy("hosting"), anonymous("tor_exit_node")}, hidden(in("GB"))},
+		{"one database that says so is enough", [][]byte{country("GB"), privacy("hosting"), anonymous("tor_exit_node")}, isAnonymous(in("GB"))},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			locator := openFiles(t, test.databases...)
@@ -181,7 +181,7 @@ func TestSeveralDatabasesAddUp(t *testing.T) {
 	}
 }
 
-func TestADescriptionNamesItsSources(t *testing.T) {
+func TestDescribe(t *testing.T) {
 	const at = "81.2.69.0/24"
 	country := geotest.File(t, geotest.Country(t, network{at: "US", "2.0.0.0/16": "FR"}))
 	city := geotest.File(t, geotest.City(t, network{at: "US-MS"}))
@@ -195,12 +195,12 @@ func TestADescriptionNamesItsSources(t *testing.T) {
 		want          geo.Description
 	}{
 		{"each part by its database", "81.2.69.142", geo.Description{
-			Place: hidden(in("US", "US-MS")), Address: addr("81.2.69.142"),
+			Place: isAnonymous(in("US", "US-MS")), Address: addr("81.2.69.142"),
 			CountryFrom: country, SubdivisionsFrom: city, AnonymousFrom: anonymous,
 			ASNFrom: asn, ASN: 64500, Organisation: "Example Ltd",
 		}},
 		{"and the way to the address", "2002:5102:458e::1", geo.Description{
-			Place: hidden(in("US", "US-MS")), Address: addr("81.2.69.142"), Form: "6to4",
+			Place: isAnonymous(in("US", "US-MS")), Address: addr("81.2.69.142"), Form: "6to4",
 			CountryFrom: country, SubdivisionsFrom: city, AnonymousFrom: anonymous,
 			ASNFrom: asn, ASN: 64500, Organisation: "Example Ltd",
 		}},
@@ -221,7 +221,7 @@ func TestADescriptionNamesItsSources(t *testing.T) {
 	}
 }
 
-func TestTheDatabasesInUseAreListed(t *testing.T) {
+func TestDatabases(t *testing.T) {
 	built := time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC)
 	city := geotest.File(t, geotest.City(t, network{"81.2.69.0/24": "US-MS"}, geotest.Built(built)))
 	enterprise := geotest.File(t, geotest.Enterprise(t, network{"81.2.69.0/24": "US-MS AS1"}))
@@ -245,7 +245,7 @@ func TestTheDatabasesInUseAreListed(t *testing.T) {
 	}
 }
 
-func TestRolesHaveNames(t *testing.T) {
+func TestRole_String(t *testing.T) {
 	for role, want := range map[geo.Role]string{
 		geo.RolePlace:               "place",
 		geo.RoleASN:                 "asn",
@@ -261,9 +261,9 @@ func TestRolesHaveNames(t *testing.T) {
 
 // A database without the description that the reader's verification demands,
 // as ip-location-db's are; one with data that no address leads to, which the
-// format permits; one whose nodes are shared by 2^31 networks, which nobody
-// should walk; and the two sizes of records that the others don't have.
-func TestDatabasesThatAreOddButWellAreRead(t *testing.T) {
+// format permits; one whose nodes are shared by 2^31 networks, not to be
+// visited one by one; and the two sizes of records that the others don't have.
+func TestOpen_unusualDatabases(t *testing.T) {
 	content := geotest.Country(t, network{"81.2.69.0/24": "GB"})
 	maze := geotest.Country(t, network{"81.2.69.142/32": "GB"}, geotest.IPv4Only())
 	for i := range 31 {

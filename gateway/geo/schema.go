@@ -13,7 +13,7 @@ import (
 	"github.com/exitgate/exitgate/policy"
 )
 
-// A Role is what a database is good for. One database may have several.
+// A Role is what a database is used for. One database may have several.
 type Role uint8
 
 // The roles of databases.
@@ -34,20 +34,20 @@ func (r Role) String() string {
 	return strings.Join(names, "+")
 }
 
-// facts are what one record says that matters here.
+// facts are what matters here of one record.
 type facts struct {
 	place        policy.Place
 	asn          uint32
 	organisation string
 }
 
-// A schema is a way in which databases write facts down.
+// A schema decodes the records of a kind of database.
 type schema func(record maxminddb.Result, registeredCountry bool) (facts, error)
 
 const supported = "supported are Country, City, Enterprise, ASN, ISP and Anonymous-IP in MaxMind's schemas " +
 	"(DB-IP's too), and IPinfo's and ip-location-db's databases of places, autonomous systems and privacy"
 
-// recognise tells what a database is by its type and a sample of its records:
+// recognise finds the schema of a database by its type and a sample of its records:
 // the type alone says too little (anyone may write one), and the fields alone
 // too much (IPinfo's abuse contacts have a country as well, the contact's).
 func recognise(databaseType string, seen fields) (schema, Role, error) {
@@ -62,8 +62,8 @@ func recognise(databaseType string, seen fields) (schema, Role, error) {
 	return decode, role & permitted, nil
 }
 
-// byType returns the roles that a database of the type may have: all, if it is
-// one that nobody here has heard of; none, if it is known to be of no use.
+// byType returns the roles that a database of the type may have: all, if the
+// type isn't known; none, if it is known to be of no use.
 func byType(databaseType string) Role {
 	name := strings.ToLower(databaseType)
 	has := func(words ...string) bool {
@@ -211,8 +211,7 @@ func geoip2ASN(record maxminddb.Result, _ bool) (facts, error) {
 }
 
 // geoip2Anonymous is the schema of MaxMind's Anonymous-IP and Anonymous-Plus.
-// The field is_anonymous can't be taken at its word: it is also set for
-// hosting providers.
+// The field is_anonymous doesn't suffice: it is also set for hosting providers.
 func geoip2Anonymous(record maxminddb.Result, _ bool) (facts, error) {
 	var r geoip2.AnonymousIP
 	err := record.Decode(&r)

@@ -2,9 +2,9 @@ package geo
 
 import "net/netip"
 
-// A tree finds the records of addresses. It has walked the first 16 bits of
-// every address in advance, which is most of the way for IPv4: half of the time
-// that the reader takes.
+// A tree finds the records of addresses. For the first 16 bits of an address,
+// most of the way for IPv4, it has a table: half of the time that the reader
+// takes.
 type tree struct {
 	content    []byte
 	nodes      uint // how many there are
@@ -24,17 +24,17 @@ func newTree(content []byte, nodes, recordSize, ipVersion uint) *tree {
 	t := &tree{content: content, nodes: nodes, recordSize: recordSize}
 	root := uint(0)
 	if ipVersion == 6 {
-		t.ipv6 = t.walk(root)
+		t.ipv6 = t.tabulate(root)
 		for bit := 0; bit < 96 && root < nodes; bit++ { // IPv4 is below ::/96
 			root = t.child(root, 0)
 		}
 	}
-	t.ipv4 = t.walk(root)
+	t.ipv4 = t.tabulate(root)
 	return t
 }
 
-// walk notes where addresses lead from a root.
-func (t *tree) walk(root uint) heads {
+// tabulate returns the table of the addresses below a root.
+func (t *tree) tabulate(root uint) heads {
 	found := make(heads, 1<<headBits)
 	var descend func(pointer, begin, depth uint)
 	descend = func(pointer, begin, depth uint) {
@@ -57,10 +57,10 @@ func (t *tree) offset(addr netip.Addr) (offset uint32, found bool) {
 	switch {
 	case addr.Is4():
 		a := addr.As4()
-		pointer = t.follow(t.ipv4, a[:])
+		pointer = t.lookup(t.ipv4, a[:])
 	case len(t.ipv6) > 0:
 		a := addr.As16()
-		pointer = t.follow(t.ipv6, a[:])
+		pointer = t.lookup(t.ipv6, a[:])
 	}
 	if pointer < t.nodes+16 { // there is nothing, or only the separator
 		return 0, false
@@ -68,8 +68,8 @@ func (t *tree) offset(addr netip.Addr) (offset uint32, found bool) {
 	return uint32(pointer - t.nodes - 16), true
 }
 
-// follow goes where the bits of an address lead.
-func (t *tree) follow(heads heads, bits []byte) uint {
+// lookup returns where the bits of an address lead.
+func (t *tree) lookup(heads heads, bits []byte) uint {
 	pointer := uint(heads[uint(bits[0])<<8|uint(bits[1])])
 	for _, b := range bits[headBits/8:] {
 		for shift := 7; shift >= 0; shift-- {

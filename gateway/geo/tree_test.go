@@ -12,7 +12,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/geo/geotest"
 )
 
-func TestTheTreeFindsWhatTheReaderFinds(t *testing.T) {
+func TestTree_findsWhatTheReaderFinds(t *testing.T) {
 	random := rand.New(rand.NewPCG(4, 51))
 	anyIPv4 := func() netip.Addr {
 		var a [4]byte

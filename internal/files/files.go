@@ -24,8 +24,13 @@ var ErrTooLarge = errors.New("larger than the limit")
 func Read(name string, limit int64) ([]byte, error) {
 	// Before it is opened: to open a pipe is to wait for its writer.
 	info, err := os.Stat(name)
-	if err == nil && !info.Mode().IsRegular() {
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is not a regular file", name)
+	case info.Size() > limit:
+		return nil, fmt.Errorf("%s: %w", name, tooLarge(limit))
 	}
 	f, err := os.Open(name)
 	if err != nil {
@@ -33,7 +38,7 @@ func Read(name string, limit int64) ([]byte, error) {
 	}
 	defer f.Close()
 	content, err := readAll(f, limit, info.Size())
-	if errors.Is(err, ErrTooLarge) {
+	if errors.Is(err, ErrTooLarge) { // it has grown, or has no size: /proc
 		err = fmt.Errorf("%s: %w", name, err)
 	}
 	return content, err
@@ -45,16 +50,18 @@ func ReadAll(r io.Reader, limit int64) ([]byte, error) { return readAll(r, limit
 
 // readAll allocates once if the size is known.
 func readAll(r io.Reader, limit, size int64) ([]byte, error) {
-	content := bytes.NewBuffer(make([]byte, 0, min(size, limit)+bytes.MinRead))
+	content := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
 	n, err := content.ReadFrom(io.LimitReader(r, limit+1))
 	switch {
 	case err != nil:
 		return nil, err
 	case n > limit:
-		return nil, fmt.Errorf("%w of %d bytes", ErrTooLarge, limit)
+		return nil, tooLarge(limit)
 	}
 	return content.Bytes(), nil
 }
+
+func tooLarge(limit int64) error { return fmt.Errorf("%w of %d bytes", ErrTooLarge, limit) }
 
 // unfinished is the end of a temporary file's name.
 const unfinished = ".unfinished"

@@ -137,10 +137,10 @@ func (w *watcher) differ() bool {
 }
 
 // Same reports whether two looks at a file, nil where it was missing, are of one
-// file that wasn't written to in between.
+// file that wasn't written to, nor given other permissions, in between.
 func Same(a, b os.FileInfo) bool {
 	if a == nil || b == nil {
 		return a == nil && b == nil
 	}
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.Mode() == b.Mode() && a.ModTime().Equal(b.ModTime())
 }

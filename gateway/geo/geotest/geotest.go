@@ -1,5 +1,5 @@
 // Package geotest writes geo databases for tests, in every schema that the geo
-// package reads. What is in them is said in one line a network:
+// package reads, from one line a network:
 //
 //	path := geotest.File(t, geotest.City(t, geotest.Networks{
 //		"81.2.69.0/24":  "GB-ENG",
@@ -25,12 +25,12 @@ import (
 	"github.com/maxmind/mmdbwriter/mmdbtype"
 )
 
-// Networks says what a database has about which network, in a notation that
+// Networks are the records of a database by their networks, in a notation that
 // the function that writes it explains. Networks may overlap: the narrower one
 // holds. Reserved ones may be used.
 type Networks map[string]string
 
-// An Option changes what a database says of itself.
+// An Option changes the metadata of a database.
 type Option func(*mmdbwriter.Options)
 
 // Built sets the time of the build, which is otherwise Build.

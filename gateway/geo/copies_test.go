@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/exitgate/exitgate/gateway/geo"
@@ -15,35 +16,33 @@ import (
 func watchUntil(t *testing.T, locator *geo.Locator, folder string, copies int, done func() bool) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- locator.Watch(ctx) }()
-	testkit.Eventually(t, "the geo file is taken", func() bool {
+	var watching sync.WaitGroup
+	watching.Go(func() { locator.Watch(ctx) })
+	testkit.Eventually(t, "the copy is written", func() bool {
 		found, _ := filepath.Glob(filepath.Join(folder, "*.mmdb"))
 		return len(found) == copies && done()
 	})
 	stop()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
+	watching.Wait()
 }
 
-func TestAStartWithABadFileTakesTheCopyThatWasKept(t *testing.T) {
+func TestOpen_invalidFileIsReplacedByItsCopy(t *testing.T) {
 	for _, bad := range badFiles(t) {
 		t.Run(bad.name, func(t *testing.T) {
-			path, folder := geotest.File(t, country(t, "GB")), filepath.Join(t.TempDir(), "kept")
+			path, folder := geotest.File(t, country(t, "GB")), filepath.Join(t.TempDir(), "copies")
 			watchUntil(t, open(t, geo.Options{Files: []string{path}, CopyFolder: folder}), folder, 1, func() bool { return true })
 			geotest.Replace(t, path, bad.content)
 
-			var told []error
-			locator := open(t, geo.Options{Files: []string{path}, CopyFolder: folder, OnReload: func(_ string, err error) { told = append(told, err) }})
+			var reloads []error
+			locator := open(t, geo.Options{Files: []string{path}, CopyFolder: folder, OnReload: func(_ string, err error) { reloads = append(reloads, err) }})
 			if got := locator.Locate(addr(someone)); got != in("GB") {
 				t.Errorf("got %+v, want GB", got)
 			}
 			if d := locator.Databases()[0]; d.Err == nil || d.Since.IsZero() || d.Path != path {
 				t.Errorf("it is listed as %+v", d)
 			}
-			if len(told) != 1 || told[0] == nil {
-				t.Errorf("told %v", told)
+			if len(reloads) != 1 || reloads[0] == nil {
+				t.Errorf("reloads %v", reloads)
 			}
 
 			geotest.Replace(t, path, country(t, "IE"))
@@ -57,7 +56,7 @@ func TestAStartWithABadFileTakesTheCopyThatWasKept(t *testing.T) {
 	}
 }
 
-func TestTheCopyIsThatOfTheFileInUse(t *testing.T) {
+func TestCopy_followsTheFileInUse(t *testing.T) {
 	path, folder := geotest.File(t, country(t, "GB")), t.TempDir()
 	locator := open(t, geo.Options{Files: []string{path}, CopyFolder: folder})
 	watchUntil(t, locator, folder, 1, func() bool { return true })
@@ -71,23 +70,25 @@ func TestTheCopyIsThatOfTheFileInUse(t *testing.T) {
 	}
 }
 
-func TestACopyIsOfOneFileOnly(t *testing.T) {
+func TestCopy_isOfOneFileOnly(t *testing.T) {
 	path, folder := geotest.File(t, country(t, "GB")), t.TempDir()
 	watchUntil(t, open(t, geo.Options{Files: []string{path}, CopyFolder: folder}), folder, 1, func() bool { return true })
 	if _, err := geo.Open(geo.Options{Files: []string{path + ".other"}, CopyFolder: folder}); err == nil {
-		t.Error("a file that never was there is replaced by another's copy")
+		t.Error("the copy of another file is used")
 	}
 }
 
-func TestADamagedCopyIsNotTaken(t *testing.T) {
+func TestOpen_damagedCopyIsNotUsed(t *testing.T) {
 	path, folder := geotest.File(t, country(t, "GB")), t.TempDir()
 	watchUntil(t, open(t, geo.Options{Files: []string{path}, CopyFolder: folder}), folder, 1, func() bool { return true })
-	copies, _ := filepath.Glob(filepath.Join(folder, "*.mmdb"))
-	write(t, copies[0], []byte("not a database"))
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := geo.Open(geo.Options{Files: []string{path}, CopyFolder: folder}); err == nil {
-		t.Error("taken")
+	copies, _ := filepath.Glob(filepath.Join(folder, "*.mmdb"))
+	for _, content := range [][]byte{[]byte("not a database"), country(t, "IE")} {
+		write(t, copies[0], content)
+		if _, err := geo.Open(geo.Options{Files: []string{path}, CopyFolder: folder}); err == nil {
+			t.Error("used")
+		}
 	}
 }

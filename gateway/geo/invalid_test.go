@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/maxmind/mmdbwriter/mmdbtype"
@@ -29,7 +28,7 @@ func insertBefore(t testing.TB, content []byte, before, what string) []byte {
 
 type network = geotest.Networks
 
-// badFiles are files that no start succeeds with, and no replacement.
+// badFiles are files that can neither be opened nor replace another.
 func badFiles(t testing.TB) []struct {
 	name    string
 	content []byte
@@ -74,11 +73,9 @@ func badFiles(t testing.TB) []struct {
 	}
 }
 
-// What the reader of databases says in its own words isn't compared.
-var damage = regexp.MustCompile(`(is damaged: ).*(: get)`)
-
-func TestAStartWithABadFileFailsAndSaysWhy(t *testing.T) {
-	var said strings.Builder
+func TestOpen_invalidContent(t *testing.T) {
+	var errs strings.Builder
+	damage := regexp.MustCompile(`is damaged: .*: `)
 	for _, bad := range badFiles(t) {
 		path := geotest.File(t, bad.content)
 		_, err := geo.Open(geo.Options{Files: []string{path}})
@@ -86,12 +83,13 @@ func TestAStartWithABadFileFailsAndSaysWhy(t *testing.T) {
 			t.Errorf("%s: opened", bad.name)
 			continue
 		}
-		fmt.Fprintf(&said, "# %s\n%s\n\n", bad.name, damage.ReplaceAllString(strings.ReplaceAll(err.Error(), path, "FILE"), "${1}REASON$2"))
+		text := damage.ReplaceAllString(strings.ReplaceAll(err.Error(), path, "FILE"), "is damaged: (the reader's error): ")
+		fmt.Fprintf(&errs, "# %s\n%s\n\n", bad.name, text)
 	}
-	testkit.Golden(t, "testdata/refusals.txt", said.String())
+	testkit.Golden(t, "testdata/errors.txt", errs.String())
 }
 
-func TestAStartFailsWithFilesThatCannotBeRead(t *testing.T) {
+func TestOpen_unusableFiles(t *testing.T) {
 	dir := t.TempDir()
 	huge := filepath.Join(dir, "huge.mmdb")
 	if err := os.WriteFile(huge, nil, 0o644); err != nil {
@@ -106,32 +104,27 @@ func TestAStartFailsWithFilesThatCannotBeRead(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		files []string
-		want  string
+		want  []string // in the error
 	}{
-		{"a file that isn't there", []string{missing},
-			"geo database " + missing + " can't be read: " + syscall.ENOENT.Error() + ": put it there or correct the path"},
-		{"a folder", []string{dir},
-			"geo database " + dir + " is not a regular file: name an .mmdb file"},
-		{"a huge file", []string{huge},
-			"geo database " + huge + " has 2147483649 bytes, more than the 2147483648 that are read"},
-		{"one file twice", []string{city, asn, city},
-			"geo database " + city + " is named twice: name it once"},
-		{"no database of places", []string{asn},
-			`no geo database tells countries: add a Country or City database, or "embedded", to ` + asn},
-		{"several mistakes at once", []string{missing, city, dir},
-			"geo database " + missing + " can't be read: " + syscall.ENOENT.Error() + ": put it there or correct the path\n" +
-				"geo database " + dir + " is not a regular file: name an .mmdb file"},
+		{"missing", []string{missing}, []string{missing, "correct the path"}},
+		{"a folder", []string{dir}, []string{dir, "not a regular file"}},
+		{"too large", []string{huge}, []string{huge, "limit"}},
+		{"one file twice", []string{city, asn, city}, []string{city, "twice"}},
+		{"no database of places", []string{asn}, []string{asn, "countries"}},
+		{"several errors", []string{missing, city, dir}, []string{missing, dir}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := geo.Open(geo.Options{Files: test.files})
-			if err == nil || err.Error() != test.want {
-				t.Errorf("got  %v\nwant %v", err, test.want)
+			for _, want := range test.want {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("got %v, want %q in it", err, want)
+				}
 			}
 		})
 	}
 }
 
-func FuzzOpeningAnyFileIsSafe(f *testing.F) {
+func FuzzOpen(f *testing.F) {
 	for _, bad := range badFiles(f) {
 		f.Add(bad.content)
 	}
