@@ -8,9 +8,9 @@ import (
 	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/internal/files"
+	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/internal/watch"
 	"github.com/exitgate/exitgate/policy"
-	"github.com/exitgate/exitgate/policy/strict"
 )
 
 // A policyFile is a policy document that somebody else keeps, as Git does. It
@@ -42,7 +42,7 @@ func (f *policyFile) open() error {
 
 // reload takes the document into use, if it has changed.
 func (f *policyFile) reload() error {
-	source, err := files.Read(f.name, strict.Limit)
+	source, err := files.Read(f.name, strictyaml.Limit)
 	if err != nil {
 		return f.engine.RecordFailure("", fmt.Errorf("policy: %w", err))
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/exitgate/exitgate/policy/strict"
+	"github.com/exitgate/exitgate/internal/strictyaml"
 )
 
 // A SetChange is what Set does to the entry of one jurisdiction. What else the
@@ -36,7 +36,7 @@ type SetChange struct {
 // steps that are dropped. Setting what is so already returns the source.
 //
 // The result is a policy that Parse takes, and that says exactly what was
-// asked for; else there is an error. One that wraps strict.Errors comes from
+// asked for; else there is an error. One that wraps strictyaml.Errors comes from
 // Parse: what was asked for would break a rule or a promise.
 func Set(source []byte, c SetChange) ([]byte, error) {
 	const file = "policy"
@@ -160,7 +160,7 @@ func sameEntry(a, b Entry) bool {
 // An editor changes the text of a policy that is right.
 type editor struct {
 	source  []byte
-	doc     *strict.Document
+	doc     *strictyaml.Document
 	splices []splice
 }
 
@@ -246,7 +246,7 @@ func (e *editor) extend(text string, path ...any) {
 
 // spellOut writes a schedule in the place of a phase alone: FR: open.
 func (e *editor) spellOut(steps []Step, code string) {
-	start, keyEnd := e.span(section, strict.Key(code))
+	start, keyEnd := e.span(section, strictyaml.Key(code))
 	value, end := e.span(section, code)
 	if e.isFlow(section) || !e.inOneLine(start, end) {
 		e.splice(value, end, flow(Entry{Schedule: steps}))
@@ -260,7 +260,7 @@ func (e *editor) spellOut(steps []Step, code string) {
 
 // schedule writes a schedule in the place of a phase in a mapping.
 func (e *editor) schedule(steps []Step, code string) {
-	start, _ := e.span(section, code, strict.Key("phase"))
+	start, _ := e.span(section, code, strictyaml.Key("phase"))
 	_, end := e.span(section, code, "phase")
 	if e.isFlow(section, code) || !e.inOneLine(start, end) {
 		e.splice(start, end, "schedule: "+flowSteps(steps))
@@ -272,7 +272,7 @@ func (e *editor) schedule(steps []Step, code string) {
 
 // unschedule writes a phase in the place of a schedule.
 func (e *editor) unschedule(wanted Entry, code string) {
-	start, keyEnd := e.span(section, code, strict.Key("schedule"))
+	start, keyEnd := e.span(section, code, strictyaml.Key("schedule"))
 	list, end := e.span(section, code, "schedule")
 	phase := "phase: " + wanted.Phase.String()
 	if e.isFlow(section, code, "schedule") {
@@ -335,12 +335,12 @@ func (e *editor) step(c SetChange, steps []Step, code string) {
 func (e *editor) remove(code string) {
 	keys := e.doc.Keys(section)
 	i := slices.Index(keys, code)
-	start, _ := e.span(section, strict.Key(code))
+	start, _ := e.span(section, strictyaml.Key(code))
 	_, end := e.span(section, code)
 	switch {
 	case !e.isFlow(section):
 		if len(keys) == 1 {
-			_, sectionEnd := e.span(strict.Key(section))
+			_, sectionEnd := e.span(strictyaml.Key(section))
 			colon := e.colon(sectionEnd)
 			e.splice(colon, colon, " {}")
 		}
@@ -349,7 +349,7 @@ func (e *editor) remove(code string) {
 		_, before := e.span(section, keys[i-1])
 		e.splice(before, end, "")
 	case len(keys) > 1:
-		next, _ := e.span(section, strict.Key(keys[1]))
+		next, _ := e.span(section, strictyaml.Key(keys[1]))
 		e.splice(start, next, "")
 	default:
 		if rest := bytes.TrimLeft(e.source[end:], " \t\r\n"); bytes.HasPrefix(rest, []byte(",")) {
@@ -475,7 +475,7 @@ const usualIndent = 2
 
 // unit is by how much the document indents entries.
 func (e *editor) unit() int {
-	outer, _ := e.span(strict.Key(section))
+	outer, _ := e.span(strictyaml.Key(section))
 	inner, _ := e.span(section)
 	return max(1, e.column(inner)-e.column(outer))
 }

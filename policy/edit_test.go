@@ -16,9 +16,9 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 	"pgregory.net/rapid"
 
+	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
-	"github.com/exitgate/exitgate/policy/strict"
 )
 
 // TestSetChangesOneEntryAndNothingElse runs the archives in testdata/edit. A
@@ -165,7 +165,7 @@ func TestSetLeavesAllElseAsItWas(t *testing.T) {
 		}
 		c := drawChange(t, entries)
 		set, err := policy.Set(source, c)
-		var problems strict.Errors
+		var problems strictyaml.Errors
 		switch {
 		case err != nil && strings.Contains(err.Error(), "only people can edit"):
 			t.Fatalf("%+v: %v\n%s", c, err, source)

@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy"
-	"github.com/exitgate/exitgate/policy/strict"
 )
 
 // overJSON returns what a client has that decodes what it is sent, and fails
@@ -114,7 +114,7 @@ func TestProblemsPrintAsTheyWereSent(t *testing.T) {
 	eachFixture(t, "bad", func(t *testing.T, name, _ string, source []byte) { sources[name] = source })
 	for name, source := range sources {
 		_, err := policy.Parse(name, source)
-		var problems strict.Errors
+		var problems strictyaml.Errors
 		if !errors.As(err, &problems) {
 			t.Fatalf("%s: %v", name, err)
 		}

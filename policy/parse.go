@@ -10,14 +10,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy/groups"
 	"github.com/exitgate/exitgate/policy/iso3166"
 	"github.com/exitgate/exitgate/policy/routes"
-	"github.com/exitgate/exitgate/policy/strict"
 )
 
 // Parse reads and checks a policy document. file is its name for error
-// messages. The error, a strict.Errors, says everything that is wrong, each
+// messages. The error, a strictyaml.Errors, says everything that is wrong, each
 // with its position and what would be right.
 func Parse(file string, source []byte) (*Policy, error) {
 	return read(file, source).check()
@@ -29,7 +29,7 @@ func read(file string, source []byte) *parser {
 	p := &parser{policy: &Policy{source: source, digest: Digest(source)}}
 	p.text.Mode = Enforce
 	p.text.Approvals.Expire = usualExpiry
-	p.doc = strict.Decode(file, source, &p.text)
+	p.doc = strictyaml.Decode(file, source, &p.text)
 	return p
 }
 
@@ -59,12 +59,12 @@ func (p *parser) check() (*Policy, error) {
 
 // Schema returns the JSON Schema of the policy document, for editors.
 func Schema() ([]byte, error) {
-	return strict.Schema(Document{}, "https://exitgate.example/policy.schema.json", "exitgate policy")
+	return strictyaml.Schema(Document{}, "https://exitgate.example/policy.schema.json", "exitgate policy")
 }
 
 // A parser checks a Document, section by section, and builds its Policy.
 type parser struct {
-	doc      *strict.Document
+	doc      *strictyaml.Document
 	text     Document
 	policy   *Policy
 	unknowns int // codes so far
@@ -482,6 +482,6 @@ func at(path ...any) []any { return path }
 // key is the path of a key in the document.
 func key(path ...any) []any {
 	last := len(path) - 1
-	path[last] = strict.Key(path[last].(string))
+	path[last] = strictyaml.Key(path[last].(string))
 	return path
 }

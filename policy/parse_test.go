@@ -12,9 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
-	"github.com/exitgate/exitgate/policy/strict"
 )
 
 // eachFixture runs a test for each document in a folder, with the name of the
@@ -43,9 +43,9 @@ func TestEachRuleIsEnforcedInSoManyWords(t *testing.T) {
 		if err == nil || p != nil {
 			t.Fatalf("Parse returned %v, %v: want an error and no policy", p, err)
 		}
-		var problems strict.Errors
+		var problems strictyaml.Errors
 		if !errors.As(err, &problems) {
-			t.Fatalf("the error is a %T, not strict.Errors", err)
+			t.Fatalf("the error is a %T, not strictyaml.Errors", err)
 		}
 		testkit.Golden(t, goldenFile, err.Error()+"\n")
 		if _, again := policy.Parse(name, source); again.Error() != err.Error() {

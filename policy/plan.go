@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy/iso3166"
-	"github.com/exitgate/exitgate/policy/strict"
 )
 
 // A Plan is everything that would change if one policy took the place of
@@ -32,10 +32,10 @@ type Plan struct {
 	Moves   []Move   `json:"moves,omitempty"`
 	// Exceptions are the subdivisions that don't move as what they lie in does.
 	// All others go along.
-	Exceptions []Code            `json:"apart,omitempty"`
-	Amendments []Amendment       `json:"amendments,omitempty"`
-	Expansions []Expansion       `json:"expansions,omitempty"`
-	Warnings   []*strict.Problem `json:"warnings,omitempty"` // of the new policy
+	Exceptions []Code                `json:"apart,omitempty"`
+	Amendments []Amendment           `json:"amendments,omitempty"`
+	Expansions []Expansion           `json:"expansions,omitempty"`
+	Warnings   []*strictyaml.Problem `json:"warnings,omitempty"` // of the new policy
 
 	before, after *forecast
 	hidden        map[Effect][]Code // whom moves concern that flags hide for now

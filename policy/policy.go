@@ -15,10 +15,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy/groups"
 	"github.com/exitgate/exitgate/policy/iso3166"
 	"github.com/exitgate/exitgate/policy/routes"
-	"github.com/exitgate/exitgate/policy/strict"
 )
 
 // A Policy is a valid Document: every code in it exists, every schedule only
@@ -41,7 +41,7 @@ type Policy struct {
 	flagged      []Code              // the subdivisions that a setting or a group in one names
 	acknowledged []acknowledgement
 	approvals    Approvals
-	warnings     []*strict.Problem
+	warnings     []*strictyaml.Problem
 
 	// The places that are told apart: subdivisions by country, and all.
 	apart   map[Code][]Code
@@ -93,7 +93,7 @@ func (p *Policy) Mode() Mode { return p.mode }
 func (p *Policy) Classes() []string { return slices.Clone(p.classes) }
 
 // Warnings are what Parse noticed that is allowed but probably not meant.
-func (p *Policy) Warnings() []*strict.Problem { return p.warnings }
+func (p *Policy) Warnings() []*strictyaml.Problem { return p.warnings }
 
 // Jurisdictions returns the codes that the policy has entries for, sorted.
 func (p *Policy) Jurisdictions() []Code {

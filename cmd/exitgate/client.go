@@ -29,7 +29,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/internal/loopback"
-	"github.com/exitgate/exitgate/policy/strict"
+	"github.com/exitgate/exitgate/internal/strictyaml"
 )
 
 // A connection says where the gateway's API is: its socket, or an address.
@@ -496,7 +496,7 @@ func formatProblem(p *api.Problem) string {
 }
 
 // formatDocumentProblem writes a problem of a document as check does.
-func formatDocumentProblem(p *strict.Problem) string {
+func formatDocumentProblem(p *strictyaml.Problem) string {
 	harmless := *p
 	harmless.File, harmless.Message = sanitise(p.File), sanitise(p.Message)
 	harmless.Source, harmless.Advice = sanitiseLines(p.Source), sanitiseLines(p.Advice)

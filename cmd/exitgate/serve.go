@@ -16,7 +16,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/config"
-	"github.com/exitgate/exitgate/policy/strict"
+	"github.com/exitgate/exitgate/internal/strictyaml"
 )
 
 func newServe(now func() time.Time) *cobra.Command {
@@ -203,5 +203,5 @@ func readFile(name string) ([]byte, error) {
 	}
 	defer f.Close()
 	// One byte more than allowed, so that who parses it says what is wrong.
-	return io.ReadAll(io.LimitReader(f, strict.Limit+1))
+	return io.ReadAll(io.LimitReader(f, strictyaml.Limit+1))
 }

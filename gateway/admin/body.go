@@ -10,14 +10,14 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
-	"github.com/exitgate/exitgate/policy/strict"
+	"github.com/exitgate/exitgate/internal/strictyaml"
 )
 
 // The largest bodies, in bytes. Written as JSON a policy grows, seldom to twice
 // its size.
 const (
 	smallBody  = 64 << 10
-	policyBody = 2*strict.Limit + 1<<20
+	policyBody = 2*strictyaml.Limit + 1<<20
 )
 
 // limits bound what all clients together can make the gateway hold.

@@ -12,9 +12,9 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin"
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
-	"github.com/exitgate/exitgate/policy/strict"
 )
 
 // zoe has proposed what waits at the begin of a test.
@@ -517,7 +517,7 @@ func TestWhatGoesWrongInside(t *testing.T) {
 		"a problem within an error": {fmt.Errorf("x: %w", &api.Problem{Status: 504, Code: "not-acknowledged", Detail: "Who knows."}), 504, `"Who knows."`, ""},
 		"a refusal":                 {&changes.Error{Code: changes.Conflict, Message: "Too late.", Current: &revision}, 409, `"number": 7`, ""},
 		"a refusal with its cause":  {&changes.Error{Code: changes.WrongPolicy, Message: "It is wrong", Err: errors.New("very")}, 422, `"It is wrong: very"`, ""},
-		"a refusal with errors":     {&changes.Error{Code: changes.WrongPolicy, Message: "It is wrong", Err: fmt.Errorf("x: %w", strict.Errors{{File: "policy", Line: 3, Message: "Here."}})}, 422, `"message": "Here."`, ""},
+		"a refusal with errors":     {&changes.Error{Code: changes.WrongPolicy, Message: "It is wrong", Err: fmt.Errorf("x: %w", strictyaml.Errors{{File: "policy", Line: 3, Message: "Here."}})}, 422, `"message": "Here."`, ""},
 		"a refusal nobody knows":    {&changes.Error{Code: "odd", Message: "x"}, 500, `"internal"`, "x"},
 	} {
 		t.Run(name, func(t *testing.T) {

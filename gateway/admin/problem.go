@@ -9,8 +9,8 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/internal/httpbody"
+	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy/changes"
-	"github.com/exitgate/exitgate/policy/strict"
 )
 
 // statuses are those of refusals.
@@ -62,7 +62,7 @@ func problem(err error) (api.Problem, bool) {
 		Status: statuses[refusal.Code], Code: string(refusal.Code),
 		Detail: refusal.Message, Advice: refusal.Advice, Winner: refusal.Current,
 	}
-	if wrong, ok := errors.AsType[strict.Errors](err); ok {
+	if wrong, ok := errors.AsType[strictyaml.Errors](err); ok {
 		p.Errors = wrong
 	} else if refusal.Err != nil {
 		p.Detail = fmt.Sprintf("%s: %v", p.Detail, refusal.Err)

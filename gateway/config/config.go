@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/internal/loopback"
-	"github.com/exitgate/exitgate/policy/strict"
+	"github.com/exitgate/exitgate/internal/strictyaml"
 )
 
 // A Config is the daemon's own settings, one file a machine. Its tags are what
@@ -154,10 +154,10 @@ func Default() Config {
 }
 
 // Parse reads a settings file. file is its name for error messages. The error,
-// a strict.Errors, lists everything that is wrong.
+// a strictyaml.Errors, lists everything that is wrong.
 func Parse(file string, source []byte) (Config, error) {
 	c := Default()
-	doc := strict.Decode(file, source, &c)
+	doc := strictyaml.Decode(file, source, &c)
 	for _, p := range c.faults() {
 		doc.Errorf(p.advice, p.path, "%s", p.message)
 	}
@@ -166,7 +166,7 @@ func Parse(file string, source []byte) (Config, error) {
 
 // Schema returns the JSON Schema of the settings file, for editors.
 func Schema() ([]byte, error) {
-	return strict.Schema(Config{}, "https://exitgate.example/exitgate.schema.json", "exitgate settings")
+	return strictyaml.Schema(Config{}, "https://exitgate.example/exitgate.schema.json", "exitgate settings")
 }
 
 // Validate returns what is wrong with a Config, wherever it came from.

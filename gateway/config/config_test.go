@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/exitgate/exitgate/gateway/config"
+	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/internal/testkit"
-	"github.com/exitgate/exitgate/policy/strict"
 )
 
 func TestEachRuleOfTheSettingsSaysWhatIsWrongAndWhatWouldBeRight(t *testing.T) {
@@ -34,7 +34,7 @@ func TestEachRuleOfTheSettingsSaysWhatIsWrongAndWhatWouldBeRight(t *testing.T) {
 				testkit.Golden(t, "testdata/bad/"+name+".golden", "nothing is wrong\n")
 				return
 			}
-			var all strict.Errors
+			var all strictyaml.Errors
 			if !errors.As(err, &all) {
 				t.Errorf("the error is a %T", err)
 			}
@@ -44,7 +44,7 @@ func TestEachRuleOfTheSettingsSaysWhatIsWrongAndWhatWouldBeRight(t *testing.T) {
 }
 
 func TestSettingsBeyondEightMegabytesAreNotRead(t *testing.T) {
-	_, err := config.Parse("exitgate.yaml", []byte(strings.Repeat("#", strict.Limit+1)))
+	_, err := config.Parse("exitgate.yaml", []byte(strings.Repeat("#", strictyaml.Limit+1)))
 	want := "exitgate.yaml: the file has 8388609 bytes: the limit is 8388608 (8 MiB)\n      remove what is not needed"
 	if err == nil || err.Error() != want {
 		t.Errorf("it says %v", err)

@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/internal/files"
+	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy"
-	"github.com/exitgate/exitgate/policy/strict"
 )
 
 // Path returns the path of the data folder: the one that is named, else by the
@@ -81,7 +81,7 @@ func (d Dir) LastGood() string { return d.in("last-good-policy.yaml") }
 func (d Dir) Schedule() string { return d.in("schedule.json") }
 
 // ReadLastGood returns the last good policy.
-func (d Dir) ReadLastGood() ([]byte, error) { return files.Read(d.LastGood(), strict.Limit) }
+func (d Dir) ReadLastGood() ([]byte, error) { return files.Read(d.LastGood(), strictyaml.Limit) }
 
 // WriteLastGood keeps a policy as the last good one.
 func (d Dir) WriteLastGood(source []byte) error { return files.Replace(d.LastGood(), source) }

@@ -11,8 +11,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy"
-	"github.com/exitgate/exitgate/policy/strict"
 )
 
 // FirstRevision is what the first gateway writes into an empty ledger: a policy that
@@ -70,7 +70,7 @@ func (s State) write(p Proposal, now time.Time) ([]byte, error) {
 	switch {
 	case err == nil:
 		return source, nil
-	case errors.As(err, new(strict.Errors)):
+	case errors.As(err, new(strictyaml.Errors)):
 		return nil, wrong(err)
 	}
 	return nil, refuse(Invalid, "", "%v", err)
@@ -400,7 +400,7 @@ func refuse(code ErrorCode, advice, format string, args ...any) error {
 // wrong refuses a policy for what its parser has to say of it.
 func wrong(err error) error {
 	r := &Error{Code: WrongPolicy, Message: "the policy would be wrong", Err: err}
-	if problems := strict.Errors(nil); errors.As(err, &problems) && len(problems) > 1 {
+	if problems := strictyaml.Errors(nil); errors.As(err, &problems) && len(problems) > 1 {
 		r.Message = fmt.Sprintf("the policy would be wrong in %d places", len(problems))
 	}
 	return r

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
-	"github.com/exitgate/exitgate/policy/strict"
 )
 
 func TestPropose(t *testing.T) {
@@ -124,7 +124,7 @@ func TestPlan(t *testing.T) {
 		w := begun(t, rules)
 		_, err := w.s.Plan(document("version: 1\nmode: perhaps\njurisdictions: {XX: open}\n"), nil, w.now)
 		var refusal *changes.Error
-		var problems strict.Errors
+		var problems strictyaml.Errors
 		if !errors.As(err, &refusal) || refusal.Code != changes.WrongPolicy || refusal.Message != "the policy would be wrong in 2 places" ||
 			!errors.As(err, &problems) || len(problems) != 2 || problems[0].File != "policy" || !strings.Contains(err.Error(), problems[1].Error()) {
 			t.Errorf("%#v", err)
@@ -138,7 +138,7 @@ jurisdictions: {FR: withdrawn}
 `)
 		_, err := w.s.Plan(opening(), nil, w.now)
 		var refusal *changes.Error
-		if !errors.As(err, &refusal) || refusal.Code != changes.WrongPolicy || refusal.Message != "the policy would be wrong" || !errors.As(err, new(strict.Errors)) {
+		if !errors.As(err, &refusal) || refusal.Code != changes.WrongPolicy || refusal.Message != "the policy would be wrong" || !errors.As(err, new(strictyaml.Errors)) {
 			t.Errorf("%#v", err)
 		}
 	})

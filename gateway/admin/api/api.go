@@ -6,9 +6,9 @@ package api
 import (
 	"time"
 
+	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
-	"github.com/exitgate/exitgate/policy/strict"
 )
 
 // Status is the answer of GET /v1/status.
@@ -281,7 +281,7 @@ type Problem struct {
 	Detail string `json:"detail"`           // what is wrong
 	Advice string `json:"advice,omitempty"` // what to do
 	// Errors is what is wrong with a policy.
-	Errors []*strict.Problem `json:"errors,omitempty"`
+	Errors []*strictyaml.Problem `json:"errors,omitempty"`
 	// Winner is the revision in force, of a conflict.
 	Winner *changes.Revision `json:"winner,omitempty"`
 }

@@ -1,4 +1,4 @@
-package strict_test
+package strictyaml_test
 
 import (
 	"bytes"
@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/internal/testkit"
-	"github.com/exitgate/exitgate/policy/strict"
 )
 
 // document has a field for each thing that Decode knows.
@@ -114,7 +114,7 @@ func TestEveryMistakeHasItsMessage(t *testing.T) {
 				t.Fatal(err)
 			}
 			var v document
-			problems := strict.Decode(filepath.Base(fixture), source, &v).Err()
+			problems := strictyaml.Decode(filepath.Base(fixture), source, &v).Err()
 			if problems == nil {
 				t.Fatalf("no error, got %+v", v)
 			}
@@ -127,7 +127,7 @@ func TestEveryMistakeHasItsMessage(t *testing.T) {
 func decode(t *testing.T, source string) document {
 	t.Helper()
 	var v document
-	d := strict.Decode("policy.yaml", []byte(source), &v)
+	d := strictyaml.Decode("policy.yaml", []byte(source), &v)
 	if err := d.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestDefaultsStayWhereTheDocumentIsSilent(t *testing.T) {
 		Flags: map[string]any{"a": true}, Notice: &notice{Title: "Hello", Body: "there"}, Compiled: "kept",
 	}
 	v.Limits.Header = 7
-	d := strict.Decode("policy.yaml", []byte("version: 1\nstatus: 404\nflags: {b: 1}\nnotice: {body: you}\nlimits: {offset: 1}\n"), &v)
+	d := strictyaml.Decode("policy.yaml", []byte("version: 1\nstatus: 404\nflags: {b: 1}\nnotice: {body: you}\nlimits: {offset: 1}\n"), &v)
 	if err := d.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func TestDefaultsStayWhereTheDocumentIsSilent(t *testing.T) {
 
 func TestValuesWithAnErrorStayAsTheyWere(t *testing.T) {
 	v := document{Status: 451, Mode: "enforce", Notice: &notice{Title: "Hello"}}
-	d := strict.Decode("policy.yaml", []byte("version: 1\nstatus: x\nmode: y\nnotice: []\n"), &v)
+	d := strictyaml.Decode("policy.yaml", []byte("version: 1\nstatus: x\nmode: y\nnotice: []\n"), &v)
 	if d.Err() == nil {
 		t.Error("no error")
 	}
@@ -242,22 +242,22 @@ func TestValuesWithAnErrorStayAsTheyWere(t *testing.T) {
 
 func TestAFileLargerThanTheLimitIsNotRead(t *testing.T) {
 	var v document
-	err := strict.Decode("policy.yaml", make([]byte, strict.Limit+1), &v).Err()
+	err := strictyaml.Decode("policy.yaml", make([]byte, strictyaml.Limit+1), &v).Err()
 	if err == nil {
 		t.Fatal("no error")
 	}
 	testkit.Golden(t, "testdata/too-large.golden", err.Error()+"\n")
 
-	full := append([]byte("version: 1\n#"), bytes.Repeat([]byte("x"), strict.Limit-12)...)
-	if err := strict.Decode("policy.yaml", full, &v).Err(); err != nil || v.Version != 1 {
+	full := append([]byte("version: 1\n#"), bytes.Repeat([]byte("x"), strictyaml.Limit-12)...)
+	if err := strictyaml.Decode("policy.yaml", full, &v).Err(); err != nil || v.Version != 1 {
 		t.Errorf("a file of exactly the limit: %v", err)
 	}
 }
 
 func TestOfThousandsOfErrorsAThousandAreKept(t *testing.T) {
 	var v document
-	err := strict.Decode("policy.yaml", []byte("version: 1\nflags: {}\n"+strings.Repeat("version: 1\n", 5000)), &v).Err()
-	if errs := err.(strict.Errors); len(errs) != 1000 {
+	err := strictyaml.Decode("policy.yaml", []byte("version: 1\nflags: {}\n"+strings.Repeat("version: 1\n", 5000)), &v).Err()
+	if errs := err.(strictyaml.Errors); len(errs) != 1000 {
 		t.Errorf("%d errors", len(errs))
 	}
 	if text := err.Error(); !strings.HasSuffix(text, "\n\nand 950 more\n\n1000 errors") {
@@ -267,7 +267,7 @@ func TestOfThousandsOfErrorsAThousandAreKept(t *testing.T) {
 
 func TestADocumentOfMoreThanHalfAMillionValuesIsNotRead(t *testing.T) {
 	var v document
-	err := strict.Decode("policy.yaml", []byte("version: 1\nproxies:\n"+strings.Repeat("- a\n", 600_000)), &v).Err()
+	err := strictyaml.Decode("policy.yaml", []byte("version: 1\nproxies:\n"+strings.Repeat("- a\n", 600_000)), &v).Err()
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -293,8 +293,8 @@ func TestErrorsThatTheCallerFindsPointAtTheirPlace(t *testing.T) {
 		want string // position; empty if the error is to be dropped
 	}{
 		"a scalar":                            {[]any{"version"}, "1:10"},
-		"a key":                               {[]any{strict.Key("version")}, "1:1"},
-		"a key further down":                  {[]any{"jurisdictions", strict.Key("DE")}, "8:3"},
+		"a key":                               {[]any{strictyaml.Key("version")}, "1:1"},
+		"a key further down":                  {[]any{"jurisdictions", strictyaml.Key("DE")}, "8:3"},
 		"a value below a key":                 {[]any{"jurisdictions", "DE"}, "8:7"},
 		"a path of other strings":             {[]any{"jurisdictions", code("DE")}, "8:7"},
 		"a block mapping is at its key":       {[]any{"jurisdictions", "FR"}, "3:3"},
@@ -302,10 +302,10 @@ func TestErrorsThatTheCallerFindsPointAtTheirPlace(t *testing.T) {
 		"a mapping in a list is at its dash":  {[]any{"jurisdictions", "FR", "schedule", 0}, "5:7"},
 		"a mapping in braces is at its brace": {[]any{"jurisdictions", "FR", "schedule", 1}, "7:9"},
 		"a value in a list":                   {[]any{"jurisdictions", "FR", "schedule", 1, "from"}, "7:16"},
-		"a key in a list":                     {[]any{"jurisdictions", "FR", "schedule", 1, strict.Key("from")}, "7:10"},
+		"a key in a list":                     {[]any{"jurisdictions", "FR", "schedule", 1, strictyaml.Key("from")}, "7:10"},
 		"an item":                             {[]any{"groups", "benelux", 2}, "11:21"},
 		"a value that is not there":           {[]any{"jurisdictions", "FR", "phase"}, "3:3"},
-		"a key that is not there":             {[]any{"jurisdictions", strict.Key("IT")}, "2:1"},
+		"a key that is not there":             {[]any{"jurisdictions", strictyaml.Key("IT")}, "2:1"},
 		"an item that is not there":           {[]any{"groups", "benelux", 3}, "11:12"},
 		"below a scalar":                      {[]any{"jurisdictions", "DE", "phase"}, "8:7"},
 		"below nothing":                       {[]any{"notice", "title"}, "1:1"},
@@ -319,10 +319,10 @@ func TestErrorsThatTheCallerFindsPointAtTheirPlace(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var v document
-			d := strict.Decode("policy.yaml", []byte(checked), &v)
+			d := strictyaml.Decode("policy.yaml", []byte(checked), &v)
 			d.Errorf("do better", test.path, "%s is wrong", "it")
 			d.Warnf("do better", test.path, "%s is doubtful", "it")
-			var errs strict.Errors
+			var errs strictyaml.Errors
 			if !errors.As(d.Err(), &errs) {
 				t.Fatal("the document's own errors are lost")
 			}
@@ -348,13 +348,13 @@ func TestErrorsThatTheCallerFindsPointAtTheirPlace(t *testing.T) {
 
 func TestErrorsComeInTheOrderOfTheirPlacesWithoutRepeats(t *testing.T) {
 	var v document
-	d := strict.Decode("policy.yaml", []byte("version: 1\ngroups: {a: [FR], b: [DE]}\n"), &v)
+	d := strictyaml.Decode("policy.yaml", []byte("version: 1\ngroups: {a: [FR], b: [DE]}\n"), &v)
 	d.Errorf("", []any{"groups", "b"}, "third")
 	d.Errorf("", []any{"groups", "a"}, "second")
 	d.Errorf("", []any{"groups", "b"}, "third")
 	d.Errorf("", []any{"version"}, "first")
 	var got []string
-	for _, p := range d.Err().(strict.Errors) {
+	for _, p := range d.Err().(strictyaml.Errors) {
 		got = append(got, p.Message)
 	}
 	if diff := cmp.Diff([]string{"first", "second", "third"}, got); diff != "" {
@@ -364,16 +364,16 @@ func TestErrorsComeInTheOrderOfTheirPlacesWithoutRepeats(t *testing.T) {
 
 func TestADocumentThatCannotBeReadHasNoFurtherErrors(t *testing.T) {
 	var v document
-	d := strict.Decode("policy.yaml", []byte("version: [\n"), &v)
+	d := strictyaml.Decode("policy.yaml", []byte("version: [\n"), &v)
 	d.Errorf("", []any{"groups"}, "no groups")
-	if errs := d.Err().(strict.Errors); len(errs) != 1 || errs[0].Line != 1 || errs[0].Column != 10 {
+	if errs := d.Err().(strictyaml.Errors); len(errs) != 1 || errs[0].Line != 1 || errs[0].Column != 10 {
 		t.Errorf("got %v", errs)
 	}
 }
 
 func TestAProblemIsJSON(t *testing.T) {
 	var v document
-	d := strict.Decode("policy.yaml", []byte("version: 1\nmode: enfroce\n"), &v)
+	d := strictyaml.Decode("policy.yaml", []byte("version: 1\nmode: enfroce\n"), &v)
 	got, err := json.Marshal(d.Err())
 	if err != nil {
 		t.Fatal(err)
@@ -401,26 +401,26 @@ func TestDecodePanicsOnAMistakeInTheProgram(t *testing.T) {
 					t.Error("no panic")
 				}
 			}()
-			strict.Decode("policy.yaml", []byte("a: {b: 1}\n"), v)
+			strictyaml.Decode("policy.yaml", []byte("a: {b: 1}\n"), v)
 		})
 	}
 }
 
 func TestSchema(t *testing.T) {
-	got, err := strict.Schema(&document{}, "https://example.org/policy.schema.json", "A policy")
+	got, err := strictyaml.Schema(&document{}, "https://example.org/policy.schema.json", "A policy")
 	if err != nil {
 		t.Fatal(err)
 	}
 	testkit.Golden(t, "testdata/schema.golden.json", string(got))
 	for range 10 {
-		if again, _ := strict.Schema(document{}, "https://example.org/policy.schema.json", "A policy"); !bytes.Equal(got, again) {
+		if again, _ := strictyaml.Schema(document{}, "https://example.org/policy.schema.json", "A policy"); !bytes.Equal(got, again) {
 			t.Fatal("not stable")
 		}
 	}
 	for name, v := range map[string]any{"nothing": nil, "no struct": 3, "a channel": struct {
 		A []chan int `yaml:"a"`
 	}{}} {
-		if _, err := strict.Schema(v, "", ""); err == nil {
+		if _, err := strictyaml.Schema(v, "", ""); err == nil {
 			t.Errorf("a schema of %s", name)
 		}
 	}
@@ -441,13 +441,13 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(checked))
 	f.Fuzz(func(t *testing.T, source []byte) {
 		var v document
-		d := strict.Decode("f", source, &v)
-		d.Errorf("", []any{"jurisdictions", "FR", "schedule", 0, strict.Key("from")}, "wrong")
+		d := strictyaml.Decode("f", source, &v)
+		d.Errorf("", []any{"jurisdictions", "FR", "schedule", 0, strictyaml.Key("from")}, "wrong")
 		d.Warnf("", nil, "doubtful")
 		problems := d.Warnings()
 		if err := d.Err(); err != nil {
 			_ = err.Error()
-			problems = append(problems, err.(strict.Errors)...)
+			problems = append(problems, err.(strictyaml.Errors)...)
 		}
 		lines := strings.Split(strings.TrimPrefix(string(source), "\ufeff"), "\n")
 		for _, p := range problems {
@@ -480,7 +480,7 @@ func BenchmarkDecode(b *testing.B) {
 			Groups  map[string][]code `yaml:"groups"`
 			Places  map[string]entry  `yaml:"places"`
 		}
-		if err := strict.Decode("policy.yaml", source.Bytes(), &v).Err(); err != nil {
+		if err := strictyaml.Decode("policy.yaml", source.Bytes(), &v).Err(); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package strict
+package strictyaml
 
 import (
 	"encoding"
@@ -194,7 +194,7 @@ func (d *decoder) unknown(key *node, fields []field) (meant string) {
 func (d *decoder) dictionary(n *node, v reflect.Value) {
 	t := v.Type()
 	if t.Key().Kind() != reflect.String {
-		panic(fmt.Sprintf("strict: cannot decode %s: keys must be strings", t))
+		panic(fmt.Sprintf("strictyaml: cannot decode %s: keys must be strings", t))
 	}
 	if n.kind != mapping {
 		d.mistyped(n, t, "")
@@ -328,7 +328,7 @@ func (d *decoder) scalar(n *node, v reflect.Value) {
 		}
 		v.SetFloat(f)
 	default:
-		panic(fmt.Sprintf("strict: cannot decode %s", v.Type()))
+		panic(fmt.Sprintf("strictyaml: cannot decode %s", v.Type()))
 	}
 }
 
@@ -477,7 +477,7 @@ func (d *decoder) wanted(t reflect.Type) string {
 		}
 		return fmt.Sprintf("a whole number from 0 to %d", uintMax(t))
 	}
-	panic(fmt.Sprintf("strict: cannot decode %s", t))
+	panic(fmt.Sprintf("strictyaml: cannot decode %s", t))
 }
 
 func intRange(t reflect.Type) (low, high int64) {

@@ -1,4 +1,4 @@
-// Package strict decodes one YAML document into Go structs and takes nothing
+// Package strictyaml decodes one YAML document into Go structs and takes nothing
 // lightly: an unknown key, a duplicate, a value of another type, a date
 // without a zone is an error. All errors are found at once, each with its
 // place, its line and advice.
@@ -18,7 +18,7 @@
 // decoded from a scalar, and its error is the message; a struct that does so
 // may be written either way, as a scalar or as a mapping. A type with a method
 // SchemaEnum() []string takes only the strings that it lists.
-package strict
+package strictyaml
 
 import (
 	"fmt"
@@ -60,7 +60,7 @@ type finding struct {
 func Decode(file string, source []byte, v any) *Document {
 	target := reflect.ValueOf(v)
 	if target.Kind() != reflect.Pointer || target.Elem().Kind() != reflect.Struct {
-		panic(fmt.Sprintf("strict: Decode into %T: want a pointer to a struct", v))
+		panic(fmt.Sprintf("strictyaml: Decode into %T: want a pointer to a struct", v))
 	}
 	d := &Document{}
 	if len(source) > Limit {

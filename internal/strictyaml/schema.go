@@ -1,4 +1,4 @@
-package strict
+package strictyaml
 
 import (
 	"bytes"
@@ -18,12 +18,12 @@ func Schema(v any, id, title string) ([]byte, error) {
 		t = t.Elem()
 	}
 	if t == nil || t.Kind() != reflect.Struct {
-		return nil, fmt.Errorf("strict: schema of %T: want a struct", v)
+		return nil, fmt.Errorf("strictyaml: schema of %T: want a struct", v)
 	}
 	s := schema{named: map[reflect.Type]string{}, definitions: object{}}
 	root, err := s.properties(t)
 	if err != nil {
-		return nil, fmt.Errorf("strict: schema of %s: %w", t, err)
+		return nil, fmt.Errorf("strictyaml: schema of %s: %w", t, err)
 	}
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["$id"] = id
@@ -36,7 +36,7 @@ func Schema(v any, id, title string) ([]byte, error) {
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	if err := encoder.Encode(root); err != nil {
-		return nil, fmt.Errorf("strict: schema of %s: %w", t, err)
+		return nil, fmt.Errorf("strictyaml: schema of %s: %w", t, err)
 	}
 	return b.Bytes(), nil
 }
