@@ -14,42 +14,41 @@ import (
 )
 
 // requestBody is a client's body on its way to an upstream. A transport may
-// still read from it when the request has ended already; it finds it closed.
+// still read from it when the exchange is over; it finds it closed.
 type requestBody struct {
 	x       *exchange
 	src     io.ReadCloser
-	chunked bool
-	trailer http.Header
+	trailer http.Header // of the request to the app; nil if there can be none
 
 	read     atomic.Bool // somebody has begun to
-	ended    atomic.Bool // read to its end
+	eof      atomic.Bool // read to its end
 	unwanted atomic.Bool // the transport has no more use for it
-	closed   atomic.Bool // the exchange is over
-	inRead   sync.Mutex  // held while the client's side is read
+	stopped  atomic.Bool // nobody may read it any more
 
+	reading  sync.Mutex // held while the client's side is read
 	stopping sync.Mutex // held while that is being ended
 
 	mu  sync.Mutex
-	err error
+	err error // that the client's side had
 }
 
-var errClosed = errors.New("the exchange that this body belongs to is over")
+var errBodyClosed = errors.New("the exchange that this body belongs to is over")
 
 func (b *requestBody) Read(p []byte) (int, error) {
 	b.read.Store(true)
-	b.inRead.Lock()
-	defer b.inRead.Unlock()
-	if b.unwanted.Load() || b.closed.Load() {
-		return 0, errClosed
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	if b.unwanted.Load() || b.stopped.Load() {
+		return 0, errBodyClosed
 	}
-	b.x.watch.begin(&b.x.watch.reading)
+	b.x.watchdog.clientRead.begin()
 	n, err := b.src.Read(p)
-	b.x.watch.finish(&b.x.watch.reading)
+	b.x.watchdog.clientRead.end()
 	switch {
 	case err == io.EOF:
 		b.copyTrailer()
-		b.ended.Store(true)
-	case err != nil && !b.closed.Load():
+		b.eof.Store(true)
+	case err != nil && !b.stopped.Load():
 		b.mu.Lock()
 		b.err = err
 		b.mu.Unlock()
@@ -69,18 +68,18 @@ func (b *requestBody) copyTrailer() {
 			// now (RFC 9110, section 6.5.1).
 			continue
 		}
-		if !isClaim(name) {
+		if !isReserved(name) {
 			b.trailer[name] = values
 		}
 	}
 }
 
 // Close is for the transport, which has no more use for the body. When an app
-// answers before it has all of the request, the transport waits for the reading
-// that is going on to end; that may be when the client goes away.
+// responds before it has all of the request, the transport waits for the read
+// under way to end; that may be when the client goes away.
 func (b *requestBody) Close() error {
-	b.unwanted.Store(true) // first: a reading that begins now sees it
-	if b.begun() {         // else another upstream may still get it
+	b.unwanted.Store(true) // first: a read that begins now sees it
+	if b.started() {       // else another upstream may still get it
 		b.stop()
 	}
 	return nil
@@ -93,34 +92,34 @@ func (b *requestBody) reopen() {
 	}
 }
 
-// stop ends all reading, also one that is going on. What the transport does
+// stop ends all reading, also one that is under way. What the transport does
 // after the exchange is over doesn't touch the client's side.
 func (b *requestBody) stop() {
 	b.stopping.Lock()
 	defer b.stopping.Unlock()
-	if !b.closed.Swap(true) && !b.ended.Load() {
-		b.x.watch.control.SetReadDeadline(time.Now().Add(-time.Second))
+	if !b.stopped.Swap(true) && !b.eof.Load() {
+		b.x.watchdog.control.SetReadDeadline(time.Now().Add(-time.Second))
 	}
 }
 
-// abandon ends all reading. If there is more to come, the answer came before the
-// end of the request. The server then tries to read what is left, to keep the
-// connection; it must not wait for long, or for ever.
+// abandon ends all reading. If there is more to come, the response came before
+// the end of the request. The server then tries to read what is left, to keep
+// the connection; it must not wait for long, or for ever.
 func (b *requestBody) abandon() {
 	b.stop()
-	if b.ended.Load() {
+	if b.eof.Load() {
 		return
 	}
-	// The server would lift the deadline if it found a read going on.
-	b.inRead.Lock()
-	defer b.inRead.Unlock()
+	// The server would lift the deadline if it found a read under way.
+	b.reading.Lock()
+	defer b.reading.Unlock()
 	if b.x.complete && b.x.in.ProtoMajor == 1 {
-		b.x.watch.control.SetReadDeadline(time.Now().Add(httpbody.Linger))
+		b.x.watchdog.control.SetReadDeadline(time.Now().Add(httpbody.Linger))
 	}
 }
 
-// begun reports whether an upstream may have got any of the body.
-func (b *requestBody) begun() bool { return b != nil && b.read.Load() }
+// started reports whether an upstream may have got any of the body.
+func (b *requestBody) started() bool { return b != nil && b.read.Load() }
 
 // failure returns the error that the client's side had, if any.
 func (b *requestBody) failure() error {
@@ -132,36 +131,25 @@ func (b *requestBody) failure() error {
 	return b.err
 }
 
-// responseBody is an upstream's answer on its way to the client.
+// responseBody is the body of an upstream's response on its way to the client.
 type responseBody struct {
 	x   *exchange
 	src io.ReadCloser
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
-	b.x.watch.begin(&b.x.watch.answering)
+	b.x.watchdog.upstreamRead.begin()
 	n, err := b.src.Read(p)
-	b.x.watch.finish(&b.x.watch.answering)
+	b.x.watchdog.upstreamRead.end()
 	if err != nil && err != io.EOF {
-		b.x.cutShort()
+		b.x.reportCutShort() // ReverseProxy aborts the client's side
 	}
 	return n, err
 }
 
 func (b *responseBody) Close() error { return b.src.Close() }
 
-// cutShort reports an answer that an upstream began and didn't complete.
-// ReverseProxy then aborts the client's side.
-func (x *exchange) cutShort() {
-	switch {
-	case x.watch.stalled.Load():
-		x.report(answerStalled, nil)
-	case x.in.Context().Err() == nil && x.body.failure() == nil:
-		x.report(answerBroken, nil)
-	}
-}
-
-// clientWriter is the client's side of an exchange, watched.
+// clientWriter is the client's side of an exchange, under its watchdog.
 type clientWriter exchange
 
 func (w *clientWriter) Unwrap() http.ResponseWriter { return w.out }
@@ -169,56 +157,56 @@ func (w *clientWriter) Unwrap() http.ResponseWriter { return w.out }
 func (w *clientWriter) Header() http.Header { return w.out.Header() }
 
 func (w *clientWriter) WriteHeader(status int) {
-	if status >= 200 && w.in.ProtoMajor == 1 && w.body != nil && !w.body.ended.Load() {
-		// An answer that comes before the end of the request. net/http,
+	if status >= 200 && w.in.ProtoMajor == 1 && w.body != nil && !w.body.eof.Load() {
+		// A response that comes before the end of the request. net/http,
 		// told that this may happen, would go on to read what is left
 		// of the body as the next request.
 		w.out.Header()["Connection"] = []string{"close"}
 	}
-	w.watch.begin(&w.watch.writing)
+	w.watchdog.clientWrite.begin()
 	w.out.WriteHeader(status)
-	w.watch.finish(&w.watch.writing)
+	w.watchdog.clientWrite.end()
 }
 
 func (w *clientWriter) Write(p []byte) (int, error) {
-	w.watch.begin(&w.watch.writing)
+	w.watchdog.clientWrite.begin()
 	n, err := w.out.Write(p)
-	w.watch.finish(&w.watch.writing)
+	w.watchdog.clientWrite.end()
 	return n, err
 }
 
 func (w *clientWriter) FlushError() error {
-	w.watch.begin(&w.watch.writing)
-	err := w.watch.control.Flush()
-	w.watch.finish(&w.watch.writing)
+	w.watchdog.clientWrite.begin()
+	err := w.watchdog.control.Flush()
+	w.watchdog.clientWrite.end()
 	return err
 }
 
-// Hijack ends the watch: from here on silence is normal. To be slow in taking
-// what comes is not.
+// Hijack stops the watchdog: from here on silence is normal. To be slow in
+// accepting what comes is not.
 func (w *clientWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	w.watch.stop()
+	w.watchdog.stop()
 	w.hijacked = true
-	c, rw, err := w.watch.control.Hijack()
+	c, rw, err := w.watchdog.control.Hijack()
 	if limit := w.app.options.BodyIdle; err == nil && limit > 0 {
-		c = &impatientConn{c, limit}
+		c = &writeLimitConn{c, limit}
 	}
 	return c, rw, err
 }
 
-// impatientConn is a connection to a client that is cut off if it doesn't take
+// writeLimitConn is a connection to a client that is cut off if it doesn't accept
 // what it is sent in time.
-type impatientConn struct {
+type writeLimitConn struct {
 	net.Conn
 	limit time.Duration
 }
 
-func (c *impatientConn) Write(p []byte) (int, error) {
+func (c *writeLimitConn) Write(p []byte) (int, error) {
 	c.SetWriteDeadline(time.Now().Add(c.limit))
 	return c.Conn.Write(p)
 }
 
-func (c *impatientConn) CloseWrite() error {
+func (c *writeLimitConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}

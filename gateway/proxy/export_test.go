@@ -1,4 +1,4 @@
 package proxy
 
-// ByTransportOnly makes the app take the long way for simple requests, too.
-func (a *App) ByTransportOnly() { a.plain = false }
+// ByTransportOnly makes simple requests go by a transport, too.
+func (a *App) ByTransportOnly() { a.http1 = false }

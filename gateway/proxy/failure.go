@@ -5,58 +5,65 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/exitgate/exitgate/internal/httpbody"
 )
 
 // statusClientClosed is what is counted when the client left before there was
 // an answer. It is never sent.
 const statusClientClosed = 499
 
-// failure is a kind of mishap. Errors of the net package carry the addresses of
-// both ends, which may be a client's: what is logged is the kind.
+// failure is a class of errors. Errors of the net package carry the addresses of
+// both ends, which may be a client's: what is logged is the class.
 type failure struct {
 	class  string
 	status int
-	said   string // to the client
-	advice string // to the operator; empty if it isn't the operator's business
+	detail string // for the client
+	advice string // for the operator; empty if the operator can do nothing
 }
 
 const (
-	tooLarge      = "The request is larger than this service accepts."
-	didNotAnswer  = "The service did not answer. Try again later."
-	answeredWrong = "The service gave no valid answer. Try again later."
-	tookTooLong   = "The service took too long to answer. Try again later."
+	detailTooLarge  = "The request is larger than this service accepts."
+	detailNoAnswer  = "The service did not answer. Try again later."
+	detailInvalid   = "The service gave no valid answer. Try again later."
+	detailTooSlow   = "The service took too long to answer. Try again later."
+	detailMalformed = "The request could not be read."
 )
 
 var (
 	clientLeft    = failure{class: "client left", status: statusClientClosed}
-	bodyTooLarge  = failure{class: "body too large", status: http.StatusRequestEntityTooLarge, said: tooLarge}
-	bodyTooSlow   = failure{class: "body too slow", status: http.StatusRequestTimeout, said: "The request did not arrive in time."}
-	bodyMalformed = failure{class: "body malformed", status: http.StatusBadRequest, said: "The request could not be read."}
+	bodyTooLarge  = failure{class: "body too large", status: http.StatusRequestEntityTooLarge, detail: detailTooLarge}
+	bodyTooSlow   = failure{class: "body too slow", status: http.StatusRequestTimeout, detail: "The request did not arrive in time."}
+	bodyMalformed = failure{class: "body malformed", status: http.StatusBadRequest, detail: detailMalformed}
 
-	connectFailed = failure{"connect", http.StatusBadGateway, didNotAnswer,
+	connectFailed = failure{"connect", http.StatusBadGateway, detailNoAnswer,
 		"start the app, or correct the upstream's address"}
-	connectTimeout = failure{"connect timeout", http.StatusGatewayTimeout, tookTooLong,
+	connectTimeout = failure{"connect timeout", http.StatusGatewayTimeout, detailTooSlow,
 		"see whether the upstream's machine is up and a firewall lets the gateway through"}
-	certificateRefused = failure{"certificate", http.StatusBadGateway, didNotAnswer,
+	certificateRefused = failure{"certificate", http.StatusBadGateway, detailNoAnswer,
 		"see whether the upstream's certificate is in date, names the upstream's host and is signed by a root CA that the gateway was given"}
-	handshakeFailed = failure{"TLS handshake", http.StatusBadGateway, didNotAnswer,
+	handshakeFailed = failure{"TLS handshake", http.StatusBadGateway, detailNoAnswer,
 		"see whether the upstream speaks TLS on this port"}
-	answerTimeout = failure{"no answer in time", http.StatusGatewayTimeout, tookTooLong,
+	responseTimeout = failure{"no answer in time", http.StatusGatewayTimeout, detailTooSlow,
 		"see what the app is busy with, or allow it more time"}
-	connectionLost = failure{"connection lost", http.StatusBadGateway, didNotAnswer,
+	connectionLost = failure{"connection lost", http.StatusBadGateway, detailNoAnswer,
 		"see the app's log for why it closed the connection"}
-	answerInvalid = failure{"invalid answer", http.StatusBadGateway, answeredWrong,
+	responseInvalid = failure{"invalid answer", http.StatusBadGateway, detailInvalid,
 		"see whether the upstream speaks the protocol that its address says"}
-	answerStalled = failure{"answer stalled", 0, "",
+	responseStalled = failure{"answer stalled", 0, "",
 		"see what the app is busy with, or allow it more time"}
-	answerBroken = failure{"answer cut short", 0, "",
+	responseBroken = failure{"answer cut short", 0, "",
 		"see the app's log for why it closed the connection within an answer"}
 )
 
@@ -74,7 +81,7 @@ func dialFailure(ctx context.Context, err error) error {
 	return &dialError{err}
 }
 
-// classify says what kind of failure an upstream's err is.
+// classify returns the class of an upstream's error.
 func classify(err error) failure {
 	var dial *dialError
 	switch connecting := errors.As(err, &dial); {
@@ -87,11 +94,11 @@ func classify(err error) failure {
 	case connecting:
 		return connectFailed
 	case isTimeout(err):
-		return answerTimeout
-	case isLost(err):
+		return responseTimeout
+	case isConnectionLost(err):
 		return connectionLost
 	}
-	return answerInvalid
+	return responseInvalid
 }
 
 func isTimeout(err error) bool {
@@ -113,25 +120,132 @@ func isTLS(err error) bool {
 	return errors.As(err, &record) || errors.As(err, &alert)
 }
 
-func isLost(err error) bool {
+func isConnectionLost(err error) bool {
 	var op *net.OpError
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.As(err, &op) ||
 		err.Error() == "http: server closed idle connection" // net/http doesn't export it
 }
 
-// quiet keeps an upstream's failures from flooding the log: it lets one through
-// a second and counts the others.
-type quiet struct {
-	next, suppressed atomic.Int64
+// handleError answers a request that ReverseProxy got no response for.
+func (x *exchange) handleError(_ http.ResponseWriter, _ *http.Request, err error) {
+	switch {
+	case x.hijacked: // a client that left during the handshake
+	case x.upstream == nil: // it found fault with the request
+		x.respond(http.StatusBadRequest, detailMalformed)
+	default:
+		x.fail(err)
+	}
 }
 
-// speak reports whether to log now, and how many weren't logged since.
-func (q *quiet) speak(now time.Time) (suppressed int64, ok bool) {
-	next := q.next.Load()
-	if now.UnixNano() < next || !q.next.CompareAndSwap(next, now.Add(time.Second).UnixNano()) {
-		q.suppressed.Add(1)
+// fail answers a request that no upstream answered.
+func (x *exchange) fail(err error) {
+	f := x.classify(err)
+	x.app.options.OnResponse(x.upstream.name, f.status)
+	var dial *dialError
+	if f.advice != "" && !errors.As(err, &dial) { // those are reported one by one
+		x.report(f, nil)
+	}
+	if f == clientLeft {
+		panic(http.ErrAbortHandler)
+	}
+	x.respond(f.status, f.detail)
+}
+
+// classify returns the class of an error. It is the upstream's only if neither
+// the client nor its body caused it.
+func (x *exchange) classify(err error) failure {
+	if read := x.body.failure(); read != nil {
+		var large *http.MaxBytesError
+		switch {
+		case errors.As(read, &large):
+			return bodyTooLarge
+		case errors.Is(read, os.ErrDeadlineExceeded):
+			return bodyTooSlow
+		case x.in.Context().Err() != nil:
+			return clientLeft
+		}
+		return bodyMalformed
+	}
+	if errors.Is(x.in.Context().Err(), context.Canceled) {
+		return clientLeft
+	}
+	return classify(err)
+}
+
+// reportCutShort reports a response that an upstream began and didn't complete.
+func (x *exchange) reportCutShort() {
+	switch {
+	case x.watchdog.stalled.Load():
+		x.report(responseStalled, nil)
+	case x.in.Context().Err() == nil && x.body.failure() == nil:
+		x.report(responseBroken, nil)
+	}
+}
+
+// report logs a failure of an upstream and what to do about it. cause may be
+// nil, and must not name a client.
+func (x *exchange) report(f failure, cause error) {
+	suppressed, ok := x.upstream.log.allow(time.Now())
+	if !ok {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("upstream", x.upstream.name),
+		slog.String("class", f.class),
+		slog.String("advice", f.advice),
+	}
+	if cause != nil {
+		attrs = append(attrs, slog.String("cause", cause.Error()))
+	}
+	if x.f.RequestID != "" {
+		attrs = append(attrs, slog.String("request_id", x.f.RequestID))
+	}
+	if suppressed > 0 {
+		attrs = append(attrs, slog.Int64("not_logged", suppressed))
+	}
+	x.app.log.LogAttrs(context.Background(), slog.LevelWarn, "upstream failed", attrs...)
+}
+
+// logLimiter keeps an upstream's failures from flooding the log: it lets one
+// through a second and counts the others.
+type logLimiter struct{ next, suppressed atomic.Int64 }
+
+// allow reports whether to log now, and how many weren't logged since.
+func (l *logLimiter) allow(now time.Time) (suppressed int64, ok bool) {
+	next := l.next.Load()
+	if now.UnixNano() < next || !l.next.CompareAndSwap(next, now.Add(time.Second).UnixNano()) {
+		l.suppressed.Add(1)
 		return 0, false
 	}
-	return q.suppressed.Swap(0), true
+	return l.suppressed.Swap(0), true
+}
+
+// reject answers a request that isn't forwarded, and whose body nobody reads.
+func (x *exchange) reject(status int, detail string) {
+	httpbody.CloseUnread(x.out, x.in)
+	x.respond(status, detail)
+}
+
+// respond writes the gateway's own response in place of the app's.
+func (x *exchange) respond(status int, detail string) {
+	h := x.out.Header()
+	title := http.StatusText(status)
+	var body string
+	if accept := x.in.Header.Get("Accept"); strings.Contains(accept, "json") && !strings.Contains(accept, "html") {
+		h["Content-Type"] = []string{"application/problem+json"}
+		body = fmt.Sprintf("{\"status\": %d, \"title\": %q, \"detail\": %q}\n", status, title, detail)
+	} else {
+		h["Content-Type"] = []string{"text/plain; charset=utf-8"}
+		body = fmt.Sprintf("%d %s\n%s\n", status, title, detail)
+	}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	h["Cache-Control"] = []string{"no-store"}
+	h["X-Content-Type-Options"] = []string{"nosniff"}
+	x.addResponseFields(h)
+	w := (*clientWriter)(x)
+	w.WriteHeader(status)
+	if x.in.Method != http.MethodHead {
+		io.WriteString(w, body)
+	}
 }

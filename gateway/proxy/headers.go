@@ -4,16 +4,100 @@ import (
 	"bytes"
 	"net/http"
 	"net/netip"
+	"net/textproto"
 	"net/url"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
-// isClaim reports whether a field is one by which a client could tell the app
+// What of a request's header is forwarded is said here once, by forwards and
+// addFields, for both ways to an upstream (see exchange).
+
+// forwards reports whether a field of the client's request is forwarded. What it
+// drops is either between the client and the gateway only, or the gateway's to
+// say.
+func (x *exchange) forwards(name string) bool {
+	return !isHopByHop(name) && name != "Content-Length" && name != "Host" && !isReserved(name) &&
+		!(x.connection != nil && httpguts.HeaderValuesContainsToken(x.connection, name)) && !x.setsField(name)
+}
+
+// connectionOptions returns the Connection fields that name other fields: those
+// are hop-by-hop.
+func connectionOptions(h http.Header) []string {
+	options := h["Connection"]
+	if len(options) == 1 && strings.EqualFold(options[0], "keep-alive") {
+		return nil
+	}
+	return options
+}
+
+// setsField reports whether the caller of Forward sets a field of this name.
+func (x *exchange) setsField(name string) bool {
+	for i := range x.f.Headers {
+		if strings.EqualFold(x.f.Headers[i].Name, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// addFields calls add with the fields that the gateway adds to what is
+// forwarded. Whatever the client sent under these names must be gone by then.
+func (x *exchange) addFields(add func(name, value string)) {
+	if httpguts.HeaderValuesContainsToken(x.in.Header["Te"], "trailers") {
+		add("Te", "trailers")
+	}
+	if x.kind == upgrade {
+		// Nothing but a WebSocket is let through. An upgrade to h2c, say,
+		// would be a tunnel past every decision.
+		add("Connection", "Upgrade")
+		add("Upgrade", x.in.Header["Upgrade"][0])
+	}
+	proto := x.f.Proto
+	if proto == "" {
+		proto = "http"
+		if x.in.TLS != nil {
+			proto = "https"
+		}
+	}
+	client := x.f.Client.WithZone("").Unmap()
+	if client.IsValid() {
+		add("X-Forwarded-For", client.String())
+	}
+	add("X-Forwarded-Proto", proto)
+	add("X-Forwarded-Host", x.in.Host)
+	if x.f.RequestID != "" {
+		add("X-Request-Id", x.f.RequestID)
+	}
+	if x.app.options.Forwarded {
+		add("Forwarded", forwarded(client, x.in.Host, proto))
+	}
+	for _, f := range x.f.Headers {
+		add(f.Name, f.Value)
+	}
+}
+
+// forwarded returns the value of a Forwarded field (RFC 7239, section 4).
+func forwarded(client netip.Addr, host, proto string) string {
+	node := "unknown"
+	switch {
+	case client.Is4():
+		node = client.String()
+	case client.Is6():
+		node = `"[` + client.String() + `]"`
+	}
+	return "for=" + node + `;host="` + quoted.Replace(host) + `";proto=` + proto
+}
+
+var quoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+
+// isReserved reports whether a field is one by which a client could tell the app
 // what only the gateway knows: who and where the client is, what it asked for
 // and over what. CGI and its kin fold all but letters and digits to "_", so
 // Market_Jurisdiction and market.jurisdiction are spellings of
 // Market-Jurisdiction.
-func isClaim(name string) bool {
+func isReserved(name string) bool {
 	var space [64]byte
 	folded := space[:copy(space[:], name)]
 	for i, c := range folded {
@@ -59,65 +143,29 @@ func isClaim(name string) bool {
 	return false
 }
 
-// stripClaims removes what is the gateway's to say.
-func (x *exchange) stripClaims(h http.Header) {
-	for name := range h {
-		if isClaim(name) || x.tells(name) {
-			delete(h, name)
-		}
-	}
-}
-
-// tells reports whether the gateway sets a field of this name for this request.
-func (x *exchange) tells(name string) bool {
-	for i := range x.f.Headers {
-		if strings.EqualFold(x.f.Headers[i].Name, name) {
-			return true
-		}
+// isHopByHop reports whether a field is for a connection and not for a message
+// (RFC 9110, section 7.6.1, and what the wild adds).
+func isHopByHop(name string) bool {
+	switch name {
+	case "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection",
+		"Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return true
 	}
 	return false
 }
 
-// tell passes what the gateway has to say to the app to add. Whatever a client
-// said under these names must be gone by then.
-func (x *exchange) tell(add func(name, value string)) {
-	proto := x.f.Proto
-	if proto == "" {
-		proto = "http"
-		if x.in.TLS != nil {
-			proto = "https"
+func removeHopByHop(h http.Header) {
+	for _, options := range h["Connection"] {
+		for name := range strings.SplitSeq(options, ",") {
+			h.Del(textproto.TrimString(name))
 		}
 	}
-	client := x.f.Client.WithZone("").Unmap()
-	if client.IsValid() {
-		add("X-Forwarded-For", client.String())
-	}
-	add("X-Forwarded-Proto", proto)
-	add("X-Forwarded-Host", x.in.Host)
-	if x.f.RequestID != "" {
-		add("X-Request-Id", x.f.RequestID)
-	}
-	if x.app.options.Forwarded {
-		add("Forwarded", forwarded(client, x.in.Host, proto))
-	}
-	for _, f := range x.f.Headers {
-		add(f.Name, f.Value)
+	for name := range h {
+		if isHopByHop(name) {
+			delete(h, name)
+		}
 	}
 }
-
-// forwarded returns the value of a Forwarded field (RFC 7239, section 4).
-func forwarded(client netip.Addr, host, proto string) string {
-	by := "unknown"
-	switch {
-	case client.Is4():
-		by = client.String()
-	case client.Is6():
-		by = `"[` + client.String() + `]"`
-	}
-	return "for=" + by + `;host="` + quoted.Replace(host) + `";proto=` + proto
-}
-
-var quoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 // target returns the URL of which a transport makes the same request target,
 // byte for byte, as the one that came in. url.URL's own escaping would change

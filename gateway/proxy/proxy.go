@@ -1,8 +1,8 @@
 // Package proxy forwards requests to an app's upstreams.
 //
-// It decides nothing: whoever calls [App.Forward] has made sure that the
-// request may be forwarded. It sees to it that the app hears the gateway's
-// word, and not a client's, about who and where the client is; that the path
+// It decides nothing: the caller of [App.Forward] has made sure that the request
+// may be forwarded. It sees to it that what the app reads about who and where
+// the client is comes from the gateway, and not from the client; that the path
 // that was decided on is the path that is sent; and that neither a slow or
 // broken client nor a slow or broken upstream is a burden to others.
 //
@@ -18,12 +18,13 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
 
-// Options says where an app is and how patient to be with it and its clients.
-// Of the durations and limits, zero means the default that is given here, and
+// Options are where an app is, and the limits for it and its clients. Of the
+// durations and limits, zero means the default that is given here, and
 // a negative duration means no limit.
 type Options struct {
 	// Upstreams are the app's addresses, which are taken for equal:
@@ -35,8 +36,8 @@ type Options struct {
 	//	unix+h2c:/PATH       as h2c, over a Unix socket
 	Upstreams []string
 
-	// RootCAs, if not nil, are believed instead of the system's when an
-	// https upstream shows its certificate.
+	// RootCAs, if not nil, are trusted instead of the system's to sign the
+	// certificates of https upstreams.
 	RootCAs *x509.CertPool
 	// ServerName, if not empty, is the name expected in that certificate,
 	// instead of the host of the upstream's URL.
@@ -45,19 +46,19 @@ type Options struct {
 	// DialTimeout is for connecting, TLS handshake included: 5 s. No
 	// attempt at another upstream starts later than this either.
 	DialTimeout time.Duration
-	// ResponseHeaderTimeout is how long an upstream may think between the
-	// end of the request and the start of its answer: 60 s. It is not
+	// ResponseHeaderTimeout is how long an upstream may take between the
+	// end of the request and the start of its response: 60 s. It is not
 	// applied to gRPC, whose requests carry their own deadline.
 	ResponseHeaderTimeout time.Duration
-	// ResponseIdle is how long an upstream may pause within an answer:
+	// ResponseIdle is how long an upstream may pause within a response:
 	// 5 min. It is not applied to event streams, gRPC and upgraded
 	// connections, for which silence is normal.
 	ResponseIdle time.Duration
 
 	// BodyIdle is how long a client may pause while it owes a request's
-	// body, or take to accept the next part (up to 32 KiB) of an answer:
+	// body, or take to accept the next part (up to 32 KiB) of a response:
 	// 30 s. A pause within a request's body is nobody's fault once the
-	// upstream has begun to answer, or in gRPC: both sides may be waiting
+	// upstream has begun its response, or in gRPC: both sides may be waiting
 	// for each other.
 	//
 	// What little net/http writes after Forward has returned isn't seen
@@ -72,13 +73,13 @@ type Options struct {
 	// X-Forwarded ones.
 	Forwarded bool
 
-	// Logger hears about upstreams that fail. Nil: nobody does.
+	// Logger is for upstreams that fail. Default: discards.
 	Logger *slog.Logger
-	// OnResponse, if not nil, is told what came of every request for which
-	// an upstream was tried: the upstream as it is written in Upstreams,
-	// and the status of its answer, or else the status that the client was
-	// given in its place; 499 stands for a client that left before there
-	// was an answer.
+	// OnResponse, if not nil, is called for every request for which an
+	// upstream was tried: with the upstream as it is written in Upstreams,
+	// and the status of its response, or else the status that the client
+	// got in its place; 499 stands for a client that left before there was
+	// a response.
 	OnResponse func(upstream string, code int)
 }
 
@@ -98,7 +99,7 @@ type Forwarding struct {
 	// Headers are sent to the app. A client can neither set nor remove
 	// fields of these names.
 	Headers []Field
-	// Response are added to the final answer, whoever gives it. They
+	// Response are added to the final response, whoever gives it. They
 	// replace the app's fields of the same name, except Link, which is a
 	// list to add to.
 	Response []Field
@@ -107,12 +108,12 @@ type Forwarding struct {
 // App is an app behind the gateway: its upstreams, their health and the
 // connections to them. It is safe for concurrent use.
 type App struct {
-	options Options
-	pool    pool
-	plain   bool // all upstreams speak plain HTTP/1.1
-	buffers bufferPool
-	errors  *log.Logger
-	log     *slog.Logger
+	options   Options
+	upstreams balancer
+	http1     bool // all upstreams speak plain HTTP/1.1
+	buffers   bufferPool
+	errors    *log.Logger // of ReverseProxy
+	log       *slog.Logger
 }
 
 // New returns the app at the upstreams of the options. It doesn't connect to
@@ -157,23 +158,23 @@ func New(o Options) (*App, error) {
 		if err != nil {
 			return nil, err
 		}
-		a.pool.upstreams = append(a.pool.upstreams, u)
-		a.plain = u.plain != nil && (a.plain || len(a.pool.upstreams) == 1)
+		a.upstreams.all = append(a.upstreams.all, u)
 	}
+	a.http1 = !slices.ContainsFunc(a.upstreams.all, func(u *upstream) bool { return u.http1 == nil })
 	return a, nil
 }
 
 // Close closes the connections to the upstreams that no request uses. Requests
 // under way keep theirs; new ones may still be forwarded.
 func (a *App) Close() {
-	for _, u := range a.pool.upstreams {
+	for _, u := range a.upstreams.all {
 		u.closeIdle()
 	}
 }
 
-// Forward sends r to one of the upstreams and its answer to w. It sends
+// Forward sends r to one of the upstreams and the response to w. It sends
 // r.RequestURI and r.Host as they were received; a change to r.URL isn't looked
-// at. It returns when the answer is complete, and panics with
+// at. It returns when the response is complete, and panics with
 // [http.ErrAbortHandler] when it can't be completed.
 //
 // w must give way, through an Unwrap method if need be, to what
@@ -183,11 +184,11 @@ func (a *App) Forward(w http.ResponseWriter, r *http.Request, f Forwarding) {
 	switch {
 	case strings.ContainsFunc(r.RequestURI, func(c rune) bool { return c <= ' ' || c == 0x7f }):
 		// HTTP/2 could carry it. In HTTP/1.1 it would be another target.
-		x.answer(http.StatusBadRequest, bodyMalformed.said)
+		x.respond(http.StatusBadRequest, detailMalformed)
 	case r.Method == http.MethodConnect:
-		x.refuse(http.StatusNotImplemented, "This service is not a tunnel.")
+		x.reject(http.StatusNotImplemented, "This service is not a tunnel.")
 	case a.options.MaxBody > 0 && r.ContentLength > a.options.MaxBody:
-		x.refuse(http.StatusRequestEntityTooLarge, tooLarge)
+		x.reject(http.StatusRequestEntityTooLarge, detailTooLarge)
 	default:
 		x.forward()
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// maxResponseHeader is for all header fields of an answer together.
+	// maxResponseHeader is for all header fields of a response together.
 	maxResponseHeader = 256 << 10
 	// maxIdle is high, as an idle connection costs an upstream less than
 	// one that has to be opened anew.
@@ -37,12 +37,12 @@ type upstream struct {
 	// Which of them a request takes depends on what it needs: gRPC needs
 	// HTTP/2, an upgrade needs HTTP/1.1, any other takes what is best.
 	ordinary, grpc, upgrade *http.Transport
-	// plain, if not nil, is a lighter way for the most frequent requests.
-	plain *plainConns
+	// http1, if not nil, is for simple requests, without a transport.
+	http1 *http1Pool
 
 	inFlight atomic.Int64
 	health   health
-	quiet    quiet
+	log      logLimiter
 }
 
 func newUpstream(address string, o *Options) (*upstream, error) {
@@ -89,14 +89,14 @@ func newUpstream(address string, o *Options) (*upstream, error) {
 	}
 
 	dialer := &net.Dialer{Timeout: o.DialTimeout}
-	plain := func(ctx context.Context, _, _ string) (net.Conn, error) {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		c, err := dialer.DialContext(ctx, network, target)
 		if err != nil {
 			return nil, dialFailure(ctx, err)
 		}
 		return c, nil
 	}
-	over := func(dial dialFunc, protocols ...func(*http.Protocols, bool)) *http.Transport {
+	transport := func(dial dialFunc, protocols ...func(*http.Protocols, bool)) *http.Transport {
 		t := &http.Transport{
 			DialContext:            dial,
 			DialTLSContext:         dial,
@@ -109,8 +109,8 @@ func newUpstream(address string, o *Options) (*upstream, error) {
 			MaxResponseHeaderBytes: maxResponseHeader,
 			HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 		}
-		for _, speak := range protocols {
-			speak(t.Protocols, true)
+		for _, set := range protocols {
+			set(t.Protocols, true)
 		}
 		return t
 	}
@@ -118,32 +118,32 @@ func newUpstream(address string, o *Options) (*upstream, error) {
 
 	switch at.Scheme {
 	case "http", "unix":
-		u.ordinary = over(plain, http1)
+		u.ordinary = transport(dial, http1)
 		u.upgrade = u.ordinary
-		u.grpc = over(plain, h2c)
-		u.plain = &plainConns{dial: plain}
+		u.grpc = transport(dial, h2c)
+		u.http1 = &http1Pool{dial: dial}
 	case "h2c", "unix+h2c":
-		u.ordinary = over(plain, h2c)
-		u.upgrade = over(plain, http1)
-		u.grpc = over(plain, h2c)
+		u.ordinary = transport(dial, h2c)
+		u.upgrade = transport(dial, http1)
+		u.grpc = transport(dial, h2c)
 	case "https":
 		u.scheme = "https"
-		offering := func(alpn ...string) dialFunc {
+		withALPN := func(protocols ...string) dialFunc {
 			config := &tls.Config{
 				ServerName:         at.Hostname(),
 				RootCAs:            o.RootCAs,
-				NextProtos:         alpn,
+				NextProtos:         protocols,
 				ClientSessionCache: tls.NewLRUClientSessionCache(0),
 				MinVersion:         tls.VersionTLS12,
 			}
 			if o.ServerName != "" {
 				config.ServerName = o.ServerName
 			}
-			return secure(plain, config, o.DialTimeout)
+			return dialTLS(dial, config, o.DialTimeout)
 		}
-		u.ordinary = over(offering("h2", "http/1.1"), http1, http2)
-		u.upgrade = over(offering("http/1.1"), http1)
-		u.grpc = over(offering("h2"), http2)
+		u.ordinary = transport(withALPN("h2", "http/1.1"), http1, http2)
+		u.upgrade = transport(withALPN("http/1.1"), http1)
+		u.grpc = transport(withALPN("h2"), http2)
 	}
 	u.grpc.ResponseHeaderTimeout = 0
 	return u, nil
@@ -151,9 +151,9 @@ func newUpstream(address string, o *Options) (*upstream, error) {
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// secure does the TLS handshake within dialing, so that an upstream with the
+// dialTLS does the TLS handshake within dialing, so that an upstream with the
 // wrong certificate counts as one that can't be reached.
-func secure(dial dialFunc, config *tls.Config, timeout time.Duration) dialFunc {
+func dialTLS(dial dialFunc, config *tls.Config, timeout time.Duration) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		raw, err := dial(ctx, network, address)
 		if err != nil {
@@ -174,19 +174,30 @@ func secure(dial dialFunc, config *tls.Config, timeout time.Duration) dialFunc {
 	}
 }
 
-// take counts a request in. The caller must call done.
-func (u *upstream) take() *upstream {
+// acquire counts a request in. The caller must release it.
+func (u *upstream) acquire() *upstream {
 	u.inFlight.Add(1)
 	return u
 }
 
-func (u *upstream) done() { u.inFlight.Add(-1) }
+func (u *upstream) release() { u.inFlight.Add(-1) }
+
+func (u *upstream) roundTrip(out *http.Request, k kind) (*http.Response, error) {
+	out.URL.Scheme, out.URL.Host = u.scheme, u.host
+	switch k {
+	case grpc:
+		return u.grpc.RoundTrip(out)
+	case upgrade:
+		return u.upgrade.RoundTrip(out)
+	}
+	return u.ordinary.RoundTrip(out)
+}
 
 func (u *upstream) closeIdle() {
 	u.ordinary.CloseIdleConnections()
 	u.upgrade.CloseIdleConnections()
 	u.grpc.CloseIdleConnections()
-	if u.plain != nil {
-		u.plain.closeIdle()
+	if u.http1 != nil {
+		u.http1.closeIdle()
 	}
 }

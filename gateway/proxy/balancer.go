@@ -1,47 +1,48 @@
 package proxy
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 )
 
-// pool chooses upstreams for requests.
+// balancer chooses upstreams for requests.
 //
 // The choice falls on the upstream with the fewest requests in flight: a slow
 // instance, or one with many long streams, then gets less of the rest, with
 // nothing to configure. Among equals they take turns.
-type pool struct {
-	upstreams []*upstream
-	turn      atomic.Uint32
+type balancer struct {
+	all  []*upstream
+	next atomic.Uint32
 }
 
 // choose returns the upstream for the next attempt at a request, or nil if all
-// have been tried. The caller must call done on it.
-func (p *pool) choose(tried []*upstream) *upstream {
-	if len(p.upstreams) == 1 {
+// have been tried. The caller must release it.
+func (b *balancer) choose(tried []*upstream) *upstream {
+	if len(b.all) == 1 {
 		if len(tried) > 0 {
 			return nil
 		}
-		return p.upstreams[0].take()
+		return b.all[0].acquire()
 	}
 	now := time.Now()
-	first := int(p.turn.Add(1))
-	var idlest, soonest *upstream
-	for i := range p.upstreams {
-		u := p.upstreams[(first+i)%len(p.upstreams)]
-		if contains(tried, u) {
+	first := int(b.next.Add(1))
+	var leastBusy, soonest *upstream
+	for i := range b.all {
+		u := b.all[(first+i)%len(b.all)]
+		if slices.Contains(tried, u) {
 			continue
 		}
 		switch u.health.state(now) {
 		case up:
-			if idlest == nil || u.inFlight.Load() < idlest.inFlight.Load() {
-				idlest = u
+			if leastBusy == nil || u.inFlight.Load() < leastBusy.inFlight.Load() {
+				leastBusy = u
 			}
 		case mayProbe:
 			// This request finds out whether it is back. If not,
 			// no harm is done: it goes on to another.
 			if u.health.claimProbe(now) {
-				return u.take()
+				return u.acquire()
 			}
 		}
 		if soonest == nil || u.health.until() < soonest.health.until() {
@@ -49,22 +50,13 @@ func (p *pool) choose(tried []*upstream) *upstream {
 		}
 	}
 	switch {
-	case idlest != nil:
-		return idlest.take()
+	case leastBusy != nil:
+		return leastBusy.acquire()
 	case soonest != nil:
 		// All are down. To try is better than to refuse.
-		return soonest.take()
+		return soonest.acquire()
 	}
 	return nil
-}
-
-func contains(all []*upstream, one *upstream) bool {
-	for _, u := range all {
-		if u == one {
-			return true
-		}
-	}
-	return false
 }
 
 const (
@@ -72,7 +64,7 @@ const (
 	lastBackOff  = 30 * time.Second
 )
 
-// health is what the requests themselves find out about an upstream. Only a
+// health is what requests find out about an upstream. Only a
 // failure to connect counts against it: any client might provoke an upstream to
 // drop a connection, and it must not be able to take the upstream away from the
 // others with that.

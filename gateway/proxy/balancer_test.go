@@ -7,84 +7,84 @@ import (
 	"time"
 )
 
-func newPool(names ...string) *pool {
-	p := new(pool)
+func newBalancer(names ...string) *balancer {
+	b := new(balancer)
 	for _, name := range names {
-		p.upstreams = append(p.upstreams, &upstream{name: name})
+		b.all = append(b.all, &upstream{name: name})
 	}
-	return p
+	return b
 }
 
 // choices returns the names of the next n choices, each of which is done at
 // once.
-func (p *pool) choices(n int) string {
+func (b *balancer) choices(n int) string {
 	var names []string
 	for range n {
-		u := p.choose(nil)
-		u.done()
+		u := b.choose(nil)
+		u.release()
 		names = append(names, u.name)
 	}
 	return strings.Join(names, "")
 }
 
 func TestEqualUpstreamsTakeTurns(t *testing.T) {
-	p := newPool("a", "b", "c")
-	if got, want := p.choices(7), "bcabcab"; got != want {
+	b := newBalancer("a", "b", "c")
+	if got, want := b.choices(7), "bcabcab"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
 func TestTheIdlestUpstreamIsChosen(t *testing.T) {
-	p := newPool("a", "b", "c")
-	p.upstreams[0].take()
-	p.upstreams[2].take()
-	if got, want := p.choices(5), "bbbbb"; got != want {
+	b := newBalancer("a", "b", "c")
+	b.all[0].acquire()
+	b.all[2].acquire()
+	if got, want := b.choices(5), "bbbbb"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
 func TestEachUpstreamIsTriedOnce(t *testing.T) {
-	p := newPool("a", "b", "c")
+	b := newBalancer("a", "b", "c")
 	seen := ""
 	var tried []*upstream
-	for u := p.choose(tried); u != nil; u = p.choose(tried) {
+	for u := b.choose(tried); u != nil; u = b.choose(tried) {
 		seen += u.name
 		tried = append(tried, u)
 	}
 	if seen != "bca" {
 		t.Error(seen)
 	}
-	if one := newPool("a"); one.choose(nil) == nil || one.choose(one.upstreams) != nil {
+	if one := newBalancer("a"); one.choose(nil) == nil || one.choose(one.all) != nil {
 		t.Error("a single upstream is tried once")
 	}
 }
 
 func TestAnUpstreamThatIsDownIsLeftAloneUntilAProbeSucceeds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPool("a", "b")
-		a := p.upstreams[0]
+		b := newBalancer("a", "b")
+		a := b.all[0]
 		if !a.health.failed(time.Now()) {
 			t.Error("it wasn't up")
 		}
 		if a.health.failed(time.Now()) {
 			t.Error("it was up still")
 		}
-		if got := p.choices(4); got != "bbbb" {
+		if got := b.choices(4); got != "bbbb" {
 			t.Error("while it is down:", got)
 		}
 		time.Sleep(time.Second) // two failures: twice firstBackOff
-		probe := p.choose(nil)
+		probe := b.choose(nil)
 		if probe != a {
 			t.Error("the probe went to", probe.name)
 		}
-		if got := p.choices(4); got != "bbbb" {
+		if got := b.choices(4); got != "bbbb" {
 			t.Error("while the probe is under way:", got)
 		}
 		if !probe.health.succeeded() || probe.health.succeeded() {
 			t.Error("it comes back once")
 		}
-		probe.done()
-		if got := p.choices(4); got != "abab" {
+		probe.release()
+		if got := b.choices(4); got != "abab" {
 			t.Error("after the probe:", got)
 		}
 	})
@@ -92,11 +92,11 @@ func TestAnUpstreamThatIsDownIsLeftAloneUntilAProbeSucceeds(t *testing.T) {
 
 func TestAProbeWithoutAnAnswerIsRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPool("a", "b")
-		p.upstreams[0].health.failed(time.Now())
+		b := newBalancer("a", "b")
+		b.all[0].health.failed(time.Now())
 		time.Sleep(firstBackOff)
 		for i := range 3 {
-			if got := p.choices(3); got != "abb" {
+			if got := b.choices(3); got != "abb" {
 				t.Error(i, got)
 			}
 			time.Sleep(firstBackOff)
@@ -126,15 +126,15 @@ func TestTheBackOffGrowsAndIsBounded(t *testing.T) {
 
 func TestWhenAllAreDownTheOneThatIsBackSoonestIsTried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPool("a", "b", "c")
-		for i, u := range p.upstreams {
+		b := newBalancer("a", "b", "c")
+		for i, u := range b.all {
 			for range 3 - i {
 				u.health.failed(time.Now())
 			}
 		}
 		var tried []*upstream
 		order := ""
-		for u := p.choose(tried); u != nil; u = p.choose(tried) {
+		for u := b.choose(tried); u != nil; u = b.choose(tried) {
 			order += u.name
 			tried = append(tried, u)
 		}
@@ -146,18 +146,18 @@ func TestWhenAllAreDownTheOneThatIsBackSoonestIsTried(t *testing.T) {
 
 func TestALogLineASecondIsEnough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var q quiet
+		var l logLimiter
 		for range 2 {
-			if n, ok := q.speak(time.Now()); !ok || n != 0 {
+			if n, ok := l.allow(time.Now()); !ok || n != 0 {
 				t.Error(n, ok)
 			}
 			for range 5 {
-				if _, ok := q.speak(time.Now()); ok {
+				if _, ok := l.allow(time.Now()); ok {
 					t.Error("it spoke")
 				}
 			}
 			time.Sleep(time.Second)
-			if n, ok := q.speak(time.Now()); !ok || n != 5 {
+			if n, ok := l.allow(time.Now()); !ok || n != 5 {
 				t.Error(n, ok)
 			}
 			time.Sleep(time.Second)
