@@ -16,7 +16,7 @@ generate:  ## generated data and the embedded database (needs the network)
 	go generate ./...
 
 bench:     ## side by side with nginx and HAProxy (needs both, wrk and h2load)
-	go run ./deploy/bench
+	go -C deploy/bench run .
 
 demo:      ## the gateway in front of a sample app
 	go run ./cmd/exitgate demo

@@ -16,7 +16,8 @@ func exitgate(binary string) peer {
 		binary := binary
 		if binary == "" {
 			binary = dir + "/exitgate"
-			build := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/exitgate/exitgate/cmd/exitgate")
+			// The gateway is another module: the one that this folder is in.
+			build := exec.CommandContext(ctx, "go", "build", "-C", "../..", "-o", binary, "./cmd/exitgate")
 			if said, err := build.CombinedOutput(); err != nil {
 				return nil, fmt.Errorf("go build: %w\n%s", err, said)
 			}

@@ -2,8 +2,8 @@
 // work: terminate TLS, find the client's country in the same database, refuse
 // one country with status 451 and forward the others to the same origin.
 //
-//	go run ./deploy/bench
-//	go run ./deploy/bench --rounds 5 --seconds 10 --json
+//	go -C deploy/bench run .
+//	go -C deploy/bench run . --rounds 5 --seconds 10 --json
 //
 // Each server runs on one core; the origin and the load generator share
 // another. The servers take turns within each round, so that a change of the

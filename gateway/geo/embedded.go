@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-//go:generate go run ./generate -version 2.3.2026061719
+//go:generate go -C generate run . -version 2.3.2026061719
 
 //go:embed country.mmdb.gz
 var compressed string

@@ -88,7 +88,7 @@ func TestEmbedded_sampleOfItsSource(t *testing.T) {
 func TestEmbedded_wholeSource(t *testing.T) {
 	dir := os.Getenv("EXITGATE_GEO_CSV")
 	if dir == "" {
-		t.Skip("EXITGATE_GEO_CSV is empty: run `go run ./generate -version … -keep DIR`, then set it to DIR")
+		t.Skip("EXITGATE_GEO_CSV is empty: run `go -C generate run . -version … -keep DIR`, then set it to DIR")
 	}
 	locator := open(t, geo.Options{})
 	random := rand.New(rand.NewPCG(1, 2))

@@ -32,7 +32,7 @@ const source = "@ip-location-db/geo-whois-asn-country"
 func main() {
 	log.SetFlags(0)
 	version := flag.String("version", "", "version of "+source)
-	out := flag.String("out", "country.mmdb.gz", "file to write")
+	out := flag.String("out", "../country.mmdb.gz", "file to write")
 	keep := flag.String("keep", "", "folder in which to keep the CSV files, for the package's tests")
 	flag.Parse()
 	if err := generate(*version, *out, *keep); err != nil {
