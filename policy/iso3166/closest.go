@@ -3,7 +3,7 @@ package iso3166
 import "strings"
 
 // Closest returns the known code that a mistyped one may have meant, for
-// advice, or "" if none comes to mind: UK is GB, FRA is FR, us_ms is US-MS,
+// advice, or "" if there is none: UK is GB, FRA is FR, us_ms is US-MS,
 // FR-1 is FR-01, FR-75 is FR-75C, Germany is DE. It would rather return nothing
 // than a code for another place. A known code is returned as it is.
 //
@@ -28,14 +28,14 @@ func Closest(code string) string {
 			return written[:2] + "-" + written[2:]
 		}
 	}
-	return named(strings.TrimSpace(code))
+	return findName(strings.TrimSpace(code))
 }
 
 func closestCountry(code string) string {
 	if _, ok := LookupCountry(code); ok {
 		return code
 	}
-	if line, ok := misnomers.find(code); ok {
+	if line, ok := wrongCodes.find(code); ok {
 		return second(line)
 	}
 	if len(code) == 3 {
@@ -64,9 +64,9 @@ func closestSubdivision(country, rest string) string {
 	return ""
 }
 
-// named returns the code of the only place with this name, in any case of
+// findName returns the code of the only place with this name, in any case of
 // letters. The beginning of a country's name will do: Russia, Iran.
-func named(name string) string {
+func findName(name string) string {
 	if len(name) < 4 {
 		return ""
 	}
@@ -81,31 +81,26 @@ func named(name string) string {
 			candidates++
 		}
 	}
-	if candidates > 0 {
-		return only(candidate, candidates)
-	}
-	for line := range subdivisions.lines() {
-		if s := parseSubdivision(line); strings.EqualFold(s.Name, name) {
-			candidate = s.Code
-			candidates++
+	if candidates == 0 {
+		for line := range subdivisions.lines() {
+			if s := parseSubdivision(line); strings.EqualFold(s.Name, name) {
+				candidate = s.Code
+				candidates++
+			}
 		}
 	}
-	return only(candidate, candidates)
-}
-
-func only(candidate string, candidates int) string {
 	if candidates != 1 {
 		return ""
 	}
 	return candidate
 }
 
-// misnomers are codes that are in use for a country but aren't its own: what
+// wrongCodes are codes that are in use for a country but aren't its own: what
 // ISO 3166-1 reserves for it or withdrew, and EL, which the European Union
 // writes for Greece (Interinstitutional Style Guide, annex A5). Reserved codes
 // of what isn't a country (EU, UN), and of countries that broke up (SU, YU),
 // aren't here.
-const misnomers table = `AC SH
+const wrongCodes table = `AC SH
 BU MM
 CP FR
 DD DE

@@ -6,8 +6,8 @@
 // [Closest] finds what a mistyped one may have meant.
 //
 // All functions may be called concurrently, and none of them depends on
-// anything but its argument. The tables are constant text that binary search
-// runs over: they cost nothing at start.
+// anything but its argument. The tables are embedded text that binary search
+// runs over: they cost nothing at start, and no memory beside the program's.
 //
 // # What counts as a territory
 //

@@ -8,7 +8,7 @@ import (
 	"github.com/exitgate/exitgate/policy/iso3166"
 )
 
-func TestLookupCountryKnowsEachByItsCode(t *testing.T) {
+func TestLookupCountry(t *testing.T) {
 	for _, want := range []iso3166.Country{
 		{Code: "AD", Name: "Andorra"}, // the first line
 		{Code: "CI", Name: "Côte d'Ivoire"},
@@ -25,7 +25,7 @@ func TestLookupCountryKnowsEachByItsCode(t *testing.T) {
 	}
 }
 
-func TestLookupSubdivisionKnowsEachByItsCode(t *testing.T) {
+func TestLookupSubdivision(t *testing.T) {
 	for _, want := range []iso3166.Subdivision{
 		{Code: "AD-02", Name: "Canillo", Country: "AD"}, // the first line
 		{Code: "BE-VAN", Name: "Antwerpen", Country: "BE", Parent: "BE-VLG"},
@@ -52,7 +52,7 @@ func TestLookupSubdivisionKnowsEachByItsCode(t *testing.T) {
 	}
 }
 
-func TestLookUpsRefuseWhatIsNoCode(t *testing.T) {
+func TestLookup_unknownCode(t *testing.T) {
 	for _, code := range []string{
 		"", "F", "fr", "FRA", "EU", "UK", "XX", "ZZ", "00", "FR-", "-", "FR-XX", "us-ms", "US_MS",
 		"FR FRA", "FR FRA - France", "US-MS - Mississippi", "\n", "AD\n", "DK-015", "\xff",
@@ -66,7 +66,7 @@ func TestLookUpsRefuseWhatIsNoCode(t *testing.T) {
 	}
 }
 
-func TestCountriesAreSortedAndFoundByLookUp(t *testing.T) {
+func TestCountries(t *testing.T) {
 	var codes []string
 	for c := range iso3166.Countries() {
 		codes = append(codes, c.Code)
@@ -85,7 +85,7 @@ func TestCountriesAreSortedAndFoundByLookUp(t *testing.T) {
 	}
 }
 
-func TestSubdivisionsAreSortedAndFoundByLookUp(t *testing.T) {
+func TestSubdivisions(t *testing.T) {
 	total := 0
 	for c := range iso3166.Countries() {
 		last := ""
@@ -111,7 +111,7 @@ func TestSubdivisionsAreSortedAndFoundByLookUp(t *testing.T) {
 	}
 }
 
-func TestSubdivisionsOfACountryAreItsOwnOnly(t *testing.T) {
+func TestSubdivisions_ofOneCountry(t *testing.T) {
 	for country, want := range map[string]string{
 		"BQ": "BQ-BO BQ-SA BQ-SE",
 		"BE": "BE-BRU BE-VAN BE-VBR BE-VLG BE-VLI BE-VOV BE-VWV BE-WAL BE-WBR BE-WHT BE-WLG BE-WLX BE-WNA",
@@ -130,7 +130,7 @@ func TestSubdivisionsOfACountryAreItsOwnOnly(t *testing.T) {
 	}
 }
 
-func TestTerritoriesOfEachSovereign(t *testing.T) {
+func TestTerritories(t *testing.T) {
 	want := map[string]string{
 		"AU": "CC CX HM NF",
 		"CN": "HK MO",
@@ -159,7 +159,7 @@ func TestTerritoriesOfEachSovereign(t *testing.T) {
 	}
 }
 
-func TestAliasIsTheCodeThatDatabasesLocateBy(t *testing.T) {
+func TestAlias(t *testing.T) {
 	for subdivision, want := range map[string]string{
 		"FR-974": "RE", "FR-RE": "RE", "FR-NC": "NC", "US-PR": "PR", "NL-AW": "AW", "NL-BQ1": "BQ-BO",
 		"CN-TW": "TW", "CN-HK": "HK", "CN-MO": "MO", "NO-21": "SJ", "NO-22": "SJ", "FI-01": "AX",
@@ -171,7 +171,7 @@ func TestAliasIsTheCodeThatDatabasesLocateBy(t *testing.T) {
 	}
 }
 
-func TestEverySubdivisionNamedLikeATerritoryHasAnAlias(t *testing.T) {
+func TestAlias_ofEveryTerritory(t *testing.T) {
 	for c := range iso3166.Countries() {
 		if c.Sovereign == "" {
 			continue
@@ -184,7 +184,7 @@ func TestEverySubdivisionNamedLikeATerritoryHasAnAlias(t *testing.T) {
 	}
 }
 
-func TestCurrentFollowsAChangeOfCodes(t *testing.T) {
+func TestCurrent(t *testing.T) {
 	for code, want := range map[string]string{
 		"FR-75": "FR-75C", "IN-OR": "IN-OD", "MX-DIF": "MX-CMX", "KZ-AST": "KZ-71",
 		"FR-75C": "FR-75C", "US-MS": "US-MS", "NO-30": "NO-30", "XX-1": "XX-1", "": "",
@@ -195,7 +195,7 @@ func TestCurrentFollowsAChangeOfCodes(t *testing.T) {
 	}
 }
 
-func TestClosestUnderstandsMistypedCodes(t *testing.T) {
+func TestClosest(t *testing.T) {
 	for code, want := range map[string]string{
 		"FR": "FR", "US-MS": "US-MS", // right already
 
@@ -254,7 +254,7 @@ func BenchmarkLookupSubdivision(b *testing.B) {
 	}
 }
 
-func BenchmarkClosestOfAnUnknownName(b *testing.B) {
+func BenchmarkClosest_unknownName(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		iso3166.Closest("Atlantis")

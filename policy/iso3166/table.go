@@ -1,8 +1,22 @@
 package iso3166
 
 import (
+	_ "embed"
 	"iter"
 	"strings"
+)
+
+// The tables that internal/generate wrote; SOURCE.txt says from what.
+var (
+	// Alpha-2 code, alpha-3 code, sovereign or -, name.
+	//
+	//go:embed countries.txt
+	countries table
+
+	// Code, first-level subdivision that it lies in or -, name.
+	//
+	//go:embed subdivisions.txt
+	subdivisions table
 )
 
 // A table is text of one entry a line. Each line begins with a code and a
