@@ -42,7 +42,7 @@ type Gateway struct {
 	counters counters
 
 	apps    hosts[*proxy.App]
-	clients *client.Finder
+	clients *client.Resolver
 	geo     *geo.Locator
 	certs   *certs.Files
 	engine  *enforce.Engine
@@ -165,9 +165,9 @@ func newCounters(m *metrics.Metrics) counters {
 	for _, reason := range []rejection{errAmbiguousPath, errAmbiguousMethod, errUnknownHost, errHost, errTwoHosts, errMethod, errTarget, rejection(enforce.FlagsUnknown), rejection(enforce.PolicyUnknown)} {
 		m.InitRejection(string(reason))
 	}
-	for _, refusal := range client.Refusals() {
-		m.InitRejection(string(refusal))
-		m.InitRejection(proxyProtocol + string(refusal))
+	for _, rejection := range client.Rejections() {
+		m.InitRejection(string(rejection))
+		m.InitRejection(proxyProtocol + string(rejection))
 	}
 	for _, action := range []policy.Action{policy.Forward, policy.Refuse, policy.WouldRefuse} {
 		c.duration[action] = m.Duration(action)

@@ -87,7 +87,7 @@ func (g *Gateway) close() {
 }
 
 func (g *Gateway) useClients() (err error) {
-	g.clients, err = client.NewFinder(client.Trust{Proxies: g.config.TrustedProxies, Header: g.config.ClientHeader})
+	g.clients, err = client.NewResolver(client.Trust{Proxies: g.config.TrustedProxies, Header: g.config.ClientHeader})
 	return err
 }
 

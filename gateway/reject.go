@@ -78,7 +78,7 @@ func closeBehindChunks(w http.ResponseWriter, r *http.Request) {
 // reject answers a request that no decision is made on.
 func (g *Gateway) reject(w http.ResponseWriter, r *http.Request, why error) {
 	status, reason, detail := http.StatusBadRequest, why.Error(), "The request can be read in more than one way."
-	var refusal client.Refusal
+	var refusal client.Rejection
 	switch {
 	case why == errUnknownHost:
 		status, detail = http.StatusMisdirectedRequest, "This host is not served here."

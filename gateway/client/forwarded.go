@@ -9,8 +9,8 @@ import (
 // are four registered ones.
 const maxParameters = 16
 
-// forwardedFor reads the node that an element of Forwarded says it was asked
-// by (RFC 7239, section 4):
+// forwardedFor reads the node in the parameter "for" of an element of Forwarded
+// (RFC 7239, section 4):
 //
 //	forwarded-element = [ forwarded-pair ] *( ";" [ forwarded-pair ] )
 //	forwarded-pair    = token "=" ( token / quoted-string )
@@ -28,7 +28,7 @@ func forwardedFor(element string) (netip.Addr, error) {
 		}
 		name, value, after, ok := cutPair(rest)
 		rest = trimSpace(after)
-		if !ok || rest != "" && rest[0] != ';' || among(names[:count], name) {
+		if !ok || rest != "" && rest[0] != ';' || containsFold(names[:count], name) {
 			return netip.Addr{}, Malformed
 		}
 		if count == maxParameters {
@@ -92,14 +92,14 @@ func unescaped(value string) string {
 	if strings.IndexByte(value, '\\') < 0 {
 		return value
 	}
-	var plain strings.Builder
+	var b strings.Builder
 	for i := 0; i < len(value); i++ {
 		if value[i] == '\\' {
 			i++ // closingQuote leaves no escape open
 		}
-		plain.WriteByte(value[i])
+		b.WriteByte(value[i])
 	}
-	return plain.String()
+	return b.String()
 }
 
 func isControl(c byte) bool { return c < ' ' && c != '\t' || c == 0x7f }
@@ -117,13 +117,13 @@ func isToken(s string) bool {
 	return token != "" && rest == ""
 }
 
-// isTokenChar: tchar of RFC 9110, section 5.6.2.
+// isTokenChar reports whether c is a tchar of RFC 9110, section 5.6.2.
 func isTokenChar(c byte) bool {
 	return isAlphanumeric(c) || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
 
-// among compares names as parameter names are: without regard to case.
-func among(names []string, name string) bool {
+// containsFold reports whether a name is among others, regardless of case.
+func containsFold(names []string, name string) bool {
 	for _, other := range names {
 		if strings.EqualFold(other, name) {
 			return true

@@ -13,35 +13,35 @@ import (
 )
 
 func FuzzXForwardedFor(f *testing.F) {
-	finder := finder(f, "X-Forwarded-For")
+	trusting := resolver(f, "X-Forwarded-For")
 	f.Fuzz(func(t *testing.T, first, last string) {
 		lines := []string{first, last}
-		check(t, finder, "X-Forwarded-For", lines, naive(lines, naiveListed))
+		check(t, trusting, "X-Forwarded-For", lines, naive(lines, naiveListed))
 	})
 }
 
 func FuzzForwarded(f *testing.F) {
-	finder := finder(f, "Forwarded")
+	trusting := resolver(f, "Forwarded")
 	f.Fuzz(func(t *testing.T, first, last string) {
 		lines := []string{first, last}
-		check(t, finder, "Forwarded", lines, naive(lines, naiveForwarded))
+		check(t, trusting, "Forwarded", lines, naive(lines, naiveForwarded))
 	})
 }
 
 // check compares what Address finds with what a naive reading of the header
 // finds, and holds it to what it promises of every result.
-func check(t *testing.T, f *client.Finder, name string, lines []string, want netip.Addr) {
+func check(t *testing.T, f *client.Resolver, name string, lines []string, want netip.Addr) {
 	t.Helper()
 	got, err := f.Address(netip.MustParseAddr(proxy), http.Header{name: lines})
-	refusal, refused := errors.AsType[client.Refusal](err)
+	rejection, rejected := errors.AsType[client.Rejection](err)
 	switch {
-	case err != nil && (!refused || !slices.Contains(client.Refusals(), refusal)):
-		t.Fatalf("%q: %v is not a Refusal", lines, err)
+	case err != nil && (!rejected || !slices.Contains(client.Rejections(), rejection)):
+		t.Fatalf("%q: %v is not a Rejection", lines, err)
 	case err != nil && got.IsValid():
-		t.Fatalf("%q: refused, with the address %v", lines, got)
+		t.Fatalf("%q: rejected, with the address %v", lines, got)
 	case err == nil && (!got.IsValid() || got.Is4In6() || got.Zone() != ""):
 		t.Fatalf("%q: %v is not plain", lines, got)
-	case refusal != client.TooLong && got != want:
+	case rejection != client.TooLong && got != want:
 		t.Fatalf("%q: got %v (%v), a naive reading finds %v", lines, got, err, want)
 	}
 }

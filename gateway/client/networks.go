@@ -29,7 +29,7 @@ func newNetworks(prefixes []netip.Prefix) networks {
 	return set
 }
 
-// contain expects a plain address.
+// contain reports whether an address, normalized, is in one of the networks.
 func (n networks) contain(addr netip.Addr) bool {
 	i, found := slices.BinarySearchFunc(n, addr, func(network netip.Prefix, addr netip.Addr) int {
 		return network.Addr().Compare(addr)

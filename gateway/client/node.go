@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// bareNode reads a node as X-Forwarded-For and single-address headers have
-// it: like node, and besides an IPv6 address that is not in brackets. Such an
+// bareNode reads a node as it is in X-Forwarded-For and single-address headers:
+// like node, and besides an IPv6 address that is not in brackets. Such an
 // address has no port.
 func bareNode(s string) (netip.Addr, error) {
 	if !strings.HasPrefix(s, "[") && strings.Count(s, ":") > 1 {
@@ -51,14 +51,14 @@ func address(s string, ipv6 bool) (netip.Addr, error) {
 	if err != nil || addr.Is6() != ipv6 { // err quotes the address
 		return netip.Addr{}, Malformed
 	}
-	addr = plain(addr)
+	addr = normalize(addr)
 	if zoned && (zone == "" || addr.Is4() || !addr.IsLinkLocalUnicast()) {
 		return netip.Addr{}, Malformed
 	}
 	return addr, nil
 }
 
-// isPort: node-port of RFC 7239, section 6.3.
+// isPort reports whether s is a node-port of RFC 7239, section 6.3.
 func isPort(s string) bool {
 	if isObfuscated(s) {
 		return true
@@ -76,7 +76,7 @@ func isPort(s string) bool {
 	return port <= 65535
 }
 
-// isObfuscated: obfnode and obfport of RFC 7239, section 6.3.
+// isObfuscated reports whether s is an obfnode or obfport of RFC 7239, section 6.3.
 func isObfuscated(s string) bool {
 	if len(s) < 2 || s[0] != '_' {
 		return false

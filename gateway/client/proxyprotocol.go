@@ -19,8 +19,8 @@ const defaultHeaderTimeout = 5 * time.Second
 // ProxyProtocol returns a listener on which connections from sources MUST
 // begin with a PROXY protocol header, version 1 or 2
 // (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt). Their
-// RemoteAddr is then the source address in the header; a Finder's trusted
-// proxies are compared with that address, not with the one that connected.
+// RemoteAddr is then the source address in the header; a Resolver compares its
+// trusted proxies with that address, not with the one that connected.
 //
 // On all other connections a header is not looked for: they come back exactly
 // as inner accepted them, and such a header is just the beginning of a broken
@@ -29,7 +29,7 @@ const defaultHeaderTimeout = 5 * time.Second
 // A LOCAL header (in version 1: UNKNOWN) says that the connection is the
 // proxy's own, a health check: RemoteAddr remains the proxy's. A header whose
 // source is not an IP address (a Unix socket, UNSPEC) says that there is a
-// client but not where, and is refused.
+// client but not where, and is rejected.
 //
 // A version 1 header that arrives in pieces is malformed: it MUST be sent at
 // once. TLVs of version 2 are skipped, up to 4 KiB.
@@ -39,13 +39,13 @@ const defaultHeaderTimeout = 5 * time.Second
 // headerTimeout (5 seconds if that is not positive). Call RemoteAddr in the
 // connection's own goroutine, as http.Server does, and never in its ConnState
 // and ConnContext hooks, which hold up Accept. A connection whose header is
-// missing, malformed, late or names nobody is closed, refused is called once
-// with the Refusal, and Read and Write return that; no byte of it is ever
+// missing, malformed, late or names nobody is closed, rejected is called once
+// with the Rejection, and Read and Write return that; no byte of it is ever
 // delivered.
 //
 // Prefixes that are not valid contain nobody. Without sources, inner itself
 // comes back.
-func ProxyProtocol(inner net.Listener, sources []netip.Prefix, headerTimeout time.Duration, refused func(reason string)) net.Listener {
+func ProxyProtocol(inner net.Listener, sources []netip.Prefix, headerTimeout time.Duration, rejected func(reason string)) net.Listener {
 	set := newNetworks(sources)
 	if len(set) == 0 {
 		return inner
@@ -53,14 +53,14 @@ func ProxyProtocol(inner net.Listener, sources []netip.Prefix, headerTimeout tim
 	if headerTimeout <= 0 {
 		headerTimeout = defaultHeaderTimeout
 	}
-	return &proxyListener{Listener: inner, sources: set, headerTimeout: headerTimeout, refused: refused}
+	return &proxyListener{Listener: inner, sources: set, headerTimeout: headerTimeout, rejected: rejected}
 }
 
 type proxyListener struct {
 	net.Listener
 	sources       networks
 	headerTimeout time.Duration
-	refused       func(reason string)
+	rejected      func(reason string)
 }
 
 func (l *proxyListener) Accept() (net.Conn, error) {
@@ -68,59 +68,59 @@ func (l *proxyListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if peer, ok := conn.RemoteAddr().(*net.TCPAddr); !ok || !l.sources.contain(plain(peer.AddrPort().Addr())) {
+	if peer, ok := conn.RemoteAddr().(*net.TCPAddr); !ok || !l.sources.contain(normalize(peer.AddrPort().Addr())) {
 		return conn, nil
 	}
-	return l.proxied(conn), nil
+	return l.wrap(conn), nil
 }
 
-// proxied wraps a connection that must begin with a header.
-func (l *proxyListener) proxied(conn net.Conn) net.Conn {
+// wrap wraps a connection that must begin with a header.
+func (l *proxyListener) wrap(conn net.Conn) net.Conn {
 	socket := &socket{Conn: conn}
-	spoken := proxyproto.NewConn(socket,
+	proxied := proxyproto.NewConn(socket,
 		proxyproto.WithPolicy(proxyproto.REQUIRE),
 		proxyproto.SetReadHeaderTimeout(l.headerTimeout),
-		proxyproto.ValidateHeader(namesSomebody),
+		proxyproto.ValidateHeader(checkSource),
 	)
-	header := sync.OnceValue(func() error {
-		if spoken.ProxyHeader() != nil { // waits for it
+	readHeader := sync.OnceValue(func() error {
+		if proxied.ProxyHeader() != nil { // waits for it
 			return nil
 		}
-		_, err := spoken.Read(nil) // why there is none
-		refusal := refusalOf(err, socket.failure())
+		_, err := proxied.Read(nil) // why there is none
+		rejection := rejectionOf(err, socket.failure())
 		conn.Close()
-		l.refused(string(refusal))
-		return refusal
+		l.rejected(string(rejection))
+		return rejection
 	})
-	return &proxiedConn{Conn: spoken, socket: conn, header: header}
+	return &proxiedConn{Conn: proxied, socket: conn, readHeader: readHeader}
 }
 
 // proxiedConn is a connection with a header. It hides what else proxyproto
 // offers, because some of that gets by the header.
 type proxiedConn struct {
 	net.Conn
-	socket net.Conn
-	header func() error // reads it once
+	socket     net.Conn
+	readHeader func() error // once; later calls return the same
 }
 
 func (c *proxiedConn) Read(b []byte) (int, error) {
-	if err := c.header(); err != nil {
+	if err := c.readHeader(); err != nil {
 		return 0, err
 	}
 	return c.Conn.Read(b)
 }
 
 func (c *proxiedConn) Write(b []byte) (int, error) {
-	if err := c.header(); err != nil {
+	if err := c.readHeader(); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(b)
 }
 
-// RemoteAddr returns the client's address; of a connection that is refused,
+// RemoteAddr returns the client's address; of a connection that is rejected,
 // the proxy's.
 func (c *proxiedConn) RemoteAddr() net.Addr {
-	if c.header() != nil {
+	if c.readHeader() != nil {
 		return c.socket.RemoteAddr()
 	}
 	return c.Conn.RemoteAddr()
@@ -130,18 +130,18 @@ func (c *proxiedConn) RemoteAddr() net.Addr {
 // that the client wanted to go, and so doesn't wait for the header.
 func (c *proxiedConn) LocalAddr() net.Addr { return c.socket.LocalAddr() }
 
-// namesSomebody refuses headers for clients that have no IP address.
-func namesSomebody(header *proxyproto.Header) error {
+// checkSource rejects headers for clients that have no IP address.
+func checkSource(header *proxyproto.Header) error {
 	if _, _, ok := header.IPs(); !ok && !header.Command.IsLocal() {
 		return Hidden
 	}
 	return nil
 }
 
-// refusalOf sorts the errors of proxyproto, whose texts may quote what the
-// header says, into Refusals. failure is why the socket couldn't be read, or
+// rejectionOf sorts the errors of proxyproto, whose texts may quote what the
+// header says, into Rejections. failure is why the socket couldn't be read, or
 // nil.
-func refusalOf(err, failure error) Refusal {
+func rejectionOf(err, failure error) Rejection {
 	switch {
 	case errors.Is(failure, os.ErrDeadlineExceeded):
 		return Late

@@ -22,8 +22,8 @@ import (
 // An echo is an HTTP server behind ProxyProtocol that answers with whom it
 // thinks to be asked by.
 type echo struct {
-	addr    string
-	refused chan string
+	addr     string
+	rejected chan string
 }
 
 var (
@@ -42,7 +42,7 @@ func serveWithin(t *testing.T, sources []netip.Prefix, headerTimeout time.Durati
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := echo{addr: inner.Addr().String(), refused: make(chan string, 100)}
+	e := echo{addr: inner.Addr().String(), rejected: make(chan string, 100)}
 	server := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			io.WriteString(w, r.RemoteAddr)
@@ -52,7 +52,7 @@ func serveWithin(t *testing.T, sources []netip.Prefix, headerTimeout time.Durati
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		server.Serve(client.ProxyProtocol(inner, sources, headerTimeout, func(reason string) { e.refused <- reason }))
+		server.Serve(client.ProxyProtocol(inner, sources, headerTimeout, func(reason string) { e.rejected <- reason }))
 	}()
 	t.Cleanup(func() { server.Close(); <-done })
 	return e
@@ -110,10 +110,10 @@ const (
 func TestProxyProtocolHeadersOfConfiguredSources(t *testing.T) {
 	e := serve(t, loopback)
 	for _, test := range []struct {
-		name    string
-		sent    string
-		want    string // whom the request is from
-		refused string
+		name     string
+		sent     string
+		want     string // whom the request is from
+		rejected string
 	}{
 		{"version 1, IPv4", "PROXY TCP4 203.0.113.9 192.0.2.1 33333 443\r\n", "203.0.113.9:33333", ""},
 		{"version 1, IPv6", "PROXY TCP6 2001:db8::9 2001:db8::1 33333 443\r\n", "[2001:db8::9]:33333", ""},
@@ -155,14 +155,14 @@ func TestProxyProtocolHeadersOfConfiguredSources(t *testing.T) {
 			if got := e.answer(t, test.sent); got != test.want {
 				t.Errorf("answered %q, want %q", got, test.want)
 			}
-			if test.refused != "" {
-				if got := <-e.refused; got != test.refused {
-					t.Errorf("refused because %q, want %q", got, test.refused)
+			if test.rejected != "" {
+				if got := <-e.rejected; got != test.rejected {
+					t.Errorf("rejected because %q, want %q", got, test.rejected)
 				}
 			}
 			select {
-			case extra := <-e.refused:
-				t.Errorf("refused once more, because %q", extra)
+			case extra := <-e.rejected:
+				t.Errorf("rejected once more, because %q", extra)
 			default:
 			}
 		})
@@ -186,8 +186,8 @@ func TestProxyProtocolHeadersOfOthersAreJustBrokenRequests(t *testing.T) {
 					t.Errorf("%s: answered %q, want %q", test.name, got, test.want)
 				}
 			}
-			if len(e.refused) > 0 {
-				t.Errorf("refused because %q", <-e.refused)
+			if len(e.rejected) > 0 {
+				t.Errorf("rejected because %q", <-e.rejected)
 			}
 		})
 	}
@@ -235,8 +235,8 @@ func TestALateHeaderClosesTheConnection(t *testing.T) {
 			e := serveWithin(t, loopback, 10*time.Millisecond)
 			conn := e.dial(t)
 			io.WriteString(conn, sent)
-			if got := <-e.refused; got != "late" {
-				t.Errorf("refused because %q", got)
+			if got := <-e.rejected; got != "late" {
+				t.Errorf("rejected because %q", got)
 			}
 			if n, _ := io.Copy(io.Discard, conn); n > 0 {
 				t.Errorf("%d bytes were answered", n)
@@ -256,14 +256,14 @@ func TestAConnectionThatEndsBeforeItsHeaderIsToldFromOneWithout(t *testing.T) {
 			conn := e.dial(t)
 			io.WriteString(conn, sent)
 			conn.CloseWrite()
-			if got := <-e.refused; got != "closed" {
-				t.Errorf("refused because %q", got)
+			if got := <-e.rejected; got != "closed" {
+				t.Errorf("rejected because %q", got)
 			}
 		})
 	}
 }
 
-// Errors of net and of proxyproto say who and what; what a refused connection
+// Errors of net and of proxyproto say who and what; what a rejected connection
 // returns must not.
 func TestARefusedConnectionTellsOnlyWhy(t *testing.T) {
 	inner := listen(t)
@@ -302,7 +302,7 @@ func TestTheHeaderComesBeforeTLS(t *testing.T) {
 		fmt.Fprint(w, r.Proto, " ", r.RemoteAddr)
 	}))
 	server.EnableHTTP2 = true
-	server.Listener = client.ProxyProtocol(server.Listener, loopback, time.Hour, func(reason string) { t.Errorf("refused because %q", reason) })
+	server.Listener = client.ProxyProtocol(server.Listener, loopback, time.Hour, func(reason string) { t.Errorf("rejected because %q", reason) })
 	server.StartTLS()
 	defer server.Close()
 

@@ -1,11 +1,11 @@
-// Package client finds out who is asking: which address a request really
-// comes from, when there are proxies between the client and the gateway.
+// Package client determines a client's address: where a request really comes
+// from, when there are proxies between the client and the gateway.
 //
-// Nothing that a stranger writes is believed. Forwarding headers count only on
+// Nothing that a stranger sends is trusted. Forwarding headers count only on
 // connections from the operator's own proxies (Trust), a PROXY protocol header
 // only on connections from configured sources (ProxyProtocol). Where one of
-// those proxies says something that can't be understood, the request is
-// refused: taking the proxy's own address instead would place the client
+// those proxies sends something that can't be understood, the request is
+// rejected: taking the proxy's own address instead would place the client
 // wherever the proxy stands.
 package client
 
@@ -30,10 +30,9 @@ const (
 	maxBytes = 8 << 10
 )
 
-// Trust says whose forwarding headers are believed, and which.
+// Trust says whose forwarding headers are trusted, and which.
 type Trust struct {
-	// Proxies are the networks of the operator's own proxies. Nobody is
-	// believed by default.
+	// Proxies are the networks of the operator's own proxies. Default: none.
 	Proxies []netip.Prefix
 
 	// Header is the header in which they name the client:
@@ -45,18 +44,17 @@ type Trust struct {
 	Header string
 }
 
-// A Finder finds out the address of who is asking. It is immutable and safe
-// for concurrent use.
-type Finder struct {
+// A Resolver determines the address of a request's client. It is immutable and
+// safe for concurrent use.
+type Resolver struct {
 	proxies networks
 	header  string
 }
 
-// NewFinder returns a Finder that believes the proxies of trust. The error
-// names every network that is no network, that has address bits beyond its
-// length, or that is the whole internet, and a Header that can't be the name
-// of one.
-func NewFinder(trust Trust) (*Finder, error) {
+// NewResolver returns a Resolver that trusts these proxies. The error names every
+// network that is none, that has address bits beyond its length, or that is the
+// whole internet, and a Header that can't be the name of one.
+func NewResolver(trust Trust) (*Resolver, error) {
 	var errs []error
 	for _, proxy := range trust.Proxies {
 		switch {
@@ -79,7 +77,7 @@ func NewFinder(trust Trust) (*Finder, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	return &Finder{proxies: newNetworks(trust.Proxies), header: header}, nil
+	return &Resolver{proxies: newNetworks(trust.Proxies), header: header}, nil
 }
 
 // Address returns the address of the client: without a zone, and IPv4 as
@@ -97,7 +95,7 @@ func NewFinder(trust Trust) (*Finder, error) {
 //   - If both X-Forwarded-For and Forwarded come, they must agree; a Forwarded
 //     that keeps the address to itself (for=unknown) agrees with all. So a
 //     client whose Forwarded passes through a proxy that only knows
-//     X-Forwarded-For is refused, unless it tells the truth. A proxy should
+//     X-Forwarded-For is rejected, unless it tells the truth. A proxy should
 //     remove the one that it doesn't write.
 //   - A single-address header must come once and hold one address. The lists
 //     are not compared with it: who names such a header does so because the
@@ -105,33 +103,33 @@ func NewFinder(trust Trust) (*Finder, error) {
 //   - Without any of these headers the request is the proxy's own, a health
 //     check as a rule, and the peer is the client. If Trust.Header is missing
 //     but one of the lists is there, somebody is being forwarded, and it can't
-//     be told who: refused.
+//     be told who: rejected.
 //
-// A proxy that forwards clients and never says so can't be told from one that
+// A proxy that forwards clients without a header can't be told from one that
 // checks the gateway's health: such clients are where the proxy is. A policy
 // that withdraws the jurisdiction private closes this for proxies in private
 // networks.
 //
-// An error is a Refusal, holds no address, and means that the request can't be
+// An error is a Rejection, holds no address, and means that the request can't be
 // attributed: the answer is 400 (Bad Request).
-func (f *Finder) Address(peer netip.Addr, header http.Header) (netip.Addr, error) {
-	peer = plain(peer)
+func (r *Resolver) Address(peer netip.Addr, header http.Header) (netip.Addr, error) {
+	peer = normalize(peer)
 	if !peer.IsValid() {
 		return netip.Addr{}, NoPeer
 	}
-	if !f.proxies.contain(peer) {
+	if !r.proxies.contain(peer) {
 		return peer, nil
 	}
-	named, listed, standard := header[f.header], header[xForwardedFor], header[forwarded]
+	named, listed, standard := header[r.header], header[xForwardedFor], header[forwarded]
 	switch {
 	case len(named)+len(listed)+len(standard) == 0:
 		return peer, nil
 	case len(named) == 0:
 		return netip.Addr{}, Missing
-	case f.header == xForwardedFor:
-		return f.agreed(listed, bareNode, standard, forwardedFor)
-	case f.header == forwarded:
-		return f.agreed(standard, forwardedFor, listed, bareNode)
+	case r.header == xForwardedFor:
+		return r.addressInBoth(listed, bareNode, standard, forwardedFor)
+	case r.header == forwarded:
+		return r.addressInBoth(standard, forwardedFor, listed, bareNode)
 	case len(named) > 1:
 		return netip.Addr{}, Repeated
 	default:
@@ -139,14 +137,14 @@ func (f *Finder) Address(peer netip.Addr, header http.Header) (netip.Addr, error
 	}
 }
 
-// agreed returns the client that one list header names, if the other doesn't
-// name another.
-func (f *Finder) agreed(lines []string, read element, otherLines []string, readOther element) (netip.Addr, error) {
-	client, err := f.client(lines, read)
+// addressInBoth returns the client that one list header names, if the other
+// doesn't name another.
+func (r *Resolver) addressInBoth(lines []string, read nodeReader, otherLines []string, readOther nodeReader) (netip.Addr, error) {
+	client, err := r.addressIn(lines, read)
 	if err != nil || len(otherLines) == 0 {
 		return client, err
 	}
-	switch other, err := f.client(otherLines, readOther); {
+	switch other, err := r.addressIn(otherLines, readOther); {
 	case err == Hidden:
 		return client, nil
 	case err != nil:
@@ -157,11 +155,11 @@ func (f *Finder) agreed(lines []string, read element, otherLines []string, readO
 	return client, nil
 }
 
-// An element reads the address out of one element of a list header.
-type element func(text string) (netip.Addr, error)
+// A nodeReader reads the address in one element of a list header.
+type nodeReader func(element string) (netip.Addr, error)
 
-// client walks the elements of a list header from right to left, up to the
-// first address that is not a trusted proxy's.
+// addressIn returns the first address, from right to left, in a list header that
+// is not a trusted proxy's.
 //
 // Every comma ends an element, also one in quotes. Proxies append to what
 // clients send, and a quote that a client left open must not swallow what a
@@ -170,7 +168,7 @@ type element func(text string) (netip.Addr, error)
 // An empty element is not skipped, as RFC 9110, section 5.6.1 would have it:
 // a proxy that added nothing where it should have added the client must not
 // make the client of the element before it.
-func (f *Finder) client(lines []string, read element) (netip.Addr, error) {
+func (r *Resolver) addressIn(lines []string, read nodeReader) (netip.Addr, error) {
 	var leftmost netip.Addr
 	hops, bytes := 0, 0
 	for i := len(lines) - 1; i >= 0; i-- {
@@ -186,7 +184,7 @@ func (f *Finder) client(lines []string, read element) (netip.Addr, error) {
 			if err != nil {
 				return netip.Addr{}, err
 			}
-			if !f.proxies.contain(hop) {
+			if !r.proxies.contain(hop) {
 				return hop, nil
 			}
 			leftmost = hop
@@ -195,7 +193,7 @@ func (f *Finder) client(lines []string, read element) (netip.Addr, error) {
 	return leftmost, nil
 }
 
-// cutLast cuts a line at its last comma; more is whether there was one.
+// cutLast cuts a line at its last comma; more reports whether there was one.
 func cutLast(line string) (before, last string, more bool) {
 	if comma := strings.LastIndexByte(line, ','); comma >= 0 {
 		return line[:comma], line[comma+1:], true
@@ -203,9 +201,9 @@ func cutLast(line string) (before, last string, more bool) {
 	return "", line, false
 }
 
-// plain returns an address in the one form in which addresses are compared,
+// normalize returns an address in the one form in which addresses are compared,
 // located and passed on.
-func plain(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
+func normalize(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
 
 // trimSpace removes optional whitespace (RFC 9110, section 5.6.3), which is
 // less than what strings.TrimSpace removes.

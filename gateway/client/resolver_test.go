@@ -30,9 +30,9 @@ const (
 	stranger = "203.0.113.9"
 )
 
-func finder(t testing.TB, header string) *client.Finder {
+func resolver(t testing.TB, header string) *client.Resolver {
 	t.Helper()
-	f, err := client.NewFinder(client.Trust{Proxies: proxies, Header: header})
+	f, err := client.NewResolver(client.Trust{Proxies: proxies, Header: header})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,19 +50,19 @@ func headerOf(lines ...string) http.Header {
 }
 
 // outcome is the address found, or the reason why none was.
-func outcome(f *client.Finder, peer string, header http.Header) string {
+func outcome(f *client.Resolver, peer string, header http.Header) string {
 	addr, err := f.Address(netip.MustParseAddr(peer), header)
 	if err == nil {
 		return addr.String()
 	}
-	refusal, ok := errors.AsType[client.Refusal](err)
+	rejection, ok := errors.AsType[client.Rejection](err)
 	switch {
 	case !ok:
-		return "not a refusal: " + err.Error()
+		return "not a rejection: " + err.Error()
 	case addr.IsValid():
-		return "refused with an address: " + addr.String()
+		return "rejected with an address: " + addr.String()
 	}
-	return string(refusal)
+	return string(rejection)
 }
 
 func TestAddress(t *testing.T) {
@@ -78,7 +78,7 @@ func TestAddress(t *testing.T) {
 		{"a stranger's X-Forwarded-For is not read", "", stranger, []string{"X-Forwarded-For: 6.6.6.6"}, stranger},
 		{"a stranger's Forwarded is not read", "Forwarded", stranger, []string{"Forwarded: for=6.6.6.6"}, stranger},
 		{"a stranger's single-address header is not read", "CF-Connecting-IP", stranger, []string{"CF-Connecting-IP: 6.6.6.6"}, stranger},
-		{"a stranger's garbage is not even refused", "", stranger, []string{"X-Forwarded-For: \x7f,,", "Forwarded: \""}, stranger},
+		{"a stranger's garbage is not even rejected", "", stranger, []string{"X-Forwarded-For: \x7f,,", "Forwarded: \""}, stranger},
 		{"an IPv4-mapped stranger is an IPv4 one", "", "::ffff:203.0.113.9", nil, stranger},
 		{"an IPv4-mapped proxy is an IPv4 one", "", "::ffff:10.0.0.1", []string{"X-Forwarded-For: 1.2.3.4"}, "1.2.3.4"},
 		{"a stranger's zone is dropped", "", "2001:db8::1%eth0", nil, "2001:db8::1"},
@@ -116,7 +116,7 @@ func TestAddress(t *testing.T) {
 		{"a link-local address loses its zone", "", proxy, []string{"X-Forwarded-For: 1.2.3.4, fe80::1%eth0"}, "1.2.3.4"},
 		{"spaces and tabs around an address", "", proxy, []string{"X-Forwarded-For: 6.6.6.6 ,\t 1.2.3.4 \t"}, "1.2.3.4"},
 
-		// X-Forwarded-For: what is refused.
+		// X-Forwarded-For: what is rejected.
 		{"an empty value", "", proxy, []string{"X-Forwarded-For:"}, "malformed"},
 		{"an empty last line", "", proxy, []string{"X-Forwarded-For: 6.6.6.6", "X-Forwarded-For:"}, "malformed"},
 		{"an empty last element doesn't promote the one before it", "", proxy, []string{"X-Forwarded-For: 6.6.6.6, "}, "malformed"},
@@ -218,7 +218,7 @@ func TestAddress(t *testing.T) {
 		{"17 parameters", "Forwarded", proxy, []string{"Forwarded: for=1.2.3.4" + parameters(16)}, "too-long"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := outcome(finder(t, test.trusts), test.peer, headerOf(test.header...)); got != test.want {
+			if got := outcome(resolver(t, test.trusts), test.peer, headerOf(test.header...)); got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
 		})
@@ -234,7 +234,7 @@ func parameters(n int) string {
 }
 
 func TestNobodyIsBelievedByDefault(t *testing.T) {
-	f, err := client.NewFinder(client.Trust{})
+	f, err := client.NewResolver(client.Trust{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,22 +246,22 @@ func TestNobodyIsBelievedByDefault(t *testing.T) {
 }
 
 func TestAConnectionWithoutAnAddressIsRefused(t *testing.T) {
-	addr, err := finder(t, "").Address(netip.Addr{}, headerOf("X-Forwarded-For: 6.6.6.6"))
+	addr, err := resolver(t, "").Address(netip.Addr{}, headerOf("X-Forwarded-For: 6.6.6.6"))
 	if err != client.NoPeer || addr.IsValid() {
 		t.Errorf("got %v, %v", addr, err)
 	}
 }
 
 func TestRefusalsAreAClosedSet(t *testing.T) {
-	for _, refusal := range client.Refusals() {
-		if want := "client address refused: " + string(refusal); refusal.Error() != want {
-			t.Errorf("got %q, want %q", refusal.Error(), want)
+	for _, rejection := range client.Rejections() {
+		if want := "client address rejected: " + string(rejection); rejection.Error() != want {
+			t.Errorf("got %q, want %q", rejection.Error(), want)
 		}
 	}
 }
 
 func TestTrustThatCannotBeMeantIsRefusedAllAtOnce(t *testing.T) {
-	_, err := client.NewFinder(client.Trust{
+	_, err := client.NewResolver(client.Trust{
 		Header: "X Forwarded For",
 		Proxies: []netip.Prefix{
 			{},
@@ -306,7 +306,7 @@ func TestTrustedNetworksMayOverlapAndComeInAnyOrder(t *testing.T) {
 		trusted := rapid.SliceOfN(network, 0, 12).Draw(t, "trusted")
 		peer := address.Draw(t, "peer")
 
-		f, err := client.NewFinder(client.Trust{Proxies: trusted})
+		f, err := client.NewResolver(client.Trust{Proxies: trusted})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -339,7 +339,7 @@ func TestWhatAClientPrependsNeverChangesItsAddress(t *testing.T) {
 		{"Forwarded", []string{"for=1.2.3.4", `for="[2001:db8::4]:99"`, `host="a;b";for=1.2.3.4;proto=https, for=10.2.2.2;by="_x"`}},
 	} {
 		t.Run(header.name, func(t *testing.T) {
-			f := finder(t, header.name)
+			f := resolver(t, header.name)
 			rapid.Check(t, func(t *rapid.T) {
 				written := rapid.SampledFrom(header.written).Draw(t, "written by the proxies")
 				honest := outcome(f, proxy, http.Header{header.name: {written}})
@@ -357,13 +357,13 @@ func TestWhatAClientPrependsNeverChangesItsAddress(t *testing.T) {
 	}
 }
 
-// With the list that its proxies don't write, a client gets itself refused,
+// With the list that its proxies don't write, a client gets itself rejected,
 // and nothing else.
 func TestWhatAClientSaysInTheOtherListNeverChangesItsAddress(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		other := rapid.StringMatching(`((for=)?"?(10|6|1)\.[0-9._"]{2,10}[,; ]{0,3}){0,5}`).Draw(t, "other")
 		for _, names := range [][2]string{{"X-Forwarded-For", "Forwarded"}, {"Forwarded", "X-Forwarded-For"}} {
-			f, err := client.NewFinder(client.Trust{Proxies: proxies, Header: names[0]})
+			f, err := client.NewResolver(client.Trust{Proxies: proxies, Header: names[0]})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -378,7 +378,7 @@ func TestWhatAClientSaysInTheOtherListNeverChangesItsAddress(t *testing.T) {
 
 func TestAddressAllocatesNothing(t *testing.T) {
 	for _, test := range costs() {
-		f := test.finder(t)
+		f := test.resolver(t)
 		if n := testing.AllocsPerRun(100, func() { f.Address(test.peer, test.header) }); n != 0 {
 			t.Errorf("%s: %v allocations", test.name, n)
 		}
@@ -388,7 +388,7 @@ func TestAddressAllocatesNothing(t *testing.T) {
 func BenchmarkAddress(b *testing.B) {
 	for _, test := range costs() {
 		b.Run(test.name, func(b *testing.B) {
-			f := test.finder(b)
+			f := test.resolver(b)
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := f.Address(test.peer, test.header); err != nil {
@@ -407,12 +407,12 @@ type cost struct {
 	header   http.Header
 }
 
-func (c cost) finder(t testing.TB) *client.Finder {
+func (c cost) resolver(t testing.TB) *client.Resolver {
 	trusted := slices.Clone(proxies)
 	for i := range c.networks {
 		trusted = append(trusted, netip.PrefixFrom(netip.AddrFrom4([4]byte{100, byte(i >> 8), byte(i), 0}), 24+i%2))
 	}
-	f, err := client.NewFinder(client.Trust{Proxies: trusted, Header: c.trusts})
+	f, err := client.NewResolver(client.Trust{Proxies: trusted, Header: c.trusts})
 	if err != nil {
 		t.Fatal(err)
 	}
