@@ -1,0 +1,308 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/exitgate/exitgate/gateway/ledger/ledgertest"
+	"github.com/exitgate/exitgate/internal/testkit"
+)
+
+// When the program of commit 803cf21 was asked what is recorded in
+// internal/testkit/written.
+const writtenAt = "2026-11-20T09:00:00Z"
+
+// TestADataFolderOfAnEarlierCommitIsTakenOver starts a gateway on each data
+// folder that commit 803cf21 has written. It decides, and says of the ledger,
+// its changes and principals, what the gateway of that commit did.
+func TestADataFolderOfAnEarlierCommitIsTakenOver(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts gateways")
+	}
+	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
+		folder := testkit.Unpack(t, "803cf21/embedded.tar.gz")
+		g := startWritten(t, filepath.Join(folder, "embedded"), "{}", `flags: {ofrep: {url: "http://127.0.0.1:1"}}`)
+		g.compare("803cf21/embedded")
+	})
+	t.Run("cluster", func(t *testing.T) {
+		t.Parallel()
+		folder := testkit.Unpack(t, "803cf21/cluster.tar.gz")
+		server := ledgertest.StartOn(t, filepath.Join(folder, "nats"))
+		g := startWritten(t, filepath.Join(folder, "cluster"), fmt.Sprintf("{ledger: {nats: [%q], replicas: 1}}", server.URL), "")
+		g.compare("803cf21/cluster")
+	})
+	t.Run("cluster without its ledger", func(t *testing.T) {
+		t.Parallel()
+		folder := testkit.Unpack(t, "803cf21/cluster.tar.gz")
+		g := startWritten(t, filepath.Join(folder, "cluster"), `{ledger: {nats: ["nats://127.0.0.1:1"], replicas: 1}}`, "")
+		g.compareDecisions("803cf21/cluster")
+	})
+	t.Run("file", func(t *testing.T) {
+		t.Parallel()
+		folder := testkit.Unpack(t, "803cf21/file.tar.gz")
+		file := filepath.Join(folder, "policy.yaml")
+		testkit.WriteFile(t, file, string(testkit.Written(t, "803cf21/policy.yaml")))
+		g := startWritten(t, filepath.Join(folder, "file"), fmt.Sprintf("{file: %q}", file), "")
+		g.compare("803cf21/file")
+	})
+	t.Run("file that is gone", func(t *testing.T) {
+		t.Parallel()
+		folder := testkit.Unpack(t, "803cf21/file.tar.gz")
+		file := filepath.Join(folder, "policy.yaml")
+		testkit.WriteFile(t, file, "version: 1\nnonsense: true\n")
+		g := startWritten(t, filepath.Join(folder, "file"), fmt.Sprintf("{file: %q}", file), "")
+		g.compareDecisions("803cf21/file")
+	})
+}
+
+// A writtenGateway is a gateway on a data folder that was written before.
+type writtenGateway struct {
+	t           *testing.T
+	data, https string
+	client      *http.Client
+}
+
+// startWritten starts a gateway on a data folder, with its clock at writtenAt,
+// until the test ends.
+func startWritten(t *testing.T, data, source, more string) *writtenGateway {
+	t.Helper()
+	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(app.Close)
+	file := func(name string) string { return filepath.Join(filepath.Dir(data), name) }
+	testkit.WriteFile(t, file("clock"), writtenAt)
+	testkit.WriteFile(t, file("geo.mmdb"), string(testkit.Written(t, "803cf21/geo.mmdb")))
+	testkit.WriteFile(t, file("exitgate.yaml"), fmt.Sprintf(`listen: {https: "127.0.0.1:0", http: ""}
+admin: {listen: ""}
+apps: [{hosts: ["*"], upstreams: [%q]}]
+trusted-proxies: [127.0.0.0/8]
+geo: {databases: [%q]}
+policy: %s
+data: %q
+drain: 1s
+%s
+`, app.URL, file("geo.mmdb"), source, data, more))
+
+	ctx, stop := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, "exitgate", "serve", "--config", file("exitgate.yaml"), "--log-format", "json")
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.Env = append(os.Environ(), clockFile+"="+file("clock"))
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	g := &writtenGateway{t: t, data: data, client: &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}}}
+	var log testkit.Buffer
+	serving, ended := make(chan string, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for lines := bufio.NewScanner(io.TeeReader(stderr, &log)); lines.Scan(); {
+			var line struct{ Msg, HTTPS string }
+			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "serving" {
+				serving <- line.HTTPS
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		g.client.CloseIdleConnections()
+		stop()
+		<-ended
+		_ = cmd.Wait() // it was interrupted
+		if code := cmd.ProcessState.ExitCode(); code != exitDone || t.Failed() {
+			t.Errorf("the gateway ended with %d, and its log is:\n%s", code, log.String())
+		}
+	})
+	select {
+	case g.https = <-serving:
+	case <-ended:
+		t.Fatal("the gateway didn't start")
+	}
+	return g
+}
+
+// compare holds all that a gateway says against what is recorded in a folder.
+func (g *writtenGateway) compare(recorded string) {
+	g.t.Helper()
+	for name, args := range map[string][]string{
+		"status":     {"status"},
+		"log":        {"log", "--limit", "200"},
+		"verify":     {"log", "--verify"},
+		"changes":    {"changes"},
+		"principals": {"principal"},
+	} {
+		want, got := testkit.WrittenJSON[any](g.t, recorded+"/"+name+".json"), g.says(args...)
+		if diff := cmp.Diff(facts(want[0]), facts(got)); diff != "" {
+			g.t.Errorf("exitgate %s says otherwise (-recorded +now)\n%s", strings.Join(args, " "), diff)
+		}
+	}
+	g.compareDecisions(recorded)
+}
+
+// says returns what a command that asks the gateway says as JSON.
+func (g *writtenGateway) says(args ...string) (said any) {
+	g.t.Helper()
+	out, _ := runAt(g.t, append(args, "--json", "--data", g.data)...)
+	if err := json.Unmarshal(out, &said); err != nil {
+		g.t.Fatalf("exitgate %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return said
+}
+
+// runAt runs a command by the clock of the recordings, and returns what it
+// prints, and its exit code.
+func runAt(t *testing.T, args ...string) ([]byte, int) {
+	t.Helper()
+	at, err := time.Parse(time.RFC3339, writtenAt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	code := run(t.Context(), func() time.Time { return at }, args, nil, &out, io.Discard)
+	return out.Bytes(), code
+}
+
+// A writtenDecision is a line of decisions.jsonl.
+type writtenDecision struct {
+	File, Address, Request string
+	Status                 int
+	Place, Class, Decision any
+	Flags                  map[string]any
+}
+
+// compareDecisions holds what a gateway decides against what is recorded in a
+// folder, by its explanations and by what clients get.
+func (g *writtenGateway) compareDecisions(recorded string) {
+	g.t.Helper()
+	all := testkit.WrittenJSON[writtenDecision](g.t, recorded+"/decisions.jsonl")
+	if len(all) < 50 {
+		g.t.Fatalf("only %d decisions are recorded", len(all))
+	}
+	for _, want := range all {
+		got := writtenDecision{Address: want.Address, Request: want.Request}
+		method, path, _ := strings.Cut(want.Request, " ")
+		explained, err := json.Marshal(g.says("explain", want.Address, "--method", method, "--path", path))
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		if err := json.Unmarshal(explained, &got); err != nil {
+			g.t.Fatal(err)
+		}
+		got.Request, got.Status = want.Request, g.status(method, path, want.Address)
+		if want.Status == http.StatusBadGateway {
+			want.Status = http.StatusOK // it was forwarded, and there was no app
+		}
+		if want.Flags == nil {
+			got.Flags = nil // recorded only once
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			g.t.Errorf("%s from %s is decided otherwise (-recorded +now)\n%s", want.Request, want.Address, diff)
+		}
+	}
+}
+
+// status returns the status that a client gets.
+func (g *writtenGateway) status(method, path, address string) int {
+	g.t.Helper()
+	r, err := http.NewRequestWithContext(g.t.Context(), method, "https://"+g.https+path, nil)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	r.Header.Set("X-Forwarded-For", address)
+	res, err := g.client.Do(r)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, res.Body) // to use the connection again
+	return res.StatusCode
+}
+
+// facts returns of a decoded JSON value what is no prose and doesn't depend on
+// the machine.
+func facts(value any) any {
+	switch value := value.(type) {
+	case []any:
+		all := make([]any, len(value))
+		for i, v := range value {
+			all[i] = facts(v)
+		}
+		return all
+	case map[string]any:
+		kept := map[string]any{}
+		for name, v := range value {
+			if !slices.Contains([]string{
+				"advice", "detail", "how", "message", "summary", "title", "why", // prose
+				"applied", "connected", "file", "host", "type", "version", "you", // of the machine
+			}, name) {
+				kept[name] = facts(v)
+			}
+		}
+		if checks, ok := kept["checks"].(map[string]any); ok {
+			for name := range checks {
+				if strings.HasPrefix(name, "geo ") {
+					delete(checks, name) // with the file's name
+				}
+			}
+		}
+		return kept
+	default:
+		return value
+	}
+}
+
+// TestPoliciesOfAnEarlierCommitMeanTheSame checks the policies that commit
+// 803cf21 accepted, and holds what they mean against what it said.
+func TestPoliciesOfAnEarlierCommitMeanTheSame(t *testing.T) {
+	folder := t.TempDir()
+	for _, name := range testkit.WrittenFiles(t, "803cf21/documents/*.yaml") {
+		file := filepath.Join(folder, path.Base(name))
+		testkit.WriteFile(t, file, string(testkit.Written(t, name)))
+		out, code := runAt(t, "check", file, "--json", "--at", writtenAt)
+		var got any
+		if err := json.Unmarshal(out, &got); err != nil || code != exitDone {
+			t.Errorf("check of %s ends with %d: %s", name, code, out)
+			continue
+		}
+		want := testkit.WrittenJSON[any](t, strings.TrimSuffix(name, ".yaml")+".json")[0]
+		if diff := cmp.Diff(facts(want), facts(got)); diff != "" {
+			t.Errorf("check says otherwise of %s (-recorded +now)\n%s", name, diff)
+		}
+	}
+	type decision struct {
+		File, Place, Request string
+		Class, Decision      any
+	}
+	for _, want := range testkit.WrittenJSON[decision](t, "803cf21/documents/decisions.jsonl") {
+		method, path, _ := strings.Cut(want.Request, " ")
+		out, _ := runAt(t, "explain", want.Place, "--policy", filepath.Join(folder, want.File), "--at", writtenAt, "--method", method, "--path", path, "--json")
+		var got struct{ Class, Decision any }
+		if err := json.Unmarshal(out, &got); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if diff := cmp.Diff(want, decision{want.File, want.Place, want.Request, got.Class, got.Decision}); diff != "" {
+			t.Errorf("%s: %s in %s is decided otherwise (-recorded +now)\n%s", want.File, want.Request, want.Place, diff)
+		}
+	}
+}
