@@ -1,0 +1,48 @@
+package policy_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/exitgate/exitgate/internal/testkit"
+	"github.com/exitgate/exitgate/policy"
+)
+
+// TestDocumentsOfAnEarlierCommitMeanTheSame reads the documents that commit
+// 803cf21 accepted, and holds the phase of each market, and the warnings,
+// against what it said.
+func TestDocumentsOfAnEarlierCommitMeanTheSame(t *testing.T) {
+	type market struct {
+		Jurisdiction policy.Code
+		Phase        policy.Phase
+	}
+	type place struct{ Line, Column int }
+	for _, file := range testkit.WrittenFiles(t, "803cf21/documents/*.yaml") {
+		want := testkit.WrittenJSON[struct {
+			SHA256        string
+			At            time.Time
+			Warnings      []place
+			Jurisdictions []market
+		}](t, strings.TrimSuffix(file, ".yaml")+".json")[0]
+		got := want
+		got.Warnings, got.Jurisdictions = nil, nil
+		p, err := policy.Parse(file, testkit.Written(t, file))
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		got.SHA256 = p.Digest()
+		for _, w := range p.Warnings() {
+			got.Warnings = append(got.Warnings, place{w.Line, w.Column})
+		}
+		for _, m := range policy.Compile(p, p.OwnFlags(), want.At).Markets() {
+			got.Jurisdictions = append(got.Jurisdictions, market{m.Jurisdiction, m.Phase})
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s is read otherwise (-recorded +now)\n%s", file, diff)
+		}
+	}
+}
