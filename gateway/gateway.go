@@ -23,6 +23,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/proxy"
+	"github.com/exitgate/exitgate/gateway/source"
 	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/internal/httpbody"
@@ -46,8 +47,7 @@ type Gateway struct {
 	geo     *geo.Locator
 	certs   *certs.Files
 	engine  *enforce.Engine
-	file    *policyFile // nil: the policy comes from the ledger
-	book    *book       // nil: it comes from a file
+	source  source.Source
 	traffic *traffic.Counts
 	events  *events
 

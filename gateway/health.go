@@ -9,6 +9,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/metrics"
+	"github.com/exitgate/exitgate/gateway/source"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -20,8 +21,8 @@ func (g *Gateway) state() metrics.State {
 		Certificates: g.certs.Expiry(),
 		Flags:        g.flagState(),
 	}
-	if g.book != nil {
-		s.Ledger = g.ledgerState()
+	if c := g.source.Connection(); c != nil {
+		s.Ledger = g.ledgerState(c)
 	}
 	for _, d := range g.geo.Databases() {
 		s.Databases = append(s.Databases, metrics.Database{Name: d.Path, Build: d.Build, Embedded: d.Path == geo.Embedded})
@@ -30,9 +31,9 @@ func (g *Gateway) state() metrics.State {
 }
 
 // ledgerState is what the metrics show of the ledger.
-func (g *Gateway) ledgerState() *metrics.Ledger {
-	state, now := g.book.page.Load().state, g.now()
-	l := &metrics.Ledger{Connected: g.book.status().Connected}
+func (g *Gateway) ledgerState(c *source.Connection) *metrics.Ledger {
+	state, now := g.source.State(), g.now()
+	l := &metrics.Ledger{Connected: c.Connected}
 	for _, c := range state.Changes(now) {
 		if c.Status == changes.Pending {
 			l.Pending++
@@ -64,8 +65,8 @@ func (g *Gateway) readiness() admin.Readiness {
 	r.Checks["policy"] = check
 
 	r.Ready = r.Ready && rule.Blocked() == ""
-	if g.book != nil {
-		g.checkLedger(now, &r)
+	if c := g.source.Connection(); c != nil {
+		g.checkLedger(c, now, &r)
 	}
 	g.checkFlags(now, &r)
 
@@ -89,8 +90,7 @@ func (g *Gateway) readiness() admin.Readiness {
 
 // checkLedger says how well the ledger is followed. That it is lost changes no
 // decision, and so doesn't make the gateway unready.
-func (g *Gateway) checkLedger(now time.Time, r *admin.Readiness) {
-	reach := g.book.status()
+func (g *Gateway) checkLedger(reach *source.Connection, now time.Time, r *admin.Readiness) {
 	check := admin.Check{OK: reach.Connected, Detail: fmt.Sprintf("record %d", reach.Last)}
 	if !reach.Connected {
 		check.Since = &reach.Since
@@ -100,12 +100,12 @@ func (g *Gateway) checkLedger(now time.Time, r *admin.Readiness) {
 		}
 	}
 	r.Checks["ledger"] = check
-	if err := g.book.keeping(); err != nil {
+	if err := g.source.SaveError(); err != nil {
 		r.Checks["ledger kept"] = admin.Check{
 			Detail: fmt.Sprintf("%v\n\nthe next start would need the ledger: make room in the data folder, and let the gateway write to it", err),
 		}
 	}
-	for _, revision := range g.book.page.Load().state.Unsigned() {
+	for _, revision := range g.source.State().Unsigned() {
 		if now.After(revision.SignBy) {
 			r.Checks[fmt.Sprintf("emergency %d", revision.Number)] = admin.Check{
 				Since:  &revision.SignBy,

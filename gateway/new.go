@@ -20,9 +20,11 @@ import (
 	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/proxy"
+	"github.com/exitgate/exitgate/gateway/source"
 	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
 )
 
 // Options are what a Gateway is made of beside its settings.
@@ -172,7 +174,7 @@ func (g *Gateway) useGeo(data statedir.Dir) (err error) {
 
 // usePolicy takes the policy into use: that of the file, if one is set, else
 // that of the ledger.
-func (g *Gateway) usePolicy(data statedir.Dir) error {
+func (g *Gateway) usePolicy(data statedir.Dir) (err error) {
 	file := g.config.Policy.File
 	g.engine = enforce.New(enforce.Options{
 		File: file, Store: data, Flags: g.flags, Metrics: g.metrics, Traffic: g.traffic, Log: g.log, Now: g.now,
@@ -181,40 +183,41 @@ func (g *Gateway) usePolicy(data statedir.Dir) error {
 		},
 	})
 	if file != "" {
-		g.file = &policyFile{name: file, data: data, engine: g.engine, log: g.log}
-		if err := g.file.open(); err != nil {
-			return err
-		}
-	} else if err := g.useLedger(data); err != nil {
+		g.source, err = source.OpenFile(source.FileOptions{
+			Name: file, Dir: data, Engine: g.engine, Parse: enforce.ParsePolicy, Log: g.log, Now: g.now,
+			InUse: func() *policy.Policy { return g.engine.Current(g.now()).Snapshot().Policy() },
+		})
+	} else {
+		g.source, err = g.openReplica(data)
+	}
+	if err != nil {
 		return err
 	}
+	g.closers = append(g.closers, g.source.Close)
 	if g.engine.Current(g.now()).Snapshot().Policy().HasEntry(policy.Anonymous) && !g.locatesAnonymous() {
 		g.log.Warn("the policy speaks of anonymous clients, but no database tells who they are; add an anonymous-IP database to geo.databases")
 	}
 	return nil
 }
 
-// useLedger opens the ledger, in the process or the operator's.
-func (g *Gateway) useLedger(data statedir.Dir) error {
+// openReplica opens the ledger, in the process or the operator's.
+func (g *Gateway) openReplica(data statedir.Dir) (source.Source, error) {
 	settings := g.config.Policy.Ledger
 	cluster, err := clusterOf(settings)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	g.book = &book{
-		file: data.Replica(), remote: cluster != nil,
-		data: data, engine: g.engine, flags: g.flags.Known, now: g.now, log: g.log, events: g.events, counts: g.countedHere,
-		open: func(ctx context.Context, known ledger.Point) (*ledger.Ledger, error) {
+	return source.OpenReplica(context.Background(), source.ReplicaOptions{
+		Open: func(ctx context.Context, known ledger.Point, onInvalid func(ledger.InvalidRecord)) (source.Ledger, error) {
 			return ledger.Open(ctx, ledger.Options{
-				Name: settings.Name, Folder: data.Ledger(), Cluster: cluster, Known: known,
-				Log: g.log, Now: g.now,
-				OnStatus:  g.ledgerChanged,
-				OnInvalid: g.recordRefused,
+				Name: settings.Name, Folder: data.Ledger(), Cluster: cluster, Known: known, Log: g.log, Now: g.now,
+				OnStatus: g.ledgerChanged, OnInvalid: onInvalid,
 			})
 		},
-	}
-	g.closers = append(g.closers, g.book.close)
-	return g.book.start(context.Background())
+		Remote: cluster != nil,
+		Dir:    data, Engine: g.engine, Parse: enforce.ParsePolicy, Flags: g.flags.Known, Traffic: g.countedHere,
+		OnRecord: g.recordApplied, OnInvalid: g.recordInvalid, Log: g.log, Now: g.now,
+	})
 }
 
 // clusterOf returns the operator's NATS, nil if there is none.
@@ -241,11 +244,23 @@ func (g *Gateway) ledgerChanged(s ledger.Status) {
 	g.events.tell(api.Event{Type: "ledger", Message: message})
 }
 
-// recordRefused tells of a message in the ledger that isn't believed.
-func (g *Gateway) recordRefused(r ledger.InvalidRecord) {
-	g.book.refusals.note(r.Number, r.Err)
+// recordInvalid tells of a record that is skipped.
+func (g *Gateway) recordInvalid(r ledger.InvalidRecord) {
 	g.metrics.InvalidRecord()
 	g.events.tell(api.Event{Type: "ledger", Number: r.Number, Message: r.Error()})
+}
+
+// recordApplied tells of a record that is in use, with the revision in force then.
+func (g *Gateway) recordApplied(r changes.Record, revision uint64) {
+	d, _ := changes.Describe(r) // it is valid: then it can be described
+	event := api.Event{Type: "change", Number: r.Number, Author: r.Author, Message: d.Summary, Revision: revision}
+	switch r.Kind {
+	case changes.RevisionMade:
+		event.Type = "revision"
+	case changes.PrincipalSet, changes.PrincipalRemoved:
+		event.Type = "principal"
+	}
+	g.events.tell(event)
 }
 
 func (g *Gateway) locatesAnonymous() bool {

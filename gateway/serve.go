@@ -146,8 +146,9 @@ func (g *Gateway) Serve(ctx context.Context) error {
 // read through, and NATS holds what it has read for ten seconds. Else it would
 // take Go minutes.
 func settle(ctx context.Context) {
-	pause(ctx, 15*time.Second)
-	if ctx.Err() == nil {
+	select {
+	case <-ctx.Done():
+	case <-time.After(15 * time.Second):
 		runtime.GC() // what is in pools outlives one
 		debug.FreeOSMemory()
 	}
@@ -187,11 +188,7 @@ func (g *Gateway) upgradesEnd(ctx context.Context) {
 // watch takes changed files into use.
 func (g *Gateway) watch(ctx context.Context, running *sync.WaitGroup) {
 	running.Go(func() { g.geo.Watch(ctx) })
-	if g.file != nil {
-		running.Go(func() { g.file.run(ctx) })
-	} else {
-		running.Go(func() { g.book.run(ctx) })
-	}
+	running.Go(func() { g.source.Run(ctx) })
 	running.Go(func() { g.certs.Watch(ctx) })
 }
 

@@ -14,8 +14,8 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/enforce"
-	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/gateway/metrics"
+	"github.com/exitgate/exitgate/gateway/source"
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
@@ -24,81 +24,37 @@ import (
 // A service is what a gateway lets its operators see and do: admin.Service.
 type service struct{ *Gateway }
 
-// state is what the ledger comes to; of a policy file there is none.
-func (s service) state() changes.State {
-	if s.book == nil {
-		return changes.New(parseRevision)
-	}
-	return s.book.page.Load().state
-}
-
-// ledger returns the ledger to read from.
-func (s service) ledger() (*ledger.Ledger, error) {
-	if s.book == nil {
-		return nil, &changes.Error{
-			Code:    changes.NotFound,
-			Message: "there is no ledger: the policy comes from the file " + s.file.name,
-			Advice:  "look at the file's own history, as git log does",
-		}
-	}
-	l, err := s.book.opened()
-	if err != nil {
-		return nil, s.unreadable(err)
-	}
-	return l, nil
-}
-
-// unreadable is of something that can't be read from the ledger now.
-func (s service) unreadable(err error) error {
-	return &changes.Error{
-		Code:    changes.Unavailable,
-		Message: fmt.Sprintf("the ledger can't be read: %v", s.book.plainly(err)),
-		Advice:  "try again when it can be reached: see exitgate status",
-	}
-}
-
-// write changes something, if the policy doesn't come from a file.
-func (s service) write(ctx context.Context, decide func(changes.State) (changes.Draft, error)) (changes.Record, error) {
-	if s.book == nil {
-		return changes.Record{}, &changes.Error{
-			Code:    changes.ReadOnly,
-			Message: "the policy comes from the file " + s.file.name + ", and nothing can be changed here",
-			Advice:  "change the file; or start the gateway without it, and apply it: exitgate apply " + s.file.name + " --because …",
-		}
-	}
-	return s.book.write(ctx, decide)
-}
-
 func (s service) Known() error {
 	if !s.engine.Closed() {
 		return nil
 	}
 	return &changes.Error{
 		Code:    changes.Unavailable,
-		Message: fmt.Sprintf("no policy is known yet, and nothing is served: %s", s.book.status().Why),
+		Message: fmt.Sprintf("no policy is known yet, and nothing is served: %s", s.source.Connection().Why),
 		Advice:  "try again when the ledger can be reached: see exitgate status",
 	}
 }
 
 func (s service) ByToken(secret string) (changes.Actor, bool) {
-	return s.state().ByToken(secret, s.now())
+	return s.source.State().ByToken(secret, s.now())
 }
 
 func (s service) ByCertificate(names []string) (changes.Actor, bool) {
-	return s.state().ByCertificate(names)
+	return s.source.State().ByCertificate(names)
 }
 
-func (s service) ByUser(user string) changes.Actor { return s.state().ByUser(user) }
+func (s service) ByUser(user string) changes.Actor { return s.source.State().ByUser(user) }
 
 func (s service) Status(by changes.Actor) api.Status {
 	now := s.now()
-	ready, state, rule := s.readiness(), s.state(), s.engine.Current(now)
+	ready, state, rule := s.readiness(), s.source.State(), s.engine.Current(now)
 	host, _ := os.Hostname() // "" is shown as it is
 	status := api.Status{
 		Version: metrics.Version(), Host: host, Time: now,
 		You:   api.You{Name: by.Name, Roles: by.Roles, Local: by.Local},
 		Ready: ready.Ready, Checks: ready.Checks,
-		Source:   "file",
+		Source:   string(s.source.Kind()),
+		File:     s.source.File(),
 		SHA256:   rule.Snapshot().Policy().Digest(),
 		Mode:     rule.Snapshot().Policy().Mode(),
 		Applied:  s.engine.AppliedAt(),
@@ -108,22 +64,15 @@ func (s service) Status(by changes.Actor) api.Status {
 		Unsigned: state.Unsigned(),
 		Markets:  s.markets(rule.Snapshot()),
 	}
-	if s.book == nil {
-		status.File = s.file.name
-		return status
-	}
-	status.Source = "ledger"
-	if s.book.remote {
-		status.Source = "nats"
-	}
 	if revision := state.Revision(); revision.Number != 0 {
 		status.Revision, status.InForce = revision.Number, &revision
 	}
 	if rule.Blocked() == enforce.PolicyUnknown { // what stands in its place is nobody's policy
 		status.SHA256, status.Markets = "", []api.Market{}
 	}
-	reach := s.book.status()
-	status.Ledger = &reach
+	if c := s.source.Connection(); c != nil {
+		status.Ledger = (*api.Ledger)(c)
+	}
 	for _, c := range state.Changes(now) {
 		if c.Status == changes.Pending || c.Status == changes.Stale {
 			status.Pending = append(status.Pending, c)
@@ -133,60 +82,28 @@ func (s service) Status(by changes.Actor) api.Status {
 }
 
 func (s service) Policy() api.Policy {
-	if s.book == nil {
+	state := s.source.State()
+	revision := state.Revision()
+	if revision.Number == 0 { // it comes from a file
 		p := s.engine.Current(s.now()).Snapshot().Policy()
 		return api.Policy{SHA256: p.Digest(), Policy: string(p.Source())}
 	}
-	state := s.state()
-	revision := state.Revision()
 	return api.Policy{Revision: &revision, SHA256: revision.SHA256, Policy: string(state.Source())}
-}
-
-// Pages are of records, of which not all may be asked for.
-const scanned = 2000 // records looked through for a page, at most
-
-// records yields records before a number, the newest first, until it returns
-// false; 0 is from the newest of all on. It returns the number that the next
-// page is before, 0 if there is none.
-func (s service) records(ctx context.Context, before uint64, take func(ledger.Record) bool) (next uint64, err error) {
-	l, err := s.ledger()
-	if err != nil {
-		return 0, err
-	}
-	if newest := s.book.page.Load().point.Number; before == 0 || before > newest {
-		before = newest + 1
-	}
-	for looked := 0; before > 1; looked++ {
-		if looked == scanned {
-			return before, nil
-		}
-		r, err := l.Record(ctx, before-1)
-		var refusal ledger.InvalidRecord
-		switch {
-		case err == nil && !take(r):
-			return before, nil
-		case err == nil, errors.As(err, &refusal), errors.Is(err, ledger.ErrNoRecord):
-			before--
-		default:
-			return 0, s.unreadable(err)
-		}
-	}
-	return 0, nil
 }
 
 func (s service) Revisions(ctx context.Context, before uint64, limit int) (api.Revisions, error) {
 	page := api.Revisions{Revisions: []changes.Revision{}}
 	signatures := make(map[uint64]*changes.Approval) // of emergencies, which are records of their own, behind them
-	next, err := s.records(ctx, before, func(r ledger.Record) bool {
+	next, err := s.source.Records(ctx, before, func(r source.Record) bool {
 		if len(page.Revisions) == limit {
 			return false
 		}
-		switch d, believed := s.describe(r); {
-		case !believed:
+		switch d, valid := describe(r); {
+		case !valid:
 		case d.Revision != nil:
 			d.Revision.Signature = signatures[r.Number]
 			page.Revisions = append(page.Revisions, *d.Revision)
-		case changes.Kind(r.Kind) == changes.ChangeApproved: // or a change that waits, whose number is no revision's
+		case r.Kind == changes.ChangeApproved: // or a change that waits, whose number is no revision's
 			signatures[d.Number] = approvalIn(r)
 		}
 		return true
@@ -197,15 +114,15 @@ func (s service) Revisions(ctx context.Context, before uint64, limit int) (api.R
 
 func (s service) Log(ctx context.Context, before uint64, limit int) (api.Log, error) {
 	page := api.Log{Records: []api.Record{}}
-	next, err := s.records(ctx, before, func(r ledger.Record) bool {
+	next, err := s.source.Records(ctx, before, func(r source.Record) bool {
 		if len(page.Records) == limit {
 			return false
 		}
 		shown := api.Record{
-			Number: r.Number, Time: r.Time, Kind: changes.Kind(r.Kind), Author: r.Author, Because: r.Reason,
-			Hash: r.Hash.String(), Refused: s.book.refusals.of(r.Number),
+			Number: r.Number, Time: r.Time, Kind: r.Kind, Author: r.Author, Because: r.Reason,
+			Hash: r.Hash, Refused: r.Invalid,
 		}
-		d, err := changes.Describe(recordOf(r))
+		d, err := changes.Describe(r.Record)
 		if err != nil {
 			shown.Refused = err.Error()
 		}
@@ -224,17 +141,12 @@ func (s service) Log(ctx context.Context, before uint64, limit int) (api.Log, er
 }
 
 func (s service) Revision(ctx context.Context, number uint64) (api.Policy, error) {
-	l, err := s.ledger()
+	r, err := s.source.Record(ctx, number)
 	if err != nil {
 		return api.Policy{}, err
 	}
-	r, err := l.Record(ctx, number)
-	var refusal ledger.InvalidRecord
-	if err != nil && !errors.As(err, &refusal) && !errors.Is(err, ledger.ErrNoRecord) {
-		return api.Policy{}, s.unreadable(err)
-	}
-	d, wrong := changes.Describe(recordOf(r))
-	if err != nil || wrong != nil || d.Revision == nil || s.book.refusals.of(number) != "" {
+	d, valid := describe(r)
+	if !valid || d.Revision == nil {
 		return api.Policy{}, &changes.Error{
 			Code:    changes.NotFound,
 			Message: fmt.Sprintf("there is no revision %d", number),
@@ -252,14 +164,14 @@ func (s service) Revision(ctx context.Context, number uint64) (api.Policy, error
 // signature finds out who has signed an emergency: that is a record of its own,
 // behind it.
 func (s service) signature(ctx context.Context, number uint64) (*changes.Approval, error) {
-	for _, unsigned := range s.state().Unsigned() {
+	for _, unsigned := range s.source.State().Unsigned() {
 		if unsigned.Number == number {
 			return nil, nil
 		}
 	}
 	var found *changes.Approval
-	_, err := s.records(ctx, 0, func(r ledger.Record) bool {
-		if d, believed := s.describe(r); believed && changes.Kind(r.Kind) == changes.ChangeApproved && d.Number == number {
+	_, err := s.source.Records(ctx, 0, func(r source.Record) bool {
+		if d, valid := describe(r); valid && r.Kind == changes.ChangeApproved && d.Number == number {
 			found = approvalIn(r)
 		}
 		return r.Number > number && found == nil
@@ -267,39 +179,27 @@ func (s service) signature(ctx context.Context, number uint64) (*changes.Approva
 	return found, err
 }
 
-// describe says what is in a record, and whether that is believed.
-func (s service) describe(r ledger.Record) (d changes.Description, believed bool) {
-	d, err := changes.Describe(recordOf(r))
-	return d, err == nil && s.book.refusals.of(r.Number) == ""
+// describe returns what is in a record, and whether it is valid.
+func describe(r source.Record) (d changes.Description, valid bool) {
+	d, err := changes.Describe(r.Record)
+	return d, err == nil && r.Invalid == ""
 }
 
 // approvalIn returns the approval, or the signature, that a record is.
-func approvalIn(r ledger.Record) *changes.Approval {
+func approvalIn(r source.Record) *changes.Approval {
 	return &changes.Approval{By: r.Author, At: r.Time, Because: r.Reason}
 }
 
 func (s service) Verify(ctx context.Context) (api.Verification, error) {
-	l, err := s.ledger()
+	found, err := s.source.Verify(ctx)
 	if err != nil {
 		return api.Verification{}, err
 	}
-	state := changes.New(parseRevision)
-	report, err := l.Verify(ctx, func(r ledger.Record) (err error) {
-		state, err = state.With(recordOf(r))
-		return err
-	})
-	if err != nil {
-		return api.Verification{}, s.unreadable(err)
-	}
-	v := api.Verification{OK: len(report.Invalid) == 0, Records: report.Records, Last: report.Last.Number, Hash: report.Last.Hash.String(), Wrong: []api.Wrong{}}
-	for _, w := range report.Invalid {
-		v.Wrong = append(v.Wrong, api.Wrong{Number: w.Number, Reason: w.Err.Error()})
+	v := api.Verification{OK: len(found.Invalid) == 0, Records: found.Records, Last: found.Last, Hash: found.Hash, Wrong: []api.Wrong{}}
+	for _, w := range found.Invalid {
+		v.Wrong = append(v.Wrong, api.Wrong(w))
 	}
 	return v, nil
-}
-
-func recordOf(r ledger.Record) changes.Record {
-	return changes.Record{Number: r.Number, Time: r.Time, Draft: changes.Draft{Kind: changes.Kind(r.Kind), Author: r.Author, Reason: r.Reason, Body: r.Body}}
 }
 
 func (s service) Jurisdictions() api.Jurisdictions {
@@ -425,32 +325,26 @@ func (s service) Plan(ctx context.Context, by changes.Actor, p api.Proposal) (ap
 
 // plan says what would come of a proposal, and whom it would have hit.
 func (s service) plan(ctx context.Context, p changes.Proposal) (api.Plan, error) {
-	state := s.state()
-	revision := state.Revision().Number
-	if s.book == nil { // it is as if the file were a ledger's first revision
-		var err error
-		inUse := s.engine.Current(s.now()).Snapshot().Policy()
-		state, err = state.With(changes.Record{Number: 1, Time: s.now(), Draft: changes.FirstRevision(inUse.Source())})
-		if err != nil {
-			return api.Plan{}, err
-		}
+	state, err := s.source.PlanState()
+	if err != nil {
+		return api.Plan{}, err
 	}
 	planned, err := state.Plan(p, s.flags.Known(), s.now())
 	if err != nil {
 		return api.Plan{}, err
 	}
 	return api.Plan{
-		Revision: revision, Policy: string(planned.Policy), Plan: planned.Plan,
+		Revision: s.source.State().Revision().Number, Policy: string(planned.Policy), Plan: planned.Plan,
 		Needs: planned.Needs, Emergency: planned.Emergency, Hit: s.hit(ctx, planned.Plan),
 	}, nil
 }
 
 func (s service) Changes() api.Changes {
-	return api.Changes{Changes: append([]changes.Change{}, s.state().Changes(s.now())...)}
+	return api.Changes{Changes: append([]changes.Change{}, s.source.State().Changes(s.now())...)}
 }
 
 func (s service) Change(ctx context.Context, number uint64) (api.Change, error) {
-	c, source, found := s.state().Change(number, s.now())
+	c, source, found := s.source.State().Change(number, s.now())
 	if !found {
 		return api.Change{}, &changes.Error{Code: changes.NotFound, Message: fmt.Sprintf("there is no change %d", number), Advice: "see exitgate changes"}
 	}
@@ -499,7 +393,7 @@ func (s service) Reject(ctx context.Context, by changes.Actor, number uint64, be
 
 // change writes what concerns a change, and returns what has become of it.
 func (s service) change(ctx context.Context, decide func(changes.State) (changes.Draft, error)) (api.Change, error) {
-	record, err := s.write(ctx, decide)
+	record, err := s.source.Write(ctx, decide)
 	var repeated *changes.RepeatedError
 	if errors.As(err, &repeated) {
 		record, err = s.written(ctx, repeated.Number)
@@ -512,7 +406,7 @@ func (s service) change(ctx context.Context, decide func(changes.State) (changes
 		return api.Change{}, err
 	}
 	answer := api.Change{InForce: d.Revision}
-	if c, _, found := s.state().Change(d.Number, s.now()); found {
+	if c, _, found := s.source.State().Change(d.Number, s.now()); found {
 		answer.Change = c
 	} else if d.Revision != nil {
 		answer.Change = atOnce(*d.Revision)
@@ -531,20 +425,13 @@ func atOnce(r changes.Revision) changes.Change {
 
 // written returns a record that was written before.
 func (s service) written(ctx context.Context, number uint64) (changes.Record, error) {
-	l, err := s.ledger()
-	if err != nil {
-		return changes.Record{}, err
-	}
-	r, err := l.Record(ctx, number)
-	if err != nil {
-		return changes.Record{}, s.unreadable(err)
-	}
-	return recordOf(r), nil
+	r, err := s.source.Record(ctx, number)
+	return r.Record, err
 }
 
 func (s service) Principals() api.Principals {
 	all := api.Principals{Principals: []changes.Principal{}}
-	for _, p := range s.state().Principals() {
+	for _, p := range s.source.State().Principals() {
 		all.Principals = append(all.Principals, shown(p))
 	}
 	return all
@@ -561,7 +448,7 @@ func shown(p changes.Principal) changes.Principal {
 
 // ofPrincipal writes what concerns a principal, once.
 func (s service) ofPrincipal(ctx context.Context, decide func(changes.State) (changes.Draft, error)) error {
-	_, err := s.write(ctx, decide)
+	_, err := s.source.Write(ctx, decide)
 	var repeated *changes.RepeatedError
 	if errors.As(err, &repeated) {
 		return nil
@@ -573,7 +460,7 @@ func (s service) SetPrincipal(ctx context.Context, by changes.Actor, name string
 	err := s.ofPrincipal(ctx, func(state changes.State) (changes.Draft, error) {
 		return state.SetPrincipal(by, changes.Principal{Name: name, Roles: p.Roles, User: p.User, Certificate: p.Certificate}, p.Because, r, s.now())
 	})
-	for _, known := range s.state().Principals() {
+	for _, known := range s.source.State().Principals() {
 		if known.Name == name {
 			return shown(known), err
 		}
@@ -592,7 +479,7 @@ func (s service) AddToken(ctx context.Context, by changes.Actor, name string, t 
 	_, _ = rand.Read(random[:]) // it never fails
 	token, secret := changes.NewToken(random, s.now(), t.Expires)
 	// A secret that was made for the same request before can't be shown again.
-	_, err := s.write(ctx, func(state changes.State) (changes.Draft, error) {
+	_, err := s.source.Write(ctx, func(state changes.State) (changes.Draft, error) {
 		return state.AddToken(by, name, token, t.Because, r, s.now())
 	})
 	var repeated *changes.RepeatedError
@@ -645,10 +532,8 @@ func (g *Gateway) countedHere() []byte {
 // gateways that answer, else those of this one.
 func (s service) hit(ctx context.Context, plan policy.Plan) *api.Hit {
 	sums, gateways := s.traffic.Sums(s.now()), 1
-	if s.book != nil && s.book.remote {
-		if all, n := s.countedElsewhere(ctx); n > 0 {
-			sums, gateways = all, n
-		}
+	if all, n := s.countedElsewhere(ctx); n > 0 {
+		sums, gateways = all, n
 	}
 	hour, day := sums.Traffic()
 	return &api.Hit{Gateways: gateways, Since: sums.Since, Hour: plan.Impact(hour), Day: plan.Impact(day)}
@@ -656,13 +541,9 @@ func (s service) hit(ctx context.Context, plan policy.Plan) *api.Hit {
 
 // countedElsewhere adds up what all gateways have counted, this one among them.
 func (s service) countedElsewhere(ctx context.Context) (sums traffic.Sums, gateways int) {
-	l, err := s.book.opened()
-	if err != nil {
-		return sums, 0
-	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	answers, err := l.Query(ctx, trafficTopic, nil)
+	answers, err := s.source.QueryTraffic(ctx)
 	if err != nil {
 		s.log.Warn("the other gateways' counts of requests are not known", "error", err)
 	}

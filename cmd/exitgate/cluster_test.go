@@ -415,7 +415,7 @@ demands:
 			refused := func() []string { return g.log.Lines("ERROR", "refused", fmt.Sprintf(`"number":%d,`, forged)) }
 			metric := "exitgate_ledger_records_refused_total"
 			if forgery.chained {
-				refused = func() []string { return g.log.Lines("ERROR", "refused", fmt.Sprintf("record %d ", forged)) }
+				refused = func() []string { return g.log.Lines("ERROR", "invalid", fmt.Sprintf("record %d ", forged)) }
 			}
 			testkit.Eventually(t, g.name+" refuses "+forgery.name, func() bool { return len(refused()) > 0 })
 			if lines := refused(); len(lines) != 1 || !strings.Contains(lines[0], forgery.says) {

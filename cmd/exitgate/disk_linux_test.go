@@ -230,7 +230,7 @@ func TestADataFolderThatCantBeWrittenIsSaidToBe(t *testing.T) {
 	} else {
 		w.says("/readyz", unquoted(ready.body), "read-only file system", w.file("data"))
 	}
-	w.says("the log", w.log.String(), "serving by the last revision that was kept", "read-only file system", w.data("ledger"), w.data("admin.sock"), "let the gateway write to it")
+	w.says("the log", w.log.String(), "serving by the last revision that was saved", "read-only file system", w.data("ledger"), w.data("admin.sock"), "let the gateway write to it")
 	if _, err := os.Stat(w.data("admin.sock")); err == nil {
 		t.Error("there is a socket")
 	}

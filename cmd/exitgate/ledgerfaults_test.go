@@ -124,7 +124,7 @@ func faults() []fault {
 	}
 	digest := func(text []byte) []byte { text[0] ^= 1; return text }
 	backup := "put the ledger's folder back from a backup"
-	damaged := "what was kept of the ledger can't be used"
+	damaged := "the saved state of the ledger can't be used"
 	return []fault{
 		{"ledger.json is cut", in("ledger.json", truncated), goesOn, []string{damaged, "FOLDER/ledger.json"}},
 		{"ledger.json is garbage", in("ledger.json", garbage), goesOn, []string{damaged, "FOLDER/ledger.json"}},

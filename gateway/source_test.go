@@ -40,7 +40,7 @@ func TestASettingThatChangesOpensNoMarket(t *testing.T) {
 
 	for range 2 {
 		_, err := tryStart(t, setup{configure: in})
-		want := "this gateway went by " + second.policy + " last, and revision 1 of the ledger would open what that withdrew: " +
+		want := "this gateway last used " + second.policy + ", and revision 1 of the ledger would open what that withdrew: " +
 			"go on with the file; or, where no traffic goes, remove " + noted + ", start the gateway and exitgate apply " + second.policy
 		if err == nil || err.Error() != want {
 			t.Fatalf("then it says %v\nwant %s", err, want)

@@ -1,0 +1,196 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/exitgate/exitgate/gateway/ledger"
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
+)
+
+const (
+	// writeTimeout is how long a change may take: a cluster without a leader
+	// needs up to nine seconds.
+	writeTimeout = 25 * time.Second
+	// electionTimeout is longer than a cluster needs for another leader: then
+	// nobody is kept waiting for the ledger.
+	electionTimeout = 10 * time.Second
+	// maxScanned is how many records Records looks through at most.
+	maxScanned = 2000
+)
+
+// Write implements Source. If another gateway was faster, what is to be written
+// is decided anew.
+func (r *Replica) Write(ctx context.Context, decide func(changes.State) (changes.Draft, error)) (changes.Record, error) {
+	// Whoever asked may go away: what was sent is not called back by that.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
+	select {
+	case r.writing <- struct{}{}:
+		defer func() { <-r.writing }()
+	case <-ctx.Done():
+		return changes.Record{}, notWritten(errors.New("other changes are under way"))
+	}
+	l, err := r.opened()
+	if err == nil {
+		err = r.unreachable()
+	}
+	if err != nil {
+		return changes.Record{}, notWritten(err)
+	}
+	for {
+		now := r.state.Load()
+		draft, err := decide(now.changes)
+		if err != nil {
+			return changes.Record{}, err
+		}
+		record, err := l.Append(ctx, now.point, contentOf(draft))
+		var conflict *ledger.Conflict
+		var unknown *ledger.Unacknowledged
+		switch {
+		case errors.As(err, &conflict):
+			if err := r.waitFor(ctx, conflict.Winner.Number); err != nil {
+				return changes.Record{}, notWritten(conflict)
+			}
+			continue
+		case errors.As(err, &unknown):
+			return changes.Record{}, notAcknowledged(unknown)
+		case err != nil:
+			return changes.Record{}, notWritten(r.connectionError(err))
+		}
+		if err := r.waitFor(ctx, record.Number); err != nil {
+			return changes.Record{}, notAcknowledged(fmt.Errorf("record %d is in the ledger, but this gateway hasn't read it yet", record.Number))
+		}
+		return changes.Record{Number: record.Number, Time: record.Time, Draft: draft}, nil
+	}
+}
+
+// unreachable returns why the ledger can't be reached, if it couldn't for longer
+// than an election takes.
+func (r *Replica) unreachable() error {
+	if c := r.Connection(); !c.Connected && r.o.Now().Sub(c.Since) > electionTimeout {
+		return errors.New(c.Why)
+	}
+	return nil
+}
+
+// connectionError returns why the connection is lost, if it is: that says more
+// than the error of what failed by it.
+func (r *Replica) connectionError(err error) error {
+	if c := r.Connection(); !c.Connected {
+		return errors.New(c.Why)
+	}
+	return err
+}
+
+// notWritten is the error of a change that was not made.
+func notWritten(err error) error {
+	return &changes.Error{
+		Code:    changes.Unavailable,
+		Message: fmt.Sprintf("nothing was changed, as the ledger can't be written: %v", err),
+		Advice:  "see exitgate status; clients get what they got before",
+	}
+}
+
+// notAcknowledged is the error of a change of which it isn't known whether it
+// was made.
+func notAcknowledged(err error) error {
+	return &changes.Error{
+		Code:    changes.NotAcknowledged,
+		Message: fmt.Sprintf("it isn't known whether the change was made: %v", err),
+		Advice:  "look at exitgate log, or send it again with the same Idempotency-Key",
+	}
+}
+
+// unreadable is the error of something that can't be read from the ledger now.
+func (r *Replica) unreadable(err error) error {
+	return &changes.Error{
+		Code:    changes.Unavailable,
+		Message: fmt.Sprintf("the ledger can't be read: %v", r.connectionError(err)),
+		Advice:  "try again when it can be reached: see exitgate status",
+	}
+}
+
+// Record implements Source.
+func (r *Replica) Record(ctx context.Context, number uint64) (Record, error) {
+	l, err := r.opened()
+	if err != nil {
+		return Record{}, r.unreadable(err)
+	}
+	record, err := l.Record(ctx, number)
+	switch {
+	case isNoRecord(err):
+		return Record{}, &changes.Error{Code: changes.NotFound, Message: fmt.Sprintf("there is no revision %d", number), Advice: "see exitgate log"}
+	case err != nil:
+		return Record{}, r.unreadable(err)
+	}
+	return r.describe(record), nil
+}
+
+// isNoRecord reports whether an error is of a number without a valid record.
+func isNoRecord(err error) bool {
+	var invalid ledger.InvalidRecord
+	return errors.As(err, &invalid) || errors.Is(err, ledger.ErrNoRecord)
+}
+
+// Records implements Source.
+func (r *Replica) Records(ctx context.Context, before uint64, take func(Record) bool) (next uint64, err error) {
+	l, err := r.opened()
+	if err != nil {
+		return 0, r.unreadable(err)
+	}
+	if last := r.state.Load().point.Number; before == 0 || before > last {
+		before = last + 1
+	}
+	for scanned := 0; before > 1; scanned++ {
+		if scanned == maxScanned {
+			return before, nil
+		}
+		record, err := l.Record(ctx, before-1)
+		switch {
+		case err == nil && !take(r.describe(record)):
+			return before, nil
+		case err == nil, isNoRecord(err):
+			before--
+		default:
+			return 0, r.unreadable(err)
+		}
+	}
+	return 0, nil
+}
+
+// Verify implements Source.
+func (r *Replica) Verify(ctx context.Context) (Verification, error) {
+	l, err := r.opened()
+	if err != nil {
+		return Verification{}, r.unreadable(err)
+	}
+	folded := changes.New(func(source []byte) (*policy.Policy, error) { return r.o.Parse("policy", source) })
+	report, err := l.Verify(ctx, func(record ledger.Record) (err error) {
+		folded, err = folded.With(recordOf(record))
+		return err
+	})
+	if err != nil {
+		return Verification{}, r.unreadable(err)
+	}
+	v := Verification{Records: report.Records, Last: report.Last.Number, Hash: report.Last.Hash.String()}
+	for _, invalid := range report.Invalid {
+		v.Invalid = append(v.Invalid, InvalidRecord{invalid.Number, invalid.Err.Error()})
+	}
+	return v, nil
+}
+
+func (r *Replica) describe(record ledger.Record) Record {
+	return Record{recordOf(record), record.Hash.String(), r.invalid.reason(record.Number)}
+}
+
+func recordOf(r ledger.Record) changes.Record {
+	return changes.Record{Number: r.Number, Time: r.Time, Draft: changes.Draft{Kind: changes.Kind(r.Kind), Author: r.Author, Reason: r.Reason, Body: r.Body}}
+}
+
+func contentOf(d changes.Draft) ledger.Content {
+	return ledger.Content{Kind: string(d.Kind), Author: d.Author, Reason: d.Reason, Body: d.Body}
+}

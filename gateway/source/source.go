@@ -1,0 +1,102 @@
+// Package source is where policies come from: a policy file, or the ledger, of
+// which a gateway keeps a replica. Both apply each new policy to the engine that
+// decides by it, and both answer what operators ask of their history.
+package source
+
+import (
+	"context"
+	"time"
+
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
+)
+
+// A Source is where policies come from. Its errors are *changes.Error where
+// somebody can do something about them. All methods are safe for concurrent use.
+type Source interface {
+	// Run applies what is new, until the context ends. Close comes after it.
+	Run(context.Context)
+	Close()
+
+	// Kind returns which source it is.
+	Kind() Kind
+	// File returns the name of the policy file, "" for a ledger.
+	File() string
+
+	// State returns what the records of the ledger lead to: of a file nothing.
+	State() changes.State
+	// PlanState returns the State that a proposal is planned against: of a
+	// file as if its policy were the first revision of a ledger.
+	PlanState() (changes.State, error)
+	// Write appends a record that is decided by the newest State, and returns
+	// when this gateway decides by it.
+	Write(ctx context.Context, decide func(changes.State) (changes.Draft, error)) (changes.Record, error)
+
+	// Record returns a record by its number.
+	Record(ctx context.Context, number uint64) (Record, error)
+	// Records passes the records before a number, the newest first, until it
+	// has passed all or some 2000, or take returns false; 0 is from the newest
+	// on. It returns the number to go on with, 0 if there is none.
+	Records(ctx context.Context, before uint64, take func(Record) bool) (next uint64, err error)
+	// Verify reads all of the ledger and returns what is wrong in it.
+	Verify(context.Context) (Verification, error)
+
+	// Connection returns how well the ledger can be reached, nil for a file.
+	Connection() *Connection
+	// SaveError returns why the replica isn't on disk, nil if it is.
+	SaveError() error
+	// QueryTraffic asks all gateways of the ledger, this one among them, how
+	// many requests they have had. A source that knows no others asks nobody.
+	QueryTraffic(context.Context) (answers [][]byte, err error)
+}
+
+// A Kind is one of the sources.
+type Kind string
+
+// The sources, as the API names them.
+const (
+	KindFile   Kind = "file"
+	KindLedger Kind = "ledger" // in the process
+	KindNATS   Kind = "nats"   // the operator's
+)
+
+// A Record is one record of the ledger.
+type Record struct {
+	changes.Record
+	Hash    string
+	Invalid string // why it is skipped, "" if it isn't
+}
+
+// A Verification is what Verify found.
+type Verification struct {
+	Records int    // that are good
+	Last    uint64 // the number of the last of them, and its hash
+	Hash    string
+	Invalid []InvalidRecord // in order
+}
+
+// An InvalidRecord is a record that is missing, was changed, or doesn't follow
+// from the one before it.
+type InvalidRecord struct {
+	Number uint64
+	Reason string
+}
+
+// A Connection is how well the ledger can be reached.
+type Connection struct {
+	Connected bool
+	Since     time.Time
+	Why       string // it can't be reached
+	Last      uint64 // record that is known
+}
+
+// An Engine decides by the policies that a Source applies to it.
+type Engine interface {
+	Apply(p *policy.Policy, source []byte, number uint64) error
+	RecordFailure(digest string, err error) error
+	StartClosed()
+	Decides() bool
+}
+
+// A Parser reads a policy that can be applied. The name is for errors.
+type Parser func(name string, source []byte) (*policy.Policy, error)
