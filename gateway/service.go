@@ -19,6 +19,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 // A service is what a gateway lets its operators see and do: admin.Service.
@@ -530,7 +531,7 @@ func (g *Gateway) countedHere() []byte {
 
 // hit says how many requests a plan would have decided otherwise: those of all
 // gateways that answer, else those of this one.
-func (s service) hit(ctx context.Context, plan policy.Plan) *api.Hit {
+func (s service) hit(ctx context.Context, plan plan.Plan) *api.Hit {
 	sums, gateways := s.traffic.Sums(s.now()), 1
 	if all, n := s.countedElsewhere(ctx); n > 0 {
 		sums, gateways = all, n

@@ -1,7 +1,6 @@
 package policy_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -24,43 +23,5 @@ func TestApprovalsAreAsThePolicySays(t *testing.T) {
 	}
 	if got, want := policy.OpenEverywhere().Approvals(), (policy.Approvals{Expire: 72 * time.Hour}); got != want {
 		t.Errorf("without a policy: %+v, want %+v", got, want)
-	}
-}
-
-func TestAChangeNeedsAsManyApprovalsAsItsEffectThatNeedsMost(t *testing.T) {
-	a := policy.Approvals{Open: 3, Withdraw: 1, WeakenGuarantee: 5, WeakenDemand: 4, Acknowledge: 2}
-	for _, test := range []struct {
-		effects []policy.Effect
-		want    int
-	}{
-		{nil, 0},
-		{[]policy.Effect{policy.ChangesOther}, 0},
-		{[]policy.Effect{policy.WithdrawsMarket}, 1},
-		{[]policy.Effect{policy.AcknowledgesBreach}, 2},
-		{[]policy.Effect{policy.OpensMarket}, 3},
-		{[]policy.Effect{policy.WeakensDemand}, 4},
-		{[]policy.Effect{policy.WeakensGuarantee}, 5},
-		{[]policy.Effect{policy.OpensMarket, policy.WeakensDemand, policy.ChangesOther}, 4},
-		{[]policy.Effect{policy.WeakensApprovals}, 5},
-		{[]policy.Effect{policy.ChangesOther, "unheard-of"}, 5},
-	} {
-		if got := a.Needs(test.effects); got != test.want {
-			t.Errorf("%v needs %d approvals, want %d", test.effects, got, test.want)
-		}
-	}
-}
-
-// To take the rules away in one change and to use that in the next must not
-// need fewer approvals than to do it at once.
-func TestTheRulesOfApprovalAreNotWeakenedByFewerThanTheyAskFor(t *testing.T) {
-	for _, rule := range []string{"open", "withdraw", "weaken-guarantee", "weaken-demand", "acknowledge", "other"} {
-		strict := parse(t, fmt.Sprintf("version: 1\napprovals: {%s: 3}\n", rule))
-		lax := parse(t, fmt.Sprintf("version: 1\napprovals: {%s: 2}\n", rule))
-		if plan := policy.NewPlan(strict, lax, nil, planned); !plan.HasEffect(policy.WeakensApprovals) || strict.Approvals().Needs(plan.Effects) != 3 {
-			t.Errorf("%s: to lower the count needs %d approvals of 3: %v", rule, strict.Approvals().Needs(plan.Effects), plan.Effects)
-		}
-		if plan := policy.NewPlan(lax, strict, nil, planned); plan.HasEffect(policy.WeakensApprovals) {
-			t.Errorf("%s: to raise the count: %v", rule, plan.Effects)
-		}
 	}
 }

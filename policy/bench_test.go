@@ -6,84 +6,17 @@ import (
 	"testing"
 
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/internal/policytest"
 	"github.com/exitgate/exitgate/policy/iso3166"
+	"github.com/exitgate/exitgate/policy/plan"
 )
-
-// withRules writes a policy of so many rules: half of them entries, as far as
-// there are subdivisions to name, the others patterns.
-func withRules(rules int) string {
-	var b strings.Builder
-	b.WriteString("version: 1\njurisdictions:\n  EU: announced\n  anonymous: closed-to-new\n")
-	named := writeSubdivisions(&b, rules/2-2)
-	b.WriteString("routes:\n  sign-up:\n    - POST /signup\n")
-	for i := range rules - named - 3 {
-		fmt.Fprintf(&b, "    - POST /section-%d/{id}/page-%d/signup\n", i%97, i)
-	}
-	return b.String()
-}
-
-// everywhere writes a policy that names every country, and so many
-// subdivisions.
-func everywhere(subdivisions int) string {
-	var b strings.Builder
-	b.WriteString("version: 1\nroutes: {sign-up: [/signup], export: [/export/], news: [/news/]}\njurisdictions:\n")
-	for country := range iso3166.Countries() {
-		fmt.Fprintf(&b, "  %s:\n    schedule:\n      - {from: 2026-11-01T00:00:00Z, phase: announced}\n      - {from: 2026-12-01T00:00:00Z, phase: withdrawn}\n", country.Code)
-	}
-	writeSubdivisions(&b, subdivisions)
-	b.WriteString("  EU: announced\n  NATO: closed-to-new\n  anonymous: closed-to-new\n  unlocated: announced\n")
-	return b.String()
-}
-
-// withFlags writes a policy as everywhere does, with 20 flags, half of them
-// guaranteed, that some countries and subdivisions have of their own, and ten
-// demands.
-func withFlags(subdivisions int) string {
-	var b strings.Builder
-	b.WriteString(everywhere(subdivisions))
-	b.WriteString("guarantees:\n")
-	for i := range 10 {
-		fmt.Fprintf(&b, "  guaranteed-%d: {at-most: 100}\n", i)
-	}
-	b.WriteString("flags:\n")
-	for i := range 10 {
-		fmt.Fprintf(&b, "  guaranteed-%d: {value: %d, in: {FR: 1, DE: 2, EU: 3, US-MS: 4}}\n", i, i)
-		fmt.Fprintf(&b, "  flag-%d: {value: true, in: {GB: false, GB-ENG: true, NATO: false}}\n", i)
-	}
-	b.WriteString("demands:\n")
-	for i, code := range []string{"FR", "DE", "EU", "US", "GB", "IN", "BR", "ZA", "AU", "NATO"} {
-		fmt.Fprintf(&b, "  law-%d: {jurisdiction: %s, stage: adopted, in-force: 2027-01-01T00:00:00Z, requires: {guaranteed-%d: %d}}\n", i, code, i, i)
-	}
-	return b.String()
-}
-
-// writeSubdivisions names some subdivisions of each country in turn, as far as
-// there are any, and says how many.
-func writeSubdivisions(b *strings.Builder, most int) (named int) {
-	for nth := 0; ; nth++ {
-		before := named
-		for country := range iso3166.Countries() {
-			i := 0
-			for sub := range iso3166.Subdivisions(country.Code) {
-				if i == nth && named < most {
-					fmt.Fprintf(b, "  %s: withdrawn\n", sub.Code)
-					named++
-				}
-				i++
-			}
-		}
-		if named == before {
-			return named
-		}
-	}
-}
 
 var paris = policy.Place{Country: "FR", Subdivisions: [2]policy.Code{"FR-IDF", "FR-75C"}}
 
 // BenchmarkDecide is what a request costs: to be classified and decided.
 func BenchmarkDecide(b *testing.B) {
 	for _, rules := range []int{10, 1_000, 10_000} {
-		s := compile(b, withRules(rules), moment)
+		s := compile(b, policytest.WithRules(rules), moment)
 		b.Run(fmt.Sprintf("rules=%d", rules), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
@@ -101,7 +34,7 @@ func BenchmarkDecide(b *testing.B) {
 }
 
 func TestADecisionAllocatesNothing(t *testing.T) {
-	s := compile(t, withRules(10_000), moment)
+	s := compile(t, policytest.WithRules(10_000), moment)
 	for _, place := range []string{"FR/FR-IDF/FR-75C", "US/US-MS anonymous", "DE", "unlocated", "private", "ZZ"} {
 		for _, path := range []string{"/", "/section-3/42/page-3/signup", "/section-3/4%32/page-3/signup", "/%2e%2e/signup", "/robots.txt"} {
 			at := from(place)
@@ -119,7 +52,7 @@ func TestADecisionAllocatesNothing(t *testing.T) {
 // BenchmarkParse reads a policy that names every country and 1,000
 // subdivisions, without and with flags.
 func BenchmarkParse(b *testing.B) {
-	for name, document := range map[string]string{"plain": everywhere(1_000), "flags=20": withFlags(1_000)} {
+	for name, document := range map[string]string{"plain": policytest.Everywhere(1_000), "flags=20": policytest.WithFlags(1_000)} {
 		b.Run(name, func(b *testing.B) {
 			source := []byte(document)
 			b.SetBytes(int64(len(source)))
@@ -135,7 +68,7 @@ func BenchmarkParse(b *testing.B) {
 
 // BenchmarkCompile compiles it: 20 ms is what that may take.
 func BenchmarkCompile(b *testing.B) {
-	for name, document := range map[string]string{"plain": everywhere(1_000), "flags=20": withFlags(1_000)} {
+	for name, document := range map[string]string{"plain": policytest.Everywhere(1_000), "flags=20": policytest.WithFlags(1_000)} {
 		p := parse(b, document)
 		flags := p.OwnFlags()
 		b.Run(name, func(b *testing.B) {
@@ -149,7 +82,7 @@ func BenchmarkCompile(b *testing.B) {
 
 // BenchmarkOwnFlags reads the policy's own table for every place.
 func BenchmarkOwnFlags(b *testing.B) {
-	p := parse(b, withFlags(1_000))
+	p := parse(b, policytest.WithFlags(1_000))
 	b.ReportAllocs()
 	for b.Loop() {
 		p.OwnFlags()
@@ -157,7 +90,7 @@ func BenchmarkOwnFlags(b *testing.B) {
 }
 
 func BenchmarkExplain(b *testing.B) {
-	s := compile(b, everywhere(1_000), moment)
+	s := compile(b, policytest.Everywhere(1_000), moment)
 	b.ReportAllocs()
 	for b.Loop() {
 		s.Explain(paris, "GET", "example.org", "/")
@@ -165,7 +98,7 @@ func BenchmarkExplain(b *testing.B) {
 }
 
 func BenchmarkChanges(b *testing.B) {
-	p := parse(b, everywhere(1_000))
+	p := parse(b, policytest.Everywhere(1_000))
 	before := policy.Compile(p, nil, moment)
 	after := policy.Compile(p, nil, before.Until())
 	b.ReportAllocs()
@@ -194,7 +127,7 @@ func worldwide() string {
 		}
 		named++
 	}
-	if named += writeSubdivisions(&b, 250-named); named < 249 {
+	if named += policytest.WriteSubdivisions(&b, 250-named); named < 249 {
 		panic(named)
 	}
 	b.WriteString("approvals: {open: 1, weaken-guarantee: 2}\n")
@@ -219,8 +152,8 @@ func BenchmarkChange(b *testing.B) {
 	}{
 		{"parse", func() { _, _ = policy.Parse("policy.yaml", changed) }},
 		{"set", func() { _, _ = policy.Set(source, change) }},
-		{"plan", func() { policy.NewPlan(before, after, flags, moment) }},
-		{"plan-all", func() { policy.NewPlan(before, opened, flags, moment) }},
+		{"plan", func() { plan.New(before, after, flags, moment) }},
+		{"plan-all", func() { plan.New(before, opened, flags, moment) }},
 		{"flags", func() { after.OwnFlags() }},
 		{"compile", func() { policy.Compile(after, flags, moment) }},
 	} {

@@ -13,7 +13,7 @@ import (
 // one is below its guarantee the service is withdrawn, whatever the policy
 // says.
 func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
-	apart := p.apartBy(flags)
+	apart := p.DistinctSubdivisions(flags)
 	markets := 2 // unlocated and private
 	for range iso3166.Countries() {
 		markets++
@@ -39,42 +39,42 @@ func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 		policy:    p,
 		flags:     flags,
 		at:        at,
-		until:     p.next(at),
-		unlocated: c.market(Unlocated, Place{}),
-		private:   c.market(Private, Place{Private: true}),
+		until:     p.nextStep(at),
+		unlocated: c.addMarket(Unlocated, Place{}),
+		private:   c.addMarket(Private, Place{Private: true}),
 	}
 	for info := range iso3166.Countries() {
 		code := Code(info.Code)
 		if i, ok := slot(code); ok {
-			s.countries[i] = c.country(code, apart[code])
+			s.countries[i] = c.addCountry(code, apart[code])
 		}
 	}
 	s.decisions = c.decisions
 	return s
 }
 
-// next returns when any entry's phase changes after a moment, zero if never.
-func (p *Policy) next(at time.Time) time.Time {
+// nextStep returns when any entry's phase changes after a moment, zero if never.
+func (p *Policy) nextStep(at time.Time) time.Time {
 	var first time.Time
-	for _, e := range p.entries {
-		if next := e.next(at); !next.IsZero() && (first.IsZero() || next.Before(first)) {
+	for _, e := range p.rules {
+		if next := e.nextStep(at); !next.IsZero() && (first.IsZero() || next.Before(first)) {
 			first = next
 		}
 	}
 	return first
 }
 
-// subdivisionsApart returns, by country, the subdivisions that the policy
+// findDistinct returns, by country, the subdivisions that the policy
 // tells apart, sorted: the named ones, the members of groups with an entry, and
 // those with flags of their own.
-func (p *Policy) subdivisionsApart() map[Code][]Code {
+func (p *Policy) findDistinct() map[Code][]Code {
 	apart := make(map[Code][]Code)
-	for code := range p.entries {
+	for code := range p.rules {
 		if country, ok := countryOf(code); ok {
 			apart[country] = append(apart[country], code)
 		}
 	}
-	for code := range p.memberships {
+	for code := range p.rulesOf {
 		country, ok := countryOf(code)
 		if !ok || p.HasEntry(code) {
 			continue
@@ -84,7 +84,7 @@ func (p *Policy) subdivisionsApart() map[Code][]Code {
 		}
 		apart[country] = append(apart[country], code)
 	}
-	for _, code := range p.flagged {
+	for _, code := range p.withFlags {
 		if country, ok := countryOf(code); ok && !slices.Contains(apart[country], code) {
 			apart[country] = append(apart[country], code)
 		}
@@ -95,10 +95,10 @@ func (p *Policy) subdivisionsApart() map[Code][]Code {
 	return apart
 }
 
-// apartBy returns the subdivisions that the policy tells apart, and those that
+// DistinctSubdivisions returns the subdivisions that the policy tells apart, and those that
 // a breach withholds: it outlives a policy that tells them apart no longer.
-func (p *Policy) apartBy(flags Flags) map[Code][]Code {
-	apart := p.apart
+func (p *Policy) DistinctSubdivisions(flags Flags) map[Code][]Code {
+	apart := p.distinct
 	for code, settings := range flags {
 		country, ok := countryOf(code)
 		if !ok || len(settings.Breached) == 0 || slices.Contains(apart[country], code) {
@@ -132,27 +132,27 @@ type compiler struct {
 	matches   []match
 }
 
-// country makes the markets of a country and of its subdivisions.
-func (c *compiler) country(code Code, subdivisions []Code) country {
-	found := country{market: c.market(code, Place{Country: code})}
+// addCountry makes the markets of a country and of its subdivisions.
+func (c *compiler) addCountry(code Code, subdivisions []Code) country {
+	found := country{market: c.addMarket(code, Place{Country: code})}
 	if subdivisions == nil {
 		return found
 	}
 	found.subdivisions = make(map[Code]*market, len(subdivisions))
 	for _, sub := range subdivisions {
-		m := c.market(sub, Place{Country: code, Subdivisions: [2]Code{sub}})
+		m := c.addMarket(sub, Place{Country: code, Subdivisions: [2]Code{sub}})
 		if parent, ok := c.policy.parents[sub]; ok {
-			m.parent, m.nested = parent, c.market(sub, Place{Country: code, Subdivisions: [2]Code{parent, sub}})
+			m.parent, m.nested = parent, c.addMarket(sub, Place{Country: code, Subdivisions: [2]Code{parent, sub}})
 		}
 		found.subdivisions[sub] = m
 	}
 	return found
 }
 
-// market makes all decisions for a place.
-func (c *compiler) market(jurisdiction Code, place Place) *market {
+// addMarket makes all decisions for a place.
+func (c *compiler) addMarket(jurisdiction Code, place Place) *market {
 	c.matches = c.policy.appendMatches(c.matches[:0], place)
-	c.markets = append(c.markets, market{jurisdiction: jurisdiction, plain: c.table()})
+	c.markets = append(c.markets, market{jurisdiction: jurisdiction, plain: c.newTable()})
 	m := &c.markets[len(c.markets)-1]
 	if len(c.matches) > 0 {
 		m.rank = c.matches[0].rank
@@ -167,31 +167,31 @@ func (c *compiler) market(jurisdiction Code, place Place) *market {
 		return c.policy.withhold(breach, c.policy.restrict(settings.Phase, d))
 	}
 	for class := range m.plain {
-		m.plain[class] = c.keep(restrict(c.policy.govern(jurisdiction, c.matches, Class(class), c.at)))
+		m.plain[class] = c.addDecision(restrict(c.policy.decide(jurisdiction, c.matches, Class(class), c.at)))
 	}
 	m.anonymous = m.plain
-	if hidden := c.policy.entries[Anonymous]; hidden != nil {
-		m.anonymous = c.table()
+	if hidden := c.policy.rules[Anonymous]; hidden != nil {
+		m.anonymous = c.newTable()
 		for class, plain := range m.plain {
-			besides := restrict(c.policy.apply(jurisdiction, match{hidden, ByAnonymity, 0}, Class(class), c.at))
+			besides := restrict(c.policy.decideBy(jurisdiction, match{hidden, ByAnonymity, 0}, Class(class), c.at))
 			if stricter(plain, &besides) == plain {
 				m.anonymous[class] = plain
 			} else {
-				m.anonymous[class] = c.keep(besides)
+				m.anonymous[class] = c.addDecision(besides)
 			}
 		}
 	}
 	return m
 }
 
-// table returns an empty table of decisions by class.
-func (c *compiler) table() []*Decision {
+// newTable returns an empty table of decisions by class.
+func (c *compiler) newTable() []*Decision {
 	start, end := len(c.pointers), len(c.pointers)+len(c.policy.classes)
 	c.pointers = c.pointers[:end]
 	return c.pointers[start:end:end]
 }
 
-func (c *compiler) keep(d Decision) *Decision {
+func (c *compiler) addDecision(d Decision) *Decision {
 	d.ID = len(c.decisions)
 	c.decisions = append(c.decisions, d)
 	return &c.decisions[d.ID]

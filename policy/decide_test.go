@@ -11,6 +11,7 @@ import (
 
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/internal/policytest"
 )
 
 // compile is Parse and Compile for documents that have to be good.
@@ -343,14 +344,6 @@ jurisdictions:
   US-MS: withdrawn
 `
 
-func date(text string) time.Time {
-	at, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil {
-		panic(err) // a constant of a test
-	}
-	return at
-}
-
 func TestAPhaseBeginsToTheNanosecond(t *testing.T) {
 	p := parse(t, schedule)
 	for _, test := range []struct{ at, phase, since, until string }{
@@ -366,7 +359,7 @@ func TestAPhaseBeginsToTheNanosecond(t *testing.T) {
 		{"2200-01-01T00:00:00Z", "withdrawn", "2026-12-01T00:00:00Z", ""},
 	} {
 		t.Run(test.at, func(t *testing.T) {
-			s := policy.Compile(p, nil, date(test.at))
+			s := policy.Compile(p, nil, policytest.Date(test.at))
 			for _, place := range []string{"FR", "FR/FR-IDF", "GP"} {
 				d := decide(t, s, place, "/")
 				if d.Phase.String() != test.phase {
@@ -386,7 +379,7 @@ func TestAPhaseBeginsToTheNanosecond(t *testing.T) {
 			if got := utc(s.Until()); got != test.until {
 				t.Errorf("holds until %s, want %s", got, test.until)
 			}
-			if !s.At().Equal(date(test.at)) {
+			if !s.At().Equal(policytest.Date(test.at)) {
 				t.Errorf("holds at %s", s.At())
 			}
 		})
@@ -641,7 +634,7 @@ notices:
 }
 
 func TestTheSameDecisionsAreMadeEachTime(t *testing.T) {
-	source := withRules(1_000)
+	source := policytest.WithRules(1_000)
 	first, second := compile(t, source, moment), compile(t, source, moment)
 	if diff := cmp.Diff(first.Decisions(), second.Decisions()); diff != "" {
 		t.Error(diff)

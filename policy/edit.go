@@ -45,10 +45,10 @@ func Set(source []byte, c SetChange) ([]byte, error) {
 		return nil, err
 	}
 	if code := c.Jurisdiction; !before.policy.isGroup(code) && !isPlace(string(code)) && !isPseudo(code) {
-		return nil, fmt.Errorf("%.100q is not a jurisdiction: %s", code, before.advise(string(code), aJurisdiction))
+		return nil, fmt.Errorf("%.100q is not a jurisdiction: %s", code, before.suggest(string(code), aJurisdiction))
 	}
 	e := editor{source: source, doc: before.doc}
-	was, there := before.text.Jurisdictions[string(c.Jurisdiction)]
+	was, there := before.def.Jurisdictions[string(c.Jurisdiction)]
 	wanted, err := c.apply(was, there)
 	switch {
 	case err != nil:
@@ -62,7 +62,7 @@ func Set(source []byte, c SetChange) ([]byte, error) {
 	}
 	result := e.result()
 	after := read(file, result)
-	if after.doc.Err() != nil || !c.isAllBetween(before.text, after.text, wanted) {
+	if after.doc.Err() != nil || !c.isAllBetween(before.def, after.def, wanted) {
 		return nil, fmt.Errorf("%s: %w", c.Jurisdiction, errUneditable)
 	}
 	if _, err := after.check(); err != nil {
@@ -101,11 +101,11 @@ func (c SetChange) apply(was Entry, there bool) (Entry, error) {
 	case dated && now.Phase == c.Phase && was.Phase == nil:
 		return was, nil
 	case c.Phase == Open || c.Phase < now.Phase:
-		return Entry{}, fmt.Errorf("a date can only restrict, but %s is %s by %s: set %s %s without a date when the time has come", c.Jurisdiction, now.Phase, exactly(c.From), c.Jurisdiction, c.Phase)
+		return Entry{}, fmt.Errorf("a date can only restrict, but %s is %s by %s: set %s %s without a date when the time has come", c.Jurisdiction, now.Phase, formatTime(c.From), c.Jurisdiction, c.Phase)
 	case c.Phase == now.Phase && now.From.IsZero():
 		return Entry{}, fmt.Errorf("%s is %s already", c.Jurisdiction, c.Phase)
 	case c.Phase == now.Phase:
-		return Entry{}, fmt.Errorf("%s is %s from %s on already: to postpone that, change the text of the policy", c.Jurisdiction, c.Phase, exactly(now.From))
+		return Entry{}, fmt.Errorf("%s is %s from %s on already: to postpone that, change the text of the policy", c.Jurisdiction, c.Phase, formatTime(now.From))
 	}
 	// What the new step restricts as much is left out.
 	steps = slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return !s.From.Before(c.From) && s.Phase <= c.Phase })
@@ -133,13 +133,13 @@ func (c SetChange) dated(was Entry) ([]Step, error) {
 
 // isAllBetween says whether the change is all that differs between two
 // documents.
-func (c SetChange) isAllBetween(before, after Document, wanted Entry) bool {
+func (c SetChange) isAllBetween(before, after Definition, wanted Entry) bool {
 	code := string(c.Jurisdiction)
 	got, there := after.Jurisdictions[code]
 	if there == c.Remove || there && !sameEntry(got, wanted) {
 		return false
 	}
-	rest := func(d Document) Document {
+	rest := func(d Definition) Definition {
 		d.Jurisdictions = maps.Clone(d.Jurisdictions)
 		if delete(d.Jurisdictions, code); len(d.Jurisdictions) == 0 {
 			d.Jurisdictions = nil
@@ -499,5 +499,8 @@ func flowSteps(steps []Step) string {
 }
 
 func flowStep(s Step) string {
-	return fmt.Sprintf("{from: %s, phase: %s}", exactly(s.From), s.Phase)
+	return fmt.Sprintf("{from: %s, phase: %s}", formatTime(s.From), s.Phase)
 }
+
+// formatTime writes a moment in full.
+func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

@@ -19,6 +19,7 @@ import (
 	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/internal/policytest"
 )
 
 // TestSetChangesOneEntryAndNothingElse runs the archives in testdata/edit. A
@@ -83,9 +84,9 @@ func readChange(t *testing.T, line string) (c policy.SetChange, ok bool) {
 	for i := 3; i+1 < len(words); i += 2 {
 		switch words[i] {
 		case "from":
-			c.From = date(words[i+1])
+			c.From = policytest.Date(words[i+1])
 		case "at":
-			c.At = date(words[i+1])
+			c.At = policytest.Date(words[i+1])
 		}
 	}
 	return c, true
@@ -102,7 +103,7 @@ func drawChange(t *rapid.T, entries []string) policy.SetChange {
 	case 0:
 		c.Remove = true
 	case 1, 2:
-		c.From, c.At = moments.Draw(t, "from"), date("2026-01-15T00:00:00Z")
+		c.From, c.At = policytest.Moments.Draw(t, "from"), policytest.Date("2026-01-15T00:00:00Z")
 	}
 	return c
 }
@@ -153,8 +154,8 @@ var inFlow = strings.NewReplacer(
 func TestSetLeavesAllElseAsItWas(t *testing.T) {
 	sets := 0
 	rapid.Check(t, func(t *rapid.T) {
-		p := promises.Draw(t, "promise")
-		source := styled(t, p.document())
+		p := policytest.Promises.Draw(t, "promise")
+		source := styled(t, p.Document())
 		before, err := policy.Parse("policy", source)
 		if err != nil {
 			return
@@ -183,11 +184,11 @@ func TestSetLeavesAllElseAsItWas(t *testing.T) {
 			t.Fatalf("the second time, it is %v:\n%s\n%s", err, set, again)
 		}
 		checkOnlyEntry(t, c, before, after)
-		e, there := p.entries[string(c.Jurisdiction)]
+		e, there := p.Entries[string(c.Jurisdiction)]
 		if lost := lostLines(source, set); !there && lost != nil {
 			t.Fatalf("%+v loses %q\n%s\n%s", c, lost, source, set)
 		}
-		if there && (c.Remove || e.steps[0].from != "") {
+		if there && (c.Remove || e.Steps[0].From != "") {
 			return // takes remarks along
 		}
 		if lost := lostLines([]byte(strings.Join(remarks.FindAllString(string(source), -1), "\n")), set); lost != nil {
@@ -203,8 +204,8 @@ var remarks = regexp.MustCompile(`# (remark|line|in braces|for good).*`)
 
 // checkOnlyEntry compares what two policies say of all entries.
 func checkOnlyEntry(t *rapid.T, c policy.SetChange, before, after *policy.Policy) {
-	for _, at := range append(slices.Clone(someTimes), "2030-01-01T00:00:00Z") {
-		was, is := policy.Compile(before, nil, date(at)).Markets(), policy.Compile(after, nil, date(at)).Markets()
+	for _, at := range append(slices.Clone(policytest.Times), "2030-01-01T00:00:00Z") {
+		was, is := policy.Compile(before, nil, policytest.Date(at)).Markets(), policy.Compile(after, nil, policytest.Date(at)).Markets()
 		named := func(markets []policy.Market) (rest []policy.Market, own *policy.Market) {
 			for _, m := range markets {
 				m.Reaches = nil // to territories with entries of their own
@@ -225,7 +226,7 @@ func checkOnlyEntry(t *rapid.T, c policy.SetChange, before, after *policy.Policy
 		case c.Remove && own != nil, !c.Remove && own == nil:
 			t.Fatalf("%+v: %v", c, own)
 		case c.Remove:
-		case c.From.IsZero() && own.Phase != c.Phase, !c.From.IsZero() && !date(at).Before(c.From) && own.Phase < c.Phase:
+		case c.From.IsZero() && own.Phase != c.Phase, !c.From.IsZero() && !policytest.Date(at).Before(c.From) && own.Phase < c.Phase:
 			t.Fatalf("%+v: at %s it is %s", c, at, own.Phase)
 		}
 	}
@@ -387,7 +388,7 @@ func TestSetRefusesWhatItCantDo(t *testing.T) {
 }
 
 func BenchmarkSet(b *testing.B) {
-	source := []byte(withFlags(1000))
+	source := []byte(policytest.WithFlags(1000))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := policy.Set(source, policy.SetChange{Jurisdiction: "unlocated", Phase: policy.Withdrawn}); err != nil {

@@ -48,20 +48,20 @@ func (s *Snapshot) Explain(place Place, method, host, path string) Explanation {
 		Ambiguous: ambiguous,
 		Decision:  *s.Decide(place, class),
 	}
-	place = s.located(place)
+	place = s.normalize(place)
 	matches := s.policy.appendMatches(nil, place)
 	for _, m := range matches {
-		x.Matches = append(x.Matches, s.explain(m, matches[0], place, class, x.Decision))
+		x.Matches = append(x.Matches, s.explainMatch(m, matches[0], place, class, x.Decision))
 		if m.rank == matches[0].rank {
-			x.consider(m.entry, class, s.at)
+			x.addNextStep(m.entry, class, s.at)
 		}
 	}
-	if hidden := s.policy.entries[Anonymous]; hidden != nil && place.Anonymous {
+	if hidden := s.policy.rules[Anonymous]; hidden != nil && place.Anonymous {
 		m := match{hidden, ByAnonymity, 0}
-		x.Matches = append(x.Matches, s.explain(m, m, place, class, x.Decision))
-		x.consider(hidden, class, s.at)
+		x.Matches = append(x.Matches, s.explainMatch(m, m, place, class, x.Decision))
+		x.addNextStep(hidden, class, s.at)
 	}
-	x.Override = s.policy.override(x.Decision)
+	x.Override = s.policy.formatOverride(x.Decision)
 	for _, flag := range s.FlagsToApp(x.Decision.Jurisdiction) {
 		if x.Flags == nil {
 			x.Flags = make(map[string]Value)
@@ -77,8 +77,8 @@ func (s *Snapshot) Explain(place Place, method, host, path string) Explanation {
 	return x
 }
 
-// override says why flags restrict more than an entry.
-func (p *Policy) override(d Decision) string {
+// formatOverride says why flags restrict more than an entry.
+func (p *Policy) formatOverride(d Decision) string {
 	switch f, _ := p.Flag(d.Flag); {
 	case d.Reason == ByGuarantee && d.Since.IsZero():
 		return fmt.Sprintf("%s is below its guarantee (%s)", d.Flag, f.Guarantee)
@@ -90,18 +90,18 @@ func (p *Policy) override(d Decision) string {
 	return ""
 }
 
-// consider takes the next step of an entry that the decision depends on into
+// addNextStep takes the next step of an entry that the decision depends on into
 // account.
-func (x *Explanation) consider(e *entry, class Class, at time.Time) {
-	next := e.next(at)
-	if e.speaksOf(class) && !next.IsZero() && (x.Next.IsZero() || next.Before(x.Next)) {
+func (x *Explanation) addNextStep(e *Rule, class Class, at time.Time) {
+	next := e.nextStep(at)
+	if e.AppliesTo(class) && !next.IsZero() && (x.Next.IsZero() || next.Before(x.Next)) {
 		x.Next = next
 	}
 }
 
-// located returns a place as Decide sees it: without a country that is none,
+// normalize returns a place as Decide sees it: without a country that is none,
 // and without subdivisions of another one.
-func (s *Snapshot) located(place Place) Place {
+func (s *Snapshot) normalize(place Place) Place {
 	switch {
 	case place.Private:
 		return Place{Private: true, Anonymous: place.Anonymous}
@@ -118,20 +118,20 @@ func (s *Snapshot) located(place Place) Place {
 	return place
 }
 
-// explain says what became of a match, first being the most specific one.
-func (s *Snapshot) explain(m, first match, place Place, class Class, d Decision) Match {
-	step := m.entry.at(s.at)
+// explainMatch says what became of a match, first being the most specific one.
+func (s *Snapshot) explainMatch(m, first match, place Place, class Class, d Decision) Match {
+	step := m.entry.stepAt(s.at)
 	x := Match{
 		Entry:   m.entry.code,
 		Name:    Name(m.entry.code),
-		How:     s.policy.how(m, place),
+		How:     s.policy.describeMatch(m, place),
 		Phase:   step.Phase,
 		Since:   step.From,
-		Routes:  s.policy.classesOf(m.entry),
+		Routes:  m.entry.routes,
 		Because: m.entry.because,
 		Wins:    m.entry.code == d.Entry,
 	}
-	own := s.policy.apply(d.Jurisdiction, m, class, s.at)
+	own := s.policy.decideBy(d.Jurisdiction, m, class, s.at)
 	switch {
 	case x.Wins && m.reason == ByAnonymity:
 		x.Why = "applies besides, and is more restrictive"
@@ -148,14 +148,14 @@ func (s *Snapshot) explain(m, first match, place Place, class Class, d Decision)
 	default:
 		x.Why = fmt.Sprintf("%s restricts as much", d.Entry)
 	}
-	if !m.entry.speaksOf(class) {
+	if !m.entry.AppliesTo(class) {
 		x.Why += fmt.Sprintf("; doesn't speak of the class %s", d.Class)
 	}
 	return x
 }
 
-// how says in which way an entry matches a place.
-func (p *Policy) how(m match, place Place) string {
+// describeMatch says in which way an entry matches a place.
+func (p *Policy) describeMatch(m match, place Place) string {
 	switch m.reason {
 	case ByTerritory:
 		return fmt.Sprintf("%s is a territory of %s", place.Country, m.entry.code)

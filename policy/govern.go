@@ -4,7 +4,7 @@ import "time"
 
 // A match is an entry that matches a place.
 type match struct {
-	entry  *entry
+	entry  *Rule
 	reason Reason
 	rank   rank
 }
@@ -41,7 +41,7 @@ func (p *Policy) appendMatches(matches []match, place Place) []match {
 }
 
 func (p *Policy) appendEntry(matches []match, code Code, rank rank) []match {
-	if e := p.entries[code]; e != nil {
+	if e := p.rules[code]; e != nil {
 		matches = append(matches, match{e, ByEntry, rank})
 	}
 	return matches
@@ -53,7 +53,7 @@ func (p *Policy) appendGroups(matches []match, place Place, rank rank) []match {
 	start := len(matches)
 	for _, code := range [...]Code{place.Country, place.Subdivisions[0], place.Subdivisions[1]} {
 	memberships:
-		for _, e := range p.memberships[code] {
+		for _, e := range p.rulesOf[code] {
 			if p.groups[e.code].builtIn != (rank == builtInGroup) {
 				continue
 			}
@@ -78,35 +78,35 @@ func mostSpecific(matches []match) (governing, others []match) {
 	return matches, nil
 }
 
-// govern decides a class at a place: by the most specific match, of several
+// decide decides a class at a place: by the most specific match, of several
 // alike by the most restrictive, by default if there is none.
-func (p *Policy) govern(jurisdiction Code, matches []match, class Class, at time.Time) Decision {
+func (p *Policy) decide(jurisdiction Code, matches []match, class Class, at time.Time) Decision {
 	if len(matches) == 0 {
 		return Decision{Jurisdiction: jurisdiction, Reason: ByDefault, Entry: Default, Class: p.classes[class]}
 	}
 	governing, _ := mostSpecific(matches)
-	best := p.apply(jurisdiction, governing[0], class, at)
+	best := p.decideBy(jurisdiction, governing[0], class, at)
 	for _, m := range governing[1:] {
-		other := p.apply(jurisdiction, m, class, at)
+		other := p.decideBy(jurisdiction, m, class, at)
 		best = *stricter(&best, &other)
 	}
 	return best
 }
 
-// apply decides a class by one entry.
-func (p *Policy) apply(jurisdiction Code, m match, class Class, at time.Time) Decision {
+// decideBy decides a class by one entry.
+func (p *Policy) decideBy(jurisdiction Code, m match, class Class, at time.Time) Decision {
 	d := Decision{Jurisdiction: jurisdiction, Reason: m.reason, Entry: m.entry.code, Class: p.classes[class]}
-	if !m.entry.speaksOf(class) {
+	if !m.entry.AppliesTo(class) {
 		return d
 	}
-	step := m.entry.at(at)
+	step := m.entry.stepAt(at)
 	if step.Phase == Open {
 		return d
 	}
 	d.Phase = step.Phase
 	d.Since = step.From
-	d.Announced = m.entry.announced()
-	d.Sunset = m.entry.sunset()
+	d.Announced = m.entry.announcedAt()
+	d.Sunset = m.entry.withdrawnAt()
 	d.Feature = m.entry.features != nil
 	d.Action = p.action(d.Phase, d.Class)
 	return d

@@ -21,26 +21,26 @@ func (g Guarantee) Allows(v Value) bool {
 	switch {
 	case v.IsZero():
 		return false
-	case g.Require != nil && !g.Require.equals(v):
+	case g.Require != nil && !g.Require.Equal(v):
 		return false
-	case g.AtLeast != nil && !v.atLeast(*g.AtLeast):
+	case g.AtLeast != nil && !v.AtLeast(*g.AtLeast):
 		return false
-	case g.AtMost != nil && !g.AtMost.atLeast(v):
+	case g.AtMost != nil && !g.AtMost.AtLeast(v):
 		return false
-	case g.OneOf != nil && !slices.ContainsFunc(g.OneOf, v.equals):
+	case g.OneOf != nil && !slices.ContainsFunc(g.OneOf, v.Equal):
 		return false
 	}
 	return true
 }
 
-// equals compares values; an integer and a float may be the same number.
-func (v Value) equals(other Value) bool {
-	return v == other || v.atLeast(other) && other.atLeast(v)
+// Equal compares values; an integer and a float may be the same number.
+func (v Value) Equal(other Value) bool {
+	return v == other || v.AtLeast(other) && other.AtLeast(v)
 }
 
-// atLeast says whether both values are numbers, and the first is not below the
+// AtLeast says whether both values are numbers, and the first is not below the
 // second.
-func (v Value) atLeast(other Value) bool {
+func (v Value) AtLeast(other Value) bool {
 	a, isInt := v.of.(int64)
 	b, alsoInt := other.of.(int64)
 	if isInt && alsoInt {

@@ -25,33 +25,34 @@ func Parse(file string, source []byte) (*Policy, error) {
 
 // read returns a parser that has read a document, and checked nothing of it
 // but its form.
-func read(file string, source []byte) *parser {
-	p := &parser{policy: &Policy{source: source, digest: Digest(source)}}
-	p.text.Mode = Enforce
-	p.text.Approvals.Expire = usualExpiry
-	p.doc = strictyaml.Decode(file, source, &p.text)
+func read(file string, source []byte) *builder {
+	p := &builder{policy: &Policy{source: source, digest: Digest(source)}}
+	p.def.Mode = Enforce
+	p.def.Approvals.Expire = usualExpiry
+	p.doc = strictyaml.Decode(file, source, &p.def)
 	return p
 }
 
 // check checks all that a document says, and returns its policy.
-func (p *parser) check() (*Policy, error) {
-	p.version()
-	p.routes()
-	p.groups()
-	p.jurisdictions()
-	p.flags()
-	p.demands()
-	p.acknowledgements()
-	p.notices()
-	p.approvals()
+func (p *builder) check() (*Policy, error) {
+	p.addVersion()
+	p.addRoutes()
+	p.addGroups()
+	p.addRules()
+	p.addFlags()
+	p.addDemands()
+	p.addAcknowledgements()
+	p.addNotices()
+	p.addApprovals()
 	if p.doc.Err() == nil {
-		p.policy.tellApart()
-		p.contradictions()
-		p.promise()
+		p.policy.setPlaces()
+		p.checkContradictions()
+		p.checkPromise()
 	}
 	if err := p.doc.Err(); err != nil {
 		return nil, err
 	}
+	p.policy.def = p.def
 	p.warn()
 	p.policy.warnings = p.doc.Warnings()
 	return p.policy, nil
@@ -59,20 +60,20 @@ func (p *parser) check() (*Policy, error) {
 
 // Schema returns the JSON Schema of the policy document, for editors.
 func Schema() ([]byte, error) {
-	return strictyaml.Schema(Document{}, "https://exitgate.example/policy.schema.json", "exitgate policy")
+	return strictyaml.Schema(Definition{}, "https://exitgate.example/policy.schema.json", "exitgate policy")
 }
 
-// A parser checks a Document, section by section, and builds its Policy.
-type parser struct {
+// A builder checks a Document, section by section, and builds its Policy.
+type builder struct {
 	doc      *strictyaml.Document
-	text     Document
+	def      Definition
 	policy   *Policy
 	unknowns int // codes so far
 }
 
-func (p *parser) version() {
-	p.policy.mode = p.text.Mode
-	switch v := p.text.Version; {
+func (p *builder) addVersion() {
+	p.policy.mode = p.def.Mode
+	switch v := p.def.Version; {
 	case v > Version:
 		p.doc.Errorf("use a newer exitgate, or version: 1", at("version"), "version %d is newer than this exitgate reads", v)
 	case v < Version:
@@ -82,19 +83,23 @@ func (p *parser) version() {
 
 var className = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
 
-// always are the patterns that the essential class has in every policy: what
+// alwaysEssential are the patterns that the essential class has in every policy: what
 // keeps certificates renewed and what people and crawlers may always ask.
-var always = [...]string{
+var alwaysEssential = [...]string{
 	"/.well-known/acme-challenge/",
 	StatusPath,
 	"/.well-known/security.txt",
 	"/robots.txt",
 }
 
-// routes builds the table of route classes.
-func (p *parser) routes() {
+// IsAlwaysEssential reports whether a path, as patterns have it, is in the
+// essential class of every policy.
+func IsAlwaysEssential(path string) bool { return slices.Contains(alwaysEssential[:], path) }
+
+// addRoutes builds the table of route classes.
+func (p *builder) addRoutes() {
 	classes := []string{Other, SignUp, Export, Essential}
-	for _, name := range slices.Sorted(maps.Keys(p.text.Routes)) {
+	for _, name := range slices.Sorted(maps.Keys(p.def.Routes)) {
 		switch {
 		case name == Other:
 			p.doc.Errorf("choose another name", key("routes", name), "%q is the class of the requests that no pattern matches", name)
@@ -106,27 +111,27 @@ func (p *parser) routes() {
 		}
 	}
 	p.policy.classes = classes
-	p.policy.empty = make([]bool, len(classes))
+	p.policy.isEmpty = make([]bool, len(classes))
 	for class, name := range classes {
-		p.policy.empty[class] = p.text.Routes[name] == nil && name != Other && name != Essential
+		p.policy.isEmpty[class] = p.def.Routes[name] == nil && name != Other && name != Essential
 	}
 
 	var rules []routes.Rule
 	var paths [][]any // where each rule stands in the document
 	hosts := map[string][]any{"": nil}
-	for _, name := range slices.Sorted(maps.Keys(p.text.Routes)) {
+	for _, name := range slices.Sorted(maps.Keys(p.def.Routes)) {
 		class := slices.Index(classes, name)
-		if len(p.text.Routes[name]) == 0 {
+		if len(p.def.Routes[name]) == 0 {
 			p.doc.Errorf("list its patterns, or remove it", at("routes", name), "route class %q is empty", name)
 		}
-		for i, text := range p.text.Routes[name] {
+		for i, text := range p.def.Routes[name] {
 			path := at("routes", name, i)
 			pattern, err := routes.Parse(text)
 			if err != nil {
 				p.doc.Errorf("patterns are [METHOD ][HOST]/PATH, as in POST /signup or /account/export", path, "%v", err)
 				continue
 			}
-			if reserved := claims(pattern); reserved != "" && name != Essential {
+			if reserved := claimedEssential(pattern); reserved != "" && name != Essential {
 				p.doc.Errorf("it stays reachable in every market; remove the pattern", path, "%q is always essential", reserved)
 				continue
 			}
@@ -138,7 +143,7 @@ func (p *parser) routes() {
 	// A pattern with a host goes before any without one, so what is always
 	// essential has to be said for each host.
 	for _, host := range slices.Sorted(maps.Keys(hosts)) {
-		for _, path := range always {
+		for _, path := range alwaysEssential {
 			pattern, err := routes.Parse(host + path)
 			if err != nil {
 				p.doc.Errorf("use a host of 253 bytes at most", hosts[host], "%v", err)
@@ -171,12 +176,12 @@ func hostOf(pattern routes.Pattern) string {
 	return before[strings.LastIndexAny(before, " \t")+1:]
 }
 
-// claims returns the path that is always essential and that a pattern would
+// claimedEssential returns the path that is always essential and that a pattern would
 // take away, "" if it takes none.
-func claims(pattern routes.Pattern) string {
+func claimedEssential(pattern routes.Pattern) string {
 	path := pattern.String()
 	path, _ = url.PathUnescape(path[strings.IndexByte(path, '/'):])
-	for _, reserved := range always {
+	for _, reserved := range alwaysEssential {
 		if path == reserved || strings.HasSuffix(reserved, "/") && strings.HasPrefix(path, reserved) {
 			return reserved
 		}
@@ -206,12 +211,12 @@ var builtInGroups = sync.OnceValues(func() (all map[Code]group, of map[Code][]Co
 	return all, of
 })
 
-// groups looks up the members of the operator's groups, and adds them to the
+// addGroups looks up the members of the operator's groups, and adds them to the
 // built-in ones.
-func (p *parser) groups() {
+func (p *builder) addGroups() {
 	builtIn, of := builtInGroups()
 	p.policy.groups, p.policy.groupsOf = maps.Clone(builtIn), maps.Clone(of)
-	for _, name := range slices.Sorted(maps.Keys(p.text.Groups)) {
+	for _, name := range slices.Sorted(maps.Keys(p.def.Groups)) {
 		path := key("groups", name)
 		_, taken := groups.Lookup(name)
 		switch {
@@ -226,15 +231,15 @@ func (p *parser) groups() {
 		case !groupName.MatchString(name):
 			p.doc.Errorf("use three letters or more, digits and hyphens, as in andean", path, "%q can't be the name of a group", name)
 		}
-		if len(p.text.Groups[name]) == 0 {
+		if len(p.def.Groups[name]) == 0 {
 			p.doc.Errorf("list its members, or remove it", at("groups", name), "group %q is empty", name)
 		}
 		var own group
-		for i, member := range p.text.Groups[name] {
+		for i, member := range p.def.Groups[name] {
 			path := at("groups", name, i)
 			switch {
 			case !isPlace(member):
-				p.unknown(path, member, aPlace)
+				p.unknownCode(path, member, aPlace)
 			case slices.Contains(own.members, Code(member)):
 				p.doc.Errorf("remove one", path, "%s is in group %q twice", member, name)
 			default:
@@ -248,26 +253,26 @@ func (p *parser) groups() {
 	}
 }
 
-// jurisdictions builds the entries, and says whom each of them reaches.
-func (p *parser) jurisdictions() {
-	p.policy.entries = make(map[Code]*entry)
-	for _, name := range slices.Sorted(maps.Keys(p.text.Jurisdictions)) {
+// addRules builds the entries, and says whom each of them reaches.
+func (p *builder) addRules() {
+	p.policy.rules = make(map[Code]*Rule)
+	for _, name := range slices.Sorted(maps.Keys(p.def.Jurisdictions)) {
 		code := Code(name)
 		if !p.policy.isGroup(code) && !isPlace(name) && !isPseudo(code) {
-			p.unknown(key("jurisdictions", name), name, aJurisdiction)
+			p.unknownCode(key("jurisdictions", name), name, aJurisdiction)
 			continue
 		}
-		p.policy.entries[code] = p.entry(code, p.text.Jurisdictions[name])
+		p.policy.rules[code] = p.newRule(code, p.def.Jurisdictions[name])
 	}
 
-	p.policy.territoryOf = make(map[Code]*entry)
-	p.policy.memberships = make(map[Code][]*entry)
+	p.policy.territoryOf = make(map[Code]*Rule)
+	p.policy.rulesOf = make(map[Code][]*Rule)
 	for _, code := range p.policy.Jurisdictions() {
-		e := p.policy.entries[code]
+		e := p.policy.rules[code]
 		for _, member := range p.policy.groups[code].members {
-			p.policy.memberships[member] = append(p.policy.memberships[member], e)
+			p.policy.rulesOf[member] = append(p.policy.rulesOf[member], e)
 		}
-		if !p.text.Jurisdictions[string(code)].Territories {
+		if !p.def.Jurisdictions[string(code)].Territories {
 			continue
 		}
 		territories := iso3166.Territories(string(code))
@@ -283,10 +288,10 @@ func (p *parser) jurisdictions() {
 	}
 }
 
-// entry checks one entry and looks its route classes up.
-func (p *parser) entry(code Code, text Entry) *entry {
+// newRule checks one entry and looks its route classes up.
+func (p *builder) newRule(code Code, text Entry) *Rule {
 	path := at("jurisdictions", string(code))
-	e := &entry{code: code}
+	e := &Rule{code: code}
 	switch {
 	case text.Phase != nil && text.Schedule != nil:
 		p.doc.Errorf("put the phase into the schedule, with the date from which it holds", append(path, "phase"), "%s has both a phase and a schedule", code)
@@ -296,7 +301,7 @@ func (p *parser) entry(code Code, text Entry) *entry {
 		p.doc.Errorf("add a phase, as in phase: withdrawn, or a schedule", append(path, "phase"), "%s has no phase", code)
 	default:
 		e.steps = text.Schedule
-		p.schedule(append(path, "schedule"), text.Schedule)
+		p.checkSchedule(append(path, "schedule"), text.Schedule)
 	}
 
 	if text.Routes != nil {
@@ -305,12 +310,17 @@ func (p *parser) entry(code Code, text Entry) *entry {
 			p.doc.Errorf("list route classes, or remove routes to mean the whole service", append(path, "routes"), "%s is limited to no routes", code)
 		}
 	}
-	p.classesNamed(text.Routes, append(path, "routes"), func(class Class) { e.features[class] = true })
+	p.lookUpClasses(text.Routes, append(path, "routes"), func(class Class) { e.features[class] = true })
+	for class, name := range p.policy.classes {
+		if e.features != nil && e.features[class] {
+			e.routes = append(e.routes, name)
+		}
+	}
 	e.territories = text.Territories
 	e.because = text.Because
 	for i, name := range text.Because {
 		path := append(slices.Clip(path), "because", i)
-		if _, ok := p.text.Demands[name]; !ok {
+		if _, ok := p.def.Demands[name]; !ok {
 			p.doc.Errorf("define it under demands:, or use the name of one there", path, "there is no demand %q", name)
 		} else if slices.Contains(text.Because[:i], name) {
 			p.doc.Errorf("remove one", path, "%s is listed twice", name)
@@ -319,12 +329,12 @@ func (p *parser) entry(code Code, text Entry) *entry {
 	return e
 }
 
-// classesNamed looks up the route classes that something is limited to.
-func (p *parser) classesNamed(names []string, path []any, found func(Class)) {
+// lookUpClasses looks up the route classes that something is limited to.
+func (p *builder) lookUpClasses(names []string, path []any, found func(Class)) {
 	for i, name := range names {
 		path := append(slices.Clip(path), i)
 		class := slices.Index(p.policy.classes, name)
-		_, defined := p.text.Routes[name]
+		_, defined := p.def.Routes[name]
 		switch {
 		case name == Essential:
 			p.doc.Errorf("remove it", path, "the essential class is never refused")
@@ -338,12 +348,12 @@ func (p *parser) classesNamed(names []string, path []any, found func(Class)) {
 	}
 }
 
-// schedule checks that time only restricts: to open a market takes a new
+// checkSchedule checks that time only restricts: to open a market takes a new
 // revision of the policy, never the passing of a date.
-func (p *parser) schedule(path []any, steps []Step) {
+func (p *builder) checkSchedule(path []any, steps []Step) {
 	for i, step := range steps {
 		path := append(slices.Clip(path), i)
-		p.year(append(path, "from"), step.From, 2000)
+		p.checkYear(append(path, "from"), step.From, 2000)
 		if i == 0 {
 			continue
 		}
@@ -351,36 +361,36 @@ func (p *parser) schedule(path []any, steps []Step) {
 		switch {
 		case before.From.IsZero() || step.From.IsZero(): // has been reported
 		case !step.From.After(before.From):
-			p.doc.Errorf("put the steps into the order of their dates", append(path, "from"), "the step from %s doesn't come after the one from %s", stamp(step), stamp(before))
+			p.doc.Errorf("put the steps into the order of their dates", append(path, "from"), "the step from %s doesn't come after the one from %s", formatStep(step), formatStep(before))
 		case step.Phase < before.Phase:
 			p.doc.Errorf("a date can only restrict; to open the market again, change the policy on that day", append(path, "phase"), "%s is less restrictive than %s before it", step.Phase, before.Phase)
 		case step.Phase == before.Phase:
-			p.doc.Errorf("remove the step", append(path, "phase"), "%s holds already since %s", step.Phase, stamp(before))
+			p.doc.Errorf("remove the step", append(path, "phase"), "%s holds already since %s", step.Phase, formatStep(before))
 		}
 	}
 }
 
-// year checks that a date can be meant.
-func (p *parser) year(path []any, date time.Time, first int) {
+// checkYear checks that a date can be meant.
+func (p *builder) checkYear(path []any, date time.Time, first int) {
 	if year := date.Year(); year < first || year > 2199 {
 		p.doc.Errorf(fmt.Sprintf("use a year from %d to 2199", first), path, "the year %d can't be meant", year)
 	}
 }
 
-func stamp(s Step) string { return s.From.Format("2006-01-02T15:04:05Z07:00") }
+func formatStep(s Step) string { return s.From.Format("2006-01-02T15:04:05Z07:00") }
 
 var (
 	statuses    = []int{0, 403, 404, 410, 451}
 	languageTag = regexp.MustCompile(`^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}$`)
 )
 
-// notices checks what refused clients are told.
-func (p *parser) notices() {
+// addNotices checks what refused clients are told.
+func (p *builder) addNotices() {
 	p.policy.notices = make(map[Code]Notice)
-	for _, name := range slices.Sorted(maps.Keys(p.text.Notices)) {
-		code, notice := Code(name), p.text.Notices[name]
+	for _, name := range slices.Sorted(maps.Keys(p.def.Notices)) {
+		code, notice := Code(name), p.def.Notices[name]
 		if !p.policy.isGroup(code) && !isPlace(name) && !isPseudo(code) && code != Default {
-			p.unknown(key("notices", name), name, anAudience)
+			p.unknownCode(key("notices", name), name, anAudience)
 			continue
 		}
 		p.policy.notices[code] = notice
@@ -420,17 +430,17 @@ const (
 	aSovereign    = "a country, subdivision or group"
 )
 
-// unknown reports a code that isn't what was wanted.
-func (p *parser) unknown(path []any, code, wanted string) {
+// unknownCode reports a code that isn't what was wanted.
+func (p *builder) unknownCode(path []any, code, wanted string) {
 	advice := "see the other wrong codes"
 	if p.unknowns++; p.unknowns <= 100 { // to find the closest code takes time
-		advice = p.advise(code, wanted)
+		advice = p.suggest(code, wanted)
 	}
 	p.doc.Errorf(advice, path, "%q is not %s", code, wanted)
 }
 
-// advise says which code may be meant by one that isn't what was wanted.
-func (p *parser) advise(code, wanted string) string {
+// suggest says which code may be meant by one that isn't what was wanted.
+func (p *builder) suggest(code, wanted string) string {
 	if closest := iso3166.Closest(code); closest != "" {
 		return fmt.Sprintf("did you mean %s (%s)?", closest, Name(Code(closest)))
 	}
@@ -457,8 +467,8 @@ func (p *parser) advise(code, wanted string) string {
 }
 
 // refusableClasses are what an entry may be limited to.
-func (p *parser) refusableClasses() []string {
-	names := slices.Sorted(maps.Keys(p.text.Routes))
+func (p *builder) refusableClasses() []string {
+	names := slices.Sorted(maps.Keys(p.def.Routes))
 	names = slices.DeleteFunc(names, func(name string) bool { return name == Essential || name == Other })
 	return append(names, Other)
 }

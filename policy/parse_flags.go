@@ -37,8 +37,8 @@ var flagName = regexp.MustCompile(`^[a-z*][a-z0-9_.*-]{0,63}$`)
 // reserved begins the names of flags that have a meaning to exitgate itself.
 const reserved = "exitgate."
 
-// flagNamed checks the name of a flag.
-func (p *parser) flagNamed(name string, path []any) {
+// checkFlagName checks the name of a flag.
+func (p *builder) checkFlagName(name string, path []any) {
 	switch {
 	case !flagName.MatchString(name):
 		p.doc.Errorf("use lower-case letters, digits, _ - . and *, 64 at most: apps are told flags in a structured field (RFC 9651)", path, "%.80q can't be the name of a flag", name)
@@ -53,18 +53,18 @@ type literal struct {
 	path  []any
 }
 
-// flags looks at all that the document says of flags: first what types they
+// addFlags looks at all that the document says of flags: first what types they
 // have, then whether it makes sense.
-func (p *parser) flags() {
+func (p *builder) addFlags() {
 	p.policy.settings = make(map[string]*setting)
-	guarantees, settings := p.text.Guarantees, p.text.Flags
+	guarantees, settings := p.def.Guarantees, p.def.Flags
 	names := slices.Sorted(maps.Keys(guarantees))
 	for _, name := range names {
-		p.flagNamed(name, key("guarantees", name))
+		p.checkFlagName(name, key("guarantees", name))
 	}
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		if _, both := guarantees[name]; !both {
-			p.flagNamed(name, key("flags", name))
+			p.checkFlagName(name, key("flags", name))
 			names = append(names, name)
 		}
 	}
@@ -74,21 +74,21 @@ func (p *parser) flags() {
 		return
 	}
 	for _, name := range names {
-		flag := Flag{Name: name, Kind: p.kind(name)}
+		flag := Flag{Name: name, Kind: p.kindOf(name)}
 		if g, ok := guarantees[name]; ok {
-			p.guarantee(name, &g, flag.Kind)
+			p.checkGuarantee(name, &g, flag.Kind)
 			flag.Guarantee = &g
 		}
 		if s, ok := settings[name]; ok {
-			p.policy.settings[name] = p.setting(name, s, flag.Kind)
+			p.policy.settings[name] = p.newSetting(name, s, flag.Kind)
 		}
 		p.policy.flags = append(p.policy.flags, flag)
 	}
 }
 
-// kind returns the type of a flag: the one that all its values have. A flag
+// kindOf returns the type of a flag: the one that all its values have. A flag
 // with integers and floats is a float.
-func (p *parser) kind(name string) Kind {
+func (p *builder) kindOf(name string) Kind {
 	var first *literal
 	kind := Boolean
 	for _, l := range p.literals(name) {
@@ -100,14 +100,14 @@ func (p *parser) kind(name string) Kind {
 		case kind == Integer && found == Float:
 			kind = Float
 		default:
-			p.doc.Errorf("a flag has one type everywhere", l.path, "%s is the %s %s here, but the %s %s in %s", name, found, l.value, first.value.Kind(), first.value, where(first.path))
+			p.doc.Errorf("a flag has one type everywhere", l.path, "%s is the %s %s here, but the %s %s in %s", name, found, l.value, first.value.Kind(), first.value, formatSection(first.path))
 		}
 	}
 	return kind
 }
 
-// where names a place in the document: "guarantees".
-func where(path []any) string {
+// formatSection names a place in the document: "guarantees".
+func formatSection(path []any) string {
 	if len(path) > 1 && path[0] == "demands" {
 		return fmt.Sprintf("demand %v", path[1])
 	}
@@ -116,9 +116,9 @@ func where(path []any) string {
 
 // literals returns all values of a flag in the document, those of guarantees
 // first.
-func (p *parser) literals(name string) []literal {
+func (p *builder) literals(name string) []literal {
 	var all []literal
-	if g, ok := p.text.Guarantees[name]; ok {
+	if g, ok := p.def.Guarantees[name]; ok {
 		path := at("guarantees", name)
 		for _, bound := range []struct {
 			name  string
@@ -132,7 +132,7 @@ func (p *parser) literals(name string) []literal {
 			all = append(all, literal{v, append(slices.Clip(path), "one-of", i)})
 		}
 	}
-	if s, ok := p.text.Flags[name]; ok {
+	if s, ok := p.def.Flags[name]; ok {
 		path := at("flags", name)
 		if s.Value != nil {
 			if s.In != nil {
@@ -144,8 +144,8 @@ func (p *parser) literals(name string) []literal {
 			all = append(all, literal{s.In[code], at("flags", name, "in", code)})
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(p.text.Demands)) {
-		if v, ok := p.text.Demands[id].Requires[name]; ok {
+	for _, id := range slices.Sorted(maps.Keys(p.def.Demands)) {
+		if v, ok := p.def.Demands[id].Requires[name]; ok {
 			all = append(all, literal{v, at("demands", id, "requires", name)})
 		}
 	}
@@ -157,9 +157,9 @@ func (p *parser) literals(name string) []literal {
 	return all
 }
 
-// guarantee checks what is guaranteed of a flag, and makes all its values ones
+// checkGuarantee checks what is guaranteed of a flag, and makes all its values ones
 // of the flag's type.
-func (p *parser) guarantee(name string, g *Guarantee, kind Kind) {
+func (p *builder) checkGuarantee(name string, g *Guarantee, kind Kind) {
 	path := at("guarantees", name)
 	number := kind == Integer || kind == Float
 	switch ranged := g.AtLeast != nil || g.AtMost != nil; {
@@ -169,7 +169,7 @@ func (p *parser) guarantee(name string, g *Guarantee, kind Kind) {
 		p.doc.Errorf("keep one: require, or one-of, or at-least and at-most", key(path...), "%s has guarantees of several kinds", name)
 	case ranged && !number:
 		p.doc.Errorf("use require or one-of", key(path...), "%s is a %s, which has no least and no most", name, kind)
-	case g.AtLeast != nil && g.AtMost != nil && !g.AtMost.atLeast(*g.AtLeast):
+	case g.AtLeast != nil && g.AtMost != nil && !g.AtMost.AtLeast(*g.AtLeast):
 		p.doc.Errorf("swap them", key(path...), "no value is at least %s and at most %s", g.AtLeast, g.AtMost)
 	}
 	for i, v := range g.OneOf {
@@ -182,8 +182,8 @@ func (p *parser) guarantee(name string, g *Guarantee, kind Kind) {
 	}
 }
 
-// setting checks what a flag is set to, and looks the jurisdictions up.
-func (p *parser) setting(name string, text Setting, kind Kind) *setting {
+// newSetting checks what a flag is set to, and looks the jurisdictions up.
+func (p *builder) newSetting(name string, text Setting, kind Kind) *setting {
 	s := &setting{in: make(map[Code]Value), own: make(map[Code][]Code), builtIn: make(map[Code][]Code)}
 	if text.Value == nil && len(text.In) == 0 {
 		p.doc.Errorf("write its value, as in "+name+": true, or remove it", at("flags", name, "value"), "%s has no value", name)
@@ -198,13 +198,13 @@ func (p *parser) setting(name string, text Setting, kind Kind) *setting {
 			p.doc.Errorf("use the jurisdictions where it is to be so", path, "a flag can't be set by whether a client hides its place")
 			continue
 		case !p.policy.isGroup(place) && !isPlace(code) && !isPseudo(place):
-			p.unknown(path, code, aJurisdiction)
+			p.unknownCode(path, code, aJurisdiction)
 			continue
 		}
 		value := text.In[code]
 		s.in[Code(code)], _ = value.As(kind)
 		if _, ok := countryOf(Code(code)); ok {
-			p.policy.flagged = append(p.policy.flagged, Code(code))
+			p.policy.withFlags = append(p.policy.withFlags, Code(code))
 		}
 		group, isGroup := p.policy.groups[Code(code)]
 		if isGroup {
@@ -217,24 +217,24 @@ func (p *parser) setting(name string, text Setting, kind Kind) *setting {
 		for _, member := range group.members {
 			groups[member] = append(groups[member], Code(code))
 			if _, ok := countryOf(member); ok {
-				p.policy.flagged = append(p.policy.flagged, member)
+				p.policy.withFlags = append(p.policy.withFlags, member)
 			}
 		}
 	}
 	return s
 }
 
-// contradictions reports flags that are set to different values by groups of
+// checkContradictions reports flags that are set to different values by groups of
 // the same kind for a place that is in both, and that nothing more specific
 // sets.
-func (p *parser) contradictions() {
+func (p *builder) checkContradictions() {
 	for _, f := range p.policy.flags {
 		s := p.policy.settings[f.Name]
 		if s == nil || s.groups < 2 {
 			continue
 		}
 		for _, place := range p.policy.Places() {
-			if first, second := p.policy.setBy(s, place); second != "" {
+			if first, second := p.policy.settingFor(s, place); second != "" {
 				p.doc.Errorf(fmt.Sprintf("say it for %s itself", place.Jurisdiction()), key("flags", f.Name, "in", string(second)),
 					"%s is in %s, where %s is %s, and in %s, where it is %s", place.Jurisdiction(), first, f.Name, s.in[first], second, s.in[second])
 				break
@@ -243,9 +243,9 @@ func (p *parser) contradictions() {
 	}
 }
 
-// setBy returns which code in a setting speaks of a place most specifically, ""
+// settingFor returns which code in a setting speaks of a place most specifically, ""
 // if none does; and a second one where two groups do, with different values.
-func (p *Policy) setBy(s *setting, place Place) (first, second Code) {
+func (p *Policy) settingFor(s *setting, place Place) (first, second Code) {
 	if len(s.in) == 0 {
 		return "", ""
 	}
@@ -285,7 +285,7 @@ func (p *Policy) Value(flag string, place Place) (Value, bool) {
 		return Value{}, false
 	}
 	value := s.value
-	if by, _ := p.setBy(s, place); by != "" {
+	if by, _ := p.settingFor(s, place); by != "" {
 		value = s.in[by]
 	}
 	return value, !value.IsZero()
@@ -314,14 +314,14 @@ func (p *Policy) OwnFlags() Flags {
 // apart. They are shared: don't change them.
 func (p *Policy) Places() []Place { return p.places }
 
-// tellApart notes which places the policy tells apart.
-func (p *Policy) tellApart() {
-	p.apart = p.subdivisionsApart()
+// setPlaces notes which places the policy tells apart.
+func (p *Policy) setPlaces() {
+	p.distinct = p.findDistinct()
 	p.parents = make(map[Code]Code)
 	p.places = []Place{{}, {Private: true}}
 	for info := range iso3166.Countries() {
 		p.places = append(p.places, Place{Country: Code(info.Code)})
-		for _, sub := range p.apart[Code(info.Code)] {
+		for _, sub := range p.distinct[Code(info.Code)] {
 			place := PlaceOf(sub)
 			p.places = append(p.places, place)
 			if place.Subdivisions[1] != "" {
@@ -350,31 +350,26 @@ func (p *Policy) contains(code Code, place Place) bool {
 	return false
 }
 
-// acknowledgements looks up who has looked into which breaches.
-func (p *parser) acknowledgements() {
-	for i, text := range p.text.Acknowledge {
+// addAcknowledgements looks up who has looked into which breaches.
+func (p *builder) addAcknowledgements() {
+	for i, text := range p.def.Acknowledge {
 		path := at("acknowledge", i)
-		ack := acknowledgement{at: text.At, jurisdiction: text.Jurisdiction}
-		switch demand, known := p.text.Demands[text.Demand]; {
+		ack := acknowledgement{at: text.At}
+		ack.flags, ack.jurisdiction = text.Scope(p.def.Demands)
+		switch _, known := p.def.Demands[text.Demand]; {
 		case (text.Flag == "") == (text.Demand == ""):
 			p.doc.Errorf("name a flag, or a demand to mean all its flags", path, "it has to be known what is acknowledged")
 		case text.Demand != "" && !known:
 			p.doc.Errorf("use the name of one under demands:", append(path, "demand"), "there is no demand %q", text.Demand)
-		case text.Demand != "":
-			ack.flags = slices.Sorted(maps.Keys(demand.Requires))
-			if text.Jurisdiction == "" {
-				ack.jurisdiction = demand.Jurisdiction
-			}
-		default:
+		case text.Demand == "":
 			if f, ok := p.policy.Flag(text.Flag); !ok || f.Guarantee == nil {
 				p.doc.Errorf("use the name of one under guarantees:", append(path, "flag"), "nothing is guaranteed of %q", text.Flag)
 			}
-			ack.flags = []string{text.Flag}
 		}
 		if code := text.Jurisdiction; code != "" && !p.policy.isGroup(code) && !isPlace(string(code)) && !isPseudo(code) {
-			p.unknown(append(path, "jurisdiction"), string(code), aJurisdiction)
+			p.unknownCode(append(path, "jurisdiction"), string(code), aJurisdiction)
 		}
-		p.year(append(path, "at"), text.At, 2000)
+		p.checkYear(append(path, "at"), text.At, 2000)
 		for name, words := range map[string]string{"by": text.By, "because": text.Because} {
 			switch {
 			case strings.TrimSpace(words) == "":

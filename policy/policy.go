@@ -25,40 +25,42 @@ import (
 // restricts, no two route classes claim the same request. Only Parse makes
 // one. It is immutable and safe for concurrent use.
 type Policy struct {
+	def          Definition
 	mode         Mode
 	source       []byte
 	digest       string
 	classes      []string // by Class; the first is Other
-	empty        []bool   // by Class: no pattern has it
+	isEmpty      []bool   // by Class: no pattern has it
 	routes       *routes.Table
-	entries      map[Code]*entry
+	rules        map[Code]*Rule
 	groups       map[Code]group
 	groupsOf     map[Code][]Code // by member
 	notices      map[Code]Notice
 	demands      map[string]Demand
 	flags        []Flag              // by name
 	settings     map[string]*setting // by flag
-	flagged      []Code              // the subdivisions that a setting or a group in one names
+	withFlags    []Code              // the subdivisions that a setting or a group in one names
 	acknowledged []acknowledgement
 	approvals    Approvals
 	warnings     []*strictyaml.Problem
 
 	// The places that are told apart: subdivisions by country, and all.
-	apart   map[Code][]Code
-	parents map[Code]Code // of those that ISO 3166-2 has within another
-	places  []Place
+	distinct map[Code][]Code
+	parents  map[Code]Code // of those that ISO 3166-2 has within another
+	places   []Place
 
 	// Who is reached by which entry without being named, by code.
-	territoryOf map[Code]*entry
-	memberships map[Code][]*entry
+	territoryOf map[Code]*Rule
+	rulesOf     map[Code][]*Rule
 }
 
-// An entry is an Entry with everything looked up.
-type entry struct {
+// An Rule is an Entry with everything looked up.
+type Rule struct {
 	code        Code
-	steps       []Step // ascending in time and restriction; a plain phase is one step without a date
-	features    []bool // by Class; nil if the entry speaks of the whole service
-	extends     []Code // the territories that it reaches
+	steps       []Step   // ascending in time and restriction; a plain phase is one step without a date
+	features    []bool   // by Class; nil if the entry is about the whole service
+	routes      []string // the names of the features
+	extends     []Code   // the territories that it reaches
 	territories bool
 	because     []string // the demands that it is the answer to
 }
@@ -86,7 +88,11 @@ func (p *Policy) Digest() string { return p.digest }
 // Source is the document, as it was written. Don't change it.
 func (p *Policy) Source() []byte { return p.source }
 
-// Mode says whether the policy is applied or only counted.
+// Definition returns what the policy was made from. It is shared: don't change
+// it.
+func (p *Policy) Definition() Definition { return p.def }
+
+// Mode returns whether the policy is applied or only counted.
 func (p *Policy) Mode() Mode { return p.mode }
 
 // Classes returns the names of all route classes, Other first.
@@ -97,16 +103,39 @@ func (p *Policy) Warnings() []*strictyaml.Problem { return p.warnings }
 
 // Jurisdictions returns the codes that the policy has entries for, sorted.
 func (p *Policy) Jurisdictions() []Code {
-	codes := make([]Code, 0, len(p.entries))
-	for code := range p.entries {
+	codes := make([]Code, 0, len(p.rules))
+	for code := range p.rules {
 		codes = append(codes, code)
 	}
 	slices.Sort(codes)
 	return codes
 }
 
+// Rule returns the rule of a jurisdiction, nil if the policy has no entry for
+// it.
+func (p *Policy) Rule(code Code) *Rule { return p.rules[code] }
+
+// Governing returns the most specific rules that match a place. Of several the
+// most restrictive counts, class by class; where there is none all is open.
+func (p *Policy) Governing(place Place) []*Rule {
+	matches := p.appendMatches(nil, place)
+	if len(matches) == 0 {
+		return nil
+	}
+	governing, _ := mostSpecific(matches)
+	rules := make([]*Rule, len(governing))
+	for i, m := range governing {
+		rules[i] = m.entry
+	}
+	return rules
+}
+
+// RouteRules returns the patterns of the route classes, with those that are
+// always essential.
+func (p *Policy) RouteRules() []routes.Rule { return p.routes.Rules() }
+
 // HasEntry reports whether the policy has an entry for a jurisdiction.
-func (p *Policy) HasEntry(code Code) bool { return p.entries[code] != nil }
+func (p *Policy) HasEntry(code Code) bool { return p.rules[code] != nil }
 
 func (p *Policy) isGroup(code Code) bool {
 	_, ok := p.groups[code]
@@ -119,7 +148,7 @@ func (p *Policy) Reaches(code Code) []Code {
 	if g, ok := p.groups[code]; ok {
 		return slices.Clone(g.members)
 	}
-	if e := p.entries[code]; e != nil {
+	if e := p.rules[code]; e != nil {
 		return slices.Clone(e.extends)
 	}
 	return nil
@@ -168,11 +197,11 @@ func Name(code Code) string {
 	return string(code)
 }
 
-// at returns the step that holds at a moment, the zero Step (open) before the
+// stepAt returns the step that holds at a moment, the zero Step (open) before the
 // first.
-func (e *entry) at(t time.Time) Step {
+func (r *Rule) stepAt(t time.Time) Step {
 	var now Step
-	for _, s := range e.steps {
+	for _, s := range r.steps {
 		if s.From.After(t) {
 			break
 		}
@@ -181,9 +210,9 @@ func (e *entry) at(t time.Time) Step {
 	return now
 }
 
-// next returns when the entry's phase changes after a moment, zero if never.
-func (e *entry) next(t time.Time) time.Time {
-	for _, s := range e.steps {
+// nextStep returns when the entry's phase changes after a moment, zero if never.
+func (r *Rule) nextStep(t time.Time) time.Time {
+	for _, s := range r.steps {
 		if s.From.After(t) {
 			return s.From
 		}
@@ -191,10 +220,10 @@ func (e *entry) next(t time.Time) time.Time {
 	return time.Time{}
 }
 
-// announced is when the entry's first restriction begins, zero if it gives no
+// announcedAt is when the entry's first restriction begins, zero if it gives no
 // date.
-func (e *entry) announced() time.Time {
-	for _, s := range e.steps {
+func (r *Rule) announcedAt() time.Time {
+	for _, s := range r.steps {
 		if s.Phase != Open {
 			return s.From
 		}
@@ -202,9 +231,9 @@ func (e *entry) announced() time.Time {
 	return time.Time{}
 }
 
-// sunset is when the entry withdraws, zero if it gives no date.
-func (e *entry) sunset() time.Time {
-	for _, s := range e.steps {
+// withdrawnAt is when the entry withdraws, zero if it gives no date.
+func (r *Rule) withdrawnAt() time.Time {
+	for _, s := range r.steps {
 		if s.Phase == Withdrawn {
 			return s.From
 		}
@@ -212,20 +241,17 @@ func (e *entry) sunset() time.Time {
 	return time.Time{}
 }
 
-// speaksOf says whether the entry applies to a route class.
-func (e *entry) speaksOf(class Class) bool {
-	return e.features == nil || e.features[class]
-}
+// Steps returns what the rule gives over time, ascending in time and
+// restriction; a phase without a date is one step without. Don't change them.
+func (r *Rule) Steps() []Step { return r.steps }
 
-// classesOf returns the names of the route classes that an entry is limited to.
-func (p *Policy) classesOf(e *entry) []string {
-	var names []string
-	for class, name := range p.classes {
-		if e.features != nil && e.features[class] {
-			names = append(names, name)
-		}
-	}
-	return names
+// Routes returns the route classes that the rule is limited to, nil if it is
+// about the whole service. Don't change them.
+func (r *Rule) Routes() []string { return r.routes }
+
+// AppliesTo reports whether the rule is about a route class.
+func (r *Rule) AppliesTo(class Class) bool {
+	return r.features == nil || r.features[class]
 }
 
 // Digest returns the SHA-256 of a policy document, in hexadecimal.
@@ -275,7 +301,7 @@ func (p *Policy) Cause(d Decision) Cause {
 // disclosed returns the demands that an entry is because of and that may be
 // named to the public.
 func (p *Policy) disclosed(code Code) []Demand {
-	e := p.entries[code]
+	e := p.rules[code]
 	if e == nil {
 		return nil
 	}
@@ -286,4 +312,13 @@ func (p *Policy) disclosed(code Code) []Demand {
 		}
 	}
 	return demands
+}
+
+// Class returns the class of a name. Requests of one that the policy doesn't
+// have are taken for Other.
+func (p *Policy) Class(name string) Class {
+	if i := slices.Index(p.classes, name); i >= 0 && !p.isEmpty[i] {
+		return Class(i)
+	}
+	return 0
 }

@@ -14,11 +14,11 @@ import (
 // served anywhere against a guarantee, now or at any time, is an error. There
 // is no way to turn it off.
 
-// demands checks what laws and orders require.
-func (p *parser) demands() {
-	p.policy.demands = maps.Clone(p.text.Demands)
-	if len(p.text.Demands) > mostDemands {
-		p.doc.Errorf(fmt.Sprintf("name %d at most", mostDemands), key("demands"), "there are %d demands", len(p.text.Demands))
+// addDemands checks what laws and orders require.
+func (p *builder) addDemands() {
+	p.policy.demands = maps.Clone(p.def.Demands)
+	if len(p.def.Demands) > mostDemands {
+		p.doc.Errorf(fmt.Sprintf("name %d at most", mostDemands), key("demands"), "there are %d demands", len(p.def.Demands))
 		p.policy.demands = nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
@@ -31,7 +31,7 @@ func (p *parser) demands() {
 	}
 }
 
-func (p *parser) demand(name string, d Demand) {
+func (p *builder) demand(name string, d Demand) {
 	path := at("demands", name)
 	if !demandName.MatchString(name) {
 		p.doc.Errorf("use lower-case letters, digits, - _ and ., 80 at most, as in fr-narcotrafic-8ter", key("demands", name), "%.100q can't be the name of a demand", name)
@@ -41,11 +41,11 @@ func (p *parser) demand(name string, d Demand) {
 	case isPseudo(code):
 		p.doc.Errorf("use the country, subdivision or group whose law it is", append(path, "jurisdiction"), "there is no law of %s", code)
 	case !p.policy.isGroup(code) && !isPlace(string(code)):
-		p.unknown(append(path, "jurisdiction"), string(code), aSovereign)
+		p.unknownCode(append(path, "jurisdiction"), string(code), aSovereign)
 	case d.Territories != nil && *d.Territories && len(iso3166.Territories(string(code))) == 0:
 		p.doc.Errorf("remove territories", append(path, "territories"), "%s has no territories with codes of their own", code)
 	}
-	p.classesNamed(d.Routes, append(path, "routes"), func(Class) {})
+	p.lookUpClasses(d.Routes, append(path, "routes"), func(Class) {})
 	for field, text := range map[string]string{"title": d.Title, "authority": d.Authority} {
 		if len(text) > longestName {
 			p.doc.Errorf(fmt.Sprintf("keep it within %d bytes", longestName), append(path, field), "the %s is too long", field)
@@ -55,35 +55,35 @@ func (p *parser) demand(name string, d Demand) {
 		p.doc.Errorf("use https://HOST/PATH", append(path, "source"), "%.80q can't be linked to", d.Source)
 	}
 	if !d.InForce.IsZero() {
-		p.year(append(path, "in-force"), d.InForce, 1800)
+		p.checkYear(append(path, "in-force"), d.InForce, 1800)
 	}
 	if len(d.Requires) == 0 {
 		p.doc.Errorf("add the flag values that it requires, as in requires: {end-to-end-encryption: false}", append(path, "requires"), "%s requires nothing", name)
 	}
 	for flag := range d.Requires {
 		if _, named := p.policy.Flag(flag); !named {
-			p.flagNamed(flag, key("demands", name, "requires", flag))
-			p.kind(flag)
+			p.checkFlagName(flag, key("demands", name, "requires", flag))
+			p.kindOf(flag)
 		}
 	}
 }
 
-// promise reports every way in which the document would break a guarantee.
-func (p *parser) promise() {
+// checkPromise reports every way in which the document would break a guarantee.
+func (p *builder) checkPromise() {
 	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
 		if d := p.policy.demands[name]; d.Binds() {
-			p.keepsPromise(name, d)
+			p.checkDemandIsMet(name, d)
 		}
 	}
-	p.conflicts()
+	p.checkConflicts()
 	for _, f := range p.policy.flags {
-		p.keepsFloor(f)
+		p.checkFlagValues(f)
 	}
 }
 
-// keepsPromise reports a demand that breaks a guarantee where the service would
+// checkDemandIsMet reports a demand that breaks a guarantee where the service would
 // be served under it.
-func (p *parser) keepsPromise(name string, d Demand) {
+func (p *builder) checkDemandIsMet(name string, d Demand) {
 	broken := p.policy.BrokenGuarantees(d)
 	if broken == nil {
 		return
@@ -92,27 +92,27 @@ func (p *parser) keepsPromise(name string, d Demand) {
 	if served == nil {
 		return
 	}
-	path, words := key("demands", name), p.policy.sayBroken(broken[0], d)
+	path, words := key("demands", name), p.policy.formatBrokenGuarantee(broken[0], d)
 	if p.policy.mode == Observe {
 		p.doc.Errorf("use mode: enforce; to rehearse before the law binds, leave its stage at proposed", path,
 			"%s %s; but a policy that only observes serves everywhere", name, words)
 		return
 	}
-	p.doc.Errorf(waysOut(d, served), path, "%s %s; but %s", name, words, p.policy.sayServed(served, d))
+	p.doc.Errorf(adviseWithdrawal(d, served), path, "%s %s; but %s", name, words, p.policy.formatServed(served, d))
 }
 
-// waysOut says what can be done about a demand that breaks a guarantee.
-func waysOut(d Demand, served []Place) string {
+// adviseWithdrawal says what can be done about a demand that breaks a guarantee.
+func adviseWithdrawal(d Demand, served []Place) string {
 	by := "now, without a date"
 	if !d.InForce.IsZero() {
 		by = "by " + d.InForce.Format(time.RFC3339)
 	}
-	return fmt.Sprintf("withdraw %s %s,\nor show that the demand is suspended (stayed by a court), rejected or repealed: change its stage", listed(served), by)
+	return fmt.Sprintf("withdraw %s %s,\nor show that the demand is suspended (stayed by a court), rejected or repealed: change its stage", joinPlaces(served), by)
 }
 
-// outlook warns of a demand that doesn't bind, but would break a guarantee if
+// warnOfUnboundDemand warns of a demand that doesn't bind, but would break a guarantee if
 // it did.
-func (p *parser) outlook(name string, d Demand) {
+func (p *builder) warnOfUnboundDemand(name string, d Demand) {
 	broken := p.policy.BrokenGuarantees(d)
 	if broken == nil || d.Stage == Rejected || d.Stage == Repealed {
 		return
@@ -126,7 +126,7 @@ func (p *parser) outlook(name string, d Demand) {
 		state, advice = "adopted without a date", "add in-force: as soon as it is known"
 	}
 	p.doc.Warnf(advice, key("demands", name), "%s is %s; in force, it %s, and %s would have to be withdrawn; %s",
-		name, state, p.policy.sayBroken(broken[0], d), listed(served), p.policy.sayServed(served, d))
+		name, state, p.policy.formatBrokenGuarantee(broken[0], d), joinPlaces(served), p.policy.formatServed(served, d))
 }
 
 // BrokenGuarantees returns the flags, sorted, of which a demand requires a value below
@@ -142,10 +142,10 @@ func (p *Policy) BrokenGuarantees(d Demand) []string {
 	return broken
 }
 
-// sayBroken says how a demand breaks the guarantee of a flag: "requires
+// formatBrokenGuarantee says how a demand breaks the guarantee of a flag: "requires
 // end-to-end-encryption: false from … on, which breaks the guarantee (require
 // true)".
-func (p *Policy) sayBroken(flag string, d Demand) string {
+func (p *Policy) formatBrokenGuarantee(flag string, d Demand) string {
 	when := ""
 	if !d.InForce.IsZero() {
 		when = " from " + d.InForce.Format(time.RFC3339) + " on"
@@ -158,8 +158,8 @@ func (p *Policy) sayBroken(flag string, d Demand) string {
 // it is in force.
 func (p *Policy) servedUnder(d Demand) []Place {
 	var served []Place
-	for _, place := range p.bound(d) {
-		if p.mode == Observe || p.serves(place, d.concerns, d.InForce) {
+	for _, place := range p.BoundPlaces(d) {
+		if p.mode == Observe || p.serves(place, d.Concerns, d.InForce) {
 			served = append(served, place)
 		}
 	}
@@ -170,7 +170,7 @@ func (p *Policy) servedUnder(d Demand) []Place {
 // or later, as far as the policy itself goes. A policy that only observes
 // serves everywhere.
 func (p *Policy) Serves(place Place, at time.Time) bool {
-	return p.mode == Observe || p.serves(place, Demand{}.concerns, at)
+	return p.mode == Observe || p.serves(place, Demand{}.Concerns, at)
 }
 
 // serves says whether a place gets any of some route classes at a moment or
@@ -178,27 +178,27 @@ func (p *Policy) Serves(place Place, at time.Time) bool {
 func (p *Policy) serves(place Place, some func(class string) bool, at time.Time) bool {
 	matches := p.appendMatches(nil, place)
 	for class, name := range p.classes {
-		if some(name) && !p.empty[class] && p.govern("", matches, Class(class), at).Phase != Withdrawn {
+		if some(name) && !p.isEmpty[class] && p.decide("", matches, Class(class), at).Phase != Withdrawn {
 			return true
 		}
 	}
 	return false
 }
 
-// concerns says whether a demand is about a route class. None is about the
+// Concerns says whether a demand is about a route class. None is about the
 // essential one, which is served where all else is withdrawn.
-func (d Demand) concerns(class string) bool {
+func (d Demand) Concerns(class string) bool {
 	return class != Essential && (d.Routes == nil || slices.Contains(d.Routes, class))
 }
 
-// bound returns the places that a demand binds: of a group all members, of a
+// BoundPlaces returns the places that a demand binds: of a group all members, of a
 // country all that the policy tells apart in it.
-func (p *Policy) bound(d Demand) []Place {
+func (p *Policy) BoundPlaces(d Demand) []Place {
 	codes := []Code{d.Jurisdiction}
 	if p.isGroup(d.Jurisdiction) {
 		codes = p.groups[d.Jurisdiction].members
 	}
-	e := p.entries[d.Jurisdiction]
+	e := p.rules[d.Jurisdiction]
 	extends := e != nil && e.territories
 	if d.Territories != nil {
 		extends = *d.Territories
@@ -215,7 +215,7 @@ func (p *Policy) bound(d Demand) []Place {
 		if country == "" {
 			country = code
 		}
-		for _, sub := range p.apart[country] {
+		for _, sub := range p.distinct[country] {
 			if place := PlaceOf(sub); sub != code && slices.Contains([]Code{place.Country, place.Subdivisions[0]}, code) {
 				places = append(places, place)
 			}
@@ -224,17 +224,17 @@ func (p *Policy) bound(d Demand) []Place {
 	return places
 }
 
-// sayServed says how places are served when a demand is in force: "FR is served
+// formatServed says how places are served when a demand is in force: "FR is served
 // until …, 1h longer", "FR is open then, and 2 more are served".
-func (p *Policy) sayServed(places []Place, d Demand) string {
-	words := p.sayHowServed(places[0], d)
+func (p *Policy) formatServed(places []Place, d Demand) string {
+	words := p.formatHowServed(places[0], d)
 	if len(places) > 1 {
 		words += fmt.Sprintf(", and %d more are served", len(places)-1)
 	}
 	return words
 }
 
-func (p *Policy) sayHowServed(place Place, d Demand) string {
+func (p *Policy) formatHowServed(place Place, d Demand) string {
 	code := place.Jurisdiction()
 	matches := p.appendMatches(nil, place)
 	var dates []time.Time
@@ -245,20 +245,20 @@ func (p *Policy) sayHowServed(place Place, d Demand) string {
 	}
 	slices.SortFunc(dates, time.Time.Compare)
 	for _, date := range dates {
-		if !date.After(d.InForce) || p.serves(place, d.concerns, date) {
+		if !date.After(d.InForce) || p.serves(place, d.Concerns, date) {
 			continue
 		}
 		if d.InForce.IsZero() {
 			return fmt.Sprintf("%s is served until %s", code, date.Format(time.RFC3339))
 		}
-		return fmt.Sprintf("%s is served until %s, %s longer", code, date.Format(time.RFC3339), lasting(date.Sub(d.InForce)))
+		return fmt.Sprintf("%s is served until %s, %s longer", code, date.Format(time.RFC3339), formatDelay(date.Sub(d.InForce)))
 	}
 	phase, classes, partly := Withdrawn, []string(nil), false
 	for class, name := range p.classes {
-		if !d.concerns(name) || p.empty[class] {
+		if !d.Concerns(name) || p.isEmpty[class] {
 			continue
 		}
-		if found := p.govern(code, matches, Class(class), d.InForce).Phase; found < Withdrawn {
+		if found := p.decide(code, matches, Class(class), d.InForce).Phase; found < Withdrawn {
 			phase = min(phase, found)
 			classes = append(classes, name)
 		} else {
@@ -275,8 +275,8 @@ func (p *Policy) sayHowServed(place Place, d Demand) string {
 	return words
 }
 
-// lasting writes a duration for people.
-func lasting(d time.Duration) string {
+// formatDelay writes a duration for people.
+func formatDelay(d time.Duration) string {
 	switch {
 	case d >= 48*time.Hour:
 		return fmt.Sprintf("%d days", d/(24*time.Hour))
@@ -286,8 +286,8 @@ func lasting(d time.Duration) string {
 	return d.String()
 }
 
-// listed names up to five places.
-func listed(places []Place) string {
+// joinPlaces names up to five places.
+func joinPlaces(places []Place) string {
 	var names []string
 	for i, place := range places {
 		if i == 5 {
@@ -302,9 +302,9 @@ func listed(places []Place) string {
 	return strings.Join(names, "")
 }
 
-// conflicts reports demands that can't both be met where the service would be
+// checkConflicts reports demands that can't both be met where the service would be
 // served under both.
-func (p *parser) conflicts() {
+func (p *builder) checkConflicts() {
 	about := make(map[string][]string) // demands by flag
 	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
 		d := p.policy.demands[name]
@@ -318,15 +318,15 @@ func (p *parser) conflicts() {
 	for _, flag := range slices.Sorted(maps.Keys(about)) {
 		value := func(name string) Value { return p.policy.demands[name].Requires[flag] }
 		names := about[flag]
-		if slices.ContainsFunc(names, func(name string) bool { return !value(name).equals(value(names[0])) }) {
-			p.conflictsAbout(flag, names)
+		if slices.ContainsFunc(names, func(name string) bool { return !value(name).Equal(value(names[0])) }) {
+			p.checkConflictsOver(flag, names)
 		}
 	}
 }
 
-// conflictsAbout reports which of the demands about a flag contradict an
+// checkConflictsOver reports which of the demands about a flag contradict an
 // earlier one.
-func (p *parser) conflictsAbout(flag string, names []string) {
+func (p *builder) checkConflictsOver(flag string, names []string) {
 	type subject struct{ place, class string }
 	first := make(map[subject]string) // the demand that binds it
 	for _, name := range names {
@@ -339,7 +339,7 @@ func (p *parser) conflictsAbout(flag string, names []string) {
 				return false
 			}
 			one := p.policy.demands[earlier]
-			if one.Requires[flag].equals(d.Requires[flag]) {
+			if one.Requires[flag].Equal(d.Requires[flag]) {
 				return false
 			}
 			from := one.InForce
@@ -354,9 +354,9 @@ func (p *parser) conflictsAbout(flag string, names []string) {
 			return true
 		}
 	places:
-		for _, place := range p.policy.bound(d) {
+		for _, place := range p.policy.BoundPlaces(d) {
 			for _, class := range p.policy.classes {
-				if d.concerns(class) && conflict(place, class) {
+				if d.Concerns(class) && conflict(place, class) {
 					break places // once is enough
 				}
 			}
@@ -364,9 +364,9 @@ func (p *parser) conflictsAbout(flag string, names []string) {
 	}
 }
 
-// keepsFloor reports values of a flag below its guarantee where the service is
+// checkFlagValues reports values of a flag below its guarantee where the service is
 // served at any time: they have no dates.
-func (p *parser) keepsFloor(f Flag) {
+func (p *builder) checkFlagValues(f Flag) {
 	s := p.policy.settings[f.Name]
 	if s == nil || f.Guarantee == nil {
 		return
@@ -377,7 +377,7 @@ func (p *parser) keepsFloor(f Flag) {
 		if !ok || f.Allows(value) || !p.policy.Serves(place, time.Time{}) {
 			continue
 		}
-		by, _ := p.policy.setBy(s, place)
+		by, _ := p.policy.settingFor(s, place)
 		served[by] = append(served[by], place)
 	}
 	for _, by := range slices.Sorted(maps.Keys(served)) {
@@ -385,17 +385,17 @@ func (p *parser) keepsFloor(f Flag) {
 		if by == "" {
 			path, value = at("flags", f.Name, "value"), s.value
 		}
-		advice := fmt.Sprintf("withdraw %s without a date, as a flag has none; or set the flag to what is guaranteed", listed(served[by]))
+		advice := fmt.Sprintf("withdraw %s without a date, as a flag has none; or set the flag to what is guaranteed", joinPlaces(served[by]))
 		if p.policy.mode == Observe {
 			advice = "use mode: enforce and withdraw the place, or set the flag to what is guaranteed: a policy that only observes serves everywhere"
 		}
-		p.doc.Errorf(advice, path, "%s: %s is below the guarantee (%s), but %s served", f.Name, value, f.Guarantee, areServed(served[by]))
+		p.doc.Errorf(advice, path, "%s: %s is below the guarantee (%s), but %s served", f.Name, value, f.Guarantee, formatAreServed(served[by]))
 	}
 }
 
-func areServed(places []Place) string {
+func formatAreServed(places []Place) string {
 	if len(places) == 1 {
 		return string(places[0].Jurisdiction()) + " is"
 	}
-	return listed(places) + " are"
+	return joinPlaces(places) + " are"
 }

@@ -69,6 +69,10 @@ func (p *Policy) breachIn(s Settings) breach {
 	return breach{}
 }
 
+// Breaches reports whether settings break a guarantee, or did and nobody has
+// acknowledged it.
+func (p *Policy) Breaches(s Settings) bool { return p.breachIn(s).flag != "" }
+
 // withhold makes of a decision the one for a place where a guarantee is broken.
 // Not even a policy that only observes lets such a request pass.
 func (p *Policy) withhold(b breach, d Decision) Decision {

@@ -168,19 +168,19 @@ type Market struct {
 // Markets returns what the snapshot says of each entry of the policy, and of
 // each place that flags restrict further, sorted by jurisdiction.
 func (s *Snapshot) Markets() []Market {
-	markets := make([]Market, 0, len(s.policy.entries))
+	markets := make([]Market, 0, len(s.policy.rules))
 	for _, code := range s.policy.Jurisdictions() {
-		e := s.policy.entries[code]
-		now := e.at(s.at)
+		e := s.policy.rules[code]
+		now := e.stepAt(s.at)
 		m := Market{
 			Jurisdiction: code,
 			Name:         Name(code),
 			Phase:        now.Phase,
 			Reason:       reasonOf(code, s.policy),
-			Routes:       s.policy.classesOf(e),
+			Routes:       e.routes,
 			Reaches:      s.policy.Reaches(code),
 			Since:        now.From,
-			Sunset:       e.sunset(),
+			Sunset:       e.withdrawnAt(),
 			Because:      s.policy.disclosed(code),
 		}
 		for _, step := range e.steps {
@@ -226,10 +226,10 @@ type Difference struct {
 // Differences returns what one snapshot, which may be nil, and the next one do
 // differently, by place, sorted. Before the first one, everything was open.
 func Differences(before, after *Snapshot) []Difference {
-	was, is := before.words(), after.words()
+	was, is := before.describeAll(), after.describeAll()
 	var changes []Difference
 	compare := func(code Code) {
-		if c := (Difference{code, wordsFor(code, was), wordsFor(code, is)}); c.Before != c.After {
+		if c := (Difference{code, descriptionFor(code, was), descriptionFor(code, is)}); c.Before != c.After {
 			changes = append(changes, c)
 		}
 	}
@@ -245,30 +245,30 @@ func Differences(before, after *Snapshot) []Difference {
 	return changes
 }
 
-// wordsFor returns what is said of a place, or of the one that it lies in.
-func wordsFor(code Code, words map[Code]string) string {
+// descriptionFor returns what is said of a place, or of the one that it lies in.
+func descriptionFor(code Code, words map[Code]string) string {
 	if said, ok := words[code]; ok {
 		return said
 	}
 	if sub, ok := iso3166.LookupSubdivision(string(code)); ok {
 		if sub.Parent != "" {
-			return wordsFor(Code(sub.Parent), words)
+			return descriptionFor(Code(sub.Parent), words)
 		}
-		return wordsFor(Code(sub.Country), words)
+		return descriptionFor(Code(sub.Country), words)
 	}
 	return Open.String()
 }
 
-// words says what each place that the snapshot tells apart gets, and what
+// describeAll says what each place that the snapshot tells apart gets, and what
 // anonymous adds to that.
-func (s *Snapshot) words() map[Code]string {
+func (s *Snapshot) describeAll() map[Code]string {
 	if s == nil {
 		return nil
 	}
 	words := make(map[Code]string)
 	say := func(m *market) {
 		if m != nil {
-			words[m.jurisdiction] = s.say(func(class Class) Phase { return m.plain[class].Phase })
+			words[m.jurisdiction] = s.describe(func(class Class) Phase { return m.plain[class].Phase })
 		}
 	}
 	say(s.unlocated)
@@ -279,16 +279,16 @@ func (s *Snapshot) words() map[Code]string {
 			say(cmp.Or(m.nested, m)) // where there are both, it is nearly always the first
 		}
 	}
-	if e := s.policy.entries[Anonymous]; e != nil {
-		words[Anonymous] = s.say(func(class Class) Phase {
-			return s.policy.apply(Anonymous, match{entry: e}, class, s.at).Phase
+	if e := s.policy.rules[Anonymous]; e != nil {
+		words[Anonymous] = s.describe(func(class Class) Phase {
+			return s.policy.decideBy(Anonymous, match{entry: e}, class, s.at).Phase
 		})
 	}
 	return words
 }
 
-// say puts phases into words: "open (news withdrawn)".
-func (s *Snapshot) say(phase func(Class) Phase) string {
+// describe puts phases into words: "open (news withdrawn)".
+func (s *Snapshot) describe(phase func(Class) Phase) string {
 	whole := phase(routes.None)
 	var exceptions []string
 	for class, name := range s.policy.classes {

@@ -10,39 +10,39 @@ import (
 )
 
 // warn tells of what is allowed but probably not meant.
-func (p *parser) warn() {
+func (p *builder) warn() {
 	for _, code := range p.policy.Jurisdictions() {
 		p.warnOfAlias(code, key("jurisdictions", string(code)))
-		p.warnOfEntry(p.policy.entries[code])
+		p.warnOfEntry(p.policy.rules[code])
 	}
-	for _, name := range slices.Sorted(maps.Keys(p.text.Groups)) {
-		for i, member := range p.text.Groups[name] {
+	for _, name := range slices.Sorted(maps.Keys(p.def.Groups)) {
+		for i, member := range p.def.Groups[name] {
 			p.warnOfAlias(Code(member), at("groups", name, i))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
 		p.warnOfDemand(name, p.policy.demands[name])
 	}
-	for _, name := range slices.Sorted(maps.Keys(p.text.Notices)) {
-		if code := Code(name); code != Default && len(p.policy.entries) > 0 && !p.policy.tells(code) {
+	for _, name := range slices.Sorted(maps.Keys(p.def.Notices)) {
+		if code := Code(name); code != Default && len(p.policy.rules) > 0 && !p.policy.usesNotice(code) {
 			p.doc.Warnf("add an entry under jurisdictions:, or remove the notice", key("notices", name), "the notice of %s is never used", name)
 		}
 	}
 }
 
-func (p *parser) warnOfAlias(code Code, path []any) {
+func (p *builder) warnOfAlias(code Code, path []any) {
 	if country, ok := iso3166.Alias(string(code)); ok {
 		p.doc.Warnf("write "+country+" to be sure", path, "databases locate %s (%s) as %s, a code of its own", code, Name(code), country)
 	}
 }
 
-func (p *parser) warnOfEntry(e *entry) {
+func (p *builder) warnOfEntry(e *Rule) {
 	path := key("jurisdictions", string(e.code))
 	for _, step := range e.steps {
 		switch limited := e.features != nil; {
-		case limited && step.Phase >= ClosedToNew && !slices.ContainsFunc(p.policy.classesOf(e), step.Phase.Refuses):
+		case limited && step.Phase >= ClosedToNew && !slices.ContainsFunc(e.routes, step.Phase.Refuses):
 			p.doc.Warnf("list a route class that it refuses, or use another phase", at("jurisdictions", string(e.code), "routes"),
-				"%s refuses nothing of %s", step.Phase, strings.Join(p.policy.classesOf(e), ", "))
+				"%s refuses nothing of %s", step.Phase, strings.Join(e.routes, ", "))
 		case !limited && step.Phase == ClosedToNew:
 			p.warnOfMissing(SignUp, step.Phase, path)
 		case !limited && step.Phase == WindDown:
@@ -50,25 +50,25 @@ func (p *parser) warnOfEntry(e *entry) {
 		}
 	}
 	p.warnOfPast(e)
-	if other := p.policy.opened(e); other != "" {
+	if other := p.policy.openedBy(e); other != "" {
 		p.doc.Warnf("list all that it withholds, or remove routes to mean the whole service", at("jurisdictions", string(e.code), "routes"),
 			"%s is more specific than %s, and so opens whatever these routes leave out", e.code, other)
 	}
 }
 
-func (p *parser) warnOfDemand(name string, d Demand) {
+func (p *builder) warnOfDemand(name string, d Demand) {
 	for _, flag := range slices.Sorted(maps.Keys(d.Requires)) {
 		if _, named := p.policy.Flag(flag); !named {
 			p.doc.Warnf("check its name, or guarantee it", key("demands", name, "requires", flag), "the policy says nothing else of the flag %s", flag)
 		}
 	}
 	if !d.Binds() {
-		p.outlook(name, d)
+		p.warnOfUnboundDemand(name, d)
 	}
 }
 
 // warnOfPast tells of an entry that answers demands of which none is left.
-func (p *parser) warnOfPast(e *entry) {
+func (p *builder) warnOfPast(e *Rule) {
 	past := func(name string) bool {
 		stage := p.policy.demands[name].Stage
 		return stage == Rejected || stage == Repealed
@@ -79,16 +79,16 @@ func (p *parser) warnOfPast(e *entry) {
 	}
 }
 
-func (p *parser) warnOfMissing(class string, phase Phase, path []any) {
-	if p.text.Routes[class] == nil {
+func (p *builder) warnOfMissing(class string, phase Phase, path []any) {
+	if p.def.Routes[class] == nil {
 		p.doc.Warnf(fmt.Sprintf("define %s under routes:", class), path, "%s speaks of the %s class, which has no patterns", phase, class)
 	}
 }
 
-// opened returns the entry that would govern without one that is limited to
+// openedBy returns the entry that would govern without one that is limited to
 // some route classes, if it restricts classes that the latter leaves alone; ""
 // if there is none.
-func (p *Policy) opened(e *entry) Code {
+func (p *Policy) openedBy(e *Rule) Code {
 	if e.features == nil {
 		return ""
 	}
@@ -109,25 +109,25 @@ func (p *Policy) opened(e *entry) Code {
 
 // restrictsBeyond says whether an entry ever restricts a class that the other
 // doesn't speak of.
-func (e *entry) restrictsBeyond(other *entry) bool {
+func (e *Rule) restrictsBeyond(other *Rule) bool {
 	if e.steps[len(e.steps)-1].Phase == Open {
 		return false
 	}
 	for class := range other.features {
-		if e.speaksOf(Class(class)) && !other.speaksOf(Class(class)) {
+		if e.AppliesTo(Class(class)) && !other.AppliesTo(Class(class)) {
 			return true
 		}
 	}
 	return false
 }
 
-// tells says whether Notice can come to use the notice of a jurisdiction.
-func (p *Policy) tells(code Code) bool {
+// usesNotice says whether Notice can come to use the notice of a jurisdiction.
+func (p *Policy) usesNotice(code Code) bool {
 	if p.HasEntry(code) || p.isGroup(code) {
 		return p.HasEntry(code)
 	}
 	if country, ok := countryOf(code); ok {
-		return slices.Contains(p.apart[country], code)
+		return slices.Contains(p.distinct[country], code)
 	}
-	return p.territoryOf[code] != nil || p.memberships[code] != nil || p.apart[code] != nil || p.HasEntry(Anonymous)
+	return p.territoryOf[code] != nil || p.rulesOf[code] != nil || p.distinct[code] != nil || p.HasEntry(Anonymous)
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
-	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 func newApprove() *cobra.Command {
@@ -82,7 +82,7 @@ func (o *approveOptions) approve(cmd *cobra.Command, text string) error {
 		}
 	}
 	agreed := shown.Plan
-	var moves []policy.Move
+	var moves []plan.Move
 	switch {
 	case emergency != nil:
 		agreed = emergency.SHA256

@@ -22,6 +22,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 // TestClientScripts runs the verbs that ask a gateway against one that says
@@ -245,21 +246,21 @@ jurisdictions:
 var (
 	usualRevision = changes.Revision{
 		Number: 41, Time: at("2026-11-20 11:02"), Authors: []string{"ada"}, Base: 40, SHA256: digestOf(oldPolicy),
-		Because: "Law 8ter binds from December on.", Summary: "FR open → wind-down, withdrawn from 2026-12-01", Plan: strings.Repeat("4f", 32), Effects: []policy.Effect{policy.WithdrawsMarket},
+		Because: "Law 8ter binds from December on.", Summary: "FR open → wind-down, withdrawn from 2026-12-01", Plan: strings.Repeat("4f", 32), Effects: []plan.Effect{plan.WithdrawsMarket},
 		Change: 39, Approvals: []changes.Approval{{By: "bob", At: at("2026-11-20 11:02"), Because: "Checked with counsel."}},
 	}
 	usualEmergency = changes.Revision{
 		Number: 40, Time: at("2026-11-19 03:12"), Authors: []string{"unix:root"}, Base: 37, SHA256: digestOf(newPolicy),
-		Because: "Our office in Paris was searched.", Summary: "FR open → withdrawn", Effects: []policy.Effect{policy.WithdrawsMarket},
+		Because: "Our office in Paris was searched.", Summary: "FR open → withdrawn", Effects: []plan.Effect{plan.WithdrawsMarket},
 		Emergency: true, SignBy: at("2026-11-20 03:12"),
 	}
 	usualChange = changes.Change{
 		Number: 43, Time: at("2026-11-21 16:40"), Authors: []string{"bob", "carol"}, SHA256: digestOf(newPolicy), Base: 41,
-		Because: "The court has stayed the law.\nCounsel has read the ruling.", Summary: "FR wind-down → open", Plan: usualPlan.Plan.Hash, Effects: []policy.Effect{policy.OpensMarket}, Needs: 2,
+		Because: "The court has stayed the law.\nCounsel has read the ruling.", Summary: "FR wind-down → open", Plan: usualPlan.Plan.Hash, Effects: []plan.Effect{plan.OpensMarket}, Needs: 2,
 		Approvals: []changes.Approval{{By: "ada", At: at("2026-11-21 17:00")}}, Expires: at("2026-11-24 16:40"), Status: changes.Pending,
 	}
 	rejectedChange = changes.Change{
-		Number: 42, Time: at("2026-11-20 12:00"), Authors: []string{"carol"}, Because: "Wrong country.", Summary: "GL withdrawn → open", Effects: []policy.Effect{policy.OpensMarket},
+		Number: 42, Time: at("2026-11-20 12:00"), Authors: []string{"carol"}, Because: "Wrong country.", Summary: "GL withdrawn → open", Effects: []plan.Effect{plan.OpensMarket},
 		Needs: 2, Expires: at("2026-11-23 12:00"), Status: changes.Rejected,
 		Rejected: &changes.Approval{By: "ada", At: at("2026-11-20 12:10"), Because: "It is GR, not GL."},
 	}
@@ -340,14 +341,14 @@ func parsed(source string) *policy.Policy {
 
 func planOf(before, after string) api.Plan {
 	now := at("2026-11-22 04:30")
-	plan := policy.NewPlan(parsed(before), parsed(after), nil, now)
-	hour := map[policy.Traffic]uint64{{Jurisdiction: "FR", Class: policy.Other}: 31250, {Jurisdiction: "DE", Class: policy.Other}: 120345}
+	change := plan.New(parsed(before), parsed(after), nil, now)
+	hour := map[plan.Traffic]uint64{{Jurisdiction: "FR", Class: policy.Other}: 31250, {Jurisdiction: "DE", Class: policy.Other}: 120345}
 	day := maps.Clone(hour)
 	for t := range day {
 		day[t] *= 21
 	}
-	return api.Plan{Revision: 41, Policy: after, Plan: plan, Needs: 1, Emergency: true, Hit: &api.Hit{
-		Gateways: 3, Since: now.Add(-30 * time.Hour), Hour: plan.Impact(hour), Day: plan.Impact(day),
+	return api.Plan{Revision: 41, Policy: after, Plan: change, Needs: 1, Emergency: true, Hit: &api.Hit{
+		Gateways: 3, Since: now.Add(-30 * time.Hour), Hour: change.Impact(hour), Day: change.Impact(day),
 	}}
 }
 

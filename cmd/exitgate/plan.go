@@ -21,6 +21,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 func newPlan(now func() time.Time) *cobra.Command {
@@ -184,29 +185,29 @@ func (o *planOptions) compare(cmd *cobra.Command, after *policy.Policy) error {
 	if err != nil {
 		return exitFailure(err)
 	}
-	plan := policy.NewPlan(before, after, flags, o.at.or(o.now))
+	change := plan.New(before, after, flags, o.at.or(o.now))
 	if o.json {
-		return exitFailure(writeJSON(cmd.OutOrStdout(), offlinePlan{o.proposal.Policy, plan}))
+		return exitFailure(writeJSON(cmd.OutOrStdout(), offlinePlan{o.proposal.Policy, change}))
 	}
-	for _, w := range plan.Warnings {
+	for _, w := range change.Warnings {
 		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %v\n\n", w)
 	}
 	out := newPrinter(cmd.OutOrStdout())
-	fmt.Fprintf(out, "%s (sha256:%s) in place of sha256:%s on %s\n", o.file, plan.After[:12], plan.Before[:12], formatTime(plan.At))
-	if plan.Before == plan.After {
+	fmt.Fprintf(out, "%s (sha256:%s) in place of sha256:%s on %s\n", o.file, change.After[:12], change.Before[:12], formatTime(change.At))
+	if change.Before == change.After {
 		fmt.Fprintln(out, "\nThey are the same: nothing would change.")
 		return nil
 	}
-	movesTable{plan.Moves, nil}.write(out)
-	printAmendments(out, plan)
-	fmt.Fprintf(out, "\nPlan %s\n", plan.Hash)
+	movesTable{change.Moves, nil}.write(out)
+	printAmendments(out, change)
+	fmt.Fprintf(out, "\nPlan %s\n", change.Hash)
 	return nil
 }
 
 // An offlinePlan plan has as much of an api.Plan as can be told without a gateway.
 type offlinePlan struct {
-	Policy string      `json:"policy"`
-	Plan   policy.Plan `json:"plan"`
+	Policy string    `json:"policy"`
+	Plan   plan.Plan `json:"plan"`
 }
 
 // policyRefused says what is wrong with a policy, as check does.
@@ -341,7 +342,7 @@ func (s planView) brief(out printer) {
 
 // droppedSteps returns the steps still to come of a market's schedule that an
 // amendment takes out of it.
-func droppedSteps(a policy.Amendment, now time.Time) []string {
+func droppedSteps(a plan.Amendment, now time.Time) []string {
 	if a.Section != "jurisdictions" {
 		return nil
 	}
@@ -359,24 +360,24 @@ func droppedSteps(a policy.Amendment, now time.Time) []string {
 }
 
 // earliestMove returns when the first of some moves is, zero for at once.
-func earliestMove(moves []policy.Move) time.Time {
+func earliestMove(moves []plan.Move) time.Time {
 	if len(moves) == 0 {
 		return time.Time{}
 	}
-	return slices.MinFunc(moves, func(a, b policy.Move) int { return a.From.Compare(b.From) }).From
+	return slices.MinFunc(moves, func(a, b plan.Move) int { return a.From.Compare(b.From) }).From
 }
 
 // printNeeds says what moves don't tell, and who must agree.
 func (s planView) printNeeds(out printer) {
 	fmt.Fprintln(out)
 	for _, grave := range []struct {
-		effect policy.Effect
+		effect plan.Effect
 		words  string
 	}{
-		{policy.WeakensApprovals, "It weakens the rules of approval: some changes would need fewer others than before."},
-		{policy.WeakensGuarantee, "It weakens a guarantee."},
-		{policy.WeakensDemand, "It weakens a demand: says that a law binds less."},
-		{policy.AcknowledgesBreach, "It acknowledges the breach of a guarantee."},
+		{plan.WeakensApprovals, "It weakens the rules of approval: some changes would need fewer others than before."},
+		{plan.WeakensGuarantee, "It weakens a guarantee."},
+		{plan.WeakensDemand, "It weakens a demand: says that a law binds less."},
+		{plan.AcknowledgesBreach, "It acknowledges the breach of a guarantee."},
 	} {
 		if s.Plan.Plan.HasEffect(grave.effect) {
 			out.colouredParagraph(yellow, "", "%s", grave.words)
@@ -414,7 +415,7 @@ func printHit(out printer, hit *api.Hit, now time.Time) {
 	}
 	out.paragraph("", "Of the requests of the last hour and day %s:", where)
 	fmt.Fprintln(out)
-	cells := func(name string, of policy.Impact) row {
+	cells := func(name string, of plan.Impact) row {
 		r := row{cells: []cell{{text: name}, countCell(of.Requests, ""), countCell(of.Refused, red), countCell(of.Served, green)}}
 		if hit.Hour.Perhaps+hit.Day.Perhaps > 0 {
 			r.cells = append(r.cells, countCell(of.Perhaps, yellow))
@@ -437,7 +438,7 @@ func countCell(n uint64, colour string) cell {
 }
 
 // printAmendments shows what documents say differently.
-func printAmendments(out printer, p policy.Plan) {
+func printAmendments(out printer, p plan.Plan) {
 	if p.Empty() {
 		fmt.Fprintln(out, "\nNothing would change but the text.")
 	}
@@ -484,19 +485,19 @@ func printDiff(out printer, before, after string) {
 
 // formatEffect says of an amendment what its effect is, where that isn't told by
 // moves.
-func formatEffect(effect policy.Effect) string {
+func formatEffect(effect plan.Effect) string {
 	switch effect {
-	case policy.WeakensApprovals:
+	case plan.WeakensApprovals:
 		return ": weakens the rules of approval"
-	case policy.OpensMarket:
+	case plan.OpensMarket:
 		return ": can open a market"
-	case policy.WithdrawsMarket:
+	case plan.WithdrawsMarket:
 		return ": can restrict a market"
-	case policy.WeakensGuarantee:
+	case plan.WeakensGuarantee:
 		return ": weakens the guarantee"
-	case policy.WeakensDemand:
+	case plan.WeakensDemand:
 		return ": weakens the demand"
-	case policy.AcknowledgesBreach:
+	case plan.AcknowledgesBreach:
 		return ": acknowledges breaches"
 	}
 	return ""
@@ -505,19 +506,19 @@ func formatEffect(effect policy.Effect) string {
 // movesTable are the moves of a plan, and how many requests each would hit if
 // that was counted.
 type movesTable struct {
-	moves []policy.Move
+	moves []plan.Move
 	hit   *api.Hit
 }
 
 // write shows first what would be opened.
 func (s movesTable) write(out printer) {
 	for _, part := range []struct {
-		effect policy.Effect
+		effect plan.Effect
 		title  string
 		colour string
 	}{
-		{policy.OpensMarket, "Would be opened:", green},
-		{policy.WithdrawsMarket, "Would be restricted:", red},
+		{plan.OpensMarket, "Would be opened:", green},
+		{plan.WithdrawsMarket, "Would be restricted:", red},
 	} {
 		s.writePart(out, part.effect, part.title, part.colour)
 	}
@@ -525,7 +526,7 @@ func (s movesTable) write(out printer) {
 
 const minCodesWidth = 16 // characters in a line of jurisdictions
 
-func (s movesTable) writePart(out printer, effect policy.Effect, title, colour string) {
+func (s movesTable) writePart(out printer, effect plan.Effect, title, colour string) {
 	var rows []row
 	for i, m := range s.moves {
 		if m.Effect == effect {
@@ -555,7 +556,7 @@ func (s movesTable) writePart(out printer, effect policy.Effect, title, colour s
 	out.table(broken, 1)
 }
 
-func formatPeriod(m policy.Move) string {
+func formatPeriod(m plan.Move) string {
 	text := "at once"
 	if !m.From.IsZero() {
 		text = "from " + formatTime(m.From)
@@ -566,7 +567,7 @@ func formatPeriod(m policy.Move) string {
 	return text
 }
 
-func formatMove(m policy.Move) string {
+func formatMove(m plan.Move) string {
 	text := fmt.Sprintf("%s → %s", m.Before, m.After)
 	if m.Routes != nil {
 		text += " (" + sanitise(strings.Join(m.Routes, ", ")) + " only)"

@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
-	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 // A proposalOptions is what the verbs have in common that change the policy: they
@@ -120,7 +120,7 @@ func (o *proposalOptions) willBeRefused(plan api.Plan) bool {
 
 // printOutcome says what became of a proposal, or of a change by an approval, and
 // when it does something if that is later.
-func printOutcome(out printer, c api.Change, moves []policy.Move) {
+func printOutcome(out printer, c api.Change, moves []plan.Move) {
 	if r := c.InForce; r != nil {
 		urgent := r.Emergency && r.Signature == nil
 		end := ""
@@ -147,9 +147,9 @@ func printOutcome(out printer, c api.Change, moves []policy.Move) {
 }
 
 // formatStart says what moves do of which none is at once.
-func formatStart(moves []policy.Move) string {
+func formatStart(moves []plan.Move) string {
 	m := moves[0]
-	if len(moves) == 1 && len(m.Jurisdictions) == 1 && m.Effect == policy.WithdrawsMarket && m.Until.IsZero() && m.Routes == nil {
+	if len(moves) == 1 && len(m.Jurisdictions) == 1 && m.Effect == plan.WithdrawsMarket && m.Until.IsZero() && m.Routes == nil {
 		return fmt.Sprintf("%s is %s from %s", m.Jurisdictions[0], m.After, formatTime(m.From))
 	}
 	return "no market gets anything else before " + formatTime(earliestMove(moves))

@@ -11,6 +11,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 // start is when the tests' clock begins.
@@ -280,7 +281,7 @@ func (m *memory) Plan(_ context.Context, _ changes.Actor, p api.Proposal) (api.P
 	planned, err := state.Plan(m.proposal(0, p, changes.Request{}), nil, now)
 	return api.Plan{
 		Revision: state.Revision().Number, Policy: string(planned.Policy), Plan: planned.Plan, Needs: planned.Needs,
-		Emergency: planned.Emergency, Hit: &api.Hit{Gateways: 1, Since: now, Hour: policy.Impact{Requests: 7, Moves: []uint64{7}}},
+		Emergency: planned.Emergency, Hit: &api.Hit{Gateways: 1, Since: now, Hour: plan.Impact{Requests: 7, Moves: []uint64{7}}},
 	}, err
 }
 

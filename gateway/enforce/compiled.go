@@ -14,6 +14,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/proxy"
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 // A BlockedReason is what isn't known yet, so that nothing is served.
@@ -137,7 +138,7 @@ func compile(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metr
 // trafficKey returns what the requests that a decision is made on are counted as.
 func trafficKey(d *policy.Decision, anonymous bool) traffic.Key {
 	return traffic.Key{
-		Traffic: policy.Traffic{Jurisdiction: d.Jurisdiction, Class: d.Class, Anonymous: anonymous},
+		Traffic: plan.Traffic{Jurisdiction: d.Jurisdiction, Class: d.Class, Anonymous: anonymous},
 		Entry:   d.Entry,
 		Refused: d.Action == policy.Refuse,
 	}

@@ -7,8 +7,8 @@ import (
 	"io/fs"
 
 	"github.com/exitgate/exitgate/gateway/ledger"
-	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 // openEverywhere is the policy that a ledger begins with: it serves everywhere.
@@ -61,8 +61,8 @@ func (r *Replica) checkOpensNothing(next *state) error {
 	if err != nil {
 		return nil // it held nobody off any more
 	}
-	plan := policy.NewPlan(before, next.changes.Policy(), r.o.Flags(), r.o.Now())
-	if !plan.HasEffect(policy.OpensMarket) && !plan.HasEffect(policy.WeakensGuarantee) {
+	change := plan.New(before, next.changes.Policy(), r.o.Flags(), r.o.Now())
+	if !change.HasEffect(plan.OpensMarket) && !change.HasEffect(plan.WeakensGuarantee) {
 		return nil
 	}
 	return fmt.Errorf("this gateway last used %s, and revision %d of the ledger would open what that withdrew: go on with the file; or, where no traffic goes, remove %s, start the gateway and exitgate apply %s",

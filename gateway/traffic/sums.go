@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 // Sums are what was counted.
@@ -33,12 +34,12 @@ type Sums struct {
 }
 
 // Traffic returns the sums as a plan needs them.
-func (s Sums) Traffic() (hour, day map[policy.Traffic]uint64) {
+func (s Sums) Traffic() (hour, day map[plan.Traffic]uint64) {
 	return byTraffic(s.Hour), byTraffic(s.Day)
 }
 
-func byTraffic(counts map[Key]uint64) map[policy.Traffic]uint64 {
-	sums := make(map[policy.Traffic]uint64, len(counts))
+func byTraffic(counts map[Key]uint64) map[plan.Traffic]uint64 {
+	sums := make(map[plan.Traffic]uint64, len(counts))
 	for k, n := range counts {
 		sums[k.Traffic] += n
 	}
@@ -155,7 +156,7 @@ func parse(text []byte) (c columns, err error) {
 }
 
 func (c columns) key(i int) Key {
-	return Key{policy.Traffic{Jurisdiction: c.Jurisdictions[i], Class: c.Classes[i], Anonymous: c.Anonymous[i] == 1}, c.Entries[i], c.Refused[i] == 1}
+	return Key{plan.Traffic{Jurisdiction: c.Jurisdictions[i], Class: c.Classes[i], Anonymous: c.Anonymous[i] == 1}, c.Entries[i], c.Refused[i] == 1}
 }
 
 // check says what can't have been counted.

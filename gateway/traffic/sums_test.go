@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/exitgate/exitgate/gateway/traffic"
-	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 var some = traffic.Sums{Since: began, Hour: counts{served: 2}, Day: counts{served: 3, hidden: 4}}
@@ -99,10 +99,10 @@ func TestAPlanNeedsNeitherEntriesNorWhatWasRefused(t *testing.T) {
 	refused := served
 	refused.Refused, refused.Entry = true, "EU"
 	hour, day := traffic.Sums{Hour: counts{served: 2, refused: 1}, Day: counts{served: 3, refused: 1, hidden: 4}}.Traffic()
-	if diff := cmp.Diff(map[policy.Traffic]uint64{served.Traffic: 3}, hour); diff != "" {
+	if diff := cmp.Diff(map[plan.Traffic]uint64{served.Traffic: 3}, hour); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(map[policy.Traffic]uint64{served.Traffic: 4, hidden.Traffic: 4}, day); diff != "" {
+	if diff := cmp.Diff(map[plan.Traffic]uint64{served.Traffic: 4, hidden.Traffic: 4}, day); diff != "" {
 		t.Error(diff)
 	}
 }

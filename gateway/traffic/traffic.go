@@ -10,11 +10,12 @@ import (
 	"weak"
 
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 // A Key tells requests apart.
 type Key struct {
-	policy.Traffic
+	plan.Traffic
 	Entry   policy.Code // of the policy, that decided
 	Refused bool
 }

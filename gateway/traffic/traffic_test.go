@@ -13,12 +13,13 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 var (
 	began  = time.Date(2026, 11, 22, 4, 0, 0, 0, time.UTC)
-	served = traffic.Key{Traffic: policy.Traffic{Jurisdiction: "FR", Class: "sign-up"}, Entry: policy.Default}
-	hidden = traffic.Key{Traffic: policy.Traffic{Jurisdiction: "FR", Class: "sign-up", Anonymous: true}, Entry: policy.Anonymous, Refused: true}
+	served = traffic.Key{Traffic: plan.Traffic{Jurisdiction: "FR", Class: "sign-up"}, Entry: policy.Default}
+	hidden = traffic.Key{Traffic: plan.Traffic{Jurisdiction: "FR", Class: "sign-up", Anonymous: true}, Entry: policy.Anonymous, Refused: true}
 )
 
 type counts = map[traffic.Key]uint64
@@ -83,7 +84,7 @@ func TestWhatIsCountedOutlivesItsPolicy(t *testing.T) {
 }
 
 func key(i int) traffic.Key {
-	return traffic.Key{Traffic: policy.Traffic{Jurisdiction: policy.Code(fmt.Sprintf("US-%d", i/12)), Class: fmt.Sprint("class-", i%6), Anonymous: i/6%2 == 1}, Entry: "US"}
+	return traffic.Key{Traffic: plan.Traffic{Jurisdiction: policy.Code(fmt.Sprintf("US-%d", i/12)), Class: fmt.Sprint("class-", i%6), Anonymous: i/6%2 == 1}, Entry: "US"}
 }
 
 func TestKeysThatAreTooManyAreCountedTogether(t *testing.T) {

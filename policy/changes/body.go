@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 // The body of a record is one line of JSON, and after that line the policy, as
@@ -16,13 +17,13 @@ import (
 
 // terms are what is said of a policy, whether it comes into force or waits.
 type terms struct {
-	Base    uint64          `json:"base,omitempty"`
-	Authors []string        `json:"authors"`
-	Plan    string          `json:"plan,omitempty"`
-	Effects []policy.Effect `json:"effects,omitempty"`
-	Needs   int             `json:"needs,omitempty"`
-	Summary string          `json:"summary"`
-	Request Request         `json:"request,omitzero"`
+	Base    uint64        `json:"base,omitempty"`
+	Authors []string      `json:"authors"`
+	Plan    string        `json:"plan,omitempty"`
+	Effects []plan.Effect `json:"effects,omitempty"`
+	Needs   int           `json:"needs,omitempty"`
+	Summary string        `json:"summary"`
+	Request Request       `json:"request,omitzero"`
 }
 
 // A revisionBody has a policy. The author of the record is who has brought it

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 // A Kind is what a record is about.
@@ -67,18 +68,18 @@ type Actor struct {
 
 // A Revision is a policy that came into force.
 type Revision struct {
-	Number    uint64          `json:"number"` // of its record
-	Time      time.Time       `json:"time"`
-	Authors   []string        `json:"authors"` // who proposed it and who edited it
-	Because   string          `json:"because"`
-	Summary   string          `json:"summary"`          // what it does, in a line of words
-	SHA256    string          `json:"sha256"`           // of the policy
-	Base      uint64          `json:"base,omitempty"`   // the revision that it took the place of; 0 for the first
-	Change    uint64          `json:"change,omitempty"` // the change that it was, if it waited for approvals
-	Plan      string          `json:"plan,omitempty"`   // hash of the plan that was agreed to
-	Effects   []policy.Effect `json:"effects,omitempty"`
-	Needs     int             `json:"needs,omitempty"` // approvals, by the policy that was in force before
-	Approvals []Approval      `json:"approvals,omitempty"`
+	Number    uint64        `json:"number"` // of its record
+	Time      time.Time     `json:"time"`
+	Authors   []string      `json:"authors"` // who proposed it and who edited it
+	Because   string        `json:"because"`
+	Summary   string        `json:"summary"`          // what it does, in a line of words
+	SHA256    string        `json:"sha256"`           // of the policy
+	Base      uint64        `json:"base,omitempty"`   // the revision that it took the place of; 0 for the first
+	Change    uint64        `json:"change,omitempty"` // the change that it was, if it waited for approvals
+	Plan      string        `json:"plan,omitempty"`   // hash of the plan that was agreed to
+	Effects   []plan.Effect `json:"effects,omitempty"`
+	Needs     int           `json:"needs,omitempty"` // approvals, by the policy that was in force before
+	Approvals []Approval    `json:"approvals,omitempty"`
 	// Emergency says that it withdrew without the approvals that it needed.
 	// Then SignBy is until when somebody else is to have signed it, and
 	// Signature who has.
@@ -96,19 +97,19 @@ type Approval struct {
 
 // A Change is a policy that is proposed and needs approvals.
 type Change struct {
-	Number    uint64          `json:"number"` // of the record by which it was proposed; edits don't change it
-	Time      time.Time       `json:"time"`   // of the proposal, or its last edit
-	Authors   []string        `json:"authors"`
-	Because   string          `json:"because"`
-	Summary   string          `json:"summary"` // what it would do, in a line of words
-	SHA256    string          `json:"sha256"`
-	Base      uint64          `json:"base"` // the revision in force that it was planned against
-	Plan      string          `json:"plan"` // hash
-	Effects   []policy.Effect `json:"effects"`
-	Needs     int             `json:"needs"` // approvals, in all
-	Approvals []Approval      `json:"approvals"`
-	Expires   time.Time       `json:"expires,omitzero"` // zero: it didn't wait
-	Status    Status          `json:"status"`
+	Number    uint64        `json:"number"` // of the record by which it was proposed; edits don't change it
+	Time      time.Time     `json:"time"`   // of the proposal, or its last edit
+	Authors   []string      `json:"authors"`
+	Because   string        `json:"because"`
+	Summary   string        `json:"summary"` // what it would do, in a line of words
+	SHA256    string        `json:"sha256"`
+	Base      uint64        `json:"base"` // the revision in force that it was planned against
+	Plan      string        `json:"plan"` // hash
+	Effects   []plan.Effect `json:"effects"`
+	Needs     int           `json:"needs"` // approvals, in all
+	Approvals []Approval    `json:"approvals"`
+	Expires   time.Time     `json:"expires,omitzero"` // zero: it didn't wait
+	Status    Status        `json:"status"`
 	// Revision is what came of it once it is Applied.
 	Revision uint64 `json:"revision,omitempty"`
 	// Rejected is who gave it up, if it is Rejected.
@@ -175,7 +176,7 @@ type Request struct {
 // A Planned is what would come of a Proposal.
 type Planned struct {
 	Policy []byte // the whole document
-	Plan   policy.Plan
+	Plan   plan.Plan
 	Needs  int // approvals by others than the author
 	// Emergency says whether it could be done at once by one person, as it
 	// only withdraws.

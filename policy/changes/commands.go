@@ -13,6 +13,7 @@ import (
 
 	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 // FirstRevision is what the first gateway writes into an empty ledger: a policy that
@@ -43,12 +44,12 @@ func (s State) Plan(p Proposal, flags policy.Flags, now time.Time) (Planned, err
 	if err != nil {
 		return Planned{}, wrong(err)
 	}
-	plan := policy.NewPlan(s.inUse, after, flags, now)
+	planned := plan.New(s.inUse, after, flags, now)
 	return Planned{
 		Policy:    source,
-		Plan:      plan,
-		Needs:     s.inUse.Approvals().Needs(plan.Effects),
-		Emergency: plan.OnlyRestricts(),
+		Plan:      planned,
+		Needs:     plan.NeededApprovals(s.inUse.Approvals(), planned.Effects),
+		Emergency: planned.OnlyRestricts(),
 	}, nil
 }
 
@@ -214,8 +215,8 @@ func (s State) Approve(by Actor, number uint64, plan, because string, request Re
 
 // stillDoes says whether a change does now what was agreed to by who proposed
 // it and by who approves it: a date may have passed, or a flag changed.
-func (s State) stillDoes(c change, plan string, flags policy.Flags, now time.Time) error {
-	switch plan {
+func (s State) stillDoes(c change, hash string, flags policy.Flags, now time.Time) error {
+	switch hash {
 	case c.Plan:
 	case "":
 		return refuse(Invalid, "look at the change, and send the hash of its plan", "it isn't said what plan is agreed to")
@@ -226,7 +227,7 @@ func (s State) stillDoes(c change, plan string, flags policy.Flags, now time.Tim
 	if err != nil {
 		return wrong(err)
 	}
-	if does := policy.NewPlan(s.inUse, after, flags, now); does.Hash != c.Plan {
+	if does := plan.New(s.inUse, after, flags, now); does.Hash != c.Plan {
 		return refuse(PlanChanged, "edit it to propose it anew", "change %d would do something else by now: %s", c.Number, summary(does))
 	}
 	return nil

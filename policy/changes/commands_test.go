@@ -10,6 +10,7 @@ import (
 	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 func TestPropose(t *testing.T) {
@@ -547,7 +548,7 @@ func TestARevisionHoldsAllThatIsToBeProved(t *testing.T) {
 	}
 	want := changes.Revision{
 		Number: 4, Time: w.now, Authors: []string{"ada"}, Because: "because of the law", Summary: "DE open → withdrawn",
-		SHA256: policy.Digest(source), Base: 1, Change: 2, Plan: c.Plan, Effects: []policy.Effect{policy.WithdrawsMarket}, Needs: 2,
+		SHA256: policy.Digest(source), Base: 1, Change: 2, Plan: c.Plan, Effects: []plan.Effect{plan.WithdrawsMarket}, Needs: 2,
 		Approvals: []changes.Approval{{By: "bob", At: begin.Add(time.Hour), Because: "agreed"}, {By: "eve", At: begin.Add(2 * time.Hour)}},
 	}
 	equal(t, *d.Revision, want)

@@ -6,7 +6,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 // mostSummary is how long a summary may be, in bytes, and about how long each
@@ -18,7 +18,7 @@ const (
 
 // summary says in a line what a plan does: "FR open → withdrawn; DE announced →
 // open (2 more)".
-func summary(p policy.Plan) string {
+func summary(p plan.Plan) string {
 	var parts []string
 	for _, m := range p.Moves {
 		parts = append(parts, movement(m))
@@ -42,7 +42,7 @@ func summary(p policy.Plan) string {
 	return line
 }
 
-func movement(m policy.Move) string {
+func movement(m plan.Move) string {
 	const most = 3
 	codes := m.Jurisdictions[:min(most, len(m.Jurisdictions))]
 	var words strings.Builder
@@ -68,7 +68,7 @@ func movement(m policy.Move) string {
 	return words.String()
 }
 
-func amendment(a policy.Amendment) string {
+func amendment(a plan.Amendment) string {
 	const most = 30 // bytes of either side
 	name := strings.TrimSpace(a.Section + " " + a.Name)
 	switch {

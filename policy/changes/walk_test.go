@@ -12,6 +12,7 @@ import (
 
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 // documents are policies that differ in everything that asks for approvals.
@@ -196,16 +197,16 @@ func (w *walk) holds(before changes.State, by changes.Actor) {
 		return
 	}
 	is := w.s.Revision()
-	plan := policy.NewPlan(before.Policy(), w.s.Policy(), w.flags, w.now)
+	change := plan.New(before.Policy(), w.s.Policy(), w.flags, w.now)
 	names := approversOf(is.Approvals)
-	switch needs := before.Policy().Approvals().Needs(plan.Effects); {
-	case is.Number != r.Number, is.Base != before.Revision().Number, is.Needs != needs, is.Plan != plan.Hash, !slices.Equal(is.Effects, plan.Effects),
+	switch needs := plan.NeededApprovals(before.Policy().Approvals(), change.Effects); {
+	case is.Number != r.Number, is.Base != before.Revision().Number, is.Needs != needs, is.Plan != change.Hash, !slices.Equal(is.Effects, change.Effects),
 		is.SHA256 != policy.Digest(w.s.Source()):
-		w.rt.Fatalf("%+v\n%+v", is, plan)
+		w.rt.Fatalf("%+v\n%+v", is, change)
 	case intersect(names, is.Authors), repeats(names):
 		w.rt.Fatalf("approved by %v, authors are %v", names, is.Authors)
-	case is.Emergency && (!plan.OnlyRestricts() || needs == 0 || len(names) > 0 || !is.SignBy.Equal(w.now.Add(24*time.Hour))):
-		w.rt.Fatalf("this is no emergency: %+v\n%+v", is, plan)
+	case is.Emergency && (!change.OnlyRestricts() || needs == 0 || len(names) > 0 || !is.SignBy.Equal(w.now.Add(24*time.Hour))):
+		w.rt.Fatalf("this is no emergency: %+v\n%+v", is, change)
 	case !is.Emergency && len(names) != needs:
 		w.rt.Fatalf("%d approvals where %d are needed: %+v", len(names), needs, is)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 // Status is the answer of GET /v1/status.
@@ -175,21 +176,21 @@ type Set struct {
 
 // Plan is the answer of POST /v1/plan, and part of GET /v1/changes/{number}.
 type Plan struct {
-	Revision  uint64      `json:"revision"` // in force, that the plan starts from
-	Policy    string      `json:"policy"`   // the whole document that would be in force
-	Plan      policy.Plan `json:"plan"`
-	Needs     int         `json:"needs"`     // approvals by others than the author
-	Emergency bool        `json:"emergency"` // one person could do it at once, as it only withdraws
-	Hit       *Hit        `json:"hit,omitempty"`
+	Revision  uint64    `json:"revision"` // in force, that the plan starts from
+	Policy    string    `json:"policy"`   // the whole document that would be in force
+	Plan      plan.Plan `json:"plan"`
+	Needs     int       `json:"needs"`     // approvals by others than the author
+	Emergency bool      `json:"emergency"` // one person could do it at once, as it only withdraws
+	Hit       *Hit      `json:"hit,omitempty"`
 }
 
 // Hit is how many of the requests of the last hour and day would have been
 // decided otherwise.
 type Hit struct {
-	Gateways int           `json:"gateways"` // that have been counted
-	Since    time.Time     `json:"since"`    // when the oldest count began
-	Hour     policy.Impact `json:"hour"`
-	Day      policy.Impact `json:"day"`
+	Gateways int         `json:"gateways"` // that have been counted
+	Since    time.Time   `json:"since"`    // when the oldest count began
+	Hour     plan.Impact `json:"hour"`
+	Day      plan.Impact `json:"day"`
 }
 
 // Changes is the answer of GET /v1/changes.

@@ -1,4 +1,4 @@
-package policy_test
+package plan_test
 
 import (
 	"encoding/json"
@@ -13,13 +13,15 @@ import (
 
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/internal/policytest"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
-// TestPlansSayWhatWouldChange runs the archives in testdata/plan: the policy in
+// TestPlansSayWhatWouldChange runs the archives in testdata: the policy in
 // use, the one to take its place, flags if they matter, and what is planned on
 // 20 November 2026.
 func TestPlansSayWhatWouldChange(t *testing.T) {
-	files, err := filepath.Glob("testdata/plan/*.txtar")
+	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no archives", err)
 	}
@@ -45,17 +47,27 @@ func TestPlansSayWhatWouldChange(t *testing.T) {
 				}
 				given = append(given, f)
 			}
-			plan := policy.NewPlan(policies[0], policies[1], flags, planned)
-			archive.Files = append(given, txtar.File{Name: "plan", Data: []byte(inWords(plan))})
+			change := plan.New(policies[0], policies[1], flags, planned)
+			archive.Files = append(given, txtar.File{Name: "plan", Data: []byte(inWords(change))})
 			testkit.Golden(t, file, string(txtar.Format(archive)))
 		})
 	}
 }
 
+// parse returns the policy of a document that has to be good.
+func parse(t testing.TB, source string) *policy.Policy {
+	t.Helper()
+	p, err := policy.Parse("policy.yaml", []byte(source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 var planned = time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
 
 // inWords writes a plan, a line for each thing.
-func inWords(p policy.Plan) string {
+func inWords(p plan.Plan) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, "effects:", p.Effects)
 	for _, m := range p.Moves {
@@ -118,9 +130,9 @@ func TestAGuaranteeIsWeakenedIfItAllowsWhatItDidnt(t *testing.T) {
 				}
 				return parse(t, "version: 1\nguarantees: {a-flag: {"+guarantee+"}}\n")
 			}
-			plan := policy.NewPlan(document(was), document(is), nil, planned)
-			if got := plan.HasEffect(policy.WeakensGuarantee); got != weaker {
-				t.Errorf("weaker: %t, %+v", got, plan.Amendments)
+			change := plan.New(document(was), document(is), nil, planned)
+			if got := change.HasEffect(plan.WeakensGuarantee); got != weaker {
+				t.Errorf("weaker: %t, %+v", got, change.Amendments)
 			}
 		})
 	}
@@ -170,12 +182,12 @@ func TestADemandIsWeakenedIfItBindsLess(t *testing.T) {
 				}
 				return parse(t, text)
 			}
-			plan := policy.NewPlan(document(test.was), document(test.is), nil, planned)
-			if got := plan.HasEffect(policy.WeakensDemand); got != test.weaker {
-				t.Errorf("weaker: %t, %+v", got, plan.Amendments)
+			change := plan.New(document(test.was), document(test.is), nil, planned)
+			if got := change.HasEffect(plan.WeakensDemand); got != test.weaker {
+				t.Errorf("weaker: %t, %+v", got, change.Amendments)
 			}
-			if same := name == "the same" || name == "the same in other zone"; same != plan.Empty() {
-				t.Errorf("empty: %t, %+v", plan.Empty(), plan.Amendments)
+			if same := name == "the same" || name == "the same in other zone"; same != change.Empty() {
+				t.Errorf("empty: %t, %+v", change.Empty(), change.Amendments)
 			}
 		})
 	}
@@ -232,29 +244,29 @@ approvals: {withdraw: 1}
 				t.Fatalf("there is no %q", test.old)
 			}
 			after := strings.Replace(before, test.old, test.new, 1)
-			plan := policy.NewPlan(parse(t, before), parse(t, after), test.flags, planned)
-			if got := plan.OnlyRestricts(); got != test.want {
-				t.Errorf("only restricts: %t, %+v", got, plan)
+			change := plan.New(parse(t, before), parse(t, after), test.flags, planned)
+			if got := change.OnlyRestricts(); got != test.want {
+				t.Errorf("only restricts: %t, %+v", got, change)
 			}
 		})
 	}
 	observed := parse(t, "version: 1\nmode: observe\njurisdictions: {FR: withdrawn}\n")
 	enforced := parse(t, "version: 1\njurisdictions: {FR: withdrawn}\n")
-	if !policy.NewPlan(observed, enforced, nil, planned).OnlyRestricts() {
+	if !plan.New(observed, enforced, nil, planned).OnlyRestricts() {
 		t.Error("to enforce what was only observed doesn't only restrict")
 	}
-	if policy.NewPlan(enforced, observed, nil, planned).OnlyRestricts() {
+	if plan.New(enforced, observed, nil, planned).OnlyRestricts() {
 		t.Error("to only observe what was enforced only restricts")
 	}
 }
 
 func TestCommentsAreNoAmendmentButAnotherPlan(t *testing.T) {
 	was, is := parse(t, "version: 1\n"), parse(t, "version: 1 # the first\n")
-	plan := policy.NewPlan(was, is, nil, planned)
-	if !plan.Empty() || !cmp.Equal(plan.Effects, []policy.Effect{policy.ChangesOther}) {
-		t.Errorf("%+v", plan)
+	change := plan.New(was, is, nil, planned)
+	if !change.Empty() || !cmp.Equal(change.Effects, []plan.Effect{plan.ChangesOther}) {
+		t.Errorf("%+v", change)
 	}
-	if plan.Hash == policy.NewPlan(was, was, nil, planned).Hash {
+	if change.Hash == plan.New(was, was, nil, planned).Hash {
 		t.Error("the hash is that of another plan")
 	}
 }
@@ -270,7 +282,7 @@ jurisdictions:
   US-MS: withdrawn
   anonymous: wind-down
 `)
-	hit := policy.NewPlan(was, is, nil, planned).Impact(map[policy.Traffic]uint64{
+	hit := plan.New(was, is, nil, planned).Impact(map[plan.Traffic]uint64{
 		{Jurisdiction: "DE", Class: "other"}:                  1,
 		{Jurisdiction: "DE", Class: "essential"}:              2,
 		{Jurisdiction: "DE", Class: "other", Anonymous: true}: 4,
@@ -282,7 +294,7 @@ jurisdictions:
 		{Jurisdiction: "JP", Class: "other", Anonymous: true}: 256,
 		{Jurisdiction: "JP", Class: "other"}:                  512,
 	})
-	want := policy.Impact{
+	want := plan.Impact{
 		Requests: 1023,
 		Served:   1,
 		Refused:  16 + 32 + 64 + 256,
@@ -300,7 +312,7 @@ jurisdictions:
 	}
 }
 
-func TestWhatIsForeseenOfFlags(t *testing.T) {
+func TestPredictFlags(t *testing.T) {
 	was := parse(t, "version: 1\nguarantees: {a: {require: true}, b: {at-most: 7}}\nflags: {a: true, b: {value: 7, in: {FR: 5}}, c: {value: x, in: {FR: y}}}\n")
 	is := parse(t, `
 version: 1
@@ -321,15 +333,15 @@ acknowledge:
 	if err != nil {
 		t.Fatal(err)
 	}
-	foreseen := is.PredictFlags(was, known)
+	predicted := plan.PredictFlags(was, is, known)
 	for code, want := range map[policy.Code]string{
 		"FR": `{"values":{"a":true,"b":3}}`,
 		"DE": `{"values":{"a":true,"b":3},"breached":{"a":"2026-11-18T00:00:00Z"}}`,
 		"IT": `{"values":{"a":true,"b":2}}`,
 		"ES": `{"values":{"a":true,"b":6}}`,
 	} {
-		if got, _ := json.Marshal(foreseen[code]); string(got) != want {
-			t.Errorf("in %s %s is foreseen, want %s", code, got, want)
+		if got, _ := json.Marshal(predicted[code]); string(got) != want {
+			t.Errorf("in %s %s is predicted, want %s", code, got, want)
 		}
 	}
 	if after, _ := json.Marshal(known); string(after) != string(before) {
@@ -354,19 +366,19 @@ jurisdictions:
   FR-IDF: open
 notices: {JP: {status: 403}}
 `)
-	text, err := json.MarshalIndent(policy.NewPlan(was, is, nil, planned), "", "  ")
+	text, err := json.MarshalIndent(plan.New(was, is, nil, planned), "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
-	testkit.Golden(t, "testdata/plan/plan.json", string(text)+"\n")
+	testkit.Golden(t, "testdata/plan.json", string(text)+"\n")
 }
 
 func BenchmarkPlan(b *testing.B) {
-	was := parse(b, withFlags(1000))
-	is := parse(b, strings.ReplaceAll(withFlags(1000), "from: 2026-12-01", "from: 2026-12-02"))
+	was := parse(b, policytest.WithFlags(1000))
+	is := parse(b, strings.ReplaceAll(policytest.WithFlags(1000), "from: 2026-12-01", "from: 2026-12-02"))
 	flags := was.OwnFlags()
 	b.ReportAllocs()
 	for b.Loop() {
-		policy.NewPlan(was, is, flags, planned)
+		plan.New(was, is, flags, planned)
 	}
 }

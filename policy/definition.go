@@ -1,16 +1,19 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
 // Version is the format of the documents that this package reads.
 const Version = 1
 
-// A Document is the policy as its author writes it: one YAML file, read by
+// A Definition is a policy as its author writes it: one YAML file, read by
 // Parse. Its tags are what the JSON Schema is generated from.
-type Document struct {
+type Definition struct {
 	Version       int                  `yaml:"version" required:"true" doc:"Format of this document: 1."`
 	Mode          Mode                 `yaml:"mode" default:"enforce" doc:"enforce, or observe: decide and count, but refuse nobody."`
 	Guarantees    map[string]Guarantee `yaml:"guarantees" doc:"What must hold of a flag, by its name, wherever the service is served."`
@@ -50,6 +53,16 @@ type Acknowledgement struct {
 	At           time.Time `yaml:"at" required:"true" doc:"When it was looked into: breaches that are seen later are not covered."`
 	By           string    `yaml:"by" required:"true" doc:"Who has looked into it."`
 	Because      string    `yaml:"because" required:"true" doc:"Why the service may be offered again."`
+}
+
+// Scope returns which flags are acknowledged, and where, "" being everywhere:
+// what a demand requires in its jurisdiction, where nothing else is said.
+func (a Acknowledgement) Scope(demands map[string]Demand) (flags []string, jurisdiction Code) {
+	if a.Demand == "" {
+		return []string{a.Flag}, a.Jurisdiction
+	}
+	demand := demands[a.Demand]
+	return slices.Sorted(maps.Keys(demand.Requires)), cmp.Or(a.Jurisdiction, demand.Jurisdiction)
 }
 
 // An Entry is what a policy says of one jurisdiction. A phase alone, as in
