@@ -36,7 +36,7 @@ type Compiled struct {
 	flags    policy.Flags
 	blocked  BlockedReason
 	outcomes []Outcome // by policy.Decision.ID
-	notices  *notice.Book
+	notices  *notice.Set
 	status   func() *notice.Status // made when it is first asked for
 
 	until int64                    // when the snapshot is over, Unix nanoseconds; 0: never
@@ -53,7 +53,7 @@ func (c *Compiled) Blocked() BlockedReason { return c.blocked }
 func (c *Compiled) Outcome(d *policy.Decision) *Outcome { return &c.outcomes[d.ID] }
 
 // Notices returns what refused clients receive.
-func (c *Compiled) Notices() *notice.Book { return c.notices }
+func (c *Compiled) Notices() *notice.Set { return c.notices }
 
 // MarketStatus returns what the public may know of the policy.
 func (c *Compiled) MarketStatus() *notice.Status { return c.status() }
@@ -130,8 +130,8 @@ func compile(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metr
 	if err != nil {
 		noticeFor = builtInNotice
 	}
-	c.notices = must(notice.Render(refused, noticeFor, p.Cause, policy.Name))
-	c.status = sync.OnceValue(func() *notice.Status { return must(notice.RenderStatus(publicMarkets(snapshot), policy.Name)) })
+	c.notices = must(notice.NewSet(refused, noticeFor, p.Cause, policy.Name))
+	c.status = sync.OnceValue(func() *notice.Status { return must(notice.NewStatus(publicMarkets(snapshot), policy.Name)) })
 	return c, err
 }
 

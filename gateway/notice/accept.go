@@ -9,18 +9,18 @@ import (
 
 // A format is a representation of a notice. The order is that of the gateway's
 // preference where a client has none: a person at a terminal reads text, and
-// whoever wants a page or JSON says so.
+// whoever wants a page or JSON asks for it.
 type format uint8
 
 const (
-	asText format = iota
-	asProblem
-	asPage
+	formatText format = iota
+	formatProblem
+	formatHTML
 	negotiable // how many formats Accept chooses from
 
-	asGRPC    = negotiable
-	asGRPCWeb = negotiable + 1
-	formats   = negotiable + 2
+	formatGRPC    = negotiable
+	formatGRPCWeb = negotiable + 1
+	formats       = negotiable + 2
 )
 
 // formatFor returns the format for a request. A gRPC client gets gRPC whatever
@@ -40,14 +40,14 @@ func grpcFormat(contentType string) (format, bool) {
 	if len(contentType) < len(prefix) || !strings.EqualFold(contentType[:len(prefix)], prefix) {
 		return 0, false
 	}
-	rest, f := contentType[len(prefix):], asGRPC
+	rest, f := contentType[len(prefix):], formatGRPC
 	if len(rest) >= 4 && strings.EqualFold(rest[:4], "-web") {
-		rest, f = strings.TrimPrefix(rest[4:], "-text"), asGRPCWeb
+		rest, f = strings.TrimPrefix(rest[4:], "-text"), formatGRPCWeb
 	}
 	return f, rest == "" || strings.ContainsRune("+; \t", rune(rest[0]))
 }
 
-// How closely a media range names a format. The closest range of a format
+// How specific a media range is for a format. The most specific range of a format
 // decides on its quality (RFC 9110, section 12.5.1).
 const (
 	byWildcard = iota + 1 // */*
@@ -57,27 +57,27 @@ const (
 	byName                // application/problem+json
 )
 
-// closenessOf says how closely a media range, in lower case, names each
+// specificities has how specific a media range, in lower case, is for each
 // format; 0 is not at all.
-var closenessOf = map[string][negotiable]int{
-	"*/*":                      {asText: byWildcard, asProblem: byWildcard, asPage: byWildcard},
-	"text/*":                   {asText: byType, asPage: byType},
-	"application/*":            {asProblem: byType},
-	"text/plain":               {asText: byName},
-	"text/html":                {asPage: byName},
-	"application/xhtml+xml":    {asPage: byRelative},
-	"application/json":         {asProblem: byRelative},
-	"application/problem+json": {asProblem: byName},
+var specificities = map[string][negotiable]int{
+	"*/*":                      {formatText: byWildcard, formatProblem: byWildcard, formatHTML: byWildcard},
+	"text/*":                   {formatText: byType, formatHTML: byType},
+	"application/*":            {formatProblem: byType},
+	"text/plain":               {formatText: byName},
+	"text/html":                {formatHTML: byName},
+	"application/xhtml+xml":    {formatHTML: byRelative},
+	"application/json":         {formatProblem: byRelative},
+	"application/problem+json": {formatProblem: byName},
 }
 
-func closeness(mediaRange string) [negotiable]int {
+func specificity(mediaRange string) [negotiable]int {
 	var lower [64]byte
 	name := inLowerCase(&lower, mediaRange)
-	if known, ok := closenessOf[string(name)]; ok {
+	if known, ok := specificities[string(name)]; ok {
 		return known
 	}
 	if bytes.HasSuffix(name, []byte("+json")) {
-		return [negotiable]int{asProblem: bySuffix}
+		return [negotiable]int{formatProblem: bySuffix}
 	}
 	return [negotiable]int{}
 }
@@ -98,32 +98,32 @@ func inLowerCase(buffer *[64]byte, s string) []byte {
 	return buffer[:len(s)]
 }
 
-// A claim is what a client's list says of one format.
-type claim struct {
-	closeness, quality, position int
+// A preference is what a client's list has for one format.
+type preference struct {
+	specificity, quality, position int
 }
 
-// before says whether c is preferred to d. Of equal quality, what is named
+// before reports whether p is preferred to q. Of equal quality, what is named
 // goes before what a wildcard covers, and then what is named first: many
 // clients list what they like and add */*.
-func (c claim) before(d claim) bool {
-	if c.quality != d.quality {
-		return c.quality > d.quality
+func (p preference) before(q preference) bool {
+	if p.quality != q.quality {
+		return p.quality > q.quality
 	}
-	if named := c.closeness >= bySuffix; named != (d.closeness >= bySuffix) {
+	if named := p.specificity >= bySuffix; named != (q.specificity >= bySuffix) {
 		return named
 	}
-	return c.position < d.position
+	return p.position < q.position
 }
 
 func acceptedFormat(lines []string) format {
-	var claims [negotiable]claim
+	var preferences [negotiable]preference
 	position := 0
 	accept.Each(lines, func(mediaRange string, quality int) bool {
 		position++
-		for f, c := range closeness(mediaRange) {
-			if c > claims[f].closeness {
-				claims[f] = claim{c, quality, position}
+		for f, c := range specificity(mediaRange) {
+			if c > preferences[f].specificity {
+				preferences[f] = preference{c, quality, position}
 			}
 			if c == byName && quality == 1000 && position == 1 {
 				return false // nothing goes before that: a browser's text/html
@@ -131,10 +131,10 @@ func acceptedFormat(lines []string) format {
 		}
 		return true
 	})
-	best, preferred := asText, claim{}
-	for f, c := range claims {
-		if c.quality > 0 && c.before(preferred) {
-			best, preferred = format(f), c
+	best, preferred := formatText, preference{}
+	for f, p := range preferences {
+		if p.quality > 0 && p.before(preferred) {
+			best, preferred = format(f), p
 		}
 	}
 	return best

@@ -10,8 +10,8 @@ import (
 	"github.com/exitgate/exitgate/policy"
 )
 
-// A demand is what the public is told of a policy.Demand. What it requires is
-// not among that: the guarantees' statements say it in words for people.
+// A demand is what of a policy.Demand is public. What it requires is not among
+// that: the guarantees' statements say it in words for people.
 type demand struct {
 	Title     string       `json:"title,omitempty"`
 	Authority string       `json:"authority,omitempty"`
@@ -20,17 +20,17 @@ type demand struct {
 	InForce   time.Time    `json:"in-force,omitzero"`
 }
 
-// disclose returns what the public is told of demands: nothing of one that may
-// not be disclosed, whoever passed it on, nor of one that has no name.
+// disclose returns what of demands is public: nothing of one that may not be
+// disclosed, whoever passed it on, nor of one that has no name.
 func disclose(all []policy.Demand) []demand {
-	var told []demand
+	var public []demand
 	for _, d := range all {
 		title, authority := oneLine(d.Title), oneLine(d.Authority)
 		if d.Disclosed() && (title != "" || authority != "") {
-			told = append(told, demand{title, authority, webAddress(d.Source), d.Stage, d.InForce.UTC()})
+			public = append(public, demand{title, authority, webAddress(d.Source), d.Stage, d.InForce.UTC()})
 		}
 	}
-	return told
+	return public
 }
 
 // Name is the title, and the authority where there is none.
@@ -65,15 +65,15 @@ func (d demand) Cited() string {
 	return d.String() + " <" + d.Source + ">"
 }
 
-// statements returns the sentences in which a notice says what is guaranteed.
+// statements returns the sentences about guarantees, each on one line.
 func statements(all []string) []string {
-	var told []string
+	var lines []string
 	for _, s := range all {
 		if s = oneLine(s); s != "" {
-			told = append(told, s)
+			lines = append(lines, s)
 		}
 	}
-	return told
+	return lines
 }
 
 // oneLine makes a text safe to stand in a line of its own. A line break would
@@ -97,25 +97,25 @@ func webAddress(address string) string {
 	if u, err := url.Parse(address); err != nil || u.Scheme != "https" && u.Scheme != "http" {
 		return ""
 	}
-	address, _ = reference("source", address) // empty if it isn't one
+	address, _ = checkLink("source", address) // empty if it isn't one
 	return address
 }
 
-// stageName is empty for a stage that the phrases don't know.
-func stageName(stage policy.Stage, say *phrases.Book) string {
+// stageName returns the name of a stage, empty if the phrases have none.
+func stageName(stage policy.Stage, lang *phrases.Language) string {
 	switch stage {
 	case policy.Proposed:
-		return say.Stages.Proposed
+		return lang.Stages.Proposed
 	case policy.Adopted:
-		return say.Stages.Adopted
+		return lang.Stages.Adopted
 	case policy.InForce:
-		return say.Stages.InForce
+		return lang.Stages.InForce
 	case policy.Suspended:
-		return say.Stages.Suspended
+		return lang.Stages.Suspended
 	case policy.Rejected:
-		return say.Stages.Rejected
+		return lang.Stages.Rejected
 	case policy.Repealed:
-		return say.Stages.Repealed
+		return lang.Stages.Repealed
 	}
 	return ""
 }

@@ -15,9 +15,9 @@ import (
 )
 
 // because is a book that knows withdrawn alone, and its cause.
-func because(t testing.TB, cause policy.Cause) *notice.Book {
+func because(t testing.TB, cause policy.Cause) *notice.Set {
 	t.Helper()
-	b, err := notice.Render([]*policy.Decision{withdrawn},
+	b, err := notice.NewSet([]*policy.Decision{withdrawn},
 		func(policy.Decision) policy.Notice { return linked },
 		func(policy.Decision) policy.Cause { return cause }, nil)
 	if err != nil {
@@ -27,7 +27,7 @@ func because(t testing.TB, cause policy.Cause) *notice.Book {
 }
 
 func TestEveryFormSaysWhy(t *testing.T) {
-	everyAnswer(t, linked, func(name string, d *policy.Decision, a *notice.Answer) {
+	everyResponse(t, linked, func(name string, d *policy.Decision, a *notice.Response) {
 		said := wire(a)
 		for words, wants := range map[string]bool{
 			narcotrafic.Title: d == demanded,
@@ -41,7 +41,7 @@ func TestEveryFormSaysWhy(t *testing.T) {
 }
 
 func TestWhatIsNotDisclosedIsNowhere(t *testing.T) {
-	leaks := func(name string, a *notice.Answer) {
+	leaks := func(name string, a *notice.Response) {
 		t.Helper()
 		for _, word := range []string{"secret", "nameless"} {
 			if strings.Contains(strings.ToLower(wire(a)), word) {
@@ -49,7 +49,7 @@ func TestWhatIsNotDisclosedIsNowhere(t *testing.T) {
 			}
 		}
 	}
-	everyAnswer(t, linked, func(name string, _ *policy.Decision, a *notice.Answer) { leaks(name, a) })
+	everyResponse(t, linked, func(name string, _ *policy.Decision, a *notice.Response) { leaks(name, a) })
 	s := marketStatus(t, markets)
 	for _, accept := range []string{"text/html", "application/json"} {
 		leaks("status "+accept, s.For([]string{accept}, nil, nil))
@@ -62,7 +62,7 @@ func TestAWithheldServiceBlamesNoLaw(t *testing.T) {
 		"en": {Title: "Blame the law", Body: "Blame the law since {date}."},
 		"nl": {Title: "Blame the law", Body: "Blame the law since {date}."},
 	}
-	b := book(t, own, everyKind...)
+	b := newSet(t, own, everyKind...)
 	for language, want := range map[string]string{"en": "en", "nl": "fr", "de": "de"} {
 		for _, accept := range []string{"text/html", "text/plain", "application/json"} {
 			a := b.For(withheld, []string{accept}, []string{language}, "")
@@ -71,10 +71,10 @@ func TestAWithheldServiceBlamesNoLaw(t *testing.T) {
 			}
 		}
 	}
-	for _, say := range phrases.All() {
-		a := b.For(withheld, nil, []string{say.Tag}, "")
-		if !strings.Contains(string(a.Body), say.Withheld) || strings.Contains(string(a.Body), say.Withdrawn.Body) {
-			t.Errorf("%s:\n%s", say.Tag, a.Body)
+	for _, lang := range phrases.All() {
+		a := b.For(withheld, nil, []string{lang.Tag}, "")
+		if !strings.Contains(string(a.Body), lang.Withheld) || strings.Contains(string(a.Body), lang.Withdrawn.Body) {
+			t.Errorf("%s:\n%s", lang.Tag, a.Body)
 		}
 	}
 }
@@ -100,7 +100,7 @@ func TestTheProblemNamesTheCauses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got problem
-			if err := json.Unmarshal(book(t, linked, everyKind...).For(c.decision, []string{"application/json"}, nil, "").Body, &got); err != nil {
+			if err := json.Unmarshal(newSet(t, linked, everyKind...).For(c.decision, []string{"application/json"}, nil, "").Body, &got); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
@@ -167,7 +167,7 @@ func TestOnlyAnAddressOfTheWebIsLinkedTo(t *testing.T) {
 			b := because(t, policy.Cause{Demands: []policy.Demand{demand}})
 			s := marketStatus(t, []notice.Market{{Jurisdiction: "FR", Because: []policy.Demand{demand}}})
 
-			for name, a := range map[string]*notice.Answer{
+			for name, a := range map[string]*notice.Response{
 				"notice": b.For(withdrawn, []string{"text/html"}, nil, ""),
 				"status": s.For([]string{"text/html"}, nil, nil),
 			} {
@@ -229,17 +229,17 @@ func TestWhatHasNoWordsIsLeftOut(t *testing.T) {
 func TestLongCausesLeaveTheAppealInAGRPCMessage(t *testing.T) {
 	long := strings.Repeat("Ω", 1000)
 	b := because(t, policy.Cause{Demands: []policy.Demand{{Title: long, Authority: long}}, Statements: []string{long}})
-	for _, say := range phrases.All() {
-		message := get(b.For(withdrawn, nil, []string{say.Tag}, "application/grpc"), "Grpc-Message")
+	for _, lang := range phrases.All() {
+		message := get(b.For(withdrawn, nil, []string{lang.Tag}, "application/grpc"), "Grpc-Message")
 		if !strings.Contains(message, linked.Appeal) || len(message) > 3<<10 {
-			t.Errorf("%s: %d bytes: %s", say.Tag, len(message), message)
+			t.Errorf("%s: %d bytes: %s", lang.Tag, len(message), message)
 		}
 	}
 }
 
 func TestACauseIsAskedForWhenItsNoticeIs(t *testing.T) {
 	asked := 0
-	b, err := notice.Render(everyKind,
+	b, err := notice.NewSet(everyKind,
 		func(policy.Decision) policy.Notice { return linked },
 		func(d policy.Decision) policy.Cause {
 			if d != *demanded {
@@ -269,11 +269,11 @@ func TestTheStatusNamesTheStageInEveryLanguage(t *testing.T) {
 	for _, stage := range policy.Stage("").SchemaEnum() {
 		demand := policy.Demand{Title: "The law", Stage: policy.Stage(stage)}
 		s := marketStatus(t, []notice.Market{{Jurisdiction: "FR", Because: []policy.Demand{demand}}})
-		for _, say := range phrases.All() {
-			page := string(s.For([]string{"text/html"}, []string{say.Tag}, nil).Body)
-			want := fmt.Sprintf("<small>%s</small>", name(say.Stages)[policy.Stage(stage)])
+		for _, lang := range phrases.All() {
+			page := string(s.For([]string{"text/html"}, []string{lang.Tag}, nil).Body)
+			want := fmt.Sprintf("<small>%s</small>", name(lang.Stages)[policy.Stage(stage)])
 			if !strings.Contains(page, want) || want == "<small></small>" {
-				t.Errorf("%s: no %s in\n%s", say.Tag, want, page)
+				t.Errorf("%s: no %s in\n%s", lang.Tag, want, page)
 			}
 		}
 	}

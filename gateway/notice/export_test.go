@@ -1,10 +1,10 @@
 package notice
 
-// SetLimit bounds the bytes of rendered answers that b keeps.
-func (b *Book) SetLimit(bytes int64) { b.limit = bytes }
+// SetLimit bounds the bytes of rendered responses that s caches.
+func (s *Set) SetLimit(bytes int64) { s.limit = bytes }
 
-// Kept returns the bytes of rendered answers that b keeps.
-func (b *Book) Kept() int64 { return b.kept.Load() }
+// Cached returns the bytes of rendered responses that s caches.
+func (s *Set) Cached() int64 { return s.cached.Load() }
 
 // MarketLanguages is marketLanguages, and LanguagesOf its table.
 var (

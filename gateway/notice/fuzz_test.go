@@ -14,8 +14,8 @@ func FuzzWhateverAClientSendsItGetsANotice(f *testing.F) {
 	f.Add(";;,,==\"", "-_-;q=.;q", "application/grp")
 	n := linked
 	n.Texts = map[string]policy.Text{"nl": {Title: "Weg"}, "en-GB": {Body: "Gone.\n\nReally."}}
-	b := book(f, n, everyKind...)
-	tongues := map[string]bool{"nl": true, "en-GB": true, "en": true, "fr": true, "de": true, "es": true, "pt": true, "it": true, "ru": true,
+	b := newSet(f, n, everyKind...)
+	locales := map[string]bool{"nl": true, "en-GB": true, "en": true, "fr": true, "de": true, "es": true, "pt": true, "it": true, "ru": true,
 		"ar": true, "tr": true, "zh-Hans": true, "zh-Hant": true, "ja": true, "hi": true, "id": true}
 	f.Fuzz(func(t *testing.T, accept, acceptLanguage, contentType string) {
 		for _, d := range everyKind {
@@ -25,7 +25,7 @@ func FuzzWhateverAClientSendsItGetsANotice(f *testing.F) {
 			}
 			switch get(a, "Content-Type") {
 			case "text/plain; charset=utf-8", "text/html; charset=utf-8", "application/problem+json":
-				if a.Status != 451 || len(a.Body) == 0 || !tongues[get(a, "Content-Language")] {
+				if a.Status != 451 || len(a.Body) == 0 || !locales[get(a, "Content-Language")] {
 					t.Error(wire(a))
 				}
 			case "application/grpc", "application/grpc-web+proto":

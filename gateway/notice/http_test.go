@@ -21,7 +21,7 @@ import (
 
 // refusing starts a server that refuses everybody, over HTTP/1.1 and HTTP/2.
 func refusing(t *testing.T) *httptest.Server {
-	b := book(t, linked, everyKind...)
+	b := newSet(t, linked, everyKind...)
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Request-Id", "7")
 		b.For(withdrawn, r.Header["Accept"], r.Header["Accept-Language"], r.Header.Get("Content-Type")).Write(w, r)
@@ -123,7 +123,7 @@ func (n *null) WriteHeader(status int)      { n.status = status }
 func (n *null) Write(p []byte) (int, error) { n.bytes += len(p); return len(p), nil }
 
 func TestWriteDoesNotShareItsValues(t *testing.T) {
-	b := book(t, linked, withdrawn)
+	b := newSet(t, linked, withdrawn)
 	first := &null{header: http.Header{}}
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	b.For(withdrawn, nil, nil, "").Write(first, r)
@@ -146,7 +146,7 @@ func BenchmarkRefusal(b *testing.B) {
 	}
 	for name, header := range map[string]http.Header{"curl": {"Accept": {"*/*"}}, "browser": browser, "hostile": hostile, "grpc": {"Content-Type": {"application/grpc"}}} {
 		b.Run(name, func(b *testing.B) {
-			book := book(b, linked, everyKind...)
+			book := newSet(b, linked, everyKind...)
 			w := &null{header: make(http.Header, 16)}
 			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			r.Header = header
@@ -172,7 +172,7 @@ func BenchmarkRender(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		book(b, linked, decisions...)
+		newSet(b, linked, decisions...)
 	}
 }
 
@@ -180,7 +180,7 @@ func BenchmarkRender(b *testing.B) {
 func BenchmarkFirst(b *testing.B) {
 	for name, accept := range map[string][]string{"page": {"text/html"}, "problem": {"application/json"}, "text": nil} {
 		b.Run(name, func(b *testing.B) {
-			book := book(b, linked, everyKind...)
+			book := newSet(b, linked, everyKind...)
 			book.SetLimit(0)
 			b.ReportAllocs()
 			for b.Loop() {

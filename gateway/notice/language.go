@@ -15,20 +15,24 @@ import (
 	"github.com/exitgate/exitgate/policy"
 )
 
-// A tongue is a language that a notice can be given in.
-type tongue struct {
-	tag  language.Tag
-	name string        // BCP 47, as sent in Content-Language
-	dir  string        // ltr or rtl
-	book *phrases.Book // nil where there are only the operator's words
-	text policy.Text
+// A locale is a language that a notice can be given in.
+type locale struct {
+	tag     language.Tag
+	name    string            // BCP 47, as sent in Content-Language
+	dir     string            // ltr or rtl
+	phrases *phrases.Language // nil where there are only the operator's texts
+	text    policy.Text
 }
 
-// tongues are the languages of a notice: the built-in ones and those of the
+func builtInLocale(p *phrases.Language) locale {
+	return locale{tag: language.Make(p.Tag), name: p.Tag, dir: p.Dir, phrases: p}
+}
+
+// locales are the languages of a notice: the built-in ones and those of the
 // operator's texts.
-type tongues struct {
-	all []tongue
-	// byRange finds a tongue by a language range, in lower case. It is made
+type locales struct {
+	all []locale
+	// byRange finds a locale by a language range, in lower case. It is made
 	// complete beforehand, so that a choice is a few look-ups: golang.org/x/text's
 	// Matcher takes microseconds and allocates, and a hostile client chooses
 	// how many.
@@ -43,13 +47,13 @@ var otherRanges = map[string]string{
 	"cmn": "zh-hans", "cmn-hant": "zh-hant", "yue": "zh-hant", "gsw": "de", "in": "id",
 }
 
-// wellFormed is about the syntax of BCP 47.
+// wellFormed matches the syntax of BCP 47.
 var wellFormed = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
 
-func newTongues(texts map[string]policy.Text) (*tongues, error) {
-	t := &tongues{byRange: make(map[string]int)}
+func newLocales(texts map[string]policy.Text) (*locales, error) {
+	t := &locales{byRange: make(map[string]int)}
 	for i, b := range phrases.All() {
-		t.all = append(t.all, tongue{tag: language.Make(b.Tag), name: b.Tag, dir: b.Dir, book: b})
+		t.all = append(t.all, builtInLocale(b))
 		t.byRange[strings.ToLower(b.Tag)] = i
 	}
 	builtIn := len(t.all)
@@ -72,10 +76,10 @@ func newTongues(texts map[string]policy.Text) (*tongues, error) {
 			t.all[i].text = texts[written]
 			continue
 		}
-		own := tongue{tag: tag, name: name, dir: direction(tag), text: texts[written]}
+		own := locale{tag: tag, name: name, dir: direction(tag), text: texts[written]}
 		for _, b := range t.all[:builtIn] {
 			if sameLanguage(b.tag, tag) {
-				own.book = b.book
+				own.phrases = b.phrases
 			}
 		}
 		t.byRange[key] = len(t.all)
@@ -100,7 +104,7 @@ func hasRegion(tag language.Tag) bool {
 	return region != language.Region{}
 }
 
-// sameLanguage says whether a reader of one tag reads the other, script
+// sameLanguage reports whether a reader of one tag reads the other, script
 // included.
 func sameLanguage(a, b language.Tag) bool {
 	aBase, _ := a.Base()
@@ -110,7 +114,7 @@ func sameLanguage(a, b language.Tag) bool {
 	return aBase == bBase && aScript == bScript
 }
 
-// direction is that of the tag's script, after Unicode's bidirectional classes.
+// direction returns that of the tag's script, after Unicode's bidirectional classes.
 func direction(tag language.Tag) string {
 	script, _ := tag.Script()
 	switch script.String() {
@@ -120,38 +124,38 @@ func direction(tag language.Tag) string {
 	return "ltr"
 }
 
-// choose returns the tongue for a request's Accept-Language, home if the
-// client names none that there is. A * stands for home (RFC 9110, section
+// choose returns the locale for a request's Accept-Language, byDefault if the
+// client accepts none that there is. A * stands for byDefault (RFC 9110, section
 // 12.5.4).
-func (t *tongues) choose(acceptLanguage []string, home int) int {
-	best, bestQuality := home, 0
-	homeRefused := false
+func (l *locales) choose(acceptLanguage []string, byDefault int) int {
+	best, bestQuality := byDefault, 0
+	defaultRefused := false
 	accept.Each(acceptLanguage, func(item string, quality int) bool {
-		i, ok := home, item == "*"
+		i, ok := byDefault, item == "*"
 		if !ok {
-			i, ok = t.lookup(item)
+			i, ok = l.lookup(item)
 		}
 		switch {
 		case !ok:
 		case quality == 0:
-			homeRefused = homeRefused || i == home && item != "*"
+			defaultRefused = defaultRefused || i == byDefault && item != "*"
 		case quality > bestQuality:
 			best, bestQuality = i, quality
 		}
 		return item == "*" || !ok || quality < 1000 // no other can be better
 	})
-	if homeRefused && best == home {
-		best, _ = t.lookup("en")
+	if defaultRefused && best == byDefault {
+		best, _ = l.lookup("en")
 	}
 	return best
 }
 
-// lookup finds the tongue for one language range by RFC 4647, section 3.4: the
+// lookup finds the locale for one language range by RFC 4647, section 3.4: the
 // range itself, then ever shorter prefixes of it.
-func (t *tongues) lookup(languageRange string) (int, bool) {
+func (l *locales) lookup(languageRange string) (int, bool) {
 	var lower [64]byte
 	for rest := inLowerCase(&lower, languageRange); len(rest) > 0; {
-		if i, ok := t.byRange[string(rest)]; ok {
+		if i, ok := l.byRange[string(rest)]; ok {
 			return i, true
 		}
 		rest = rest[:max(bytes.LastIndexByte(rest, '-'), 0)]
@@ -159,28 +163,28 @@ func (t *tongues) lookup(languageRange string) (int, bool) {
 	return 0, false
 }
 
-// home returns the tongue of a market: the first of its languages that there
+// ofMarket returns the locale of a market: the first of its languages that there
 // is, else English.
-func (t *tongues) home(market policy.Code) int {
-	for _, l := range marketLanguages(market) {
-		if i, ok := t.lookup(l); ok {
+func (l *locales) ofMarket(market policy.Code) int {
+	for _, name := range marketLanguages(market) {
+		if i, ok := l.lookup(name); ok {
 			return i
 		}
 	}
-	i, _ := t.lookup("en")
+	i, _ := l.lookup("en")
 	return i
 }
 
-// frame returns the wording around the operator's words: that of the same
+// builtIn returns the built-in phrases around the operator's texts: those of the same
 // language, else of the market's, else English.
-func (t *tongues) frame(i int, market policy.Code) *phrases.Book {
-	if b := t.all[i].book; b != nil {
+func (l *locales) builtIn(i int, market policy.Code) *phrases.Language {
+	if b := l.all[i].phrases; b != nil {
 		return b
 	}
-	for _, l := range marketLanguages(market) {
-		if j, ok := t.lookup(l); ok && t.all[j].book != nil {
-			return t.all[j].book
+	for _, name := range marketLanguages(market) {
+		if j, ok := l.lookup(name); ok && l.all[j].phrases != nil {
+			return l.all[j].phrases
 		}
 	}
-	return t.all[0].book
+	return l.all[0].phrases
 }

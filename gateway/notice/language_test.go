@@ -89,7 +89,7 @@ func TestTheLanguageFollowsAcceptLanguage(t *testing.T) {
 			}
 			d := *withdrawn
 			d.Jurisdiction = c.market
-			a := book(t, n, &d).For(&d, nil, c.accept, "")
+			a := newSet(t, n, &d).For(&d, nil, c.accept, "")
 			if got := get(a, "Content-Language"); got != c.want {
 				t.Errorf("Accept-Language %q in %s gets %s, want %s", c.accept, c.market, got, c.want)
 			}
@@ -105,7 +105,7 @@ func TestTheLanguageFollowsAcceptLanguage(t *testing.T) {
 
 func TestAnEmptyTextOfTheOperatorKeepsTheBuiltInWords(t *testing.T) {
 	n := policy.Notice{Texts: map[string]policy.Text{"fr": {Title: "Nous sommes partis"}}}
-	body := string(book(t, n, withdrawn).For(withdrawn, nil, nil, "").Body)
+	body := string(newSet(t, n, withdrawn).For(withdrawn, nil, nil, "").Body)
 	if !strings.HasPrefix(body, "Nous sommes partis\n\nNous avons retiré notre service") {
 		t.Error(body)
 	}
@@ -114,7 +114,7 @@ func TestAnEmptyTextOfTheOperatorKeepsTheBuiltInWords(t *testing.T) {
 func TestScriptsThatRunFromTheRight(t *testing.T) {
 	for tag, want := range map[string]string{"ar": "rtl", "he": "rtl", "fa-AF": "rtl", "ur": "rtl", "ckb": "rtl", "dv": "rtl", "nl": "ltr", "az-Arab": "rtl", "az": "ltr"} {
 		n := policy.Notice{Texts: map[string]policy.Text{tag: {Title: "…"}}}
-		body := string(book(t, n, withdrawn).For(withdrawn, []string{"text/html"}, []string{tag}, "").Body)
+		body := string(newSet(t, n, withdrawn).For(withdrawn, []string{"text/html"}, []string{tag}, "").Body)
 		if !strings.Contains(body, `<html lang="`+tag+`" dir="`+want+`">`) {
 			t.Errorf("%s isn't %s", tag, want)
 		}

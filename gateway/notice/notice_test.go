@@ -85,16 +85,16 @@ func names(code policy.Code) string {
 	return map[policy.Code]string{"US-MS": "Mississippi", "andean": "Andean countries"}[code]
 }
 
-func book(t testing.TB, n policy.Notice, decisions ...*policy.Decision) *notice.Book {
+func newSet(t testing.TB, n policy.Notice, decisions ...*policy.Decision) *notice.Set {
 	t.Helper()
-	b, err := notice.Render(decisions, func(policy.Decision) policy.Notice { return n }, causes, names)
+	b, err := notice.NewSet(decisions, func(policy.Decision) policy.Notice { return n }, causes, names)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
 
-func get(a *notice.Answer, name string) string {
+func get(a *notice.Response, name string) string {
 	var values []string
 	for _, f := range a.Header {
 		if f.Name == name {
@@ -110,7 +110,7 @@ var (
 )
 
 // wire is the answer as it would be sent.
-func wire(a *notice.Answer) string {
+func wire(a *notice.Response) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d\n", a.Status)
 	for _, f := range a.Header {
@@ -165,15 +165,15 @@ func TestWhatARefusedClientReceives(t *testing.T) {
 		{"withheld-grpc-hi", withheld, linked, "", "hi", "application/grpc"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b := book(t, c.notice, everyKind...)
+			b := newSet(t, c.notice, everyKind...)
 			golden(t, c.name, wire(b.For(c.decision, []string{c.accept}, []string{c.language}, c.contentType)))
 		})
 	}
 }
 
-func everyAnswer(t testing.TB, n policy.Notice, visit func(name string, d *policy.Decision, a *notice.Answer)) {
+func everyResponse(t testing.TB, n policy.Notice, visit func(name string, d *policy.Decision, a *notice.Response)) {
 	t.Helper()
-	b := book(t, n, everyKind...)
+	b := newSet(t, n, everyKind...)
 	for _, d := range everyKind {
 		for _, language := range []string{"en", "fr", "de", "es", "pt", "it", "ru", "ar", "tr", "zh", "zh-Hant", "ja", "hi", "id"} {
 			for _, accept := range []string{"text/html", "text/plain", "application/problem+json"} {
@@ -186,7 +186,7 @@ func everyAnswer(t testing.TB, n policy.Notice, visit func(name string, d *polic
 }
 
 func TestEveryRefusalTellsCachesAndNeverWhenToRetry(t *testing.T) {
-	everyAnswer(t, linked, func(name string, d *policy.Decision, a *notice.Answer) {
+	everyResponse(t, linked, func(name string, d *policy.Decision, a *notice.Response) {
 		if get(a, "Cache-Control") != "no-store" || get(a, "Retry-After") != "" {
 			t.Errorf("%s: Cache-Control %q, Retry-After %q", name, get(a, "Cache-Control"), get(a, "Retry-After"))
 		}
@@ -218,7 +218,7 @@ func TestEveryRefusalTellsCachesAndNeverWhenToRetry(t *testing.T) {
 }
 
 func TestEveryRefusalSaysHowToAppeal(t *testing.T) {
-	everyAnswer(t, linked, func(name string, _ *policy.Decision, a *notice.Answer) {
+	everyResponse(t, linked, func(name string, _ *policy.Decision, a *notice.Response) {
 		if !strings.Contains(wire(a), "https://example.org/appeal?from=notice&") {
 			t.Errorf("%s doesn't:\n%s", name, wire(a))
 		}
@@ -226,7 +226,7 @@ func TestEveryRefusalSaysHowToAppeal(t *testing.T) {
 }
 
 func TestWindDownOffersTheExportFirst(t *testing.T) {
-	b := book(t, linked, everyKind...)
+	b := newSet(t, linked, everyKind...)
 	for _, accept := range []string{"text/html", "text/plain"} {
 		body := string(b.For(windDown, []string{accept}, []string{"en"}, "").Body)
 		export, appeal, facts := strings.Index(body, linked.Export), strings.Index(body, "/appeal"), strings.Index(body, "15 November")
@@ -237,14 +237,14 @@ func TestWindDownOffersTheExportFirst(t *testing.T) {
 }
 
 func TestWhoHasNoAccountIsNotOfferedAnExport(t *testing.T) {
-	a := book(t, linked, everyKind...).For(closedToNew, nil, nil, "")
+	a := newSet(t, linked, everyKind...).For(closedToNew, nil, nil, "")
 	if bytes.Contains(a.Body, []byte(linked.Export)) {
 		t.Errorf("offered:\n%s", a.Body)
 	}
 }
 
 func TestAnAnonymousClientIsNotToldAPlace(t *testing.T) {
-	body := string(book(t, linked, everyKind...).For(anonymous, nil, []string{"en"}, "").Body)
+	body := string(newSet(t, linked, everyKind...).For(anonymous, nil, []string{"en"}, "").Body)
 	if strings.Contains(body, "Germany") || !strings.Contains(body, "Location: An anonymous connection (VPN, Tor or proxy)") {
 		t.Error(body)
 	}
@@ -270,7 +270,7 @@ func TestNamesOfPlaces(t *testing.T) {
 	} {
 		d := *withdrawn
 		d.Jurisdiction, d.Entry = c.code, c.code
-		a := book(t, policy.Notice{}, &d).For(&d, []string{"application/json"}, []string{c.language}, "")
+		a := newSet(t, policy.Notice{}, &d).For(&d, []string{"application/json"}, []string{c.language}, "")
 		var problem struct{ Jurisdiction, Place string }
 		if err := json.Unmarshal(a.Body, &problem); err != nil {
 			t.Fatal(err)
@@ -283,7 +283,7 @@ func TestNamesOfPlaces(t *testing.T) {
 
 func TestStatusOfTheNotice(t *testing.T) {
 	for status, want := range map[int]int{0: 451, 451: 451, 403: 403, 404: 404, 410: 410} {
-		if got := book(t, policy.Notice{Status: status}, withdrawn).For(withdrawn, nil, nil, "").Status; got != want {
+		if got := newSet(t, policy.Notice{Status: status}, withdrawn).For(withdrawn, nil, nil, "").Status; got != want {
 			t.Errorf("status %d is sent as %d, want %d", status, got, want)
 		}
 	}
@@ -300,7 +300,7 @@ func TestNoticesThatCannotBeGiven(t *testing.T) {
 		{policy.Notice{BlockedBy: "https://example.org/\r\nSet-Cookie: a=b"}, `notice for FR: blocked-by: "https://example.org/\r\nSet-Cookie: a=b" can't be linked to: want https://…, http://…, mailto:… or a path on the service such as /appeal`},
 		{policy.Notice{Texts: map[string]policy.Text{"français": {Title: "Non"}}}, `notice for FR: texts: "français" is not a language tag: want BCP 47, as in fr or pt-BR`},
 	} {
-		_, err := notice.Render([]*policy.Decision{withdrawn}, func(policy.Decision) policy.Notice { return c.notice }, nil, nil)
+		_, err := notice.NewSet([]*policy.Decision{withdrawn}, func(policy.Decision) policy.Notice { return c.notice }, nil, nil)
 		if err == nil || err.Error() != c.want {
 			t.Errorf("got  %v\nwant %s", err, c.want)
 		}
@@ -309,7 +309,7 @@ func TestNoticesThatCannotBeGiven(t *testing.T) {
 
 func TestAnAddressCannotLeaveItsLink(t *testing.T) {
 	n := policy.Notice{BlockedBy: `https://example.org/a?b=>;"é ` + "`"}
-	got := get(book(t, n, feature).For(feature, nil, nil, ""), "Link")
+	got := get(newSet(t, n, feature).For(feature, nil, nil, ""), "Link")
 	want := `<https://example.org/a?b=%3E;%22%C3%A9%20%60>; rel="blocked-by", </.well-known/market-status>; rel="sunset"`
 	if got != want {
 		t.Errorf("Link: %s\nwant: %s", got, want)
@@ -367,7 +367,7 @@ func TestHostileWordsStayWords(t *testing.T) {
 		d.Class, d.Jurisdiction, d.Entry = words, policy.Code(words), policy.Code(words)
 		n := linked
 		n.Texts = map[string]policy.Text{"en": {Title: words, Body: words + "\n\n" + words}}
-		b, err := notice.Render([]*policy.Decision{&d}, func(policy.Decision) policy.Notice { return n }, func(policy.Decision) policy.Cause {
+		b, err := notice.NewSet([]*policy.Decision{&d}, func(policy.Decision) policy.Notice { return n }, func(policy.Decision) policy.Cause {
 			return policy.Cause{
 				Demands: []policy.Demand{
 					{Title: words, Authority: words, Source: "https://example.org/" + words, Stage: policy.Stage(words)},
@@ -393,7 +393,7 @@ func TestHostileWordsStayWords(t *testing.T) {
 			}
 		}
 
-		s, err := notice.RenderStatus([]notice.Market{{Jurisdiction: policy.Code(words), Phase: policy.Withdrawn, Routes: []string{words}, Because: []policy.Demand{
+		s, err := notice.NewStatus([]notice.Market{{Jurisdiction: policy.Code(words), Phase: policy.Withdrawn, Routes: []string{words}, Because: []policy.Demand{
 			{Title: words, Authority: words, Source: "https://example.org/" + words, Stage: policy.Stage(words)},
 			{Title: words, Source: words},
 		}}}, func(policy.Code) string { return words })
@@ -405,12 +405,12 @@ func TestHostileWordsStayWords(t *testing.T) {
 }
 
 func TestAPageAllowsItsOwnStyleAndNothingElse(t *testing.T) {
-	s, err := notice.RenderStatus(nil, nil)
+	s, err := notice.NewStatus(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, a := range map[string]*notice.Answer{
-		"notice": book(t, linked, withdrawn).For(withdrawn, []string{"text/html"}, nil, ""),
+	for name, a := range map[string]*notice.Response{
+		"notice": newSet(t, linked, withdrawn).For(withdrawn, []string{"text/html"}, nil, ""),
 		"status": s.For([]string{"text/html"}, nil, nil),
 	} {
 		styles := styleElement.FindAllSubmatch(a.Body, -1)
@@ -430,7 +430,7 @@ func TestAPageAllowsItsOwnStyleAndNothingElse(t *testing.T) {
 }
 
 func TestARenderedNoticeIsKept(t *testing.T) {
-	b := book(t, linked, everyKind...)
+	b := newSet(t, linked, everyKind...)
 	for _, contentType := range []string{"", "application/grpc"} {
 		first := b.For(windDown, []string{"text/html"}, []string{"fr-FR"}, contentType)
 		if again := b.For(windDown, []string{"text/html;q=0.5"}, []string{"fr"}, contentType); first != again {
@@ -440,7 +440,7 @@ func TestARenderedNoticeIsKept(t *testing.T) {
 }
 
 func TestWhatIsKeptIsBounded(t *testing.T) {
-	b := book(t, linked, everyKind...)
+	b := newSet(t, linked, everyKind...)
 	const limit = 64 << 10
 	b.SetLimit(limit)
 	var largest int64
@@ -449,8 +449,8 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 			for _, language := range []string{"en", "fr", "de", "es", "ja", "hi"} {
 				a := b.For(d, []string{"text/html"}, []string{language}, "")
 				largest = max(largest, int64(len(a.Body)))
-				if b.Kept() > limit {
-					t.Fatalf("%d bytes kept, limit %d", b.Kept(), limit)
+				if b.Cached() > limit {
+					t.Fatalf("%d bytes kept, limit %d", b.Cached(), limit)
 				}
 				if get(a, "Content-Language") != language {
 					t.Errorf("%s for who asked for %s", get(a, "Content-Language"), language)
@@ -463,8 +463,8 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	}
 }
 
-func TestABookIsSharedByManyRequests(t *testing.T) {
-	b := book(t, linked, everyKind...)
+func TestASetIsSharedByManyRequests(t *testing.T) {
+	b := newSet(t, linked, everyKind...)
 	b.SetLimit(64 << 10)
 	var requests sync.WaitGroup
 	for i := range 8 {
@@ -481,8 +481,8 @@ func TestABookIsSharedByManyRequests(t *testing.T) {
 	requests.Wait()
 }
 
-func TestADecisionThatTheBookDoesNotKnowIsRefusedAllTheSame(t *testing.T) {
-	b := book(t, linked, withdrawn)
+func TestAnUnknownDecisionIsRefusedAllTheSame(t *testing.T) {
+	b := newSet(t, linked, withdrawn)
 	a := b.For(anonymous, []string{"text/html"}, []string{"fr"}, "")
 	if a.Status != 451 || get(a, "Content-Language") != "fr" || len(a.Body) == 0 {
 		t.Error(wire(a))
@@ -491,7 +491,7 @@ func TestADecisionThatTheBookDoesNotKnowIsRefusedAllTheSame(t *testing.T) {
 
 func TestDecisionsToForwardNeedNoNotice(t *testing.T) {
 	forward := &policy.Decision{ID: 9, Action: policy.Forward}
-	_, err := notice.Render([]*policy.Decision{forward}, func(policy.Decision) policy.Notice {
+	_, err := notice.NewSet([]*policy.Decision{forward}, func(policy.Decision) policy.Notice {
 		t.Error("asked for the notice of a decision to forward")
 		return policy.Notice{}
 	}, nil, nil)

@@ -7,7 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"html/template"
+	htmltemplate "html/template"
 	"strings"
 	"sync"
 	"time"
@@ -17,35 +17,35 @@ import (
 	"github.com/exitgate/exitgate/policy"
 )
 
-// render makes the answer in one tongue and format.
-func (p *page) render(t int, f format, cause policy.Cause, names func(policy.Code) string) *Answer {
-	w := p.words(t, cause, names)
+// render renders the response in one locale and format.
+func (n *notice) render(l int, f format, cause policy.Cause, names func(policy.Code) string) *Response {
+	c := n.content(l, cause, names)
 	switch f {
-	case asGRPC, asGRPCWeb:
-		return p.grpc(w, f)
-	case asProblem:
-		return newAnswer(w.Status, p.header(w, "application/problem+json"), problemDetails(p.decision, w))
-	case asPage:
-		header := append(p.header(w, "text/html; charset=utf-8"), pageFields()...)
-		return newAnswer(w.Status, header, execute("notice", w))
+	case formatGRPC, formatGRPCWeb:
+		return n.grpc(c, f)
+	case formatProblem:
+		return newResponse(c.Status, n.header(c, "application/problem+json"), problemDetails(n.decision, c))
+	case formatHTML:
+		header := append(n.header(c, "text/html; charset=utf-8"), pageHeader()...)
+		return newResponse(c.Status, header, executePage("notice", c))
 	}
-	return newAnswer(w.Status, p.header(w, "text/plain; charset=utf-8"), plainText(w))
+	return newResponse(c.Status, n.header(c, "text/plain; charset=utf-8"), plainText(c))
 }
 
-func (p *page) header(w words, contentType string) []Field {
+func (n *notice) header(c content, contentType string) []Field {
 	header := []Field{
 		{"Content-Type", contentType},
-		{"Content-Language", w.Language},
+		{"Content-Language", c.Language},
 		{"Vary", "Accept, Accept-Language"},
 		{"Cache-Control", "no-store"},
 		{"X-Content-Type-Options", "nosniff"},
 	}
-	announcement := Announcement(p.decision)
-	if w.Blocked != "" {
+	announcement := Announcement(n.decision)
+	if c.Blocked != "" {
 		// RFC 7725, section 4. Beside the announcement's Link, which is last.
-		blocked := Field{"Link", "<" + w.Blocked + `>; rel="blocked-by"`}
-		if n := len(announcement); n > 0 {
-			announcement = append(announcement[:n-1], blocked, announcement[n-1])
+		blocked := Field{"Link", "<" + c.Blocked + `>; rel="blocked-by"`}
+		if last := len(announcement) - 1; last >= 0 {
+			announcement = append(announcement[:last], blocked, announcement[last])
 		} else {
 			announcement = []Field{blocked}
 		}
@@ -57,7 +57,7 @@ func (p *page) header(w words, contentType string) []Field {
 // that it comes from, or as feature or guarantee.
 const problemTypes = "https://github.com/exitgate/exitgate/blob/main/docs/policy.md#"
 
-// problemDetails is RFC 9457. The extension members have an underscore where
+// problemDetails returns the body of RFC 9457. The extension members have an underscore where
 // other names of exitgate have a hyphen, as its section 3.2 wants; the names
 // within them don't.
 //
@@ -66,7 +66,7 @@ const problemTypes = "https://github.com/exitgate/exitgate/blob/main/docs/policy
 // what is refused (class). Without because, the policy gives no demand or may
 // not disclose it. guarantees are the statements, in the operator's language,
 // of what would not hold if the service were offered.
-func problemDetails(d *policy.Decision, w words) []byte {
+func problemDetails(d *policy.Decision, c content) []byte {
 	kind := d.Phase.String()
 	switch {
 	case d.Reason == policy.ByGuarantee:
@@ -97,9 +97,9 @@ func problemDetails(d *policy.Decision, w words) []byte {
 		Export       string      `json:"export,omitempty"`
 		MarketStatus string      `json:"market_status"`
 	}{
-		problemTypes + kind, w.Title.String(), w.Status, w.Lead.String(), w.Language,
-		d.Jurisdiction, w.Facts[0].Value, d.Phase.String(), d.Class,
-		d.Since.UTC(), d.Sunset.UTC(), w.Because, w.Promise, w.Blocked, w.Appeal, w.Export, policy.StatusPath,
+		problemTypes + kind, c.Title.String(), c.Status, c.Lead.String(), c.Language,
+		d.Jurisdiction, c.Facts[0].Value, d.Phase.String(), d.Class,
+		d.Since.UTC(), d.Sunset.UTC(), c.Because, c.Promise, c.Blocked, c.Appeal, c.Export, policy.StatusPath,
 	})
 	if err != nil {
 		panic(err) // strings and times in their range can be encoded
@@ -107,37 +107,37 @@ func problemDetails(d *policy.Decision, w words) []byte {
 	return body.Bytes()
 }
 
-func plainText(w words) []byte {
+func plainText(c content) []byte {
 	var b strings.Builder
-	say := w.Say
-	fmt.Fprintf(&b, "%s\n\n%s\n", w.Title, w.Lead)
-	if len(w.Works) > 0 {
-		fmt.Fprintf(&b, "\n%s%s\n", say.StillWorks, strings.TrimRight(say.Colon, " "))
-		for _, work := range w.Works {
+	lang := c.Phrases
+	fmt.Fprintf(&b, "%s\n\n%s\n", c.Title, c.Lead)
+	if len(c.Works) > 0 {
+		fmt.Fprintf(&b, "\n%s%s\n", lang.StillWorks, strings.TrimRight(lang.Colon, " "))
+		for _, work := range c.Works {
 			fmt.Fprintf(&b, "- %s\n", work)
 		}
 	}
 	link := func(label, address string) {
 		if address != "" {
-			fmt.Fprintf(&b, "%s%s%s\n", label, say.Colon, address)
+			fmt.Fprintf(&b, "%s%s%s\n", label, lang.Colon, address)
 		}
 	}
-	if w.Export != "" {
-		fmt.Fprintf(&b, "\n%s\n", say.HowToExport)
-		link(say.Export, w.Export)
+	if c.Export != "" {
+		fmt.Fprintf(&b, "\n%s\n", lang.HowToExport)
+		link(lang.Export, c.Export)
 	}
 	b.WriteByte('\n')
-	for _, f := range append(w.Facts, w.why(demand.Cited)...) {
-		fmt.Fprintf(&b, "%s%s%s\n", f.Label, say.Colon, f.Value)
+	for _, f := range append(c.Facts, c.why(demand.Cited)...) {
+		fmt.Fprintf(&b, "%s%s%s\n", f.Label, lang.Colon, f.Value)
 	}
-	fmt.Fprintf(&b, "\n%s\n", say.WrongPlace)
-	if w.Appeal != "" {
-		fmt.Fprintf(&b, "%s\n", say.HowToAppeal)
-		link(say.Appeal, w.Appeal)
+	fmt.Fprintf(&b, "\n%s\n", lang.WrongPlace)
+	if c.Appeal != "" {
+		fmt.Fprintf(&b, "%s\n", lang.HowToAppeal)
+		link(lang.Appeal, c.Appeal)
 	}
 	b.WriteByte('\n')
-	link(say.BlockedBy, w.Blocked)
-	link(say.Status.Title, policy.StatusPath)
+	link(lang.BlockedBy, c.Blocked)
+	link(lang.Status.Title, policy.StatusPath)
 	return []byte(b.String())
 }
 
@@ -145,21 +145,21 @@ func plainText(w words) []byte {
 // whoever they are.
 const permissionDenied = "7"
 
-// grpc is a Trailers-Only response: the trailers are sent as header, and end
-// the stream.
-func (p *page) grpc(w words, f format) *Answer {
+// grpc renders a Trailers-Only response: the trailers are sent as header, and
+// end the stream.
+func (n *notice) grpc(c content, f format) *Response {
 	contentType := "application/grpc"
-	if f == asGRPCWeb {
+	if f == formatGRPCWeb {
 		contentType = "application/grpc-web+proto"
 	}
-	say := w.Say
-	message := w.Title.String() + " " + inBrackets(w.Facts, say)
-	if w.Appeal != "" {
-		message += " " + say.Appeal + say.Colon + w.Appeal
+	lang := c.Phrases
+	message := c.Title.String() + " " + inBrackets(c.Facts, lang)
+	if c.Appeal != "" {
+		message += " " + lang.Appeal + lang.Colon + c.Appeal
 	}
 	// Last, as the message may be cut off and the operator's texts may be long.
-	if why := w.why(demand.String); len(why) > 0 {
-		message += " " + inBrackets(why, say)
+	if why := c.why(demand.String); len(why) > 0 {
+		message += " " + inBrackets(why, lang)
 	}
 	header := []Field{
 		{"Content-Type", contentType},
@@ -167,13 +167,13 @@ func (p *page) grpc(w words, f format) *Answer {
 		{"Grpc-Message", grpcMessage(message)},
 		{"Cache-Control", "no-store"},
 	}
-	return newAnswer(200, append(header, Announcement(p.decision)...), nil)
+	return newResponse(200, append(header, Announcement(n.decision)...), nil)
 }
 
-func inBrackets(facts []fact, say *phrases.Book) string {
+func inBrackets(facts []fact, lang *phrases.Language) string {
 	lines := make([]string, 0, len(facts))
 	for _, f := range facts {
-		lines = append(lines, f.Label+say.Colon+f.Value)
+		lines = append(lines, f.Label+lang.Colon+f.Value)
 	}
 	return "(" + strings.Join(lines, "; ") + ")"
 }
@@ -207,29 +207,29 @@ var (
 	styleCSS string
 )
 
-// templates parses the pages when the first one is rendered: most of the
+// pageTemplates parses the pages when the first one is rendered: most of the
 // command's verbs never do.
-var templates = sync.OnceValue(func() *template.Template {
+var pageTemplates = sync.OnceValue(func() *htmltemplate.Template {
 	// The style is the only part that isn't escaped, and its hash is what the
 	// Content-Security-Policy allows.
-	style := template.HTML("<style>" + styleCSS + "</style>")
-	return template.Must(template.New("").Funcs(template.FuncMap{
-		"style":      func() template.HTML { return style },
+	style := htmltemplate.HTML("<style>" + styleCSS + "</style>")
+	return htmltemplate.Must(htmltemplate.New("").Funcs(htmltemplate.FuncMap{
+		"style":      func() htmltemplate.HTML { return style },
 		"statusPath": func() string { return policy.StatusPath },
 		"datetime":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	}).Parse(pageHTML))
 })
 
-func execute(name string, data any) []byte {
+func executePage(name string, data any) []byte {
 	var b bytes.Buffer
-	if err := templates().ExecuteTemplate(&b, name, data); err != nil {
+	if err := pageTemplates().ExecuteTemplate(&b, name, data); err != nil {
 		panic(err) // the tests render every template, and a buffer doesn't fail
 	}
 	return b.Bytes()
 }
 
-// pageFields allow a page its own style and nothing else.
-var pageFields = sync.OnceValue(func() []Field {
+// pageHeader allows a page its own style and nothing else.
+var pageHeader = sync.OnceValue(func() []Field {
 	hash := sha256.Sum256([]byte(styleCSS))
 	return []Field{
 		{"Content-Security-Policy", "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) +

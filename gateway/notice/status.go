@@ -15,8 +15,7 @@ import (
 	"github.com/exitgate/exitgate/policy"
 )
 
-// A Market is what the public may know of a jurisdiction that the policy
-// names.
+// A Market is what is public of a jurisdiction that the policy names.
 type Market struct {
 	Jurisdiction policy.Code  `json:"jurisdiction"`
 	Phase        policy.Phase `json:"phase"`
@@ -29,7 +28,7 @@ type Market struct {
 	Sunset time.Time `json:"sunset,omitzero"`
 	// Schedule lists the transitions to come, in order of time.
 	Schedule []Transition `json:"schedule,omitempty"`
-	// Because lists the demands that this is the answer to. The public sees
+	// Because lists the demands that this responds to. The public sees
 	// those that may be disclosed: title, authority, source, stage and date.
 	Because []policy.Demand `json:"-"`
 }
@@ -45,24 +44,23 @@ type Transition struct {
 type Status struct {
 	markets []Market
 	names   func(policy.Code) string
-	tongues *tongues
-	json    rendition
-	pages   []atomic.Pointer[rendition] // by tongue
+	locales *locales
+	json    representation
+	pages   []atomic.Pointer[representation] // by locale
 }
 
-// A rendition is an answer and what a client gets who has it already.
-type rendition struct {
-	etag             string
-	full, unmodified *Answer
+// A representation is a response and what a client gets who has it already.
+type representation struct {
+	etag              string
+	full, notModified *Response
 }
 
-// RenderStatus prepares the status of the markets, which are shown in the
-// order given. names is that of Render.
-func RenderStatus(markets []Market, names func(policy.Code) string) (*Status, error) {
+// NewStatus returns the status of the markets, which are shown in this order. names is that of NewSet.
+func NewStatus(markets []Market, names func(policy.Code) string) (*Status, error) {
 	if names == nil {
 		names = func(policy.Code) string { return "" }
 	}
-	tongues, err := newTongues(nil)
+	locales, err := newLocales(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -73,29 +71,29 @@ func RenderStatus(markets []Market, names func(policy.Code) string) (*Status, er
 	return &Status{
 		markets: markets,
 		names:   names,
-		tongues: tongues,
+		locales: locales,
 		// Anybody's page may read it: it is public and the same for everybody.
-		json:  newRendition(body, []Field{{"Content-Type", "application/json"}, {"Access-Control-Allow-Origin", "*"}}),
-		pages: make([]atomic.Pointer[rendition], len(tongues.all)),
+		json:  newRepresentation(body, []Field{{"Content-Type", "application/json"}, {"Access-Control-Allow-Origin", "*"}}),
+		pages: make([]atomic.Pointer[representation], len(locales.all)),
 	}, nil
 }
 
 // For returns the status for a request: a page for who prefers HTML, JSON for
 // everybody else. accept and acceptLanguage are the lines of the fields of
 // these names, ifNoneMatch those of If-None-Match. It never returns nil.
-func (s *Status) For(accept, acceptLanguage, ifNoneMatch []string) *Answer {
+func (s *Status) For(accept, acceptLanguage, ifNoneMatch []string) *Response {
 	r := &s.json
-	if acceptedFormat(accept) == asPage {
-		r = s.page(s.tongues.choose(acceptLanguage, 0))
+	if acceptedFormat(accept) == formatHTML {
+		r = s.page(s.locales.choose(acceptLanguage, 0))
 	}
 	if r.matches(ifNoneMatch) {
-		return r.unmodified
+		return r.notModified
 	}
 	return r.full
 }
 
 // matches reads If-None-Match: a weak comparison (RFC 9110, section 13.1.2).
-func (r *rendition) matches(ifNoneMatch []string) bool {
+func (r *representation) matches(ifNoneMatch []string) bool {
 	for _, line := range ifNoneMatch {
 		if strings.TrimSpace(line) == "*" || strings.Contains(line, r.etag) {
 			return true
@@ -104,7 +102,7 @@ func (r *rendition) matches(ifNoneMatch []string) bool {
 	return false
 }
 
-func newRendition(body []byte, fields []Field) rendition {
+func newRepresentation(body []byte, fields []Field) representation {
 	hash := sha256.Sum256(body)
 	etag := `"` + base64.RawURLEncoding.EncodeToString(hash[:12]) + `"`
 	always := []Field{
@@ -116,7 +114,7 @@ func newRendition(body []byte, fields []Field) rendition {
 	}
 	full := append(append([]Field{}, fields...), always...)
 	full = append(full, Field{"X-Content-Type-Options", "nosniff"})
-	return rendition{etag, newAnswer(200, full, body), newAnswer(304, always, nil)}
+	return representation{etag, newResponse(200, full, body), newResponse(304, always, nil)}
 }
 
 func statusJSON(markets []Market) ([]byte, error) {
@@ -140,79 +138,79 @@ func statusJSON(markets []Market) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-func (s *Status) page(t int) *rendition {
-	if r := s.pages[t].Load(); r != nil {
+func (s *Status) page(i int) *representation {
+	if r := s.pages[i].Load(); r != nil {
 		return r
 	}
-	tongue := s.tongues.all[t]
+	locale := s.locales.all[i]
 	fields := append([]Field{
 		{"Content-Type", "text/html; charset=utf-8"},
-		{"Content-Language", tongue.name},
-	}, pageFields()...)
-	r := newRendition(execute("status", s.words(tongue)), fields)
-	s.pages[t].CompareAndSwap(nil, &r)
-	return s.pages[t].Load()
+		{"Content-Language", locale.name},
+	}, pageHeader()...)
+	r := newRepresentation(executePage("status", s.content(locale)), fields)
+	s.pages[i].CompareAndSwap(nil, &r)
+	return s.pages[i].Load()
 }
 
-// statusWords is what the status page says.
-type statusWords struct {
+// statusContent is what the status page shows.
+type statusContent struct {
 	Language, Dir string
-	Say           *phrases.Book
-	Markets       []marketWords
+	Phrases       *phrases.Language
+	Markets       []marketContent
 	Why           bool // some market has a demand to name
 }
 
-type marketWords struct {
+type marketContent struct {
 	Name, Code string
 	Phase      policy.Phase
 	PhaseName  string
 	Only       string
 	Since      fact
 	Next       []fact // Label is the phase
-	Because    []demandWords
+	Because    []demandContent
 }
 
-type demandWords struct {
+type demandContent struct {
 	demand
 	StageName string
 	Begins    fact // Label is that of InForce
 }
 
-func (s *Status) words(t tongue) statusWords {
-	say := t.book
-	w := statusWords{Language: t.name, Dir: t.dir, Say: say}
-	tag := language.Make(say.Tag)
+func (s *Status) content(l locale) statusContent {
+	lang := l.phrases
+	c := statusContent{Language: l.name, Dir: l.dir, Phrases: lang}
+	tag := language.Make(lang.Tag)
 	for _, m := range s.markets {
-		row := marketWords{
-			Name:      placeName(m.Jurisdiction, say, tag, s.names),
+		row := marketContent{
+			Name:      placeName(m.Jurisdiction, lang, tag, s.names),
 			Code:      string(m.Jurisdiction),
 			Phase:     m.Phase,
-			PhaseName: phaseName(m.Phase, say),
+			PhaseName: phaseName(m.Phase, lang),
 		}
 		if len(m.Routes) > 0 {
-			row.Only = feature(say.Status.Only, strings.Join(m.Routes, ", "))
+			row.Only = feature(lang.Status.Only, strings.Join(m.Routes, ", "))
 		}
 		if !m.Since.IsZero() {
-			row.Since = fact{Value: say.Day(m.Since), Time: m.Since}
+			row.Since = fact{Value: lang.Day(m.Since), Time: m.Since}
 		}
 		for _, next := range m.Schedule {
-			row.Next = append(row.Next, fact{phaseName(next.Phase, say), say.Day(next.From), next.From})
+			row.Next = append(row.Next, fact{phaseName(next.Phase, lang), lang.Day(next.From), next.From})
 		}
 		for _, d := range disclose(m.Because) {
-			because := demandWords{demand: d, StageName: stageName(d.Stage, say)}
+			because := demandContent{demand: d, StageName: stageName(d.Stage, lang)}
 			if !d.InForce.IsZero() {
-				because.Begins = fact{say.InForce, say.Day(d.InForce), d.InForce}
+				because.Begins = fact{lang.InForce, lang.Day(d.InForce), d.InForce}
 			}
-			row.Because, w.Why = append(row.Because, because), true
+			row.Because, c.Why = append(row.Because, because), true
 		}
-		w.Markets = append(w.Markets, row)
+		c.Markets = append(c.Markets, row)
 	}
-	return w
+	return c
 }
 
-func phaseName(p policy.Phase, say *phrases.Book) string {
-	if int(p) < len(say.Status.Phases) {
-		return say.Status.Phases[p]
+func phaseName(p policy.Phase, lang *phrases.Language) string {
+	if int(p) < len(lang.Status.Phases) {
+		return lang.Status.Phases[p]
 	}
 	return p.String()
 }

@@ -23,7 +23,7 @@ var markets = []notice.Market{
 
 func marketStatus(t testing.TB, markets []notice.Market) *notice.Status {
 	t.Helper()
-	s, err := notice.RenderStatus(markets, names)
+	s, err := notice.NewStatus(markets, names)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,26 +1,26 @@
 package phrases
 
-var german = Book{
+var german = Language{
 	Tag: "de", Dir: "ltr", Name: "Deutsch",
 	Colon: ": ",
 	Date:  "{day}. {month} {year}",
 	Month: [12]string{"Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November", "Dezember"},
-	Withdrawn: Refusal{
+	Withdrawn: Message{
 		Title: "Dieser Dienst ist hier nicht verfügbar",
 		Body:  "Wir haben unseren Dienst hier eingestellt. Wir gehen lieber, als ihn in einer schwächeren Form anzubieten als der, auf die Menschen sich verlassen. Was das für Sie bedeutet, tut uns leid.",
 		What:  "Der gesamte Dienst",
 	},
-	ClosedToNew: Refusal{
+	ClosedToNew: Message{
 		Title: "Hier können keine neuen Konten eröffnet werden",
 		Body:  "Wir eröffnen an diesem Ort keine neuen Konten mehr. Wenn Sie bereits ein Konto haben, funktioniert es weiterhin.",
 		What:  "Neue Konten",
 	},
-	WindDown: Refusal{
+	WindDown: Message{
 		Title: "Dieser Dienst wird hier eingestellt",
 		Body:  "Wir ziehen uns von diesem Ort zurück. Alles, was Sie brauchen, um mit dem zu gehen, was Ihnen gehört, funktioniert weiterhin.",
 		What:  "Alles außer dem, was Sie zum Gehen brauchen",
 	},
-	Feature: Refusal{
+	Feature: Message{
 		Title: "Dieser Teil des Dienstes ist hier nicht verfügbar",
 		Body:  "Wir haben diesen Teil des Dienstes hier eingestellt. Wir lassen ihn lieber weg, als ihn in einer schwächeren Form anzubieten. Der übrige Dienst ist davon nicht betroffen.",
 		What:  "Ein Teil des Dienstes: {feature}",

@@ -1,26 +1,26 @@
 package phrases
 
-var english = Book{
+var english = Language{
 	Tag: "en", Dir: "ltr", Name: "English",
 	Colon: ": ",
 	Date:  "{day} {month} {year}",
 	Month: [12]string{"January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"},
-	Withdrawn: Refusal{
+	Withdrawn: Message{
 		Title: "This service is not available here",
 		Body:  "We have withdrawn our service from this place. We would rather leave than offer it in a weaker form than people rely on. We are sorry for what this means for you.",
 		What:  "The whole service",
 	},
-	ClosedToNew: Refusal{
+	ClosedToNew: Message{
 		Title: "New accounts can’t be opened here",
 		Body:  "We no longer open new accounts in this place. If you already have an account, it continues to work.",
 		What:  "New accounts",
 	},
-	WindDown: Refusal{
+	WindDown: Message{
 		Title: "This service is closing here",
 		Body:  "We are leaving this place. Everything you need to leave with what is yours continues to work.",
 		What:  "Everything except what you need to leave",
 	},
-	Feature: Refusal{
+	Feature: Message{
 		Title: "This part of the service is not available here",
 		Body:  "We have withdrawn this part of the service from this place. We would rather leave it out than offer it in a weaker form. The rest of the service is not affected by this.",
 		What:  "One part of the service: {feature}",

@@ -1,26 +1,26 @@
 package phrases
 
-var spanish = Book{
+var spanish = Language{
 	Tag: "es", Dir: "ltr", Name: "Español",
 	Colon: ": ",
 	Date:  "{day} de {month} de {year}",
 	Month: [12]string{"enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto", "septiembre", "octubre", "noviembre", "diciembre"},
-	Withdrawn: Refusal{
+	Withdrawn: Message{
 		Title: "Este servicio no está disponible aquí",
 		Body:  "Hemos retirado nuestro servicio de este lugar. Preferimos irnos antes que ofrecerlo en una forma más débil que aquella en la que la gente confía. Lamentamos lo que esto supone para ti.",
 		What:  "Todo el servicio",
 	},
-	ClosedToNew: Refusal{
+	ClosedToNew: Message{
 		Title: "Aquí no se pueden abrir cuentas nuevas",
 		Body:  "Ya no abrimos cuentas nuevas en este lugar. Si ya tienes una cuenta, sigue funcionando.",
 		What:  "Las cuentas nuevas",
 	},
-	WindDown: Refusal{
+	WindDown: Message{
 		Title: "Este servicio va a cerrar aquí",
 		Body:  "Nos vamos de este lugar. Todo lo que necesitas para irte con lo que es tuyo sigue funcionando.",
 		What:  "Todo, salvo lo que necesitas para irte",
 	},
-	Feature: Refusal{
+	Feature: Message{
 		Title: "Esta parte del servicio no está disponible aquí",
 		Body:  "Hemos retirado esta parte del servicio de este lugar. Preferimos prescindir de ella antes que ofrecerla en una forma más débil. El resto del servicio no se ve afectado por ello.",
 		What:  "Una parte del servicio: {feature}",

@@ -1,27 +1,27 @@
 package phrases
 
-var french = Book{
+var french = Language{
 	Tag: "fr", Dir: "ltr", Name: "Français",
 	Colon: "\u00a0: ",
 	Date:  "{day} {month} {year}",
 	First: "1er",
 	Month: [12]string{"janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre"},
-	Withdrawn: Refusal{
+	Withdrawn: Message{
 		Title: "Ce service n’est pas disponible ici",
 		Body:  "Nous avons retiré notre service de ce territoire. Nous préférons partir plutôt que de le proposer sous une forme affaiblie, moins sûre que celle sur laquelle on compte. Nous sommes désolés de ce que cela signifie pour vous.",
 		What:  "L’ensemble du service",
 	},
-	ClosedToNew: Refusal{
+	ClosedToNew: Message{
 		Title: "Il n’est plus possible de créer un compte ici",
 		Body:  "Nous n’ouvrons plus de nouveaux comptes sur ce territoire. Si vous avez déjà un compte, il continue de fonctionner.",
 		What:  "Les nouveaux comptes",
 	},
-	WindDown: Refusal{
+	WindDown: Message{
 		Title: "Ce service va fermer ici",
 		Body:  "Nous quittons ce territoire. Tout ce qu’il vous faut pour partir avec ce qui vous appartient continue de fonctionner.",
 		What:  "Tout, sauf ce qu’il vous faut pour partir",
 	},
-	Feature: Refusal{
+	Feature: Message{
 		Title: "Cette partie du service n’est pas disponible ici",
 		Body:  "Nous avons retiré cette partie du service de ce territoire. Nous préférons nous en passer plutôt que de la proposer sous une forme affaiblie. Le reste du service n’est pas concerné.",
 		What:  "Une partie du service\u00a0: {feature}",

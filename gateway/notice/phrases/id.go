@@ -1,26 +1,26 @@
 package phrases
 
-var indonesian = Book{
+var indonesian = Language{
 	Tag: "id", Dir: "ltr", Name: "Bahasa Indonesia",
 	Colon: ": ",
 	Date:  "{day} {month} {year}",
 	Month: [12]string{"Januari", "Februari", "Maret", "April", "Mei", "Juni", "Juli", "Agustus", "September", "Oktober", "November", "Desember"},
-	Withdrawn: Refusal{
+	Withdrawn: Message{
 		Title: "Layanan ini tidak tersedia di sini",
 		Body:  "Kami telah menarik layanan kami dari tempat ini. Kami lebih memilih pergi daripada menawarkannya dalam bentuk yang lebih lemah daripada yang diandalkan orang. Kami mohon maaf atas dampaknya bagi Anda.",
 		What:  "Seluruh layanan",
 	},
-	ClosedToNew: Refusal{
+	ClosedToNew: Message{
 		Title: "Akun baru tidak dapat dibuka di sini",
 		Body:  "Kami tidak lagi membuka akun baru di tempat ini. Jika Anda sudah memiliki akun, akun itu tetap berfungsi.",
 		What:  "Akun baru",
 	},
-	WindDown: Refusal{
+	WindDown: Message{
 		Title: "Layanan ini akan ditutup di sini",
 		Body:  "Kami akan meninggalkan tempat ini. Semua yang Anda perlukan untuk pergi dengan membawa milik Anda tetap berfungsi.",
 		What:  "Semuanya, kecuali yang Anda perlukan untuk pergi",
 	},
-	Feature: Refusal{
+	Feature: Message{
 		Title: "Bagian layanan ini tidak tersedia di sini",
 		Body:  "Kami telah menarik bagian layanan ini dari tempat ini. Kami lebih memilih tidak menyediakannya daripada menawarkannya dalam bentuk yang lebih lemah. Bagian layanan lainnya tidak terpengaruh.",
 		What:  "Satu bagian layanan: {feature}",

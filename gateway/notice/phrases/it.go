@@ -1,27 +1,27 @@
 package phrases
 
-var italian = Book{
+var italian = Language{
 	Tag: "it", Dir: "ltr", Name: "Italiano",
 	Colon: ": ",
 	Date:  "{day} {month} {year}",
 	First: "1º",
 	Month: [12]string{"gennaio", "febbraio", "marzo", "aprile", "maggio", "giugno", "luglio", "agosto", "settembre", "ottobre", "novembre", "dicembre"},
-	Withdrawn: Refusal{
+	Withdrawn: Message{
 		Title: "Questo servizio non è disponibile qui",
 		Body:  "Abbiamo ritirato il nostro servizio da questo luogo. Preferiamo andarcene piuttosto che offrirlo in una forma più debole di quella su cui le persone fanno affidamento. Ci dispiace per ciò che questo significa per te.",
 		What:  "L’intero servizio",
 	},
-	ClosedToNew: Refusal{
+	ClosedToNew: Message{
 		Title: "Qui non è possibile aprire nuovi account",
 		Body:  "Non apriamo più nuovi account in questo luogo. Se hai già un account, continua a funzionare.",
 		What:  "I nuovi account",
 	},
-	WindDown: Refusal{
+	WindDown: Message{
 		Title: "Questo servizio sta per chiudere qui",
 		Body:  "Stiamo lasciando questo luogo. Tutto ciò che ti serve per andartene con ciò che è tuo continua a funzionare.",
 		What:  "Tutto, tranne ciò che ti serve per andartene",
 	},
-	Feature: Refusal{
+	Feature: Message{
 		Title: "Questa parte del servizio non è disponibile qui",
 		Body:  "Abbiamo ritirato questa parte del servizio da questo luogo. Preferiamo farne a meno piuttosto che offrirla in una forma più debole. Il resto del servizio non ne è interessato.",
 		What:  "Una parte del servizio: {feature}",

@@ -1,26 +1,26 @@
 package phrases
 
-var japanese = Book{
+var japanese = Language{
 	Tag: "ja", Dir: "ltr", Name: "日本語",
 	Colon: "：",
 	Date:  "{year}年{month}{day}日",
 	Month: [12]string{"1月", "2月", "3月", "4月", "5月", "6月", "7月", "8月", "9月", "10月", "11月", "12月"},
-	Withdrawn: Refusal{
+	Withdrawn: Message{
 		Title: "このサービスはここでは利用できません",
 		Body:  "当サービスはこの地域から撤退しました。皆さまに信頼いただいている水準を下げて提供するよりも、撤退することを選びました。ご不便をおかけすることをお詫びいたします。",
 		What:  "サービス全体",
 	},
-	ClosedToNew: Refusal{
+	ClosedToNew: Message{
 		Title: "ここでは新しいアカウントを作成できません",
 		Body:  "この地域では新規アカウントの受け付けを終了しました。すでにアカウントをお持ちの方は、引き続きご利用いただけます。",
 		What:  "新規アカウントの作成",
 	},
-	WindDown: Refusal{
+	WindDown: Message{
 		Title: "このサービスはここでの提供を終了します",
 		Body:  "当サービスはこの地域から撤退します。ご自身のデータを持って退会するために必要な機能は、引き続きご利用いただけます。",
 		What:  "退会に必要な機能を除くすべて",
 	},
-	Feature: Refusal{
+	Feature: Message{
 		Title: "サービスのこの部分はここでは利用できません",
 		Body:  "この地域では、サービスのこの部分の提供を取りやめました。水準を下げて提供するよりも、提供しないことを選びました。サービスのほかの部分への影響はありません。",
 		What:  "サービスの一部：{feature}",

@@ -1,5 +1,7 @@
 // Package phrases holds what a notice says, in every built-in language: the
-// sentences, the labels, the names of months and how a date is written.
+// sentences, the labels, the names of months and how a date is written. Each
+// language is a table in a file of its own; a translator begins with a copy of
+// en.go, and the test names what is missing.
 //
 // A place's name never stands inside a sentence. Most languages inflect it or
 // choose another preposition (en France, au Japon, aux États-Unis), so it has
@@ -12,9 +14,9 @@ import (
 	"time"
 )
 
-// A Book is one language's wording. The fields of a Book are never empty,
-// save First and Names.
-type Book struct {
+// A Language is the wording in one language. Its fields are never empty, save
+// First and Names.
+type Language struct {
 	Tag  string // BCP 47
 	Dir  string // ltr or rtl
 	Name string // the language's own name
@@ -25,7 +27,7 @@ type Book struct {
 	Month [12]string
 
 	// What is refused.
-	Withdrawn, ClosedToNew, WindDown, Feature Refusal
+	Withdrawn, ClosedToNew, WindDown, Feature Message
 	// Unplaced is said instead of Withdrawn.Body where the place is not one
 	// that law speaks for: unlocated, private, anonymous.
 	Unplaced string
@@ -59,8 +61,8 @@ type Book struct {
 	Names map[string]string
 }
 
-// A Refusal says what is refused.
-type Refusal struct {
+// A Message says what is refused.
+type Message struct {
 	Title string
 	Body  string
 	What  string // short, beside the label Refused; {feature} in that of a feature
@@ -87,23 +89,23 @@ type Status struct {
 }
 
 // All returns the built-in languages, English first.
-func All() []*Book { return books[:] }
+func All() []*Language { return languages[:] }
 
-var books = [...]*Book{
+var languages = [...]*Language{
 	&english, &french, &german, &spanish, &portuguese, &italian, &russian, &arabic, &turkish,
 	&chinese, &traditionalChinese, &japanese, &hindi, &indonesian,
 }
 
-// Day writes the day of t, in UTC, as the language does.
-func (b *Book) Day(t time.Time) string {
+// Day returns the day of t, in UTC, as the language writes it.
+func (l *Language) Day(t time.Time) string {
 	year, month, day := t.UTC().Date()
 	written := strconv.Itoa(day)
-	if day == 1 && b.First != "" {
-		written = b.First
+	if day == 1 && l.First != "" {
+		written = l.First
 	}
 	return strings.NewReplacer(
 		"{day}", written,
-		"{month}", b.Month[month-1],
+		"{month}", l.Month[month-1],
 		"{year}", strconv.Itoa(year),
-	).Replace(b.Date)
+	).Replace(l.Date)
 }

@@ -34,7 +34,7 @@ func each(v reflect.Value, name string, visit func(name, text string)) {
 	}
 }
 
-func texts(b *phrases.Book) map[string]string {
+func texts(b *phrases.Language) map[string]string {
 	all := make(map[string]string)
 	each(reflect.ValueOf(*b), "", func(name, text string) { all[name] = text })
 	return all

@@ -1,28 +1,28 @@
 package phrases
 
 // As in Brazil, which plain pt is in CLDR.
-var portuguese = Book{
+var portuguese = Language{
 	Tag: "pt", Dir: "ltr", Name: "Português",
 	Colon: ": ",
 	Date:  "{day} de {month} de {year}",
 	First: "1º",
 	Month: [12]string{"janeiro", "fevereiro", "março", "abril", "maio", "junho", "julho", "agosto", "setembro", "outubro", "novembro", "dezembro"},
-	Withdrawn: Refusal{
+	Withdrawn: Message{
 		Title: "Este serviço não está disponível aqui",
 		Body:  "Retiramos nosso serviço deste lugar. Preferimos sair a oferecê-lo em uma forma mais fraca do que aquela em que as pessoas confiam. Lamentamos o que isso significa para você.",
 		What:  "Todo o serviço",
 	},
-	ClosedToNew: Refusal{
+	ClosedToNew: Message{
 		Title: "Não é possível abrir novas contas aqui",
 		Body:  "Não abrimos mais novas contas neste lugar. Se você já tem uma conta, ela continua funcionando.",
 		What:  "Novas contas",
 	},
-	WindDown: Refusal{
+	WindDown: Message{
 		Title: "Este serviço será encerrado aqui",
 		Body:  "Estamos deixando este lugar. Tudo de que você precisa para sair com o que é seu continua funcionando.",
 		What:  "Tudo, exceto o que você precisa para sair",
 	},
-	Feature: Refusal{
+	Feature: Message{
 		Title: "Esta parte do serviço não está disponível aqui",
 		Body:  "Retiramos esta parte do serviço deste lugar. Preferimos abrir mão dela a oferecê-la em uma forma mais fraca. O restante do serviço não é afetado por isso.",
 		What:  "Uma parte do serviço: {feature}",

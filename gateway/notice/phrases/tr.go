@@ -1,26 +1,26 @@
 package phrases
 
-var turkish = Book{
+var turkish = Language{
 	Tag: "tr", Dir: "ltr", Name: "Türkçe",
 	Colon: ": ",
 	Date:  "{day} {month} {year}",
 	Month: [12]string{"Ocak", "Şubat", "Mart", "Nisan", "Mayıs", "Haziran", "Temmuz", "Ağustos", "Eylül", "Ekim", "Kasım", "Aralık"},
-	Withdrawn: Refusal{
+	Withdrawn: Message{
 		Title: "Bu hizmet burada kullanılamıyor",
 		Body:  "Hizmetimizi bu yerden çektik. Onu, insanların güvendiği hâlinden daha zayıf bir biçimde sunmaktansa ayrılmayı tercih ediyoruz. Bunun sizin için anlamından dolayı üzgünüz.",
 		What:  "Hizmetin tamamı",
 	},
-	ClosedToNew: Refusal{
+	ClosedToNew: Message{
 		Title: "Burada yeni hesap açılamıyor",
 		Body:  "Bu yerde artık yeni hesap açmıyoruz. Zaten bir hesabınız varsa çalışmaya devam ediyor.",
 		What:  "Yeni hesaplar",
 	},
-	WindDown: Refusal{
+	WindDown: Message{
 		Title: "Bu hizmet burada kapanıyor",
 		Body:  "Bu yerden ayrılıyoruz. Size ait olanlarla birlikte ayrılmak için ihtiyaç duyduğunuz her şey çalışmaya devam ediyor.",
 		What:  "Ayrılmak için gerekenler dışında her şey",
 	},
-	Feature: Refusal{
+	Feature: Message{
 		Title: "Hizmetin bu bölümü burada kullanılamıyor",
 		Body:  "Hizmetin bu bölümünü bu yerden çektik. Onu daha zayıf bir biçimde sunmaktansa ondan vazgeçmeyi tercih ediyoruz. Hizmetin geri kalanı bundan etkilenmiyor.",
 		What:  "Hizmetin bir bölümü: {feature}",

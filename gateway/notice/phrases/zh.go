@@ -1,27 +1,27 @@
 package phrases
 
 // Simplified script. zh without a script is this one, as in CLDR.
-var chinese = Book{
+var chinese = Language{
 	Tag: "zh-Hans", Dir: "ltr", Name: "简体中文",
 	Colon: "：",
 	Date:  "{year}年{month}{day}日",
 	Month: [12]string{"1月", "2月", "3月", "4月", "5月", "6月", "7月", "8月", "9月", "10月", "11月", "12月"},
-	Withdrawn: Refusal{
+	Withdrawn: Message{
 		Title: "此服务在这里不可用",
 		Body:  "我们已将服务撤出此地。我们宁愿离开，也不愿提供一个被削弱、让人无法再信赖的版本。由此给您带来的影响，我们深表歉意。",
 		What:  "全部服务",
 	},
-	ClosedToNew: Refusal{
+	ClosedToNew: Message{
 		Title: "这里无法注册新账户",
 		Body:  "我们不再接受此地的新账户注册。如果您已有账户，可以继续使用。",
 		What:  "注册新账户",
 	},
-	WindDown: Refusal{
+	WindDown: Message{
 		Title: "此服务即将在这里关闭",
 		Body:  "我们正在撤出此地。您带走自己的数据并离开所需的一切功能仍可使用。",
 		What:  "除离开所需功能以外的全部服务",
 	},
-	Feature: Refusal{
+	Feature: Message{
 		Title: "服务的这一部分在这里不可用",
 		Body:  "我们已将服务的这一部分撤出此地。我们宁愿不提供它，也不愿提供一个被削弱的版本。服务的其他部分不受此影响。",
 		What:  "服务的一部分：{feature}",

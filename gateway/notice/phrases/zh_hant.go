@@ -1,26 +1,26 @@
 package phrases
 
-var traditionalChinese = Book{
+var traditionalChinese = Language{
 	Tag: "zh-Hant", Dir: "ltr", Name: "繁體中文",
 	Colon: "：",
 	Date:  "{year}年{month}{day}日",
 	Month: [12]string{"1月", "2月", "3月", "4月", "5月", "6月", "7月", "8月", "9月", "10月", "11月", "12月"},
-	Withdrawn: Refusal{
+	Withdrawn: Message{
 		Title: "此服務在這裡無法使用",
 		Body:  "我們已將服務撤出此地。我們寧願離開，也不願提供一個被削弱、讓人無法再信賴的版本。由此對您造成的影響，我們深感抱歉。",
 		What:  "全部服務",
 	},
-	ClosedToNew: Refusal{
+	ClosedToNew: Message{
 		Title: "這裡無法註冊新帳戶",
 		Body:  "我們不再接受此地的新帳戶註冊。如果您已有帳戶，可以繼續使用。",
 		What:  "註冊新帳戶",
 	},
-	WindDown: Refusal{
+	WindDown: Message{
 		Title: "此服務即將在這裡關閉",
 		Body:  "我們正在撤出此地。您帶走自己的資料並離開所需的一切功能仍可使用。",
 		What:  "離開所需功能以外的全部服務",
 	},
-	Feature: Refusal{
+	Feature: Message{
 		Title: "服務的這一部分在這裡無法使用",
 		Body:  "我們已將服務的這一部分撤出此地。我們寧願不提供它，也不願提供一個被削弱的版本。服務的其他部分不受此影響。",
 		What:  "服務的一部分：{feature}",
