@@ -208,7 +208,7 @@ func patternsOf(class string, p *policy.Policy) []routes.Pattern {
 func overlappingClasses(p *policy.Policy, pattern routes.Pattern) []string {
 	names, classes := p.Classes(), []string{policy.Other}
 	for _, rule := range p.RouteRules() {
-		if class := names[rule.Class]; !slices.Contains(classes, class) && pattern.Meets(rule.Pattern) {
+		if class := names[rule.Class]; !slices.Contains(classes, class) && pattern.Overlaps(rule.Pattern) {
 			classes = append(classes, class)
 		}
 	}

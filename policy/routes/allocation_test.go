@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestNothingIsAllocatedPerRequest(t *testing.T) {
+func TestMatchAndClassify_allocateNothing(t *testing.T) {
 	table := tableOf(t, service...)
 	for _, path := range []string{
 		"*",

@@ -6,16 +6,17 @@ import (
 	"unsafe"
 )
 
-// Classify is Match, and says whether the request is ambiguous: whether
+// Classify is Match, and reports whether the request is ambiguous: whether
 // another reader of its path, such as the app behind, could see a path of
 // another class.
 //
 // Readers are known to differ in what they do to a path: decode it before
 // they split it into segments, or decode it twice; take a backslash for a
 // slash; strip ";parameters" from segments; end it at a "?" or "#" once that is
-// decoded; merge empty segments; resolve dot segments. Apps sit behind further proxies, so any of it may happen in any
-// order. A request is ambiguous if anything that its path becomes by these
-// steps has another class than the path as it stands, and for itself if
+// decoded; merge slashes; remove dot segments. Apps sit behind further proxies,
+// so any of it may happen in any order. A request is ambiguous if anything that
+// its path becomes by it has another class than the path as it stands, and for
+// itself if
 //
 //   - its path has a broken percent-escape, a NUL or an ASCII character in
 //     overlong UTF-8, which readers drop, cut, or take for something else;
@@ -27,19 +28,19 @@ import (
 // ignores them, they have to say so.
 func (t *Table) Classify(method, host, escapedPath string) (class Class, ambiguous bool) {
 	class = t.Match(method, host, escapedPath)
-	if unequivocal(escapedPath) {
+	if hasOneReading(escapedPath) {
 		return class, false
 	}
 	if escapedPath == "*" {
 		return class, method != http.MethodOptions
 	}
-	return class, t.readableElse(class, method, host, escapedPath)
+	return class, t.hasOtherClass(class, method, host, escapedPath)
 }
 
-// unequivocal says whether a path has one reading only. It sees all that
-// makes a path ambiguous, and little else: escapes of plain characters and
+// hasOneReading reports whether a path can be read in one way only. It sees all
+// that makes a path ambiguous, and little else: escapes of plain characters and
 // names that begin with a dot are common.
-func unequivocal(path string) bool {
+func hasOneReading(path string) bool {
 	if path == "" {
 		return true
 	}
@@ -53,34 +54,34 @@ func unequivocal(path string) bool {
 		}
 		switch {
 		case c == '/':
-			if beginsOddly(path[i+1:]) {
+			if beginsEmptyOrDotSegment(path[i+1:]) {
 				return false
 			}
 		case c == '%':
 			decoded, ok := unescape(path[i:])
 			i += len("%xx") - 1
-			if !ok || decoded == '.' || structural(decoded) {
+			if !ok || decoded == '.' || isDelimiter(decoded) {
 				return false
 			}
-			if second, _ := unescape(path[i+1:]); overlong(decoded, second) {
+			if second, _ := unescape(path[i+1:]); isOverlong(decoded, second) {
 				return false
 			}
-		case c >= 0x80 || structural(c):
+		case c >= 0x80 || isDelimiter(c):
 			return false
 		}
 	}
 	return true
 }
 
-// isCommon says whether a character is one of those that paths mostly consist
+// isCommon reports whether a character is one of those that paths mostly consist
 // of. It is there for speed.
 func isCommon(c byte) bool {
 	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-'
 }
 
-// structural says whether a character can change, for some readers, where
+// isDelimiter reports whether a character can change, for some readers, where
 // segments or the path end.
-func structural(c byte) bool {
+func isDelimiter(c byte) bool {
 	switch c {
 	case '/', '\\', ';', '?', '#', '%', 0:
 		return true
@@ -88,9 +89,9 @@ func structural(c byte) bool {
 	return false
 }
 
-// beginsOddly says whether what follows a slash is an empty segment or a dot
-// segment.
-func beginsOddly(path string) bool {
+// beginsEmptyOrDotSegment reports whether what follows a slash is an empty
+// segment or a dot segment.
+func beginsEmptyOrDotSegment(path string) bool {
 	if path == "" || path[0] != '.' {
 		return path != "" && path[0] == '/'
 	}
@@ -98,10 +99,10 @@ func beginsOddly(path string) bool {
 	return path == "" || path[0] == '/'
 }
 
-// overlong says whether two bytes begin a UTF-8 sequence that is longer than
+// isOverlong reports whether two bytes begin a UTF-8 sequence that is longer than
 // its character needs. No valid text has one; careless decoders read %c0%af as
 // a slash.
-func overlong(first, second byte) bool {
+func isOverlong(first, second byte) bool {
 	if second&0xC0 != 0x80 {
 		return false
 	}
@@ -120,8 +121,8 @@ func overlong(first, second byte) bool {
 	return false
 }
 
-// readings are what a path becomes by steps. They hold no pointers, so that
-// they stay on the stack.
+// readings are what a path becomes by normalization and decoding. They hold no
+// pointers, so that they stay on the stack.
 type readings struct {
 	text  [16 << 10]byte // all of them, one after the other
 	ends  [32]int        // where each ends
@@ -141,13 +142,13 @@ func (r *readings) start(i int) int {
 	return r.ends[i-1]
 }
 
-// room is where the next reading is to be appended before it is added.
-func (r *readings) room() []byte {
+// next is where the next reading is to be appended before it is added.
+func (r *readings) next() []byte {
 	start := r.start(r.count)
 	return r.text[start:start]
 }
 
-// add takes what was appended to room, unless there is the same reading among
+// add takes what was appended to next, unless there is the same reading among
 // those from first on already. It returns false if there is no room.
 func (r *readings) add(path []byte, first int) bool {
 	for i := first; i < r.count; i++ {
@@ -164,12 +165,12 @@ func (r *readings) add(path []byte, first int) bool {
 	return true
 }
 
-// grow adds what the readings from first on become by the steps in any order.
-// It returns false if there is no room.
-func (r *readings) grow(first int, steps []step) bool {
+// normalize adds what the readings from first on become by the normalizations
+// in any order. It returns false if there is no room.
+func (r *readings) normalize(first int, by []normalization) bool {
 	for i := first; i < r.count; i++ {
-		for _, s := range steps {
-			if !r.add(s.append(r.room(), r.at(i)), first) {
+		for _, n := range by {
+			if !r.add(n.append(r.next(), r.at(i)), first) {
 				return false
 			}
 		}
@@ -177,47 +178,47 @@ func (r *readings) grow(first int, steps []step) bool {
 	return true
 }
 
-// Readings come in generations: the path as it stands and what it becomes
-// without decoding; all of that decoded, and what it becomes; the same again.
-// The last one is for apps that decode what their server has decoded already,
-// a common mistake. It hardly costs honest clients anything: only a path that
-// holds an escaped escape can change its class by it.
-const lastGeneration = 2
+// Readings come in rounds: the path as it stands and what it becomes without
+// decoding; all of that decoded, and what it becomes; the same again. The last
+// round is for apps that decode what their server has decoded already, a common
+// mistake. It hardly costs honest clients anything: only a path that holds an
+// escaped escape can change its class by it.
+const maxDecodings = 2
 
-// readableElse says whether a path can be read as one of another class.
-func (t *Table) readableElse(class Class, method, host, escapedPath string) bool {
-	if escapedPath[0] != '/' || broken(escapedPath) {
+// hasOtherClass reports whether a path can be read as one of another class.
+func (t *Table) hasOtherClass(class Class, method, host, escapedPath string) bool {
+	if escapedPath[0] != '/' || hasBrokenEscape(escapedPath) {
 		return true
 	}
 	var r readings
-	if !r.add(append(r.room(), escapedPath...), 0) {
+	if !r.add(append(r.next(), escapedPath...), 0) {
 		return true
 	}
 	first := 0
-	for generation := 0; generation <= lastGeneration && first < r.count; generation++ {
-		steps := []step{converting, stripping, cutting, merging, resolving, cleaning, revealing}
-		if generation == lastGeneration {
-			steps = steps[:len(steps)-1] // there is nothing to decode any more
+	for decodings := 0; decodings <= maxDecodings && first < r.count; decodings++ {
+		all := []normalization{convertBackslashes, stripParameters, cutQuery, mergeSlashes, removeDotSegments, cleanPath, decodePunctuation}
+		if decodings == maxDecodings {
+			all = all[:len(all)-1] // there is nothing to decode any more
 		}
-		if !r.grow(first, steps) {
+		if !r.normalize(first, all) {
 			return true
 		}
 		end := r.count
 		for i := first; i < end; i++ {
 			path := r.at(i)
-			if treacherous(path) {
+			if hasNULOrOverlong(path) {
 				return true
 			}
 			escaped := strings.IndexByte(path, '%') >= 0
 			// Once decoded, a path is complete, or its reader decodes the
 			// segments that he finds.
-			if (generation > 0 || !escaped) && t.classOf(method, host, path, false) != class {
+			if (decodings > 0 || !escaped) && t.classOf(method, host, path, false) != class {
 				return true
 			}
-			if !escaped || generation == lastGeneration {
+			if !escaped || decodings == maxDecodings {
 				continue
 			}
-			if t.classOf(method, host, path, true) != class || !r.add(appendUnescaped(r.room(), path), end) {
+			if t.classOf(method, host, path, true) != class || !r.add(appendUnescaped(r.next(), path), end) {
 				return true
 			}
 		}
@@ -235,8 +236,8 @@ func (t *Table) classOf(method, host, reading string, escaped bool) Class {
 	return None
 }
 
-// broken says whether a path has a percent sign that begins no escape.
-func broken(path string) bool {
+// hasBrokenEscape reports whether a path has a percent sign that begins no escape.
+func hasBrokenEscape(path string) bool {
 	for i := 0; i < len(path); i++ {
 		if path[i] == '%' {
 			if _, ok := unescape(path[i:]); !ok {
@@ -247,11 +248,11 @@ func broken(path string) bool {
 	return false
 }
 
-// treacherous says whether a path has a NUL or overlong UTF-8.
-func treacherous(path string) bool {
+// hasNULOrOverlong reports whether a path has a NUL or overlong UTF-8.
+func hasNULOrOverlong(path string) bool {
 	previous := byte(0)
 	for _, c := range []byte(path) {
-		if c == 0 || overlong(previous, c) {
+		if c == 0 || isOverlong(previous, c) {
 			return true
 		}
 		previous = c

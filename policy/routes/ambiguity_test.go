@@ -14,7 +14,7 @@ import (
 
 var service = []string{"/legal/", "/signup", "/signup/", "/files/", "/account/export", "/projects/{name}", "/projects/{name}/delete"}
 
-func TestPathsThatOtherReadersSeeInAnotherClassAreAmbiguous(t *testing.T) {
+func TestClassify_ambiguous(t *testing.T) {
 	table := tableOf(t, service...)
 	for trick, paths := range map[string][]string{
 		"empty segments": {
@@ -85,7 +85,7 @@ func TestPathsThatOtherReadersSeeInAnotherClassAreAmbiguous(t *testing.T) {
 	}
 }
 
-func TestPathsThatAllReadersSeeInOneClassAreNotAmbiguous(t *testing.T) {
+func TestClassify_unambiguous(t *testing.T) {
 	table := tableOf(t, service...)
 	for path, want := range map[string]string{
 		"":                                       "",
@@ -134,7 +134,7 @@ func TestPathsThatAllReadersSeeInOneClassAreNotAmbiguous(t *testing.T) {
 }
 
 // Each of these is caught by no other reading than that of its reader.
-func TestReadersWhoStandAlone(t *testing.T) {
+func TestClassify_eachNormalizationIsNeeded(t *testing.T) {
 	for reader, test := range map[string]struct {
 		class1, class2 []string
 		path           string
@@ -169,7 +169,7 @@ func TestReadersWhoStandAlone(t *testing.T) {
 	}
 }
 
-func TestOnlyOptionsMayAskForTheWholeServer(t *testing.T) {
+func TestClassify_asterisk(t *testing.T) {
 	table := tableOf(t, "/")
 	for method, want := range map[string]bool{"OPTIONS": false, "GET": true} {
 		if class, ambiguous := table.Classify(method, "any.example", "*"); class != routes.None || ambiguous != want {
@@ -178,7 +178,7 @@ func TestOnlyOptionsMayAskForTheWholeServer(t *testing.T) {
 	}
 }
 
-func TestAmbiguityDependsOnMethodAndHost(t *testing.T) {
+func TestClassify_methodAndHost(t *testing.T) {
 	table := tableOf(t, "POST /signup", "news.example.com/today")
 	for request, want := range map[[3]string]bool{
 		{"POST", "any.example", "//signup"}:     true,
@@ -192,8 +192,8 @@ func TestAmbiguityDependsOnMethodAndHost(t *testing.T) {
 	}
 }
 
-// Steps written for clarity, to hold those of the package against.
-var naiveSteps = []func(path string) string{
+// Normalizations written for clarity, to hold those of the package against.
+var naiveNormalizations = []func(path string) string{
 	func(path string) string { return strings.ReplaceAll(path, `\`, "/") },
 	func(path string) string { return regexp.MustCompile(`;[^/]*`).ReplaceAllString(path, "") },
 	func(path string) string { return regexp.MustCompile(`/+`).ReplaceAllString(path, "/") },
@@ -210,7 +210,7 @@ var naiveSteps = []func(path string) string{
 	},
 }
 
-// naiveReadings returns what a path becomes by up to depth steps, as paths in
+// naiveReadings returns what a path becomes by up to depth normalizations, as paths in
 // which each segment is escaped.
 func naiveReadings(path string, decoded, depth int, into map[string]bool) {
 	if decoded == 0 {
@@ -225,8 +225,8 @@ func naiveReadings(path string, decoded, depth int, into map[string]bool) {
 	if depth == 0 {
 		return
 	}
-	for _, step := range naiveSteps {
-		if next := step(path); next != path {
+	for _, normalize := range naiveNormalizations {
+		if next := normalize(path); next != path {
 			naiveReadings(next, decoded, depth-1, into)
 		}
 	}

@@ -36,8 +36,8 @@ func manyRules(n int) []routes.Rule {
 
 var sizes = []int{10, 1_000, 10_000}
 
-// aPath is one that the tables of all sizes know.
-const aPath = "/api/v1/resource0/5d41402abc4b2a76"
+// knownPath is one that the tables of all sizes know.
+const knownPath = "/api/v1/resource0/5d41402abc4b2a76"
 
 func BenchmarkMatch(b *testing.B) {
 	for _, size := range sizes {
@@ -60,7 +60,7 @@ func BenchmarkMatch(b *testing.B) {
 func BenchmarkClassify(b *testing.B) {
 	table, _ := routes.New(manyRules(10_000))
 	for name, path := range map[string]string{
-		"plain":         aPath,
+		"plain":         knownPath,
 		"escaped":       "/files/tree7/Annual%20Report%20%E2%82%AC.pdf",
 		"well-known":    "/.well-known/acme-challenge/abc",
 		"encoded-slash": "/files/tree7/a%2Fb",

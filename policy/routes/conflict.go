@@ -26,10 +26,10 @@ const maxConflicts = 1000
 type relation uint8
 
 const (
-	same     relation = 0
-	wider    relation = 1 // matches some that the other doesn't
-	narrower relation = 2 // doesn't match some that the other does
-	crossing          = wider | narrower
+	same        relation = 0
+	wider       relation = 1 // matches some that the other doesn't
+	narrower    relation = 2 // doesn't match some that the other does
+	overlapping          = wider | narrower
 )
 
 // A conflictSearch walks a tree of patterns against itself, so that it visits
@@ -41,9 +41,9 @@ type conflictSearch struct {
 
 func (t *Table) conflicts() []Conflict {
 	s := conflictSearch{rules: t.rules}
-	s.meet(&t.anyHost, &t.anyHost, same)
+	s.compareNodes(&t.anyHost, &t.anyHost, same)
 	for _, host := range slices.Sorted(maps.Keys(t.hosts)) {
-		s.meet(t.hosts[host], t.hosts[host], same)
+		s.compareNodes(t.hosts[host], t.hosts[host], same)
 	}
 	slices.SortFunc(s.found, func(a, b Conflict) int {
 		return cmp.Or(cmp.Compare(a.A, b.A), cmp.Compare(a.B, b.B))
@@ -51,41 +51,41 @@ func (t *Table) conflicts() []Conflict {
 	return s.found
 }
 
-// meet compares the patterns in and below a with those in and below b, two
-// nodes that some paths lead to both; rel is the relation of the patterns so
-// far.
-func (s *conflictSearch) meet(a, b *node, rel relation) {
-	if !s.worthwhile(a.summary, b.summary) {
+// compareNodes compares the patterns in and below a with those in and below b,
+// two nodes that some paths lead to both; rel is the relation of the patterns
+// so far.
+func (s *conflictSearch) compareNodes(a, b *node, rel relation) {
+	if !s.canConflict(a.summary, b.summary) {
 		return
 	}
 	if a == b {
-		s.meetItself(a)
+		s.compareWithItself(a)
 		return
 	}
 	s.compare(a.end, b.end, rel)
 	s.compare(a.rest, b.rest, rel)
 	s.compareBelow(a.rest, b, rel|wider)
-	s.compareBelow(b.rest, a, mirrored(rel)|wider)
+	s.compareBelow(b.rest, a, inverse(rel)|wider)
 	if a.wild != nil {
-		s.meetLiterals(a.wild, b, rel|wider)
+		s.compareWithLiterals(a.wild, b, rel|wider)
 	}
 	if b.wild != nil {
-		s.meetLiterals(b.wild, a, mirrored(rel)|wider)
+		s.compareWithLiterals(b.wild, a, inverse(rel)|wider)
 	}
 	if a.wild != nil && b.wild != nil {
-		s.meet(a.wild, b.wild, rel)
+		s.compareNodes(a.wild, b.wild, rel)
 	}
 	if len(a.literals) > len(b.literals) {
-		a, b, rel = b, a, mirrored(rel)
+		a, b, rel = b, a, inverse(rel)
 	}
 	for _, child := range a.literals {
 		if twin := b.literal(child.label); twin != nil {
-			s.meet(child, twin, rel)
+			s.compareNodes(child, twin, rel)
 		}
 	}
 }
 
-func (s *conflictSearch) meetItself(n *node) {
+func (s *conflictSearch) compareWithItself(n *node) {
 	for i := range n.end {
 		s.compare(n.end[i:i+1], n.end[i+1:], same)
 	}
@@ -94,33 +94,33 @@ func (s *conflictSearch) meetItself(n *node) {
 	}
 	s.compareBelow(n.rest, n, wider)
 	if n.wild != nil {
-		s.meetLiterals(n.wild, n, wider)
-		s.meet(n.wild, n.wild, same)
+		s.compareWithLiterals(n.wild, n, wider)
+		s.compareNodes(n.wild, n.wild, same)
 	}
 	for _, child := range n.literals {
-		s.meet(child, child, same)
+		s.compareNodes(child, child, same)
 	}
 }
 
-// meetLiterals meets the node behind a wildcard with those behind the
+// compareWithLiterals compares the node behind a wildcard with those behind the
 // literals of n. No wildcard matches {$}.
-func (s *conflictSearch) meetLiterals(wild, n *node, rel relation) {
+func (s *conflictSearch) compareWithLiterals(wild, n *node, rel relation) {
 	for _, child := range n.literals {
 		if child.label != slash {
-			s.meet(wild, child, rel)
+			s.compareNodes(wild, child, rel)
 		}
 	}
 }
 
-// worthwhile says whether patterns in or below one node can conflict with
+// canConflict reports whether patterns in or below one node can conflict with
 // those in or below the other.
-func (s *conflictSearch) worthwhile(a, b summary) bool {
+func (s *conflictSearch) canConflict(a, b summary) bool {
 	return len(s.found) < maxConflicts && a.methods&b.methods != 0 && (a.mixed || b.mixed || a.class != b.class)
 }
 
 // compareBelow compares patterns that match all that follows a node with all
 // that follow it.
-func (s *conflictSearch) compareBelow(rest entries, n *node, rel relation) {
+func (s *conflictSearch) compareBelow(rest leaves, n *node, rel relation) {
 	for i := range rest {
 		if rel == wider && rest[i].method == "" {
 			continue // it is wider in all respects, so the others win
@@ -129,7 +129,7 @@ func (s *conflictSearch) compareBelow(rest entries, n *node, rel relation) {
 	}
 }
 
-func (s *conflictSearch) compareChildren(one entries, n *node, rel relation) {
+func (s *conflictSearch) compareChildren(one leaves, n *node, rel relation) {
 	for _, child := range n.literals {
 		s.compareAll(one, child, rel)
 	}
@@ -138,8 +138,8 @@ func (s *conflictSearch) compareChildren(one entries, n *node, rel relation) {
 	}
 }
 
-func (s *conflictSearch) compareAll(one entries, n *node, rel relation) {
-	if s.worthwhile(one[0].summary(), n.summary) {
+func (s *conflictSearch) compareAll(one leaves, n *node, rel relation) {
+	if s.canConflict(one[0].summary(), n.summary) {
 		s.compare(one, n.end, rel)
 		s.compare(one, n.rest, rel)
 		s.compareChildren(one, n, rel)
@@ -148,14 +148,14 @@ func (s *conflictSearch) compareAll(one entries, n *node, rel relation) {
 
 // compare records the conflicts between patterns whose paths are related as
 // rel says.
-func (s *conflictSearch) compare(as, bs entries, rel relation) {
+func (s *conflictSearch) compare(as, bs leaves, rel relation) {
 	for _, a := range as {
 		for _, b := range bs {
 			methods, shared := compareMethods(a.method, b.method)
 			if !shared || a.class == b.class || len(s.found) >= maxConflicts {
 				continue
 			}
-			if whole := rel | methods; whole == same || whole == crossing {
+			if whole := rel | methods; whole == same || whole == overlapping {
 				s.record(min(a.rule, b.rule), max(a.rule, b.rule), whole)
 			}
 		}
@@ -165,13 +165,13 @@ func (s *conflictSearch) compare(as, bs entries, rel relation) {
 func (s *conflictSearch) record(a, b int, rel relation) {
 	p, q := s.rules[a].Pattern, s.rules[b].Pattern
 	reason := fmt.Sprintf("%q and %q match the same requests", p, q)
-	if rel == crossing {
+	if rel == overlapping {
 		reason = fmt.Sprintf("%q and %q both match %q, and neither is more specific", p, q, sharedRequest(p, q))
 	}
 	s.found = append(s.found, Conflict{a, b, reason})
 }
 
-func mirrored(rel relation) relation { return rel>>1 | rel<<1&crossing }
+func inverse(rel relation) relation { return rel>>1 | rel<<1&overlapping }
 
 // compareMethods relates the methods of two patterns, if they share any.
 func compareMethods(a, b string) (rel relation, shared bool) {
@@ -194,14 +194,14 @@ type summary struct {
 	mixed   bool // there are other classes
 }
 
-func (e entry) summary() summary {
-	return summary{methods: methodsOf(e.method), class: e.class}
+func (l leaf) summary() summary {
+	return summary{methods: methodsOf(l.method), class: l.class}
 }
 
-func (s *summary) add(e entry) {
-	s.mixed = s.mixed || s.methods != 0 && s.class != e.class
-	s.methods |= methodsOf(e.method)
-	s.class = e.class
+func (s *summary) add(l leaf) {
+	s.mixed = s.mixed || s.methods != 0 && s.class != l.class
+	s.methods |= methodsOf(l.method)
+	s.class = l.class
 }
 
 // A methodSet has a bit for each method that patterns are likely to have, and

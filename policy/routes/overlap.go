@@ -1,8 +1,8 @@
 package routes
 
-// Meets says whether a request may match both patterns. Where that takes more
-// than a look at their segments one by one, it says yes.
-func (p Pattern) Meets(q Pattern) bool {
+// Overlaps reports whether a request may match both patterns. Where that takes
+// more than a look at their segments one by one, it reports true.
+func (p Pattern) Overlaps(q Pattern) bool {
 	if _, shared := compareMethods(p.method, q.method); !shared {
 		return false
 	}

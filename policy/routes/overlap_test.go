@@ -16,7 +16,7 @@ func pattern(t interface{ Fatal(...any) }, text string) routes.Pattern {
 	return p
 }
 
-func TestPatternsMeetIfARequestMayMatchBoth(t *testing.T) {
+func TestOverlaps(t *testing.T) {
 	for _, test := range []struct {
 		a, b string
 		meet bool
@@ -37,13 +37,13 @@ func TestPatternsMeetIfARequestMayMatchBoth(t *testing.T) {
 		{"a.example.org/news/", "/news/", true},
 	} {
 		a, b := pattern(t, test.a), pattern(t, test.b)
-		if a.Meets(b) != test.meet || b.Meets(a) != test.meet {
-			t.Errorf("%s and %s: %t and %t, want %t", a, b, a.Meets(b), b.Meets(a), test.meet)
+		if a.Overlaps(b) != test.meet || b.Overlaps(a) != test.meet {
+			t.Errorf("%s and %s: %t and %t, want %t", a, b, a.Overlaps(b), b.Overlaps(a), test.meet)
 		}
 	}
 }
 
-func TestPatternsThatMatchTheSameRequestMeet(t *testing.T) {
+func TestOverlaps_ofPatternsThatMatchTheSameRequest(t *testing.T) {
 	texts := []string{"/", "/{$}", "/a", "/a/", "/a/{$}", "/{x}", "/{x}/", "/a/b", "/{x}/b", "/a/{y}", "/a/{y...}", "GET /a/", "HEAD /a/", "h/a/", "h/{x}/b", "g/"}
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := pattern(t, rapid.SampledFrom(texts).Draw(t, "a")), pattern(t, rapid.SampledFrom(texts).Draw(t, "b"))
@@ -54,7 +54,7 @@ func TestPatternsThatMatchTheSameRequestMeet(t *testing.T) {
 			table, _ := routes.New([]routes.Rule{{Class: 1, Pattern: p}})
 			return table.Match(method, host, path) == 1
 		}
-		if matches(a) && matches(b) && !a.Meets(b) {
+		if matches(a) && matches(b) && !a.Overlaps(b) {
 			t.Fatalf("%s %s%s matches %s and %s", method, host, path, a, b)
 		}
 	})

@@ -218,7 +218,7 @@ func parseLiteral(text string) (segment, error) {
 	return segment{literal, decoded}, nil
 }
 
-// isIdentifier says whether s is a Go identifier; keywords are as good as
+// isIdentifier reports whether s is a Go identifier; keywords are as good as
 // other names here.
 func isIdentifier(s string) bool {
 	for i, c := range s {

@@ -8,7 +8,7 @@ import (
 	"github.com/exitgate/exitgate/policy/routes"
 )
 
-func TestPatternsThatAreAccepted(t *testing.T) {
+func TestParse(t *testing.T) {
 	for _, text := range []string{
 		"/",
 		"/{$}",
@@ -33,7 +33,7 @@ func TestPatternsThatAreAccepted(t *testing.T) {
 	}
 }
 
-func TestPatternsThatAreMistakesSayWhatWouldBeRight(t *testing.T) {
+func TestParse_mistakes(t *testing.T) {
 	const syntax = `want [METHOD ][HOST]/PATH, for example "POST /signup" or "news.example.com/"`
 	for text, want := range map[string]string{
 		"":                             `no path: ` + syntax,

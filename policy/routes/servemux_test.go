@@ -70,7 +70,7 @@ func register(mux *http.ServeMux, patterns ...string) (conflict any) {
 	return nil
 }
 
-func TestMatchesAndPrecedenceAreThoseOfServeMux(t *testing.T) {
+func TestMatch_asServeMux(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		mux := http.NewServeMux()
 		classes := map[string]routes.Class{"": routes.None}
@@ -115,7 +115,7 @@ func redirects(handler http.Handler, request *http.Request) bool {
 	return answer.Code/100 == 3
 }
 
-func TestConflictsAreThoseOfServeMux(t *testing.T) {
+func TestNew_conflictsAsServeMux(t *testing.T) {
 	type pair struct{ a, b int }
 	rapid.Check(t, func(t *rapid.T) {
 		texts := rapid.SliceOfN(rapid.Custom(drawPattern), 2, 12).Draw(t, "patterns")
@@ -194,7 +194,7 @@ func matchesBoth(t *rapid.T, example string, rules ...routes.Rule) {
 
 // A request that several rules of one class match is of that class also where
 // rules of other classes match it.
-func TestRulesOfOneClassMayOverlap(t *testing.T) {
+func TestMatch_overlappingRulesOfOneClass(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		texts := rapid.SliceOfN(rapid.Custom(drawPattern), 2, 8).Draw(t, "patterns")
 		rules := make([]routes.Rule, len(texts))

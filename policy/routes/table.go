@@ -1,10 +1,10 @@
-// Package routes sorts requests into route classes by patterns in the syntax
-// of net/http.ServeMux, with its matching and precedence: the more specific
+// Package routes classifies requests by patterns in the syntax of
+// net/http.ServeMux, with its matching and precedence: the more specific
 // pattern wins. It differs in what it doesn't do: it never redirects, but
 // matches the path exactly as it stands, which is how it is forwarded.
 //
 // As the app behind may read a path in another way than it stands, Classify
-// says whether that would change the class.
+// reports whether that would change the class.
 package routes
 
 import (
@@ -24,7 +24,7 @@ type Rule struct {
 	Pattern Pattern
 }
 
-// A Table sorts requests into classes. It doesn't change, so any number of
+// A Table classifies requests. It doesn't change, so any number of
 // goroutines may use it. The zero Table has no rules.
 type Table struct {
 	rules   []Rule
@@ -42,7 +42,7 @@ func New(rules []Rule) (*Table, []Conflict) {
 	t := &Table{rules: make([]Rule, len(rules)), hosts: make(map[string]*node)}
 	copy(t.rules, rules)
 	for number, rule := range t.rules {
-		t.host(rule.Pattern.host).insert(entry{rule.Pattern.method, number, rule.Class}, rule.Pattern.segments)
+		t.host(rule.Pattern.host).insert(leaf{rule.Pattern.method, number, rule.Class}, rule.Pattern.segments)
 	}
 	if conflicts := t.conflicts(); conflicts != nil {
 		return nil, conflicts
@@ -68,8 +68,8 @@ func (t *Table) host(name string) *node {
 // case; escapedPath is the path exactly as it is forwarded, in the form of
 // URL.EscapedPath, or "*" for OPTIONS *, which no pattern matches.
 func (t *Table) Match(method, host, escapedPath string) Class {
-	if e := t.find(method, host, escapedPath); e != nil {
-		return e.class
+	if l := t.find(method, host, escapedPath); l != nil {
+		return l.class
 	}
 	return None
 }
@@ -77,14 +77,14 @@ func (t *Table) Match(method, host, escapedPath string) Class {
 // Find is Match for those who want to know why: it returns the index, in what
 // New was given, of the rule that decides.
 func (t *Table) Find(method, host, escapedPath string) (rule int, ok bool) {
-	if e := t.find(method, host, escapedPath); e != nil {
-		return e.rule, true
+	if l := t.find(method, host, escapedPath); l != nil {
+		return l.rule, true
 	}
 	return 0, false
 }
 
-// find returns the entry that decides, nil if no pattern matches.
-func (t *Table) find(method, host, escapedPath string) *entry {
+// find returns the leaf that decides, nil if no pattern matches.
+func (t *Table) find(method, host, escapedPath string) *leaf {
 	if escapedPath == "" {
 		escapedPath = slash // "http://host" and "http://host/" are the same, RFC 9110, section 4.2.3
 	}
@@ -95,12 +95,12 @@ func (t *Table) find(method, host, escapedPath string) *entry {
 	return t.search(method, host, escapedPath, escaped)
 }
 
-// search returns the entry that decides for a path that begins with a slash. If
+// search returns the leaf that decides for a path that begins with a slash. If
 // it is escaped, its segments are decoded before they are compared.
-func (t *Table) search(method, host, path string, escaped bool) *entry {
+func (t *Table) search(method, host, path string, escaped bool) *leaf {
 	if n := t.hosts[host]; n != nil {
-		if e := n.find(method, path, escaped); e != nil {
-			return e
+		if l := n.find(method, path, escaped); l != nil {
+			return l
 		}
 	}
 	return t.anyHost.find(method, path, escaped)
@@ -112,8 +112,8 @@ type node struct {
 	literals []*node          // in the order of the rules
 	index    map[string]*node // literals by label, where they are many
 	wild     *node
-	end      entries // the patterns that end here
-	rest     entries // the patterns that end here and match all that follows
+	end      leaves // the patterns that end here
+	rest     leaves // the patterns that end here and match all that follows
 
 	summary summary // of the patterns in and below this node
 }
@@ -122,26 +122,26 @@ type node struct {
 // a look-up in a map.
 const fewLiterals = 4
 
-// insert adds an entry for what remains of its pattern.
-func (n *node) insert(e entry, path []segment) {
-	n.summary.add(e)
+// insert adds a leaf for what remains of its pattern.
+func (n *node) insert(l leaf, path []segment) {
+	n.summary.add(l)
 	switch {
 	case len(path) == 0:
-		n.end = n.end.with(e)
+		n.end = n.end.with(l)
 	case path[0].kind == rest:
-		n.rest = n.rest.with(e)
+		n.rest = n.rest.with(l)
 	case path[0].kind == wild:
 		if n.wild == nil {
 			n.wild = new(node)
 		}
-		n.wild.insert(e, path[1:])
+		n.wild.insert(l, path[1:])
 	default:
 		child := n.literal(path[0].text)
 		if child == nil {
 			child = &node{label: path[0].text}
 			n.add(child)
 		}
-		child.insert(e, path[1:])
+		child.insert(l, path[1:])
 	}
 }
 
@@ -162,19 +162,19 @@ func (n *node) add(child *node) {
 // before rests. Of two patterns that match, the more specific one is at no
 // segment the less specific one, so it is found first. That holds for methods
 // as well, so they can be compared last.
-func (n *node) find(method, path string, escaped bool) *entry {
+func (n *node) find(method, path string, escaped bool) *leaf {
 	if len(path) == 0 {
 		return n.end.find(method)
 	}
 	segment, remains := cut(path, escaped)
 	if child := n.child(segment, escaped); child != nil {
-		if e := child.find(method, remains, escaped); e != nil {
-			return e
+		if l := child.find(method, remains, escaped); l != nil {
+			return l
 		}
 	}
 	if n.wild != nil && segment != slash {
-		if e := n.wild.find(method, remains, escaped); e != nil {
-			return e
+		if l := n.wild.find(method, remains, escaped); l != nil {
+			return l
 		}
 	}
 	return n.rest.find(method)
@@ -228,30 +228,30 @@ func (n *node) escapedLiteral(segment string) *node {
 	return n.literal(string(appendUnescaped(buffer[:0], segment)))
 }
 
-// An entry is a rule in the tree, at the node where its pattern ends.
-type entry struct {
+// A leaf is a rule in the tree, at the node where its pattern ends.
+type leaf struct {
 	method string
 	rule   int
 	class  Class
 }
 
-// entries differ in their methods only, those that match fewer methods first.
-type entries []entry
+// leaves differ in their methods only, those that match fewer methods first.
+type leaves []leaf
 
-func (es entries) with(e entry) entries {
-	at := len(es)
-	for i, other := range es {
-		if other.method == e.method && other.class == e.class {
-			return es // a repeat
+func (ls leaves) with(l leaf) leaves {
+	at := len(ls)
+	for i, other := range ls {
+		if other.method == l.method && other.class == l.class {
+			return ls // a repeat
 		}
-		if at == len(es) && generality(other.method) > generality(e.method) {
+		if at == len(ls) && generality(other.method) > generality(l.method) {
 			at = i
 		}
 	}
-	es = append(es, e)
-	copy(es[at+1:], es[at:])
-	es[at] = e
-	return es
+	ls = append(ls, l)
+	copy(ls[at+1:], ls[at:])
+	ls[at] = l
+	return ls
 }
 
 func generality(method string) int {
@@ -264,10 +264,10 @@ func generality(method string) int {
 	return 0
 }
 
-func (es entries) find(method string) *entry {
-	for i := range es {
-		if e := &es[i]; e.method == "" || e.method == method || e.method == http.MethodGet && method == http.MethodHead {
-			return e
+func (ls leaves) find(method string) *leaf {
+	for i := range ls {
+		if l := &ls[i]; l.method == "" || l.method == method || l.method == http.MethodGet && method == http.MethodHead {
+			return l
 		}
 	}
 	return nil

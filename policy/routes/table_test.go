@@ -22,7 +22,7 @@ func tableOf(t testing.TB, patterns ...string) *routes.Table {
 	return table
 }
 
-func TestRequestsAreSorted(t *testing.T) {
+func TestMatch(t *testing.T) {
 	for name, test := range map[string]struct {
 		patterns []string
 		requests map[string]string // METHOD HOST/PATH: the pattern that decides, or nothing
@@ -201,7 +201,7 @@ func TestRequestsAreSorted(t *testing.T) {
 	}
 }
 
-func TestARuleMayTakeRequestsOutOfAClass(t *testing.T) {
+func TestMatch_ruleOfClassNone(t *testing.T) {
 	table, _ := routes.New([]routes.Rule{
 		{Class: 1, Pattern: parse(t, "/legal/")},
 		{Class: routes.None, Pattern: parse(t, "/legal/drafts/")},
@@ -214,7 +214,7 @@ func TestARuleMayTakeRequestsOutOfAClass(t *testing.T) {
 	}
 }
 
-func TestTheZeroValuesMatchNothing(t *testing.T) {
+func TestMatch_zeroValues(t *testing.T) {
 	var none routes.Table
 	withZero, conflicts := routes.New([]routes.Rule{{Class: 1}})
 	if conflicts != nil {
@@ -227,7 +227,7 @@ func TestTheZeroValuesMatchNothing(t *testing.T) {
 	}
 }
 
-func TestConflictsNameBothPatternsAndARequest(t *testing.T) {
+func TestNew_conflict(t *testing.T) {
 	patterns := []string{
 		"/a/{x}", "/{y}/b", "GET /c/", "/c/d", "/e/{x...}", "/e/",
 		"one.example/{x}/b", "one.example/a/{y}", "GET /f%20g/{x}/", "HEAD /{y}/h/{$}",
@@ -267,23 +267,7 @@ func TestConflictsNameBothPatternsAndARequest(t *testing.T) {
 	}
 }
 
-func TestRulesOfOneClassHaveNoConflicts(t *testing.T) {
-	var rules []routes.Rule
-	for _, text := range []string{"/a/{x}", "/{y}/b", "GET /c/", "/c/d", "/c/d", "GET /a/{z}", "/{rest...}", "/"} {
-		rules = append(rules, routes.Rule{Class: 3, Pattern: parse(t, text)})
-	}
-	table, conflicts := routes.New(rules)
-	if conflicts != nil {
-		t.Fatal(conflicts)
-	}
-	for _, path := range []string{"/a/b", "/c/d", "/x"} {
-		if class := table.Match("GET", "any.example", path); class != 3 {
-			t.Errorf("%s is of class %d", path, class)
-		}
-	}
-}
-
-func TestConflictsAreReportedUpToALimit(t *testing.T) {
+func TestNew_conflictsUpToALimit(t *testing.T) {
 	var rules []routes.Rule
 	for i := range 200 {
 		rules = append(rules,

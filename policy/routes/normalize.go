@@ -5,38 +5,37 @@ import (
 	"strings"
 )
 
-// A step is something that a reader may do to a path before it splits it into
-// segments.
-type step uint8
+// A normalization is something that a reader may do to a path before it splits
+// it into segments.
+type normalization uint8
 
 const (
-	converting step = iota // backslashes to slashes, as IIS and browsers do
-	stripping              // ;parameters, as servlet containers do
-	cutting                // from ? or # on, as those do that make a URL of a decoded path
-	merging                // empty segments
-	resolving              // dot segments, as RFC 3986 does: a/b/.. is a/
-	cleaning               // dot segments, as Go's path.Clean does: a/b/.. is a
-	revealing              // decode . ; \ but not slashes, as some proxies do
+	convertBackslashes normalization = iota // to slashes, as IIS and browsers do
+	stripParameters                         // ;parameters of segments, as servlet containers do
+	cutQuery                                // from ? or # on, as those do who make a URL of a decoded path
+	mergeSlashes                            // so that no segment is empty
+	removeDotSegments                       // dot segments, as RFC 3986 does: a/b/.. is a/
+	cleanPath                               // dot segments, as Go's path.Clean does: a/b/.. is a
+	decodePunctuation                       // decode . ; \ but not slashes, as some proxies do
 )
 
-// append appends what a path becomes by the step. Like the path, that begins
-// with a slash.
-func (s step) append(dst []byte, path string) []byte {
-	switch s {
-	case converting:
+// append appends the normalized path. Like the path, that begins with a slash.
+func (n normalization) append(dst []byte, path string) []byte {
+	switch n {
+	case convertBackslashes:
 		return appendConverted(dst, path)
-	case stripping:
-		return appendStripped(dst, path)
-	case cutting:
-		return appendCut(dst, path)
-	case merging:
+	case stripParameters:
+		return appendWithoutParameters(dst, path)
+	case cutQuery:
+		return appendWithoutQuery(dst, path)
+	case mergeSlashes:
 		return appendMerged(dst, path)
-	case resolving:
-		return appendResolved(dst, path, "/")
-	case cleaning:
-		return appendResolved(dst, path, "")
+	case removeDotSegments:
+		return appendWithoutDotSegments(dst, path, "/")
+	case cleanPath:
+		return appendWithoutDotSegments(dst, path, "")
 	default:
-		return appendRevealed(dst, path)
+		return appendDecodedPunctuation(dst, path)
 	}
 }
 
@@ -50,7 +49,7 @@ func appendConverted(dst []byte, path string) []byte {
 	return dst
 }
 
-func appendStripped(dst []byte, path string) []byte {
+func appendWithoutParameters(dst []byte, path string) []byte {
 	skip := false
 	for _, c := range []byte(path) {
 		skip = c == ';' || skip && c != '/'
@@ -61,7 +60,7 @@ func appendStripped(dst []byte, path string) []byte {
 	return dst
 }
 
-func appendCut(dst []byte, path string) []byte {
+func appendWithoutQuery(dst []byte, path string) []byte {
 	if i := strings.IndexAny(path, "?#"); i >= 0 {
 		path = path[:i]
 	}
@@ -79,8 +78,8 @@ func appendMerged(dst []byte, path string) []byte {
 	return dst
 }
 
-// appendResolved resolves dot segments. One at the end leaves the ending.
-func appendResolved(dst []byte, path, ending string) []byte {
+// appendWithoutDotSegments resolves dot segments. One at the end leaves the ending.
+func appendWithoutDotSegments(dst []byte, path, ending string) []byte {
 	start := len(dst)
 	for len(path) > 0 {
 		end := len(path)
@@ -107,7 +106,7 @@ func appendResolved(dst []byte, path, ending string) []byte {
 	return dst
 }
 
-func appendRevealed(dst []byte, path string) []byte {
+func appendDecodedPunctuation(dst []byte, path string) []byte {
 	for i := 0; i < len(path); i++ {
 		c := path[i]
 		if decoded, ok := unescape(path[i:]); ok && (decoded == '.' || decoded == ';' || decoded == '\\') {
