@@ -18,9 +18,11 @@ import (
 // Most requests have no body, and most upstreams speak plain HTTP/1.1. Such a
 // request needs nothing of what http.Transport and ReverseProxy keep two
 // goroutines a connection and several copies of the header for. It is written
-// and its response read by the goroutine that serves it, which saves about a
-// quarter of the CPU time (BenchmarkForward). Whatever isn't as simple goes by a
-// transport. Neither the app nor the client can tell which it was.
+// and its response read by the goroutine that serves it, which saves 30 % of the
+// CPU time for a client of HTTP/1.1 and 18 % for one of HTTP/2 (17 and 12 % of
+// what a ReverseProxy takes that has a pool of buffers and does less; see
+// BenchmarkForward). Whatever isn't as simple goes by a transport. Neither the
+// app nor the client can tell which it was.
 
 // isSimple reports whether the request is that simple.
 func (x *exchange) isSimple() bool {
