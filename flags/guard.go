@@ -17,8 +17,8 @@ import (
 // answered. Either way the caller's default value comes back, as OpenFeature
 // has it: a default below the guarantee is reported, but can't be taken away.
 type Guard struct {
-	guarantees map[string]policy.Guarantee
-	onBreach   func(*Breach)
+	guarantee func(flag string) (policy.Guarantee, bool)
+	onBreach  func(*Breach)
 }
 
 // A Breach is the error for a value below its guarantee.
@@ -53,21 +53,34 @@ func (b *Breach) Error() string {
 // have been below a guarantee, from the goroutine that evaluates; nil is
 // nobody.
 func NewGuard(guarantees map[string]policy.Guarantee, onBreach func(*Breach)) *Guard {
-	if onBreach == nil {
-		onBreach = func(*Breach) {}
-	}
-	return &Guard{guarantees, onBreach}
+	return newGuard(func(flag string) (policy.Guarantee, bool) {
+		g, guaranteed := guarantees[flag]
+		return g, guaranteed
+	}, onBreach)
 }
 
 // GuardOf makes the Guard of a policy's guarantees.
 func GuardOf(p *policy.Policy, onBreach func(*Breach)) *Guard {
-	guarantees := make(map[string]policy.Guarantee)
-	for _, f := range p.Flags() {
-		if f.Guarantee != nil {
-			guarantees[f.Name] = *f.Guarantee
+	return newGuard(func(flag string) (policy.Guarantee, bool) {
+		f, _ := p.Flag(flag)
+		if f.Guarantee == nil {
+			return policy.Guarantee{}, false
 		}
+		return *f.Guarantee, true
+	}, onBreach)
+}
+
+func newGuard(guarantee func(flag string) (policy.Guarantee, bool), onBreach func(*Breach)) *Guard {
+	if onBreach == nil {
+		onBreach = func(*Breach) {}
 	}
-	return NewGuard(guarantees, onBreach)
+	return &Guard{guarantee, onBreach}
+}
+
+// Allows reports whether a value may be passed on. It tells nobody if not.
+func (g *Guard) Allows(flag string, value policy.Value) bool {
+	guarantee, guaranteed := g.guarantee(flag)
+	return !guaranteed || guarantee.Allows(value)
 }
 
 // Check returns a *Breach if a value may not be passed on, and calls onBreach.
@@ -77,7 +90,7 @@ func (g *Guard) Check(flag string, value any, jurisdiction policy.Code) error {
 }
 
 func (g *Guard) check(flag string, value any, jurisdiction policy.Code, isDefault bool) error {
-	guarantee, guaranteed := g.guarantees[flag]
+	guarantee, guaranteed := g.guarantee(flag)
 	if !guaranteed {
 		return nil
 	}

@@ -10,12 +10,13 @@ import (
 const module = "github.com/exitgate/exitgate/"
 
 // TestFlagsKnowNothingOfTheGateway so that an app can use this package by
-// itself: of ours it imports policy's types and the client of OFREP, and beyond
-// the standard library only OpenFeature.
+// itself: of ours it imports policy's types and those of OFREP, and beyond the
+// standard library only OpenFeature.
 func TestFlagsKnowNothingOfTheGateway(t *testing.T) {
 	for dir, others := range map[string][]string{
-		".":     {module + "policy", module + "flags/ofrep"},
-		"ofrep": {"golang.org/x/net/http/httpguts"}, // net/http's own rules for header fields
+		".":            {module + "policy", module + "flags/ofrep"},
+		"ofrep/client": {module + "flags/ofrep", module + "internal/files", module + "internal/strictjson", "golang.org/x/net/http/httpguts"}, // net/http's own rules for header fields
+		"ofrep/server": {module + "flags/ofrep", module + "internal/strictjson"},
 	} {
 		pkg, err := build.ImportDir(dir, 0)
 		if err != nil {

@@ -42,17 +42,17 @@ func (t *Table) Answer(ctx context.Context, p *policy.Policy, name string, c map
 	} else {
 		a = t.source.askAny(ctx, name, contextOf(c))
 	}
-	jurisdiction := jurisdictionOf(c["jurisdiction"])
+	guard, jurisdiction := GuardOf(p, t.reportBreach), jurisdictionOf(c["jurisdiction"])
 	switch {
 	case a.err == nil:
-		if value, _ := policy.ValueOf(a.value); named && !flag.Allows(value) {
-			return failed(name, openfeature.GeneralCode, t.withhold(flag, value, jurisdiction))
+		if err := guard.Check(name, a.value, placeOnly(jurisdiction)); err != nil {
+			return failed(name, openfeature.GeneralCode, err)
 		}
 		return a.evaluation(name)
 	case a.details.ErrorCode == openfeature.InvalidContextCode || a.details.ErrorCode == openfeature.TargetingKeyMissingCode:
 		return failed(name, a.details.ErrorCode, a.err) // the asker's fault
 	}
-	if v, ok := t.Known().In(jurisdiction).Values[name].As(flag.Kind); ok && named && flag.Allows(v) {
+	if v, ok := t.Known().In(jurisdiction).Values[name].As(flag.Kind); ok && named && guard.Allows(name, v) {
 		return answer{value: v.Any(), details: openfeature.EvaluationDetails{ResolutionDetail: openfeature.ResolutionDetail{Reason: stale}}}.evaluation(name)
 	}
 	return failed(name, cmp.Or(a.details.ErrorCode, openfeature.GeneralCode), a.err)
@@ -102,20 +102,24 @@ type alarmKey struct {
 // counts each time.
 const alarmEvery = 10 * time.Minute
 
-// withhold raises the alarm for a value that an app would have got for a user.
-// Only a jurisdiction that there is gets into the log: the rest of a context is
-// nobody's business.
-func (t *Table) withhold(f policy.Flag, value policy.Value, jurisdiction policy.Code) *Breach {
-	if policy.PlaceOf(jurisdiction).Jurisdiction() != jurisdiction {
-		jurisdiction = ""
-	}
-	t.breach(jurisdiction, f.Name)
-	about, now := alarmKey{jurisdiction, f.Name}, t.now()
+// reportBreach raises the alarm for a value that an app would have got for a
+// user.
+func (t *Table) reportBreach(b *Breach) {
+	t.breach(b.Jurisdiction, b.Flag)
+	about, now := alarmKey{b.Jurisdiction, b.Flag}, t.now()
 	if last, ok := t.alarms.Load(about); !ok || now.Sub(last.(time.Time)) >= alarmEvery {
 		t.alarms.Store(about, now)
-		t.log.Error("a flag would have been below its guarantee for a user: the app got an error in its place", "jurisdiction", jurisdiction, "flag", f.Name, "guarantee", f.Guarantee.String())
+		t.log.Error("a flag would have been below its guarantee for a user: the app got an error in its place", "jurisdiction", b.Jurisdiction, "flag", b.Flag, "guarantee", b.Guarantee.String())
 	}
-	return &Breach{Flag: f.Name, Guarantee: *f.Guarantee, Value: value, Jurisdiction: jurisdiction}
+}
+
+// placeOnly returns a code if it is that of a place, else "". The rest of a
+// context doesn't get into the log: it may say who a user is.
+func placeOnly(code policy.Code) policy.Code {
+	if policy.PlaceOf(code).Jurisdiction() != code {
+		return ""
+	}
+	return code
 }
 
 // contextOf returns an OFREP context as go-sdk takes it.

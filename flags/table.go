@@ -16,7 +16,6 @@ import (
 
 	"github.com/open-feature/go-sdk/openfeature"
 
-	"github.com/exitgate/exitgate/flags/ofrep"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -196,7 +195,7 @@ func (t *Table) evaluate(ctx context.Context, p *policy.Policy) policy.Flags {
 	t.keep(p)
 	t.started.Do(t.source.start)
 	r := &round{
-		Table: t, ctx: withPolicy(ctx, p), policy: p, now: t.now(), before: t.known.Load(),
+		Table: t, ctx: withPolicy(ctx, p), policy: p, guard: GuardOf(p, nil), now: t.now(), before: t.known.Load(),
 		flags: make(policy.Flags), refused: make(map[string]*Refusal),
 	}
 	for _, place := range t.places.all {
@@ -210,11 +209,6 @@ func (t *Table) evaluate(ctx context.Context, p *policy.Policy) policy.Flags {
 type keeper interface {
 	Keep(contexts []openfeature.FlattenedContext, flags []string) error
 }
-
-var (
-	_ keeper     = (*ofrep.Provider)(nil)
-	_ prefetcher = (*ofrep.Provider)(nil)
-)
 
 // placesOf are the places of a policy with their evaluation contexts.
 type placesOf struct {
@@ -275,6 +269,7 @@ type round struct {
 	*Table
 	ctx        context.Context
 	policy     *policy.Policy
+	guard      *Guard
 	now        time.Time
 	before     *known
 	flags      policy.Flags
@@ -313,7 +308,7 @@ func (r *round) evaluate(l located) {
 			continue
 		}
 		known, below := s.Values[f.Name]
-		if below = below && !f.Allows(known); below {
+		if below = below && !r.guard.Allows(f.Name, known); below {
 			s.Values[f.Name] = policy.Value{} // nobody is to have it
 		}
 		if since, breached = r.judge(f, l.place, below, err == nil, since, breached); breached {
@@ -397,7 +392,7 @@ func (r *round) askFor(f policy.Flag, c openfeature.EvaluationContext) (value po
 		return value, false, a.err
 	}
 	value, _ = policy.ValueOf(a.value)
-	if err := value.CheckSendable(); err != nil && f.Allows(value) {
+	if err := value.CheckSendable(); err != nil && r.guard.Allows(f.Name, value) {
 		return value, false, fmt.Errorf("apps are told flags in a structured field (RFC 9651), and %w", err)
 	}
 	return value, a.static(), nil

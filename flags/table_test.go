@@ -17,6 +17,7 @@ import (
 	"github.com/open-feature/go-sdk/openfeature/memprovider"
 
 	"github.com/exitgate/exitgate/flags"
+	"github.com/exitgate/exitgate/flags/ofrep/client"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -664,3 +665,13 @@ func TestTheContextsOfAPlace(t *testing.T) {
 		t.Errorf("names: %s", got)
 	}
 }
+
+// What flag servers are asked by fetches ahead.
+var (
+	_ interface {
+		Keep(contexts []openfeature.FlattenedContext, flags []string) error
+	} = (*client.Provider)(nil)
+	_ interface {
+		Prefetch(ctx context.Context, c openfeature.FlattenedContext) (context.Context, []string, error)
+	} = (*client.Provider)(nil)
+)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/exitgate/exitgate/flags"
 	"github.com/exitgate/exitgate/flags/ofrep"
+	ofrepclient "github.com/exitgate/exitgate/flags/ofrep/client"
+	ofrepserver "github.com/exitgate/exitgate/flags/ofrep/server"
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/config"
@@ -30,7 +32,7 @@ func (g *Gateway) useFlags(data statedir.Dir, providers []openfeature.FeaturePro
 		if err != nil {
 			return fmt.Errorf("flags: %w", err)
 		}
-		g.ofrep, err = ofrep.NewProvider(ofrep.Options{
+		g.ofrep, err = ofrepclient.New(ofrepclient.Options{
 			URL:     c.URL,
 			Headers: func() (http.Header, error) { return credentials(c) },
 			RootCAs: authorities,
@@ -111,7 +113,7 @@ func credentials(c config.OFREP) (http.Header, error) {
 // ofrepHandler answers the app's own questions about flags.
 func (g *Gateway) ofrepHandler() http.Handler {
 	inUse := func() *policy.Policy { return g.engine.Current(g.now()).Snapshot().Policy() }
-	return ofrep.NewHandler(ofrep.HandlerOptions{
+	return ofrepserver.New(ofrepserver.Options{
 		Evaluate: func(ctx context.Context, key string, about map[string]any) ofrep.Evaluation {
 			return g.flags.Answer(ctx, inUse(), key, about)
 		},

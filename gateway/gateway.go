@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/exitgate/exitgate/flags"
-	"github.com/exitgate/exitgate/flags/ofrep"
+	ofrepclient "github.com/exitgate/exitgate/flags/ofrep/client"
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/config"
@@ -52,8 +52,8 @@ type Gateway struct {
 	events  *events
 
 	flags       *flags.Table
-	flagSources []string        // the names of the providers, but for the policy's own
-	ofrep       *ofrep.Provider // nil: there is none
+	flagSources []string              // the names of the providers, but for the policy's own
+	ofrep       *ofrepclient.Provider // nil: there is none
 
 	servers servers
 	closers []func()

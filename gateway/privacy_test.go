@@ -20,8 +20,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/exitgate/exitgate/gateway/config"
 	"golang.org/x/net/http2"
+
+	"github.com/exitgate/exitgate/gateway/config"
 )
 
 // secrets are addresses of clients, in the forms in which one could give them

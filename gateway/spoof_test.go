@@ -14,9 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/exitgate/exitgate/gateway/config"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/exitgate/exitgate/gateway/config"
 )
 
 // spoofed is the policy of this file: France gets nothing, Germany no new

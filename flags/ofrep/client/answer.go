@@ -1,14 +1,14 @@
-package ofrep
+package client
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/open-feature/go-sdk/openfeature"
+
+	"github.com/exitgate/exitgate/internal/strictjson"
 )
 
 const (
@@ -188,93 +188,46 @@ func reported(code openfeature.ErrorCode) outcome {
 	}
 }
 
-// readAnswer returns the members of the object that a body is. It wants JSON
-// that everybody reads alike. encoding/json by itself would take the last of two
-// equal names, find a field whatever its case, replace bytes that are no UTF-8
-// and round numbers.
+// readAnswer returns the members of the object that a body is.
 func readAnswer(body []byte) (map[string]any, error) {
-	switch {
-	case len(bytes.TrimSpace(body)) == 0:
+	if len(bytes.TrimSpace(body)) == 0 {
 		return nil, errors.New("it is empty")
-	case !utf8.Valid(body):
-		return nil, errors.New("it is not UTF-8")
-	case !json.Valid(body):
-		return nil, errors.New("it is not JSON, or only a part of it")
 	}
-	r := answerReader{Decoder: json.NewDecoder(bytes.NewReader(body))}
-	r.UseNumber()
-	value, err := r.value(1)
-	if err != nil {
-		return nil, err
+	var members map[string]any
+	options := strictjson.Options{Depth: maxLevels, Values: maxValues, Number: readNumber}
+	if err := options.Unmarshal(body, &members); err != nil {
+		return nil, formatBadAnswer(err)
 	}
-	members, ok := value.(map[string]any)
-	if !ok {
-		return nil, errors.New("it is not an object")
+	if members == nil {
+		return nil, errNoObject
 	}
 	return members, nil
 }
 
-// An answerReader reads JSON that is known to be well-formed.
-type answerReader struct {
-	*json.Decoder
-	values int // that were read
+var errNoObject = errors.New("it is not an object")
+
+// formatBadAnswer says what is wrong with an answer without quoting it: it may
+// be about a user.
+func formatBadAnswer(err error) error {
+	switch e := err.(*strictjson.Error); e.Kind {
+	case strictjson.Encoding:
+		return errors.New("it is not UTF-8")
+	case strictjson.Duplicate:
+		return errors.New("it has the same name twice in an object")
+	case strictjson.Limit:
+		return errors.New("it is too large: " + e.Message)
+	case strictjson.Value:
+		return e.Err
+	case strictjson.Type:
+		return errNoObject
+	}
+	return errors.New("it is not JSON, or only a part of it")
 }
 
-func (r *answerReader) value(level int) (any, error) {
-	if r.values++; r.values > maxValues {
-		return nil, fmt.Errorf("it has more than %d values", maxValues)
+// readNumber keeps a number as it is written, if a float64 can hold it.
+func readNumber(literal string) (any, error) {
+	if _, err := strconv.ParseFloat(literal, 64); err != nil {
+		return nil, errors.New("it has a number that a float64 can't hold")
 	}
-	token, err := r.Token()
-	if err != nil {
-		return nil, err
-	}
-	switch token := token.(type) {
-	case json.Number:
-		if _, err := strconv.ParseFloat(token.String(), 64); err != nil {
-			return nil, errors.New("it has a number that a float64 can't hold")
-		}
-		return numeral(token), nil
-	case json.Delim:
-		if level > maxLevels {
-			return nil, fmt.Errorf("it is nested deeper than %d levels", maxLevels)
-		}
-		if token == '{' {
-			return r.object(level)
-		}
-		return r.list(level)
-	default:
-		return token, nil
-	}
-}
-
-func (r *answerReader) object(level int) (map[string]any, error) {
-	object := map[string]any{}
-	for r.More() {
-		token, err := r.Token()
-		if err != nil {
-			return nil, err
-		}
-		name := token.(string)
-		if _, twice := object[name]; twice {
-			return nil, errors.New("it has the same name twice in an object")
-		}
-		if object[name], err = r.value(level + 1); err != nil {
-			return nil, err
-		}
-	}
-	_, err := r.Token()
-	return object, err
-}
-
-func (r *answerReader) list(level int) ([]any, error) {
-	list := []any{}
-	for r.More() {
-		value, err := r.value(level + 1)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, value)
-	}
-	_, err := r.Token()
-	return list, err
+	return numeral(literal), nil
 }

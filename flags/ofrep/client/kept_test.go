@@ -1,4 +1,4 @@
-package ofrep_test
+package client_test
 
 import (
 	"crypto/x509"
@@ -19,12 +19,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/open-feature/go-sdk/openfeature"
 
-	"github.com/exitgate/exitgate/flags/ofrep"
+	"github.com/exitgate/exitgate/flags/ofrep/client"
 )
 
-// providerByCountry answers true for Germany and false for all others, with an
+// answerByCountry answers true for Germany and false for all others, with an
 // ETag that it knows again.
-func providerByCountry(w http.ResponseWriter, r *http.Request) {
+func answerByCountry(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	value := strings.Contains(string(body), `"DE"`)
 	etag := fmt.Sprintf(`"%v"`, value)
@@ -38,17 +38,17 @@ func providerByCountry(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestProviderEvaluatesWhatIsKeptWithoutTheNetwork(t *testing.T) {
-	providerNoLeak(t)
-	source := providerSourceOf(t, providerByCountry)
-	p := providerOf(t, source.URL)
-	providerKeep(t, p, []string{"e2ee", "missing"}, providerFrance, providerGermany, providerFrance)
-	if got := p.BooleanEvaluation(t.Context(), "e2ee", true, providerFrance).Error(); got == nil || got.Error() != "PROVIDER_NOT_READY: the flag server has not answered for this context yet" {
+	expectNoLeak(t)
+	source := newServer(t, answerByCountry)
+	p := newClient(t, source.URL)
+	keep(t, p, []string{"e2ee", "missing"}, france, germany, france)
+	if got := p.BooleanEvaluation(t.Context(), "e2ee", true, france).Error(); got == nil || got.Error() != "PROVIDER_NOT_READY: the flag server has not answered for this context yet" {
 		t.Errorf("before the first round: %v", got)
 	}
 	if p.Status().Answered {
 		t.Error("before the first round, all is answered")
 	}
-	providerRefresh(t, p)
+	refresh(t, p)
 	if asked := source.takeAsked(); len(asked) != 2 {
 		t.Errorf("asked %d times for two contexts", len(asked))
 	}
@@ -57,51 +57,51 @@ func TestProviderEvaluatesWhatIsKeptWithoutTheNetwork(t *testing.T) {
 		t.Error("after a round, not all is answered")
 	}
 
-	providerExpect(t, providerTell(p.BooleanEvaluation(t.Context(), "e2ee", true, providerFrance)), providerTold{Value: false, Reason: "STATIC"})
-	providerExpect(t, providerTell(p.BooleanEvaluation(t.Context(), "e2ee", false, providerGermany)), providerTold{Value: true, Reason: "STATIC"})
-	providerExpect(t, providerTell(p.BooleanEvaluation(t.Context(), "missing", true, providerFrance)), providerTold{Value: true, Reason: "ERROR", Error: "FLAG_NOT_FOUND: the flag server has no flag of this key"})
+	expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), "e2ee", true, france)), resolution{Value: false, Reason: "STATIC"})
+	expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), "e2ee", false, germany)), resolution{Value: true, Reason: "STATIC"})
+	expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), "missing", true, france)), resolution{Value: true, Reason: "ERROR", Error: "FLAG_NOT_FOUND: the flag server has no flag of this key"})
 	// Another key, or another context, is a request of its own.
 	for _, err := range []error{
-		p.IntEvaluation(t.Context(), "other", 0, providerFrance).Error(),
+		p.IntEvaluation(t.Context(), "other", 0, france).Error(),
 		p.BooleanEvaluation(t.Context(), "e2ee", true, openfeature.FlattenedContext{"targetingKey": "FR", "jurisdiction": "DE"}).Error(),
 		p.BooleanEvaluation(t.Context(), "e2ee", true, openfeature.FlattenedContext{"targetingKey": "FR"}).Error(),
 	} {
-		if providerCode(err) != "GENERAL" {
+		if errorCode(err) != "GENERAL" {
 			t.Errorf("a server that is gone was not asked: %v", err)
 		}
 	}
 }
 
 func TestProviderAsksForChangesOnly(t *testing.T) {
-	source := providerSourceOf(t, providerByCountry)
-	p := providerOf(t, source.URL)
-	providerKeep(t, p, []string{"e2ee"}, providerFrance)
+	source := newServer(t, answerByCountry)
+	p := newClient(t, source.URL)
+	keep(t, p, []string{"e2ee"}, france)
 	conditions := func() (all []string) {
 		for _, asked := range source.takeAsked() {
 			all = append(all, asked.header.Get("If-None-Match"))
 		}
 		return all
 	}
-	providerRefresh(t, p)
-	providerRefresh(t, p)
+	refresh(t, p)
+	refresh(t, p)
 	if diff := cmp.Diff([]string{"", `"false"`}, conditions()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	providerExpect(t, providerTell(p.BooleanEvaluation(t.Context(), "e2ee", true, providerFrance)), providerTold{Value: false, Reason: "STATIC"})
+	expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), "e2ee", true, france)), resolution{Value: false, Reason: "STATIC"})
 
 	// What was dropped from an answer can only be had by asking for all of it.
-	providerKeep(t, p, []string{"other", "e2ee"}, providerFrance)
-	if got := p.IntEvaluation(t.Context(), "other", 0, providerFrance).Error(); providerCode(got) != "PROVIDER_NOT_READY" {
+	keep(t, p, []string{"other", "e2ee"}, france)
+	if got := p.IntEvaluation(t.Context(), "other", 0, france).Error(); errorCode(got) != "PROVIDER_NOT_READY" {
 		t.Errorf("a key that was not asked for: %v", got)
 	}
-	providerExpect(t, providerTell(p.BooleanEvaluation(t.Context(), "e2ee", true, providerFrance)), providerTold{Value: false, Reason: "STATIC"})
+	expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), "e2ee", true, france)), resolution{Value: false, Reason: "STATIC"})
 	if p.Status().Answered {
 		t.Error("a key has not been asked for, and all is answered")
 	}
-	providerRefresh(t, p)
-	providerExpect(t, providerTell(p.IntEvaluation(t.Context(), "other", 0, providerFrance)), providerTold{Value: int64(1), Reason: "UNKNOWN"})
-	providerKeep(t, p, []string{"e2ee", "other"}, providerGermany, providerFrance)
-	providerRefresh(t, p)
+	refresh(t, p)
+	expect(t, resolutionOf(p.IntEvaluation(t.Context(), "other", 0, france)), resolution{Value: int64(1), Reason: "UNKNOWN"})
+	keep(t, p, []string{"e2ee", "other"}, germany, france)
+	refresh(t, p)
 	got := conditions()
 	slices.Sort(got)
 	if diff := cmp.Diff([]string{"", "", `"false"`}, got); diff != "" {
@@ -111,10 +111,10 @@ func TestProviderAsksForChangesOnly(t *testing.T) {
 	// A server without ETags, or with one that is longer than it should be,
 	// sends everything each time.
 	for _, etag := range []string{"", `"` + strings.Repeat("e", 300) + `"`} {
-		source.answers(providerStatus(200, `{"flags": []}`, "ETag", etag))
-		providerRefresh(t, p)
+		source.answers(answerStatus(200, `{"flags": []}`, "ETag", etag))
+		refresh(t, p)
 		conditions()
-		providerRefresh(t, p)
+		refresh(t, p)
 		if diff := cmp.Diff([]string{"", ""}, conditions()); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
@@ -122,7 +122,7 @@ func TestProviderAsksForChangesOnly(t *testing.T) {
 }
 
 func TestProviderTellsContextsApartByValueAndType(t *testing.T) {
-	source := providerSourceOf(t, func(w http.ResponseWriter, r *http.Request) {
+	source := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"flags": [{"key": "f", "value": %q, "reason": "STATIC"}]}`, body)
@@ -131,9 +131,9 @@ func TestProviderTellsContextsApartByValueAndType(t *testing.T) {
 		nil, {"a": "b"}, {"b": "a"}, {"a": "b", "b": "a"}, {"a": true}, {"a": "true"}, {"a": 1}, {"a": 1.5}, {"a": int64(2)},
 		{"a": []string{"x"}}, {"a": []string{"y"}}, {"a": map[string]any{"x": []any{1.0}}}, {"a": time.Unix(0, 0).UTC()}, {"a": nil},
 	}
-	p := providerOf(t, source.URL)
-	providerKeep(t, p, []string{"f"}, contexts...)
-	providerRefresh(t, p)
+	p := newClient(t, source.URL)
+	keep(t, p, []string{"f"}, contexts...)
+	refresh(t, p)
 	source.Close()
 	said := map[string]int{}
 	for i, context := range contexts {
@@ -147,22 +147,22 @@ func TestProviderTellsContextsApartByValueAndType(t *testing.T) {
 		said[detail.Value] = i
 	}
 	for _, other := range []openfeature.FlattenedContext{{"a": int64(1)}, {"a": 2}, {"a": "b", "c": nil}, {"a": []string{"z"}}} {
-		if err := p.StringEvaluation(t.Context(), "f", "", other).Error(); providerCode(err) != "GENERAL" {
+		if err := p.StringEvaluation(t.Context(), "f", "", other).Error(); errorCode(err) != "GENERAL" {
 			t.Errorf("%v was found: %v", other, err)
 		}
 	}
 }
 
 func TestProviderHoldsNoMoreOfKeptContextsThanItNeeds(t *testing.T) {
-	source := providerSourceOf(t, providerJSON(`{"flags": [
+	source := newServer(t, answerJSON(`{"flags": [
 		{"key": "object", "value": {"a": 1}, "reason": "STATIC"},
 		{"key": "list", "value": [1], "reason": "STATIC"},
 		{"key": "short", "value": "`+strings.Repeat("s", 1024)+`", "reason": "STATIC"},
 		{"key": "long", "value": "`+strings.Repeat("s", 1025)+`", "reason": "STATIC"},
 		{"key": "variant", "value": true, "reason": "STATIC", "variant": "`+strings.Repeat("v", 257)+`", "metadata": {"a": 1}}]}`))
-	p := providerOf(t, source.URL)
-	providerKeep(t, p, []string{"object", "list", "short", "long", "variant"}, providerFrance)
-	providerRefresh(t, p)
+	p := newClient(t, source.URL)
+	keep(t, p, []string{"object", "list", "short", "long", "variant"}, france)
+	refresh(t, p)
 	for key, want := range map[string]string{
 		"object": "TYPE_MISMATCH: the flag's value is an object: for whole jurisdictions only booleans, numbers and strings are kept",
 		"list":   "TYPE_MISMATCH: the flag's value is a list: for whole jurisdictions only booleans, numbers and strings are kept",
@@ -170,81 +170,81 @@ func TestProviderHoldsNoMoreOfKeptContextsThanItNeeds(t *testing.T) {
 		"long":   "PARSE_ERROR: the flag's value is a string of 1025 bytes: make it no longer than 1024",
 	} {
 		got := ""
-		if err := p.ObjectEvaluation(t.Context(), key, nil, providerFrance).Error(); err != nil {
+		if err := p.ObjectEvaluation(t.Context(), key, nil, france).Error(); err != nil {
 			got = err.Error()
 		}
 		if got != want {
 			t.Errorf("%s: %q", key, got)
 		}
 	}
-	detail := p.BooleanEvaluation(t.Context(), "variant", false, providerFrance)
+	detail := p.BooleanEvaluation(t.Context(), "variant", false, france)
 	if detail.Error() != nil || !detail.Value || detail.Variant != "" || detail.FlagMetadata != nil {
 		t.Errorf("%+v", detail)
 	}
 }
 
 // What is no answer, and what is said about it. The server's address is URL.
-var providerFaults = map[string]struct {
+var faults = map[string]struct {
 	answer http.HandlerFunc
 	want   string
 }{
-	"401":                          {providerStatus(401, ``), "the flag server at URL answered 401: check flags.ofrep.token-file or flags.ofrep.api-key-file"},
-	"403":                          {providerStatus(403, ``), "the flag server at URL answered 403: check flags.ofrep.token-file or flags.ofrep.api-key-file"},
-	"404 from another server":      {providerStatus(404, `404 page not found`), "the flag server at URL answered 404 without an error code: check flags.ofrep.url, it is what comes before /ofrep"},
-	"418":                          {providerStatus(418, ``), "the flag server at URL answered 418, which OFREP does not have: check flags.ofrep.url, it is what comes before /ofrep"},
-	"204":                          {providerStatus(204, ``), "the flag server at URL answered 204, which OFREP does not have: check flags.ofrep.url, it is what comes before /ofrep"},
-	"429":                          {providerStatus(429, ``), "the flag server at URL answered 429: ask it less often (flags.ofrep.poll), or look at its load"},
-	"500":                          {providerStatus(500, `{"errorDetails": "secret"}`), "the flag server at URL answered 500: look into its log"},
-	"503":                          {providerStatus(503, ``), "the flag server at URL answered 503: ask it less often (flags.ofrep.poll), or look at its load"},
-	"a redirect":                   {providerStatus(307, ``, "Location", "http://127.0.0.1:1/"), "the flag server at URL answered 307, a redirect, and none is followed, as it would take the credentials along: write its target into flags.ofrep.url"},
-	"a web page":                   {providerStatus(200, `<html>`, "Content-Type", "text/html"), "the flag server at URL answered with something else than JSON: check flags.ofrep.url, it is what comes before /ofrep"},
-	"an end in mid-air":            {providerHalf, "the flag server at URL broke off, or does not speak HTTP: check flags.ofrep.url and look into its log"},
-	"another protocol":             {providerBabble, "the flag server at URL broke off, or does not speak HTTP: check flags.ofrep.url and look into its log"},
-	"a context it can't use":       {providerStatus(400, `{"errorCode": "INVALID_CONTEXT", "errorDetails": "secret"}`), "1 of 1 contexts have no usable answer: the flag server can't use the context: look into its log"},
-	"400 without a code":           {providerStatus(400, `{"errorDetails": "secret"}`), "the flag server at URL answered 400 without an error code: check flags.ofrep.url, it is what comes before /ofrep"},
-	"too large":                    {providerJSON(`{"flags": []` + strings.Repeat(" ", 1<<20) + `}`), "1 of 1 contexts have no usable answer: the flag server at URL sent more than 1048576 bytes: give this client fewer flags"},
-	"nothing":                      {providerJSON(``), providerUnusable("it is empty")},
-	"half an answer":               {providerJSON(`{"flags": [{"key": "e2ee", "value": false`), providerUnusable("it is not JSON, or only a part of it")},
-	"two answers":                  {providerJSON(`{"flags": []} {"flags": []}`), providerUnusable("it is not JSON, or only a part of it")},
-	"NaN":                          {providerJSON(`{"flags": [{"key": "e2ee", "value": NaN}]}`), providerUnusable("it is not JSON, or only a part of it")},
-	"compressed":                   {providerStatus(200, "\x1f\x8b\x08\x00", "Content-Encoding", "gzip"), providerUnusable("it is not UTF-8")},
-	"bytes that are no UTF-8":      {providerJSON("{\"flags\": [], \"a\": \"\xff\"}"), providerUnusable("it is not UTF-8")},
-	"a number beyond all floats":   {providerJSON(`{"flags": [{"key": "other", "value": 1e999}]}`), providerUnusable("it has a number that a float64 can't hold")},
-	"very many values":             {providerJSON(`{"flags": [` + strings.Repeat("[],", 100_000) + `[]]}`), providerUnusable("it has more than 100000 values")},
-	"nested deeply":                {providerJSON(`{"flags": [], "a": ` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `}`), providerUnusable("it is nested deeper than 32 levels")},
-	"nested beyond encoding/json":  {providerJSON(strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000)), providerUnusable("it is not JSON, or only a part of it")},
-	"the same name twice":          {providerJSON(`{"flags": [{"key": "e2ee", "value": true, "value": false}]}`), providerUnusable("it has the same name twice in an object")},
-	"the same name, escaped":       {providerJSON(`{"flags": [{"key": "e2ee", "value": true, "v\u0061lue": false}]}`), providerUnusable("it has the same name twice in an object")},
-	"the same key twice":           {providerJSON(`{"flags": [{"key": "e2ee", "value": true}, {"key": "e2ee", "value": false}]}`), providerUnusable("flag 2 has the key of one before it")},
-	"a list":                       {providerJSON(`[]`), providerUnusable("it is not an object")},
-	"null":                         {providerJSON(`null`), providerUnusable("it is not an object")},
-	"no flags":                     {providerJSON(`{}`), providerUnusable(`it has no list "flags"`)},
-	"flags of null":                {providerJSON(`{"flags": null}`), providerUnusable(`it has no list "flags"`)},
-	"flags that are no list":       {providerJSON(`{"flags": {"e2ee": true}}`), providerUnusable(`it has no list "flags"`)},
-	"flags in another case":        {providerJSON(`{"Flags": []}`), providerUnusable(`it has no list "flags"`)},
-	"a flag that is no object":     {providerJSON(`{"flags": [true]}`), providerUnusable("flag 1: it is not an object")},
-	"a flag without a key":         {providerJSON(`{"flags": [{"key": "a"}, {"value": true}]}`), providerUnusable("flag 2 has no key")},
-	"a key that is no string":      {providerJSON(`{"flags": [{"key": 1}]}`), providerUnusable(`flag 1: its "key" is not a string`)},
-	"a reason that is no string":   {providerJSON(`{"flags": [{"key": "a", "reason": 1}]}`), providerUnusable(`flag 1: its "reason" is not a string`)},
-	"a variant that is no string":  {providerJSON(`{"flags": [{"key": "a", "variant": {}}]}`), providerUnusable(`flag 1: its "variant" is not a string`)},
-	"a code that is no string":     {providerJSON(`{"flags": [{"key": "a", "errorCode": false}]}`), providerUnusable(`flag 1: its "errorCode" is not a string`)},
-	"details that are no string":   {providerJSON(`{"flags": [{"key": "a", "errorCode": "GENERAL", "errorDetails": 1}]}`), providerUnusable(`flag 1: its "errorDetails" is not a string`)},
-	"metadata that is no object":   {providerJSON(`{"flags": [{"key": "a", "metadata": []}]}`), providerUnusable(`flag 1: its "metadata" is not an object`)},
-	"headers larger than they are": {providerStatus(200, `{"flags": []}`, "X", strings.Repeat("x", 100<<10)), "the flag server at URL broke off, or does not speak HTTP: check flags.ofrep.url and look into its log"},
+	"401":                          {answerStatus(401, ``), "the flag server at URL answered 401: check flags.ofrep.token-file or flags.ofrep.api-key-file"},
+	"403":                          {answerStatus(403, ``), "the flag server at URL answered 403: check flags.ofrep.token-file or flags.ofrep.api-key-file"},
+	"404 from another server":      {answerStatus(404, `404 page not found`), "the flag server at URL answered 404 without an error code: check flags.ofrep.url, it is what comes before /ofrep"},
+	"418":                          {answerStatus(418, ``), "the flag server at URL answered 418, which OFREP does not have: check flags.ofrep.url, it is what comes before /ofrep"},
+	"204":                          {answerStatus(204, ``), "the flag server at URL answered 204, which OFREP does not have: check flags.ofrep.url, it is what comes before /ofrep"},
+	"429":                          {answerStatus(429, ``), "the flag server at URL answered 429: ask it less often (flags.ofrep.poll), or look at its load"},
+	"500":                          {answerStatus(500, `{"errorDetails": "secret"}`), "the flag server at URL answered 500: look into its log"},
+	"503":                          {answerStatus(503, ``), "the flag server at URL answered 503: ask it less often (flags.ofrep.poll), or look at its load"},
+	"a redirect":                   {answerStatus(307, ``, "Location", "http://127.0.0.1:1/"), "the flag server at URL answered 307, a redirect, and none is followed, as it would take the credentials along: write its target into flags.ofrep.url"},
+	"a web page":                   {answerStatus(200, `<html>`, "Content-Type", "text/html"), "the flag server at URL answered with something else than JSON: check flags.ofrep.url, it is what comes before /ofrep"},
+	"an end in mid-air":            {half, "the flag server at URL broke off, or does not speak HTTP: check flags.ofrep.url and look into its log"},
+	"another protocol":             {garbage, "the flag server at URL broke off, or does not speak HTTP: check flags.ofrep.url and look into its log"},
+	"a context it can't use":       {answerStatus(400, `{"errorCode": "INVALID_CONTEXT", "errorDetails": "secret"}`), "1 of 1 contexts have no usable answer: the flag server can't use the context: look into its log"},
+	"400 without a code":           {answerStatus(400, `{"errorDetails": "secret"}`), "the flag server at URL answered 400 without an error code: check flags.ofrep.url, it is what comes before /ofrep"},
+	"too large":                    {answerJSON(`{"flags": []` + strings.Repeat(" ", 1<<20) + `}`), "1 of 1 contexts have no usable answer: the flag server at URL sent more than 1048576 bytes: give this client fewer flags"},
+	"nothing":                      {answerJSON(``), unusable("it is empty")},
+	"half an answer":               {answerJSON(`{"flags": [{"key": "e2ee", "value": false`), unusable("it is not JSON, or only a part of it")},
+	"two answers":                  {answerJSON(`{"flags": []} {"flags": []}`), unusable("it is not JSON, or only a part of it")},
+	"NaN":                          {answerJSON(`{"flags": [{"key": "e2ee", "value": NaN}]}`), unusable("it is not JSON, or only a part of it")},
+	"compressed":                   {answerStatus(200, "\x1f\x8b\x08\x00", "Content-Encoding", "gzip"), unusable("it is not UTF-8")},
+	"bytes that are no UTF-8":      {answerJSON("{\"flags\": [], \"a\": \"\xff\"}"), unusable("it is not UTF-8")},
+	"a number beyond all floats":   {answerJSON(`{"flags": [{"key": "other", "value": 1e999}]}`), unusable("it has a number that a float64 can't hold")},
+	"very many values":             {answerJSON(`{"flags": [` + strings.Repeat("[],", 100_000) + `[]]}`), unusable("it is too large: more than 100000 values")},
+	"nested deeply":                {answerJSON(`{"flags": [], "a": ` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `}`), unusable("it is too large: nested deeper than 32 levels")},
+	"nested beyond encoding/json":  {answerJSON(strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000)), unusable("it is not an object")},
+	"the same name twice":          {answerJSON(`{"flags": [{"key": "e2ee", "value": true, "value": false}]}`), unusable("it has the same name twice in an object")},
+	"the same name, escaped":       {answerJSON(`{"flags": [{"key": "e2ee", "value": true, "v\u0061lue": false}]}`), unusable("it has the same name twice in an object")},
+	"the same key twice":           {answerJSON(`{"flags": [{"key": "e2ee", "value": true}, {"key": "e2ee", "value": false}]}`), unusable("flag 2 has the key of one before it")},
+	"a list":                       {answerJSON(`[]`), unusable("it is not an object")},
+	"null":                         {answerJSON(`null`), unusable("it is not an object")},
+	"no flags":                     {answerJSON(`{}`), unusable(`it has no list "flags"`)},
+	"flags of null":                {answerJSON(`{"flags": null}`), unusable(`it has no list "flags"`)},
+	"flags that are no list":       {answerJSON(`{"flags": {"e2ee": true}}`), unusable(`it has no list "flags"`)},
+	"flags in another case":        {answerJSON(`{"Flags": []}`), unusable(`it has no list "flags"`)},
+	"a flag that is no object":     {answerJSON(`{"flags": [true]}`), unusable("flag 1: it is not an object")},
+	"a flag without a key":         {answerJSON(`{"flags": [{"key": "a"}, {"value": true}]}`), unusable("flag 2 has no key")},
+	"a key that is no string":      {answerJSON(`{"flags": [{"key": 1}]}`), unusable(`flag 1: its "key" is not a string`)},
+	"a reason that is no string":   {answerJSON(`{"flags": [{"key": "a", "reason": 1}]}`), unusable(`flag 1: its "reason" is not a string`)},
+	"a variant that is no string":  {answerJSON(`{"flags": [{"key": "a", "variant": {}}]}`), unusable(`flag 1: its "variant" is not a string`)},
+	"a code that is no string":     {answerJSON(`{"flags": [{"key": "a", "errorCode": false}]}`), unusable(`flag 1: its "errorCode" is not a string`)},
+	"details that are no string":   {answerJSON(`{"flags": [{"key": "a", "errorCode": "GENERAL", "errorDetails": 1}]}`), unusable(`flag 1: its "errorDetails" is not a string`)},
+	"metadata that is no object":   {answerJSON(`{"flags": [{"key": "a", "metadata": []}]}`), unusable(`flag 1: its "metadata" is not an object`)},
+	"headers larger than they are": {answerStatus(200, `{"flags": []}`, "X", strings.Repeat("x", 100<<10)), "the flag server at URL broke off, or does not speak HTTP: check flags.ofrep.url and look into its log"},
 }
 
-func providerUnusable(why string) string {
+func unusable(why string) string {
 	return "1 of 1 contexts have no usable answer: the flag server at URL sent an answer that can't be used: " + why + ": look into its log and for a newer version of it"
 }
 
-func providerHalf(w http.ResponseWriter, r *http.Request) {
+func half(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", "1000")
 	_, _ = io.WriteString(w, `{"flags": [`)
 	panic(http.ErrAbortHandler)
 }
 
-func providerBabble(w http.ResponseWriter, r *http.Request) {
+func garbage(w http.ResponseWriter, r *http.Request) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		panic(err)
@@ -254,15 +254,15 @@ func providerBabble(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestProviderKeepsTheLastGoodAnswer(t *testing.T) {
-	good := providerTold{Value: true, Reason: "STATIC"}
-	for name, test := range providerFaults {
+	good := resolution{Value: true, Reason: "STATIC"}
+	for name, test := range faults {
 		t.Run(name, func(t *testing.T) {
-			providerNoLeak(t)
-			source := providerSourceOf(t, providerJSON(`{"flags": [{"key": "e2ee", "value": true, "reason": "STATIC"}]}`))
-			log, logged := providerLog()
-			p := providerOf(t, source.URL, func(o *ofrep.Options) { o.Logger = log })
-			providerKeep(t, p, []string{"e2ee"}, providerFrance)
-			providerRefresh(t, p)
+			expectNoLeak(t)
+			source := newServer(t, answerJSON(`{"flags": [{"key": "e2ee", "value": true, "reason": "STATIC"}]}`))
+			log, logged := newLogger()
+			p := newClient(t, source.URL, func(o *client.Options) { o.Logger = log })
+			keep(t, p, []string{"e2ee"}, france)
+			refresh(t, p)
 			success := p.Status().LastSuccess
 
 			source.answers(test.answer)
@@ -273,25 +273,25 @@ func TestProviderKeepsTheLastGoodAnswer(t *testing.T) {
 			if got := strings.ReplaceAll(err.Error(), source.URL, "URL"); got != test.want {
 				t.Errorf("the error is\n%s\nand not\n%s", got, test.want)
 			}
-			providerExpect(t, providerTell(p.BooleanEvaluation(t.Context(), "e2ee", false, providerFrance)), good)
+			expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), "e2ee", false, france)), good)
 			status := p.Status()
 			if !errors.Is(status.Err, err) || !status.Answered || !status.LastSuccess.Equal(success) || status.Since.IsZero() {
 				t.Errorf("the status is %+v", status)
 			}
-			if strings.Contains(logged(), "secret") {
-				t.Errorf("logged %s", logged())
+			if strings.Contains(logged.String(), "secret") {
+				t.Errorf("logged %s", logged.String())
 			}
 			// A single evaluation gets no value from it either.
-			if detail := p.BooleanEvaluation(t.Context(), "e2ee", true, providerUser); detail.Error() == nil && detail.Reason != openfeature.DefaultReason || !detail.Value || strings.Contains(fmt.Sprint(detail.Error()), "secret") {
+			if detail := p.BooleanEvaluation(t.Context(), "e2ee", true, user); detail.Error() == nil && detail.Reason != openfeature.DefaultReason || !detail.Value || strings.Contains(fmt.Sprint(detail.Error()), "secret") {
 				t.Errorf("a single evaluation told %+v", detail)
 			}
 
-			source.answers(providerJSON(`{"flags": []}`))
-			providerRefresh(t, p)
+			source.answers(answerJSON(`{"flags": []}`))
+			refresh(t, p)
 			if status := p.Status(); status.Err != nil || !status.Since.IsZero() {
 				t.Errorf("the status is %+v", status)
 			}
-			if got := p.BooleanEvaluation(t.Context(), "e2ee", true, providerFrance).Error(); providerCode(got) != "FLAG_NOT_FOUND" {
+			if got := p.BooleanEvaluation(t.Context(), "e2ee", true, france).Error(); errorCode(got) != "FLAG_NOT_FOUND" {
 				t.Errorf("an empty answer is a good one: %v", got)
 			}
 		})
@@ -299,9 +299,9 @@ func TestProviderKeepsTheLastGoodAnswer(t *testing.T) {
 }
 
 func TestProviderStopsReadingWhatIsTooLarge(t *testing.T) {
-	providerNoLeak(t)
+	expectNoLeak(t)
 	sent := make(chan int, 1)
-	source := providerSourceOf(t, func(w http.ResponseWriter, r *http.Request) {
+	source := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		part, total := []byte(strings.Repeat(" ", 64<<10)), 0
 		for total < 100<<20 {
@@ -312,8 +312,8 @@ func TestProviderStopsReadingWhatIsTooLarge(t *testing.T) {
 		}
 		sent <- total
 	})
-	p := providerOf(t, source.URL)
-	providerKeep(t, p, []string{"e2ee"}, providerFrance)
+	p := newClient(t, source.URL)
+	keep(t, p, []string{"e2ee"}, france)
 	if err := p.Refresh(t.Context()); err == nil || !strings.Contains(err.Error(), "sent more than 1048576 bytes") {
 		t.Error(err)
 	}
@@ -324,20 +324,20 @@ func TestProviderStopsReadingWhatIsTooLarge(t *testing.T) {
 }
 
 func TestProviderSaysThatAServerIsDown(t *testing.T) {
-	providerNoLeak(t)
+	expectNoLeak(t)
 	source := httptest.NewServer(http.NotFoundHandler())
 	address := source.Listener.Addr().String()
 	source.Close()
-	p := providerOf(t, source.URL)
-	providerKeep(t, p, []string{"e2ee"}, providerFrance)
+	p := newClient(t, source.URL)
+	keep(t, p, []string{"e2ee"}, france)
 	want := "the flag server at http://" + address + " can't be reached: dial tcp " + address + ": connect: " + syscall.ECONNREFUSED.Error() + ": check flags.ofrep.url and whether it runs"
 	if err := p.Refresh(t.Context()); err == nil || err.Error() != want {
 		t.Error(err)
 	}
-	if got := p.BooleanEvaluation(t.Context(), "e2ee", false, providerFrance).Error(); providerCode(got) != "PROVIDER_NOT_READY" {
+	if got := p.BooleanEvaluation(t.Context(), "e2ee", false, france).Error(); errorCode(got) != "PROVIDER_NOT_READY" {
 		t.Error(got)
 	}
-	if got := p.BooleanEvaluation(t.Context(), "e2ee", false, providerUser).Error(); got == nil || got.Error() != "GENERAL: "+want {
+	if got := p.BooleanEvaluation(t.Context(), "e2ee", false, user).Error(); got == nil || got.Error() != "GENERAL: "+want {
 		t.Error(got)
 	}
 }
@@ -354,13 +354,13 @@ func TestProviderWaitsForAServerThatHangsNoLongerThanItsTimeout(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			source := providerSourceOf(t, hang)
-			p := providerOf(t, source.URL, func(o *ofrep.Options) { o.Timeout = 50 * time.Millisecond })
+			source := newServer(t, hang)
+			p := newClient(t, source.URL, func(o *client.Options) { o.Timeout = 50 * time.Millisecond })
 			contexts := make([]openfeature.FlattenedContext, 1000)
 			for i := range contexts {
 				contexts[i] = openfeature.FlattenedContext{"targetingKey": fmt.Sprint(i)}
 			}
-			providerKeep(t, p, []string{"e2ee"}, contexts...)
+			keep(t, p, []string{"e2ee"}, contexts...)
 			want := "the flag server at " + source.URL + " did not answer within 50ms: look at its load, and check flags.ofrep.url"
 			if err := p.Refresh(t.Context()); err == nil || err.Error() != want {
 				t.Error(err)
@@ -368,7 +368,7 @@ func TestProviderWaitsForAServerThatHangsNoLongerThanItsTimeout(t *testing.T) {
 			if asked := source.takeAsked(); len(asked) != 1 {
 				t.Errorf("asked %d times", len(asked))
 			}
-			if got := p.BooleanEvaluation(t.Context(), "e2ee", false, providerUser).Error(); got == nil || got.Error() != "GENERAL: "+want {
+			if got := p.BooleanEvaluation(t.Context(), "e2ee", false, user).Error(); got == nil || got.Error() != "GENERAL: "+want {
 				t.Error(got)
 			}
 			release <- struct{}{} // the handlers of the round and of the call
@@ -378,8 +378,8 @@ func TestProviderWaitsForAServerThatHangsNoLongerThanItsTimeout(t *testing.T) {
 }
 
 func TestProviderTrustsTheAuthoritiesThatItIsGiven(t *testing.T) {
-	providerNoLeak(t)
-	source := &providerSource{answer: providerByCountry}
+	expectNoLeak(t)
+	source := &flagServer{answer: answerByCountry}
 	source.Server = httptest.NewUnstartedServer(source)
 	source.Config.ErrorLog = log.New(io.Discard, "", 0) // it says that it isn't trusted
 	source.StartTLS()
@@ -387,22 +387,22 @@ func TestProviderTrustsTheAuthoritiesThatItIsGiven(t *testing.T) {
 	pool := x509.NewCertPool()
 	pool.AddCert(source.Certificate())
 
-	trusting := providerOf(t, source.URL, func(o *ofrep.Options) { o.RootCAs = pool })
-	providerKeep(t, trusting, []string{"e2ee"}, providerFrance)
-	providerRefresh(t, trusting)
-	providerExpect(t, providerTell(trusting.BooleanEvaluation(t.Context(), "e2ee", true, providerFrance)), providerTold{Value: false, Reason: "STATIC"})
+	trusting := newClient(t, source.URL, func(o *client.Options) { o.RootCAs = pool })
+	keep(t, trusting, []string{"e2ee"}, france)
+	refresh(t, trusting)
+	expect(t, resolutionOf(trusting.BooleanEvaluation(t.Context(), "e2ee", true, france)), resolution{Value: false, Reason: "STATIC"})
 
-	distrusting := providerOf(t, source.URL)
-	providerKeep(t, distrusting, []string{"e2ee"}, providerFrance)
+	distrusting := newClient(t, source.URL)
+	keep(t, distrusting, []string{"e2ee"}, france)
 	want := "the flag server at " + source.URL + " has a certificate that is not trusted: " + x509.UnknownAuthorityError{}.Error() + ": check flags.ofrep.ca"
 	if err := distrusting.Refresh(t.Context()); err == nil || err.Error() != want {
 		t.Error(err)
 	}
 
-	plain := providerSourceOf(t, providerByCountry)
+	plain := newServer(t, answerByCountry)
 	over := strings.Replace(plain.URL, "http:", "https:", 1)
-	wrong := providerOf(t, over)
-	providerKeep(t, wrong, []string{"e2ee"}, providerFrance)
+	wrong := newClient(t, over)
+	keep(t, wrong, []string{"e2ee"}, france)
 	want = "the flag server at " + over + " does not speak TLS: write http:// in flags.ofrep.url, or turn TLS on there"
 	if err := wrong.Refresh(t.Context()); err == nil || err.Error() != want {
 		t.Error(err)
@@ -410,17 +410,17 @@ func TestProviderTrustsTheAuthoritiesThatItIsGiven(t *testing.T) {
 }
 
 func TestProviderTakesItsCredentialsNowhereElse(t *testing.T) {
-	elsewhere := providerSourceOf(t, providerJSON(`{"flags": [{"key": "e2ee", "value": false, "reason": "STATIC"}]}`))
+	elsewhere := newServer(t, answerJSON(`{"flags": [{"key": "e2ee", "value": false, "reason": "STATIC"}]}`))
 	for _, status := range []int{301, 302, 303, 307, 308} {
-		source := providerSourceOf(t, providerStatus(status, ``, "Location", elsewhere.URL))
-		p := providerOf(t, source.URL, func(o *ofrep.Options) {
+		source := newServer(t, answerStatus(status, ``, "Location", elsewhere.URL))
+		p := newClient(t, source.URL, func(o *client.Options) {
 			o.Headers = func() (http.Header, error) { return http.Header{"Authorization": {"Bearer secret"}}, nil }
 		})
-		providerKeep(t, p, []string{"e2ee"}, providerFrance)
+		keep(t, p, []string{"e2ee"}, france)
 		if err := p.Refresh(t.Context()); err == nil {
 			t.Errorf("%d was followed", status)
 		}
-		p.BooleanEvaluation(t.Context(), "e2ee", true, providerUser)
+		p.BooleanEvaluation(t.Context(), "e2ee", true, user)
 	}
 	if asked := elsewhere.takeAsked(); len(asked) != 0 {
 		t.Errorf("asked %v", asked)
@@ -428,12 +428,12 @@ func TestProviderTakesItsCredentialsNowhereElse(t *testing.T) {
 }
 
 func TestProviderAsksNothingWithoutItsCredentials(t *testing.T) {
-	source := providerSourceOf(t, providerByCountry)
+	source := newServer(t, answerByCountry)
 	headers, failure := http.Header(nil), error(nil)
-	p := providerOf(t, source.URL, func(o *ofrep.Options) {
+	p := newClient(t, source.URL, func(o *client.Options) {
 		o.Headers = func() (http.Header, error) { return headers, failure }
 	})
-	providerKeep(t, p, []string{"e2ee"}, providerFrance)
+	keep(t, p, []string{"e2ee"}, france)
 
 	failure = errors.New("no token")
 	want := "the flag server at " + source.URL + " was not asked, as there are no credentials: no token"
@@ -449,7 +449,7 @@ func TestProviderAsksNothingWithoutItsCredentials(t *testing.T) {
 		t.Errorf("asked %v", asked)
 	}
 	headers = http.Header{"Authorization": {"Bearer secret"}}
-	providerRefresh(t, p)
+	refresh(t, p)
 }
 
 func TestProviderRepeatsNeitherContextsNorSecrets(t *testing.T) {
@@ -464,20 +464,20 @@ func TestProviderRepeatsNeitherContextsNorSecrets(t *testing.T) {
 			w.WriteHeader(status)
 			fmt.Fprintf(w, `{"key": %[1]s, "errorCode": %[1]s, "errorDetails": %[1]s, "flags": [{"key": "e2ee", "errorCode": %[1]s, "errorDetails": %[1]s}, {"key": %[1]s}, {"key": %[1]s}]}`, text)
 		}
-		source := providerSourceOf(t, echo)
-		log, logged := providerLog()
-		p := providerOf(t, source.URL, func(o *ofrep.Options) {
+		source := newServer(t, echo)
+		log, logged := newLogger()
+		p := newClient(t, source.URL, func(o *client.Options) {
 			o.Logger = log
 			o.Headers = func() (http.Header, error) { return http.Header{"Authorization": {"Bearer secret"}}, nil }
 		})
 		context := openfeature.FlattenedContext{"targetingKey": "user-123", "email": "user@example.com"}
-		providerKeep(t, p, []string{"e2ee"}, context)
+		keep(t, p, []string{"e2ee"}, context)
 		err := p.Refresh(t.Context())
 		_, _, prefetch := p.Prefetch(t.Context(), openfeature.FlattenedContext{"targetingKey": "user-123"})
 		said := fmt.Sprintf("%v\n%v\n%v\n%v\n%v\n%s", err, prefetch, p.Status(),
 			p.BooleanEvaluation(t.Context(), "e2ee", false, context).Error(),
 			p.BooleanEvaluation(t.Context(), "e2ee", false, openfeature.FlattenedContext{"targetingKey": "user-123"}).Error(),
-			logged())
+			logged.String())
 		for range 2 {
 			select {
 			case event := <-p.EventChannel():
@@ -493,7 +493,7 @@ func TestProviderRepeatsNeitherContextsNorSecrets(t *testing.T) {
 	}
 }
 
-func providerMany(n int) []openfeature.FlattenedContext {
+func manyContexts(n int) []openfeature.FlattenedContext {
 	contexts := make([]openfeature.FlattenedContext, n)
 	for i := range contexts {
 		contexts[i] = openfeature.FlattenedContext{"targetingKey": fmt.Sprint("probe-", i%4), "jurisdiction": fmt.Sprint("J", i/4)}
@@ -503,9 +503,9 @@ func providerMany(n int) []openfeature.FlattenedContext {
 
 func TestProviderAsksAServerThatFailsOnlyOnce(t *testing.T) {
 	for _, status := range []int{401, 404, 429, 500, 503} {
-		source := providerSourceOf(t, providerStatus(status, ``))
-		p := providerOf(t, source.URL)
-		providerKeep(t, p, []string{"e2ee"}, providerMany(1000)...)
+		source := newServer(t, answerStatus(status, ``))
+		p := newClient(t, source.URL)
+		keep(t, p, []string{"e2ee"}, manyContexts(1000)...)
 		if p.Refresh(t.Context()) == nil {
 			t.Errorf("%d: the round succeeded", status)
 		}
@@ -516,9 +516,9 @@ func TestProviderAsksAServerThatFailsOnlyOnce(t *testing.T) {
 }
 
 func TestProviderGivesUpARoundOfUnusableAnswers(t *testing.T) {
-	source := providerSourceOf(t, providerJSON(`{`))
-	p := providerOf(t, source.URL)
-	providerKeep(t, p, []string{"e2ee"}, providerMany(1000)...)
+	source := newServer(t, answerJSON(`{`))
+	p := newClient(t, source.URL)
+	keep(t, p, []string{"e2ee"}, manyContexts(1000)...)
 	first := func() string {
 		if p.Refresh(t.Context()) == nil {
 			t.Error("the round succeeded")
@@ -536,17 +536,17 @@ func TestProviderGivesUpARoundOfUnusableAnswers(t *testing.T) {
 }
 
 func TestProviderAsksForAllOthersWhenOneContextBreaksTheServer(t *testing.T) {
-	source := providerSourceOf(t, func(w http.ResponseWriter, r *http.Request) {
+	source := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if strings.Contains(string(body), `"J2"`) && strings.Contains(string(body), "probe-1") {
-			providerStatus(500, ``)(w, r)
+			answerStatus(500, ``)(w, r)
 			return
 		}
-		providerStatus(200, `{"flags": [{"key": "e2ee", "value": true, "reason": "STATIC"}]}`)(w, r)
+		answerStatus(200, `{"flags": [{"key": "e2ee", "value": true, "reason": "STATIC"}]}`)(w, r)
 	})
-	p := providerOf(t, source.URL)
-	contexts := providerMany(40)
-	providerKeep(t, p, []string{"e2ee"}, contexts...)
+	p := newClient(t, source.URL)
+	contexts := manyContexts(40)
+	keep(t, p, []string{"e2ee"}, contexts...)
 	for range 2 {
 		if p.Refresh(t.Context()) == nil {
 			t.Error("the round succeeded")
@@ -554,30 +554,30 @@ func TestProviderAsksForAllOthersWhenOneContextBreaksTheServer(t *testing.T) {
 	}
 	for i, context := range contexts {
 		err := p.BooleanEvaluation(t.Context(), "e2ee", false, context).Error()
-		if i != 9 && err != nil || i == 9 && providerCode(err) != "PROVIDER_NOT_READY" {
+		if i != 9 && err != nil || i == 9 && errorCode(err) != "PROVIDER_NOT_READY" {
 			t.Errorf("context %d: %v", i, err)
 		}
 	}
 }
 
 func TestProviderReplacesOneContextWithoutTheOthers(t *testing.T) {
-	source := providerSourceOf(t, providerByCountry)
-	p := providerOf(t, source.URL)
-	providerKeep(t, p, []string{"e2ee"}, providerFrance, providerGermany)
-	providerRefresh(t, p)
+	source := newServer(t, answerByCountry)
+	p := newClient(t, source.URL)
+	keep(t, p, []string{"e2ee"}, france, germany)
+	refresh(t, p)
 	source.answers(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if strings.Contains(string(body), `"FR"`) {
-			providerStatus(400, `{"errorCode": "INVALID_CONTEXT"}`)(w, r)
+			answerStatus(400, `{"errorCode": "INVALID_CONTEXT"}`)(w, r)
 			return
 		}
-		providerJSON(`{"flags": [{"key": "e2ee", "value": false, "reason": "SPLIT"}]}`)(w, r)
+		answerJSON(`{"flags": [{"key": "e2ee", "value": false, "reason": "SPLIT"}]}`)(w, r)
 	})
 	if err := p.Refresh(t.Context()); err == nil || err.Error() != "1 of 2 contexts have no usable answer: the flag server can't use the context: look into its log" {
 		t.Error(err)
 	}
-	providerExpect(t, providerTell(p.BooleanEvaluation(t.Context(), "e2ee", true, providerFrance)), providerTold{Value: false, Reason: "STATIC"})
-	providerExpect(t, providerTell(p.BooleanEvaluation(t.Context(), "e2ee", true, providerGermany)), providerTold{Value: false, Reason: "SPLIT"})
+	expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), "e2ee", true, france)), resolution{Value: false, Reason: "STATIC"})
+	expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), "e2ee", true, germany)), resolution{Value: false, Reason: "SPLIT"})
 }
 
 func TestProviderLeavesAServerAloneForAsLongAsItWants(t *testing.T) {
@@ -605,23 +605,23 @@ func TestProviderLeavesAServerAloneForAsLongAsItWants(t *testing.T) {
 		"401 does not wait, either": {401, []string{"Retry-After", "90"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			clock := providerClockAt("2024-02-07T12:00:00Z")
-			source := providerSourceOf(t, providerStatus(test.status, ``, test.header...))
-			p := providerOf(t, source.URL, func(o *ofrep.Options) { o.Now = clock.Now })
-			providerKeep(t, p, []string{"e2ee"}, providerFrance)
+			clock := newClock("2024-02-07T12:00:00Z")
+			source := newServer(t, answerStatus(test.status, ``, test.header...))
+			p := newClient(t, source.URL, func(o *client.Options) { o.Now = clock.Now })
+			keep(t, p, []string{"e2ee"}, france)
 			asksNothing := func() bool {
 				source.takeAsked()
 				_ = p.Refresh(t.Context())
-				p.BooleanEvaluation(t.Context(), "e2ee", false, providerUser)
-				_, _, _ = p.Prefetch(t.Context(), providerUser)
+				p.BooleanEvaluation(t.Context(), "e2ee", false, user)
+				_, _, _ = p.Prefetch(t.Context(), user)
 				return len(source.takeAsked()) == 0
 			}
 			if asksNothing() {
 				t.Fatal("the server was never asked")
 			}
-			source.answers(providerByCountry)
+			source.answers(answerByCountry)
 			if test.wait == 0 {
-				providerRefresh(t, p)
+				refresh(t, p)
 				return
 			}
 			clock.move(test.wait - time.Second)
@@ -633,7 +633,7 @@ func TestProviderLeavesAServerAloneForAsLongAsItWants(t *testing.T) {
 				t.Error(err)
 			}
 			clock.move(time.Second)
-			providerRefresh(t, p)
+			refresh(t, p)
 		})
 	}
 }
@@ -642,7 +642,7 @@ func TestProviderAsksAFewContextsAtOnce(t *testing.T) {
 	var now, most atomic.Int32
 	var together sync.WaitGroup
 	together.Add(8) // the round goes on when eight are under way
-	source := providerSourceOf(t, func(w http.ResponseWriter, r *http.Request) {
+	source := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		at := now.Add(1)
 		defer now.Add(-1)
@@ -654,11 +654,11 @@ func TestProviderAsksAFewContextsAtOnce(t *testing.T) {
 				together.Wait()
 			}
 		}
-		providerJSON(`{"flags": []}`)(w, r)
+		answerJSON(`{"flags": []}`)(w, r)
 	})
-	p := providerOf(t, source.URL)
-	providerKeep(t, p, []string{"e2ee"}, providerMany(100)...)
-	providerRefresh(t, p)
+	p := newClient(t, source.URL)
+	keep(t, p, []string{"e2ee"}, manyContexts(100)...)
+	refresh(t, p)
 	if most.Load() != 8 {
 		t.Errorf("%d were asked at once", most.Load())
 	}

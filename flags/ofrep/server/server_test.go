@@ -1,4 +1,4 @@
-package ofrep_test
+package server_test
 
 import (
 	"context"
@@ -18,17 +18,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/exitgate/exitgate/flags/ofrep"
+	"github.com/exitgate/exitgate/flags/ofrep/server"
 	"github.com/exitgate/exitgate/internal/testkit"
 )
 
-const handlerGuard = "withheld in FR: end-to-end-encryption would be false, and the policy guarantees true"
+const guard = "withheld in FR: end-to-end-encryption would be false, and the policy guarantees true"
 
-// handlerTable evaluates by the context's jurisdiction. In FR the source would
+// table evaluates by the context's jurisdiction. In FR the source would
 // answer below the floor, so the guard answers in its place.
-var handlerTable = map[string]func(context map[string]any) ofrep.Evaluation{
+var table = map[string]func(context map[string]any) ofrep.Evaluation{
 	"end-to-end-encryption": func(context map[string]any) ofrep.Evaluation {
 		if context["jurisdiction"] == "FR" {
-			return ofrep.Evaluation{ErrorCode: "GENERAL", ErrorDetails: handlerGuard}
+			return ofrep.Evaluation{ErrorCode: "GENERAL", ErrorDetails: guard}
 		}
 		return ofrep.Evaluation{Value: json.RawMessage(`true`), Reason: "STATIC"}
 	},
@@ -55,34 +56,34 @@ var handlerTable = map[string]func(context map[string]any) ofrep.Evaluation{
 	},
 }
 
-func handlerEvaluate(_ context.Context, key string, context map[string]any) ofrep.Evaluation {
-	evaluate, found := handlerTable[key]
+func evaluate(_ context.Context, key string, context map[string]any) ofrep.Evaluation {
+	evaluate, found := table[key]
 	if !found {
 		return ofrep.Evaluation{ErrorCode: "FLAG_NOT_FOUND", ErrorDetails: "no flag has this key"}
 	}
 	return evaluate(context)
 }
 
-func handlerEvaluateAll(ctx context.Context, context map[string]any) ([]ofrep.Evaluation, error) {
+func evaluateAll(ctx context.Context, context map[string]any) ([]ofrep.Evaluation, error) {
 	if context["jurisdiction"] == "nowhere" {
 		return nil, errors.New("the flag source has never answered: see /readyz")
 	}
 	var all []ofrep.Evaluation
-	for _, key := range slices.Backward(slices.Sorted(maps.Keys(handlerTable))) {
-		evaluation := handlerEvaluate(ctx, key, context)
+	for _, key := range slices.Backward(slices.Sorted(maps.Keys(table))) {
+		evaluation := evaluate(ctx, key, context)
 		evaluation.Key = key
 		all = append(all, evaluation)
 	}
 	return all, nil
 }
 
-func handlerOfTable() http.Handler {
-	return ofrep.NewHandler(ofrep.HandlerOptions{Evaluate: handlerEvaluate, EvaluateAll: handlerEvaluateAll})
+func ofTable() http.Handler {
+	return server.New(server.Options{Evaluate: evaluate, EvaluateAll: evaluateAll})
 }
 
-// handlerAnswering returns a handler with one answer to all.
-func handlerAnswering(e ofrep.Evaluation) http.Handler {
-	return ofrep.NewHandler(ofrep.HandlerOptions{
+// answering returns a handler with one answer to all.
+func answering(e ofrep.Evaluation) http.Handler {
+	return server.New(server.Options{
 		Evaluate: func(context.Context, string, map[string]any) ofrep.Evaluation { return e },
 		EvaluateAll: func(context.Context, map[string]any) ([]ofrep.Evaluation, error) {
 			e.Key = "flag"
@@ -92,11 +93,11 @@ func handlerAnswering(e ofrep.Evaluation) http.Handler {
 }
 
 const (
-	handlerBulkPath = "/ofrep/v1/evaluate/flags"
-	handlerOnePath  = handlerBulkPath + "/"
+	bulkPath = "/ofrep/v1/evaluate/flags"
+	onePath  = bulkPath + "/"
 )
 
-func handlerPost(h http.Handler, path, body string, header ...string) *httptest.ResponseRecorder {
+func post(h http.Handler, path, body string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json; charset=utf-8")
 	for i := 0; i < len(header); i += 2 {
@@ -125,12 +126,12 @@ func TestHandlerAnswers(t *testing.T) {
 		"all flags for a context that is a list": {"", `{"context": []}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			path := handlerBulkPath
+			path := bulkPath
 			if request.path != "" {
-				path = handlerOnePath + strings.ReplaceAll(request.path, " ", "%20")
+				path = onePath + strings.ReplaceAll(request.path, " ", "%20")
 			}
-			w := handlerPost(handlerOfTable(), path, request.body)
-			handlerConforms(t, path, w.Code, w.Body.Bytes())
+			w := post(ofTable(), path, request.body)
+			expectConforming(t, path, w.Code, w.Body.Bytes())
 
 			var got strings.Builder
 			fmt.Fprintf(&got, "POST %s\n%s\n\n%d\n", path, request.body, w.Code)
@@ -138,7 +139,7 @@ func TestHandlerAnswers(t *testing.T) {
 				t.Fatal(err)
 			}
 			fmt.Fprintf(&got, "\n%s", w.Body)
-			golden := filepath.Join("testdata", "handler", strings.ReplaceAll(name, " ", "-")+".golden")
+			golden := filepath.Join("testdata", strings.ReplaceAll(name, " ", "-")+".golden")
 			testkit.Golden(t, golden, strings.ReplaceAll(got.String(), "\r\n", "\n"))
 		})
 	}
@@ -152,10 +153,10 @@ func TestHandlerRejects(t *testing.T) {
 		return `{"context": {"a":` + strings.Repeat(`[`, levels-1) + strings.Repeat(`]`, levels-1) + `}}`
 	}
 	for name, test := range map[string]struct{ body, code, details string }{
-		"half a JSON":                            {`{"context": {"targetingKey": "u`, "PARSE_ERROR", `the body is not JSON: unexpected end of JSON input, at byte 31`},
-		"something after the end":                {`{"context": {}} {}`, "PARSE_ERROR", `the body is not JSON: invalid character '{' after top-level value, at byte 17`},
-		"a comma too many":                       {`{"context": {"a": 1,}}`, "PARSE_ERROR", `the body is not JSON: invalid character '}' looking for beginning of object key string, at byte 21`},
-		"what is no JSON":                        {"context=DE", "PARSE_ERROR", `the body is not JSON: invalid character 'c' looking for beginning of value, at byte 1`},
+		"half a JSON":                            {`{"context": {"targetingKey": "u`, "PARSE_ERROR", `the body is not JSON: unexpected end of a string at byte 31`},
+		"something after the end":                {`{"context": {}} {}`, "PARSE_ERROR", `the body is not JSON: more after the end of the JSON value at byte 16`},
+		"a comma too many":                       {`{"context": {"a": 1,}}`, "PARSE_ERROR", `the body is not JSON: expected a member's name at byte 20`},
+		"what is no JSON":                        {"context=DE", "PARSE_ERROR", `the body is not JSON: not a JSON value at byte 0`},
 		"bytes that are not UTF-8":               {"{\"context\": {\"a\": \"\xff\"}}", "PARSE_ERROR", `the body is not UTF-8: send JSON in UTF-8, without compression`},
 		"a list":                                 {`[{"context": {}}]`, "PARSE_ERROR", `the body is not a JSON object: send {"context": {...}}`},
 		"a number":                               {`9007199254740993`, "PARSE_ERROR", `the body is not a JSON object: send {"context": {...}}`},
@@ -164,35 +165,35 @@ func TestHandlerRejects(t *testing.T) {
 		"a context that is a list":               {`{"context": [{}]}`, "INVALID_CONTEXT", `context is not an object: send {"context": {"targetingKey": "...", ...}}`},
 		"a targeting key that is a number":       {`{"context": {"targetingKey": 17}}`, "INVALID_CONTEXT", `targetingKey is not a string: send it as one, or leave it out`},
 		"a targeting key that is null":           {`{"context": {"targetingKey": null}}`, "INVALID_CONTEXT", `targetingKey is not a string: send it as one, or leave it out`},
-		"two contexts":                           {`{"context": {"a": 1}, "context": {}}`, "INVALID_CONTEXT", `"context" is there twice: send it once`},
-		"two equal keys":                         {`{"context": {"jurisdiction": "DE", "jurisdiction": "FR"}}`, "INVALID_CONTEXT", `"jurisdiction" is there twice: send it once`},
-		"two keys that are equal once unescaped": {`{"context": {"a": {"plan": 1, "pl\u0061n": 2}}}`, "INVALID_CONTEXT", `"plan" is there twice: send it once`},
-		"two equal keys that are long":           {`{"` + strings.Repeat("k", 100) + `": 1, "` + strings.Repeat("k", 100) + `": 1}`, "INVALID_CONTEXT", `"` + strings.Repeat("k", 64) + `" is there twice: send it once`},
+		"two contexts":                           {`{"context": {"a": 1}, "context": {}}`, "INVALID_CONTEXT", `context is there twice: send it once`},
+		"two equal keys":                         {`{"context": {"jurisdiction": "DE", "jurisdiction": "FR"}}`, "INVALID_CONTEXT", `context.jurisdiction is there twice: send it once`},
+		"two keys that are equal once unescaped": {`{"context": {"a": {"plan": 1, "pl\u0061n": 2}}}`, "INVALID_CONTEXT", `context.a.plan is there twice: send it once`},
+		"two equal keys that are long":           {`{"` + strings.Repeat("k", 100) + `": 1, "` + strings.Repeat("k", 100) + `": 1}`, "INVALID_CONTEXT", strings.Repeat("k", 64) + `… is there twice: send it once`},
 		"33 levels of objects":                   {deep(33), "INVALID_CONTEXT", `the context is nested deeper than 32 levels: flatten it`},
 		"33 levels of lists":                     {inLists(33), "INVALID_CONTEXT", `the context is nested deeper than 32 levels: flatten it`},
 		"a thousand levels":                      {deep(1000), "INVALID_CONTEXT", `the context is nested deeper than 32 levels: flatten it`},
-		"ten thousand levels":                    {inLists(10_000), "PARSE_ERROR", `the body is not JSON: invalid character '[' exceeded max depth, at byte 10016`},
-		"a number beyond float64":                {`{"context": {"scores": [1, -1e400]}}`, "INVALID_CONTEXT", `the number in "scores" is beyond what float64 holds: send it as a string`},
-		"an integer that float64 would change":   {`{"context": {"id": 9007199254740993}}`, "INVALID_CONTEXT", `the integer in "id" is beyond 2^53 and would be changed on the way: send it as a string`},
+		"ten thousand levels":                    {inLists(10_000), "INVALID_CONTEXT", `the context is nested deeper than 32 levels: flatten it`},
+		"a number beyond float64":                {`{"context": {"scores": [1, -1e400]}}`, "INVALID_CONTEXT", `context.scores[1] is a number beyond what float64 holds: send it as a string`},
+		"an integer that float64 would change":   {`{"context": {"id": 9007199254740993}}`, "INVALID_CONTEXT", `context.id is an integer beyond 2^53, which would be changed on the way: send it as a string`},
 		"more than 64 KiB":                       {`{"context": {"a": "` + strings.Repeat("a", 64<<10) + `"}}`, "PARSE_ERROR", `the body is longer than 65536 bytes: send only the attributes that flags are targeted by`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := handlerWithoutEvaluations(t)
-			for _, path := range []string{handlerOnePath + "imprint", handlerBulkPath} {
-				w := handlerPost(h, path, test.body)
+			h := withoutEvaluations(t)
+			for _, path := range []string{onePath + "imprint", bulkPath} {
+				w := post(h, path, test.body)
 				want := map[string]any{"errorCode": test.code, "errorDetails": test.details}
-				if path != handlerBulkPath {
+				if path != bulkPath {
 					want["key"] = "imprint"
 				}
-				handlerExpect(t, path, w, http.StatusBadRequest, want)
+				expect(t, path, w, http.StatusBadRequest, want)
 			}
 		})
 	}
 }
 
-// handlerWithoutEvaluations fails the test when anything is evaluated.
-func handlerWithoutEvaluations(t *testing.T) http.Handler {
-	return ofrep.NewHandler(ofrep.HandlerOptions{
+// withoutEvaluations fails the test when anything is evaluated.
+func withoutEvaluations(t *testing.T) http.Handler {
+	return server.New(server.Options{
 		Evaluate: func(context.Context, string, map[string]any) ofrep.Evaluation {
 			t.Error("a flag was evaluated")
 			return ofrep.Evaluation{}
@@ -204,7 +205,7 @@ func handlerWithoutEvaluations(t *testing.T) http.Handler {
 	})
 }
 
-func handlerExpect(t *testing.T, path string, w *httptest.ResponseRecorder, status int, want map[string]any) {
+func expect(t *testing.T, path string, w *httptest.ResponseRecorder, status int, want map[string]any) {
 	t.Helper()
 	if w.Code != status {
 		t.Errorf("%s: status %d, not %d", path, w.Code, status)
@@ -216,7 +217,7 @@ func handlerExpect(t *testing.T, path string, w *httptest.ResponseRecorder, stat
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%s: not as expected:\n%s", path, diff)
 	}
-	handlerConforms(t, path, w.Code, w.Body.Bytes())
+	expectConforming(t, path, w.Code, w.Body.Bytes())
 }
 
 func TestHandlerReadsContexts(t *testing.T) {
@@ -248,7 +249,7 @@ func TestHandlerReadsContexts(t *testing.T) {
 					t.Errorf("not the context:\n%s", diff)
 				}
 			}
-			h := ofrep.NewHandler(ofrep.HandlerOptions{
+			h := server.New(server.Options{
 				Evaluate: func(_ context.Context, key string, context map[string]any) ofrep.Evaluation {
 					expect(context)
 					return ofrep.Evaluation{}
@@ -258,8 +259,8 @@ func TestHandlerReadsContexts(t *testing.T) {
 					return nil, nil
 				},
 			})
-			for _, path := range []string{handlerOnePath + "a", handlerBulkPath} {
-				if w := handlerPost(h, path, test.body); w.Code != http.StatusOK {
+			for _, path := range []string{onePath + "a", bulkPath} {
+				if w := post(h, path, test.body); w.Code != http.StatusOK {
 					t.Errorf("%s: %d %s", path, w.Code, w.Body)
 				}
 			}
@@ -283,15 +284,15 @@ func TestHandlerReadsKeys(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got string
-			h := ofrep.NewHandler(ofrep.HandlerOptions{Evaluate: func(_ context.Context, key string, _ map[string]any) ofrep.Evaluation {
+			h := server.New(server.Options{Evaluate: func(_ context.Context, key string, _ map[string]any) ofrep.Evaluation {
 				got = key
 				return ofrep.Evaluation{Key: "another", Value: json.RawMessage(`true`)}
 			}})
-			w := handlerPost(h, handlerOnePath+test.path, `{}`)
+			w := post(h, onePath+test.path, `{}`)
 			if got != test.key {
 				t.Errorf("evaluated %q", got)
 			}
-			handlerExpect(t, test.path, w, http.StatusOK, map[string]any{"key": test.key, "value": true, "reason": "UNKNOWN"})
+			expect(t, test.path, w, http.StatusOK, map[string]any{"key": test.key, "value": true, "reason": "UNKNOWN"})
 		})
 	}
 
@@ -301,8 +302,8 @@ func TestHandlerReadsKeys(t *testing.T) {
 		"a key that is not UTF-8": {"caf%E9", "caf\uFFFD", "the flag's key is not UTF-8: percent-encode its UTF-8 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := handlerPost(handlerWithoutEvaluations(t), handlerOnePath+test.path, `{}`)
-			handlerExpect(t, test.path, w, http.StatusBadRequest, map[string]any{"key": test.key, "errorCode": "PARSE_ERROR", "errorDetails": test.details})
+			w := post(withoutEvaluations(t), onePath+test.path, `{}`)
+			expect(t, test.path, w, http.StatusBadRequest, map[string]any{"key": test.key, "errorCode": "PARSE_ERROR", "errorDetails": test.details})
 		})
 	}
 }
@@ -315,8 +316,8 @@ func TestHandlerConformsWhateverIsEvaluated(t *testing.T) {
 		want      fields
 	}{
 		"a failure never carries a value": {
-			ofrep.Evaluation{Value: json.RawMessage(`false`), Reason: "ERROR", Variant: "off", ErrorCode: "GENERAL", ErrorDetails: handlerGuard},
-			400, fields{"errorCode": "GENERAL", "errorDetails": handlerGuard}},
+			ofrep.Evaluation{Value: json.RawMessage(`false`), Reason: "ERROR", Variant: "off", ErrorCode: "GENERAL", ErrorDetails: guard},
+			400, fields{"errorCode": "GENERAL", "errorDetails": guard}},
 		"a failure keeps its metadata": {
 			ofrep.Evaluation{ErrorCode: "INVALID_CONTEXT", Metadata: fields{"version": "v12"}},
 			400, fields{"errorCode": "INVALID_CONTEXT", "metadata": fields{"version": "v12"}}},
@@ -347,26 +348,26 @@ func TestHandlerConformsWhateverIsEvaluated(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.want["key"] = "flag"
-			h := handlerAnswering(test.evaluated)
-			handlerExpect(t, handlerOnePath+"flag", handlerPost(h, handlerOnePath+"flag", ``), test.status, test.want)
-			handlerExpect(t, handlerBulkPath, handlerPost(h, handlerBulkPath, ``), http.StatusOK, fields{"flags": []any{test.want}})
+			h := answering(test.evaluated)
+			expect(t, onePath+"flag", post(h, onePath+"flag", ``), test.status, test.want)
+			expect(t, bulkPath, post(h, bulkPath, ``), http.StatusOK, fields{"flags": []any{test.want}})
 		})
 	}
 
 	t.Run("no flags at all", func(t *testing.T) {
-		h := ofrep.NewHandler(ofrep.HandlerOptions{EvaluateAll: func(context.Context, map[string]any) ([]ofrep.Evaluation, error) { return nil, nil }})
-		handlerExpect(t, handlerBulkPath, handlerPost(h, handlerBulkPath, ``), http.StatusOK, fields{"flags": []any{}})
+		h := server.New(server.Options{EvaluateAll: func(context.Context, map[string]any) ([]ofrep.Evaluation, error) { return nil, nil }})
+		expect(t, bulkPath, post(h, bulkPath, ``), http.StatusOK, fields{"flags": []any{}})
 	})
 }
 
 func TestHandlerTagsTheWholeAnswer(t *testing.T) {
 	const german, french = `{"context": {"jurisdiction": "DE"}}`, `{"context": {"jurisdiction": "FR"}}`
-	h := handlerOfTable()
-	tag := handlerPost(h, handlerBulkPath, german).Header().Get("ETag")
+	h := ofTable()
+	tag := post(h, bulkPath, german).Header().Get("ETag")
 	if tag == "" || tag[0] != '"' {
 		t.Fatalf("no strong tag: %q", tag)
 	}
-	if again := handlerPost(h, handlerBulkPath, german).Header().Get("ETag"); again != tag {
+	if again := post(h, bulkPath, german).Header().Get("ETag"); again != tag {
 		t.Errorf("the same flags have the tags %s and %s", tag, again)
 	}
 
@@ -395,7 +396,7 @@ func TestHandlerTagsTheWholeAnswer(t *testing.T) {
 			for _, field := range test.ifNoneMatch {
 				header = append(header, "If-None-Match", field)
 			}
-			w := handlerPost(h, handlerBulkPath, test.body, header...)
+			w := post(h, bulkPath, test.body, header...)
 			if w.Code != test.status {
 				t.Fatalf("status %d", w.Code)
 			}
@@ -409,7 +410,7 @@ func TestHandlerTagsTheWholeAnswer(t *testing.T) {
 	}
 
 	t.Run("a failed evaluation has none", func(t *testing.T) {
-		if w := handlerPost(h, handlerBulkPath, `[]`, "If-None-Match", "*"); w.Code != 400 || w.Header().Get("ETag") != "" {
+		if w := post(h, bulkPath, `[]`, "If-None-Match", "*"); w.Code != 400 || w.Header().Get("ETag") != "" {
 			t.Errorf("status %d, header %v", w.Code, w.Header())
 		}
 	})
@@ -428,16 +429,16 @@ func TestHandlerTurnsAway(t *testing.T) {
 		status       int
 		details      string
 	}{
-		"GET of one flag":                                {"GET", handlerOnePath + "a", [2]string{}, 405, post},
-		"GET of all flags":                               {"GET", handlerBulkPath, [2]string{}, 405, post},
-		"PUT":                                            {"PUT", handlerOnePath + "a", [2]string{}, 405, post},
-		"a browser's question before a POST":             {"OPTIONS", handlerBulkPath, [2]string{"Origin", "https://evil.example"}, 405, post},
-		"a form":                                         {"POST", handlerBulkPath, [2]string{"Content-Type", "application/x-www-form-urlencoded"}, 415, json},
-		"JSON that is said to be text":                   {"POST", handlerOnePath + "a", [2]string{"Content-Type", "text/plain;application/json"}, 415, json},
-		"a content type that can't be read":              {"POST", handlerBulkPath, [2]string{"Content-Type", "application/json; charset"}, 415, json},
-		"a page of another origin":                       {"POST", handlerBulkPath, [2]string{"Origin", "https://evil.example"}, 403, origin},
-		"a page that hides its origin":                   {"POST", handlerBulkPath, [2]string{"Origin", "null"}, 403, origin},
-		"a page of another site":                         {"POST", handlerOnePath + "a", [2]string{"Sec-Fetch-Site", "cross-site"}, 403, origin},
+		"GET of one flag":                                {"GET", onePath + "a", [2]string{}, 405, post},
+		"GET of all flags":                               {"GET", bulkPath, [2]string{}, 405, post},
+		"PUT":                                            {"PUT", onePath + "a", [2]string{}, 405, post},
+		"a browser's question before a POST":             {"OPTIONS", bulkPath, [2]string{"Origin", "https://evil.example"}, 405, post},
+		"a form":                                         {"POST", bulkPath, [2]string{"Content-Type", "application/x-www-form-urlencoded"}, 415, json},
+		"JSON that is said to be text":                   {"POST", onePath + "a", [2]string{"Content-Type", "text/plain;application/json"}, 415, json},
+		"a content type that can't be read":              {"POST", bulkPath, [2]string{"Content-Type", "application/json; charset"}, 415, json},
+		"a page of another origin":                       {"POST", bulkPath, [2]string{"Origin", "https://evil.example"}, 403, origin},
+		"a page that hides its origin":                   {"POST", bulkPath, [2]string{"Origin", "null"}, 403, origin},
+		"a page of another site":                         {"POST", onePath + "a", [2]string{"Sec-Fetch-Site", "cross-site"}, 403, origin},
 		"the configuration, which OFREP 0.2 has removed": {"GET", "/ofrep/v1/configuration", [2]string{}, 404, nowhere},
 		"another version":                                {"POST", "/ofrep/v2/evaluate/flags", [2]string{}, 404, nowhere},
 		"something else":                                 {"POST", "/", [2]string{}, 404, nowhere},
@@ -446,8 +447,8 @@ func TestHandlerTurnsAway(t *testing.T) {
 			r := httptest.NewRequest(test.method, "http://127.0.0.1:8600"+test.path, strings.NewReader(`{}`))
 			r.Header.Set(test.header[0], test.header[1])
 			w := httptest.NewRecorder()
-			handlerWithoutEvaluations(t).ServeHTTP(w, r)
-			handlerExpect(t, test.path, w, test.status, map[string]any{"errorDetails": test.details})
+			withoutEvaluations(t).ServeHTTP(w, r)
+			expect(t, test.path, w, test.status, map[string]any{"errorDetails": test.details})
 			if allow := w.Header().Get("Allow"); (allow == "POST") != (test.status == 405) {
 				t.Errorf("Allow: %q", allow)
 			}
@@ -462,12 +463,12 @@ func TestHandlerTurnsAway(t *testing.T) {
 		"JSON in capitals":               {"Content-Type", "Application/JSON;Charset=UTF-8"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := httptest.NewRequest("POST", "http://127.0.0.1:8600"+handlerOnePath+"limits", strings.NewReader(`{}`))
+			r := httptest.NewRequest("POST", "http://127.0.0.1:8600"+onePath+"limits", strings.NewReader(`{}`))
 			if header[0] != "" {
 				r.Header.Set(header[0], header[1])
 			}
 			w := httptest.NewRecorder()
-			handlerOfTable().ServeHTTP(w, r)
+			ofTable().ServeHTTP(w, r)
 			if w.Code != 200 {
 				t.Errorf("%d %s", w.Code, w.Body)
 			}
@@ -478,17 +479,17 @@ func TestHandlerTurnsAway(t *testing.T) {
 func TestHandlerEvaluatesNothingForABodyThatEndsEarly(t *testing.T) {
 	body := io.MultiReader(strings.NewReader(`{"context": {}}`), iotest.ErrReader(io.ErrUnexpectedEOF))
 	w := httptest.NewRecorder()
-	handlerWithoutEvaluations(t).ServeHTTP(w, httptest.NewRequest("POST", handlerBulkPath, body))
-	handlerExpect(t, handlerBulkPath, w, 400, map[string]any{"errorCode": "PARSE_ERROR", "errorDetails": "the body did not arrive as a whole: send it again"})
+	withoutEvaluations(t).ServeHTTP(w, httptest.NewRequest("POST", bulkPath, body))
+	expect(t, bulkPath, w, 400, map[string]any{"errorCode": "PARSE_ERROR", "errorDetails": "the body did not arrive as a whole: send it again"})
 }
 
 func TestHandlerPassesTheRequestsContextOn(t *testing.T) {
 	type key struct{}
-	h := ofrep.NewHandler(ofrep.HandlerOptions{Evaluate: func(ctx context.Context, _ string, _ map[string]any) ofrep.Evaluation {
+	h := server.New(server.Options{Evaluate: func(ctx context.Context, _ string, _ map[string]any) ofrep.Evaluation {
 		return ofrep.Evaluation{Value: ctx.Value(key{}).(json.RawMessage)}
 	}})
-	r := httptest.NewRequest("POST", handlerOnePath+"a", nil)
+	r := httptest.NewRequest("POST", onePath+"a", nil)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), key{}, json.RawMessage(`"seen"`))))
-	handlerExpect(t, handlerOnePath+"a", w, 200, map[string]any{"key": "a", "value": "seen", "reason": "UNKNOWN"})
+	expect(t, onePath+"a", w, 200, map[string]any{"key": "a", "value": "seen", "reason": "UNKNOWN"})
 }

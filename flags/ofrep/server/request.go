@@ -1,8 +1,7 @@
-package ofrep
+package server
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/exitgate/exitgate/internal/strictjson"
 )
 
 const (
@@ -90,28 +91,17 @@ func readContext(w http.ResponseWriter, r *http.Request) (map[string]any, error)
 // parseContext returns the context in the body of a request. It is empty if
 // the body is, or has none: a flag that needs to know the user can say so by
 // itself, with TARGETING_KEY_MISSING, and most don't.
-//
-// Nothing is read in a way that the client may not have meant. encoding/json
-// by itself would take the last of two equal keys, and the nearest number.
 func parseContext(body []byte) (map[string]any, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return map[string]any{}, nil
 	}
-	if !utf8.Valid(body) {
-		return nil, unreadable("the body is not UTF-8: send JSON in UTF-8, without compression")
+	var request map[string]any
+	options := strictjson.Options{Depth: 1 + maxDepth, Number: readNumber}
+	if err := options.Unmarshal(body, &request); err != nil {
+		return nil, rejectionOf(err.(*strictjson.Error))
 	}
-	var syntax *json.SyntaxError
-	if err := json.Unmarshal(body, new(json.RawMessage)); errors.As(err, &syntax) {
-		return nil, unreadable("the body is not JSON: %v, at byte %d", syntax, syntax.Offset)
-	}
-	r := reader{json.NewDecoder(bytes.NewReader(body))}
-	r.UseNumber()
-	if token, err := r.Token(); err != nil || token != json.Delim('{') {
-		return nil, unreadable(`the body is not a JSON object: send {"context": {...}}`)
-	}
-	request, err := r.object(0)
-	if err != nil {
-		return nil, err
+	if request == nil {
+		return nil, errNoObject
 	}
 	switch context := request["context"].(type) {
 	case map[string]any:
@@ -128,73 +118,35 @@ func parseContext(body []byte) (map[string]any, error) {
 	}
 }
 
-// A reader reads JSON that is known to be well-formed.
-type reader struct{ *json.Decoder }
+var errNoObject = unreadable(`the body is not a JSON object: send {"context": {...}}`)
 
-// value reads the next value, which is at a depth and belongs to the member
-// with a name, be it within lists.
-func (r reader) value(name string, depth int) (any, error) {
-	token, err := r.Token()
-	if err != nil {
-		return nil, err
+// rejectionOf says why a body is not read, and what to do about it.
+func rejectionOf(err *strictjson.Error) error {
+	switch err.Kind {
+	case strictjson.Encoding:
+		return unreadable("the body is not UTF-8: send JSON in UTF-8, without compression")
+	case strictjson.Duplicate:
+		return unusable("%s is there twice: send it once", err.Path)
+	case strictjson.Limit:
+		return unusable("the context is nested deeper than %d levels: flatten it", maxDepth)
+	case strictjson.Value:
+		return unusable("%s is %v: send it as a string", err.Path, err.Err)
+	case strictjson.Type:
+		return errNoObject
 	}
-	switch token := token.(type) {
-	case json.Delim:
-		if depth > maxDepth {
-			return nil, unusable("the context is nested deeper than %d levels: flatten it", maxDepth)
-		}
-		if token == '{' {
-			return r.object(depth)
-		}
-		return r.list(name, depth)
-	case json.Number:
-		return number(name, token.String())
-	default:
-		return token, nil
-	}
+	return unreadable("the body is not JSON: %v", err)
 }
 
-func (r reader) object(depth int) (map[string]any, error) {
-	object := map[string]any{}
-	for r.More() {
-		token, err := r.Token()
-		if err != nil {
-			return nil, err
-		}
-		name := token.(string)
-		if _, twice := object[name]; twice {
-			return nil, unusable("%.64q is there twice: send it once", name)
-		}
-		if object[name], err = r.value(name, depth+1); err != nil {
-			return nil, err
-		}
-	}
-	_, err := r.Token()
-	return object, err
-}
-
-func (r reader) list(name string, depth int) ([]any, error) {
-	list := []any{}
-	for r.More() {
-		item, err := r.value(name, depth+1)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, item)
-	}
-	_, err := r.Token()
-	return list, err
-}
-
-func number(name, literal string) (any, error) {
+// readNumber returns a number as float64, if that changes nothing about it.
+func readNumber(literal string) (any, error) {
 	if integer := !strings.ContainsAny(literal, ".eE"); integer {
 		if i, err := strconv.ParseInt(literal, 10, 64); err != nil || i < -maxExact || i > maxExact {
-			return nil, unusable("the integer in %.64q is beyond 2^53 and would be changed on the way: send it as a string", name)
+			return nil, errors.New("an integer beyond 2^53, which would be changed on the way")
 		}
 	}
 	f, err := strconv.ParseFloat(literal, 64)
 	if err != nil {
-		return nil, unusable("the number in %.64q is beyond what float64 holds: send it as a string", name)
+		return nil, errors.New("a number beyond what float64 holds")
 	}
 	return f, nil
 }

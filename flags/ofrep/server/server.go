@@ -1,26 +1,28 @@
-package ofrep
+package server
 
 import (
 	"context"
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/exitgate/exitgate/flags/ofrep"
 )
 
-// HandlerOptions say how flags are evaluated. Both functions are called from
+// Options say how flags are evaluated. Both functions are called from
 // many goroutines at once. What they return goes to the client: it has to have
 // passed the guard, and its texts may name neither secrets nor users.
-type HandlerOptions struct {
+type Options struct {
 	// Evaluate answers for one flag. The handler fills in the key.
-	Evaluate func(ctx context.Context, key string, context map[string]any) Evaluation
+	Evaluate func(ctx context.Context, key string, context map[string]any) ofrep.Evaluation
 
 	// EvaluateAll answers for all flags, in any order. What fails for one
 	// flag belongs into its Evaluation. An error is for all of them, and
 	// then the client gets its text and no flag.
-	EvaluateAll func(ctx context.Context, context map[string]any) ([]Evaluation, error)
+	EvaluateAll func(ctx context.Context, context map[string]any) ([]ofrep.Evaluation, error)
 }
 
-// NewHandler returns the server's side of OFREP 0.3:
+// New returns the server's side of OFREP 0.3:
 //
 //	POST /ofrep/v1/evaluate/flags/{key}   one flag
 //	POST /ofrep/v1/evaluate/flags         all flags
@@ -31,7 +33,7 @@ type HandlerOptions struct {
 //
 // A request that can't be read as one is answered with PARSE_ERROR or
 // INVALID_CONTEXT and what to do about it, and nothing is evaluated.
-func NewHandler(options HandlerOptions) http.Handler {
+func New(options Options) http.Handler {
 	h := &handler{options}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/ofrep/v1/evaluate/flags", post(h.all))
@@ -47,7 +49,7 @@ func NewHandler(options HandlerOptions) http.Handler {
 	return origins.Handler(mux)
 }
 
-type handler struct{ HandlerOptions }
+type handler struct{ Options }
 
 func (h *handler) one(w http.ResponseWriter, r *http.Request) {
 	key := r.PathValue("key")
@@ -76,11 +78,11 @@ func (h *handler) all(w http.ResponseWriter, r *http.Request) {
 		failAll(w, http.StatusInternalServerError, err)
 		return
 	}
-	bulk := Bulk{Flags: make([]Evaluation, len(evaluations))}
+	bulk := ofrep.Bulk{Flags: make([]ofrep.Evaluation, len(evaluations))}
 	for i, evaluation := range evaluations {
 		bulk.Flags[i], _ = conforming(evaluation)
 	}
-	slices.SortStableFunc(bulk.Flags, func(a, b Evaluation) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortStableFunc(bulk.Flags, func(a, b ofrep.Evaluation) int { return strings.Compare(a.Key, b.Key) })
 
 	body := encode(bulk)
 	tag := entityTag(body)

@@ -1,4 +1,4 @@
-package ofrep_test
+package server_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/open-feature/go-sdk/openfeature/memprovider"
 
 	"github.com/exitgate/exitgate/flags/ofrep"
+	"github.com/exitgate/exitgate/flags/ofrep/server"
 )
 
 // What the protocol adds to go-sdk's own evaluation of a flag in memory: one
@@ -34,8 +35,8 @@ func BenchmarkHandler(b *testing.B) {
 		}
 		return ofrep.Evaluation{Value: json.RawMessage(`true`), Reason: string(details.Reason), Variant: details.Variant}
 	}
-	h := ofrep.NewHandler(ofrep.HandlerOptions{Evaluate: evaluate})
-	const path, body = handlerOnePath + "end-to-end-encryption", `{"context": {"targetingKey": "u-17", "jurisdiction": "DE"}}`
+	h := server.New(server.Options{Evaluate: evaluate})
+	const path, body = onePath + "end-to-end-encryption", `{"context": {"targetingKey": "u-17", "jurisdiction": "DE"}}`
 
 	b.Run("go-sdk", func(b *testing.B) {
 		b.ReportAllocs()
@@ -46,7 +47,7 @@ func BenchmarkHandler(b *testing.B) {
 	b.Run("handler", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if w := handlerPost(h, path, body); w.Code != http.StatusOK {
+			if w := post(h, path, body); w.Code != http.StatusOK {
 				b.Fatal(w.Code, w.Body)
 			}
 		}

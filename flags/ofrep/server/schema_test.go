@@ -1,4 +1,4 @@
-package ofrep_test
+package server_test
 
 import (
 	"bytes"
@@ -12,12 +12,12 @@ import (
 	"testing"
 )
 
-// handlerConforms holds an answer to the schemas of OFREP 0.3 (open-feature/
+// expectConforming holds an answer to the schemas of OFREP 0.3 (open-feature/
 // protocol, service/openapi.yaml), and to nothing being in it that they don't
 // name. Two things there contradict themselves: integerFlag and floatFlag both
 // take a whole number, and the items of a bulk answer can't be flagNotFound,
 // which its example has.
-func handlerConforms(t *testing.T, path string, status int, body []byte) {
+func expectConforming(t *testing.T, path string, status int, body []byte) {
 	t.Helper()
 	var answer map[string]any
 	if err := json.Unmarshal(body, &answer); err != nil {
@@ -27,35 +27,35 @@ func handlerConforms(t *testing.T, path string, status int, body []byte) {
 	if !bytes.HasSuffix(body, []byte("}\n")) {
 		t.Errorf("%s: the body doesn't end with its object: %q", path, body)
 	}
-	if err := handlerAnswer(path, status, answer); err != nil {
+	if err := checkAnswer(path, status, answer); err != nil {
 		t.Errorf("%s: not by the schema of OFREP for status %d: %v\n%s", path, status, err, body)
 	}
 }
 
-func handlerAnswer(path string, status int, answer map[string]any) error {
-	bulk := path == handlerBulkPath
+func checkAnswer(path string, status int, answer map[string]any) error {
+	bulk := path == bulkPath
 	switch {
 	case status == http.StatusOK && bulk:
-		return handlerBulk(answer)
+		return checkBulk(answer)
 	case status == http.StatusOK:
-		return handlerSuccess(answer)
+		return checkSuccess(answer)
 	case status == http.StatusNotFound && answer["key"] != nil:
-		return handlerFailure(answer, "FLAG_NOT_FOUND")
+		return checkFailure(answer, "FLAG_NOT_FOUND")
 	case status == http.StatusBadRequest && bulk:
 		return errors.Join(
-			handlerMembers(answer, "errorCode", "errorDetails?"),
-			handlerStrings(answer, "errorCode", "errorDetails"))
+			checkMembers(answer, "errorCode", "errorDetails?"),
+			checkStrings(answer, "errorCode", "errorDetails"))
 	case status == http.StatusBadRequest:
-		return handlerFailure(answer, "PARSE_ERROR", "TARGETING_KEY_MISSING", "INVALID_CONTEXT", "GENERAL")
+		return checkFailure(answer, "PARSE_ERROR", "TARGETING_KEY_MISSING", "INVALID_CONTEXT", "GENERAL")
 	default: // generalErrorResponse, and what OFREP leaves open
 		return errors.Join(
-			handlerMembers(answer, "errorDetails?", "errorCode?", "key?"),
-			handlerStrings(answer, "errorDetails", "errorCode", "key"))
+			checkMembers(answer, "errorDetails?", "errorCode?", "key?"),
+			checkStrings(answer, "errorDetails", "errorCode", "key"))
 	}
 }
 
-func handlerBulk(answer map[string]any) error {
-	if err := handlerMembers(answer, "flags", "metadata?", "eventStreams?"); err != nil {
+func checkBulk(answer map[string]any) error {
+	if err := checkMembers(answer, "flags", "metadata?", "eventStreams?"); err != nil {
 		return err
 	}
 	flags, ok := answer["flags"].([]any)
@@ -71,9 +71,9 @@ func handlerBulk(answer map[string]any) error {
 		}
 		var err error
 		if _, failed := flag["errorCode"]; failed {
-			err = handlerFailure(flag, "PARSE_ERROR", "TARGETING_KEY_MISSING", "INVALID_CONTEXT", "GENERAL", "FLAG_NOT_FOUND")
+			err = checkFailure(flag, "PARSE_ERROR", "TARGETING_KEY_MISSING", "INVALID_CONTEXT", "GENERAL", "FLAG_NOT_FOUND")
 		} else {
-			err = handlerSuccess(flag)
+			err = checkSuccess(flag)
 		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("flags[%d]: %w", i, err))
@@ -87,7 +87,7 @@ func handlerBulk(answer map[string]any) error {
 	return errors.Join(faults...)
 }
 
-func handlerSuccess(flag map[string]any) error {
+func checkSuccess(flag map[string]any) error {
 	var fault error
 	switch value, found := flag["value"]; value.(type) {
 	case bool, string, float64, map[string]any:
@@ -97,23 +97,23 @@ func handlerSuccess(flag map[string]any) error {
 		}
 	}
 	return errors.Join(fault,
-		handlerMembers(flag, "key", "reason", "value?", "variant?", "metadata?"),
-		handlerStrings(flag, "key", "reason", "variant"),
-		handlerOneOf(flag, "reason", "STATIC", "TARGETING_MATCH", "SPLIT", "DISABLED", "UNKNOWN"),
-		handlerMetadata(flag))
+		checkMembers(flag, "key", "reason", "value?", "variant?", "metadata?"),
+		checkStrings(flag, "key", "reason", "variant"),
+		checkOneOf(flag, "reason", "STATIC", "TARGETING_MATCH", "SPLIT", "DISABLED", "UNKNOWN"),
+		checkMetadata(flag))
 }
 
-func handlerFailure(flag map[string]any, codes ...string) error {
+func checkFailure(flag map[string]any, codes ...string) error {
 	return errors.Join(
-		handlerMembers(flag, "key", "errorCode", "errorDetails?", "metadata?"),
-		handlerStrings(flag, "key", "errorCode", "errorDetails"),
-		handlerOneOf(flag, "errorCode", codes...),
-		handlerMetadata(flag))
+		checkMembers(flag, "key", "errorCode", "errorDetails?", "metadata?"),
+		checkStrings(flag, "key", "errorCode", "errorDetails"),
+		checkOneOf(flag, "errorCode", codes...),
+		checkMetadata(flag))
 }
 
-// handlerMembers wants the named members and no others; a ? marks those that
+// checkMembers wants the named members and no others; a ? marks those that
 // may be missing.
-func handlerMembers(object map[string]any, names ...string) error {
+func checkMembers(object map[string]any, names ...string) error {
 	rest := maps.Clone(object)
 	for _, name := range names {
 		name, optional := strings.CutSuffix(name, "?")
@@ -128,7 +128,7 @@ func handlerMembers(object map[string]any, names ...string) error {
 	return nil
 }
 
-func handlerStrings(object map[string]any, names ...string) error {
+func checkStrings(object map[string]any, names ...string) error {
 	for _, name := range names {
 		if value, found := object[name]; found {
 			if _, ok := value.(string); !ok {
@@ -139,14 +139,14 @@ func handlerStrings(object map[string]any, names ...string) error {
 	return nil
 }
 
-func handlerOneOf(object map[string]any, name string, values ...string) error {
+func checkOneOf(object map[string]any, name string, values ...string) error {
 	if value, found := object[name].(string); found && !slices.Contains(values, value) {
 		return fmt.Errorf("%s is %q and none of %v", name, value, values)
 	}
 	return nil
 }
 
-func handlerMetadata(flag map[string]any) error {
+func checkMetadata(flag map[string]any) error {
 	metadata, found := flag["metadata"]
 	if !found {
 		return nil
@@ -173,13 +173,13 @@ func TestHandlerSchemaKnowsTheExamplesOfOFREP(t *testing.T) {
 		body   string
 		fault  string
 	}{
-		"one flag":           {handlerOnePath, 200, `{"key": "discount-banner", "value": true, "reason": "TARGETING_MATCH", "variant": "enabled"}`, ""},
-		"all flags":          {handlerBulkPath, 200, `{"flags": [{"key": "discount-banner", "value": true, "reason": "TARGETING_MATCH", "variant": "enabled"}, {"key": "non-existent-flag", "errorCode": "FLAG_NOT_FOUND", "errorDetails": "Flag 'non-existent-flag' was not found"}, {"key": "theme-color", "value": "blue", "reason": "STATIC", "variant": "default"}], "eventStreams": [], "metadata": {"version": "v12"}}`, ""},
-		"no reason":          {handlerOnePath, 200, `{"key": "a", "value": true}`, "reason is missing"},
-		"no key":             {handlerOnePath, 400, `{"errorCode": "GENERAL"}`, "key is missing"},
-		"a value of null":    {handlerOnePath, 200, `{"key": "a", "value": null, "reason": "STATIC"}`, "the value <nil> is of no type that OFREP has"},
-		"a value that fails": {handlerOnePath, 400, `{"key": "a", "value": true, "errorCode": "GENERAL"}`, "nobody knows [value]"},
-		"another code":       {handlerOnePath, 400, `{"key": "a", "errorCode": "TYPE_MISMATCH"}`, `errorCode is "TYPE_MISMATCH" and none of [PARSE_ERROR TARGETING_KEY_MISSING INVALID_CONTEXT GENERAL]`},
+		"one flag":           {onePath, 200, `{"key": "discount-banner", "value": true, "reason": "TARGETING_MATCH", "variant": "enabled"}`, ""},
+		"all flags":          {bulkPath, 200, `{"flags": [{"key": "discount-banner", "value": true, "reason": "TARGETING_MATCH", "variant": "enabled"}, {"key": "non-existent-flag", "errorCode": "FLAG_NOT_FOUND", "errorDetails": "Flag 'non-existent-flag' was not found"}, {"key": "theme-color", "value": "blue", "reason": "STATIC", "variant": "default"}], "eventStreams": [], "metadata": {"version": "v12"}}`, ""},
+		"no reason":          {onePath, 200, `{"key": "a", "value": true}`, "reason is missing"},
+		"no key":             {onePath, 400, `{"errorCode": "GENERAL"}`, "key is missing"},
+		"a value of null":    {onePath, 200, `{"key": "a", "value": null, "reason": "STATIC"}`, "the value <nil> is of no type that OFREP has"},
+		"a value that fails": {onePath, 400, `{"key": "a", "value": true, "errorCode": "GENERAL"}`, "nobody knows [value]"},
+		"another code":       {onePath, 400, `{"key": "a", "errorCode": "TYPE_MISMATCH"}`, `errorCode is "TYPE_MISMATCH" and none of [PARSE_ERROR TARGETING_KEY_MISSING INVALID_CONTEXT GENERAL]`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var answer map[string]any
@@ -187,7 +187,7 @@ func TestHandlerSchemaKnowsTheExamplesOfOFREP(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := ""
-			if err := handlerAnswer(test.path, test.status, answer); err != nil {
+			if err := checkAnswer(test.path, test.status, answer); err != nil {
 				got = err.Error()
 			}
 			if got != test.fault {

@@ -1,4 +1,4 @@
-package ofrep_test
+package client_test
 
 import (
 	"encoding/json"
@@ -11,11 +11,11 @@ import (
 
 	"github.com/open-feature/go-sdk/openfeature"
 
-	"github.com/exitgate/exitgate/flags/ofrep"
+	"github.com/exitgate/exitgate/flags/ofrep/client"
 )
 
 func FuzzProviderAnswer(f *testing.F) {
-	examples, err := filepath.Glob("testdata/provider/*.json")
+	examples, err := filepath.Glob("testdata/*.json")
 	if err != nil || len(examples) == 0 {
 		f.Fatal(examples, err)
 	}
@@ -27,21 +27,21 @@ func FuzzProviderAnswer(f *testing.F) {
 		f.Add(body)
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if of, err := ofrep.ReadSingle(body, "f"); err == nil {
-			providerPlausible(t, body, of)
+		if of, err := client.ReadSingle(body, "f"); err == nil {
+			plausible(t, body, of)
 		}
-		ofrep.ReadFailure(body)
+		client.ReadFailure(body)
 
-		all, keys, err := ofrep.ReadBulk(body)
-		kept, keptKeys, keptErr := ofrep.ReadBulk(body, keys...)
+		all, keys, err := client.ReadBulk(body)
+		kept, keptKeys, keptErr := client.ReadBulk(body, keys...)
 		if len(keys) == 0 {
-			kept, keptKeys, keptErr = ofrep.ReadBulk(body, "f")
+			kept, keptKeys, keptErr = client.ReadBulk(body, "f")
 		}
 		if (err == nil) != (keptErr == nil) || !reflect.DeepEqual(keys, keptKeys) {
 			t.Fatalf("whether the answer is good depends on what is kept: %v, %v", err, keptErr)
 		}
 		for _, key := range keys {
-			providerPlausible(t, body, all(key))
+			plausible(t, body, all(key))
 			// What is kept is the same, or an error.
 			for i, detail := range kept(key) {
 				if detail.Error() == nil && !reflect.DeepEqual(detail.Value, all(key)[i].Value) {
@@ -52,9 +52,9 @@ func FuzzProviderAnswer(f *testing.F) {
 	})
 }
 
-// providerPlausible holds what is told of a flag, as each type, to what may be
+// plausible holds what is told of a flag, as each type, to what may be
 // told at all.
-func providerPlausible(t *testing.T, body []byte, of []openfeature.InterfaceResolutionDetail) {
+func plausible(t *testing.T, body []byte, of []openfeature.InterfaceResolutionDetail) {
 	if !json.Valid(body) || !utf8.Valid(body) {
 		t.Error("that is no JSON")
 	}

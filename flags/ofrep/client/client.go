@@ -1,4 +1,4 @@
-package ofrep
+package client
 
 import (
 	"context"
@@ -95,8 +95,8 @@ const (
 	callConnections = 64
 )
 
-// NewProvider returns a provider that keeps nothing yet. It makes no request.
-func NewProvider(options Options) (*Provider, error) {
+// New returns a provider that keeps nothing yet. It makes no request.
+func New(options Options) (*Provider, error) {
 	base, err := baseURL(options.URL)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package ofrep_test
+package server_test
 
 // The name of this file does not end in js_test.go: Go would take it for one
 // of GOOS=js.
@@ -33,7 +33,7 @@ func TestHandlerServesOpenFeatureForJavaScript(t *testing.T) {
 			line{"value": true, "reason": "STATIC"}},
 		{"the guard's error in FR, with the default that the app has in hand",
 			step{"flag": "end-to-end-encryption", "default": true, "context": in("FR")},
-			line{"value": true, "reason": "ERROR", "errorCode": "GENERAL", "errorMessage": handlerGuard}},
+			line{"value": true, "reason": "ERROR", "errorCode": "GENERAL", "errorMessage": guard}},
 		{"a string in DE",
 			step{"flag": "imprint", "default": "", "context": in("DE")},
 			line{"value": "Impressum <§ 5 DDG>", "reason": "TARGETING_MATCH", "variant": "german"}},
@@ -60,12 +60,12 @@ func TestHandlerServesOpenFeatureForJavaScript(t *testing.T) {
 			line{"value": true, "reason": "ERROR", "errorCode": "GENERAL", "errorMessage": "The OFREP response does not match the expected format"}},
 		{"a context that is refused",
 			step{"flag": "limits", "default": map[string]any{}, "context": map[string]any{"id": 1 << 60}},
-			line{"value": line{}, "reason": "ERROR", "errorCode": "INVALID_CONTEXT", "errorMessage": `the integer in "id" is beyond 2^53 and would be changed on the way: send it as a string`}},
+			line{"value": line{}, "reason": "ERROR", "errorCode": "INVALID_CONTEXT", "errorMessage": `context.id is an integer beyond 2^53, which would be changed on the way: send it as a string`}},
 		{"all flags in FR",
 			step{"all": true, "context": in("FR")},
 			line{"status": 200.0, "flags": []any{
 				line{"key": "by-user", "value": "b", "reason": "SPLIT"},
-				line{"key": "end-to-end-encryption", "errorCode": "GENERAL", "errorDetails": handlerGuard},
+				line{"key": "end-to-end-encryption", "errorCode": "GENERAL", "errorDetails": guard},
 				line{"key": "imprint", "value": "About", "reason": "UNKNOWN", "variant": "other"},
 				line{"key": "limits", "value": line{"upload-mb": 12.5, "rooms": []any{1.0, 2.0}}, "reason": "SPLIT"},
 				line{"key": "message-retention-days", "value": 0.0, "reason": "STATIC", "metadata": line{"demand": "fr-narcotrafic-8ter"}},
@@ -93,9 +93,9 @@ func TestHandlerServesOpenFeatureForJavaScript(t *testing.T) {
 	for _, test := range tests {
 		steps = append(steps, test.step)
 	}
-	server := httptest.NewServer(handlerOfTable())
+	server := httptest.NewServer(ofTable())
 	defer server.Close()
-	lines := handlerReadWithNode(t, server.URL, steps)
+	lines := readWithNode(t, server.URL, steps)
 	if len(lines) != len(tests) {
 		t.Fatalf("%d lines for %d steps", len(lines), len(tests))
 	}
@@ -120,9 +120,9 @@ func TestHandlerServesOpenFeatureForJavaScript(t *testing.T) {
 	}
 }
 
-func handlerReadWithNode(t *testing.T, url string, steps []map[string]any) []map[string]any {
+func readWithNode(t *testing.T, url string, steps []map[string]any) []map[string]any {
 	t.Helper()
-	scripts := filepath.Join("..", "testdata", "js")
+	scripts := filepath.Join("..", "..", "testdata", "js")
 	missing := ""
 	node, err := exec.LookPath("node")
 	if err != nil {

@@ -1,4 +1,4 @@
-package ofrep_test
+package client_test
 
 import (
 	"fmt"
@@ -6,12 +6,12 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/exitgate/exitgate/flags/ofrep"
+	"github.com/exitgate/exitgate/flags/ofrep/client"
 )
 
-// providerBench returns a provider with 1,000 contexts and 20 flags kept, whose
+// benchClient returns a provider with 1,000 contexts and 20 flags kept, whose
 // server finds its ETag again.
-func providerBench(b *testing.B) *ofrep.Provider {
+func benchClient(b *testing.B) *client.Provider {
 	body, keys := `{"flags": [`, []string{}
 	for i := range 20 {
 		if i > 0 {
@@ -22,7 +22,7 @@ func providerBench(b *testing.B) *ofrep.Provider {
 		keys = append(keys, key)
 	}
 	body += `]}`
-	source := providerSourceOf(b, nil)
+	source := newServer(b, nil)
 	source.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("ETag", `"1"`)
@@ -33,15 +33,15 @@ func providerBench(b *testing.B) *ofrep.Provider {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, body)
 	})
-	p := providerOf(b, source.URL)
-	providerKeep(b, p, keys, providerMany(1000)...)
-	providerRefresh(b, p)
+	p := newClient(b, source.URL)
+	keep(b, p, keys, manyContexts(1000)...)
+	refresh(b, p)
 	return p
 }
 
 func BenchmarkProviderEvaluatesWhatIsKept(b *testing.B) {
-	p := providerBench(b)
-	context := providerMany(1000)[777]
+	p := benchClient(b)
+	context := manyContexts(1000)[777]
 	ctx := b.Context()
 	b.ReportAllocs()
 	for b.Loop() {
@@ -52,19 +52,19 @@ func BenchmarkProviderEvaluatesWhatIsKept(b *testing.B) {
 }
 
 func BenchmarkProviderRoundOf1000ContextsThatHaveNotChanged(b *testing.B) {
-	p := providerBench(b)
+	p := benchClient(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		providerRefresh(b, p)
+		refresh(b, p)
 	}
 }
 
 func BenchmarkProviderRoundOf1000ContextsThatHaveChanged(b *testing.B) {
-	p := providerBench(b)
+	p := benchClient(b)
 	for b.Loop() {
 		// Other keys are kept: no answer that is known is enough.
-		providerKeep(b, p, []string{fmt.Sprint("flag-", b.Elapsed())}, providerMany(1000)...)
-		providerRefresh(b, p)
+		keep(b, p, []string{fmt.Sprint("flag-", b.Elapsed())}, manyContexts(1000)...)
+		refresh(b, p)
 	}
 }
 
@@ -79,7 +79,7 @@ func BenchmarkProviderReadsAnAnswerOf20Flags(b *testing.B) {
 	answer := []byte(body + `]}`)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := ofrep.ReadBulk(answer, "flag-1", "flag-2"); err != nil {
+		if _, _, err := client.ReadBulk(answer, "flag-1", "flag-2"); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package ofrep
+package server
 
 import (
 	"bytes"
@@ -9,6 +9,8 @@ import (
 	"math"
 	"net/http"
 	"strings"
+
+	"github.com/exitgate/exitgate/flags/ofrep"
 )
 
 // The error codes that OFREP 0.3 has. OpenFeature has more, such as
@@ -26,7 +28,7 @@ const (
 // no value, whatever was evaluated. The status is for an answer with this flag
 // alone. 500 is for what is this side's fault; the guard's GENERAL is not, and
 // to ask again as after a 500 won't help.
-func conforming(e Evaluation) (Evaluation, int) {
+func conforming(e ofrep.Evaluation) (ofrep.Evaluation, int) {
 	e.Metadata = primitive(e.Metadata)
 	if e.ErrorCode == "" && carried(e.Value) {
 		e.Reason, e.ErrorDetails = reason(e.Reason), ""
@@ -93,7 +95,7 @@ type failure struct {
 }
 
 func failOne(w http.ResponseWriter, key string, err error) {
-	write(w, http.StatusBadRequest, encode(Evaluation{Key: key, ErrorCode: codeOf(err), ErrorDetails: err.Error()}))
+	write(w, http.StatusBadRequest, encode(ofrep.Evaluation{Key: key, ErrorCode: codeOf(err), ErrorDetails: err.Error()}))
 }
 
 func failAll(w http.ResponseWriter, status int, err error) {

@@ -1,4 +1,4 @@
-package ofrep_test
+package server_test
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/exitgate/exitgate/flags/ofrep"
+	"github.com/exitgate/exitgate/flags/ofrep/server"
 )
 
 // Whatever is sent, the answer is one by the schema. Either nothing was
@@ -36,7 +37,7 @@ func FuzzHandlerRequest(f *testing.F) {
 				t.Errorf("%q was read as another context: %v", body, context)
 			}
 		}
-		h := ofrep.NewHandler(ofrep.HandlerOptions{
+		h := server.New(server.Options{
 			Evaluate: func(_ context.Context, k string, context map[string]any) ofrep.Evaluation {
 				if k != key {
 					t.Errorf("evaluated %q and not %q", k, key)
@@ -49,14 +50,14 @@ func FuzzHandlerRequest(f *testing.F) {
 				return nil, nil
 			},
 		})
-		paths := []string{handlerBulkPath}
+		paths := []string{bulkPath}
 		if key != "." && key != ".." { // which no client can send as a part of a path
-			paths = append(paths, handlerOnePath+url.PathEscape(key))
+			paths = append(paths, onePath+url.PathEscape(key))
 		}
 		for _, path := range paths {
 			evaluated = false
-			w := handlerPost(h, path, body)
-			handlerConforms(t, path, w.Code, w.Body.Bytes())
+			w := post(h, path, body)
+			expectConforming(t, path, w.Code, w.Body.Bytes())
 			if evaluated != (w.Code == http.StatusOK) || !evaluated && w.Code != http.StatusBadRequest {
 				t.Errorf("evaluated: %v, status %d: %s", evaluated, w.Code, w.Body)
 			}

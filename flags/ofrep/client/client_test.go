@@ -1,4 +1,4 @@
-package ofrep_test
+package client_test
 
 import (
 	"bytes"
@@ -22,36 +22,37 @@ import (
 	"github.com/open-feature/go-sdk/openfeature"
 	"go.uber.org/goleak"
 
-	"github.com/exitgate/exitgate/flags/ofrep"
+	"github.com/exitgate/exitgate/flags/ofrep/client"
+	"github.com/exitgate/exitgate/internal/testkit"
 )
 
-// A providerSource is a flag server that answers what the test wants.
-type providerSource struct {
+// A flagServer is a flag server that answers what the test wants.
+type flagServer struct {
 	*httptest.Server
 
 	mu     sync.Mutex
 	answer http.HandlerFunc
-	asked  []providerRequest
+	asked  []recordedRequest
 }
 
-type providerRequest struct {
+type recordedRequest struct {
 	path   string // escaped
 	header http.Header
 	body   string
 }
 
-func providerSourceOf(t testing.TB, answer http.HandlerFunc) *providerSource {
+func newServer(t testing.TB, answer http.HandlerFunc) *flagServer {
 	t.Helper()
-	s := &providerSource{answer: answer}
+	s := &flagServer{answer: answer}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
 	return s
 }
 
-func (s *providerSource) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *flagServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	s.mu.Lock()
-	s.asked = append(s.asked, providerRequest{r.Method + " " + r.URL.EscapedPath(), r.Header.Clone(), string(body)})
+	s.asked = append(s.asked, recordedRequest{r.Method + " " + r.URL.EscapedPath(), r.Header.Clone(), string(body)})
 	answer := s.answer
 	s.mu.Unlock()
 	r.Body = io.NopCloser(bytes.NewReader(body))
@@ -59,14 +60,14 @@ func (s *providerSource) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // answers changes what the server answers.
-func (s *providerSource) answers(answer http.HandlerFunc) {
+func (s *flagServer) answers(answer http.HandlerFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answer = answer
 }
 
 // takeAsked returns the requests since it was last called.
-func (s *providerSource) takeAsked() []providerRequest {
+func (s *flagServer) takeAsked() []recordedRequest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	asked := s.asked
@@ -74,9 +75,9 @@ func (s *providerSource) takeAsked() []providerRequest {
 	return asked
 }
 
-func providerJSON(body string) http.HandlerFunc { return providerStatus(http.StatusOK, body) }
+func answerJSON(body string) http.HandlerFunc { return answerStatus(http.StatusOK, body) }
 
-func providerStatus(status int, body string, header ...string) http.HandlerFunc {
+func answerStatus(status int, body string, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		for i := 0; i+1 < len(header); i += 2 {
@@ -87,40 +88,40 @@ func providerStatus(status int, body string, header ...string) http.HandlerFunc 
 	}
 }
 
-// providerClock stands still unless it is moved.
-type providerClock struct {
+// fakeClock stands still unless it is moved.
+type fakeClock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-func (c *providerClock) Now() time.Time {
+func (c *fakeClock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-func (c *providerClock) move(by time.Duration) {
+func (c *fakeClock) move(by time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(by)
 }
 
-func providerClockAt(text string) *providerClock {
+func newClock(text string) *fakeClock {
 	now, err := time.Parse(time.RFC3339, text)
 	if err != nil {
 		panic(err)
 	}
-	return &providerClock{now: now}
+	return &fakeClock{now: now}
 }
 
-// providerOf returns a provider that asks the server when a test refreshes it.
-func providerOf(t testing.TB, url string, change ...func(*ofrep.Options)) *ofrep.Provider {
+// newClient returns a provider that asks the server when a test refreshes it.
+func newClient(t testing.TB, url string, change ...func(*client.Options)) *client.Provider {
 	t.Helper()
-	options := ofrep.Options{URL: url, Poll: time.Hour}
+	options := client.Options{URL: url, Poll: time.Hour}
 	for _, change := range change {
 		change(&options)
 	}
-	p, err := ofrep.NewProvider(options)
+	p, err := client.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,20 +129,20 @@ func providerOf(t testing.TB, url string, change ...func(*ofrep.Options)) *ofrep
 	return p
 }
 
-func providerNoLeak(t *testing.T) {
+func expectNoLeak(t *testing.T) {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 }
 
-func providerKeep(t testing.TB, p *ofrep.Provider, keys []string, contexts ...openfeature.FlattenedContext) {
+func keep(t testing.TB, p *client.Provider, keys []string, contexts ...openfeature.FlattenedContext) {
 	t.Helper()
 	if err := p.Keep(contexts, keys); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func providerRefresh(t testing.TB, p *ofrep.Provider) {
+func refresh(t testing.TB, p *client.Provider) {
 	t.Helper()
 	if err := p.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
@@ -149,35 +150,35 @@ func providerRefresh(t testing.TB, p *ofrep.Provider) {
 }
 
 var (
-	providerFrance  = openfeature.FlattenedContext{"targetingKey": "FR", "jurisdiction": "FR"}
-	providerGermany = openfeature.FlattenedContext{"targetingKey": "DE", "jurisdiction": "DE"}
-	providerUser    = openfeature.FlattenedContext{"targetingKey": "user-123", "email": "user@example.com"}
+	france  = openfeature.FlattenedContext{"targetingKey": "FR", "jurisdiction": "FR"}
+	germany = openfeature.FlattenedContext{"targetingKey": "DE", "jurisdiction": "DE"}
+	user    = openfeature.FlattenedContext{"targetingKey": "user-123", "email": "user@example.com"}
 )
 
-// providerTold is what an evaluation told.
-type providerTold struct {
+// resolution is what an evaluation told.
+type resolution struct {
 	Value   any
 	Reason  string
 	Variant string
 	Error   string
 }
 
-func providerTell[T any](detail openfeature.GenericResolutionDetail[T]) providerTold {
-	told := providerTold{Value: detail.Value, Reason: string(detail.Reason), Variant: detail.Variant}
+func resolutionOf[T any](detail openfeature.GenericResolutionDetail[T]) resolution {
+	told := resolution{Value: detail.Value, Reason: string(detail.Reason), Variant: detail.Variant}
 	if err := detail.Error(); err != nil {
 		told.Error = err.Error()
 	}
 	return told
 }
 
-func providerExpect(t *testing.T, got, want providerTold) {
+func expect(t *testing.T, got, want resolution) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 
-func providerCode(err error) string {
+func errorCode(err error) string {
 	if err == nil {
 		return ""
 	}
@@ -187,33 +188,33 @@ func providerCode(err error) string {
 
 func TestProviderReadsTheExamplesOfOFREP(t *testing.T) {
 	example := func(name string) string {
-		body, err := os.ReadFile(filepath.Join("testdata", "provider", name))
+		body, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return string(body)
 	}
-	source := providerSourceOf(t, nil)
-	p := providerOf(t, source.URL)
+	source := newServer(t, nil)
+	p := newClient(t, source.URL)
 
-	source.answers(providerJSON(example("single.json")))
-	providerExpect(t, providerTell(p.BooleanEvaluation(t.Context(), "discount-banner", false, providerUser)), providerTold{Value: true, Reason: "TARGETING_MATCH", Variant: "enabled"})
-	source.answers(providerJSON(example("single-explicit.json")))
-	providerExpect(t, providerTell(p.BooleanEvaluation(t.Context(), "new-feature", false, providerUser)), providerTold{Value: true, Reason: "TARGETING_MATCH", Variant: "treatment"})
-	source.answers(providerJSON(example("single-code-default.json")))
-	providerExpect(t, providerTell(p.BooleanEvaluation(t.Context(), "new-feature", true, providerUser)), providerTold{Value: true, Reason: "DEFAULT", Variant: "control"})
+	source.answers(answerJSON(example("single.json")))
+	expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), "discount-banner", false, user)), resolution{Value: true, Reason: "TARGETING_MATCH", Variant: "enabled"})
+	source.answers(answerJSON(example("single-explicit.json")))
+	expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), "new-feature", false, user)), resolution{Value: true, Reason: "TARGETING_MATCH", Variant: "treatment"})
+	source.answers(answerJSON(example("single-code-default.json")))
+	expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), "new-feature", true, user)), resolution{Value: true, Reason: "DEFAULT", Variant: "control"})
 
 	for _, name := range []string{"bulk.json", "bulk-event-streams.json"} {
-		source.answers(providerJSON(example(name)))
-		providerKeep(t, p, []string{"discount-banner", "theme-color", "non-existent-flag"}, providerFrance)
-		providerRefresh(t, p)
-		providerExpect(t, providerTell(p.BooleanEvaluation(t.Context(), "discount-banner", false, providerFrance)), providerTold{Value: true, Reason: "TARGETING_MATCH", Variant: "enabled"})
-		providerExpect(t, providerTell(p.BooleanEvaluation(t.Context(), "non-existent-flag", true, providerFrance)), providerTold{Value: true, Reason: "ERROR", Error: "FLAG_NOT_FOUND: the flag server has no flag of this key"})
+		source.answers(answerJSON(example(name)))
+		keep(t, p, []string{"discount-banner", "theme-color", "non-existent-flag"}, france)
+		refresh(t, p)
+		expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), "discount-banner", false, france)), resolution{Value: true, Reason: "TARGETING_MATCH", Variant: "enabled"})
+		expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), "non-existent-flag", true, france)), resolution{Value: true, Reason: "ERROR", Error: "FLAG_NOT_FOUND: the flag server has no flag of this key"})
 	}
 
-	source.answers(providerJSON(example("bulk.json")))
-	providerRefresh(t, p)
-	providerExpect(t, providerTell(p.StringEvaluation(t.Context(), "theme-color", "red", providerFrance)), providerTold{Value: "blue", Reason: "STATIC", Variant: "default"})
+	source.answers(answerJSON(example("bulk.json")))
+	refresh(t, p)
+	expect(t, resolutionOf(p.StringEvaluation(t.Context(), "theme-color", "red", france)), resolution{Value: "blue", Reason: "STATIC", Variant: "default"})
 }
 
 func TestProviderTellsTypesApart(t *testing.T) {
@@ -246,13 +247,13 @@ func TestProviderTellsTypesApart(t *testing.T) {
 		"an object with an integer too large": {`{"a": 9007199254740993}`, values{mismatch, mismatch, mismatch, mismatch, unread}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := providerOf(t, providerSourceOf(t, providerJSON(`{"key": "f", "reason": "STATIC", "value": `+test.json+`}`)).URL)
+			p := newClient(t, newServer(t, answerJSON(`{"key": "f", "reason": "STATIC", "value": `+test.json+`}`)).URL)
 			got := values{
-				Boolean: providerValue(t, p.BooleanEvaluation(t.Context(), "f", false, providerUser), false),
-				String:  providerValue(t, p.StringEvaluation(t.Context(), "f", "fallback", providerUser), "fallback"),
-				Integer: providerValue(t, p.IntEvaluation(t.Context(), "f", -1, providerUser), -1),
-				Float:   providerValue(t, p.FloatEvaluation(t.Context(), "f", -1, providerUser), -1),
-				Any:     providerValue(t, p.ObjectEvaluation(t.Context(), "f", nil, providerUser), nil),
+				Boolean: valueOf(t, p.BooleanEvaluation(t.Context(), "f", false, user), false),
+				String:  valueOf(t, p.StringEvaluation(t.Context(), "f", "fallback", user), "fallback"),
+				Integer: valueOf(t, p.IntEvaluation(t.Context(), "f", -1, user), -1),
+				Float:   valueOf(t, p.FloatEvaluation(t.Context(), "f", -1, user), -1),
+				Any:     valueOf(t, p.ObjectEvaluation(t.Context(), "f", nil, user), nil),
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
@@ -261,8 +262,8 @@ func TestProviderTellsTypesApart(t *testing.T) {
 	}
 }
 
-// providerValue returns the value, or the code of the error if there is one.
-func providerValue[T any](t *testing.T, detail openfeature.GenericResolutionDetail[T], fallback T) any {
+// valueOf returns the value, or the code of the error if there is one.
+func valueOf[T any](t *testing.T, detail openfeature.GenericResolutionDetail[T], fallback T) any {
 	t.Helper()
 	err := detail.Error()
 	if err == nil {
@@ -271,41 +272,41 @@ func providerValue[T any](t *testing.T, detail openfeature.GenericResolutionDeta
 	if !cmp.Equal(detail.Value, fallback) || detail.Reason != openfeature.ErrorReason {
 		t.Errorf("with an error, the value is %v and the reason %s", detail.Value, detail.Reason)
 	}
-	return providerCode(err)
+	return errorCode(err)
 }
 
 func TestProviderPassesReasonsOnAndInventsNone(t *testing.T) {
 	for name, test := range map[string]struct {
 		json string
-		want providerTold
+		want resolution
 	}{
-		"as the server says":                 {`{"key": "f", "value": true, "reason": "STATIC"}`, providerTold{Value: true, Reason: "STATIC"}},
-		"one that OpenFeature does not have": {`{"key": "f", "value": true, "reason": "RULE_7"}`, providerTold{Value: true, Reason: "RULE_7"}},
-		"cached":                             {`{"key": "f", "value": true, "reason": "CACHED"}`, providerTold{Value: true, Reason: "CACHED"}},
-		"a default of the server":            {`{"key": "f", "value": true, "reason": "DEFAULT"}`, providerTold{Value: true, Reason: "DEFAULT"}},
-		"none":                               {`{"key": "f", "value": true}`, providerTold{Value: true, Reason: "UNKNOWN"}},
-		"null":                               {`{"key": "f", "value": true, "reason": null, "variant": null, "metadata": null, "errorCode": null}`, providerTold{Value: true, Reason: "UNKNOWN"}},
-		"too long":                           {`{"key": "f", "value": true, "reason": "` + strings.Repeat("R", 300) + `"}`, providerTold{Value: true, Reason: "UNKNOWN"}},
-		"disabled, with a value":             {`{"key": "f", "value": true, "reason": "DISABLED"}`, providerTold{Value: true, Reason: "DISABLED"}},
-		"disabled, without a value":          {`{"key": "f", "reason": "DISABLED"}`, providerTold{Value: false, Reason: "DISABLED"}},
-		"the default in the code":            {`{"key": "f", "reason": "DEFAULT", "variant": "control"}`, providerTold{Value: false, Reason: "DEFAULT", Variant: "control"}},
-		"the default in the code, by another name":     {`{"key": "f", "reason": "STATIC"}`, providerTold{Value: false, Reason: "DEFAULT"}},
-		"the default in the code, by no name":          {`{"key": "f"}`, providerTold{Value: false, Reason: "DEFAULT"}},
-		"the default in the code, by a value of null":  {`{"key": "f", "value": null, "reason": "TARGETING_MATCH"}`, providerTold{Value: false, Reason: "DEFAULT"}},
-		"the key in a single evaluation is optional":   {`{"value": true, "reason": "STATIC"}`, providerTold{Value: true, Reason: "STATIC"}},
-		"members that OFREP doesn't have are let pass": {`{"key": "f", "value": true, "reason": "SPLIT", "cacheable": true, "VALUE": false}`, providerTold{Value: true, Reason: "SPLIT"}},
+		"as the server says":                 {`{"key": "f", "value": true, "reason": "STATIC"}`, resolution{Value: true, Reason: "STATIC"}},
+		"one that OpenFeature does not have": {`{"key": "f", "value": true, "reason": "RULE_7"}`, resolution{Value: true, Reason: "RULE_7"}},
+		"cached":                             {`{"key": "f", "value": true, "reason": "CACHED"}`, resolution{Value: true, Reason: "CACHED"}},
+		"a default of the server":            {`{"key": "f", "value": true, "reason": "DEFAULT"}`, resolution{Value: true, Reason: "DEFAULT"}},
+		"none":                               {`{"key": "f", "value": true}`, resolution{Value: true, Reason: "UNKNOWN"}},
+		"null":                               {`{"key": "f", "value": true, "reason": null, "variant": null, "metadata": null, "errorCode": null}`, resolution{Value: true, Reason: "UNKNOWN"}},
+		"too long":                           {`{"key": "f", "value": true, "reason": "` + strings.Repeat("R", 300) + `"}`, resolution{Value: true, Reason: "UNKNOWN"}},
+		"disabled, with a value":             {`{"key": "f", "value": true, "reason": "DISABLED"}`, resolution{Value: true, Reason: "DISABLED"}},
+		"disabled, without a value":          {`{"key": "f", "reason": "DISABLED"}`, resolution{Value: false, Reason: "DISABLED"}},
+		"the default in the code":            {`{"key": "f", "reason": "DEFAULT", "variant": "control"}`, resolution{Value: false, Reason: "DEFAULT", Variant: "control"}},
+		"the default in the code, by another name":     {`{"key": "f", "reason": "STATIC"}`, resolution{Value: false, Reason: "DEFAULT"}},
+		"the default in the code, by no name":          {`{"key": "f"}`, resolution{Value: false, Reason: "DEFAULT"}},
+		"the default in the code, by a value of null":  {`{"key": "f", "value": null, "reason": "TARGETING_MATCH"}`, resolution{Value: false, Reason: "DEFAULT"}},
+		"the key in a single evaluation is optional":   {`{"value": true, "reason": "STATIC"}`, resolution{Value: true, Reason: "STATIC"}},
+		"members that OFREP doesn't have are let pass": {`{"key": "f", "value": true, "reason": "SPLIT", "cacheable": true, "VALUE": false}`, resolution{Value: true, Reason: "SPLIT"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			single := providerOf(t, providerSourceOf(t, providerJSON(test.json)).URL)
-			providerExpect(t, providerTell(single.BooleanEvaluation(t.Context(), "f", false, providerUser)), test.want)
+			single := newClient(t, newServer(t, answerJSON(test.json)).URL)
+			expect(t, resolutionOf(single.BooleanEvaluation(t.Context(), "f", false, user)), test.want)
 
 			if !strings.Contains(test.json, `"key"`) {
 				return
 			}
-			kept := providerOf(t, providerSourceOf(t, providerJSON(`{"flags": [`+test.json+`]}`)).URL)
-			providerKeep(t, kept, []string{"f"}, providerFrance)
-			providerRefresh(t, kept)
-			providerExpect(t, providerTell(kept.BooleanEvaluation(t.Context(), "f", false, providerFrance)), test.want)
+			kept := newClient(t, newServer(t, answerJSON(`{"flags": [`+test.json+`]}`)).URL)
+			keep(t, kept, []string{"f"}, france)
+			refresh(t, kept)
+			expect(t, resolutionOf(kept.BooleanEvaluation(t.Context(), "f", false, france)), test.want)
 		})
 	}
 }
@@ -324,25 +325,25 @@ func TestProviderMapsErrorCodes(t *testing.T) {
 	} {
 		t.Run(code, func(t *testing.T) {
 			failure := fmt.Sprintf(`{"key": "f", "errorCode": %q, "errorDetails": "secret", "value": true}`, code)
-			told := providerTold{Value: false, Reason: "ERROR", Error: want}
-			source := providerSourceOf(t, nil)
-			p := providerOf(t, source.URL)
+			told := resolution{Value: false, Reason: "ERROR", Error: want}
+			source := newServer(t, nil)
+			p := newClient(t, source.URL)
 			for _, status := range []int{http.StatusOK, http.StatusBadRequest, http.StatusNotFound} {
-				source.answers(providerStatus(status, failure))
-				providerExpect(t, providerTell(p.BooleanEvaluation(t.Context(), "f", false, providerUser)), told)
+				source.answers(answerStatus(status, failure))
+				expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), "f", false, user)), told)
 			}
-			source.answers(providerJSON(`{"flags": [` + failure + `]}`))
-			providerKeep(t, p, []string{"f"}, providerFrance)
-			providerRefresh(t, p)
-			providerExpect(t, providerTell(p.BooleanEvaluation(t.Context(), "f", false, providerFrance)), told)
+			source.answers(answerJSON(`{"flags": [` + failure + `]}`))
+			keep(t, p, []string{"f"}, france)
+			refresh(t, p)
+			expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), "f", false, france)), told)
 		})
 	}
 }
 
 func TestProviderAsksForOneFlagWithTheContextOfTheCall(t *testing.T) {
-	source := providerSourceOf(t, providerJSON(`{"value": true, "reason": "STATIC"}`))
+	source := newServer(t, answerJSON(`{"value": true, "reason": "STATIC"}`))
 	calls := 0
-	p := providerOf(t, source.URL+"/flags/", func(o *ofrep.Options) {
+	p := newClient(t, source.URL+"/flags/", func(o *client.Options) {
 		o.Headers = func() (http.Header, error) {
 			calls++
 			return http.Header{"Authorization": {fmt.Sprintf("Bearer token-%d", calls)}, "X-Api-Key": {"key"}, "Content-Type": {"text/plain"}}, nil
@@ -355,7 +356,7 @@ func TestProviderAsksForOneFlagWithTheContextOfTheCall(t *testing.T) {
 		"Ünïcødé":        "/flags/ofrep/v1/evaluate/flags/%C3%9Cn%C3%AFc%C3%B8d%C3%A9",
 	} {
 		before := calls
-		providerExpect(t, providerTell(p.BooleanEvaluation(t.Context(), key, false, providerUser)), providerTold{Value: true, Reason: "STATIC"})
+		expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), key, false, user)), resolution{Value: true, Reason: "STATIC"})
 		asked := source.takeAsked()
 		if len(asked) != 1 || asked[0].path != "POST "+path {
 			t.Fatalf("asked %v for %q, not %s", asked, key, path)
@@ -384,16 +385,16 @@ func TestProviderAsksForOneFlagWithTheContextOfTheCall(t *testing.T) {
 }
 
 func TestProviderTakesNoOtherFlagForTheOneItAskedFor(t *testing.T) {
-	source := providerSourceOf(t, providerJSON(`{"key": "g", "value": true, "reason": "STATIC"}`))
+	source := newServer(t, answerJSON(`{"key": "g", "value": true, "reason": "STATIC"}`))
 	want := "GENERAL: the flag server at " + source.URL + " sent an answer that can't be used: it is for another flag: look into its log and for a newer version of it"
-	providerExpect(t, providerTell(providerOf(t, source.URL).BooleanEvaluation(t.Context(), "f", false, providerUser)), providerTold{Value: false, Reason: "ERROR", Error: want})
+	expect(t, resolutionOf(newClient(t, source.URL).BooleanEvaluation(t.Context(), "f", false, user)), resolution{Value: false, Reason: "ERROR", Error: want})
 }
 
 func TestProviderSendsNothingThatCouldMeanSomethingElse(t *testing.T) {
-	source := providerSourceOf(t, providerJSON(`{"flags": []}`))
-	p := providerOf(t, source.URL)
+	source := newServer(t, answerJSON(`{"flags": []}`))
+	p := newClient(t, source.URL)
 	for _, key := range []string{"", ".", "..", "\xff", strings.Repeat("k", 257)} {
-		if got := p.BooleanEvaluation(t.Context(), key, false, providerUser).Error(); providerCode(got) != "FLAG_NOT_FOUND" {
+		if got := p.BooleanEvaluation(t.Context(), key, false, user).Error(); errorCode(got) != "FLAG_NOT_FOUND" {
 			t.Errorf("%.10q: %v", key, got)
 		}
 	}
@@ -406,7 +407,7 @@ func TestProviderSendsNothingThatCouldMeanSomethingElse(t *testing.T) {
 		if _, _, err := p.Prefetch(t.Context(), flat); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%T: %v", value, err)
 		}
-		err := p.Keep([]openfeature.FlattenedContext{providerFrance, flat}, []string{"f"})
+		err := p.Keep([]openfeature.FlattenedContext{france, flat}, []string{"f"})
 		if err == nil || err.Error() != "of the contexts to keep, number 2 of 2 can't be sent as JSON: use booleans, strings and finite numbers" {
 			t.Errorf("%T: %v", value, err)
 		}
@@ -436,7 +437,7 @@ func TestProviderRejectsURLs(t *testing.T) {
 		"https://ofrep/proxy":            "",
 	} {
 		got := ""
-		if _, err := ofrep.NewProvider(ofrep.Options{URL: url}); err != nil {
+		if _, err := client.New(client.Options{URL: url}); err != nil {
 			got = err.Error()
 		}
 		if got != want {
@@ -446,13 +447,13 @@ func TestProviderRejectsURLs(t *testing.T) {
 }
 
 func TestProviderPrefetchesForAContext(t *testing.T) {
-	source := providerSourceOf(t, providerJSON(`{"flags": [
+	source := newServer(t, answerJSON(`{"flags": [
 		{"key": "b", "value": {"deep": [1, 2.5]}, "reason": "STATIC", "metadata": {"team": "shop", "level": 3, "on": true, "odd": null, "list": []}},
 		{"key": "a", "value": true, "reason": "SPLIT"},
 		{"key": "gone", "errorCode": "FLAG_NOT_FOUND"},
 		{"key": "broken", "errorCode": "GENERAL"}]}`))
-	p := providerOf(t, source.URL)
-	ctx, keys, err := p.Prefetch(t.Context(), providerUser)
+	p := newClient(t, source.URL)
+	ctx, keys, err := p.Prefetch(t.Context(), user)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -464,72 +465,72 @@ func TestProviderPrefetchesForAContext(t *testing.T) {
 	}
 	source.Close()
 
-	providerExpect(t, providerTell(p.BooleanEvaluation(ctx, "a", false, providerUser)), providerTold{Value: true, Reason: "SPLIT"})
-	object := p.ObjectEvaluation(ctx, "b", nil, providerUser)
-	providerExpect(t, providerTell(object), providerTold{Value: map[string]any{"deep": []any{int64(1), 2.5}}, Reason: "STATIC"})
+	expect(t, resolutionOf(p.BooleanEvaluation(ctx, "a", false, user)), resolution{Value: true, Reason: "SPLIT"})
+	object := p.ObjectEvaluation(ctx, "b", nil, user)
+	expect(t, resolutionOf(object), resolution{Value: map[string]any{"deep": []any{int64(1), 2.5}}, Reason: "STATIC"})
 	if diff := cmp.Diff(openfeature.FlagMetadata{"team": "shop", "level": int64(3), "on": true}, object.FlagMetadata); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	// Who gets an object may change it: it is nobody else's.
 	object.Value.(map[string]any)["deep"] = "changed"
-	providerExpect(t, providerTell(p.ObjectEvaluation(ctx, "b", nil, providerUser)), providerTold{Value: map[string]any{"deep": []any{int64(1), 2.5}}, Reason: "STATIC"})
+	expect(t, resolutionOf(p.ObjectEvaluation(ctx, "b", nil, user)), resolution{Value: map[string]any{"deep": []any{int64(1), 2.5}}, Reason: "STATIC"})
 	for _, missing := range []string{"gone", "unheard-of"} {
-		if got := p.BooleanEvaluation(ctx, missing, false, providerUser).Error(); providerCode(got) != "FLAG_NOT_FOUND" {
+		if got := p.BooleanEvaluation(ctx, missing, false, user).Error(); errorCode(got) != "FLAG_NOT_FOUND" {
 			t.Errorf("%s: %v", missing, got)
 		}
 	}
 	// It holds for that context and for that provider alone.
 	for _, got := range []error{
-		p.BooleanEvaluation(ctx, "a", false, providerFrance).Error(),
-		p.BooleanEvaluation(t.Context(), "a", false, providerUser).Error(),
-		providerOf(t, source.URL).BooleanEvaluation(ctx, "a", false, providerUser).Error(),
+		p.BooleanEvaluation(ctx, "a", false, france).Error(),
+		p.BooleanEvaluation(t.Context(), "a", false, user).Error(),
+		newClient(t, source.URL).BooleanEvaluation(ctx, "a", false, user).Error(),
 	} {
-		if providerCode(got) != "GENERAL" {
+		if errorCode(got) != "GENERAL" {
 			t.Errorf("a server that is gone was not asked: %v", got)
 		}
 	}
 }
 
 func TestProviderSaysWhyNothingWasPrefetched(t *testing.T) {
-	source := providerSourceOf(t, nil)
-	p := providerOf(t, source.URL)
+	source := newServer(t, nil)
+	p := newClient(t, source.URL)
 	for name, test := range map[string]struct {
 		answer http.HandlerFunc
 		want   string
 	}{
-		"a context it can't use": {providerStatus(400, `{"errorCode": "TARGETING_KEY_MISSING", "errorDetails": "secret"}`), "the flag server wants a targeting key: add one to the context"},
-		"another server":         {providerStatus(404, `404 page not found`), "the flag server at URL answered 404 without an error code: check flags.ofrep.url, it is what comes before /ofrep"},
-		"half an answer":         {providerJSON(`{"flags": [`), "the flag server at URL sent an answer that can't be used: it is not JSON, or only a part of it: look into its log and for a newer version of it"},
-		"an answer from nowhere": {providerStatus(304, ``), "the flag server at URL answered 304 to what was not asked conditionally: look into its log"},
+		"a context it can't use": {answerStatus(400, `{"errorCode": "TARGETING_KEY_MISSING", "errorDetails": "secret"}`), "the flag server wants a targeting key: add one to the context"},
+		"another server":         {answerStatus(404, `404 page not found`), "the flag server at URL answered 404 without an error code: check flags.ofrep.url, it is what comes before /ofrep"},
+		"half an answer":         {answerJSON(`{"flags": [`), "the flag server at URL sent an answer that can't be used: it is not JSON, or only a part of it: look into its log and for a newer version of it"},
+		"an answer from nowhere": {answerStatus(304, ``), "the flag server at URL answered 304 to what was not asked conditionally: look into its log"},
 	} {
 		source.answers(test.answer)
-		if _, _, err := p.Prefetch(t.Context(), providerUser); err == nil || strings.ReplaceAll(err.Error(), source.URL, "URL") != test.want {
+		if _, _, err := p.Prefetch(t.Context(), user); err == nil || strings.ReplaceAll(err.Error(), source.URL, "URL") != test.want {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
 func TestProviderStopsWhenTheCallerDoes(t *testing.T) {
-	providerNoLeak(t)
+	expectNoLeak(t)
 	asked, release := make(chan struct{}), make(chan struct{})
-	source := providerSourceOf(t, func(w http.ResponseWriter, r *http.Request) {
+	source := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		asked <- struct{}{}
 		<-release
 	})
 	defer close(release)
-	p := providerOf(t, source.URL)
+	p := newClient(t, source.URL)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		<-asked
 		cancel()
 	}()
 	want := "GENERAL: the flag server had not answered when the caller stopped waiting"
-	if got := p.BooleanEvaluation(ctx, "f", false, providerUser).Error(); got == nil || got.Error() != want {
+	if got := p.BooleanEvaluation(ctx, "f", false, user).Error(); got == nil || got.Error() != want {
 		t.Error(got)
 	}
 
 	// That is no fault of the server.
-	providerKeep(t, p, []string{"f"}, providerFrance)
+	keep(t, p, []string{"f"}, france)
 	ctx, cancel = context.WithCancel(t.Context())
 	go func() {
 		<-asked
@@ -543,30 +544,13 @@ func TestProviderStopsWhenTheCallerDoes(t *testing.T) {
 	}
 }
 
-// providerLog returns a logger and what was logged.
-func providerLog() (*slog.Logger, func() string) {
-	var mu sync.Mutex
-	var written bytes.Buffer
-	handler := slog.NewTextHandler(providerWriter(func(line []byte) {
-		mu.Lock()
-		defer mu.Unlock()
-		written.Write(line)
-	}), &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+// newLogger returns a logger, and what was logged.
+func newLogger() (*slog.Logger, *testkit.Buffer) {
+	written := new(testkit.Buffer)
+	return slog.New(slog.NewTextHandler(written, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
 			return slog.Attr{}
 		}
 		return a
-	}})
-	return slog.New(handler), func() string {
-		mu.Lock()
-		defer mu.Unlock()
-		return written.String()
-	}
-}
-
-type providerWriter func([]byte)
-
-func (w providerWriter) Write(line []byte) (int, error) {
-	w(line)
-	return len(line), nil
+	}})), written
 }

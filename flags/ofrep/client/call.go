@@ -1,4 +1,4 @@
-package ofrep
+package client
 
 import (
 	"bytes"

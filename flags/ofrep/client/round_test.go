@@ -1,4 +1,4 @@
-package ofrep_test
+package client_test
 
 import (
 	"context"
@@ -17,11 +17,11 @@ import (
 	"github.com/open-feature/go-sdk/openfeature"
 	"github.com/open-feature/go-sdk/openfeature/isolated"
 
-	"github.com/exitgate/exitgate/flags/ofrep"
+	"github.com/exitgate/exitgate/flags/ofrep/client"
 )
 
-// providerEvents returns the events that wait, as "KIND: message".
-func providerEvents(p *ofrep.Provider, url string) []string {
+// eventsOf returns the events that wait, as "KIND: message".
+func eventsOf(p *client.Provider, url string) []string {
 	var events []string
 	for {
 		select {
@@ -35,32 +35,32 @@ func providerEvents(p *ofrep.Provider, url string) []string {
 
 func TestProviderTellsAndLogsEachChangeOnce(t *testing.T) {
 	const failing = "the flag server at URL answered 500: look into its log"
-	clock := providerClockAt("2026-11-22T12:00:00Z")
-	source := providerSourceOf(t, nil)
-	log, logged := providerLog()
-	p := providerOf(t, source.URL, func(o *ofrep.Options) { o.Now, o.Logger = clock.Now, log })
-	providerKeep(t, p, []string{"e2ee"}, providerFrance)
+	clock := newClock("2026-11-22T12:00:00Z")
+	source := newServer(t, nil)
+	log, logged := newLogger()
+	p := newClient(t, source.URL, func(o *client.Options) { o.Now, o.Logger = clock.Now, log })
+	keep(t, p, []string{"e2ee"}, france)
 
 	begin := clock.Now()
-	down, up, changed := providerStatus(500, ``), providerJSON(`{"flags": [{"key": "e2ee", "value": true}]}`), providerJSON(`{"flags": [{"key": "e2ee", "value": false}]}`)
+	down, up, changed := answerStatus(500, ``), answerJSON(`{"flags": [{"key": "e2ee", "value": true}]}`), answerJSON(`{"flags": [{"key": "e2ee", "value": false}]}`)
 	for i, step := range []struct {
 		answer http.HandlerFunc
 		events []string
-		status ofrep.Status // but for the text of the error
+		status client.Status // but for the text of the error
 	}{
-		{down, []string{"ERROR: " + failing}, ofrep.Status{Since: begin}},
-		{down, nil, ofrep.Status{Since: begin}},
-		{providerStatus(401, ``), nil, ofrep.Status{Since: begin}},
-		{up, []string{"READY: the flag server answers again", "CONFIGURATION_CHANGED: flags have changed"}, ofrep.Status{LastSuccess: begin.Add(3 * time.Second), Answered: true}},
-		{up, nil, ofrep.Status{LastSuccess: begin.Add(4 * time.Second), Answered: true}},
-		{changed, []string{"CONFIGURATION_CHANGED: flags have changed"}, ofrep.Status{LastSuccess: begin.Add(5 * time.Second), Answered: true}},
-		{down, []string{"STALE: " + failing}, ofrep.Status{LastSuccess: begin.Add(5 * time.Second), Since: begin.Add(6 * time.Second), Answered: true}},
-		{down, nil, ofrep.Status{LastSuccess: begin.Add(5 * time.Second), Since: begin.Add(6 * time.Second), Answered: true}},
-		{changed, []string{"READY: the flag server answers again"}, ofrep.Status{LastSuccess: begin.Add(8 * time.Second), Answered: true}},
+		{down, []string{"ERROR: " + failing}, client.Status{Since: begin}},
+		{down, nil, client.Status{Since: begin}},
+		{answerStatus(401, ``), nil, client.Status{Since: begin}},
+		{up, []string{"READY: the flag server answers again", "CONFIGURATION_CHANGED: flags have changed"}, client.Status{LastSuccess: begin.Add(3 * time.Second), Answered: true}},
+		{up, nil, client.Status{LastSuccess: begin.Add(4 * time.Second), Answered: true}},
+		{changed, []string{"CONFIGURATION_CHANGED: flags have changed"}, client.Status{LastSuccess: begin.Add(5 * time.Second), Answered: true}},
+		{down, []string{"STALE: " + failing}, client.Status{LastSuccess: begin.Add(5 * time.Second), Since: begin.Add(6 * time.Second), Answered: true}},
+		{down, nil, client.Status{LastSuccess: begin.Add(5 * time.Second), Since: begin.Add(6 * time.Second), Answered: true}},
+		{changed, []string{"READY: the flag server answers again"}, client.Status{LastSuccess: begin.Add(8 * time.Second), Answered: true}},
 	} {
 		source.answers(step.answer)
 		err := p.Refresh(t.Context())
-		if diff := cmp.Diff(step.events, providerEvents(p, source.URL)); diff != "" {
+		if diff := cmp.Diff(step.events, eventsOf(p, source.URL)); diff != "" {
 			t.Errorf("step %d (-want +got)\n%s", i, diff)
 		}
 		status := p.Status()
@@ -79,35 +79,35 @@ level=INFO msg="the flag server answers again" after=3s
 level=WARN msg="the flag server fails, and its last good answers stay" error="` + failing + `"
 level=INFO msg="the flag server answers again" after=2s
 `
-	if diff := cmp.Diff(want, strings.ReplaceAll(logged(), source.URL, "URL")); diff != "" {
+	if diff := cmp.Diff(want, strings.ReplaceAll(logged.String(), source.URL, "URL")); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 
 func TestProviderNeverWaitsForSomebodyToTakeItsEvents(t *testing.T) {
-	source := providerSourceOf(t, nil)
-	p := providerOf(t, source.URL)
-	providerKeep(t, p, []string{"e2ee"}, providerFrance)
+	source := newServer(t, nil)
+	p := newClient(t, source.URL)
+	keep(t, p, []string{"e2ee"}, france)
 	for i := range 100 {
-		source.answers(providerJSON(fmt.Sprintf(`{"flags": [{"key": "e2ee", "value": %d}]}`, i)))
-		providerRefresh(t, p)
-		source.answers(providerStatus(500, ``))
+		source.answers(answerJSON(fmt.Sprintf(`{"flags": [{"key": "e2ee", "value": %d}]}`, i)))
+		refresh(t, p)
+		source.answers(answerStatus(500, ``))
 		if p.Refresh(t.Context()) == nil {
 			t.Fatal("the round succeeded")
 		}
 	}
 	// The last of either kind is what there is to know.
 	want := []string{"CONFIGURATION_CHANGED: flags have changed", "STALE: the flag server at URL answered 500: look into its log"}
-	if diff := cmp.Diff(want, providerEvents(p, source.URL)); diff != "" {
+	if diff := cmp.Diff(want, eventsOf(p, source.URL)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 
 func TestProviderWaitsLongerTheMoreRoundsFail(t *testing.T) {
-	clock := providerClockAt("2026-11-22T12:00:00Z")
-	source := providerSourceOf(t, providerByCountry)
-	p := providerOf(t, source.URL, func(o *ofrep.Options) { o.Poll, o.Now = 20*time.Second, clock.Now })
-	providerKeep(t, p, []string{"e2ee"}, providerFrance, providerGermany)
+	clock := newClock("2026-11-22T12:00:00Z")
+	source := newServer(t, answerByCountry)
+	p := newClient(t, source.URL, func(o *client.Options) { o.Poll, o.Now = 20*time.Second, clock.Now })
+	keep(t, p, []string{"e2ee"}, france, germany)
 	expect := func(when string, least, most time.Duration) {
 		t.Helper()
 		upper := false
@@ -128,10 +128,10 @@ func TestProviderWaitsLongerTheMoreRoundsFail(t *testing.T) {
 			t.Fatal("the round succeeded")
 		}
 	}
-	providerRefresh(t, p)
+	refresh(t, p)
 	expect("all is well", 18*time.Second, 22*time.Second)
 
-	source.answers(providerStatus(500, ``))
+	source.answers(answerStatus(500, ``))
 	for i, most := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 200, 200} {
 		fail()
 		expect(fmt.Sprint(i+1, " failures"), most*time.Second/10, most*time.Second)
@@ -144,15 +144,15 @@ func TestProviderWaitsLongerTheMoreRoundsFail(t *testing.T) {
 	// A server that answers for one context is there.
 	source.answers(func(w http.ResponseWriter, r *http.Request) {
 		if etag := r.Header.Get("If-None-Match"); etag == `"true"` {
-			providerStatus(400, `{"errorCode": "GENERAL"}`)(w, r)
+			answerStatus(400, `{"errorCode": "GENERAL"}`)(w, r)
 			return
 		}
-		providerByCountry(w, r)
+		answerByCountry(w, r)
 	})
 	fail()
 	expect("one of two contexts is answered", 18*time.Second, 22*time.Second)
 
-	source.answers(providerStatus(429, ``, "Retry-After", "250"))
+	source.answers(answerStatus(429, ``, "Retry-After", "250"))
 	fail()
 	for range 1000 {
 		if pause := p.Pause(); pause != 250*time.Second {
@@ -165,7 +165,7 @@ func TestProviderEndsCompletely(t *testing.T) {
 	var mu sync.Mutex
 	open := map[net.Conn]bool{}
 	closed := make(chan struct{}, 100)
-	source := &providerSource{answer: providerByCountry}
+	source := &flagServer{answer: answerByCountry}
 	source.Server = httptest.NewUnstartedServer(source)
 	source.Config.ConnState = func(conn net.Conn, state http.ConnState) {
 		mu.Lock()
@@ -180,7 +180,7 @@ func TestProviderEndsCompletely(t *testing.T) {
 
 	asking, release := make(chan struct{}, 100), make(chan struct{})
 	close(release)
-	p := providerOf(t, source.URL, func(o *ofrep.Options) {
+	p := newClient(t, source.URL, func(o *client.Options) {
 		o.Headers = func() (http.Header, error) {
 			asking <- struct{}{}
 			mu.Lock()
@@ -190,18 +190,18 @@ func TestProviderEndsCompletely(t *testing.T) {
 			return nil, nil
 		}
 	})
-	providerKeep(t, p, []string{"e2ee"}, providerFrance)
+	keep(t, p, []string{"e2ee"}, france)
 	if err := p.Init(openfeature.EvaluationContext{}); err != nil {
 		t.Fatal(err)
 	}
-	p.BooleanEvaluation(t.Context(), "e2ee", false, providerUser)
+	p.BooleanEvaluation(t.Context(), "e2ee", false, user)
 	<-asking
 	<-asking
 
 	mu.Lock()
 	release = make(chan struct{})
 	mu.Unlock()
-	providerKeep(t, p, []string{"e2ee"}, providerGermany)
+	keep(t, p, []string{"e2ee"}, germany)
 	<-asking // a round is under way
 	var ended atomic.Bool
 	go func() {
@@ -222,8 +222,8 @@ func TestProviderEndsCompletely(t *testing.T) {
 	}
 }
 
-// providerUntil waits for an event.
-func providerUntil(t *testing.T, api *openfeature.EvaluationAPI, kind openfeature.EventType) (seen chan openfeature.EventDetails) {
+// waitFor waits for an event.
+func waitFor(t *testing.T, api *openfeature.EvaluationAPI, kind openfeature.EventType) (seen chan openfeature.EventDetails) {
 	t.Helper()
 	seen = make(chan openfeature.EventDetails, 100)
 	callback := func(details openfeature.EventDetails) { seen <- details }
@@ -231,7 +231,7 @@ func providerUntil(t *testing.T, api *openfeature.EvaluationAPI, kind openfeatur
 	return seen
 }
 
-func providerAwait(t *testing.T, seen <-chan openfeature.EventDetails, what string) {
+func await(t *testing.T, seen <-chan openfeature.EventDetails, what string) {
 	t.Helper()
 	select {
 	case <-seen:
@@ -241,86 +241,86 @@ func providerAwait(t *testing.T, seen <-chan openfeature.EventDetails, what stri
 }
 
 func TestProviderLivesInOpenFeature(t *testing.T) {
-	providerNoLeak(t)
-	source := providerSourceOf(t, providerStatus(500, ``))
-	p := providerOf(t, source.URL, func(o *ofrep.Options) { o.Poll = 10 * time.Millisecond })
-	providerKeep(t, p, []string{"e2ee"}, providerFrance)
+	expectNoLeak(t)
+	source := newServer(t, answerStatus(500, ``))
+	p := newClient(t, source.URL, func(o *client.Options) { o.Poll = 10 * time.Millisecond })
+	keep(t, p, []string{"e2ee"}, france)
 	api := isolated.NewAPI()
-	stale, ready, changed := providerUntil(t, api, openfeature.ProviderStale), providerUntil(t, api, openfeature.ProviderReady), providerUntil(t, api, openfeature.ProviderConfigChange)
+	stale, ready, changed := waitFor(t, api, openfeature.ProviderStale), waitFor(t, api, openfeature.ProviderReady), waitFor(t, api, openfeature.ProviderConfigChange)
 	client := api.NewClient()
-	france := openfeature.NewEvaluationContext("FR", map[string]any{"jurisdiction": "FR"})
+	inFrance := openfeature.NewEvaluationContext("FR", map[string]any{"jurisdiction": "FR"})
 
 	// The server is down at start: that is told, and not the end.
 	want := "the flag server at " + source.URL + " answered 500: look into its log"
 	if err := api.SetProviderAndWait(t.Context(), p); err == nil || !strings.Contains(err.Error(), want) {
 		t.Error(err)
 	}
-	if value, err := client.BooleanValue(t.Context(), "e2ee", true, france); err == nil || !value {
+	if value, err := client.BooleanValue(t.Context(), "e2ee", true, inFrance); err == nil || !value {
 		t.Errorf("%v, %v", value, err)
 	}
 
-	source.answers(providerByCountry)
-	providerAwait(t, ready, "the server is up")
-	providerAwait(t, changed, "there are flags")
-	details, err := client.BooleanValueDetails(t.Context(), "e2ee", true, france)
+	source.answers(answerByCountry)
+	await(t, ready, "the server is up")
+	await(t, changed, "there are flags")
+	details, err := client.BooleanValueDetails(t.Context(), "e2ee", true, inFrance)
 	if err != nil || details.Value || details.Reason != openfeature.StaticReason {
 		t.Errorf("%+v, %v", details, err)
 	}
 
-	source.answers(providerStatus(500, ``))
-	providerAwait(t, stale, "the server is down")
-	if value, err := client.BooleanValue(t.Context(), "e2ee", true, france); err != nil || value {
+	source.answers(answerStatus(500, ``))
+	await(t, stale, "the server is down")
+	if value, err := client.BooleanValue(t.Context(), "e2ee", true, inFrance); err != nil || value {
 		t.Errorf("the last good answer is gone: %v, %v", value, err)
 	}
-	source.answers(providerByCountry)
-	providerAwait(t, ready, "the server is up again")
+	source.answers(answerByCountry)
+	await(t, ready, "the server is up again")
 
 	if err := api.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
 	p.Shutdown() // twice does no harm
-	if value, err := p.BooleanEvaluation(t.Context(), "e2ee", true, providerFrance), error(nil); err != nil || value.Value {
+	if value, err := p.BooleanEvaluation(t.Context(), "e2ee", true, france), error(nil); err != nil || value.Value {
 		t.Errorf("after the end, what is known is gone: %+v", value)
 	}
 }
 
 func TestProviderSurvivesAServerThatFlaps(t *testing.T) {
-	providerNoLeak(t)
-	source := providerSourceOf(t, nil)
-	log, logged := providerLog()
-	p := providerOf(t, source.URL, func(o *ofrep.Options) { o.Logger = log })
-	providerKeep(t, p, []string{"e2ee"}, providerMany(40)...)
+	expectNoLeak(t)
+	source := newServer(t, nil)
+	log, logged := newLogger()
+	p := newClient(t, source.URL, func(o *client.Options) { o.Logger = log })
+	keep(t, p, []string{"e2ee"}, manyContexts(40)...)
 	for i := range 50 {
-		source.answers(providerByCountry)
-		providerRefresh(t, p)
-		source.answers(providerStatus(500, ``))
+		source.answers(answerByCountry)
+		refresh(t, p)
+		source.answers(answerStatus(500, ``))
 		for range 3 {
 			if p.Refresh(t.Context()) == nil {
 				t.Fatal("the round succeeded")
 			}
 		}
-		if lines := strings.Count(logged(), "\n"); lines != 2*(i+1) {
-			t.Fatalf("%d lines are logged after %d changes:\n%s", lines, 2*(i+1), logged())
+		if lines := strings.Count(logged.String(), "\n"); lines != 2*(i+1) {
+			t.Fatalf("%d lines are logged after %d changes:\n%s", lines, 2*(i+1), logged.String())
 		}
 	}
-	if err := p.BooleanEvaluation(t.Context(), "e2ee", true, providerMany(40)[39]).Error(); err != nil {
+	if err := p.BooleanEvaluation(t.Context(), "e2ee", true, manyContexts(40)[39]).Error(); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestProviderBeginsARoundWhenWhatIsKeptChanges(t *testing.T) {
-	providerNoLeak(t)
+	expectNoLeak(t)
 	asked := make(chan string, 100)
-	source := providerSourceOf(t, func(w http.ResponseWriter, r *http.Request) {
-		providerByCountry(w, r)
+	source := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		answerByCountry(w, r)
 		asked <- r.URL.Path
 	})
-	p := providerOf(t, source.URL) // that polls once an hour
+	p := newClient(t, source.URL) // that polls once an hour
 	if err := p.Init(openfeature.EvaluationContext{}); err != nil {
 		t.Errorf("with nothing to ask for: %v", err)
 	}
-	for _, context := range []openfeature.FlattenedContext{providerFrance, providerGermany} {
-		providerKeep(t, p, []string{"e2ee"}, context)
+	for _, context := range []openfeature.FlattenedContext{france, germany} {
+		keep(t, p, []string{"e2ee"}, context)
 		select {
 		case <-asked:
 		case <-time.After(30 * time.Second):
@@ -330,15 +330,15 @@ func TestProviderBeginsARoundWhenWhatIsKeptChanges(t *testing.T) {
 }
 
 func TestProviderStartsAndStopsWhileAServerHangs(t *testing.T) {
-	providerNoLeak(t)
+	expectNoLeak(t)
 	asked, release := make(chan struct{}, 10), make(chan struct{})
-	source := providerSourceOf(t, func(http.ResponseWriter, *http.Request) {
+	source := newServer(t, func(http.ResponseWriter, *http.Request) {
 		asked <- struct{}{}
 		<-release
 	})
 	defer close(release)
-	p := providerOf(t, source.URL)
-	providerKeep(t, p, []string{"e2ee"}, providerFrance)
+	p := newClient(t, source.URL)
+	keep(t, p, []string{"e2ee"}, france)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
@@ -364,10 +364,10 @@ func TestProviderStartsAndStopsWhileAServerHangs(t *testing.T) {
 }
 
 func TestProviderIsUsedByManyAtOnce(t *testing.T) {
-	providerNoLeak(t)
-	source := providerSourceOf(t, providerByCountry)
-	p := providerOf(t, source.URL, func(o *ofrep.Options) { o.Poll = time.Millisecond })
-	providerKeep(t, p, []string{"e2ee"}, providerFrance, providerGermany)
+	expectNoLeak(t)
+	source := newServer(t, answerByCountry)
+	p := newClient(t, source.URL, func(o *client.Options) { o.Poll = time.Millisecond })
+	keep(t, p, []string{"e2ee"}, france, germany)
 	if err := p.Init(openfeature.EvaluationContext{}); err != nil {
 		t.Fatal(err)
 	}
@@ -375,13 +375,13 @@ func TestProviderIsUsedByManyAtOnce(t *testing.T) {
 	for range 4 {
 		users.Go(func() {
 			for i := range 200 {
-				if detail := p.BooleanEvaluation(t.Context(), "e2ee", true, providerFrance); detail.Error() != nil || detail.Value {
+				if detail := p.BooleanEvaluation(t.Context(), "e2ee", true, france); detail.Error() != nil || detail.Value {
 					t.Errorf("%+v", detail)
 				}
 				switch i % 50 {
 				case 10:
 					keys := [][]string{{"e2ee"}, {"e2ee", "other"}}[i/50%2]
-					if err := p.Keep([]openfeature.FlattenedContext{providerGermany, providerFrance}, keys); err != nil {
+					if err := p.Keep([]openfeature.FlattenedContext{germany, france}, keys); err != nil {
 						t.Error(err)
 					}
 				case 20:
@@ -389,7 +389,7 @@ func TestProviderIsUsedByManyAtOnce(t *testing.T) {
 						t.Error(err)
 					}
 				case 30:
-					if _, _, err := p.Prefetch(t.Context(), providerUser); err != nil {
+					if _, _, err := p.Prefetch(t.Context(), user); err != nil {
 						t.Error(err)
 					}
 				case 40:
