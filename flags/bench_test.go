@@ -60,8 +60,8 @@ func BenchmarkEvaluate(b *testing.B) {
 				table.Evaluate(b.Context(), p)
 			}
 			b.ReportMetric(float64(len(p.Places())), "jurisdictions")
-			if status := table.Status(); status.Refused != nil {
-				b.Fatal(status.Refused)
+			if status := table.Status(); status.Rejected != nil {
+				b.Fatal(status.Rejected)
 			}
 		})
 	}

@@ -280,7 +280,7 @@ func TestAPartOfACountryInheritsItsBreach(t *testing.T) {
 	r := breached(t)
 	r.source.forgets(e2ee, "FR")
 	r.revise(guaranteed + "jurisdictions: {FR-IDF: announced}\n")
-	r.want("told apart from now on", r.gets("FR-IDF"), withheld)
+	r.want("distinguished from now on", r.gets("FR-IDF"), withheld)
 	r.want("status", r.table.Status().Breaches, []flags.Unacknowledged{
 		{Jurisdiction: "FR", Flag: e2ee, Since: moment("2026-11-22T12:02:00Z")},
 		{Jurisdiction: "FR-IDF", Flag: e2ee, Since: moment("2026-11-22T12:02:00Z")},
@@ -326,7 +326,7 @@ func TestARestartForgetsNoBreachAndNoValue(t *testing.T) {
 	if known := r.table.Known(); fmt.Sprint(known) != fmt.Sprint(before) {
 		t.Errorf("known: %v, want %v", known, before)
 	}
-	r.want("breaches are told once", r.breaches, []string{"FR " + e2ee})
+	r.want("breaches are reported once", r.breaches, []string{"FR " + e2ee})
 
 	for _, flag := range []string{e2ee, "retention-days", "sampling", "tier", "theme"} {
 		r.source.says(flag, "", map[string]said{e2ee: value(true), "retention-days": value(int64(3)), "sampling": value(0.5), "tier": value("gold"), "theme": value("light")}[flag])
@@ -368,7 +368,7 @@ func TestWhatCannotBeReadIsNotPassedOver(t *testing.T) {
 		`{"FR":{"breached":{"a":"recently"}}}`: "",
 		`{"FR":{"phase":"shut"}}`:              `"shut" is not a phase`,
 	} {
-		_, err := flags.Open(flags.Options{Kept: []byte(kept)})
+		_, err := flags.Open(flags.Options{Saved: []byte(kept)})
 		if err == nil || !strings.HasPrefix(err.Error(), "flags: what was known of them can't be read: "+want) {
 			t.Errorf("%s: %v, want %s", kept, err, want)
 		}
@@ -394,13 +394,13 @@ func TestAFullDiskLosesNothingInMemory(t *testing.T) {
 	r.logged()
 	r.round()
 	r.want("logged while the disk is full, again", r.logged(), "")
-	if unkept := r.table.Status().Unkept; unkept != r.disk {
+	if unkept := r.table.Status().SaveError; unkept != r.disk {
 		t.Errorf("while the disk is full, the status says %v", unkept)
 	}
 	r.disk = nil
 	r.round()
 	r.want("logged with room on the disk", r.logged(), "")
-	if unkept := r.table.Status().Unkept; unkept != nil {
+	if unkept := r.table.Status().SaveError; unkept != nil {
 		t.Errorf("with room on the disk, the status says %v", unkept)
 	}
 	r.restart()

@@ -65,7 +65,7 @@ func TestOnlyAGoodAnswerChangesThePhase(t *testing.T) {
 		{"nothing", value(""), before, `exitgate.phase in FR: "" is not a phase`},
 		{"a number", value(int64(4)), before, "exitgate.phase in FR: it is a int64"},
 		{"not a number", value(math.NaN()), before, "exitgate.phase in FR: it is a float64"},
-		{"a megabyte", value(strings.Repeat("x", 1<<20)), before, "exitgate.phase in FR: apps are told flags in a structured field (RFC 9651), and it has more than 256 bytes"},
+		{"a megabyte", value(strings.Repeat("x", 1<<20)), before, "exitgate.phase in FR: flags are sent to apps in a structured field (RFC 9651), and it has more than 256 bytes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := rigged(t, "")
@@ -115,7 +115,7 @@ func TestWithoutAFlagSourceThereIsNoPhaseFlag(t *testing.T) {
 	if phase := table.Evaluate(t.Context(), p)["FR"].Phase; phase != policy.Open {
 		t.Errorf("France is %s", phase)
 	}
-	if refused := table.Status().Refused; refused != nil {
+	if refused := table.Status().Rejected; refused != nil {
 		t.Errorf("refused: %v", refused)
 	}
 }

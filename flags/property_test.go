@@ -94,7 +94,7 @@ func saidOf(flag string) *rapid.Generator[said] {
 	)
 }
 
-// sure says whether an answer is one, and whether it is below the guarantee.
+// sure reports whether an answer is one, and whether it is below the guarantee.
 func sure(flag string, a said) (sure, below bool) {
 	if a.failed || a.echo || a.reason == openfeature.ErrorReason || a.reason == openfeature.DisabledReason {
 		return false, false
@@ -111,8 +111,8 @@ func sure(flag string, a said) (sure, below bool) {
 func (w *world) open(t *testing.T) {
 	table, err := flags.Open(flags.Options{
 		Providers: []openfeature.FeatureProvider{w.source},
-		Kept:      w.kept,
-		Keep:      func(text []byte) error { w.kept = text; return nil },
+		Saved:     w.kept,
+		Save:      func(text []byte) error { w.kept = text; return nil },
 		Now:       func() time.Time { return w.now },
 	})
 	if err != nil {

@@ -26,9 +26,9 @@ type source struct {
 	hints  chan struct{}                 // something may have changed
 }
 
-// starting is how long providers are waited for. Those that take longer are
+// startTimeout is how long providers are waited for. Those that take longer are
 // asked when they say that they are ready.
-const starting = 3 * time.Second
+const startTimeout = 3 * time.Second
 
 func newSource(providers []openfeature.FeatureProvider) (*source, error) {
 	s := &source{api: isolated.NewAPI(), remote: providers, hints: make(chan struct{}, 1)}
@@ -38,7 +38,7 @@ func newSource(providers []openfeature.FeatureProvider) (*source, error) {
 		s.api.AddHandler(event, &hint)
 	}
 
-	table := &own{policyIn}
+	table := &policyProvider{policyIn}
 	if len(providers) == 0 {
 		s.first = table
 		return s, nil
@@ -73,7 +73,7 @@ func (s *source) hint() {
 
 // start binds the providers, and waits for them for a while.
 func (s *source) start() {
-	ctx, cancel := context.WithTimeout(context.Background(), starting)
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	go func() {
 		defer cancel()
 		_ = s.api.SetProviderAndWait(ctx, s.first) // an error is one that evaluations show
@@ -83,7 +83,7 @@ func (s *source) start() {
 }
 
 func (s *source) shutdown() {
-	ctx, cancel := context.WithTimeout(context.Background(), starting)
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	_ = s.api.Shutdown(ctx) // nothing is left to do about it
 }
@@ -101,75 +101,75 @@ func policyIn(ctx context.Context) *policy.Policy {
 	return p
 }
 
-// An answer is what the evaluation of a flag came to: a value, or why there is
+// An evaluation is what the evaluation of a flag came to: a value, or why there is
 // none.
-type answer struct {
+type evaluation struct {
 	value   any
 	details openfeature.EvaluationDetails
 	err     error
 }
 
-// absent says that no provider has the flag.
-func (a answer) absent() bool {
+// notFound says that no provider has the flag.
+func (a evaluation) notFound() bool {
 	return a.err != nil && a.details.ErrorCode == openfeature.FlagNotFoundCode
 }
 
-// static says that the value is the same for all users.
-func (a answer) static() bool { return a.details.Reason == openfeature.StaticReason }
+// isStatic says that the value is the same for all users.
+func (a evaluation) isStatic() bool { return a.details.Reason == openfeature.StaticReason }
 
 var errDefault = errors.New("the source left the value to a default: is the flag disabled there?")
 
-// ask evaluates a flag of a kind. It believes only what a provider has said for
+// evaluate evaluates a flag of a kind. It accepts only what a provider has said for
 // sure: with none bound, during a change of providers, or for a flag that is
 // disabled, OpenFeature returns the caller's default as if it were the value.
-func (s *source) ask(ctx context.Context, name string, kind policy.Kind, c openfeature.EvaluationContext) answer {
-	var a answer
-	def := nothing(kind)
+func (s *source) evaluate(ctx context.Context, name string, kind policy.Kind, c openfeature.EvaluationContext) evaluation {
+	var a evaluation
+	def := defaultFor(kind)
 	switch def := def.(type) {
 	case bool:
-		a = answerOf(s.client.BooleanValueDetails(ctx, name, def, c))
+		a = evaluationOf(s.client.BooleanValueDetails(ctx, name, def, c))
 		if a.err == nil && a.value == def {
 			// Only another default can show whether it is one.
-			if a = answerOf(s.client.BooleanValueDetails(ctx, name, !def, c)); a.err == nil && a.value != def {
+			if a = evaluationOf(s.client.BooleanValueDetails(ctx, name, !def, c)); a.err == nil && a.value != def {
 				a.err = errDefault
 			}
 		}
 	case int64:
-		a = answerOf(s.client.IntValueDetails(ctx, name, def, c))
+		a = evaluationOf(s.client.IntValueDetails(ctx, name, def, c))
 	case float64:
-		a = answerOf(s.client.FloatValueDetails(ctx, name, def, c))
+		a = evaluationOf(s.client.FloatValueDetails(ctx, name, def, c))
 	case string:
-		a = answerOf(s.client.StringValueDetails(ctx, name, def, c))
+		a = evaluationOf(s.client.StringValueDetails(ctx, name, def, c))
 	}
-	return believed(a, kind != policy.Boolean && a.value == def)
+	return checkAnswer(a, kind != policy.Boolean && a.value == def)
 }
 
-// askAny evaluates a flag of any kind.
-func (s *source) askAny(ctx context.Context, name string, c openfeature.EvaluationContext) answer {
+// evaluateAny evaluates a flag of any kind.
+func (s *source) evaluateAny(ctx context.Context, name string, c openfeature.EvaluationContext) evaluation {
 	type none struct{}
-	a := answerOf(s.client.ObjectValueDetails(ctx, name, none{}, c))
+	a := evaluationOf(s.client.ObjectValueDetails(ctx, name, none{}, c))
 	_, isDefault := a.value.(none)
-	if a = believed(a, isDefault); a.details.ErrorCode != openfeature.TypeMismatchCode {
+	if a = checkAnswer(a, isDefault); a.details.ErrorCode != openfeature.TypeMismatchCode {
 		return a
 	}
 	for kind := policy.Boolean; kind <= policy.String; kind++ {
-		if a = s.ask(ctx, name, kind, c); a.details.ErrorCode != openfeature.TypeMismatchCode {
+		if a = s.evaluate(ctx, name, kind, c); a.details.ErrorCode != openfeature.TypeMismatchCode {
 			return a
 		}
 	}
 	return a
 }
 
-func answerOf[T any](d openfeature.GenericEvaluationDetails[T], err error) answer {
-	return answer{d.Value, d.EvaluationDetails, err}
+func evaluationOf[T any](d openfeature.GenericEvaluationDetails[T], err error) evaluation {
+	return evaluation{d.Value, d.EvaluationDetails, err}
 }
 
-// believed makes an error of an answer that is none.
-func believed(a answer, isDefault bool) answer {
+// checkAnswer makes an error of an answer that is none.
+func checkAnswer(a evaluation, isDefault bool) evaluation {
 	f, float := a.value.(float64)
 	switch {
 	case a.err != nil && a.details.ErrorMessage != "":
-		a.err = errors.New(cutShort(a.details.ErrorMessage)) // without go-sdk's prefixes
+		a.err = errors.New(truncate(a.details.ErrorMessage)) // without go-sdk's prefixes
 	case a.err != nil && a.details.ErrorCode != "":
 		a.err = fmt.Errorf("the source answered with the error %s", a.details.ErrorCode)
 	case a.err != nil:
@@ -183,8 +183,8 @@ func believed(a answer, isDefault bool) answer {
 	return a
 }
 
-// cutShort bounds what a provider says in its own words: it gets into the log.
-func cutShort(text string) string {
+// truncate bounds what a provider says in its own words: it gets into the log.
+func truncate(text string) string {
 	const most = 300
 	if len(text) > most {
 		text = text[:most] + "…"
@@ -192,9 +192,9 @@ func cutShort(text string) string {
 	return strings.ToValidUTF8(text, "")
 }
 
-// nothing returns a default to ask with: one that no flag has, except that
+// defaultFor returns a default to ask with: one that no flag has, except that
 // there is no such boolean.
-func nothing(kind policy.Kind) any {
+func defaultFor(kind policy.Kind) any {
 	switch kind {
 	case policy.Boolean:
 		return false

@@ -90,7 +90,7 @@ func TestAProviderThatNeverStartsHoldsNothingUpForLong(t *testing.T) {
 			t.Errorf("the first round took %v and came to %s", took, known)
 		}
 		status := table.Status()
-		if status.Answered || len(status.Refused) != 1 || status.Refused[0].Err.Error() != "provider not yet initialized" {
+		if status.Answered || len(status.Rejected) != 1 || status.Rejected[0].Err.Error() != "provider not yet initialized" {
 			t.Errorf("status: %+v", status)
 		}
 		if took, known = evaluated(t, table, p); took != 0 || known != "nothing" {
@@ -108,7 +108,7 @@ func TestWhileAProviderStartsTheLastGoodValueStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := parse(t, "guarantees: {end-to-end-encryption: {require: true}}\n")
 		provider := slowSource()
-		table := open(t, flags.Options{Providers: []openfeature.FeatureProvider{provider}, Kept: []byte(kept)})
+		table := open(t, flags.Options{Providers: []openfeature.FeatureProvider{provider}, Saved: []byte(kept)})
 		defer close(provider.start)
 		if took, known := evaluated(t, table, p); took != 3*time.Second || known != "true" {
 			t.Errorf("the first round took %v and came to %s", took, known)
@@ -176,7 +176,7 @@ func TestAProviderThatFailsToStartIsAskedAllTheSame(t *testing.T) {
 					t.Errorf("the round took %v and came to %s", took, known)
 				}
 				var reasons []string
-				for _, r := range table.Status().Refused {
+				for _, r := range table.Status().Rejected {
 					reasons = append(reasons, r.Err.Error())
 				}
 				if got := strings.Join(reasons, ", "); got != test.reason {
@@ -205,7 +205,7 @@ func TestAProviderThatHangsHoldsNothingUpForLong(t *testing.T) {
 		provider.says(e2ee, "", value(true))
 		provider.says(e2ee, "DE", value(false))
 		var log strings.Builder
-		table := open(t, flags.Options{Providers: []openfeature.FeatureProvider{provider}, Kept: []byte(kept), Logger: logger(&log)})
+		table := open(t, flags.Options{Providers: []openfeature.FeatureProvider{provider}, Saved: []byte(kept), Logger: logger(&log)})
 
 		for range 2 {
 			if took, known := evaluated(t, table, p); took != waiting || known != "true" {

@@ -106,7 +106,7 @@ func TestTheStatusNamesWhatIsRefusedTogether(t *testing.T) {
 		fmt.Sprintf("end-to-end-encryption, retention-days, sampling, theme, tier in unlocated, private, AD, AE, AF and %d more: the flag server is down", places-5),
 	})
 	status := r.table.Status()
-	r.want("answers", []int{status.Refused[0].Answers, status.Refused[1].Answers, status.Refused[2].Answers}, []int{1, 1, 5*places - 2})
+	r.want("answers", []int{status.Rejected[0].Answers, status.Rejected[1].Answers, status.Rejected[2].Answers}, []int{1, 1, 5*places - 2})
 }
 
 func TestTheStatusListsBreachesInOrder(t *testing.T) {

@@ -27,22 +27,22 @@ import (
 //
 // A Table is safe for concurrent use.
 type Table struct {
-	source *source
-	write  func([]byte) error
-	log    *slog.Logger
-	now    func() time.Time
-	breach func(jurisdiction policy.Code, flag string)
+	source   *source
+	save     func([]byte) error
+	log      *slog.Logger
+	now      func() time.Time
+	onBreach func(jurisdiction policy.Code, flag string)
 
-	turn    chan struct{} // held by a round
-	places  placesOf
-	started sync.Once
-	known   atomic.Pointer[known]
+	running  chan struct{} // held by a round
+	contexts contextCache
+	started  sync.Once
+	known    atomic.Pointer[snapshot]
 
-	alarms sync.Map // what was logged of users, by alarmKey
+	alerted sync.Map // what was logged of users, by alarmKey
 }
 
-// known is what the last round came to. It is immutable.
-type known struct {
+// snapshot is what the last round came to. It is immutable.
+type snapshot struct {
 	flags  policy.Flags
 	status Status
 }
@@ -52,10 +52,10 @@ type Options struct {
 	// Providers are asked in this order; the first that has a flag answers.
 	// The policy's own table comes last. Each needs a name of its own.
 	Providers []openfeature.FeatureProvider
-	// Kept is what Keep was given last before this start, nil for nothing.
-	Kept []byte
-	// Keep keeps the table for the next start. Nil: it isn't kept.
-	Keep   func([]byte) error
+	// Saved is what Keep was given last before this start, nil for nothing.
+	Saved []byte
+	// Save keeps the table for the next start. Nil: it isn't kept.
+	Save   func([]byte) error
 	Logger *slog.Logger     // nil: none
 	Now    func() time.Time // nil: time.Now
 	// OnBreach is called for each value below a guarantee that was withheld
@@ -73,19 +73,19 @@ type Status struct {
 	LastSuccess time.Time
 	// Since is when the first of the rounds with Refused ones in a row was.
 	Since time.Time
-	// Refused are the answers of the last round that were not accepted, those
+	// Rejected are the answers of the last round that were not accepted, those
 	// with the same reason together.
-	Refused []Refusal
+	Rejected []RejectedAnswers
 	// Breaches are those that nobody has acknowledged yet, by jurisdiction.
 	Breaches []Unacknowledged
-	// Unkept is why what is known could not be kept for the next start, which
+	// SaveError is why what is known could not be kept for the next start, which
 	// is tried again in each round; nil if it is kept.
-	Unkept error
+	SaveError error
 }
 
-// A Refusal is an answer that was not accepted, so that the last good value
+// A RejectedAnswers is an answer that was not accepted, so that the last good value
 // stays.
-type Refusal struct {
+type RejectedAnswers struct {
 	Flags         []string
 	Jurisdictions []policy.Code
 	Answers       int // by flag and jurisdiction
@@ -115,12 +115,12 @@ func Open(o Options) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{source: source, turn: make(chan struct{}, 1), write: o.Keep, log: o.Logger, now: o.Now, breach: o.OnBreach}
-	first := &known{status: Status{Answered: len(o.Providers) == 0}}
-	if o.Kept != nil {
+	t := &Table{source: source, running: make(chan struct{}, 1), save: o.Save, log: o.Logger, now: o.Now, onBreach: o.OnBreach}
+	first := &snapshot{status: Status{Answered: len(o.Providers) == 0}}
+	if o.Saved != nil {
 		// Not to be passed over: breaches that nobody has acknowledged may
 		// be in it, and nothing but a policy lifts those.
-		if err := json.Unmarshal(o.Kept, &first.flags); err != nil || first.flags == nil {
+		if err := json.Unmarshal(o.Saved, &first.flags); err != nil || first.flags == nil {
 			return nil, fmt.Errorf("flags: what was known of them can't be read: %w", cmp.Or(err, errors.New("there is nothing in it")))
 		}
 	}
@@ -159,14 +159,14 @@ func (t *Table) Evaluate(ctx context.Context, p *policy.Policy) policy.Flags {
 // that is out of date would forget what that doesn't speak of.
 func (t *Table) EvaluateNewest(ctx context.Context, newest func() *policy.Policy) policy.Flags {
 	select {
-	case t.turn <- struct{}{}:
+	case t.running <- struct{}{}:
 	case <-ctx.Done():
-		return t.overdue()
+		return t.lastKnown()
 	}
 	done := make(chan policy.Flags, 1)
 	go func() {
-		defer func() { <-t.turn }()
-		round, cancel := context.WithTimeout(context.WithoutCancel(ctx), longest)
+		defer func() { <-t.running }()
+		round, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxRound)
 		defer cancel()
 		done <- t.evaluate(round, newest())
 		if ctx.Err() != nil {
@@ -177,71 +177,71 @@ func (t *Table) EvaluateNewest(ctx context.Context, newest func() *policy.Policy
 	case flags := <-done:
 		return flags
 	case <-ctx.Done():
-		return t.overdue()
+		return t.lastKnown()
 	}
 }
 
-// longest is how long a round may take before its evaluations are cut off.
-const longest = time.Minute
+// maxRound is how long a round may take before its evaluations are cut off.
+const maxRound = time.Minute
 
-// overdue returns what was known before a round that takes too long.
-func (t *Table) overdue() policy.Flags {
+// lastKnown returns what was known before a round that takes too long.
+func (t *Table) lastKnown() policy.Flags {
 	t.log.Error("a flag provider takes too long to answer; what was known stays until it does")
 	return t.known.Load().flags
 }
 
 // evaluate is a round.
 func (t *Table) evaluate(ctx context.Context, p *policy.Policy) policy.Flags {
-	t.keep(p)
+	t.updateContexts(p)
 	t.started.Do(t.source.start)
 	r := &round{
 		Table: t, ctx: withPolicy(ctx, p), policy: p, guard: GuardOf(p, nil), now: t.now(), before: t.known.Load(),
-		flags: make(policy.Flags), refused: make(map[string]*Refusal),
+		flags: make(policy.Flags), rejected: make(map[string]*RejectedAnswers),
 	}
-	for _, place := range t.places.all {
+	for _, place := range t.contexts.all {
 		r.evaluate(place)
 	}
-	return r.conclude()
+	return r.publish()
 }
 
-// A keeper is a provider that fetches answers ahead, for contexts and flags
+// A cacher is a provider that fetches answers ahead, for contexts and flags
 // that it is told.
-type keeper interface {
-	Keep(contexts []openfeature.FlattenedContext, flags []string) error
+type cacher interface {
+	Cache(contexts []openfeature.FlattenedContext, flags []string) error
 }
 
-// placesOf are the places of a policy with their evaluation contexts.
-type placesOf struct {
+// contextCache are the places of a policy with their evaluation contexts.
+type contextCache struct {
 	policy *policy.Policy
-	all    []located
+	all    []placeContexts
 }
 
-type located struct {
+type placeContexts struct {
 	place    policy.Place
 	contexts []openfeature.EvaluationContext // the one that counts, and the probes
 }
 
-// keep makes the contexts of a policy, and lets the providers know them.
-func (t *Table) keep(p *policy.Policy) {
-	if t.places.policy == p {
+// updateContexts makes the contexts of a policy, and lets the providers know them.
+func (t *Table) updateContexts(p *policy.Policy) {
+	if t.contexts.policy == p {
 		return
 	}
-	t.places = placesOf{policy: p}
+	t.contexts = contextCache{policy: p}
 	asks := len(p.Flags()) > 0 || len(t.source.remote) > 0 // else no provider sees them
 	var contexts []openfeature.FlattenedContext
 	for _, place := range t.placesFor(p) {
-		l := located{place: place}
+		l := placeContexts{place: place}
 		if asks {
 			for _, c := range Contexts(p, place) {
 				contexts = append(contexts, c)
 				l.contexts = append(l.contexts, contextOf(c))
 			}
 		}
-		t.places.all = append(t.places.all, l)
+		t.contexts.all = append(t.contexts.all, l)
 	}
 	for _, provider := range t.source.remote {
-		if k, ok := provider.(keeper); ok {
-			if err := k.Keep(contexts, Names(p)); err != nil {
+		if k, ok := provider.(cacher); ok {
+			if err := k.Cache(contexts, Names(p)); err != nil {
 				t.log.Error("a flag provider can't fetch ahead", "provider", provider.Metadata().Name, "error", err)
 			}
 		}
@@ -271,15 +271,15 @@ type round struct {
 	policy     *policy.Policy
 	guard      *Guard
 	now        time.Time
-	before     *known
+	before     *snapshot
 	flags      policy.Flags
-	refused    map[string]*Refusal // by reason
-	unanswered bool                // some guaranteed flag has no value, and never had one
+	rejected   map[string]*RejectedAnswers // by reason
+	unanswered bool                        // some guaranteed flag has no value, and never had one
 }
 
 // evaluate evaluates all flags for a place, starting from what was known of
 // it.
-func (r *round) evaluate(l located) {
+func (r *round) evaluate(l placeContexts) {
 	jurisdiction := l.place.Jurisdiction()
 	before := r.before.flags.In(jurisdiction)
 	s := policy.Settings{Values: make(map[string]policy.Value)}
@@ -291,16 +291,16 @@ func (r *round) evaluate(l located) {
 			}
 		}
 		since, breached := before.Breached[f.Name]
-		value, err := r.ask(f, l)
+		value, err := r.evaluateFlag(f, l)
 		switch {
 		case err == nil:
 			s.Values[f.Name] = value
-		case err == errAbsent && len(r.source.remote) == 0:
+		case err == errNotFound && len(r.source.remote) == 0:
 			delete(s.Values, f.Name) // the policy itself has dropped it
 			err = nil
-		case err == errAbsent && f.Guarantee == nil:
+		case err == errNotFound && f.Guarantee == nil:
 		default:
-			r.refuse(f.Name, jurisdiction, err)
+			r.reject(f.Name, jurisdiction, err)
 			_, known := s.Values[f.Name]
 			r.unanswered = r.unanswered || f.Guarantee != nil && !known && !breached
 		}
@@ -311,7 +311,7 @@ func (r *round) evaluate(l located) {
 		if below = below && !r.guard.Allows(f.Name, known); below {
 			s.Values[f.Name] = policy.Value{} // nobody is to have it
 		}
-		if since, breached = r.judge(f, l.place, below, err == nil, since, breached); breached {
+		if since, breached = r.breachedSince(f, l.place, below, err == nil, since, breached); breached {
 			if s.Breached == nil {
 				s.Breached = make(map[string]time.Time)
 			}
@@ -324,19 +324,19 @@ func (r *round) evaluate(l located) {
 	r.flags[jurisdiction] = s
 }
 
-// judge says whether a guarantee is broken at a place, and since when: by
+// breachedSince reports whether a guarantee is broken at a place, and since when: by
 // whether its flag is known to be below, the answer of this round being sure,
 // and by a breach that was seen before.
-func (r *round) judge(f policy.Flag, place policy.Place, below, sure bool, since time.Time, breached bool) (time.Time, bool) {
+func (r *round) breachedSince(f policy.Flag, place policy.Place, below, sure bool, since time.Time, breached bool) (time.Time, bool) {
 	jurisdiction := place.Jurisdiction()
 	until := r.policy.AcknowledgedUntil(f.Name, jurisdiction)
 	acknowledged := breached && sure && !until.Before(since)
 	switch {
 	case below && (acknowledged || !breached && r.policy.Serves(place, r.now)):
-		r.alarm(jurisdiction, f)
+		r.reportBreach(jurisdiction, f)
 		// What was acknowledged before it was seen doesn't cover it, whatever
 		// the clock says.
-		return later(r.now.Truncate(time.Second), until.Truncate(time.Second).Add(time.Second)), true
+		return latest(r.now.Truncate(time.Second), until.Truncate(time.Second).Add(time.Second)), true
 	case !below && acknowledged:
 		r.log.Info("the breach of a guarantee is acknowledged, and its flag is as guaranteed: the jurisdiction is no longer withheld for it", "jurisdiction", jurisdiction, "flag", f.Name, "since", since)
 		return time.Time{}, false
@@ -344,34 +344,34 @@ func (r *round) judge(f policy.Flag, place policy.Place, below, sure bool, since
 	return since, breached
 }
 
-func later(a, b time.Time) time.Time {
+func latest(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
 	}
 	return a
 }
 
-// errAbsent says that no source has a flag. Of a guaranteed one, that is no
+// errNotFound says that no source has a flag. Of a guaranteed one, that is no
 // answer: what it is, the app would decide by a default of its own.
-var errAbsent = errors.New("no flag source has it: add it there, or set it under flags: in the policy")
+var errNotFound = errors.New("no flag source has it: add it there, or set it under flags: in the policy")
 
-// ask evaluates a flag for a place. A guaranteed one must not differ between
+// evaluateFlag evaluates a flag for a place. A guaranteed one must not differ between
 // users, whom the probes stand for.
-func (r *round) ask(f policy.Flag, l located) (policy.Value, error) {
+func (r *round) evaluateFlag(f policy.Flag, l placeContexts) (policy.Value, error) {
 	if len(r.source.remote) == 0 {
 		// Only the policy's own table would be asked: by OpenFeature that
 		// takes ten times as long.
 		if value, ok := r.policy.Value(f.Name, l.place); ok {
 			return value, nil
 		}
-		return policy.Value{}, errAbsent
+		return policy.Value{}, errNotFound
 	}
-	value, static, err := r.askFor(f, l.contexts[0])
+	value, static, err := r.evaluateIn(f, l.contexts[0])
 	if err != nil || f.Guarantee == nil || static {
 		return value, err
 	}
 	for _, probe := range l.contexts[1:] {
-		switch other, _, err := r.askFor(f, probe); {
+		switch other, _, err := r.evaluateIn(f, probe); {
 		case err != nil:
 			return value, fmt.Errorf("for another user: %w", err)
 		case other != value:
@@ -381,28 +381,28 @@ func (r *round) ask(f policy.Flag, l located) (policy.Value, error) {
 	return value, nil
 }
 
-// askFor evaluates a flag in one context. A value that apps can't be told is
+// evaluateIn evaluates a flag in one context. A value that can't be sent to apps is
 // an error, unless it breaches a guarantee anyhow.
-func (r *round) askFor(f policy.Flag, c openfeature.EvaluationContext) (value policy.Value, static bool, err error) {
-	a := r.source.ask(r.ctx, f.Name, f.Kind, c)
+func (r *round) evaluateIn(f policy.Flag, c openfeature.EvaluationContext) (value policy.Value, static bool, err error) {
+	a := r.source.evaluate(r.ctx, f.Name, f.Kind, c)
 	switch {
-	case a.absent():
-		return value, false, errAbsent
+	case a.notFound():
+		return value, false, errNotFound
 	case a.err != nil:
 		return value, false, a.err
 	}
 	value, _ = policy.ValueOf(a.value)
 	if err := value.CheckSendable(); err != nil && r.guard.Allows(f.Name, value) {
-		return value, false, fmt.Errorf("apps are told flags in a structured field (RFC 9651), and %w", err)
+		return value, false, fmt.Errorf("flags are sent to apps in a structured field (RFC 9651), and %w", err)
 	}
-	return value, a.static(), nil
+	return value, a.isStatic(), nil
 }
 
 // phase returns what the flag exitgate.phase restricts a place to. Only a good
 // answer changes it.
-func (r *round) phase(jurisdiction policy.Code, before policy.Phase, l located) policy.Phase {
-	value, _, err := r.askFor(policy.Flag{Name: policy.PhaseFlag, Kind: policy.String}, l.contexts[0])
-	if err == errAbsent {
+func (r *round) phase(jurisdiction policy.Code, before policy.Phase, l placeContexts) policy.Phase {
+	value, _, err := r.evaluateIn(policy.Flag{Name: policy.PhaseFlag, Kind: policy.String}, l.contexts[0])
+	if err == errNotFound {
 		return before
 	}
 	var phase policy.Phase
@@ -411,27 +411,27 @@ func (r *round) phase(jurisdiction policy.Code, before policy.Phase, l located) 
 		err = phase.UnmarshalText([]byte(name))
 	}
 	if err != nil {
-		r.refuse(policy.PhaseFlag, jurisdiction, err)
+		r.reject(policy.PhaseFlag, jurisdiction, err)
 		return before
 	}
 	return phase
 }
 
-// mostReasons is how many reasons are told apart: a source may have words of
+// maxReasons is how many reasons are distinguished: a source may have words of
 // its own for each answer.
-const mostReasons = 10
+const maxReasons = 10
 
 var errOthers = errors.New("other reasons, after the first ones are gone")
 
-func (r *round) refuse(flag string, jurisdiction policy.Code, err error) {
-	refusal := r.refused[err.Error()]
-	if refusal == nil && len(r.refused) >= mostReasons {
+func (r *round) reject(flag string, jurisdiction policy.Code, err error) {
+	refusal := r.rejected[err.Error()]
+	if refusal == nil && len(r.rejected) >= maxReasons {
 		err = errOthers
-		refusal = r.refused[err.Error()]
+		refusal = r.rejected[err.Error()]
 	}
 	if refusal == nil {
-		refusal = &Refusal{Err: err}
-		r.refused[err.Error()] = refusal
+		refusal = &RejectedAnswers{Err: err}
+		r.rejected[err.Error()] = refusal
 	}
 	refusal.Answers++
 	if !slices.Contains(refusal.Flags, flag) {
@@ -442,21 +442,21 @@ func (r *round) refuse(flag string, jurisdiction policy.Code, err error) {
 	}
 }
 
-// alarm tells of a breach. It doesn't say the value, which nobody is to have.
-func (r *round) alarm(jurisdiction policy.Code, f policy.Flag) {
-	r.breach(jurisdiction, f.Name)
+// reportBreach tells of a breach. It doesn't say the value, which nobody is to have.
+func (r *round) reportBreach(jurisdiction policy.Code, f policy.Flag) {
+	r.onBreach(jurisdiction, f.Name)
 	r.log.Error("a flag is below its guarantee: the service is withdrawn there until a policy revision acknowledges it",
 		"jurisdiction", jurisdiction, "flag", f.Name, "guarantee", f.Guarantee.String())
 }
 
-// conclude takes a round into use, and keeps it.
-func (r *round) conclude() policy.Flags {
+// publish takes a round into use, and keeps it.
+func (r *round) publish() policy.Flags {
 	before := r.before.status
-	status := Status{Answered: before.Answered || !r.unanswered, LastSuccess: before.LastSuccess, Refused: r.refusals()}
+	status := Status{Answered: before.Answered || !r.unanswered, LastSuccess: before.LastSuccess, Rejected: r.rejections()}
 	switch {
-	case len(status.Refused) == 0:
+	case len(status.Rejected) == 0:
 		status.LastSuccess = r.now
-	case len(before.Refused) == 0:
+	case len(before.Rejected) == 0:
 		status.Since = r.now
 	default:
 		status.Since = before.Since
@@ -466,38 +466,38 @@ func (r *round) conclude() policy.Flags {
 			status.Breaches = append(status.Breaches, Unacknowledged{code, flag, r.flags[code].Breached[flag]})
 		}
 	}
-	changed := !maps.EqualFunc(r.before.flags, r.flags, same)
+	changed := !maps.EqualFunc(r.before.flags, r.flags, equalSettings)
 	if !changed {
 		r.flags = r.before.flags
 	}
-	if changed || status.Answered != before.Answered || before.Unkept != nil {
-		status.Unkept = r.keepForNextStart(status.Answered)
+	if changed || status.Answered != before.Answered || before.SaveError != nil {
+		status.SaveError = r.save(status.Answered)
 	}
-	r.tell(before, status)
-	r.known.Store(&known{r.flags, status})
+	r.logChanges(before, status)
+	r.known.Store(&snapshot{r.flags, status})
 	return r.flags
 }
 
-// same says whether a jurisdiction's flags are set alike.
-func same(a, b policy.Settings) bool {
+// equalSettings reports whether a jurisdiction's flags are set alike.
+func equalSettings(a, b policy.Settings) bool {
 	return a.Phase == b.Phase && maps.Equal(a.Values, b.Values) && maps.EqualFunc(a.Breached, b.Breached, time.Time.Equal)
 }
 
-// keepForNextStart keeps what is known; before all is answered, that is what
+// save keeps what is known; before all is answered, that is what
 // restricts, which no restart may forget.
-func (r *round) keepForNextStart(answered bool) error {
+func (r *round) save(answered bool) error {
 	kept := r.flags
 	if !answered {
 		kept = restrictions(r.flags)
 	}
-	if r.write == nil || !answered && len(kept) == 0 {
+	if r.Table.save == nil || !answered && len(kept) == 0 {
 		return nil
 	}
 	text, err := json.Marshal(kept)
 	if err != nil {
 		return err
 	}
-	return r.write(append(text, '\n'))
+	return r.Table.save(append(text, '\n'))
 }
 
 // restrictions returns what flags restrict, without the values.
@@ -511,33 +511,33 @@ func restrictions(all policy.Flags) policy.Flags {
 	return only
 }
 
-// tell logs what has changed about the answers that were not accepted.
-func (r *round) tell(before, now Status) {
-	for _, refusal := range now.Refused {
-		if !slices.ContainsFunc(before.Refused, refusal.sameAs) {
-			r.log.Warn("answers for flags are not accepted; what was known of them stays", "flags", list(refusal.Flags), "jurisdictions", list(refusal.Jurisdictions), "error", refusal.Err)
+// logChanges logs what has changed about the answers that were not accepted.
+func (r *round) logChanges(before, now Status) {
+	for _, refusal := range now.Rejected {
+		if !slices.ContainsFunc(before.Rejected, refusal.sameAs) {
+			r.log.Warn("answers for flags are not accepted; what was known of them stays", "flags", formatList(refusal.Flags), "jurisdictions", formatList(refusal.Jurisdictions), "error", refusal.Err)
 		}
 	}
-	if len(before.Refused) > 0 && len(now.Refused) == 0 {
+	if len(before.Rejected) > 0 && len(now.Rejected) == 0 {
 		r.log.Info("all flags are answered again")
 	}
-	if before.Unkept == nil && now.Unkept != nil {
-		r.log.Error("the flags could not be kept for the next start, which would forget the guarantees that were broken: make room in the data folder, and let the gateway write to it", "error", now.Unkept)
+	if before.SaveError == nil && now.SaveError != nil {
+		r.log.Error("the flags could not be kept for the next start, which would forget the guarantees that were broken: make room in the data folder, and let the gateway write to it", "error", now.SaveError)
 	}
 }
 
-func (r Refusal) sameAs(other Refusal) bool {
+func (r RejectedAnswers) sameAs(other RejectedAnswers) bool {
 	return r.Err.Error() == other.Err.Error()
 }
 
 // String says what was not accepted, and why: "group-size in FR, DE and 247
 // more: …".
-func (r Refusal) String() string {
-	return fmt.Sprintf("%s in %s: %v", list(r.Flags), list(r.Jurisdictions), r.Err)
+func (r RejectedAnswers) String() string {
+	return fmt.Sprintf("%s in %s: %v", formatList(r.Flags), formatList(r.Jurisdictions), r.Err)
 }
 
-// list names a few of many: "FR, DE and 247 more".
-func list[T ~string](all []T) string {
+// formatList names a few of many: "FR, DE and 247 more".
+func formatList[T ~string](all []T) string {
 	const most = 5
 	var names []string
 	for _, name := range all[:min(most, len(all))] {
@@ -550,10 +550,10 @@ func list[T ~string](all []T) string {
 	return text
 }
 
-func (r *round) refusals() []Refusal {
-	var all []Refusal
-	for _, reason := range slices.Sorted(maps.Keys(r.refused)) {
-		all = append(all, *r.refused[reason])
+func (r *round) rejections() []RejectedAnswers {
+	var all []RejectedAnswers
+	for _, reason := range slices.Sorted(maps.Keys(r.rejected)) {
+		all = append(all, *r.rejected[reason])
 	}
 	return all
 }

@@ -64,8 +64,8 @@ func (r *rig) open() {
 	r.Helper()
 	r.table = open(r, flags.Options{
 		Providers: []openfeature.FeatureProvider{r.source},
-		Kept:      r.kept,
-		Keep: func(text []byte) error {
+		Saved:     r.kept,
+		Save: func(text []byte) error {
 			if r.disk == nil {
 				r.kept = text
 			}
@@ -148,7 +148,7 @@ func (r *rig) logged() string {
 // refused says what was not accepted in the last round.
 func (r *rig) refused() []string {
 	var all []string
-	for _, refusal := range r.table.Status().Refused {
+	for _, refusal := range r.table.Status().Rejected {
 		all = append(all, refusal.String())
 	}
 	return all
@@ -296,7 +296,7 @@ func resolve[T any](s said, def T) openfeature.GenericResolutionDetail[T] {
 func TestOnlyWhatASourceHasSaidForSureIsAccepted(t *testing.T) {
 	const (
 		leftToDefault = "the source left the value to a default: is the flag disabled there?"
-		notTellable   = "apps are told flags in a structured field (RFC 9651), and "
+		notTellable   = "flags are sent to apps in a structured field (RFC 9651), and "
 	)
 	with := func(v any, reason openfeature.Reason) said { return said{value: v, reason: reason} }
 	for _, test := range []struct {
@@ -403,8 +403,8 @@ func TestWithoutAnAnswerThereIsNoValue(t *testing.T) {
 			if status.Answered || !status.LastSuccess.IsZero() {
 				t.Errorf("it passes for an answer: %+v", status)
 			}
-			if len(status.Refused) != 1 || status.Refused[0].Err.Error() != test.refused || len(status.Refused[0].Jurisdictions) != len(p.Places()) {
-				t.Errorf("refused: %v", status.Refused)
+			if len(status.Rejected) != 1 || status.Rejected[0].Err.Error() != test.refused || len(status.Rejected[0].Jurisdictions) != len(p.Places()) {
+				t.Errorf("refused: %v", status.Rejected)
 			}
 			if told := policy.Compile(p, known, moment(noon)).FlagsToApp("FR"); told != nil {
 				t.Errorf("the app is told %v", told)
@@ -439,7 +439,7 @@ func TestTheFirstSourceThatHasAFlagAnswers(t *testing.T) {
 	if got := fmt.Sprint(s.FlagsToApp("FR")); got != `[{a "first"} {b "second"} {c "policy"}]` {
 		t.Errorf("told %s", got)
 	}
-	if refused := table.Status().Refused; len(refused) != 1 || fmt.Sprint(refused[0].Flags) != "[d]" {
+	if refused := table.Status().Rejected; len(refused) != 1 || fmt.Sprint(refused[0].Flags) != "[d]" {
 		t.Errorf("a source that fails is no reason to ask the next one: %v", refused)
 	}
 }
@@ -669,7 +669,7 @@ func TestTheContextsOfAPlace(t *testing.T) {
 // What flag servers are asked by fetches ahead.
 var (
 	_ interface {
-		Keep(contexts []openfeature.FlattenedContext, flags []string) error
+		Cache(contexts []openfeature.FlattenedContext, flags []string) error
 	} = (*client.Provider)(nil)
 	_ interface {
 		Prefetch(ctx context.Context, c openfeature.FlattenedContext) (context.Context, []string, error)

@@ -58,8 +58,8 @@ func (g *Gateway) useFlags(data statedir.Dir, providers []openfeature.FeaturePro
 	if err == nil {
 		g.flags, err = flags.Open(flags.Options{
 			Providers: providers,
-			Kept:      kept,
-			Keep:      func(text []byte) error { return files.Replace(file, text) },
+			Saved:     kept,
+			Save:      func(text []byte) error { return files.Replace(file, text) },
 			Logger:    g.log,
 			Now:       g.now,
 			OnBreach:  g.breached,
@@ -133,7 +133,7 @@ func (g *Gateway) flagState() metrics.Flags {
 	if g.ofrep != nil {
 		state.LastSuccess[g.ofrep.Metadata().Name] = g.ofrep.Status().LastSuccess
 	}
-	for _, r := range status.Refused {
+	for _, r := range status.Rejected {
 		state.NotAccepted += r.Answers
 	}
 	for _, b := range status.Breaches {

@@ -127,7 +127,7 @@ func (g *Gateway) checkFlags(now time.Time, r *admin.Readiness) {
 				wrong, check.Since = append(wrong, s.Err.Error()), &s.Since
 			}
 		}
-		for _, refusal := range status.Refused {
+		for _, refusal := range status.Rejected {
 			wrong = append(wrong, refusal.String())
 			if check.Since == nil {
 				check.Since = &status.Since
@@ -144,9 +144,9 @@ func (g *Gateway) checkFlags(now time.Time, r *admin.Readiness) {
 		}
 		r.Checks["flags"] = check
 	}
-	if status.Unkept != nil {
+	if status.SaveError != nil {
 		r.Checks["flags kept"] = admin.Check{
-			Detail: fmt.Sprintf("%v\n\nthe next start would forget the guarantees that were broken: make room in the data folder, and let the gateway write to it", status.Unkept),
+			Detail: fmt.Sprintf("%v\n\nthe next start would forget the guarantees that were broken: make room in the data folder, and let the gateway write to it", status.SaveError),
 		}
 	}
 	for _, b := range status.Breaches {

@@ -21,8 +21,8 @@ const (
 	maxValues = 100_000
 	// maxKeptString and maxWord bound what a kept flag takes of memory, for
 	// its value and for its reason and variant, in bytes.
-	maxKeptString = 1 << 10
-	maxWord       = 256
+	maxCachedString = 1 << 10
+	maxWord         = 256
 )
 
 // readBulk reads bulkEvaluationSuccess of OFREP's openapi.yaml, and returns the
@@ -61,7 +61,7 @@ func readBulk(body []byte, wanted *keySet) (flags map[string]outcome, keys []str
 		case wanted == nil:
 			flags[key] = result
 		case wanted.has(key):
-			flags[key] = result.forKeeping()
+			flags[key] = result.forCache()
 		}
 	}
 	return flags, keys, nil
@@ -114,7 +114,7 @@ func readEvaluation(of any) (key string, result outcome, err error) {
 		return "", result, errors.New(`its "metadata" is not an object`)
 	}
 	if code != "" {
-		return key, reported(openfeature.ErrorCode(code)), nil
+		return key, errorOutcome(openfeature.ErrorCode(code)), nil
 	}
 
 	result.value = members["value"]
@@ -134,14 +134,14 @@ func readEvaluation(of any) (key string, result outcome, err error) {
 	return key, result, nil
 }
 
-// forKeeping bounds what an outcome takes of memory.
-func (o outcome) forKeeping() outcome {
+// forCache bounds what an outcome takes of memory.
+func (o outcome) forCache() outcome {
 	switch value := o.value.(type) {
 	case map[string]any, []any:
-		return failed(openfeature.TypeMismatchCode, "the flag's value is %s: for whole jurisdictions only booleans, numbers and strings are kept", kindOf(value))
+		return failedOutcome(openfeature.TypeMismatchCode, "the flag's value is %s: for whole jurisdictions only booleans, numbers and strings are kept", kindOf(value))
 	case string:
-		if len(value) > maxKeptString {
-			return failed(openfeature.ParseErrorCode, "the flag's value is a string of %d bytes: make it no longer than %d", len(value), maxKeptString)
+		if len(value) > maxCachedString {
+			return failedOutcome(openfeature.ParseErrorCode, "the flag's value is a string of %d bytes: make it no longer than %d", len(value), maxCachedString)
 		}
 	}
 	o.metadata = nil
@@ -157,7 +157,7 @@ func scalars(members map[string]any) openfeature.FlagMetadata {
 	metadata := openfeature.FlagMetadata{}
 	for name, member := range members {
 		switch member.(type) {
-		case bool, string, numeral:
+		case bool, string, number:
 			if value, err := asAny(member); err == nil {
 				metadata[name] = value
 			}
@@ -166,25 +166,25 @@ func scalars(members map[string]any) openfeature.FlagMetadata {
 	return metadata
 }
 
-// reported returns the outcome for an error code of the server.
-func reported(code openfeature.ErrorCode) outcome {
+// errorOutcome returns the outcome for an error code of the server.
+func errorOutcome(code openfeature.ErrorCode) outcome {
 	switch code {
 	case openfeature.FlagNotFoundCode:
 		return notFound
 	case openfeature.ProviderNotReadyCode:
-		return failed(code, "the flag server is not ready: look into its log")
+		return failedOutcome(code, "the flag server is not ready: look into its log")
 	case openfeature.ParseErrorCode:
-		return failed(code, "the flag server can't read the flag's definition: correct it there")
+		return failedOutcome(code, "the flag server can't read the flag's definition: correct it there")
 	case openfeature.TypeMismatchCode:
-		return failed(code, "the flag server finds the flag's value to be of another type: correct it there")
+		return failedOutcome(code, "the flag server finds the flag's value to be of another type: correct it there")
 	case openfeature.TargetingKeyMissingCode:
-		return failed(code, "the flag server wants a targeting key: add one to the context")
+		return failedOutcome(code, "the flag server wants a targeting key: add one to the context")
 	case openfeature.InvalidContextCode:
-		return failed(code, "the flag server can't use the context: look into its log")
+		return failedOutcome(code, "the flag server can't use the context: look into its log")
 	case openfeature.GeneralCode, openfeature.ProviderFatalCode:
-		return failed(openfeature.GeneralCode, "the flag server failed to evaluate the flag: look into its log")
+		return failedOutcome(openfeature.GeneralCode, "the flag server failed to evaluate the flag: look into its log")
 	default:
-		return failed(openfeature.GeneralCode, "the flag server reports an error by a code that OpenFeature does not have: look into its log")
+		return failedOutcome(openfeature.GeneralCode, "the flag server reports an error by a code that OpenFeature does not have: look into its log")
 	}
 }
 
@@ -229,5 +229,5 @@ func readNumber(literal string) (any, error) {
 	if _, err := strconv.ParseFloat(literal, 64); err != nil {
 		return nil, errors.New("it has a number that a float64 can't hold")
 	}
-	return numeral(literal), nil
+	return number(literal), nil
 }

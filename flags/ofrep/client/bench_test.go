@@ -39,7 +39,7 @@ func benchClient(b *testing.B) *client.Provider {
 	return p
 }
 
-func BenchmarkProviderEvaluatesWhatIsKept(b *testing.B) {
+func BenchmarkEvaluatesWhatIsKept(b *testing.B) {
 	p := benchClient(b)
 	context := manyContexts(1000)[777]
 	ctx := b.Context()
@@ -51,7 +51,7 @@ func BenchmarkProviderEvaluatesWhatIsKept(b *testing.B) {
 	}
 }
 
-func BenchmarkProviderRoundOf1000ContextsThatHaveNotChanged(b *testing.B) {
+func BenchmarkRoundOf1000ContextsThatHaveNotChanged(b *testing.B) {
 	p := benchClient(b)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -59,7 +59,7 @@ func BenchmarkProviderRoundOf1000ContextsThatHaveNotChanged(b *testing.B) {
 	}
 }
 
-func BenchmarkProviderRoundOf1000ContextsThatHaveChanged(b *testing.B) {
+func BenchmarkRoundOf1000ContextsThatHaveChanged(b *testing.B) {
 	p := benchClient(b)
 	for b.Loop() {
 		// Other keys are kept: no answer that is known is enough.
@@ -68,7 +68,7 @@ func BenchmarkProviderRoundOf1000ContextsThatHaveChanged(b *testing.B) {
 	}
 }
 
-func BenchmarkProviderReadsAnAnswerOf20Flags(b *testing.B) {
+func BenchmarkReadsAnAnswerOf20Flags(b *testing.B) {
 	body := `{"flags": [`
 	for i := range 20 {
 		if i > 0 {

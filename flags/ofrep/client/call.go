@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"mime"
 	"net"
@@ -20,11 +19,13 @@ import (
 
 	"github.com/open-feature/go-sdk/openfeature"
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/exitgate/exitgate/internal/files"
 )
 
-// maxHold bounds for how long a server is left alone because it says so: one
+// maxBackOff bounds for how long a server is left alone because it says so: one
 // whose clock is wrong would be forgotten otherwise.
-const maxHold = 5 * time.Minute
+const maxBackOff = 5 * time.Minute
 
 // newClient returns a client that speaks HTTP/1.1, of which a connection that
 // hangs harms one request only. It follows no redirect, as that would carry
@@ -52,50 +53,50 @@ func newClient(options Options, connections int) *http.Client {
 	}
 }
 
-// A fault is why there is no answer, and what to do about it.
-type fault struct {
+// A serverError is why there is no answer, and what to do about it.
+type serverError struct {
 	code   openfeature.ErrorCode
-	words  string
+	text   string
 	reason string // the words, but for what is another each time; "": they are it
 	// ofContext says that another context may well be answered.
 	ofContext bool
 }
 
-func (f *fault) Error() string { return f.words }
+func (f *serverError) Error() string { return f.text }
 
-func (p *Provider) fault(format string, args ...any) *fault {
-	return &fault{code: openfeature.GeneralCode, words: "the flag server at " + p.options.URL + " " + fmt.Sprintf(format, args...)}
+func (p *Provider) newError(format string, args ...any) *serverError {
+	return &serverError{code: openfeature.GeneralCode, text: "the flag server at " + p.options.URL + " " + fmt.Sprintf(format, args...)}
 }
 
-// held is the fault of a server that wants to be left alone for a while.
-func (p *Provider) held(words string, until time.Time) *fault {
-	f := p.fault("%s no request before %s: ask it less often (flags.ofrep.poll), or raise its limit", words, until.UTC().Format(time.RFC3339))
+// backOffError is the fault of a server that wants to be left alone for a while.
+func (p *Provider) backOffError(words string, until time.Time) *serverError {
+	f := p.newError("%s no request before %s: ask it less often (flags.ofrep.poll), or raise its limit", words, until.UTC().Format(time.RFC3339))
 	f.reason = "wants no request"
 	return f
 }
 
 // reasonOf returns what stays the same of an error while the cause does.
 func reasonOf(err error) string {
-	f, ok := errors.AsType[*fault](err)
+	f, ok := errors.AsType[*serverError](err)
 	switch {
 	case !ok:
 		return err.Error()
 	case f.reason == "":
-		return f.words
+		return f.text
 	}
 	return f.reason
 }
 
-// badAnswer is the fault for an answer that can't be believed.
-func (p *Provider) badAnswer(err error) *fault {
-	f := p.fault("sent an answer that can't be used: %v: look into its log and for a newer version of it", err)
+// badAnswerError is the error for an answer that can't be used.
+func (p *Provider) badAnswerError(err error) *serverError {
+	f := p.newError("sent an answer that can't be used: %v: look into its log and for a newer version of it", err)
 	f.ofContext = true
 	return f
 }
 
-// A reply is what the server answered with a status of 200, 400 or 404, or of
+// A serverResponse is what the server answered with a status of 200, 400 or 404, or of
 // 304 to a request with an etag. The others are faults.
-type reply struct {
+type serverResponse struct {
 	status int
 	etag   string
 	body   []byte
@@ -103,18 +104,18 @@ type reply struct {
 
 // post asks the server. The error is a *fault, or that of the context if it
 // has ended.
-func (p *Provider) post(ctx context.Context, client *http.Client, to string, body []byte, etag string) (reply, error) {
+func (p *Provider) post(ctx context.Context, client *http.Client, to string, body []byte, etag string) (serverResponse, error) {
 	if now, hold := p.options.Now(), p.hold.Load(); now.UnixNano() < hold {
-		return reply{}, p.held("wants", time.Unix(0, hold))
+		return serverResponse{}, p.backOffError("wants", time.Unix(0, hold))
 	}
 	limited, cancel := context.WithTimeout(ctx, p.options.Timeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(limited, http.MethodPost, to, bytes.NewReader(body))
 	if err != nil {
-		return reply{}, p.fault("has a URL that can't be asked: check flags.ofrep.url")
+		return serverResponse{}, p.newError("has a URL that can't be asked: check flags.ofrep.url")
 	}
 	if err := p.addHeaders(request.Header); err != nil {
-		return reply{}, err
+		return serverResponse{}, err
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Accept", "application/json")
@@ -123,42 +124,42 @@ func (p *Provider) post(ctx context.Context, client *http.Client, to string, bod
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return reply{}, p.unanswered(ctx, err)
+		return serverResponse{}, p.connectionError(ctx, err)
 	}
 	defer response.Body.Close()
-	if err := p.refused(response, etag != ""); err != nil {
-		return reply{}, err
+	if err := p.statusError(response, etag != ""); err != nil {
+		return serverResponse{}, err
 	}
-	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	answer, err := files.ReadAll(response.Body, maxAnswer)
+	if errors.Is(err, files.ErrTooLarge) {
+		tooLarge := p.newError("sent more than %d bytes: give this client fewer flags", maxAnswer)
+		tooLarge.ofContext = true
+		return serverResponse{}, tooLarge
+	}
 	if err != nil {
-		return reply{}, p.unanswered(ctx, err)
+		return serverResponse{}, p.connectionError(ctx, err)
 	}
-	if len(answer) > maxAnswer {
-		f := p.fault("sent more than %d bytes: give this client fewer flags", maxAnswer)
-		f.ofContext = true
-		return reply{}, f
-	}
-	return reply{response.StatusCode, response.Header.Get("ETag"), answer}, nil
+	return serverResponse{response.StatusCode, response.Header.Get("ETag"), answer}, nil
 }
 
 func (p *Provider) addHeaders(to http.Header) error {
 	headers, err := p.options.Headers()
 	if err != nil {
-		return p.fault("was not asked, as there are no credentials: %v", err)
+		return p.newError("was not asked, as there are no credentials: %v", err)
 	}
 	for name, values := range headers {
 		if !httpguts.ValidHeaderFieldName(name) || slices.ContainsFunc(values, func(value string) bool { return !httpguts.ValidHeaderFieldValue(value) }) {
-			return p.fault("was not asked, as its credentials have a line break or the like in them: check flags.ofrep.token-file and flags.ofrep.api-key-file")
+			return p.newError("was not asked, as its credentials have a line break or the like in them: check flags.ofrep.token-file and flags.ofrep.api-key-file")
 		}
 	}
 	maps.Copy(to, headers.Clone())
 	return nil
 }
 
-// unanswered returns the fault for a request that got no answer, or only a
+// connectionError returns the fault for a request that got no answer, or only a
 // part of one. It repeats what the network and TLS say, but not what the
 // server wrote instead of HTTP.
-func (p *Provider) unanswered(ctx context.Context, err error) error {
+func (p *Provider) connectionError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -170,22 +171,22 @@ func (p *Provider) unanswered(ctx context.Context, err error) error {
 	)
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return p.fault("did not answer within %v: look at its load, and check flags.ofrep.url", p.options.Timeout)
+		return p.newError("did not answer within %v: look at its load, and check flags.ofrep.url", p.options.Timeout)
 	case errors.As(err, &untrusted):
-		return p.fault("has a certificate that is not trusted: %s: check flags.ofrep.ca", shortText(untrusted.Err))
+		return p.newError("has a certificate that is not trusted: %s: check flags.ofrep.ca", truncate(untrusted.Err))
 	case errors.As(err, &noTLS), errors.Is(err, http.ErrSchemeMismatch):
-		return p.fault("does not speak TLS: write http:// in flags.ofrep.url, or turn TLS on there")
+		return p.newError("does not speak TLS: write http:// in flags.ofrep.url, or turn TLS on there")
 	case errors.As(err, &network):
-		f := p.fault("can't be reached: %s: check flags.ofrep.url and whether it runs", shortText(network))
+		f := p.newError("can't be reached: %s: check flags.ofrep.url and whether it runs", truncate(network))
 		f.reason = "can't be reached" // by whichever port of ours
 		return f
 	default:
-		return p.fault("broke off, or does not speak HTTP: check flags.ofrep.url and look into its log")
+		return p.newError("broke off, or does not speak HTTP: check flags.ofrep.url and look into its log")
 	}
 }
 
-// shortText cuts short what can be as long as a certificate.
-func shortText(err error) string {
+// truncate cuts short what can be as long as a certificate.
+func truncate(err error) string {
 	const most = 300
 	text := err.Error()
 	if len(text) > most {
@@ -194,34 +195,34 @@ func shortText(err error) string {
 	return text
 }
 
-// refused returns the fault for all answers but those that OFREP has a body
+// statusError returns the fault for all answers but those that OFREP has a body
 // or a meaning for.
-func (p *Provider) refused(response *http.Response, conditional bool) error {
+func (p *Provider) statusError(response *http.Response, conditional bool) error {
 	switch status := response.StatusCode; {
 	case status == http.StatusNotModified && conditional, status == http.StatusBadRequest, status == http.StatusNotFound:
 		return nil
 	case status == http.StatusOK:
 		media := response.Header.Get("Content-Type")
 		if name, _, _ := mime.ParseMediaType(media); media != "" && name != "application/json" && !strings.HasSuffix(name, "+json") {
-			return p.fault("answered with something else than JSON: check flags.ofrep.url, it is what comes before /ofrep")
+			return p.newError("answered with something else than JSON: check flags.ofrep.url, it is what comes before /ofrep")
 		}
 		return nil
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return p.fault("answered %d: check flags.ofrep.token-file or flags.ofrep.api-key-file", status)
+		return p.newError("answered %d: check flags.ofrep.token-file or flags.ofrep.api-key-file", status)
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
 		if until, found := retryAfter(response.Header, p.options.Now()); found {
 			p.hold.Store(until.UnixNano())
-			return p.held(fmt.Sprintf("answered %d and wants", status), until)
+			return p.backOffError(fmt.Sprintf("answered %d and wants", status), until)
 		}
-		return p.fault("answered %d: ask it less often (flags.ofrep.poll), or look at its load", status)
+		return p.newError("answered %d: ask it less often (flags.ofrep.poll), or look at its load", status)
 	case status == http.StatusNotModified:
-		return p.fault("answered 304 to what was not asked conditionally: look into its log")
+		return p.newError("answered 304 to what was not asked conditionally: look into its log")
 	case 300 <= status && status < 400:
-		return p.fault("answered %d, a redirect, and none is followed, as it would take the credentials along: write its target into flags.ofrep.url", status)
+		return p.newError("answered %d, a redirect, and none is followed, as it would take the credentials along: write its target into flags.ofrep.url", status)
 	case status >= 500:
-		return p.fault("answered %d: look into its log", status)
+		return p.newError("answered %d: look into its log", status)
 	default:
-		return p.fault("answered %d, which OFREP does not have: check flags.ofrep.url, it is what comes before /ofrep", status)
+		return p.newError("answered %d, which OFREP does not have: check flags.ofrep.url, it is what comes before /ofrep", status)
 	}
 }
 
@@ -236,27 +237,27 @@ func retryAfter(header http.Header, now time.Time) (time.Time, bool) {
 	}
 	var until time.Time
 	if seconds, err := strconv.ParseUint(text, 10, 63); err == nil {
-		until = now.Add(time.Duration(min(seconds, uint64(maxHold/time.Second))) * time.Second)
+		until = now.Add(time.Duration(min(seconds, uint64(maxBackOff/time.Second))) * time.Second)
 	} else if date, err := http.ParseTime(text); err == nil {
 		until = date
 	} else if date, err := time.Parse(time.RFC3339, text); err == nil {
 		until = date
 	}
-	if latest := now.Add(maxHold); until.After(latest) {
+	if latest := now.Add(maxBackOff); until.After(latest) {
 		until = latest
 	}
 	return until, until.After(now)
 }
 
-// refusal interprets the answers 400 and 404: bulkEvaluationFailure is about
+// evaluationError interprets the answers 400 and 404: bulkEvaluationFailure is about
 // the context, and anything else about the server.
-func (p *Provider) refusal(answer reply) *fault {
+func (p *Provider) evaluationError(answer serverResponse) *serverError {
 	code, ok := readFailure(answer.body)
 	if !ok {
-		return p.fault("answered %d without an error code: check flags.ofrep.url, it is what comes before /ofrep", answer.status)
+		return p.newError("answered %d without an error code: check flags.ofrep.url, it is what comes before /ofrep", answer.status)
 	}
-	of := reported(code)
-	return &fault{code: of.code, words: of.words, ofContext: true}
+	of := errorOutcome(code)
+	return &serverError{code: of.code, text: of.words, ofContext: true}
 }
 
 // call evaluates one flag by a request, as the guideline "Creating an OFREP
@@ -275,23 +276,23 @@ func (p *Provider) call(ctx context.Context, flag string, flat openfeature.Flatt
 		return outcomeOf(err)
 	}
 	if answer.status != http.StatusOK {
-		return outcomeOf(p.refusal(answer))
+		return outcomeOf(p.evaluationError(answer))
 	}
 	of, err := readSingle(answer.body, flag)
 	if err != nil {
-		return outcomeOf(p.badAnswer(err))
+		return outcomeOf(p.badAnswerError(err))
 	}
 	return of
 }
 
 // unsendable repeats nothing of the context.
-var unsendable = failed(openfeature.InvalidContextCode, "the context can't be sent as JSON: use booleans, strings and finite numbers")
+var unsendable = failedOutcome(openfeature.InvalidContextCode, "the context can't be sent as JSON: use booleans, strings and finite numbers")
 
 func outcomeOf(err error) outcome {
-	if f, ok := errors.AsType[*fault](err); ok {
-		return failed(f.code, "%s", f.words)
+	if f, ok := errors.AsType[*serverError](err); ok {
+		return failedOutcome(f.code, "%s", f.text)
 	}
-	return failed(openfeature.GeneralCode, "the flag server had not answered when the caller stopped waiting")
+	return failedOutcome(openfeature.GeneralCode, "the flag server had not answered when the caller stopped waiting")
 }
 
 type prefetchKey struct{ of *Provider }
@@ -315,11 +316,11 @@ func (p *Provider) Prefetch(ctx context.Context, flat openfeature.FlattenedConte
 		return ctx, nil, err
 	}
 	if answer.status != http.StatusOK {
-		return ctx, nil, p.refusal(answer)
+		return ctx, nil, p.evaluationError(answer)
 	}
 	flags, keys, err := readBulk(answer.body, nil)
 	if err != nil {
-		return ctx, nil, p.badAnswer(err)
+		return ctx, nil, p.badAnswerError(err)
 	}
 	return context.WithValue(ctx, prefetchKey{p}, &prefetched{flat, flags}), keys, nil
 }

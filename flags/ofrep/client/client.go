@@ -49,7 +49,7 @@ type Options struct {
 // it costs no request, and goes on when the server is gone. Any other
 // evaluation is a request of its own.
 //
-// Nothing is believed lightly: an answer that is too large, no JSON, ambiguous
+// No answer is taken as it comes: one that is too large, no JSON, ambiguous
 // or of wrong types is an error as a whole, and what was known stays. An error
 // says what to do. None of them, and no line in the log, repeats a context,
 // credentials or what the server said in its own words, which may repeat both.
@@ -65,7 +65,7 @@ type Provider struct {
 	seed    maphash.Seed
 
 	keeping sync.Mutex // held by Keep
-	table   atomic.Pointer[table]
+	table   atomic.Pointer[contextTable]
 
 	turn  chan struct{} // held by a round
 	begin int           // where the next round begins; needs the turn
@@ -127,7 +127,7 @@ func New(options Options) (*Provider, error) {
 		wake:    make(chan struct{}, 1),
 		events:  make(chan openfeature.Event, 2), // see emit
 	}
-	p.table.Store(new(table))
+	p.table.Store(new(contextTable))
 	return p, nil
 }
 

@@ -137,7 +137,7 @@ func expectNoLeak(t *testing.T) {
 
 func keep(t testing.TB, p *client.Provider, keys []string, contexts ...openfeature.FlattenedContext) {
 	t.Helper()
-	if err := p.Keep(contexts, keys); err != nil {
+	if err := p.Cache(contexts, keys); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -164,11 +164,11 @@ type resolution struct {
 }
 
 func resolutionOf[T any](detail openfeature.GenericResolutionDetail[T]) resolution {
-	told := resolution{Value: detail.Value, Reason: string(detail.Reason), Variant: detail.Variant}
+	got := resolution{Value: detail.Value, Reason: string(detail.Reason), Variant: detail.Variant}
 	if err := detail.Error(); err != nil {
-		told.Error = err.Error()
+		got.Error = err.Error()
 	}
-	return told
+	return got
 }
 
 func expect(t *testing.T, got, want resolution) {
@@ -186,7 +186,7 @@ func errorCode(err error) string {
 	return code
 }
 
-func TestProviderReadsTheExamplesOfOFREP(t *testing.T) {
+func TestReadsTheExamplesOfOFREP(t *testing.T) {
 	example := func(name string) string {
 		body, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
@@ -217,7 +217,7 @@ func TestProviderReadsTheExamplesOfOFREP(t *testing.T) {
 	expect(t, resolutionOf(p.StringEvaluation(t.Context(), "theme-color", "red", france)), resolution{Value: "blue", Reason: "STATIC", Variant: "default"})
 }
 
-func TestProviderTellsTypesApart(t *testing.T) {
+func TestTellsTypesApart(t *testing.T) {
 	const (
 		mismatch = "TYPE_MISMATCH"
 		unread   = "PARSE_ERROR"
@@ -275,7 +275,7 @@ func valueOf[T any](t *testing.T, detail openfeature.GenericResolutionDetail[T],
 	return errorCode(err)
 }
 
-func TestProviderPassesReasonsOnAndInventsNone(t *testing.T) {
+func TestPassesReasonsOnAndInventsNone(t *testing.T) {
 	for name, test := range map[string]struct {
 		json string
 		want resolution
@@ -311,8 +311,8 @@ func TestProviderPassesReasonsOnAndInventsNone(t *testing.T) {
 	}
 }
 
-func TestProviderMapsErrorCodes(t *testing.T) {
-	for code, want := range map[string]string{
+func TestMapsErrorCodes(t *testing.T) {
+	for code, message := range map[string]string{
 		"FLAG_NOT_FOUND":        "FLAG_NOT_FOUND: the flag server has no flag of this key",
 		"PARSE_ERROR":           "PARSE_ERROR: the flag server can't read the flag's definition: correct it there",
 		"TARGETING_KEY_MISSING": "TARGETING_KEY_MISSING: the flag server wants a targeting key: add one to the context",
@@ -325,22 +325,22 @@ func TestProviderMapsErrorCodes(t *testing.T) {
 	} {
 		t.Run(code, func(t *testing.T) {
 			failure := fmt.Sprintf(`{"key": "f", "errorCode": %q, "errorDetails": "secret", "value": true}`, code)
-			told := resolution{Value: false, Reason: "ERROR", Error: want}
+			want := resolution{Value: false, Reason: "ERROR", Error: message}
 			source := newServer(t, nil)
 			p := newClient(t, source.URL)
 			for _, status := range []int{http.StatusOK, http.StatusBadRequest, http.StatusNotFound} {
 				source.answers(answerStatus(status, failure))
-				expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), "f", false, user)), told)
+				expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), "f", false, user)), want)
 			}
 			source.answers(answerJSON(`{"flags": [` + failure + `]}`))
 			keep(t, p, []string{"f"}, france)
 			refresh(t, p)
-			expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), "f", false, france)), told)
+			expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), "f", false, france)), want)
 		})
 	}
 }
 
-func TestProviderAsksForOneFlagWithTheContextOfTheCall(t *testing.T) {
+func TestAsksForOneFlagWithTheContextOfTheCall(t *testing.T) {
 	source := newServer(t, answerJSON(`{"value": true, "reason": "STATIC"}`))
 	calls := 0
 	p := newClient(t, source.URL+"/flags/", func(o *client.Options) {
@@ -384,13 +384,13 @@ func TestProviderAsksForOneFlagWithTheContextOfTheCall(t *testing.T) {
 	}
 }
 
-func TestProviderTakesNoOtherFlagForTheOneItAskedFor(t *testing.T) {
+func TestTakesNoOtherFlagForTheOneItAskedFor(t *testing.T) {
 	source := newServer(t, answerJSON(`{"key": "g", "value": true, "reason": "STATIC"}`))
 	want := "GENERAL: the flag server at " + source.URL + " sent an answer that can't be used: it is for another flag: look into its log and for a newer version of it"
 	expect(t, resolutionOf(newClient(t, source.URL).BooleanEvaluation(t.Context(), "f", false, user)), resolution{Value: false, Reason: "ERROR", Error: want})
 }
 
-func TestProviderSendsNothingThatCouldMeanSomethingElse(t *testing.T) {
+func TestSendsNothingThatCouldMeanSomethingElse(t *testing.T) {
 	source := newServer(t, answerJSON(`{"flags": []}`))
 	p := newClient(t, source.URL)
 	for _, key := range []string{"", ".", "..", "\xff", strings.Repeat("k", 257)} {
@@ -407,7 +407,7 @@ func TestProviderSendsNothingThatCouldMeanSomethingElse(t *testing.T) {
 		if _, _, err := p.Prefetch(t.Context(), flat); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%T: %v", value, err)
 		}
-		err := p.Keep([]openfeature.FlattenedContext{france, flat}, []string{"f"})
+		err := p.Cache([]openfeature.FlattenedContext{france, flat}, []string{"f"})
 		if err == nil || err.Error() != "of the contexts to keep, number 2 of 2 can't be sent as JSON: use booleans, strings and finite numbers" {
 			t.Errorf("%T: %v", value, err)
 		}
@@ -417,7 +417,7 @@ func TestProviderSendsNothingThatCouldMeanSomethingElse(t *testing.T) {
 	}
 }
 
-func TestProviderRejectsURLs(t *testing.T) {
+func TestRejectsURLs(t *testing.T) {
 	for url, want := range map[string]string{
 		"":                               "the flag server's URL begins with neither http:// nor https://: write it like https://flags.example.org (flags.ofrep.url)",
 		"flags.example.org":              "the flag server's URL begins with neither http:// nor https://: write it like https://flags.example.org (flags.ofrep.url)",
@@ -446,7 +446,7 @@ func TestProviderRejectsURLs(t *testing.T) {
 	}
 }
 
-func TestProviderPrefetchesForAContext(t *testing.T) {
+func TestPrefetchesForAContext(t *testing.T) {
 	source := newServer(t, answerJSON(`{"flags": [
 		{"key": "b", "value": {"deep": [1, 2.5]}, "reason": "STATIC", "metadata": {"team": "shop", "level": 3, "on": true, "odd": null, "list": []}},
 		{"key": "a", "value": true, "reason": "SPLIT"},
@@ -491,7 +491,7 @@ func TestProviderPrefetchesForAContext(t *testing.T) {
 	}
 }
 
-func TestProviderSaysWhyNothingWasPrefetched(t *testing.T) {
+func TestSaysWhyNothingWasPrefetched(t *testing.T) {
 	source := newServer(t, nil)
 	p := newClient(t, source.URL)
 	for name, test := range map[string]struct {
@@ -510,7 +510,7 @@ func TestProviderSaysWhyNothingWasPrefetched(t *testing.T) {
 	}
 }
 
-func TestProviderStopsWhenTheCallerDoes(t *testing.T) {
+func TestStopsWhenTheCallerDoes(t *testing.T) {
 	expectNoLeak(t)
 	asked, release := make(chan struct{}), make(chan struct{})
 	source := newServer(t, func(w http.ResponseWriter, r *http.Request) {

@@ -14,7 +14,7 @@ import (
 	"github.com/exitgate/exitgate/flags/ofrep/client"
 )
 
-func FuzzProviderAnswer(f *testing.F) {
+func FuzzAnswer(f *testing.F) {
 	examples, err := filepath.Glob("testdata/*.json")
 	if err != nil || len(examples) == 0 {
 		f.Fatal(examples, err)

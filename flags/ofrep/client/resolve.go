@@ -20,20 +20,20 @@ type outcome struct {
 	words string
 }
 
-// A numeral is a number as JSON writes it, so that nothing is rounded before
+// A number is a number as JSON writes it, so that nothing is rounded before
 // its type is known.
-type numeral string
+type number string
 
 var (
-	notFound    = failed(openfeature.FlagNotFoundCode, "the flag server has no flag of this key")
-	notAnswered = failed(openfeature.ProviderNotReadyCode, "the flag server has not answered for this context yet")
+	notFound    = failedOutcome(openfeature.FlagNotFoundCode, "the flag server has no flag of this key")
+	notAnswered = failedOutcome(openfeature.ProviderNotReadyCode, "the flag server has not answered for this context yet")
 )
 
-func failed(code openfeature.ErrorCode, format string, args ...any) outcome {
+func failedOutcome(code openfeature.ErrorCode, format string, args ...any) outcome {
 	return outcome{code: code, reason: openfeature.ErrorReason, words: fmt.Sprintf(format, args...)}
 }
 
-// same says whether it makes no difference which of two outcomes is kept.
+// same reports whether it makes no difference which of two outcomes is kept.
 // Neither holds an object then, nor metadata.
 func (o outcome) same(p outcome) bool {
 	return o.value == p.value && o.reason == p.reason && o.variant == p.variant && o.code == p.code && o.words == p.words
@@ -92,7 +92,7 @@ func kindOf(value any) string {
 		return "a boolean"
 	case string:
 		return "a string"
-	case numeral:
+	case number:
 		if value.isInteger() {
 			return "an integer"
 		}
@@ -119,7 +119,7 @@ func asString(value any) (string, *typeError) {
 }
 
 func asInteger(value any) (int64, *typeError) {
-	number, ok := value.(numeral)
+	number, ok := value.(number)
 	if !ok || !number.isInteger() {
 		return 0, mismatch(value, "an integer")
 	}
@@ -127,7 +127,7 @@ func asInteger(value any) (int64, *typeError) {
 }
 
 func asFloat(value any) (float64, *typeError) {
-	number, ok := value.(numeral)
+	number, ok := value.(number)
 	if !ok {
 		return 0, mismatch(value, "a number")
 	}
@@ -137,7 +137,7 @@ func asFloat(value any) (float64, *typeError) {
 // asAny copies objects and lists, as callers may modify what they get.
 func asAny(value any) (any, *typeError) {
 	switch value := value.(type) {
-	case numeral:
+	case number:
 		if value.isInteger() {
 			return widen(value.integer())
 		}
@@ -176,11 +176,11 @@ func widen[T any](value T, err *typeError) (any, *typeError) {
 
 // isInteger looks at how the number is written. 3.0 is none: a flag that some
 // day has the value 3.5 doesn't change its type then.
-func (n numeral) isInteger() bool { return !strings.ContainsAny(string(n), ".eE") }
+func (n number) isInteger() bool { return !strings.ContainsAny(string(n), ".eE") }
 
 // integer returns the number if every implementation of JSON agrees on it (RFC
 // 8259 section 6).
-func (n numeral) integer() (int64, *typeError) {
+func (n number) integer() (int64, *typeError) {
 	const most = 1<<53 - 1
 	i, err := strconv.ParseInt(string(n), 10, 64)
 	if err != nil || i > most || i < -most {
@@ -189,7 +189,7 @@ func (n numeral) integer() (int64, *typeError) {
 	return i, nil
 }
 
-func (n numeral) float() (float64, *typeError) {
+func (n number) float() (float64, *typeError) {
 	if n.isInteger() {
 		i, err := n.integer()
 		return float64(i), err

@@ -104,7 +104,7 @@ func (p *Provider) Refresh(ctx context.Context) error {
 	if ctx.Err() != nil && !r.complete() {
 		err = ctx.Err()
 	} else {
-		p.settle(err, r.answered > 0)
+		p.finishRound(err, r.answered > 0)
 	}
 	if r.changed {
 		p.emit(openfeature.ProviderConfigChange, "flags have changed")
@@ -115,7 +115,7 @@ func (p *Provider) Refresh(ctx context.Context) error {
 // A round is one pass over what is kept.
 type round struct {
 	p     *Provider
-	table *table
+	table *contextTable
 
 	mu       sync.Mutex
 	read     map[[sha256.Size]byte]map[string]outcome
@@ -163,7 +163,7 @@ func (r *round) ask(ctx context.Context, i int) {
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	f, isFault := errors.AsType[*fault](err)
+	f, isFault := errors.AsType[*serverError](err)
 	switch {
 	case err == nil:
 		r.answered++
@@ -183,7 +183,7 @@ func (r *round) ask(ctx context.Context, i int) {
 
 // answer returns the answer for a context, which is the one before if nothing
 // has changed (openapi.yaml: If-None-Match, ETag and 304).
-func (r *round) answer(ctx context.Context, kept *keptContext, before *answer) (*answer, error) {
+func (r *round) answer(ctx context.Context, kept *cachedContext, before *answer) (*answer, error) {
 	etag := ""
 	if before != nil && before.keys == r.table.keys {
 		etag = before.etag
@@ -196,7 +196,7 @@ func (r *round) answer(ctx context.Context, kept *keptContext, before *answer) (
 	case http.StatusOK:
 		flags, err := r.flags(reply.body)
 		if err != nil {
-			return nil, r.p.badAnswer(err)
+			return nil, r.p.badAnswerError(err)
 		}
 		if len(reply.etag) > maxWord {
 			reply.etag = ""
@@ -205,7 +205,7 @@ func (r *round) answer(ctx context.Context, kept *keptContext, before *answer) (
 	case http.StatusNotModified:
 		return before, nil
 	default:
-		return nil, r.p.refusal(reply)
+		return nil, r.p.evaluationError(reply)
 	}
 }
 
@@ -229,7 +229,7 @@ func (r *round) flags(body []byte) (map[string]outcome, error) {
 	return flags, nil
 }
 
-// same says whether two answers evaluate to the same.
+// same reports whether two answers evaluate to the same.
 func (a *answer) same(b *answer) bool {
 	if b == nil || a.keys != b.keys || len(a.flags) != len(b.flags) {
 		return false
@@ -242,9 +242,9 @@ func (a *answer) same(b *answer) bool {
 	return true
 }
 
-// settle takes down how a round ended. What changes by it is logged and told
+// finishRound takes down how a round ended. What changes by it is logged and told
 // once.
-func (p *Provider) settle(err error, answered bool) {
+func (p *Provider) finishRound(err error, answered bool) {
 	now := p.options.Now()
 	p.mu.Lock()
 	before := p.status

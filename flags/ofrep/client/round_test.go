@@ -33,7 +33,7 @@ func eventsOf(p *client.Provider, url string) []string {
 	}
 }
 
-func TestProviderTellsAndLogsEachChangeOnce(t *testing.T) {
+func TestTellsAndLogsEachChangeOnce(t *testing.T) {
 	const failing = "the flag server at URL answered 500: look into its log"
 	clock := newClock("2026-11-22T12:00:00Z")
 	source := newServer(t, nil)
@@ -84,7 +84,7 @@ level=INFO msg="the flag server answers again" after=2s
 	}
 }
 
-func TestProviderNeverWaitsForSomebodyToTakeItsEvents(t *testing.T) {
+func TestNeverWaitsForSomebodyToTakeItsEvents(t *testing.T) {
 	source := newServer(t, nil)
 	p := newClient(t, source.URL)
 	keep(t, p, []string{"e2ee"}, france)
@@ -103,7 +103,7 @@ func TestProviderNeverWaitsForSomebodyToTakeItsEvents(t *testing.T) {
 	}
 }
 
-func TestProviderWaitsLongerTheMoreRoundsFail(t *testing.T) {
+func TestWaitsLongerTheMoreRoundsFail(t *testing.T) {
 	clock := newClock("2026-11-22T12:00:00Z")
 	source := newServer(t, answerByCountry)
 	p := newClient(t, source.URL, func(o *client.Options) { o.Poll, o.Now = 20*time.Second, clock.Now })
@@ -161,7 +161,7 @@ func TestProviderWaitsLongerTheMoreRoundsFail(t *testing.T) {
 	}
 }
 
-func TestProviderEndsCompletely(t *testing.T) {
+func TestEndsCompletely(t *testing.T) {
 	var mu sync.Mutex
 	open := map[net.Conn]bool{}
 	closed := make(chan struct{}, 100)
@@ -240,7 +240,7 @@ func await(t *testing.T, seen <-chan openfeature.EventDetails, what string) {
 	}
 }
 
-func TestProviderLivesInOpenFeature(t *testing.T) {
+func TestLivesInOpenFeature(t *testing.T) {
 	expectNoLeak(t)
 	source := newServer(t, answerStatus(500, ``))
 	p := newClient(t, source.URL, func(o *client.Options) { o.Poll = 10 * time.Millisecond })
@@ -284,7 +284,7 @@ func TestProviderLivesInOpenFeature(t *testing.T) {
 	}
 }
 
-func TestProviderSurvivesAServerThatFlaps(t *testing.T) {
+func TestSurvivesAServerThatFlaps(t *testing.T) {
 	expectNoLeak(t)
 	source := newServer(t, nil)
 	log, logged := newLogger()
@@ -308,7 +308,7 @@ func TestProviderSurvivesAServerThatFlaps(t *testing.T) {
 	}
 }
 
-func TestProviderBeginsARoundWhenWhatIsKeptChanges(t *testing.T) {
+func TestBeginsARoundWhenWhatIsKeptChanges(t *testing.T) {
 	expectNoLeak(t)
 	asked := make(chan string, 100)
 	source := newServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -329,7 +329,7 @@ func TestProviderBeginsARoundWhenWhatIsKeptChanges(t *testing.T) {
 	}
 }
 
-func TestProviderStartsAndStopsWhileAServerHangs(t *testing.T) {
+func TestStartsAndStopsWhileAServerHangs(t *testing.T) {
 	expectNoLeak(t)
 	asked, release := make(chan struct{}, 10), make(chan struct{})
 	source := newServer(t, func(http.ResponseWriter, *http.Request) {
@@ -363,7 +363,7 @@ func TestProviderStartsAndStopsWhileAServerHangs(t *testing.T) {
 	}
 }
 
-func TestProviderIsUsedByManyAtOnce(t *testing.T) {
+func TestIsUsedByManyAtOnce(t *testing.T) {
 	expectNoLeak(t)
 	source := newServer(t, answerByCountry)
 	p := newClient(t, source.URL, func(o *client.Options) { o.Poll = time.Millisecond })
@@ -381,7 +381,7 @@ func TestProviderIsUsedByManyAtOnce(t *testing.T) {
 				switch i % 50 {
 				case 10:
 					keys := [][]string{{"e2ee"}, {"e2ee", "other"}}[i/50%2]
-					if err := p.Keep([]openfeature.FlattenedContext{germany, france}, keys); err != nil {
+					if err := p.Cache([]openfeature.FlattenedContext{germany, france}, keys); err != nil {
 						t.Error(err)
 					}
 				case 20:

@@ -29,9 +29,9 @@ const (
 // alone. 500 is for what is this side's fault; the guard's GENERAL is not, and
 // to ask again as after a 500 won't help.
 func conforming(e ofrep.Evaluation) (ofrep.Evaluation, int) {
-	e.Metadata = primitive(e.Metadata)
-	if e.ErrorCode == "" && carried(e.Value) {
-		e.Reason, e.ErrorDetails = reason(e.Reason), ""
+	e.Metadata = primitiveMetadata(e.Metadata)
+	if e.ErrorCode == "" && isCarried(e.Value) {
+		e.Reason, e.ErrorDetails = ofrepReason(e.Reason), ""
 		return e, http.StatusOK
 	}
 	status := http.StatusBadRequest
@@ -51,14 +51,14 @@ func conforming(e ofrep.Evaluation) (ofrep.Evaluation, int) {
 	return e, status
 }
 
-// carried says whether a success can have the value. To have none is fine.
-func carried(value json.RawMessage) bool {
+// isCarried reports whether a success can have the value. To have none is fine.
+func isCarried(value json.RawMessage) bool {
 	text := bytes.TrimSpace(value)
 	return len(value) == 0 || len(text) > 0 && text[0] != '[' && text[0] != 'n' && json.Valid(text)
 }
 
-// reason returns one of the reasons that OFREP has: no DEFAULT, CACHED or STALE.
-func reason(r string) string {
+// ofrepReason returns one of the reasons that OFREP has: no DEFAULT, CACHED or STALE.
+func ofrepReason(r string) string {
 	switch r {
 	case "STATIC", "TARGETING_MATCH", "SPLIT", "DISABLED":
 		return r
@@ -67,8 +67,8 @@ func reason(r string) string {
 	}
 }
 
-// primitive leaves out of metadata what OFREP has no room for.
-func primitive(metadata map[string]any) map[string]any {
+// primitiveMetadata leaves out of metadata what OFREP has no room for.
+func primitiveMetadata(metadata map[string]any) map[string]any {
 	var kept map[string]any
 	for name, value := range metadata {
 		switch v := value.(type) {
@@ -94,16 +94,16 @@ type failure struct {
 	ErrorDetails string `json:"errorDetails"`
 }
 
-func failOne(w http.ResponseWriter, key string, err error) {
+func writeFailure(w http.ResponseWriter, key string, err error) {
 	write(w, http.StatusBadRequest, encode(ofrep.Evaluation{Key: key, ErrorCode: codeOf(err), ErrorDetails: err.Error()}))
 }
 
-func failAll(w http.ResponseWriter, status int, err error) {
+func writeBulkFailure(w http.ResponseWriter, status int, err error) {
 	write(w, status, encode(failure{codeOf(err), err.Error()}))
 }
 
-// complain answers what is no evaluation.
-func complain(w http.ResponseWriter, status int, details string) {
+// writeError answers what is no evaluation.
+func writeError(w http.ResponseWriter, status int, details string) {
 	write(w, status, encode(failure{ErrorDetails: details}))
 }
 
@@ -141,7 +141,7 @@ func entityTag(body []byte) string {
 	return `"` + base64.RawURLEncoding.EncodeToString(sum[:]) + `"`
 }
 
-// matches says whether If-None-Match names a tag (RFC 9110, section 13.1.2).
+// matches reports whether If-None-Match names a tag (RFC 9110, section 13.1.2).
 // Whether as a weak one makes no difference. The rest of a list that is no list
 // of tags is ignored: the client gets the flags then.
 func matches(ifNoneMatch []string, tag string) bool {

@@ -16,7 +16,7 @@ import (
 // Whatever is sent, the answer is one by the schema. Either nothing was
 // evaluated and it says why, or the flag with the very key was evaluated for
 // the very context that encoding/json reads in the body, too.
-func FuzzHandlerRequest(f *testing.F) {
+func FuzzRequest(f *testing.F) {
 	f.Add("imprint", `{"context": {"targetingKey": "u-17", "jurisdiction": "DE"}}`)
 	f.Fuzz(func(t *testing.T, key, body string) {
 		evaluated := false

@@ -17,7 +17,7 @@ import (
 
 // The official clients have the last word on whether the handler speaks OFREP.
 // read.mjs describes the steps and the lines.
-func TestHandlerServesOpenFeatureForJavaScript(t *testing.T) {
+func TestServesOpenFeatureForJavaScript(t *testing.T) {
 	type step = map[string]any
 	type line = map[string]any
 	in := func(jurisdiction string) map[string]any {

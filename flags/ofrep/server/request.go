@@ -30,11 +30,11 @@ type rejection struct{ code, details string }
 
 func (r *rejection) Error() string { return r.details }
 
-func unreadable(format string, args ...any) error {
+func parseFailure(format string, args ...any) error {
 	return &rejection{parseError, fmt.Sprintf(format, args...)}
 }
 
-func unusable(format string, args ...any) error {
+func badContext(format string, args ...any) error {
 	return &rejection{invalidContext, fmt.Sprintf(format, args...)}
 }
 
@@ -43,14 +43,14 @@ func post(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
-			complain(w, http.StatusMethodNotAllowed, "send a POST with the evaluation context as its body")
+			writeError(w, http.StatusMethodNotAllowed, "send a POST with the evaluation context as its body")
 			return
 		}
 		// A browser asks nobody before it sends the types of HTML's forms
 		// to wherever a page says, so those never mean JSON.
 		if media := r.Header.Get("Content-Type"); media != "" {
 			if name, _, err := mime.ParseMediaType(media); err != nil || name != "application/json" {
-				complain(w, http.StatusUnsupportedMediaType, "send the body with Content-Type: application/json")
+				writeError(w, http.StatusUnsupportedMediaType, "send the body with Content-Type: application/json")
 				return
 			}
 		}
@@ -61,17 +61,17 @@ func post(next http.HandlerFunc) http.HandlerFunc {
 func checkKey(key string) error {
 	switch {
 	case key == "":
-		return unreadable("the path ends without a flag: add its key, or leave out the last slash for all flags")
+		return parseFailure("the path ends without a flag: add its key, or leave out the last slash for all flags")
 	case len(key) > maxKey:
-		return unreadable("the flag's key is longer than %d bytes: shorten it", maxKey)
+		return parseFailure("the flag's key is longer than %d bytes: shorten it", maxKey)
 	case !utf8.ValidString(key):
-		return unreadable("the flag's key is not UTF-8: percent-encode its UTF-8 bytes")
+		return parseFailure("the flag's key is not UTF-8: percent-encode its UTF-8 bytes")
 	}
 	return nil
 }
 
-// shortened makes of what is no key something that an answer can name.
-func shortened(key string) string {
+// truncateKey makes of what is no key something that an answer can name.
+func truncateKey(key string) string {
 	return strings.ToValidUTF8(key[:min(len(key), maxKey)], "\uFFFD")
 }
 
@@ -80,10 +80,10 @@ func readContext(w http.ResponseWriter, r *http.Request) (map[string]any, error)
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		// Not 413: the clients for JavaScript show the details of 400, 404
 		// and 500 only.
-		return nil, unreadable("the body is longer than %d bytes: send only the attributes that flags are targeted by", maxBody)
+		return nil, parseFailure("the body is longer than %d bytes: send only the attributes that flags are targeted by", maxBody)
 	}
 	if err != nil {
-		return nil, unreadable("the body did not arrive as a whole: send it again")
+		return nil, parseFailure("the body did not arrive as a whole: send it again")
 	}
 	return parseContext(body)
 }
@@ -107,34 +107,34 @@ func parseContext(body []byte) (map[string]any, error) {
 	case map[string]any:
 		if key, found := context["targetingKey"]; found {
 			if _, ok := key.(string); !ok {
-				return nil, unusable("targetingKey is not a string: send it as one, or leave it out")
+				return nil, badContext("targetingKey is not a string: send it as one, or leave it out")
 			}
 		}
 		return context, nil
 	case nil:
 		return map[string]any{}, nil
 	default:
-		return nil, unusable(`context is not an object: send {"context": {"targetingKey": "...", ...}}`)
+		return nil, badContext(`context is not an object: send {"context": {"targetingKey": "...", ...}}`)
 	}
 }
 
-var errNoObject = unreadable(`the body is not a JSON object: send {"context": {...}}`)
+var errNoObject = parseFailure(`the body is not a JSON object: send {"context": {...}}`)
 
 // rejectionOf says why a body is not read, and what to do about it.
 func rejectionOf(err *strictjson.Error) error {
 	switch err.Kind {
 	case strictjson.Encoding:
-		return unreadable("the body is not UTF-8: send JSON in UTF-8, without compression")
+		return parseFailure("the body is not UTF-8: send JSON in UTF-8, without compression")
 	case strictjson.Duplicate:
-		return unusable("%s is there twice: send it once", err.Path)
+		return badContext("%s is there twice: send it once", err.Path)
 	case strictjson.Limit:
-		return unusable("the context is nested deeper than %d levels: flatten it", maxDepth)
+		return badContext("the context is nested deeper than %d levels: flatten it", maxDepth)
 	case strictjson.Value:
-		return unusable("%s is %v: send it as a string", err.Path, err.Err)
+		return badContext("%s is %v: send it as a string", err.Path, err.Err)
 	case strictjson.Type:
 		return errNoObject
 	}
-	return unreadable("the body is not JSON: %v", err)
+	return parseFailure("the body is not JSON: %v", err)
 }
 
 // readNumber returns a number as float64, if that changes nothing about it.

@@ -166,7 +166,7 @@ func checkMetadata(flag map[string]any) error {
 }
 
 // The examples of OFREP's own document have to pass.
-func TestHandlerSchemaKnowsTheExamplesOfOFREP(t *testing.T) {
+func TestSchemaKnowsTheExamplesOfOFREP(t *testing.T) {
 	for name, test := range map[string]struct {
 		path   string
 		status int

@@ -36,30 +36,30 @@ type Options struct {
 func New(options Options) http.Handler {
 	h := &handler{options}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/ofrep/v1/evaluate/flags", post(h.all))
+	mux.HandleFunc("/ofrep/v1/evaluate/flags", post(h.evaluateAll))
 	// Clients are to escape slashes in keys. OpenFeature's own for
 	// JavaScript has learnt it only with version 1 of its core.
-	mux.HandleFunc("/ofrep/v1/evaluate/flags/{key...}", post(h.one))
-	mux.HandleFunc("/", nowhere)
+	mux.HandleFunc("/ofrep/v1/evaluate/flags/{key...}", post(h.evaluateOne))
+	mux.HandleFunc("/", notFound)
 
 	// An app's server sends neither Origin nor Sec-Fetch-Site. A browser
 	// does, and a page from elsewhere must not ask from its visitor's machine.
 	origins := http.NewCrossOriginProtection()
-	origins.SetDenyHandler(http.HandlerFunc(fromElsewhere))
+	origins.SetDenyHandler(http.HandlerFunc(crossOrigin))
 	return origins.Handler(mux)
 }
 
 type handler struct{ Options }
 
-func (h *handler) one(w http.ResponseWriter, r *http.Request) {
+func (h *handler) evaluateOne(w http.ResponseWriter, r *http.Request) {
 	key := r.PathValue("key")
 	if err := checkKey(key); err != nil {
-		failOne(w, shortened(key), err)
+		writeFailure(w, truncateKey(key), err)
 		return
 	}
 	context, err := readContext(w, r)
 	if err != nil {
-		failOne(w, key, err)
+		writeFailure(w, key, err)
 		return
 	}
 	evaluation, status := conforming(h.Evaluate(r.Context(), key, context))
@@ -67,15 +67,15 @@ func (h *handler) one(w http.ResponseWriter, r *http.Request) {
 	write(w, status, encode(evaluation))
 }
 
-func (h *handler) all(w http.ResponseWriter, r *http.Request) {
+func (h *handler) evaluateAll(w http.ResponseWriter, r *http.Request) {
 	context, err := readContext(w, r)
 	if err != nil {
-		failAll(w, http.StatusBadRequest, err)
+		writeBulkFailure(w, http.StatusBadRequest, err)
 		return
 	}
 	evaluations, err := h.EvaluateAll(r.Context(), context)
 	if err != nil {
-		failAll(w, http.StatusInternalServerError, err)
+		writeBulkFailure(w, http.StatusInternalServerError, err)
 		return
 	}
 	bulk := ofrep.Bulk{Flags: make([]ofrep.Evaluation, len(evaluations))}
@@ -96,12 +96,12 @@ func (h *handler) all(w http.ResponseWriter, r *http.Request) {
 	write(w, http.StatusOK, body)
 }
 
-// nowhere answers for all other paths. It names no error code: with a key and
+// notFound answers for all other paths. It names no error code: with a key and
 // FLAG_NOT_FOUND, clients would take a wrong base URL for a flag that is missing.
-func nowhere(w http.ResponseWriter, r *http.Request) {
-	complain(w, http.StatusNotFound, "this is not a path of OFREP 0.3: POST to /ofrep/v1/evaluate/flags/{key} or /ofrep/v1/evaluate/flags")
+func notFound(w http.ResponseWriter, r *http.Request) {
+	writeError(w, http.StatusNotFound, "this is not a path of OFREP 0.3: POST to /ofrep/v1/evaluate/flags/{key} or /ofrep/v1/evaluate/flags")
 }
 
-func fromElsewhere(w http.ResponseWriter, r *http.Request) {
-	complain(w, http.StatusForbidden, "web pages of other origins may not ask: evaluate flags on the app's server")
+func crossOrigin(w http.ResponseWriter, r *http.Request) {
+	writeError(w, http.StatusForbidden, "web pages of other origins may not ask: evaluate flags on the app's server")
 }

@@ -108,7 +108,7 @@ func post(h http.Handler, path, body string, header ...string) *httptest.Respons
 	return w
 }
 
-func TestHandlerAnswers(t *testing.T) {
+func TestAnswers(t *testing.T) {
 	for name, request := range map[string]struct{ path, body string }{
 		"a boolean":                              {"end-to-end-encryption", `{"context": {"jurisdiction": "DE"}}`},
 		"what the guard withholds":               {"end-to-end-encryption", `{"context": {"jurisdiction": "FR", "targetingKey": "u-17"}}`},
@@ -145,7 +145,7 @@ func TestHandlerAnswers(t *testing.T) {
 	}
 }
 
-func TestHandlerRejects(t *testing.T) {
+func TestRejects(t *testing.T) {
 	deep := func(levels int) string {
 		return `{"context": ` + strings.Repeat(`{"a":`, levels-1) + `{}` + strings.Repeat(`}`, levels-1) + `}`
 	}
@@ -220,7 +220,7 @@ func expect(t *testing.T, path string, w *httptest.ResponseRecorder, status int,
 	expectConforming(t, path, w.Code, w.Body.Bytes())
 }
 
-func TestHandlerReadsContexts(t *testing.T) {
+func TestReadsContexts(t *testing.T) {
 	deep := `{"context": ` + strings.Repeat(`{"a":`, 31) + `{}` + strings.Repeat(`}`, 31) + `}`
 	for name, test := range map[string]struct{ body, want string }{
 		"an empty body":                            {``, `{}`},
@@ -271,7 +271,7 @@ func TestHandlerReadsContexts(t *testing.T) {
 	}
 }
 
-func TestHandlerReadsKeys(t *testing.T) {
+func TestReadsKeys(t *testing.T) {
 	long := strings.Repeat("k", 256)
 	for name, test := range map[string]struct{ path, key string }{
 		"a plain key":                    {"imprint", "imprint"},
@@ -308,7 +308,7 @@ func TestHandlerReadsKeys(t *testing.T) {
 	}
 }
 
-func TestHandlerConformsWhateverIsEvaluated(t *testing.T) {
+func TestConformsWhateverIsEvaluated(t *testing.T) {
 	type fields = map[string]any
 	for name, test := range map[string]struct {
 		evaluated ofrep.Evaluation
@@ -360,7 +360,7 @@ func TestHandlerConformsWhateverIsEvaluated(t *testing.T) {
 	})
 }
 
-func TestHandlerTagsTheWholeAnswer(t *testing.T) {
+func TestTagsTheWholeAnswer(t *testing.T) {
 	const german, french = `{"context": {"jurisdiction": "DE"}}`, `{"context": {"jurisdiction": "FR"}}`
 	h := ofTable()
 	tag := post(h, bulkPath, german).Header().Get("ETag")
@@ -416,7 +416,7 @@ func TestHandlerTagsTheWholeAnswer(t *testing.T) {
 	})
 }
 
-func TestHandlerTurnsAway(t *testing.T) {
+func TestTurnsAway(t *testing.T) {
 	const (
 		post    = "send a POST with the evaluation context as its body"
 		json    = "send the body with Content-Type: application/json"
@@ -476,14 +476,14 @@ func TestHandlerTurnsAway(t *testing.T) {
 	}
 }
 
-func TestHandlerEvaluatesNothingForABodyThatEndsEarly(t *testing.T) {
+func TestEvaluatesNothingForABodyThatEndsEarly(t *testing.T) {
 	body := io.MultiReader(strings.NewReader(`{"context": {}}`), iotest.ErrReader(io.ErrUnexpectedEOF))
 	w := httptest.NewRecorder()
 	withoutEvaluations(t).ServeHTTP(w, httptest.NewRequest("POST", bulkPath, body))
 	expect(t, bulkPath, w, 400, map[string]any{"errorCode": "PARSE_ERROR", "errorDetails": "the body did not arrive as a whole: send it again"})
 }
 
-func TestHandlerPassesTheRequestsContextOn(t *testing.T) {
+func TestPassesTheRequestsContextOn(t *testing.T) {
 	type key struct{}
 	h := server.New(server.Options{Evaluate: func(ctx context.Context, _ string, _ map[string]any) ofrep.Evaluation {
 		return ofrep.Evaluation{Value: ctx.Value(key{}).(json.RawMessage)}

@@ -12,14 +12,14 @@ import (
 	"github.com/open-feature/go-sdk/openfeature"
 )
 
-// A table holds what is kept. It is immutable but for the answers.
-type table struct {
+// A contextTable holds what is kept. It is immutable but for the answers.
+type contextTable struct {
 	keys     *keySet
-	contexts []*keptContext
-	found    map[uint64][]*keptContext // by fingerprint
+	contexts []*cachedContext
+	found    map[uint64][]*cachedContext // by fingerprint
 }
 
-// A keySet is told apart by its address: an answer that was filtered for
+// A keySet is distinguished by its address: an answer that was filtered for
 // another set doesn't know all keys of this one.
 type keySet struct{ of map[string]struct{} }
 
@@ -31,8 +31,8 @@ func (s *keySet) has(key string) bool {
 	return ok
 }
 
-// A keptContext is asked for in each round.
-type keptContext struct {
+// A cachedContext is asked for in each round.
+type cachedContext struct {
 	flat   openfeature.FlattenedContext
 	body   []byte                 // of the request
 	answer atomic.Pointer[answer] // the last good one; nil: none yet
@@ -45,19 +45,19 @@ type answer struct {
 	etag  string
 }
 
-// Keep says for which contexts the flags with these keys are to be kept, in
+// Cache says for which contexts the flags with these keys are to be kept, in
 // place of what was kept before. What is known of the same context stays. A
 // context is the same if it has the same values of the same types. If rounds
 // are running, the next one begins at once.
 //
 // It fails, and changes nothing, if JSON can't carry one of the contexts. None
 // may be modified afterwards.
-func (p *Provider) Keep(contexts []openfeature.FlattenedContext, keys []string) error {
+func (p *Provider) Cache(contexts []openfeature.FlattenedContext, keys []string) error {
 	p.keeping.Lock()
 	defer p.keeping.Unlock()
 	before := p.table.Load()
 
-	next := &table{keys: &keySet{map[string]struct{}{}}, found: map[uint64][]*keptContext{}}
+	next := &contextTable{keys: &keySet{map[string]struct{}{}}, found: map[uint64][]*cachedContext{}}
 	for _, key := range keys {
 		next.keys.of[key] = struct{}{}
 	}
@@ -75,7 +75,7 @@ func (p *Provider) Keep(contexts []openfeature.FlattenedContext, keys []string) 
 			if err != nil {
 				return fmt.Errorf("of the contexts to keep, number %d of %d can't be sent as JSON: use booleans, strings and finite numbers", i+1, len(contexts))
 			}
-			kept = &keptContext{flat: maps.Clone(flat), body: body}
+			kept = &cachedContext{flat: maps.Clone(flat), body: body}
 		}
 		next.contexts = append(next.contexts, kept)
 		next.found[at] = append(next.found[at], kept)
@@ -84,7 +84,7 @@ func (p *Provider) Keep(contexts []openfeature.FlattenedContext, keys []string) 
 
 	select {
 	case p.wake <- struct{}{}:
-	default: // it is awake
+	default: // a wake-up is pending already
 	}
 	return nil
 }
@@ -100,7 +100,7 @@ func requestBody(flat openfeature.FlattenedContext) ([]byte, error) {
 	}{flat})
 }
 
-func (t *table) find(at uint64, flat openfeature.FlattenedContext) *keptContext {
+func (t *contextTable) find(at uint64, flat openfeature.FlattenedContext) *cachedContext {
 	for _, kept := range t.found[at] {
 		if sameContext(kept.flat, flat) {
 			return kept
@@ -109,14 +109,14 @@ func (t *table) find(at uint64, flat openfeature.FlattenedContext) *keptContext 
 	return nil
 }
 
-func (t *table) answered() bool {
-	return !slices.ContainsFunc(t.contexts, func(kept *keptContext) bool {
+func (t *contextTable) answered() bool {
+	return !slices.ContainsFunc(t.contexts, func(kept *cachedContext) bool {
 		known := kept.answer.Load()
 		return known == nil || known.keys != t.keys
 	})
 }
 
-func (c *keptContext) outcome(key string) outcome {
+func (c *cachedContext) outcome(key string) outcome {
 	known := c.answer.Load()
 	if known == nil {
 		return notAnswered
@@ -135,7 +135,7 @@ func (c *keptContext) outcome(key string) outcome {
 func fingerprint(seed maphash.Seed, flat openfeature.FlattenedContext) uint64 {
 	var sum uint64
 	for name, value := range flat {
-		of := uint64(0) // lists and the like: they are told apart by sameContext
+		of := uint64(0) // lists and the like: they are distinguished by sameContext
 		switch value := value.(type) {
 		case string:
 			of = maphash.String(seed, value)

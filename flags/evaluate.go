@@ -22,44 +22,44 @@ type prefetcher interface {
 	Prefetch(ctx context.Context, c openfeature.FlattenedContext) (context.Context, []string, error)
 }
 
-// stale is the reason for a value that was known before: the source can't be
+// staleReason is the reason for a value that was known before: the source can't be
 // asked now. OpenFeature has it among its reasons (types, "Resolution reason"),
 // go-sdk only among its states.
-const stale = openfeature.Reason(openfeature.StaleState)
+const staleReason = openfeature.Reason(openfeature.StaleState)
 
 // Answer evaluates one flag for an app, for any context: of a user, say. The
 // guard stands before every answer. Where the source can't answer, what is
 // known of the flag in the context's jurisdiction is the answer.
 func (t *Table) Answer(ctx context.Context, p *policy.Policy, name string, c map[string]any) ofrep.Evaluation {
 	if name == policy.PhaseFlag {
-		return failed(name, openfeature.FlagNotFoundCode, errOwn)
+		return errorEvaluation(name, openfeature.FlagNotFoundCode, errPhaseFlag)
 	}
 	ctx = withPolicy(ctx, p)
 	flag, named := p.Flag(name)
-	var a answer
+	var a evaluation
 	if named {
-		a = t.source.ask(ctx, name, flag.Kind, contextOf(c))
+		a = t.source.evaluate(ctx, name, flag.Kind, contextOf(c))
 	} else {
-		a = t.source.askAny(ctx, name, contextOf(c))
+		a = t.source.evaluateAny(ctx, name, contextOf(c))
 	}
 	guard, jurisdiction := GuardOf(p, t.reportBreach), jurisdictionOf(c["jurisdiction"])
 	switch {
 	case a.err == nil:
 		if err := guard.Check(name, a.value, placeOnly(jurisdiction)); err != nil {
-			return failed(name, openfeature.GeneralCode, err)
+			return errorEvaluation(name, openfeature.GeneralCode, err)
 		}
-		return a.evaluation(name)
+		return a.toOFREP(name)
 	case a.details.ErrorCode == openfeature.InvalidContextCode || a.details.ErrorCode == openfeature.TargetingKeyMissingCode:
-		return failed(name, a.details.ErrorCode, a.err) // the asker's fault
+		return errorEvaluation(name, a.details.ErrorCode, a.err) // the asker's fault
 	}
 	if v, ok := t.Known().In(jurisdiction).Values[name].As(flag.Kind); ok && named && guard.Allows(name, v) {
-		return answer{value: v.Any(), details: openfeature.EvaluationDetails{ResolutionDetail: openfeature.ResolutionDetail{Reason: stale}}}.evaluation(name)
+		return evaluation{value: v.Any(), details: openfeature.EvaluationDetails{ResolutionDetail: openfeature.ResolutionDetail{Reason: staleReason}}}.toOFREP(name)
 	}
-	return failed(name, cmp.Or(a.details.ErrorCode, openfeature.GeneralCode), a.err)
+	return errorEvaluation(name, cmp.Or(a.details.ErrorCode, openfeature.GeneralCode), a.err)
 }
 
-// errOwn keeps what is the gateway's own business from apps.
-var errOwn = errors.New(policy.PhaseFlag + " is no flag for apps: the field Market-Phase tells them")
+// errPhaseFlag keeps what is the gateway's own business from apps.
+var errPhaseFlag = errors.New(policy.PhaseFlag + " is no flag for apps: the field Market-Phase tells them")
 
 // AnswerAll evaluates all flags for an app: those that the policy names, and
 // those that a source lists for the context.
@@ -91,24 +91,24 @@ func (t *Table) AnswerAll(ctx context.Context, p *policy.Policy, c map[string]an
 	return all, nil
 }
 
-// An alarmKey is a flag that users of a jurisdiction would have got below its
+// An alertKey is a flag that users of a jurisdiction would have got below its
 // guarantee.
-type alarmKey struct {
+type alertKey struct {
 	jurisdiction policy.Code
 	flag         string
 }
 
-// alarmEvery is how often the log repeats what users would have got. The metric
+// alertInterval is how often the log repeats what users would have got. The metric
 // counts each time.
-const alarmEvery = 10 * time.Minute
+const alertInterval = 10 * time.Minute
 
 // reportBreach raises the alarm for a value that an app would have got for a
 // user.
 func (t *Table) reportBreach(b *Breach) {
-	t.breach(b.Jurisdiction, b.Flag)
-	about, now := alarmKey{b.Jurisdiction, b.Flag}, t.now()
-	if last, ok := t.alarms.Load(about); !ok || now.Sub(last.(time.Time)) >= alarmEvery {
-		t.alarms.Store(about, now)
+	t.onBreach(b.Jurisdiction, b.Flag)
+	about, now := alertKey{b.Jurisdiction, b.Flag}, t.now()
+	if last, ok := t.alerted.Load(about); !ok || now.Sub(last.(time.Time)) >= alertInterval {
+		t.alerted.Store(about, now)
 		t.log.Error("a flag would have been below its guarantee for a user: the app got an error in its place", "jurisdiction", b.Jurisdiction, "flag", b.Flag, "guarantee", b.Guarantee.String())
 	}
 }
@@ -130,16 +130,16 @@ func contextOf(c map[string]any) openfeature.EvaluationContext {
 	return openfeature.NewEvaluationContext(key, attributes)
 }
 
-func (a answer) evaluation(name string) ofrep.Evaluation {
+func (a evaluation) toOFREP(name string) ofrep.Evaluation {
 	value, err := json.Marshal(a.value)
 	if err != nil {
-		return failed(name, openfeature.GeneralCode, errors.New("its value can't be written as JSON"))
+		return errorEvaluation(name, openfeature.GeneralCode, errors.New("its value can't be written as JSON"))
 	}
 	metadata := maps.Clone(a.details.FlagMetadata)
 	maps.DeleteFunc(metadata, func(key string, _ any) bool { return strings.HasPrefix(key, "multiprovider-") }) // of our own making
 	return ofrep.Evaluation{Key: name, Value: value, Reason: string(a.details.Reason), Variant: a.details.Variant, Metadata: metadata}
 }
 
-func failed(name string, code openfeature.ErrorCode, err error) ofrep.Evaluation {
+func errorEvaluation(name string, code openfeature.ErrorCode, err error) ofrep.Evaluation {
 	return ofrep.Evaluation{Key: name, ErrorCode: string(code), ErrorDetails: err.Error()}
 }

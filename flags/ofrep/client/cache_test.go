@@ -37,7 +37,7 @@ func answerByCountry(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"flags": [{"key": "e2ee", "value": %v, "reason": "STATIC"}, {"key": "other", "value": 1}]}`, value)
 }
 
-func TestProviderEvaluatesWhatIsKeptWithoutTheNetwork(t *testing.T) {
+func TestEvaluatesWhatIsKeptWithoutTheNetwork(t *testing.T) {
 	expectNoLeak(t)
 	source := newServer(t, answerByCountry)
 	p := newClient(t, source.URL)
@@ -72,7 +72,7 @@ func TestProviderEvaluatesWhatIsKeptWithoutTheNetwork(t *testing.T) {
 	}
 }
 
-func TestProviderAsksForChangesOnly(t *testing.T) {
+func TestAsksForChangesOnly(t *testing.T) {
 	source := newServer(t, answerByCountry)
 	p := newClient(t, source.URL)
 	keep(t, p, []string{"e2ee"}, france)
@@ -121,7 +121,7 @@ func TestProviderAsksForChangesOnly(t *testing.T) {
 	}
 }
 
-func TestProviderTellsContextsApartByValueAndType(t *testing.T) {
+func TestTellsContextsApartByValueAndType(t *testing.T) {
 	source := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("Content-Type", "application/json")
@@ -153,7 +153,7 @@ func TestProviderTellsContextsApartByValueAndType(t *testing.T) {
 	}
 }
 
-func TestProviderHoldsNoMoreOfKeptContextsThanItNeeds(t *testing.T) {
+func TestHoldsNoMoreOfKeptContextsThanItNeeds(t *testing.T) {
 	source := newServer(t, answerJSON(`{"flags": [
 		{"key": "object", "value": {"a": 1}, "reason": "STATIC"},
 		{"key": "list", "value": [1], "reason": "STATIC"},
@@ -253,7 +253,7 @@ func garbage(w http.ResponseWriter, r *http.Request) {
 	_ = conn.Close()
 }
 
-func TestProviderKeepsTheLastGoodAnswer(t *testing.T) {
+func TestKeepsTheLastGoodAnswer(t *testing.T) {
 	good := resolution{Value: true, Reason: "STATIC"}
 	for name, test := range faults {
 		t.Run(name, func(t *testing.T) {
@@ -298,7 +298,7 @@ func TestProviderKeepsTheLastGoodAnswer(t *testing.T) {
 	}
 }
 
-func TestProviderStopsReadingWhatIsTooLarge(t *testing.T) {
+func TestStopsReadingWhatIsTooLarge(t *testing.T) {
 	expectNoLeak(t)
 	sent := make(chan int, 1)
 	source := newServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -323,7 +323,7 @@ func TestProviderStopsReadingWhatIsTooLarge(t *testing.T) {
 	}
 }
 
-func TestProviderSaysThatAServerIsDown(t *testing.T) {
+func TestSaysThatAServerIsDown(t *testing.T) {
 	expectNoLeak(t)
 	source := httptest.NewServer(http.NotFoundHandler())
 	address := source.Listener.Addr().String()
@@ -342,7 +342,7 @@ func TestProviderSaysThatAServerIsDown(t *testing.T) {
 	}
 }
 
-func TestProviderWaitsForAServerThatHangsNoLongerThanItsTimeout(t *testing.T) {
+func TestWaitsForAServerThatHangsNoLongerThanItsTimeout(t *testing.T) {
 	release := make(chan struct{})
 	for name, hang := range map[string]http.HandlerFunc{
 		"before it answers": func(w http.ResponseWriter, r *http.Request) { <-release },
@@ -377,7 +377,7 @@ func TestProviderWaitsForAServerThatHangsNoLongerThanItsTimeout(t *testing.T) {
 	}
 }
 
-func TestProviderTrustsTheAuthoritiesThatItIsGiven(t *testing.T) {
+func TestTrustsTheAuthoritiesThatItIsGiven(t *testing.T) {
 	expectNoLeak(t)
 	source := &flagServer{answer: answerByCountry}
 	source.Server = httptest.NewUnstartedServer(source)
@@ -409,7 +409,7 @@ func TestProviderTrustsTheAuthoritiesThatItIsGiven(t *testing.T) {
 	}
 }
 
-func TestProviderTakesItsCredentialsNowhereElse(t *testing.T) {
+func TestTakesItsCredentialsNowhereElse(t *testing.T) {
 	elsewhere := newServer(t, answerJSON(`{"flags": [{"key": "e2ee", "value": false, "reason": "STATIC"}]}`))
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		source := newServer(t, answerStatus(status, ``, "Location", elsewhere.URL))
@@ -427,7 +427,7 @@ func TestProviderTakesItsCredentialsNowhereElse(t *testing.T) {
 	}
 }
 
-func TestProviderAsksNothingWithoutItsCredentials(t *testing.T) {
+func TestAsksNothingWithoutItsCredentials(t *testing.T) {
 	source := newServer(t, answerByCountry)
 	headers, failure := http.Header(nil), error(nil)
 	p := newClient(t, source.URL, func(o *client.Options) {
@@ -452,7 +452,7 @@ func TestProviderAsksNothingWithoutItsCredentials(t *testing.T) {
 	refresh(t, p)
 }
 
-func TestProviderRepeatsNeitherContextsNorSecrets(t *testing.T) {
+func TestRepeatsNeitherContextsNorSecrets(t *testing.T) {
 	// This server writes all that it is asked with wherever it can.
 	for _, status := range []int{200, 307, 400, 401, 404, 418, 429, 500} {
 		echo := func(w http.ResponseWriter, r *http.Request) {
@@ -501,7 +501,7 @@ func manyContexts(n int) []openfeature.FlattenedContext {
 	return contexts
 }
 
-func TestProviderAsksAServerThatFailsOnlyOnce(t *testing.T) {
+func TestAsksAServerThatFailsOnlyOnce(t *testing.T) {
 	for _, status := range []int{401, 404, 429, 500, 503} {
 		source := newServer(t, answerStatus(status, ``))
 		p := newClient(t, source.URL)
@@ -515,7 +515,7 @@ func TestProviderAsksAServerThatFailsOnlyOnce(t *testing.T) {
 	}
 }
 
-func TestProviderGivesUpARoundOfUnusableAnswers(t *testing.T) {
+func TestGivesUpARoundOfUnusableAnswers(t *testing.T) {
 	source := newServer(t, answerJSON(`{`))
 	p := newClient(t, source.URL)
 	keep(t, p, []string{"e2ee"}, manyContexts(1000)...)
@@ -535,7 +535,7 @@ func TestProviderGivesUpARoundOfUnusableAnswers(t *testing.T) {
 	}
 }
 
-func TestProviderAsksForAllOthersWhenOneContextBreaksTheServer(t *testing.T) {
+func TestAsksForAllOthersWhenOneContextBreaksTheServer(t *testing.T) {
 	source := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if strings.Contains(string(body), `"J2"`) && strings.Contains(string(body), "probe-1") {
@@ -560,7 +560,7 @@ func TestProviderAsksForAllOthersWhenOneContextBreaksTheServer(t *testing.T) {
 	}
 }
 
-func TestProviderReplacesOneContextWithoutTheOthers(t *testing.T) {
+func TestReplacesOneContextWithoutTheOthers(t *testing.T) {
 	source := newServer(t, answerByCountry)
 	p := newClient(t, source.URL)
 	keep(t, p, []string{"e2ee"}, france, germany)
@@ -580,7 +580,7 @@ func TestProviderReplacesOneContextWithoutTheOthers(t *testing.T) {
 	expect(t, resolutionOf(p.BooleanEvaluation(t.Context(), "e2ee", true, germany)), resolution{Value: false, Reason: "SPLIT"})
 }
 
-func TestProviderLeavesAServerAloneForAsLongAsItWants(t *testing.T) {
+func TestLeavesAServerAloneForAsLongAsItWants(t *testing.T) {
 	for name, test := range map[string]struct {
 		status int
 		header []string
@@ -638,7 +638,7 @@ func TestProviderLeavesAServerAloneForAsLongAsItWants(t *testing.T) {
 	}
 }
 
-func TestProviderAsksAFewContextsAtOnce(t *testing.T) {
+func TestAsksAFewContextsAtOnce(t *testing.T) {
 	var now, most atomic.Int32
 	var together sync.WaitGroup
 	together.Add(8) // the round goes on when eight are under way

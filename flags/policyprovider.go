@@ -12,41 +12,41 @@ import (
 // provider. The attribute jurisdiction of the evaluation context says for
 // whom: a country, a subdivision, unlocated or private; without it, unlocated.
 func PolicyProvider(p *policy.Policy) openfeature.FeatureProvider {
-	return &own{policy: func(context.Context) *policy.Policy { return p }}
+	return &policyProvider{policy: func(context.Context) *policy.Policy { return p }}
 }
 
-// own is the table of the policy that the context of the call is about. It is
+// policyProvider is the table of the policy that the context of the call is about. It is
 // used by its address: go-sdk compares providers to know whose events it gets,
 // and functions are equal to nothing.
-type own struct {
+type policyProvider struct {
 	policy func(context.Context) *policy.Policy
 }
 
-func (*own) Metadata() openfeature.Metadata { return openfeature.Metadata{Name: "policy"} }
-func (*own) Hooks() []openfeature.Hook      { return nil }
+func (*policyProvider) Metadata() openfeature.Metadata { return openfeature.Metadata{Name: "policy"} }
+func (*policyProvider) Hooks() []openfeature.Hook      { return nil }
 
-func (o *own) BooleanEvaluation(ctx context.Context, flag string, def bool, c openfeature.FlattenedContext) openfeature.BoolResolutionDetail {
+func (o *policyProvider) BooleanEvaluation(ctx context.Context, flag string, def bool, c openfeature.FlattenedContext) openfeature.BoolResolutionDetail {
 	return lookUp(o, ctx, flag, def, c)
 }
 
-func (o *own) StringEvaluation(ctx context.Context, flag string, def string, c openfeature.FlattenedContext) openfeature.StringResolutionDetail {
+func (o *policyProvider) StringEvaluation(ctx context.Context, flag string, def string, c openfeature.FlattenedContext) openfeature.StringResolutionDetail {
 	return lookUp(o, ctx, flag, def, c)
 }
 
-func (o *own) FloatEvaluation(ctx context.Context, flag string, def float64, c openfeature.FlattenedContext) openfeature.FloatResolutionDetail {
+func (o *policyProvider) FloatEvaluation(ctx context.Context, flag string, def float64, c openfeature.FlattenedContext) openfeature.FloatResolutionDetail {
 	return lookUp(o, ctx, flag, def, c)
 }
 
-func (o *own) IntEvaluation(ctx context.Context, flag string, def int64, c openfeature.FlattenedContext) openfeature.IntResolutionDetail {
+func (o *policyProvider) IntEvaluation(ctx context.Context, flag string, def int64, c openfeature.FlattenedContext) openfeature.IntResolutionDetail {
 	return lookUp(o, ctx, flag, def, c)
 }
 
 // ObjectEvaluation has nothing to find: the table has no structured values.
-func (o *own) ObjectEvaluation(ctx context.Context, flag string, def any, c openfeature.FlattenedContext) openfeature.InterfaceResolutionDetail {
+func (o *policyProvider) ObjectEvaluation(ctx context.Context, flag string, def any, c openfeature.FlattenedContext) openfeature.InterfaceResolutionDetail {
 	return lookUp(o, ctx, flag, def, c)
 }
 
-func lookUp[T any](o *own, ctx context.Context, flag string, def T, c openfeature.FlattenedContext) openfeature.GenericResolutionDetail[T] {
+func lookUp[T any](o *policyProvider, ctx context.Context, flag string, def T, c openfeature.FlattenedContext) openfeature.GenericResolutionDetail[T] {
 	failed := func(err openfeature.ResolutionError) openfeature.GenericResolutionDetail[T] {
 		return openfeature.GenericResolutionDetail[T]{Value: def, ProviderResolutionDetail: openfeature.ProviderResolutionDetail{
 			ResolutionError: err, Reason: openfeature.ErrorReason,
