@@ -28,6 +28,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/statedir"
+	"github.com/exitgate/exitgate/internal/files"
 	"github.com/exitgate/exitgate/internal/loopback"
 	"github.com/exitgate/exitgate/internal/strictyaml"
 )
@@ -173,7 +174,7 @@ func readSecret(file string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxSecret))
+	return files.ReadAll(f, maxSecret)
 }
 
 // An apiResponse is what the API says, as it came.
@@ -272,12 +273,12 @@ func (c *client) send(ctx context.Context, r request) (apiResponse, error) {
 		return nil, err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxResponse+1))
+	body, err := files.ReadAll(response.Body, maxResponse)
 	switch {
+	case errors.Is(err, files.ErrTooLarge):
+		return nil, fmt.Errorf("the answer of %s is longer than %d MB", c.target, maxResponse>>20)
 	case err != nil:
 		return nil, c.noResponse(err)
-	case len(body) > maxResponse:
-		return nil, fmt.Errorf("the answer of %s is longer than %d MB", c.target, maxResponse>>20)
 	case response.StatusCode == http.StatusNoContent:
 		return apiResponse("{}"), nil
 	case response.StatusCode/100 == 2 && mediaType(response) == "application/json":
@@ -342,7 +343,7 @@ func (c *client) events(ctx context.Context, deliver func(api.Event) bool) error
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK || mediaType(response) != "text/event-stream" {
-		body, err := io.ReadAll(io.LimitReader(response.Body, maxSecret))
+		body, err := files.ReadAll(response.Body, maxSecret)
 		if err != nil {
 			return c.noResponse(err)
 		}

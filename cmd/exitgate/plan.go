@@ -19,6 +19,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/statedir"
+	"github.com/exitgate/exitgate/internal/files"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 	"github.com/exitgate/exitgate/policy/plan"
@@ -246,26 +247,28 @@ func (o *planOptions) inUse() (*policy.Policy, policy.Flags, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("the policy to compare with is wrong:\n%w", err)
 	}
-	flags, err := keptFlags(folder)
+	flags, err := savedFlags(folder)
 	if err == nil && flags == nil {
 		flags = p.OwnFlags()
 	}
 	return p, flags, err
 }
 
+const maxFlags = 64 << 20 // bytes
+
 // dataFolder returns the folder that the gateway keeps things in.
 func dataFolder(named string) (string, error) {
 	return statedir.Path(cmp.Or(named, os.Getenv("EXITGATE_DATA")))
 }
 
-// keptFlags returns the flags that a gateway has kept in a folder, nil if it
-// has kept none.
-func keptFlags(folder string) (policy.Flags, error) {
+// savedFlags returns the flags that a gateway has saved in a folder, nil if it
+// has saved none.
+func savedFlags(folder string) (policy.Flags, error) {
 	if folder == "" {
 		return nil, nil
 	}
 	file := filepath.Join(folder, "flags.json")
-	text, err := os.ReadFile(file)
+	text, err := files.Read(file, maxFlags)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
