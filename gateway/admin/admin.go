@@ -17,22 +17,11 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin/api"
 )
 
-// A Readiness says whether the gateway can do its work, and what it does it
-// with.
-type Readiness struct {
-	Ready  bool             `json:"ready"`
-	Checks map[string]Check `json:"checks"`
-}
-
-// A Check is one thing that the gateway works with. One that is not OK but on
-// its last good state doesn't make the gateway unready: it goes on serving.
-type Check = api.Check
-
 // Options are what the admin side answers from. All functions are called from
 // many goroutines at once.
 type Options struct {
 	Metrics   prometheus.Gatherer
-	Readiness func() Readiness
+	Readiness func() api.Readiness
 	Flags     http.Handler // answers what is below /ofrep/
 
 	// Service is what the API below /v1/ is about. Without one there is none.
@@ -55,14 +44,14 @@ func newHandler(o Options, l limits) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, http.StatusOK, "application/json", map[string]bool{"alive": true})
+		writeJSON(w, http.StatusOK, map[string]bool{"alive": true})
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		state, status := o.Readiness(), http.StatusOK
 		if !state.Ready {
 			status = http.StatusServiceUnavailable
 		}
-		answer(w, status, "application/json", state)
+		writeJSON(w, status, state)
 	})
 	mux.Handle("/ofrep/", o.Flags)
 	if o.Service != nil {
@@ -71,14 +60,13 @@ func newHandler(o Options, l limits) http.Handler {
 	return onlyKnownHosts(o.Hosts, mux)
 }
 
-// answer sends a body as JSON.
-func answer(w http.ResponseWriter, status int, media string, body any) {
+// writeJSON answers with a body as JSON.
+func writeJSON(w http.ResponseWriter, status int, body any) {
 	text, err := encode(body)
 	if err != nil {
-		// Only a time behind the year 9999 can't be written.
-		status, text = http.StatusInternalServerError, nil
+		status = http.StatusInternalServerError // only a time behind the year 9999 can't be encoded
 	}
-	write(w, status, media, text)
+	write(w, status, "application/json", text)
 }
 
 // write sends a whole answer. Nobody stores it: it is about now.

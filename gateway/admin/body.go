@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/internal/strictyaml"
 )
 
@@ -26,7 +25,7 @@ type limits struct {
 	slotWait      time.Duration // for one of them to end
 	bodyTime      time.Duration // for a client to send a body
 	streams       int           // of events
-	heartbeat     time.Duration // between lines in a stream that say nothing
+	heartbeat     time.Duration // between comments in a stream
 	eventTime     time.Duration // for a client to take an event
 	verifications int           // of the whole ledger
 }
@@ -54,12 +53,12 @@ func (s slots) try() bool {
 	}
 }
 
-// take takes a slot, and waits for it if need be.
-func (s slots) take(wait time.Duration) bool {
+// wait takes a slot, and waits for it if need be.
+func (s slots) wait(limit time.Duration) bool {
 	if s.try() {
 		return true
 	}
-	timer := time.NewTimer(wait)
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case s <- struct{}{}:
@@ -69,52 +68,58 @@ func (s slots) take(wait time.Duration) bool {
 	}
 }
 
-func (s slots) giveBack() { <-s }
+func (s slots) release() { <-s }
 
-// checkMedia wants JSON that is not compressed. A browser asks nobody before it
+// checkMedia returns an error for what is not uncompressed JSON. A browser asks nobody before it
 // sends the types of HTML's forms to wherever a page says, so those never mean
 // JSON.
 func checkMedia(h http.Header) error {
 	media, parameters, err := mime.ParseMediaType(h.Get("Content-Type"))
 	charset, given := parameters["charset"]
 	if err != nil || media != "application/json" || given && !strings.EqualFold(charset, "utf-8") || h.Get("Content-Encoding") != "" {
-		return &api.Problem{
-			Status: http.StatusUnsupportedMediaType, Code: "media-type",
-			Detail: "the body is not said to be JSON as it is",
-			Advice: "send it with Content-Type: application/json, in UTF-8, and not compressed",
-		}
+		return refuse(wrongMediaType, "the body is not said to be JSON as it is", "send it with Content-Type: application/json, in UTF-8, and not compressed")
 	}
 	return nil
 }
 
-// body reads a request's body, of at most limit bytes, within a time. One that
-// is large needs a slot, which the caller has until it calls release: so all the
-// memory that clients can take is that of so many large bodies, and of a small
-// one for each.
+// body reads a request's body, of at most limit bytes, within a time; a limit of
+// 0 is no body at all. One that is large needs a slot, which the caller has until
+// it calls release: so all the memory that clients can take is that of so many
+// large bodies, and of a small one for each.
 func (h *handler) body(w http.ResponseWriter, r *http.Request, limit int64) (body []byte, release func(), err error) {
 	release = func() {}
-	if r.ContentLength > limit {
-		return nil, release, tooLarge(limit)
-	}
 	arriving := http.NewResponseController(w)
+	if limit == 0 {
+		if r.ContentLength != 0 {
+			return nil, release, refuse(wrongBody, "this request takes no body", "send it without")
+		}
+		_ = arriving.SetReadDeadline(time.Time{}) // as below
+		return nil, release, nil
+	}
+	if err := checkMedia(r.Header); err != nil {
+		return nil, release, err
+	}
+	if r.ContentLength > limit {
+		return nil, release, refuseLarge(limit)
+	}
 	deadline := func() { _ = arriving.SetReadDeadline(time.Now().Add(h.bodyTime)) } // else the server's own holds
 	source := http.MaxBytesReader(w, r.Body, limit)
 	large := r.ContentLength > smallBody
 	if !large {
 		deadline()
 		if body, err = io.ReadAll(io.LimitReader(source, smallBody+1)); err != nil {
-			return nil, release, unread(err, limit)
+			return nil, release, readError(err, limit)
 		}
 		large = len(body) > smallBody
 	}
 	if large {
-		if !h.largeSlots.take(h.slotWait) {
-			return nil, release, busy("too many policies are on their way at the same time")
+		if !h.largeSlots.wait(h.slotWait) {
+			return nil, release, refuseBusy("too many policies are on their way at the same time")
 		}
-		release = h.largeSlots.giveBack
+		release = h.largeSlots.release
 		deadline()
 		if body, err = readOn(body, source, r.ContentLength); err != nil {
-			return nil, release, unread(err, limit)
+			return nil, release, readError(err, limit)
 		}
 	}
 	// The server reads on to notice when the client goes away; a deadline
@@ -135,40 +140,21 @@ func readOn(read []byte, rest io.Reader, length int64) ([]byte, error) {
 	return append(read, more...), err
 }
 
-func unread(err error, limit int64) error {
+// readError returns what is wrong with a body that wasn't read as a whole.
+func readError(err error, limit int64) error {
 	if _, larger := errors.AsType[*http.MaxBytesError](err); larger {
-		return tooLarge(limit)
+		return refuseLarge(limit)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return &api.Problem{
-			Status: http.StatusRequestTimeout, Code: "too-slow",
-			Detail: "the body took too long to arrive",
-			Advice: "send it again, over a faster connection",
-		}
+		return refuse(tooSlow, "the body took too long to arrive", "send it again, over a faster connection")
 	}
-	return wrongBody("the body did not arrive as a whole", "send it again")
+	return refuse(wrongBody, "the body did not arrive as a whole", "send it again")
 }
 
-func tooLarge(limit int64) error {
-	return &api.Problem{
-		Status: http.StatusRequestEntityTooLarge, Code: "too-large",
-		Detail: "the body is longer than " + bytesInWords(limit),
-		Advice: "send only what the API asks for",
-	}
-}
-
-func bytesInWords(limit int64) string {
+func refuseLarge(limit int64) error {
+	size := "17 MiB"
 	if limit == smallBody {
-		return "64 KiB"
+		size = "64 KiB"
 	}
-	return "17 MiB"
-}
-
-func busy(why string) error {
-	const wait = 5 * time.Second
-	return &passing{wait, &api.Problem{
-		Status: http.StatusServiceUnavailable, Code: "busy",
-		Detail: why,
-		Advice: "try again in a few seconds",
-	}}
+	return refuse(tooLarge, "the body is longer than "+size, "send only what the API asks for")
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin"
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/internal/testkit"
-	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -27,48 +26,43 @@ type operation struct {
 	id      string
 	summary string
 	text    string
-	body    any // of the type that is read
-	answer  any // of the type that is sent, nil for none
-	created bool
-	yaml    bool // the answer is also there as the policy alone
 	stream  bool // the answer is one of events
-	etag    bool
 	missing bool // what the path names may not be there
 	busy    bool // too many at a time are refused
 	codes   []changes.ErrorCode
 }
 
 var operations = map[string]operation{
-	"GET /v1/openapi.json": {id: "document", summary: "This document", answer: map[string]any{}},
+	"GET /v1/openapi.json": {id: "document", summary: "This document"},
 	"GET /v1/status": {
-		id: "status", summary: "What the gateway does now, and by which policy", answer: api.Status{}, etag: true,
+		id: "status", summary: "What the gateway does now, and by which policy",
 	},
 	"GET /v1/policy": {
-		id: "policy", summary: "The policy in force", answer: api.Policy{}, etag: true, yaml: true,
+		id: "policy", summary: "The policy in force",
 		text: "The ETag is the number of its revision, as If-Match takes it; where the policy comes from a file, its SHA-256.",
 	},
 	"GET /v1/revisions": {
-		id: "revisions", summary: "The policies that came into force, the newest first", answer: api.Revisions{},
+		id: "revisions", summary: "The policies that came into force, the newest first",
 	},
 	"GET /v1/revisions/{number}": {
-		id: "revision", summary: "A policy that came into force", answer: api.Policy{}, etag: true, yaml: true, missing: true,
+		id: "revision", summary: "A policy that came into force", missing: true,
 	},
 	"GET /v1/log": {
-		id: "log", summary: "All records of the ledger, the newest first", answer: api.Log{},
+		id: "log", summary: "All records of the ledger, the newest first",
 	},
 	"GET /v1/log/verification": {
-		id: "verify", summary: "Whether the ledger is whole and unchanged", answer: api.Verification{}, busy: true,
+		id: "verify", summary: "Whether the ledger is whole and unchanged", busy: true,
 		text: "The whole ledger is read, from its first record on. That may take a while: few of these run at a time.",
 	},
 	"GET /v1/jurisdictions": {
-		id: "jurisdictions", summary: "What the jurisdictions get that the policy names", answer: api.Jurisdictions{},
+		id: "jurisdictions", summary: "What the jurisdictions get that the policy names",
 	},
 	"GET /v1/jurisdictions/{code}": {
-		id: "jurisdiction", summary: "What a jurisdiction gets, and why", answer: api.Jurisdiction{}, missing: true,
+		id: "jurisdiction", summary: "What a jurisdiction gets, and why", missing: true,
 		text: "Also of a jurisdiction that the policy doesn't name.",
 	},
 	"POST /v1/explain": {
-		id: "explain", summary: "What a request would get, and why", body: api.Question{}, answer: policy.Explanation{},
+		id: "explain", summary: "What a request would get, and why",
 	},
 	"GET /v1/events": {
 		id: "events", summary: "What happens, as it happens", stream: true, busy: true,
@@ -77,48 +71,48 @@ var operations = map[string]operation{
 			"what happened meanwhile is in the log.",
 	},
 	"POST /v1/plan": {
-		id: "plan", summary: "What a policy would change, and whom it would have hit", body: api.Proposal{}, answer: api.Plan{},
+		id: "plan", summary: "What a policy would change, and whom it would have hit",
 		codes: []changes.ErrorCode{changes.WrongPolicy}, missing: true,
 		text: "Nothing is changed. The hash in the plan is what a proposal agrees to.",
 	},
 	"GET /v1/changes": {
-		id: "changes", summary: "The changes that wait for approvals, and the last that ended", answer: api.Changes{},
+		id: "changes", summary: "The changes that wait for approvals, and the last that ended",
 	},
 	"POST /v1/changes": {
-		id: "propose", summary: "Change the policy", body: api.Proposal{}, answer: api.Change{}, created: true, missing: true,
+		id: "propose", summary: "Change the policy", missing: true,
 		codes: []changes.ErrorCode{changes.WrongPolicy, changes.Conflict, changes.PlanChanged, changes.NoChange},
 		text: "The change comes into force at once if it needs no approvals, else it waits for them. When the answer comes, a change " +
 			"in force is on disk, and decided by on the gateway that answers.",
 	},
 	"GET /v1/changes/{number}": {
-		id: "change", summary: "A change, and what it would do now", answer: api.Change{}, missing: true,
+		id: "change", summary: "A change, and what it would do now", missing: true,
 	},
 	"PUT /v1/changes/{number}": {
-		id: "edit", summary: "Edit a change that waits", body: api.Proposal{}, answer: api.Change{}, missing: true,
+		id: "edit", summary: "Edit a change that waits", missing: true,
 		codes: []changes.ErrorCode{changes.WrongPolicy, changes.Conflict, changes.PlanChanged, changes.NoChange, changes.Ended},
 		text:  "Its approvals are void. No author of either may approve it.",
 	},
 	"POST /v1/changes/{number}/approvals": {
-		id: "approve", summary: "Approve a change, or sign an emergency revision", body: api.Approval{}, answer: api.Change{}, missing: true,
+		id: "approve", summary: "Approve a change, or sign an emergency revision", missing: true,
 		codes: []changes.ErrorCode{changes.FourEyes, changes.Conflict, changes.PlanChanged, changes.NoChange, changes.Ended, changes.WrongPolicy},
 		text:  "The last approval that a change needs brings it into force.",
 	},
 	"POST /v1/changes/{number}/rejection": {
-		id: "reject", summary: "Give a change up", body: api.Rejection{}, answer: api.Change{}, missing: true,
+		id: "reject", summary: "Give a change up", missing: true,
 		codes: []changes.ErrorCode{changes.Ended},
 	},
 	"GET /v1/principals": {
-		id: "principals", summary: "Who may use the API", answer: api.Principals{},
+		id: "principals", summary: "Who may use the API",
 	},
 	"PUT /v1/principals/{name}": {
-		id: "set-principal", summary: "Add somebody who may use the API, or change what they may", body: api.Principal{}, answer: changes.Principal{},
+		id: "set-principal", summary: "Add somebody who may use the API, or change what they may",
 		codes: []changes.ErrorCode{changes.NoChange},
 	},
 	"DELETE /v1/principals/{name}": {
 		id: "remove-principal", summary: "Remove somebody, and their tokens", missing: true,
 	},
 	"POST /v1/principals/{name}/tokens": {
-		id: "add-token", summary: "Give somebody a token", body: api.TokenRequest{}, answer: api.NewToken{}, created: true, missing: true,
+		id: "add-token", summary: "Give somebody a token", missing: true,
 		text: "The secret is shown in this answer, and never again.",
 	},
 	"DELETE /v1/principals/{name}/tokens/{id}": {
@@ -141,30 +135,28 @@ var parameters = map[string]object{
 		"description": "Chosen by the client. A request that is sent again with its key is done once."},
 }
 
-// codes are those of problems, by status, and what they mean.
-var codes = map[int]map[string]string{
-	400: {"invalid": "Something in the request can't be.", "body": "The body is not what this request takes."},
-	401: {"unauthenticated": "Nobody knows who asks."},
-	403: {"forbidden": "The roles of who asks don't allow it.", "four-eyes": "An author can't approve.", "cross-site": "A web page from elsewhere asks."},
-	404: {"not-found": "What the path or the body names is not there.", "unknown-path": "Nothing ever is at this path."},
-	405: {"method": "This can't be done to this path. Allow says what can."},
-	408: {"too-slow": "The body took too long to arrive."},
-	409: {
-		"conflict":     "Another revision is in force than If-Match says: winner is the one.",
-		"plan-changed": "It would do something else than was agreed to.",
-		"ended":        "The change is applied, rejected, expired or stale.",
-		"no-change":    "It is so already.",
-		"read-only":    "The policy comes from a file.",
-	},
-	413: {"too-large": "The body is too long."},
-	415: {"media-type": "The body is not said to be JSON."},
-	421: {"unknown-host": "The request is for another host."},
-	422: {"wrong-policy": "The policy doesn't parse or doesn't compile: errors is what is wrong with it.", "key-reused": "Another request had this Idempotency-Key."},
-	428: {"precondition-required": "If-Match is missing."},
-	429: {"too-many-failures": "There were too many tokens that are nobody's. A good one always works."},
-	500: {"internal": "Something went wrong. The gateway's log says what."},
-	503: {"busy": "Too many do the same at the same time.", "ledger-unavailable": "The ledger can't be reached."},
-	504: {"not-acknowledged": "It isn't known whether the change was made: look before it is made again, or send the same Idempotency-Key."},
+// meanings are those of the codes of problems.
+var meanings = map[changes.ErrorCode]string{
+	"invalid": "Something in the request can't be.", "body": "The body is not what this request takes.",
+	"unauthenticated": "Nobody knows who asks.",
+	"forbidden":       "The roles of who asks don't allow it.", "four-eyes": "An author can't approve.", "cross-site": "A web page from elsewhere asks.",
+	"not-found": "What the path or the body names is not there.", "unknown-path": "Nothing ever is at this path.",
+	"method":       "This can't be done to this path. Allow says what can.",
+	"too-slow":     "The body took too long to arrive.",
+	"conflict":     "Another revision is in force than If-Match says: winner is the one.",
+	"plan-changed": "It would do something else than was agreed to.",
+	"ended":        "The change is applied, rejected, expired or stale.",
+	"no-change":    "It is so already.",
+	"read-only":    "The policy comes from a file.",
+	"too-large":    "The body is too long.",
+	"media-type":   "The body is not said to be JSON.",
+	"unknown-host": "The request is for another host.",
+	"wrong-policy": "The policy doesn't parse or doesn't compile: errors is what is wrong with it.", "key-reused": "Another request had this Idempotency-Key.",
+	"precondition-required": "If-Match is missing.",
+	"too-many-failures":     "There were too many tokens that are nobody's. A good one always works.",
+	"internal":              "Something went wrong. The gateway's log says what.",
+	"busy":                  "Too many do the same at the same time.", "ledger-unavailable": "The ledger can't be reached.",
+	"not-acknowledged": "It isn't known whether the change was made: look before it is made again, or send the same Idempotency-Key.",
 }
 
 // statuses are those that an endpoint answers with when it doesn't do what was
@@ -175,11 +167,11 @@ func statuses(r admin.Route, o operation) []int {
 		401: !r.Public, 429: !r.Public,
 		404: o.missing,
 		408: r.Body > 0, 413: r.Body > 0, 415: r.Body > 0,
-		409: r.Writes,
-		422: r.Writes || slices.Contains(o.codes, changes.WrongPolicy),
-		428: r.Expects,
+		409: r.Idempotent,
+		422: r.Idempotent || slices.Contains(o.codes, changes.WrongPolicy),
+		428: r.IfMatch,
 		503: !r.Public,
-		504: r.Writes,
+		504: r.Idempotent,
 	} {
 		if may {
 			all = append(all, status)
@@ -207,8 +199,13 @@ func document(t testing.TB) object {
 		path[strings.ToLower(r.Method)] = s.operation(r, o)
 	}
 	responses := object{}
-	for status, means := range codes {
-		s.problem(responses, status, means)
+	byStatus := map[int][]string{}
+	for code, status := range admin.Statuses {
+		byStatus[status] = append(byStatus[status], string(code))
+	}
+	for status, codes := range byStatus {
+		slices.Sort(codes)
+		s.problem(responses, status, codes)
 	}
 	all := object{}
 	for name, p := range parameters {
@@ -247,7 +244,11 @@ func (s *schemas) operation(r admin.Route, o operation) object {
 		text = append(text, "Only over the socket.")
 		described["security"] = []any{object{}}
 	default:
-		text = append(text, "For the roles "+strings.Join(r.Roles, ", ")+".")
+		var roles []string
+		for _, role := range r.Roles {
+			roles = append(roles, string(role))
+		}
+		text = append(text, "For the roles "+strings.Join(roles, ", ")+".")
 	}
 	described["description"] = strings.TrimSpace(strings.Join(text, " "))
 
@@ -258,10 +259,10 @@ func (s *schemas) operation(r admin.Route, o operation) object {
 			names = append(names, strings.TrimSuffix(name, "}"))
 		}
 	}
-	if r.Expects {
+	if r.IfMatch {
 		names = append(names, "If-Match")
 	}
-	if r.Writes {
+	if r.Idempotent {
 		names = append(names, "Idempotency-Key")
 	}
 	for _, name := range names {
@@ -270,11 +271,11 @@ func (s *schemas) operation(r admin.Route, o operation) object {
 	if takes != nil {
 		described["parameters"] = takes
 	}
-	if o.body != nil {
+	if r.Request != nil {
 		described["requestBody"] = object{
 			"required":    true,
 			"description": fmt.Sprintf("At most %d bytes.", r.Body),
-			"content":     object{"application/json": object{"schema": s.request(reflect.TypeOf(o.body))}},
+			"content":     object{"application/json": object{"schema": s.request(r.Request)}},
 		}
 	}
 	answers := object{}
@@ -284,20 +285,20 @@ func (s *schemas) operation(r admin.Route, o operation) object {
 	case o.stream:
 		s.of(reflect.TypeFor[api.Event]())
 		answer["content"] = object{"text/event-stream": object{"schema": object{"type": "string"}}}
-	case o.answer == nil:
+	case r.Response == nil:
 		status = "204"
 	default:
-		content := object{"application/json": object{"schema": s.of(reflect.TypeOf(o.answer))}}
-		if o.yaml {
+		content := object{"application/json": object{"schema": s.of(r.Response)}}
+		if r.YAML {
 			content["application/yaml"] = object{"schema": object{"type": "string"}}
 		}
 		answer["content"] = content
 	}
-	if o.created {
+	if r.Created {
 		status = "201"
 		headers["Location"] = object{"description": "Where what was made is.", "schema": object{"type": "string"}}
 	}
-	if o.etag {
+	if r.ETag {
 		headers["ETag"] = object{"description": "The number of the revision; of a file the SHA-256.", "schema": object{"type": "string"}}
 	}
 	if len(headers) > 0 {
@@ -312,23 +313,18 @@ func (s *schemas) operation(r admin.Route, o operation) object {
 }
 
 // problem describes the answers with one status.
-func (s *schemas) problem(responses object, status int, means map[string]string) {
-	names := make([]string, 0, len(means))
-	for name := range means {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+func (s *schemas) problem(responses object, status int, codes []string) {
 	var text strings.Builder
 	text.WriteString(http.StatusText(status) + ".")
-	for _, name := range names {
-		fmt.Fprintf(&text, " %s: %s", name, means[name])
+	for _, code := range codes {
+		fmt.Fprintf(&text, " %s: %s", code, meanings[changes.ErrorCode(code)])
 	}
 	response := object{
 		"description": text.String(),
 		"content": object{"application/problem+json": object{"schema": object{
 			"allOf": []any{
 				s.of(reflect.TypeFor[api.Problem]()),
-				object{"properties": object{"status": object{"const": status}, "code": object{"enum": names}}},
+				object{"properties": object{"status": object{"const": status}, "code": object{"enum": codes}}},
 			},
 		}}},
 	}
@@ -342,7 +338,7 @@ func (s *schemas) problem(responses object, status int, means map[string]string)
 	responses[strconv.Itoa(status)] = response
 }
 
-func TestTheDocumentSaysWhatTheHandlerAnswers(t *testing.T) {
+func TestOpenAPI(t *testing.T) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -372,19 +368,15 @@ func TestTheDocumentSaysWhatTheHandlerAnswers(t *testing.T) {
 	}
 }
 
-func TestTheDocumentKnowsAllCodes(t *testing.T) {
-	known := map[string]bool{}
-	for _, means := range codes {
-		for code := range means {
-			if known[code] {
-				t.Errorf("%s is of two statuses", code)
-			}
-			known[code] = true
+func TestOpenAPI_codes(t *testing.T) {
+	for code := range admin.Statuses {
+		if meanings[code] == "" {
+			t.Errorf("nothing says what %s means", code)
 		}
 	}
 	for _, code := range constantsOf(t, reflect.TypeFor[changes.ErrorCode]()) {
-		if !known[code] {
-			t.Errorf("no status is said to have %s", code)
+		if admin.Statuses[changes.ErrorCode(code)] == 0 {
+			t.Errorf("%s has no status", code)
 		}
 	}
 }

@@ -30,7 +30,7 @@ func (g *gate) ifMatch() headers {
 func (g *gate) withdraw(t testing.TB, code policy.Code) api.Proposal {
 	t.Helper()
 	p := api.Proposal{Set: &api.Set{Jurisdiction: code, Phase: policy.Withdrawn}, Because: "The law there."}
-	plan, err := g.Plan(t.Context(), local, p)
+	plan, err := g.Plan(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestUntilTheLedgerIsKnownNothingIsSaidOfWhatIsInIt(t *testing.T) {
 				method, _, _ := strings.Cut(endpoint, " ")
 				c := make(t, g)
 				before := g.count()
-				g.unknown = &api.Problem{Status: 503, Code: "ledger-unavailable", Detail: "It was never reached."}
+				g.unknown = &changes.Error{Code: changes.Unavailable, Message: "It was never reached."}
 				want := http.StatusServiceUnavailable
 				switch endpoint {
 				case "GET /v1/openapi.json":
@@ -512,13 +512,12 @@ func TestWhatGoesWrongInside(t *testing.T) {
 		body   string // what is in it
 		log    string
 	}{
-		"an error of the gateway":   {errors.New("disk full at /var/lib"), 500, `"something went wrong in the gateway"`, "disk full at /var/lib"},
-		"a problem":                 {&api.Problem{Status: 409, Code: "read-only", Detail: "It is a file."}, 409, `"It is a file."`, ""},
-		"a problem within an error": {fmt.Errorf("x: %w", &api.Problem{Status: 504, Code: "not-acknowledged", Detail: "Who knows."}), 504, `"Who knows."`, ""},
-		"a refusal":                 {&changes.Error{Code: changes.Conflict, Message: "Too late.", Current: &revision}, 409, `"number": 7`, ""},
-		"a refusal with its cause":  {&changes.Error{Code: changes.WrongPolicy, Message: "It is wrong", Err: errors.New("very")}, 422, `"It is wrong: very"`, ""},
-		"a refusal with errors":     {&changes.Error{Code: changes.WrongPolicy, Message: "It is wrong", Err: fmt.Errorf("x: %w", strictyaml.Errors{{File: "policy", Line: 3, Message: "Here."}})}, 422, `"message": "Here."`, ""},
-		"a refusal nobody knows":    {&changes.Error{Code: "odd", Message: "x"}, 500, `"internal"`, "x"},
+		"an error of the gateway":  {errors.New("disk full at /var/lib"), 500, `"something went wrong in the gateway"`, "disk full at /var/lib"},
+		"an error within an error": {fmt.Errorf("x: %w", &changes.Error{Code: changes.NotAcknowledged, Message: "Who knows."}), 504, `"Who knows."`, ""},
+		"a refusal":                {&changes.Error{Code: changes.Conflict, Message: "Too late.", Current: &revision}, 409, `"number": 7`, ""},
+		"a refusal with its cause": {&changes.Error{Code: changes.WrongPolicy, Message: "It is wrong", Err: errors.New("very")}, 422, `"It is wrong: very"`, ""},
+		"a refusal with errors":    {&changes.Error{Code: changes.WrongPolicy, Message: "It is wrong", Err: fmt.Errorf("x: %w", strictyaml.Errors{{File: "policy", Line: 3, Message: "Here."}})}, 422, `"message": "Here."`, ""},
+		"a refusal nobody knows":   {&changes.Error{Code: "odd", Message: "x"}, 500, `"internal"`, "x"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGate(t)

@@ -10,24 +10,24 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin/api"
 )
 
-// events sends what happens as server-sent events, until the client or the
+// streamEvents sends what happens as server-sent events, until the client or the
 // gateway goes away, or the client may not see it any more.
-func (h *handler) events(r *request) (reply, error) {
+func (h *handler) streamEvents(c *call, _ []byte) error {
 	if !h.streamSlots.try() {
-		return reply{}, busy("too many others follow the events")
+		return refuseBusy("too many others follow the events")
 	}
-	defer h.streamSlots.giveBack()
-	ctx, cancel := context.WithCancel(r.Context())
+	defer h.streamSlots.release()
+	ctx, cancel := context.WithCancel(c.Context())
 	defer cancel()
-	happening := h.service.Events(ctx)
+	events := h.service.Events(ctx)
 
-	header := r.writer.Header()
+	header := c.writer.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
-	stream := stream{r.writer, http.NewResponseController(r.writer), h.eventTime}
-	if stream.comment() != nil || r.Method == http.MethodHead {
-		return reply{}, nil
+	stream := stream{c.writer, http.NewResponseController(c.writer), h.eventTime}
+	if stream.comment() != nil || c.Method == http.MethodHead {
+		return nil
 	}
 	heartbeat := time.NewTicker(h.heartbeat)
 	defer heartbeat.Stop()
@@ -35,29 +35,29 @@ func (h *handler) events(r *request) (reply, error) {
 		var err error
 		select {
 		case <-ctx.Done():
-			return reply{}, nil
+			return nil
 		case <-heartbeat.C:
-			if !h.stillMay(r) {
-				return reply{}, nil
+			if !h.mayStillView(c) {
+				return nil
 			}
 			err = stream.comment()
-		case event, more := <-happening:
-			if !more || !h.stillMay(r) {
-				return reply{}, nil
+		case event, more := <-events:
+			if !more || !h.mayStillView(c) {
+				return nil
 			}
 			err = stream.send(event)
 		}
 		if err != nil {
-			return reply{}, nil // the client went away
+			return nil // the client went away
 		}
 	}
 }
 
-// stillMay says whether who began to follow the events may still see them: a
-// token may have been revoked since.
-func (h *handler) stillMay(r *request) bool {
-	by, known := h.known(r.Request)
-	return known && see.check(by) == nil
+// mayStillView reports whether who began to follow the events may still see
+// them: a token may have been revoked since.
+func (h *handler) mayStillView(c *call) bool {
+	by, known := h.actorOf(c.Request)
+	return known && view.check(by) == nil
 }
 
 // A stream is one of server-sent events. Each has a time to be taken.
@@ -67,7 +67,7 @@ type stream struct {
 	each time.Duration
 }
 
-// comment sends a line that says nothing: the way is still open.
+// comment sends an empty comment, which keeps the connection open.
 func (s stream) comment() error { return s.write(":\n\n") }
 
 func (s stream) send(e api.Event) error {

@@ -3,7 +3,10 @@ package admin
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"time"
+
+	"github.com/exitgate/exitgate/policy/changes"
 )
 
 // Limits are limits that tests can reach.
@@ -48,33 +51,39 @@ func AsUser(ctx context.Context, name string) context.Context {
 
 // A Route is an endpoint, as far as the API's document speaks of it.
 type Route struct {
-	Path, Method    string
-	Query           []string
-	Body            int64
-	Public          bool
-	Expects, Writes bool
-	Roles           []string
-	Local           bool
+	Path, Method        string
+	Query               []string
+	Body                int64
+	Public              bool
+	IfMatch, Idempotent bool
+	Created, ETag, YAML bool
+	Roles               []changes.Role
+	Local               bool
+	Request, Response   reflect.Type // nil: there is none
 }
 
 // Routes are all that the API answers.
 func Routes() []Route {
 	var routes []Route
-	for path, methods := range new(handler).endpoints() {
-		for method, e := range methods {
-			r := Route{path, method, e.query, e.body, e.public, e.expects, e.writes, nil, e.may.local}
-			for _, role := range e.may.roles {
-				r.Roles = append(r.Roles, string(role))
-			}
-			routes = append(routes, r)
+	body := func(t reflect.Type) reflect.Type {
+		if t == reflect.TypeFor[none]() {
+			return nil
 		}
+		return t
+	}
+	for _, e := range new(handler).endpoints() {
+		routes = append(routes, Route{
+			e.path, e.method, e.query, e.limit, e.access.public, e.ifMatch, e.idempotent, e.created, e.etag, e.yaml,
+			e.access.roles, e.access.local, body(e.request), body(e.response),
+		})
 	}
 	return routes
 }
 
 var (
 	Read             = read
-	WantsYAML        = func(r *http.Request) bool { return (&request{Request: r}).wantsYAML() }
+	WantsYAML        = func(r *http.Request) bool { return (&call{Request: r}).wantsYAML() }
+	Statuses         = statuses
 	ClientPrefix     = clientPrefix
 	CertificateNames = certificateNames
 	NewFailures      = newFailures

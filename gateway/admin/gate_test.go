@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/exitgate/exitgate/gateway/admin"
+	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy/changes"
 )
@@ -69,7 +70,7 @@ func newGateWithin(t testing.TB, limits admin.Limits) *gate {
 func (g *gate) options() admin.Options {
 	return admin.Options{
 		Metrics:   prometheus.NewRegistry(),
-		Readiness: func() admin.Readiness { return admin.Readiness{Ready: true} },
+		Readiness: func() api.Readiness { return api.Readiness{Ready: true} },
 		Flags:     http.NotFoundHandler(),
 		Service:   g.memory,
 		Log:       slog.New(slog.NewTextHandler(g.log, nil)),

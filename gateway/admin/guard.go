@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/internal/loopback"
 )
 
@@ -18,11 +17,7 @@ import (
 func onlyKnownHosts(hosts []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, local := peerOf(r.Context()); !local && !knownHost(hosts, r.Host) {
-			fail(w, r, &api.Problem{
-				Status: http.StatusMisdirectedRequest, Code: "unknown-host",
-				Detail: "this is not a host that is served here",
-				Advice: "ask for localhost or a loopback address",
-			})
+			writeError(w, r, refuse(unknownHost, "this is not a host that is served here", "ask for localhost or a loopback address"))
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -45,11 +40,8 @@ func knownHost(hosts []string, field string) bool {
 func fromThisSite(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !sameSite(r) {
-			fail(w, r, &api.Problem{
-				Status: http.StatusForbidden, Code: "cross-site",
-				Detail: "web pages of other origins may not ask",
-				Advice: "ask from the gateway's own pages, or by a program that is not a browser",
-			})
+			writeError(w, r, refuse(crossSite, "web pages of other origins may not ask",
+				"ask from the gateway's own pages, or by a program that is not a browser"))
 			return
 		}
 		next.ServeHTTP(w, r)

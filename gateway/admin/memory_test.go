@@ -130,7 +130,7 @@ func (m *memory) token(t testing.TB, name string, expires time.Time, roles ...ch
 func (m *memory) pending(t testing.TB, by changes.Actor, code policy.Code) changes.Change {
 	t.Helper()
 	p := api.Proposal{Set: &api.Set{Jurisdiction: code, Phase: policy.Withdrawn}, Because: "The law there."}
-	plan, err := m.Plan(t.Context(), by, p)
+	plan, err := m.Plan(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func (m *memory) Status(by changes.Actor) api.Status {
 	}
 }
 
-func (m *memory) Known() error { return m.unknown }
+func (m *memory) Ready() error { return m.unknown }
 
 func (m *memory) Policy() api.Policy {
 	state, _ := m.known()
@@ -276,7 +276,7 @@ func (m *memory) proposal(expected uint64, p api.Proposal, r changes.Request) ch
 	return proposal
 }
 
-func (m *memory) Plan(_ context.Context, _ changes.Actor, p api.Proposal) (api.Plan, error) {
+func (m *memory) Plan(_ context.Context, p api.Proposal) (api.Plan, error) {
 	state, now := m.known()
 	planned, err := state.Plan(m.proposal(0, p, changes.Request{}), nil, now)
 	return api.Plan{
@@ -296,7 +296,7 @@ func (m *memory) Change(ctx context.Context, number uint64) (api.Change, error) 
 	if !found {
 		return api.Change{}, &changes.Error{Code: changes.NotFound, Message: fmt.Sprintf("there is no change %d", number)}
 	}
-	plan, err := m.Plan(ctx, local, api.Proposal{Policy: string(source)})
+	plan, err := m.Plan(ctx, api.Proposal{Policy: string(source)})
 	return api.Change{Change: c, Planned: &plan}, err
 }
 

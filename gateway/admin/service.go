@@ -10,17 +10,17 @@ import (
 
 // A Service is what the API lets people see and do. Its methods check what the
 // actor may do to the policy and to principals; that somebody is an actor at
-// all, and that a reader has a role, is for the Handler. All may be called
-// concurrently.
+// all, and that a reader has a role, is checked here. All may be called
+// concurrently, and no list that they return is nil.
 //
-// Errors are *changes.Error where the client can do something
-// about them; any other is internal, and told to nobody but the log.
+// Errors are *changes.Error where the client can do something about them; any
+// other is internal, and told to nobody but the log.
 type Service interface {
-	// Known says why nothing is known yet of the ledger, nil if something is:
-	// until then only Who somebody is, Status and Events are asked for.
-	Known() error
+	// Ready returns why nothing is known yet of the ledger, nil if something
+	// is: until then only Status, Events and who somebody is are asked for.
+	Ready() error
 
-	// Who somebody is. False is nobody.
+	// Who somebody is; false is nobody.
 	ByToken(secret string) (changes.Actor, bool)
 	ByCertificate(names []string) (changes.Actor, bool)
 	ByUser(user string) changes.Actor
@@ -38,7 +38,7 @@ type Service interface {
 	Jurisdiction(code policy.Code) (api.Jurisdiction, error)
 	Explain(q api.Question) (policy.Explanation, error)
 
-	Plan(ctx context.Context, by changes.Actor, p api.Proposal) (api.Plan, error)
+	Plan(ctx context.Context, p api.Proposal) (api.Plan, error)
 	Changes() api.Changes
 	Change(ctx context.Context, number uint64) (api.Change, error)
 	// What follows is done, on disk and decided by on this gateway, when it

@@ -52,7 +52,16 @@ type You struct {
 	Local bool           `json:"local"`
 }
 
-// A Check is one thing that the gateway works with, as in /readyz.
+// Readiness is the answer of GET /readyz: whether the gateway can do its work,
+// and what it does it with.
+type Readiness struct {
+	Ready  bool             `json:"ready"`
+	Checks map[string]Check `json:"checks"`
+}
+
+// A Check is one thing that the gateway works with, as in /readyz. One that is
+// not OK but on its last good state doesn't make the gateway unready: it goes on
+// serving.
 type Check struct {
 	OK     bool       `json:"ok"`
 	Detail string     `json:"detail,omitempty"`

@@ -1,0 +1,146 @@
+package admin
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/exitgate/exitgate/internal/accept"
+	"github.com/exitgate/exitgate/policy/changes"
+)
+
+// A call is a request by somebody who may make it, read as far as HTTP goes; and
+// what its answer has beside its body.
+type call struct {
+	*http.Request
+	writer   http.ResponseWriter
+	by       changes.Actor
+	query    url.Values
+	expected uint64 // the revision in If-Match
+	repeat   changes.Request
+
+	status   int    // 200 if it is zero
+	etag     string // without quotes
+	location string
+	yaml     string // sent in place of the body
+}
+
+// number reads a number in the path.
+func (c *call) number() (uint64, error) {
+	n, err := strconv.ParseUint(c.PathValue("number"), 10, 64)
+	if err != nil || n == 0 {
+		return 0, refuse(changes.NotFound, "the number in the path is none that a record can have", "send a whole number from 1 on")
+	}
+	return n, nil
+}
+
+// page reads which page of a list is asked for.
+func (c *call) page() (before uint64, limit int, err error) {
+	const usual, most = 50, 200
+	if text := c.query.Get("before"); text != "" {
+		if before, err = strconv.ParseUint(text, 10, 64); err != nil || before == 0 {
+			return 0, 0, refuse(changes.Invalid, "before is not a number from 1 on", "send next of the page before, or leave it out")
+		}
+	}
+	limit = usual
+	if text := c.query.Get("limit"); text != "" {
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > most {
+			return 0, 0, refuse(changes.Invalid, fmt.Sprintf("limit is not a number from 1 to %d", most), "send one that is, or leave it out")
+		}
+	}
+	return before, limit, nil
+}
+
+// because reads the reason of a request that has no body.
+func (c *call) because() (string, error) {
+	because := c.query.Get("because")
+	if strings.TrimSpace(because) == "" {
+		return "", refuse(changes.Invalid, "there is no reason", "add ?because= and why")
+	}
+	return because, nil
+}
+
+// wantsYAML reports whether a client prefers a policy as it was written.
+func (c *call) wantsYAML() bool {
+	var yaml, json int
+	accept.Each(c.Header.Values("Accept"), func(media string, quality int) bool {
+		switch strings.ToLower(media) {
+		case "application/yaml": // RFC 9512
+			yaml = max(yaml, quality)
+		case "application/json", "application/*", "*/*":
+			json = max(json, quality)
+		}
+		return true
+	})
+	return yaml > 0 && yaml >= json
+}
+
+// parseIfMatch reads the revision that a client has seen in force.
+func parseIfMatch(fields []string) (uint64, error) {
+	const advice = `send the number of the revision in force, as in If-Match: "42"`
+	switch len(fields) {
+	case 0:
+		return 0, refuse(preconditionRequired, "the request doesn't say which revision it is meant to follow", advice)
+	case 1:
+		number, quoted := strings.CutPrefix(fields[0], `"`)
+		number, ended := strings.CutSuffix(number, `"`)
+		n, err := strconv.ParseUint(number, 10, 64)
+		if quoted && ended && err == nil {
+			return n, nil
+		}
+	}
+	return 0, refuse(changes.Invalid, "If-Match is not one revision", advice)
+}
+
+// parseIdempotencyKey reads by what a client recognizes its own request when it
+// sends it again.
+func parseIdempotencyKey(fields []string) (string, error) {
+	const most = 128
+	if len(fields) == 0 {
+		return "", nil
+	}
+	invisible := func(c rune) bool { return c <= ' ' || c > '~' }
+	if k := fields[0]; len(fields) > 1 || k == "" || len(k) > most || strings.ContainsFunc(k, invisible) {
+		return "", refuse(changes.Invalid, "Idempotency-Key is not one key", fmt.Sprintf("send 1 to %d letters, digits and other visible characters of ASCII, once", most))
+	}
+	return fields[0], nil
+}
+
+// fingerprint returns what is the same for two requests only if they ask for
+// the same.
+func fingerprint(r *http.Request, body []byte) string {
+	h := sha256.New()
+	for _, part := range []string{r.Method, r.URL.RequestURI(), r.Header.Get("If-Match")} {
+		fmt.Fprintf(h, "%d %s", len(part), part)
+	}
+	h.Write(body)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// send sends the answer.
+func (c *call) send(body any) error {
+	header := c.writer.Header()
+	if c.etag != "" {
+		header.Set("ETag", `"`+c.etag+`"`)
+	}
+	if c.location != "" {
+		header.Set("Location", c.location)
+	}
+	status := c.status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	if c.yaml != "" {
+		write(c.writer, status, "application/yaml", []byte(c.yaml))
+		return nil
+	}
+	text, err := encode(body)
+	if err == nil {
+		write(c.writer, status, "application/json", text)
+	}
+	return err
+}
