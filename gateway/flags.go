@@ -15,7 +15,6 @@ import (
 	"github.com/exitgate/exitgate/flags/ofrep"
 	ofrepclient "github.com/exitgate/exitgate/flags/ofrep/client"
 	ofrepserver "github.com/exitgate/exitgate/flags/ofrep/server"
-	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/metrics"
@@ -82,7 +81,7 @@ func (g *Gateway) useFlags(data statedir.Dir, providers []openfeature.FeaturePro
 func (g *Gateway) breached(jurisdiction policy.Code, flag string) {
 	g.metrics.Breached(jurisdiction, flag)
 	if jurisdiction != "" {
-		g.events.tell(api.Event{Type: "breach", Message: fmt.Sprintf("%s is below its guarantee in %s", flag, jurisdiction)})
+		g.events.PublishBreach(jurisdiction, flag)
 	}
 }
 

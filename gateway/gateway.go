@@ -19,6 +19,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/config"
+	"github.com/exitgate/exitgate/gateway/control"
 	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/metrics"
@@ -49,7 +50,7 @@ type Gateway struct {
 	engine  *enforce.Engine
 	source  source.Source
 	traffic *traffic.Counts
-	events  *events
+	events  *control.Events
 
 	flags       *flags.Table
 	flagSources []string              // the names of the providers, but for the policy's own

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,10 +12,10 @@ import (
 	"github.com/open-feature/go-sdk/openfeature"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/config"
+	"github.com/exitgate/exitgate/gateway/control"
 	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/ledger"
@@ -24,7 +25,6 @@ import (
 	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
-	"github.com/exitgate/exitgate/policy/changes"
 )
 
 // Options are what a Gateway is made of beside its settings.
@@ -58,7 +58,7 @@ func New(options Options) (*Gateway, error) {
 		registry: registry,
 		metrics:  metrics.New(registry),
 		traffic:  traffic.New(options.Now()),
-		events:   newEvents(options.Now),
+		events:   control.NewEvents(options.Now),
 	}
 	g.counters = newCounters(g.metrics)
 
@@ -178,9 +178,7 @@ func (g *Gateway) usePolicy(data statedir.Dir) (err error) {
 	file := g.config.Policy.File
 	g.engine = enforce.New(enforce.Options{
 		File: file, Store: data, Flags: g.flags, Metrics: g.metrics, Traffic: g.traffic, Log: g.log, Now: g.now,
-		OnTransition: func(changes []string) {
-			g.events.tell(api.Event{Type: "transition", Message: strings.Join(changes, "; ")})
-		},
+		OnTransition: g.events.PublishTransition,
 	})
 	if file != "" {
 		g.source, err = source.OpenFile(source.FileOptions{
@@ -211,12 +209,16 @@ func (g *Gateway) openReplica(data statedir.Dir) (source.Source, error) {
 		Open: func(ctx context.Context, known ledger.Point, onInvalid func(ledger.InvalidRecord)) (source.Ledger, error) {
 			return ledger.Open(ctx, ledger.Options{
 				Name: settings.Name, Folder: data.Ledger(), Cluster: cluster, Known: known, Log: g.log, Now: g.now,
-				OnStatus: g.ledgerChanged, OnInvalid: onInvalid,
+				OnStatus: func(s ledger.Status) { g.events.PublishConnection(s.Connected, s.Why) }, OnInvalid: onInvalid,
 			})
 		},
 		Remote: cluster != nil,
-		Dir:    data, Engine: g.engine, Parse: enforce.ParsePolicy, Flags: g.flags.Known, Traffic: g.countedHere,
-		OnRecord: g.recordApplied, OnInvalid: g.recordInvalid, Log: g.log, Now: g.now,
+		Dir:    data, Engine: g.engine, Parse: enforce.ParsePolicy, Flags: g.flags.Known, Traffic: g.encodeTraffic,
+		OnRecord: g.events.PublishRecord, Log: g.log, Now: g.now,
+		OnInvalid: func(r ledger.InvalidRecord) {
+			g.metrics.InvalidRecord()
+			g.events.PublishInvalid(r.Number, r)
+		},
 	})
 }
 
@@ -235,34 +237,6 @@ func clusterOf(l config.Ledger) (_ *ledger.Cluster, err error) {
 	return c, nil
 }
 
-// ledgerChanged tells of a connection that was lost or is back.
-func (g *Gateway) ledgerChanged(s ledger.Status) {
-	message := "the ledger can be reached"
-	if !s.Connected {
-		message = "the ledger can't be reached: " + s.Why
-	}
-	g.events.tell(api.Event{Type: "ledger", Message: message})
-}
-
-// recordInvalid tells of a record that is skipped.
-func (g *Gateway) recordInvalid(r ledger.InvalidRecord) {
-	g.metrics.InvalidRecord()
-	g.events.tell(api.Event{Type: "ledger", Number: r.Number, Message: r.Error()})
-}
-
-// recordApplied tells of a record that is in use, with the revision in force then.
-func (g *Gateway) recordApplied(r changes.Record, revision uint64) {
-	d, _ := changes.Describe(r) // it is valid: then it can be described
-	event := api.Event{Type: "change", Number: r.Number, Author: r.Author, Message: d.Summary, Revision: revision}
-	switch r.Kind {
-	case changes.RevisionMade:
-		event.Type = "revision"
-	case changes.PrincipalSet, changes.PrincipalRemoved:
-		event.Type = "principal"
-	}
-	g.events.tell(event)
-}
-
 func (g *Gateway) locatesAnonymous() bool {
 	for _, d := range g.geo.Databases() {
 		if d.Role&geo.RoleAnonymous != 0 {
@@ -270,4 +244,38 @@ func (g *Gateway) locatesAnonymous() bool {
 		}
 	}
 	return false
+}
+
+// encodeTraffic returns this gateway's traffic for another one.
+func (g *Gateway) encodeTraffic() []byte {
+	text, err := json.Marshal(g.traffic.Sums(g.now()))
+	if err != nil {
+		g.log.Error("traffic could not be encoded", "error", err)
+	}
+	return text
+}
+
+// newControl returns what operators see and do.
+func (g *Gateway) newControl() *control.Control {
+	o := control.Options{
+		Version: metrics.Version(), Engine: controlEngine{g.engine}, Source: g.source, Flags: g.flags, FlagSources: len(g.flagSources) > 0,
+		Traffic: func() traffic.Sums { return g.traffic.Sums(g.now()) },
+		Locate:  g.geo.Locate, Databases: g.geo.Databases, Certificates: g.certs, Draining: g.servers.draining.Load,
+		Events: g.events, Now: g.now, Log: g.log,
+	}
+	if g.ofrep != nil {
+		o.FlagServer = func() (time.Time, error) {
+			s := g.ofrep.Status()
+			return s.Since, s.Err
+		}
+	}
+	return control.New(o)
+}
+
+// A controlEngine shows of an Engine what operators see.
+type controlEngine struct{ *enforce.Engine }
+
+func (e controlEngine) Current(now time.Time) (*policy.Snapshot, enforce.BlockedReason) {
+	current := e.Engine.Current(now)
+	return current.Snapshot(), current.Blocked()
 }

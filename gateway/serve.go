@@ -130,7 +130,7 @@ func (g *Gateway) Serve(ctx context.Context) error {
 		g.log.Info("stopping", "drain", g.config.Drain)
 	case failure = <-failed:
 	}
-	g.events.close()
+	g.events.Close()
 	g.drain(public, redirect)
 	cutOff()
 	g.upgradesEnd(background)
@@ -140,6 +140,20 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	stop() // nothing follows what is closed now
 	g.close()
 	return failure
+}
+
+// sweepTraffic dates the counts of requests, until the context ends.
+func (g *Gateway) sweepTraffic(ctx context.Context) {
+	sweep := time.NewTicker(5 * time.Second)
+	defer sweep.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-sweep.C:
+			g.traffic.Sweep(g.now())
+		}
+	}
 }
 
 // settle gives back what only the start has needed: databases and a ledger are
@@ -237,11 +251,12 @@ func (g *Gateway) server(h http.Handler) *http.Server {
 
 // adminHandler answers operators, on the socket and on the admin listener.
 func (g *Gateway) adminHandler() http.Handler {
+	operators := g.newControl()
 	return admin.New(admin.Options{
 		Metrics:   g.registry,
-		Readiness: g.readiness,
+		Readiness: operators.Readiness,
 		Flags:     g.ofrepHandler(),
-		Service:   service{g},
+		Service:   operators,
 		Log:       g.log,
 		Now:       g.now,
 		Hosts:     g.config.Admin.Hosts,

@@ -357,7 +357,7 @@ func TestOpenAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(b.String(), string(written)); diff != "" {
-		t.Errorf("openapi.json is not by the types and endpoints (-want +got); write it anew: go test ./gateway/admin -update\n%s", diff)
+		t.Errorf("openapi.json is not by the types and endpoints (-want +got); write it anew: go generate ./gateway/admin\n%s", diff)
 	}
 	if len(operations) != len(admin.Routes()) {
 		t.Errorf("%d operations are described, and there are %d", len(operations), len(admin.Routes()))

@@ -75,7 +75,7 @@ func read(body []byte, request any) error {
 		return nil
 	}
 	message, advice := err.Error(), "see /v1/openapi.json for what this request takes"
-	if e, ok := errors.AsType[*strictjson.Error](err); ok && e.Path == "" {
+	if e, ok := errors.AsType[*strictjson.Error](err); ok && (e.Path == "" || e.Kind == strictjson.Syntax) {
 		message, advice = "the body can't be read: "+message, "send one JSON object, in UTF-8"
 	}
 	return refuse(wrongBody, message, advice)

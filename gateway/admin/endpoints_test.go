@@ -165,7 +165,7 @@ func TestUntilTheLedgerIsKnownNothingIsSaidOfWhatIsInIt(t *testing.T) {
 				method, _, _ := strings.Cut(endpoint, " ")
 				c := make(t, g)
 				before := g.count()
-				g.unknown = &changes.Error{Code: changes.Unavailable, Message: "It was never reached."}
+				g.closed = "It was never reached."
 				want := http.StatusServiceUnavailable
 				switch endpoint {
 				case "GET /v1/openapi.json":
@@ -238,8 +238,8 @@ func TestWhatIsWrongWithARequestIsSaid(t *testing.T) {
 		"another method":                      {who: viewer, method: "POST", target: "/v1/status", status: 405, code: "method"},
 		"a method that nobody knows":          {who: viewer, method: "BREW", target: "/v1/changes", status: 405, code: "method"},
 		"OPTIONS, which asks for permissions": {who: viewer, method: "OPTIONS", target: "/v1/changes", status: 405, code: "method"},
-		"a parameter that isn't known":        {who: viewer, target: "/v1/log?page=2", status: 400, code: "invalid", detail: "the parameter page is nothing that is known"},
-		"a parameter where there is none":     {who: viewer, target: "/v1/status?limit=2", status: 400, code: "invalid", detail: "the parameter limit is nothing that is known"},
+		"a parameter that isn't known":        {who: viewer, target: "/v1/log?page=2", status: 400, code: "invalid", detail: "the parameter page is unknown"},
+		"a parameter where there is none":     {who: viewer, target: "/v1/status?limit=2", status: 400, code: "invalid", detail: "the parameter limit is unknown"},
 		"a parameter twice":                   {who: viewer, target: "/v1/log?limit=2&limit=3", status: 400, code: "invalid", detail: "the parameter limit is there twice"},
 		"a query that can't be read":          {who: viewer, target: "/v1/log?limit=%zz", status: 400, code: "invalid", detail: "the query can't be read"},
 		"a page of none":                      {who: viewer, target: "/v1/log?limit=0", status: 400, code: "invalid", detail: "limit is not a number from 1 to 200"},
@@ -268,11 +268,11 @@ func TestWhatIsWrongWithARequestIsSaid(t *testing.T) {
 		"a body of no type":                  {body: fine, header: headers{"Content-Type": ""}, status: 415, code: "media-type"},
 		"a body in Latin-1":                  {body: fine, header: headers{"Content-Type": "application/json; charset=iso-8859-1"}, status: 415, code: "media-type"},
 		"a body that is compressed":          {body: fine, header: headers{"Content-Encoding": "gzip"}, status: 415, code: "media-type"},
-		"no body":                            {body: as(nil), header: headers{"Content-Type": "application/json"}, status: 400, code: "body", detail: "the body is not JSON: unexpected end of JSON input, at byte 0"},
+		"no body":                            {body: as(nil), header: headers{"Content-Type": "application/json"}, status: 400, code: "body"},
 		"a body that ends too early":         {body: as(`{"because"`), status: 400, code: "body"},
-		"a body with more behind it":         {body: as(`{} {}`), status: 400, code: "body", detail: "the body is not JSON: invalid character '{' after top-level value, at byte 4"},
-		"a body that is a list":              {body: as(`[]`), status: 400, code: "body", detail: "the body is not a JSON object"},
-		"a member that isn't known":          {body: as(`{"polcy": "x"}`), status: 400, code: "body", detail: "polcy is nothing that is known"},
+		"a body with more behind it":         {body: as(`{} {}`), status: 400, code: "body"},
+		"a body that is a list":              {body: as(`[]`), status: 400, code: "body"},
+		"a member that isn't known":          {body: as(`{"polcy": "x"}`), status: 400, code: "body", detail: "polcy: unknown member"},
 		"a plan that isn't the one":          {body: changed(func(p *api.Proposal) { p.Plan = "0" }), status: 409, code: "plan-changed"},
 		"no plan":                            {body: changed(func(p *api.Proposal) { p.Plan = "" }), status: 400, code: "invalid"},
 		"no reason":                          {body: changed(func(p *api.Proposal) { p.Because = "" }), status: 400, code: "invalid"},
@@ -284,7 +284,7 @@ func TestWhatIsWrongWithARequestIsSaid(t *testing.T) {
 		"a token for somebody who isn't":     {who: socket, method: "POST", target: "/v1/principals/eve/tokens", body: as(`{"because": "x"}`), status: 404, code: "not-found"},
 		"a name that can't be":               {who: socket, method: "PUT", target: "/v1/principals/a%2Fb", body: as(`{"roles": ["viewer"], "because": "x"}`), status: 400, code: "invalid"},
 		"an approval of what isn't there":    {who: approver, method: "POST", target: number + "/approvals", body: as(`{"plan": "x"}`), status: 404, code: "not-found"},
-		"an approval without a plan":         {who: approver, method: "POST", target: number + "/approvals", body: as(`{}`), status: 400, code: "body", detail: "plan is missing"},
+		"an approval without a plan":         {who: approver, method: "POST", target: number + "/approvals", body: as(`{}`), status: 400, code: "body", detail: "plan: missing"},
 		"a rejection of what isn't there":    {who: approver, method: "POST", target: number + "/rejection", body: as(`{"because": "x"}`), status: 404, code: "not-found"},
 		"an edit of what isn't there":        {method: "PUT", target: number, body: fine, status: 404, code: "not-found"},
 		"a question about nobody":            {who: viewer, method: "POST", target: "/v1/explain", body: as(`{}`), status: 400, code: "invalid"},

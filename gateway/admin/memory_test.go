@@ -2,13 +2,20 @@ package admin_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/exitgate/exitgate/flags"
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/certs"
+	"github.com/exitgate/exitgate/gateway/control"
+	"github.com/exitgate/exitgate/gateway/enforce"
+	"github.com/exitgate/exitgate/gateway/geo"
+	"github.com/exitgate/exitgate/gateway/source"
+	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 	"github.com/exitgate/exitgate/policy/plan"
@@ -25,17 +32,19 @@ jurisdictions:
   BY: withdrawn
 `
 
-// A memory is an admin.Service whose ledger is gone when the test is.
+// A memory is a Control over a ledger that is gone when the test is.
 type memory struct {
+	*control.Control
+
 	mu      sync.Mutex
 	now     time.Time
 	state   changes.State
 	records []changes.Record
 	random  byte
-	// fail is the error that all methods return that can, but Known.
+	// fail is the error of everything that the ledger is asked for.
 	fail error
-	// unknown is why nothing is known.
-	unknown error
+	// closed is why nothing is known.
+	closed string
 	// verifying is called by Verify.
 	verifying func(context.Context)
 	happening chan api.Event
@@ -44,15 +53,24 @@ type memory struct {
 
 func newMemory(t testing.TB, source string) *memory {
 	t.Helper()
-	m := &memory{
-		now:       start,
-		state:     changes.New(func(source []byte) (*policy.Policy, error) { return policy.Parse("policy", source) }),
-		happening: make(chan api.Event, 100),
-		following: make(chan struct{}, 1000),
-	}
+	m := &memory{now: start, state: changes.New(parse), happening: make(chan api.Event, 100), following: make(chan struct{}, 1000)}
+	ledger := ledger{m}
+	m.Control = control.New(control.Options{
+		Version: "v1.2.3", Engine: ledger, Source: ledger, Flags: noFlags{}, Certificates: noCertificates{},
+		Traffic: func() traffic.Sums {
+			key := traffic.Key{Traffic: plan.Traffic{Jurisdiction: "FR", Class: "other"}, Entry: policy.Default}
+			return traffic.Sums{Since: start, Hour: map[traffic.Key]uint64{key: 7}, Day: map[traffic.Key]uint64{key: 7}}
+		},
+		Locate:    func(netip.Addr) policy.Place { return policy.PlaceOf("FR") },
+		Databases: func() []geo.Database { return nil },
+		Draining:  func() bool { return false },
+		Now:       func() time.Time { _, now := m.known(); return now },
+	})
 	m.append(t, changes.FirstRevision([]byte(source)))
 	return m
 }
+
+func parse(source []byte) (*policy.Policy, error) { return policy.Parse("policy", source) }
 
 func (m *memory) append(t testing.TB, e changes.Draft) changes.Record {
 	t.Helper()
@@ -71,24 +89,6 @@ func (m *memory) take(e changes.Draft) (changes.Record, error) {
 	}
 	m.state, m.records = next, append(m.records, r)
 	return r, nil
-}
-
-// write does what a gateway does, without a ledger.
-func (m *memory) write(decide func(changes.State) (changes.Draft, error)) (changes.Record, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.fail != nil {
-		return changes.Record{}, m.fail
-	}
-	e, err := decide(m.state)
-	var repeated *changes.RepeatedError
-	switch {
-	case errors.As(err, &repeated):
-		return m.records[repeated.Number-1], nil
-	case err != nil:
-		return changes.Record{}, err
-	}
-	return m.take(e)
 }
 
 func (m *memory) known() (changes.State, time.Time) {
@@ -142,232 +142,98 @@ func (m *memory) pending(t testing.TB, by changes.Actor, code policy.Code) chang
 	return c.Change
 }
 
-func (m *memory) ByToken(secret string) (changes.Actor, bool) {
-	state, now := m.known()
-	by, known := state.ByToken(secret, now)
-	return by, known && m.unknown == nil
-}
-
-func (m *memory) ByCertificate(names []string) (changes.Actor, bool) {
-	state, _ := m.known()
-	return state.ByCertificate(names)
-}
-
-func (m *memory) ByUser(user string) changes.Actor {
-	state, _ := m.known()
-	return state.ByUser(user)
-}
-
-func (m *memory) Status(by changes.Actor) api.Status {
-	state, now := m.known()
-	revision := state.Revision()
-	return api.Status{
-		Version: "v1.2.3", Host: "gate-1", Time: now,
-		You:    api.You{Name: by.Name, Roles: by.Roles, Local: by.Local},
-		Ready:  true,
-		Checks: map[string]api.Check{"policy": {OK: true, Detail: "holds"}, "flags": {Since: &now}},
-		Source: "ledger", Revision: revision.Number, InForce: &revision, SHA256: revision.SHA256, Mode: policy.Enforce,
-		Applied: now, Ledger: &api.Ledger{Connected: true, Since: now, Last: state.Last()},
-		Pending: state.Changes(now), Unsigned: state.Unsigned(), Markets: m.Jurisdictions().Markets,
-	}
-}
-
-func (m *memory) Ready() error { return m.unknown }
-
-func (m *memory) Policy() api.Policy {
-	state, _ := m.known()
-	revision := state.Revision()
-	return api.Policy{Revision: &revision, SHA256: revision.SHA256, Policy: string(state.Source())}
-}
-
-func (m *memory) Revisions(_ context.Context, before uint64, limit int) (api.Revisions, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var page api.Revisions
-	for i := len(m.records) - 1; i >= 0; i-- {
-		r := m.records[i]
-		d, err := changes.Describe(r)
-		switch {
-		case err != nil || d.Revision == nil || before > 0 && r.Number >= before:
-		case len(page.Revisions) == limit:
-			page.Next = r.Number + 1
-			return page, m.fail
-		default:
-			page.Revisions = append(page.Revisions, *d.Revision)
-		}
-	}
-	return page, m.fail
-}
-
-func (m *memory) Revision(_ context.Context, number uint64) (api.Policy, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if number <= uint64(len(m.records)) {
-		if d, err := changes.Describe(m.records[number-1]); err == nil && d.Revision != nil {
-			return api.Policy{Revision: d.Revision, SHA256: d.SHA256, Policy: string(d.Policy)}, m.fail
-		}
-	}
-	return api.Policy{}, &changes.Error{Code: changes.NotFound, Message: fmt.Sprintf("there is no revision %d", number)}
-}
-
-func (m *memory) Log(_ context.Context, before uint64, limit int) (api.Log, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var page api.Log
-	for i := len(m.records) - 1; i >= 0; i-- {
-		r := m.records[i]
-		if before > 0 && r.Number >= before {
-			continue
-		}
-		if len(page.Records) == limit {
-			page.Next = r.Number + 1
-			break
-		}
-		d, _ := changes.Describe(r)
-		page.Records = append(page.Records, api.Record{
-			Number: r.Number, Time: r.Time, Kind: r.Kind, Author: r.Author, Because: r.Reason, Hash: "ab", Summary: d.Summary,
-		})
-	}
-	return page, m.fail
-}
-
-func (m *memory) Verify(ctx context.Context) (api.Verification, error) {
-	if m.verifying != nil {
-		m.verifying(ctx)
-	}
-	state, _ := m.known()
-	return api.Verification{OK: true, Records: len(m.records), Last: state.Last(), Hash: "ab"}, m.fail
-}
-
-func (m *memory) snapshot() *policy.Snapshot {
-	state, now := m.known()
-	return policy.Compile(state.Policy(), nil, now)
-}
-
-func (m *memory) Jurisdictions() api.Jurisdictions {
-	var all api.Jurisdictions
-	for _, market := range m.snapshot().Markets() {
-		all.Markets = append(all.Markets, api.Market{Market: market, Hour: api.Requests{Forwarded: 7}})
-	}
-	return all
-}
-
-func (m *memory) Jurisdiction(code policy.Code) (api.Jurisdiction, error) {
-	for _, market := range m.Jurisdictions().Markets {
-		if market.Jurisdiction == code {
-			return api.Jurisdiction{Market: market, Explanation: m.snapshot().Explain(policy.PlaceOf(code), "GET", "", "/")}, nil
-		}
-	}
-	return api.Jurisdiction{}, &changes.Error{Code: changes.NotFound, Message: "that is no jurisdiction"}
-}
-
-func (m *memory) Explain(q api.Question) (policy.Explanation, error) {
-	if q.Jurisdiction == "" {
-		return policy.Explanation{}, &changes.Error{Code: changes.Invalid, Message: "it isn't said who asks"}
-	}
-	return m.snapshot().Explain(policy.PlaceOf(q.Jurisdiction), q.Method, q.Host, q.Path), nil
-}
-
-func (m *memory) proposal(expected uint64, p api.Proposal, r changes.Request) changes.Proposal {
-	proposal := changes.Proposal{Expected: expected, Policy: []byte(p.Policy), Because: p.Because, Plan: p.Plan, Emergency: p.Emergency, Request: r}
-	if p.Set != nil {
-		proposal.Set = &policy.SetChange{Jurisdiction: p.Set.Jurisdiction, Phase: p.Set.Phase, From: p.Set.From, Remove: p.Set.Remove}
-	}
-	return proposal
-}
-
-func (m *memory) Plan(_ context.Context, p api.Proposal) (api.Plan, error) {
-	state, now := m.known()
-	planned, err := state.Plan(m.proposal(0, p, changes.Request{}), nil, now)
-	return api.Plan{
-		Revision: state.Revision().Number, Policy: string(planned.Policy), Plan: planned.Plan, Needs: planned.Needs,
-		Emergency: planned.Emergency, Hit: &api.Hit{Gateways: 1, Since: now, Hour: plan.Impact{Requests: 7, Moves: []uint64{7}}},
-	}, err
-}
-
-func (m *memory) Changes() api.Changes {
-	state, now := m.known()
-	return api.Changes{Changes: state.Changes(now)}
-}
-
-func (m *memory) Change(ctx context.Context, number uint64) (api.Change, error) {
-	state, now := m.known()
-	c, source, found := state.Change(number, now)
-	if !found {
-		return api.Change{}, &changes.Error{Code: changes.NotFound, Message: fmt.Sprintf("there is no change %d", number)}
-	}
-	plan, err := m.Plan(ctx, api.Proposal{Policy: string(source)})
-	return api.Change{Change: c, Planned: &plan}, err
-}
-
-// change writes what concerns one.
-func (m *memory) change(decide func(changes.State) (changes.Draft, error)) (api.Change, error) {
-	r, err := m.write(decide)
-	if err != nil {
-		return api.Change{}, err
-	}
-	d, err := changes.Describe(r)
-	if err != nil {
-		return api.Change{}, err
-	}
-	state, now := m.known()
-	c, _, found := state.Change(d.Number, now)
-	if !found && d.Revision != nil {
-		c = changes.Change{Number: r.Number, Time: r.Time, Because: r.Reason, Expires: r.Time, Status: changes.Applied, Revision: r.Number}
-	}
-	return api.Change{Change: c, InForce: d.Revision}, nil
-}
-
-func (m *memory) Propose(_ context.Context, by changes.Actor, expected uint64, p api.Proposal, r changes.Request) (api.Change, error) {
-	return m.change(func(s changes.State) (changes.Draft, error) {
-		return s.Propose(by, m.proposal(expected, p, r), nil, m.now)
-	})
-}
-
-func (m *memory) Edit(_ context.Context, by changes.Actor, number, expected uint64, p api.Proposal, r changes.Request) (api.Change, error) {
-	return m.change(func(s changes.State) (changes.Draft, error) {
-		return s.Edit(by, number, m.proposal(expected, p, r), nil, m.now)
-	})
-}
-
-func (m *memory) Approve(_ context.Context, by changes.Actor, number uint64, a api.Approval, r changes.Request) (api.Change, error) {
-	return m.change(func(s changes.State) (changes.Draft, error) {
-		return s.Approve(by, number, a.Plan, a.Because, r, nil, m.now)
-	})
-}
-
-func (m *memory) Reject(_ context.Context, by changes.Actor, number uint64, because string, r changes.Request) (api.Change, error) {
-	return m.change(func(s changes.State) (changes.Draft, error) { return s.Reject(by, number, because, r, m.now) })
-}
-
-func (m *memory) Principals() api.Principals {
-	state, _ := m.known()
-	return api.Principals{Principals: state.Principals()}
-}
-
-func (m *memory) SetPrincipal(_ context.Context, by changes.Actor, name string, p api.Principal, r changes.Request) (changes.Principal, error) {
-	set := changes.Principal{Name: name, Roles: p.Roles, User: p.User, Certificate: p.Certificate}
-	_, err := m.write(func(s changes.State) (changes.Draft, error) { return s.SetPrincipal(by, set, p.Because, r, m.now) })
-	return set, err
-}
-
-func (m *memory) RemovePrincipal(_ context.Context, by changes.Actor, name, because string, r changes.Request) error {
-	_, err := m.write(func(s changes.State) (changes.Draft, error) { return s.RemovePrincipal(by, name, because, r, m.now) })
-	return err
-}
-
-func (m *memory) AddToken(_ context.Context, by changes.Actor, name string, t api.TokenRequest, r changes.Request) (api.NewToken, error) {
-	token, secret := changes.NewToken([32]byte{99}, m.now, t.Expires)
-	_, err := m.write(func(s changes.State) (changes.Draft, error) { return s.AddToken(by, name, token, t.Because, r, m.now) })
-	return api.NewToken{Token: token, Secret: secret}, err
-}
-
-func (m *memory) RevokeToken(_ context.Context, by changes.Actor, name, id, because string, r changes.Request) error {
-	_, err := m.write(func(s changes.State) (changes.Draft, error) { return s.RevokeToken(by, name, id, because, r, m.now) })
-	return err
-}
-
-func (m *memory) Events(ctx context.Context) <-chan api.Event {
+func (m *memory) Events(context.Context) <-chan api.Event {
 	m.following <- struct{}{}
 	return m.happening
 }
+
+// A ledger is what a memory remembers, as an engine and a source.
+type ledger struct{ *memory }
+
+func (l ledger) Current(now time.Time) (*policy.Snapshot, enforce.BlockedReason) {
+	if l.Closed() {
+		return policy.Compile(policy.OpenEverywhere(), nil, now), enforce.PolicyUnknown
+	}
+	return policy.Compile(l.State().Policy(), nil, now), ""
+}
+
+func (l ledger) AppliedAt() time.Time      { return start }
+func (l ledger) Failure() *enforce.Failure { return nil }
+func (l ledger) Closed() bool              { return l.closed != "" }
+
+func (l ledger) Kind() source.Kind { return source.KindLedger }
+func (l ledger) File() string      { return "" }
+
+func (l ledger) State() changes.State {
+	if l.Closed() {
+		return changes.New(parse)
+	}
+	state, _ := l.known()
+	return state
+}
+
+func (l ledger) PlanState() (changes.State, error) { return l.State(), nil }
+
+func (l ledger) Write(_ context.Context, decide func(changes.State) (changes.Draft, error)) (changes.Record, error) {
+	if l.fail != nil {
+		return changes.Record{}, l.fail
+	}
+	draft, err := decide(l.State())
+	if err != nil {
+		return changes.Record{}, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.take(draft)
+}
+
+func (l ledger) Record(_ context.Context, number uint64) (source.Record, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if number > uint64(len(l.records)) {
+		return source.Record{}, &changes.Error{Code: changes.NotFound, Message: fmt.Sprintf("there is no record %d", number)}
+	}
+	return source.Record{Record: l.records[number-1], Hash: "ab"}, l.fail
+}
+
+func (l ledger) Records(ctx context.Context, before uint64, take func(source.Record) bool) (next uint64, err error) {
+	last := l.State().Last()
+	if before == 0 || before > last {
+		before = last + 1
+	}
+	for ; before > 1; before-- {
+		r, err := l.Record(ctx, before-1)
+		if err != nil {
+			return 0, err
+		}
+		if !take(r) {
+			return before, nil
+		}
+	}
+	return 0, nil
+}
+
+func (l ledger) Verify(ctx context.Context) (source.Verification, error) {
+	if l.verifying != nil {
+		l.verifying(ctx)
+	}
+	last := l.State().Last()
+	return source.Verification{Records: int(last), Last: last, Hash: "ab"}, l.fail
+}
+
+func (l ledger) Connection() *source.Connection {
+	return &source.Connection{Connected: !l.Closed(), Since: start, Why: l.closed, Last: l.State().Last()}
+}
+
+func (l ledger) SaveError() error                               { return nil }
+func (l ledger) QueryTraffic(context.Context) ([][]byte, error) { return nil, nil }
+
+type noFlags struct{}
+
+func (noFlags) Known() policy.Flags  { return nil }
+func (noFlags) Status() flags.Status { return flags.Status{Answered: true} }
+
+type noCertificates struct{}
+
+func (noCertificates) Failure() *certs.Failure      { return nil }
+func (noCertificates) Expiry() map[string]time.Time { return nil }

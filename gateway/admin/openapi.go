@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-//go:generate go test -run TestOpenAPI -update .
+//go:generate env UPDATE_GOLDEN=1 go test -run ^TestOpenAPI$ .
 
 // document is generated from the endpoints, and from the types in package api
 // with their comments.

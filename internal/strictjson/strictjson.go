@@ -114,7 +114,7 @@ func (r *reader) value(v reflect.Value, depth int) *Error {
 			return err
 		}
 		if r.Complete {
-			return &Error{Kind: Type, Offset: r.start, Message: "null; leave it out"}
+			return &Error{Kind: Type, Offset: r.start, Message: "null: leave it out"}
 		}
 		v.SetZero()
 		return nil

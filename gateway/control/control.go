@@ -1,0 +1,148 @@
+// Package control is what operators see and do, by resource: status, policy,
+// log, jurisdictions, plan, changes, principals, events and health. It knows
+// nothing of HTTP: gateway/admin says who asks and what they may.
+//
+// All that its methods return is true of the requests that are being decided at
+// that moment. No list in it is nil. Errors that a client can do something about
+// are *changes.Error.
+package control
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/exitgate/exitgate/flags"
+	"github.com/exitgate/exitgate/gateway/certs"
+	"github.com/exitgate/exitgate/gateway/enforce"
+	"github.com/exitgate/exitgate/gateway/geo"
+	"github.com/exitgate/exitgate/gateway/source"
+	"github.com/exitgate/exitgate/gateway/traffic"
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
+)
+
+// An Engine has the policy that requests are decided by.
+type Engine interface {
+	// Current returns it, and why nothing is served by it, "" if something is.
+	Current(now time.Time) (*policy.Snapshot, enforce.BlockedReason)
+	AppliedAt() time.Time
+	Failure() *enforce.Failure // of the newest policy; nil if it is in use
+	Closed() bool              // no policy is known, and nothing is served
+}
+
+// A Source is where policies come from: a file, or a ledger. What a file can't
+// do is a *changes.Error.
+type Source interface {
+	Kind() source.Kind
+	File() string         // the name of the policy file, "" for a ledger
+	State() changes.State // what the ledger comes to
+	// PlanState returns what a proposal is planned against.
+	PlanState() (changes.State, error)
+	// Write appends what is decided by the newest state, and returns when
+	// this gateway decides by it.
+	Write(ctx context.Context, decide func(changes.State) (changes.Draft, error)) (changes.Record, error)
+	// Records calls take with the records before a number, the newest first,
+	// until it returns false; 0 is from the newest of all on. next is the
+	// number to go on with, 0 if there is none.
+	Records(ctx context.Context, before uint64, take func(source.Record) bool) (next uint64, err error)
+	Record(ctx context.Context, number uint64) (source.Record, error)
+	Verify(ctx context.Context) (source.Verification, error)
+	Connection() *source.Connection // nil: there is no ledger
+	SaveError() error               // why the replica's state isn't on disk; nil if it is
+	// QueryTraffic returns what all gateways have counted: each a traffic.Sums
+	// as JSON. It is nil where there are no others.
+	QueryTraffic(ctx context.Context) ([][]byte, error)
+}
+
+// Flags is what is known of flags.
+type Flags interface {
+	Known() policy.Flags
+	Status() flags.Status
+}
+
+// Certificates are what the gateway shows to clients.
+type Certificates interface {
+	Failure() *certs.Failure
+	Expiry() map[string]time.Time // by host
+}
+
+// Options are what a Control is made of.
+type Options struct {
+	Version      string
+	Engine       Engine
+	Source       Source
+	Flags        Flags
+	FlagSources  bool                                // there are providers of flags beside the policy
+	FlagServer   func() (since time.Time, err error) // why the flag server fails, and since when; nil: there is none
+	Traffic      func() traffic.Sums
+	Locate       func(netip.Addr) policy.Place
+	Databases    func() []geo.Database
+	Certificates Certificates
+	Draining     func() bool
+	Events       *Events
+	Now          func() time.Time
+	Log          *slog.Logger
+}
+
+// A Control is safe for concurrent use. It is an admin.Service.
+type Control struct {
+	o      Options
+	engine Engine
+	source Source
+	now    func() time.Time
+}
+
+// New returns a Control.
+func New(o Options) *Control {
+	return &Control{o: o, engine: o.Engine, source: o.Source, now: o.Now}
+}
+
+// Ready returns why nothing is known yet of the ledger, nil if something is.
+func (c *Control) Ready() error {
+	if !c.engine.Closed() {
+		return nil
+	}
+	return &changes.Error{
+		Code:    changes.Unavailable,
+		Message: fmt.Sprintf("no policy is known yet, and nothing is served: %s", c.source.Connection().Why),
+		Advice:  "try again when the ledger can be reached: see exitgate status",
+	}
+}
+
+// snapshot returns the policy that requests are decided by now.
+func (c *Control) snapshot() *policy.Snapshot {
+	snapshot, _ := c.engine.Current(c.now())
+	return snapshot
+}
+
+// ByToken returns who has a token; false is nobody.
+func (c *Control) ByToken(secret string) (changes.Actor, bool) {
+	return c.source.State().ByToken(secret, c.now())
+}
+
+// ByCertificate returns who has a certificate with one of some names.
+func (c *Control) ByCertificate(names []string) (changes.Actor, bool) {
+	return c.source.State().ByCertificate(names)
+}
+
+// ByUser returns who a user of this machine is.
+func (c *Control) ByUser(user string) changes.Actor { return c.source.State().ByUser(user) }
+
+func notFound(advice, format string, args ...any) error {
+	return &changes.Error{Code: changes.NotFound, Message: fmt.Sprintf(format, args...), Advice: advice}
+}
+
+func invalid(message, advice string) error {
+	return &changes.Error{Code: changes.Invalid, Message: message, Advice: advice}
+}
+
+// orEmpty returns a list that JSON doesn't have as null.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}

@@ -1,0 +1,41 @@
+package control
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/netip"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy"
+)
+
+// Explain returns what a request would get, and why.
+func (c *Control) Explain(q api.Question) (policy.Explanation, error) {
+	var place policy.Place
+	switch {
+	case (q.Address == "") == (q.Jurisdiction == ""):
+		return policy.Explanation{}, invalid("it isn't said who asks", "give an address or a jurisdiction, one of the two")
+	case q.Address != "":
+		address, err := netip.ParseAddr(q.Address)
+		if err != nil {
+			return policy.Explanation{}, invalid("address is not an IP address", "write it as 90.0.0.1 or 2001:db8::1")
+		}
+		place = c.o.Locate(address)
+	case !policy.IsPlace(q.Jurisdiction):
+		return policy.Explanation{}, invalid(fmt.Sprintf("%q is no jurisdiction that a client can be in", q.Jurisdiction), "write an ISO 3166-1 country as FR, or an ISO 3166-2 subdivision as US-MS")
+	default:
+		place = policy.PlaceOf(q.Jurisdiction)
+	}
+	snapshot := c.snapshot()
+	if !q.At.IsZero() {
+		snapshot = policy.Compile(snapshot.Policy(), c.o.Flags.Known(), q.At)
+	}
+	return explain(snapshot, place, cmp.Or(q.Method, http.MethodGet), q.Host, cmp.Or(q.Path, "/")), nil
+}
+
+func explain(snapshot *policy.Snapshot, place policy.Place, method, host, path string) policy.Explanation {
+	x := snapshot.Explain(place, method, host, path)
+	x.Matches = orEmpty(x.Matches)
+	return x
+}

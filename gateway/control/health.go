@@ -1,0 +1,143 @@
+package control
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/enforce"
+	"github.com/exitgate/exitgate/policy"
+)
+
+// Readiness returns whether the gateway can serve, and what it is serving by.
+func (c *Control) Readiness() api.Readiness {
+	now := c.now()
+	snapshot, blocked := c.engine.Current(now)
+	draining := c.o.Draining()
+	r := api.Readiness{Ready: !draining && blocked == "", Checks: map[string]api.Check{"policy": c.checkPolicy(snapshot, blocked)}}
+	if draining {
+		r.Checks["listener"] = api.Check{Detail: "stopping: finishing what is under way"}
+	}
+	c.checkLedger(now, r.Checks)
+	c.checkFlags(now, r.Checks)
+	c.checkDatabases(r.Checks)
+	c.checkCertificates(now, r.Checks)
+	return r
+}
+
+func (c *Control) checkPolicy(snapshot *policy.Snapshot, blocked enforce.BlockedReason) api.Check {
+	digest, until := "sha256:"+snapshot.Policy().Digest()[:12], "changed"
+	if end := snapshot.Until(); !end.IsZero() {
+		until = end.Format(time.RFC3339)
+	}
+	if blocked == enforce.PolicyUnknown {
+		return api.Check{Detail: "no policy is known yet: nothing is served until the ledger can be reached"}
+	}
+	if failure := c.engine.Failure(); failure != nil {
+		return api.Check{Since: &failure.Since, Detail: fmt.Sprintf("%v\n\n%s stays in use", failure.Err, digest)}
+	}
+	return api.Check{OK: true, Detail: fmt.Sprintf("%s holds until %s", digest, until)}
+}
+
+// checkLedger says how well the ledger is followed. That it is lost changes no
+// decision, and so doesn't make the gateway unready.
+func (c *Control) checkLedger(now time.Time, checks map[string]api.Check) {
+	connection := c.source.Connection()
+	if connection == nil {
+		return
+	}
+	check := api.Check{OK: connection.Connected, Detail: fmt.Sprintf("record %d", connection.Last)}
+	if !connection.Connected {
+		check.Since = &connection.Since
+		check.Detail = connection.Why + "\n\nnothing can be changed"
+		if connection.Last > 0 {
+			check.Detail += fmt.Sprintf("; what is known up to record %d stays in use", connection.Last)
+		}
+	}
+	checks["ledger"] = check
+	if err := c.source.SaveError(); err != nil {
+		checks["ledger kept"] = api.Check{
+			Detail: fmt.Sprintf("%v\n\nthe next start would need the ledger: make room in the data folder, and let the gateway write to it", err),
+		}
+	}
+	for _, revision := range c.source.State().Unsigned() {
+		if now.After(revision.SignBy) {
+			checks[fmt.Sprintf("emergency %d", revision.Number)] = api.Check{
+				Since:  &revision.SignBy,
+				Detail: fmt.Sprintf("%s; nobody has signed it within 24 hours: look into it, and exitgate approve %d", revision.Because, revision.Number),
+			}
+		}
+	}
+}
+
+// checkFlags says how the gateway knows what flags are. That a source is lost
+// changes nothing, and so doesn't make the gateway unready.
+func (c *Control) checkFlags(now time.Time, checks map[string]api.Check) {
+	status := c.o.Flags.Status()
+	if c.o.FlagSources || len(status.Breaches) > 0 {
+		check := api.Check{OK: true, Detail: "answered " + formatAge(status.LastSuccess, now)}
+		var wrong []string
+		if c.o.FlagServer != nil {
+			if since, err := c.o.FlagServer(); err != nil {
+				wrong, check.Since = append(wrong, err.Error()), &since
+			}
+		}
+		for _, rejected := range status.Rejected {
+			wrong = append(wrong, rejected.String())
+			if check.Since == nil {
+				check.Since = &status.Since
+			}
+		}
+		if wrong != nil {
+			check.OK = false
+			check.Detail = strings.Join(wrong, "\n") + "\n\n"
+			if status.Answered {
+				check.Detail += "what was known stays in use, all of it last answered " + formatAge(status.LastSuccess, now)
+			} else {
+				check.Detail += "no guaranteed flag is known yet: nothing is served until the source answers"
+			}
+		}
+		checks["flags"] = check
+	}
+	if status.SaveError != nil {
+		checks["flags kept"] = api.Check{
+			Detail: fmt.Sprintf("%v\n\nthe next start would forget the guarantees that were broken: make room in the data folder, and let the gateway write to it", status.SaveError),
+		}
+	}
+	for _, b := range status.Breaches {
+		checks[fmt.Sprintf("guarantee %s in %s", b.Flag, b.Jurisdiction)] = api.Check{
+			Since:  &b.Since,
+			Detail: "was below what is guaranteed; the service is withheld there until the policy acknowledges it: see acknowledge: in docs/policy.md",
+		}
+	}
+}
+
+func (c *Control) checkDatabases(checks map[string]api.Check) {
+	for _, d := range c.o.Databases() {
+		check := api.Check{OK: true, Detail: fmt.Sprintf("%s, built %s", d.Type, d.Build.Format(time.DateOnly))}
+		if d.Err != nil {
+			check = api.Check{Since: &d.Since, Detail: fmt.Sprintf("%v; the one built %s stays in use", d.Err, d.Build.Format(time.DateOnly))}
+		}
+		checks["geo "+d.Path] = check
+	}
+}
+
+func (c *Control) checkCertificates(now time.Time, checks map[string]api.Check) {
+	if failure := c.o.Certificates.Failure(); failure != nil {
+		checks["certificates"] = api.Check{Since: &failure.Since, Detail: fmt.Sprintf("%v; the previous ones stay in use", failure.Err)}
+	}
+	for host, end := range c.o.Certificates.Expiry() {
+		if !now.Before(end) {
+			checks["certificate "+host] = api.Check{Since: &end, Detail: "has ended"}
+		}
+	}
+}
+
+// formatAge says how long ago something was.
+func formatAge(then, now time.Time) string {
+	if then.IsZero() {
+		return "before the start"
+	}
+	return fmt.Sprintf("%s ago (%s)", now.Sub(then).Round(time.Second), then.UTC().Format(time.RFC3339))
+}

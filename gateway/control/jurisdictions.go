@@ -1,0 +1,68 @@
+package control
+
+import (
+	"net/http"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/traffic"
+	"github.com/exitgate/exitgate/policy"
+)
+
+// Jurisdictions returns what the jurisdictions get that the policy names.
+func (c *Control) Jurisdictions() api.Jurisdictions {
+	return api.Jurisdictions{Markets: c.markets(c.snapshot())}
+}
+
+// markets returns what a snapshot says of each market, and its traffic.
+func (c *Control) markets(snapshot *policy.Snapshot) []api.Market {
+	hour, day := requestsByCode(c.o.Traffic())
+	markets := []api.Market{}
+	for _, m := range snapshot.Markets() {
+		markets = append(markets, api.Market{Market: m, Hour: hour[m.Jurisdiction], Day: day[m.Jurisdiction]})
+	}
+	return markets
+}
+
+// requestsByCode sums up requests by jurisdiction: those that its entry governs,
+// or where it has none, that were made from it.
+func requestsByCode(sums traffic.Sums) (hour, day map[policy.Code]api.Requests) {
+	sum := func(counts map[traffic.Key]uint64) map[policy.Code]api.Requests {
+		byCode := make(map[policy.Code]api.Requests)
+		for key, n := range counts {
+			code := key.Entry
+			if code == policy.Default {
+				code = key.Jurisdiction
+			}
+			r := byCode[code]
+			if key.Refused {
+				r.Refused += n
+			} else {
+				r.Forwarded += n
+			}
+			byCode[code] = r
+		}
+		return byCode
+	}
+	return sum(sums.Hour), sum(sums.Day)
+}
+
+// Jurisdiction returns what a jurisdiction gets, and why: also one that the
+// policy doesn't name.
+func (c *Control) Jurisdiction(code policy.Code) (api.Jurisdiction, error) {
+	snapshot := c.snapshot()
+	if !policy.IsPlace(code) && !snapshot.Policy().HasEntry(code) {
+		return api.Jurisdiction{}, notFound("write an ISO 3166-1 country as FR, an ISO 3166-2 subdivision as US-MS, or a group of the policy", "%q is no jurisdiction", code)
+	}
+	x := explain(snapshot, policy.PlaceOf(code), http.MethodGet, "", "/")
+	hour, day := requestsByCode(c.o.Traffic())
+	j := api.Jurisdiction{Explanation: x, Market: api.Market{Hour: hour[code], Day: day[code]}}
+	for _, m := range snapshot.Markets() {
+		if m.Jurisdiction == code {
+			j.Market.Market = m
+			return j, nil
+		}
+	}
+	d := x.Decision
+	j.Market.Market = policy.Market{Jurisdiction: code, Name: policy.Name(code), Phase: d.Phase, Reason: d.Reason, Since: d.Since, Sunset: d.Sunset}
+	return j, nil
+}

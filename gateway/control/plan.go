@@ -1,0 +1,92 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/traffic"
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/plan"
+)
+
+// Plan returns what a policy would change, and whom it would have hit.
+func (c *Control) Plan(ctx context.Context, p api.Proposal) (api.Plan, error) {
+	proposal, err := c.proposal(ctx, 0, p, changes.Request{})
+	if err != nil {
+		return api.Plan{}, err
+	}
+	return c.plan(ctx, proposal)
+}
+
+// proposal turns what the API says into what is proposed.
+func (c *Control) proposal(ctx context.Context, expected uint64, p api.Proposal, r changes.Request) (changes.Proposal, error) {
+	proposal := changes.Proposal{Expected: expected, Because: p.Because, Plan: p.Plan, Emergency: p.Emergency, Request: r}
+	if p.Policy != "" {
+		proposal.Policy = []byte(p.Policy)
+	}
+	if p.Set != nil {
+		proposal.Set = &policy.SetChange{Jurisdiction: p.Set.Jurisdiction, Phase: p.Set.Phase, From: p.Set.From, Remove: p.Set.Remove}
+	}
+	if p.Rollback == 0 {
+		return proposal, nil
+	}
+	if p.Policy != "" || p.Set != nil {
+		return proposal, invalid("a rollback and something else at the same time", "give one of policy, set and rollback")
+	}
+	before, err := c.Revision(ctx, p.Rollback)
+	proposal.Policy = []byte(before.Policy)
+	return proposal, err
+}
+
+// plan returns what would come of a proposal, and whom it would have hit.
+func (c *Control) plan(ctx context.Context, p changes.Proposal) (api.Plan, error) {
+	state, err := c.source.PlanState()
+	if err != nil {
+		return api.Plan{}, err
+	}
+	planned, err := state.Plan(p, c.o.Flags.Known(), c.now())
+	if err != nil {
+		return api.Plan{}, err
+	}
+	return api.Plan{
+		Revision: c.source.State().Revision().Number, Policy: string(planned.Policy), Plan: planned.Plan,
+		Needs: planned.Needs, Emergency: planned.Emergency, Hit: c.impact(ctx, planned.Plan),
+	}, nil
+}
+
+// impact returns how many requests a plan would have decided otherwise: those of
+// all gateways that answer, else those of this one.
+func (c *Control) impact(ctx context.Context, p plan.Plan) *api.Hit {
+	sums, gateways := c.clusterTraffic(ctx)
+	if gateways == 0 {
+		sums, gateways = c.o.Traffic(), 1
+	}
+	hour, day := sums.Traffic()
+	return &api.Hit{Gateways: gateways, Since: sums.Since, Hour: p.Impact(hour), Day: p.Impact(day)}
+}
+
+// clusterTraffic adds up what all gateways have counted, this one among them.
+func (c *Control) clusterTraffic(ctx context.Context) (sums traffic.Sums, gateways int) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	answers, err := c.source.QueryTraffic(ctx)
+	if err != nil {
+		c.o.Log.Warn("the traffic of the other gateways is unknown", "error", err)
+	}
+	for _, text := range answers {
+		var one traffic.Sums
+		if err := json.Unmarshal(text, &one); err != nil {
+			c.o.Log.Warn("invalid traffic of a gateway, skipped", "error", err)
+			continue
+		}
+		if gateways++; gateways == 1 {
+			sums = one
+		} else {
+			sums = sums.Add(one)
+		}
+	}
+	return sums, gateways
+}

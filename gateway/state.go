@@ -1,0 +1,40 @@
+package gateway
+
+import (
+	"github.com/exitgate/exitgate/gateway/geo"
+	"github.com/exitgate/exitgate/gateway/metrics"
+	"github.com/exitgate/exitgate/gateway/source"
+	"github.com/exitgate/exitgate/policy/changes"
+)
+
+// state is what the metrics show of what the gateway works with.
+func (g *Gateway) state() metrics.State {
+	s := metrics.State{
+		Snapshot:     g.engine.Current(g.now()).Snapshot(),
+		PolicyFailed: g.engine.Failure() != nil,
+		Certificates: g.certs.Expiry(),
+		Flags:        g.flagState(),
+	}
+	if c := g.source.Connection(); c != nil {
+		s.Ledger = g.ledgerState(c)
+	}
+	for _, d := range g.geo.Databases() {
+		s.Databases = append(s.Databases, metrics.Database{Name: d.Path, Build: d.Build, Embedded: d.Path == geo.Embedded})
+	}
+	return s
+}
+
+// ledgerState is what the metrics show of the ledger.
+func (g *Gateway) ledgerState(c *source.Connection) *metrics.Ledger {
+	state, now := g.source.State(), g.now()
+	l := &metrics.Ledger{Connected: c.Connected}
+	for _, c := range state.Changes(now) {
+		if c.Status == changes.Pending {
+			l.Pending++
+		}
+	}
+	for _, revision := range state.Unsigned() {
+		l.SignatureDue = append(l.SignatureDue, revision.SignBy)
+	}
+	return l
+}
