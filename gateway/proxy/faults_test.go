@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -29,70 +31,61 @@ func reset(c net.Conn) {
 	c.Close()
 }
 
-func TestAnUpstreamThatFailsBeforeItAnswersGetsAnAnswerMade(t *testing.T) {
-	answer := func(text string) func(net.Conn, *bufio.Reader) {
+func TestAnUpstreamThatFailsBeforeItResponds(t *testing.T) {
+	writes := func(text string) func(net.Conn, *bufio.Reader) {
 		return func(c net.Conn, r *bufio.Reader) {
 			head(r)
 			io.WriteString(c, text)
 		}
 	}
-	const (
-		down  = "502 Bad Gateway\nThe service did not answer. Try again later.\n"
-		wrong = "502 Bad Gateway\nThe service gave no valid answer. Try again later.\n"
-		slow  = "504 Gateway Timeout\nThe service took too long to answer. Try again later.\n"
-	)
+	const lost, invalid, late = `"connection lost"`, `"invalid answer"`, `"no answer in time"`
 	for _, test := range []struct {
 		name   string
 		handle func(net.Conn, *bufio.Reader)
-		body   string
-		log    string
+		class  string
 	}{
-		{"isn't there", nil, down, "class=connect advice=\"start the app, or correct the upstream's address\" cause="},
-		{"resets", func(c net.Conn, r *bufio.Reader) { head(r); reset(c) }, down, `class="connection lost" advice="see the app's log for why it closed the connection"`},
-		{"closes", func(c net.Conn, r *bufio.Reader) { head(r) }, down, `class="connection lost"`},
-		{"closes within the head", answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"), down, `class="connection lost"`},
-		{"says nothing", func(c net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }, slow, `class="no answer in time"`},
+		{"isn't there", nil, "connect"},
+		{"resets", func(c net.Conn, r *bufio.Reader) { head(r); reset(c) }, lost},
+		{"closes", func(c net.Conn, r *bufio.Reader) { head(r) }, lost},
+		{"closes within the head", writes("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"), lost},
+		{"is silent", func(c net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }, late},
 		{"stops within the head", func(c net.Conn, r *bufio.Reader) {
 			io.WriteString(c, "HTTP/1.1 200 OK\r\nConte")
 			io.Copy(io.Discard, r)
-		}, slow, `class="no answer in time"`},
-		{"talks garbage", answer("\x00\x01\x02 SSH-2.0-OpenSSH\r\n\r\n"), wrong, `class="invalid answer" advice="see whether the upstream speaks the protocol that its address says"`},
-		{"sends 1 MB of header", answer("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n"), wrong, `class="invalid answer"`},
-		{"sends 100,000 header fields", answer("HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", 100_000) + "\r\n"), wrong, `class="invalid answer"`},
-		{"has status 000", answer("HTTP/1.1 000 Nothing\r\nContent-Length: 0\r\n\r\n"), wrong, `class="invalid answer"`},
-		{"has status 99", answer("HTTP/1.1 099 Nothing\r\nContent-Length: 0\r\n\r\n"), wrong, `class="invalid answer"`},
-		{"has a status of four digits", answer("HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n"), wrong, `class="invalid answer"`},
-		{"upgrades unasked", answer("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"), wrong, `class="invalid answer"`},
-		{"has two lengths", answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc"), wrong, `class="invalid answer"`},
-		{"has a negative length", answer("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nabc"), wrong, `class="invalid answer"`},
-		{"has an unknown transfer coding", answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc"), wrong, `class="invalid answer"`},
+		}, late},
+		{"speaks another protocol", writes("\x00\x01\x02 SSH-2.0-OpenSSH\r\n\r\n"), invalid},
+		{"sends 1 MB of header", writes("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n"), invalid},
+		{"sends 100,000 header fields", writes("HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", 100_000) + "\r\n"), invalid},
+		{"has status 000", writes("HTTP/1.1 000 Nothing\r\nContent-Length: 0\r\n\r\n"), invalid},
+		{"has status 99", writes("HTTP/1.1 099 Nothing\r\nContent-Length: 0\r\n\r\n"), invalid},
+		{"has a status of four digits", writes("HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n"), invalid},
+		{"upgrades unasked", writes("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"), invalid},
+		{"has two lengths", writes("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc"), invalid},
+		{"has a negative length", writes("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nabc"), invalid},
+		{"has an unknown transfer coding", writes("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc"), invalid},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var url string
+			o := proxy.Options{ResponseHeaderTimeout: 30 * time.Second}
 			if test.handle == nil {
-				url = nobody(t)
+				o.Upstreams = []string{nobody(t)}
 			} else {
-				url = listen(t, test.handle)
+				o.Upstreams = []string{listen(t, test.handle)}
+			}
+			status := http.StatusBadGateway
+			if test.class == late {
+				o.ResponseHeaderTimeout, status = 200*time.Millisecond, http.StatusGatewayTimeout
 			}
 			each(t, func(t *testing.T, major int) {
-				patience := 30 * time.Second
-				if test.body == slow {
-					patience = 200 * time.Millisecond
-				}
-				g := newGateway(t, proxy.Options{Upstreams: []string{url}, ResponseHeaderTimeout: patience})
+				g := newGateway(t, o)
 				res := get(t, g.client(major), g.URL)
-				if got := body(t, res); got != test.body {
-					t.Errorf("the client got %q", got)
+				if res.StatusCode != status || res.Header.Get("Cache-Control") != "no-store" || body(t, res) == "" {
+					t.Error(res.Status, res.Header)
 				}
-				if got := res.Header.Get("Cache-Control"); got != "no-store" {
-					t.Errorf("Cache-Control: %s", got)
-				}
-				if got, want := g.heard(1), []string{fmt.Sprint(url, " ", res.StatusCode)}; !slices.Equal(got, want) {
+				if got, want := g.heard(1), []string{fmt.Sprint(o.Upstreams[0], " ", status)}; !slices.Equal(got, want) {
 					t.Errorf("heard %q, want %q", got, want)
 				}
-				log := g.log.String()
-				if !strings.Contains(log, "level=WARN msg=\"upstream failed\" upstream="+url+" "+test.log) || strings.Count(log, "\n") != 1 {
-					t.Errorf("logged:\n%s", log)
+				if lines := g.log.Lines("level=WARN", "upstream="+o.Upstreams[0], "class="+test.class, "advice="); len(lines) != 1 {
+					t.Errorf("logged:\n%s", g.log)
 				}
 			})
 		})
@@ -101,19 +94,22 @@ func TestAnUpstreamThatFailsBeforeItAnswersGetsAnAnswerMade(t *testing.T) {
 
 func TestAProgramGetsTheFailureAsJSON(t *testing.T) {
 	g := newGateway(t, proxy.Options{Upstreams: []string{nobody(t)}})
-	r, _ := http.NewRequest("GET", g.URL, nil)
+	r := request(t, "GET", g.URL, nil)
 	r.Header.Set("Accept", "application/json")
-	res, err := g.client(2).Do(r)
-	if err != nil {
-		t.Fatal(err)
+	res := send(t, g.client(2), r)
+	var problem struct {
+		Status        int
+		Title, Detail string
 	}
-	want := `{"status": 502, "title": "Bad Gateway", "detail": "The service did not answer. Try again later."}` + "\n"
-	if got := body(t, res); got != want || res.Header.Get("Content-Type") != "application/problem+json" {
-		t.Error(res.Header, got)
+	if err := json.Unmarshal([]byte(body(t, res)), &problem); err != nil || res.Header.Get("Content-Type") != "application/problem+json" {
+		t.Error(err, res.Header)
+	}
+	if problem.Status != 502 || problem.Title == "" || problem.Detail == "" {
+		t.Errorf("%+v", problem)
 	}
 }
 
-func TestACertificateThatIsNotBelievedIsAFailure(t *testing.T) {
+func TestAnUntrustedCertificateIsAFailure(t *testing.T) {
 	for name, spoil := range map[string]func(*proxy.Options){
 		"unknown authority": func(o *proxy.Options) { o.RootCAs = nil },
 		"another name":      func(o *proxy.Options) { o.ServerName = "elsewhere.example" },
@@ -122,11 +118,8 @@ func TestACertificateThatIsNotBelievedIsAFailure(t *testing.T) {
 			o := serve(t, "https", showHeaders)
 			spoil(&o)
 			g := newGateway(t, o)
-			if res := get(t, g.client(1), g.URL); res.StatusCode != 502 {
-				t.Error(res.Status)
-			}
-			if log := g.log.String(); !strings.Contains(log, "class=certificate") {
-				t.Error(log)
+			if res := get(t, g.client(1), g.URL); res.StatusCode != 502 || len(g.log.Lines("class=certificate")) != 1 {
+				t.Error(res.Status, g.log)
 			}
 		})
 	}
@@ -134,11 +127,8 @@ func TestACertificateThatIsNotBelievedIsAFailure(t *testing.T) {
 		o := serve(t, "http", showHeaders)
 		o.Upstreams[0] = "https" + strings.TrimPrefix(o.Upstreams[0], "http")
 		g := newGateway(t, o)
-		if res := get(t, g.client(1), g.URL); res.StatusCode != 502 {
-			t.Error(res.Status)
-		}
-		if log := g.log.String(); !strings.Contains(log, `class="TLS handshake"`) {
-			t.Error(log)
+		if res := get(t, g.client(1), g.URL); res.StatusCode != 502 || len(g.log.Lines(`class="TLS handshake"`)) != 1 {
+			t.Error(res.Status, g.log)
 		}
 	})
 	t.Run("the right name", func(t *testing.T) {
@@ -151,32 +141,34 @@ func TestACertificateThatIsNotBelievedIsAFailure(t *testing.T) {
 	})
 }
 
-func TestAnAnswerThatBreaksOffIsNotEndedCleanly(t *testing.T) {
+func TestAnIncompleteResponseIsNotEndedCleanly(t *testing.T) {
+	const stalls = "stalls"
+	nothing := func(net.Conn) {}
 	for _, test := range []struct {
-		name, answer string
-		then         func(net.Conn)
-		log          string
+		name, response string
+		then           func(net.Conn)
 	}{
-		{"reset", "Content-Length: 100\r\n\r\nhello", reset, `class="answer cut short"`},
-		{"shorter than its length", "Content-Length: 100\r\n\r\nhello", func(net.Conn) {}, `class="answer cut short"`},
-		{"no last chunk", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", func(net.Conn) {}, `class="answer cut short"`},
-		{"half a chunk", "Transfer-Encoding: chunked\r\n\r\n50\r\nhello", func(net.Conn) {}, `class="answer cut short"`},
-		{"a chunk of garbage", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzzz\r\n", func(net.Conn) {}, `class="answer cut short"`},
-		{"a chunk of 2^64 bytes", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n10000000000000000\r\n", func(net.Conn) {}, `class="answer cut short"`},
-		{"stalled", "Content-Length: 100\r\n\r\nhello", func(c net.Conn) { io.Copy(io.Discard, c) }, `class="answer stalled"`},
+		{"is reset", "Content-Length: 100\r\n\r\nhello", reset},
+		{"is shorter than its length", "Content-Length: 100\r\n\r\nhello", nothing},
+		{"has no last chunk", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", nothing},
+		{"has half a chunk", "Transfer-Encoding: chunked\r\n\r\n50\r\nhello", nothing},
+		{"has a malformed chunk", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzzz\r\n", nothing},
+		{"has a chunk of 2^64 bytes", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n10000000000000000\r\n", nothing},
+		{stalls, "Content-Length: 100\r\n\r\nhello", func(c net.Conn) { io.Copy(io.Discard, c) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			url := listen(t, func(c net.Conn, r *bufio.Reader) {
+			o := proxy.Options{ResponseIdle: 30 * time.Second}
+			class := `class="answer cut short"`
+			if test.name == stalls {
+				o.ResponseIdle, class = 200*time.Millisecond, `class="answer stalled"`
+			}
+			o.Upstreams = []string{listen(t, func(c net.Conn, r *bufio.Reader) {
 				head(r)
-				io.WriteString(c, "HTTP/1.1 200 OK\r\n"+test.answer)
+				io.WriteString(c, "HTTP/1.1 200 OK\r\n"+test.response)
 				test.then(c)
-			})
+			})}
 			each(t, func(t *testing.T, major int) {
-				patience := 30 * time.Second
-				if test.name == "stalled" {
-					patience = 200 * time.Millisecond
-				}
-				g := newGateway(t, proxy.Options{Upstreams: []string{url}, ResponseIdle: patience})
+				g := newGateway(t, o)
 				res, err := g.client(major).Get(g.URL)
 				if err == nil {
 					_, err = io.ReadAll(res.Body)
@@ -185,7 +177,7 @@ func TestAnAnswerThatBreaksOffIsNotEndedCleanly(t *testing.T) {
 				if err == nil {
 					t.Error("the client takes it for complete")
 				}
-				testkit.Eventually(t, "it is logged", func() bool { return strings.Contains(g.log.String(), test.log) })
+				testkit.Eventually(t, "it is logged", func() bool { return len(g.log.Lines(class)) == 1 })
 			})
 		})
 	}
@@ -236,18 +228,14 @@ func TestAnAnswerWithoutABodyIsNotWaitedFor(t *testing.T) {
 		g := newGateway(t, proxy.Options{Upstreams: []string{url}})
 		c := g.client(major)
 		for range 3 {
-			for _, request := range []string{"HEAD /", "GET /304", "GET /204"} {
-				if major == 2 && request == "GET /304" {
+			for _, line := range []string{"HEAD /", "GET /304", "GET /204"} {
+				if major == 2 && line == "GET /304" {
 					continue // net/http's client then waits for 100 bytes itself
 				}
-				method, path, _ := strings.Cut(request, " ")
-				r, _ := http.NewRequest(method, g.URL+path, nil)
-				res, err := c.Do(r)
-				if err != nil {
-					t.Fatal(err)
-				}
+				method, path, _ := strings.Cut(line, " ")
+				res := send(t, c, request(t, method, g.URL+path, nil))
 				if got := body(t, res); got != "" {
-					t.Errorf("%s: %s %q", request, res.Status, got)
+					t.Errorf("%s: %s %q", line, res.Status, got)
 				}
 			}
 		}
@@ -280,12 +268,7 @@ func TestARequestThatReachedAnUpstreamIsNotSentAgain(t *testing.T) {
 				requests.Add(1)
 			}
 			g := newGateway(t, proxy.Options{Upstreams: []string{listen(t, broken), listen(t, broken)}})
-			r, _ := http.NewRequest(method, g.URL, nil)
-			res, err := g.client(1).Do(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			res.Body.Close()
+			res := send(t, g.client(1), request(t, method, g.URL, nil))
 			if res.StatusCode != 502 || requests.Load() != 1 {
 				t.Errorf("%s after %d requests", res.Status, requests.Load())
 			}
@@ -306,11 +289,7 @@ func TestARequestGoesOnToAnUpstreamThatCanBeReached(t *testing.T) {
 		c := g.client(major)
 		var want []string
 		for range 20 {
-			res, err := c.Post(g.URL, "", strings.NewReader("12345"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			res.Body.Close()
+			res := post(t, c, g.URL, strings.NewReader("12345"))
 			if res.StatusCode != 200 {
 				t.Fatal(res.Status)
 			}
@@ -369,12 +348,7 @@ func TestOnAConnectionThatDiedWithTheRequestOnlyTheIdempotentIsRepeated(t *testi
 			g := newGateway(t, proxy.Options{Upstreams: []string{url}})
 			c := g.client(1)
 			body(t, get(t, c, g.URL))
-			r, _ := http.NewRequest(method, g.URL, nil)
-			res, err := c.Do(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			res.Body.Close()
+			res := send(t, c, request(t, method, g.URL, nil))
 			seen := int64(2)
 			if want == 200 {
 				seen = 3
@@ -442,8 +416,8 @@ func TestAClientThatDoesNotSendItsBodyIsCutOff(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := newGateway(t, o)
 			res := g.raw("POST / HTTP/1.1\r\nHost: example.com\r\n" + part)
-			if got := body(t, res); res.StatusCode != 408 || got != "408 Request Timeout\nThe request did not arrive in time.\n" {
-				t.Error(res.Status, got)
+			if res.StatusCode != 408 {
+				t.Error(res.Status)
 			}
 			if err := <-broken; err == nil {
 				t.Error("the app took the body for complete")
@@ -458,11 +432,7 @@ func TestAClientThatDoesNotSendItsBodyIsCutOff(t *testing.T) {
 		from, to := io.Pipe()
 		defer to.Close()
 		go io.WriteString(to, "hello")
-		res, err := g.client(2).Post(g.URL, "", from)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res.Body.Close()
+		res := post(t, g.client(2), g.URL, from)
 		if err := <-broken; err == nil || res.StatusCode != 408 {
 			t.Error(res.Status, err)
 		}
@@ -470,6 +440,7 @@ func TestAClientThatDoesNotSendItsBodyIsCutOff(t *testing.T) {
 }
 
 func TestAClientThatSendsSlowlyIsNotCutOff(t *testing.T) {
+	t.Parallel() // it waits
 	o := serve(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(w, r.Body)
 	}))
@@ -484,10 +455,7 @@ func TestAClientThatSendsSlowlyIsNotCutOff(t *testing.T) {
 			}
 			to.Close()
 		}()
-		res, err := g.client(major).Post(g.URL, "", from)
-		if err != nil {
-			t.Fatal(err)
-		}
+		res := post(t, g.client(major), g.URL, from)
 		if got := body(t, res); got != strings.Repeat(".", 60) {
 			t.Error(got)
 		}
@@ -516,6 +484,7 @@ func TestAClientThatDoesNotReadIsCutOff(t *testing.T) {
 }
 
 func TestAWebSocketClientThatDoesNotReadIsCutOff(t *testing.T) {
+	t.Parallel() // it waits
 	broken := make(chan error, 1)
 	o := serve(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := websocket.Accept(w, r, nil)
@@ -539,6 +508,7 @@ func TestAWebSocketClientThatDoesNotReadIsCutOff(t *testing.T) {
 }
 
 func TestTheServersWriteTimeoutIsPutOffForAClientThatReads(t *testing.T) {
+	t.Parallel() // it waits
 	o := serve(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for range 20 {
 			io.WriteString(w, ".")
@@ -632,10 +602,7 @@ func TestAnEarlyAnswerReachesAClientThatStillSends(t *testing.T) {
 		from, to := io.Pipe()
 		defer to.Close()
 		go io.WriteString(to, "hello")
-		res, err := g.client(major).Post(g.URL, "", from)
-		if err != nil {
-			t.Fatal(err)
-		}
+		res := post(t, g.client(major), g.URL, from)
 		if got := body(t, res); res.StatusCode != 403 || got != "no" {
 			t.Error(res.Status, got)
 		}
@@ -645,6 +612,7 @@ func TestAnEarlyAnswerReachesAClientThatStillSends(t *testing.T) {
 // What is left of the body must not be taken for a request: behind a proxy that
 // shares connections it would be somebody else's.
 func TestWhatIsLeftOfABodyIsNotTakenForARequest(t *testing.T) {
+	t.Parallel() // it waits
 	for name, handle := range map[string]func(c net.Conn, r *bufio.Reader){
 		"after an early answer": func(c net.Conn, r *bufio.Reader) {
 			head(r)
@@ -684,31 +652,17 @@ func TestWhatIsLeftOfABodyIsNotTakenForARequest(t *testing.T) {
 	}
 }
 
-func TestUpstreamsThatCannotBeMeantAreRefused(t *testing.T) {
-	const form = ": write it as http://HOST:PORT, https://HOST:PORT, h2c://HOST:PORT, unix:/PATH or unix+h2c:/PATH"
-	for address, want := range map[string]string{
-		"":                            `upstream "" has an unknown scheme` + form,
-		"127.0.0.1:3000":              `upstream "127.0.0.1:3000" is not a URL` + form,
-		"localhost:3000":              `upstream "localhost:3000" is more than an address` + form,
-		"ftp://localhost":             `upstream "ftp://localhost" has an unknown scheme` + form,
-		"http://":                     `upstream "http://" has no host` + form,
-		"http://:3000":                `upstream "http://:3000" has no host` + form,
-		"h2c://localhost":             `upstream "h2c://localhost" has no port` + form,
-		"http://localhost/base":       `upstream "http://localhost/base" has a path: paths are forwarded as they are, remove "/base"`,
-		"http://localhost?a":          `upstream "http://localhost?a" is more than an address` + form,
-		"http://user:secret@app:3000": `upstream "http://user:xxxxx@app:3000" holds a password: nothing would be done with it, remove it`,
-		"unix:relative":               `upstream "unix:relative" is more than an address` + form,
-		"unix://host/path":            `upstream "unix://host/path" is not an absolute path` + form,
+func TestInvalidUpstreamsAreRejected(t *testing.T) {
+	for _, addresses := range [][]string{
+		nil, {""}, {"127.0.0.1:3000"}, {"localhost:3000"}, {"ftp://localhost"}, {"http://"}, {"http://:3000"}, {"h2c://localhost"},
+		{"http://localhost/base"}, {"http://localhost?a"}, {"unix:relative"}, {"unix://host/path"}, {"http://a", "http://a"},
 	} {
-		if _, err := proxy.New(proxy.Options{Upstreams: []string{address}}); err == nil || err.Error() != want {
-			t.Errorf("%s\n got %v\nwant %s", address, err, want)
+		if _, err := proxy.New(proxy.Options{Upstreams: addresses}); err == nil || len(addresses) > 0 && !strings.Contains(err.Error(), strconv.Quote(addresses[0])) {
+			t.Errorf("%q: %v", addresses, err)
 		}
 	}
-	if _, err := proxy.New(proxy.Options{}); err == nil || err.Error() != "an app needs at least one upstream, such as http://127.0.0.1:3000" {
-		t.Error(err)
-	}
-	if _, err := proxy.New(proxy.Options{Upstreams: []string{"http://a", "http://a"}}); err == nil || err.Error() != `upstream "http://a" is listed twice: remove one` {
-		t.Error(err)
+	if _, err := proxy.New(proxy.Options{Upstreams: []string{"http://user:secret@app:3000"}}); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("with a password: %v", err)
 	}
 }
 
@@ -788,7 +742,7 @@ func TestACallThatTheAppEndsEndsThoughTheClientIsStillSending(t *testing.T) {
 	}
 }
 
-func TestABodyThatIsDeclaredTooLargeIsRefusedThoughItNeverComes(t *testing.T) {
+func TestABodyThatIsAnnouncedTooLargeIsNotWaitedFor(t *testing.T) {
 	o := serve(t, "http", http.NotFoundHandler())
 	o.MaxBody = 10
 	g := newGateway(t, o)

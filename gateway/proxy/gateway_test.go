@@ -145,14 +145,35 @@ func body(t *testing.T, res *http.Response) string {
 	return string(b)
 }
 
-func get(t *testing.T, c *http.Client, url string) *http.Response {
+// send sends a request and returns the response, whose body is closed at the end
+// of the test.
+func send(t *testing.T, c *http.Client, r *http.Request) *http.Response {
 	t.Helper()
-	res, err := c.Get(url)
+	res, err := c.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { res.Body.Close() })
 	return res
+}
+
+func get(t *testing.T, c *http.Client, url string) *http.Response {
+	t.Helper()
+	return send(t, c, request(t, "GET", url, nil))
+}
+
+func post(t *testing.T, c *http.Client, url string, body io.Reader) *http.Response {
+	t.Helper()
+	return send(t, c, request(t, "POST", url, body))
+}
+
+func request(t *testing.T, method, url string, body io.Reader) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // serve starts an app and returns its address as an upstream of the given kind,

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/exitgate/exitgate/gateway/proxy"
@@ -91,17 +92,13 @@ func TestTheAppHearsTheGatewayAndNotTheClient(t *testing.T) {
 
 func TestTheAppHearsTheGatewayAndNotAnHTTP2Client(t *testing.T) {
 	g := newGateway(t, serve(t, "http", showHeaders))
-	r, _ := http.NewRequest("GET", g.URL, nil)
+	r := request(t, "GET", g.URL, nil)
 	r.Host = "example.com"
 	for _, name := range []string{"market-jurisdiction", "market_jurisdiction", "x-forwarded-for", "forwarded", "x-real-ip"} {
 		r.Header[name] = []string{"DE"}
 	}
 	r.Header["User-Agent"] = nil
-	res, err := g.client(2).Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff("Host: example.com\n"+told, body(t, res)); diff != "" {
+	if diff := cmp.Diff("Host: example.com\n"+told, body(t, send(t, g.client(2), r))); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -130,7 +127,7 @@ func TestAClientCannotSpeakForTheGatewayInTrailers(t *testing.T) {
 func TestOtherFieldsReachTheAppAsTheyAre(t *testing.T) {
 	each(t, func(t *testing.T, major int) {
 		g := newGateway(t, serve(t, "http", showHeaders))
-		r, _ := http.NewRequest("GET", g.URL, nil)
+		r := request(t, "GET", g.URL, nil)
 		r.Host = "Example.com:8443"
 		r.Header = http.Header{
 			"Accept":     {"text/html", "text/*;q=0.5"},
@@ -139,10 +136,7 @@ func TestOtherFieldsReachTheAppAsTheyAre(t *testing.T) {
 			"X-Empty":    {""},
 			"Te":         {"trailers"},
 		}
-		res, err := g.client(major).Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
+		res := send(t, g.client(major), r)
 		want := "Host: Example.com:8443\nAccept: text/*;q=0.5\nAccept: text/html\nCookie: a=1; b=2\n" +
 			strings.Replace(told, "example.com", "Example.com:8443", 1)
 		want = strings.Replace(want, "X-Forwarded-For", "Te: trailers\nUser-Agent: test/1\nX-Empty: \nX-Forwarded-For", 1)
@@ -305,13 +299,21 @@ func TestTheGatewaysFieldsAreAddedToEveryAnswer(t *testing.T) {
 	})
 }
 
-// nobody returns the URL of an upstream that isn't there.
+// nobody returns the URL of an upstream that isn't there: its port is taken, but
+// nobody listens.
 func nobody(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return "http://" + l.Addr().String()
+	t.Cleanup(func() { syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint("http://127.0.0.1:", name.(*syscall.SockaddrInet4).Port)
 }

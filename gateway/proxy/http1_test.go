@@ -151,6 +151,7 @@ func TestTheShortWayAndTheLongWayAgree(t *testing.T) {
 // Whatever happens to some requests, others never get an answer that isn't
 // theirs.
 func TestAnAnswerIsNeverAnothersWhoeverLeaves(t *testing.T) {
+	t.Parallel() // it waits
 	url := listen(t, func(c net.Conn, r *bufio.Reader) {
 		for {
 			h, err := head(r)

@@ -47,27 +47,16 @@ func TestEveryKindOfUpstreamIsSpokenToInItsProtocol(t *testing.T) {
 					fmt.Fprintf(w, "%s %s %s", r.Proto, r.Method, b)
 				})))
 				c := g.client(major)
-				if got, want := body(t, get(t, c, g.URL)), protocol+" GET "; got != want {
-					t.Errorf("got %q, want %q", got, want)
+				for want, r := range map[string]*http.Request{
+					" GET ":                   request(t, "GET", g.URL, nil),
+					" POST hello":             request(t, "POST", g.URL, strings.NewReader("hello")),
+					" POST of unknown length": request(t, "POST", g.URL, io.MultiReader(strings.NewReader("of unknown length"))),
+				} {
+					if got := body(t, send(t, c, r)); got != protocol+want {
+						t.Errorf("got %q, want %q", got, protocol+want)
+					}
 				}
-				res, err := c.Post(g.URL, "text/plain", strings.NewReader("hello"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if got, want := body(t, res), protocol+" POST hello"; got != want {
-					t.Errorf("got %q, want %q", got, want)
-				}
-				res, err = c.Post(g.URL, "text/plain", io.MultiReader(strings.NewReader("of unknown length")))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if got, want := body(t, res), protocol+" POST of unknown length"; got != want {
-					t.Errorf("got %q, want %q", got, want)
-				}
-				res, err = c.Head(g.URL)
-				if err != nil {
-					t.Fatal(err)
-				}
+				res := send(t, c, request(t, "HEAD", g.URL, nil))
 				if got, want := res.ContentLength, int64(len(protocol+" HEAD ")); got != want || body(t, res) != "" {
 					t.Errorf("Content-Length %d, want %d and no body", got, want)
 				}
@@ -123,12 +112,9 @@ func TestTrailersPassBothWays(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			each(t, func(t *testing.T, major int) {
 				g := newGateway(t, serve(t, kind, app))
-				r, _ := http.NewRequest("POST", g.URL, io.MultiReader(strings.NewReader("hello")))
+				r := request(t, "POST", g.URL, io.MultiReader(strings.NewReader("hello")))
 				r.Trailer = http.Header{"X-Sum": {"42"}}
-				res, err := g.client(major).Do(r)
-				if err != nil {
-					t.Fatal(err)
-				}
+				res := send(t, g.client(major), r)
 				if got := body(t, res); got != "hello" {
 					t.Error(got)
 				}
@@ -256,6 +242,7 @@ func TestGRPCToAnUpstreamThatIsDownIsUnavailable(t *testing.T) {
 }
 
 func TestWebSocketsWorkOverEveryKindOfUpstream(t *testing.T) {
+	t.Parallel() // it waits
 	closed := make(chan websocket.StatusCode, 1)
 	app := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"chat"}, OriginPatterns: []string{"*"}})
@@ -375,7 +362,7 @@ func TestEarlyHintsArriveBeforeTheAnswer(t *testing.T) {
 					w.Header().Set("X-Final", "1")
 					io.WriteString(w, "final")
 				})))
-				r, _ := http.NewRequest("GET", g.URL, nil)
+				r := request(t, "GET", g.URL, nil)
 				r = r.WithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
 					Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
 						if code != 103 || h.Get("Link") == "" {
@@ -385,10 +372,7 @@ func TestEarlyHintsArriveBeforeTheAnswer(t *testing.T) {
 						return nil
 					},
 				}))
-				res, err := g.client(major).Do(r)
-				if err != nil {
-					t.Fatal(err)
-				}
+				res := send(t, g.client(major), r)
 				if got := body(t, res); got != "final" || res.Header.Get("X-Final") != "1" {
 					t.Error(got, res.Header)
 				}
@@ -456,11 +440,8 @@ func TestAnAppMayAnswerWhileTheClientStillSends(t *testing.T) {
 			each(t, func(t *testing.T, major int) {
 				g := newGateway(t, serve(t, kind, app))
 				from, to := io.Pipe()
-				r, _ := http.NewRequest("POST", g.URL, from)
-				res, err := g.client(major).Do(r)
-				if err != nil {
-					t.Fatal(err)
-				}
+				r := request(t, "POST", g.URL, from)
+				res := send(t, g.client(major), r)
 				defer res.Body.Close()
 				answers := bufio.NewReader(res.Body)
 				for range 3 {
@@ -499,10 +480,7 @@ func TestLargeBodiesPassBothWaysInConstantMemory(t *testing.T) {
 				var before, after runtime.MemStats
 				debug.FreeOSMemory()
 				runtime.ReadMemStats(&before)
-				res, err := c.Post(g.URL, "", io.LimitReader(zeros{}, size))
-				if err != nil {
-					t.Fatal(err)
-				}
+				res := post(t, c, g.URL, io.LimitReader(zeros{}, size))
 				if got, want := body(t, res), fmt.Sprint(size, " <nil>"); got != want {
 					t.Errorf("got %q, want %q", got, want)
 				}
@@ -538,10 +516,7 @@ func TestABodyArrivesAsItWasSent(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			each(t, func(t *testing.T, major int) {
 				g := newGateway(t, serve(t, kind, app))
-				res, err := g.client(major).Post(g.URL, "", strings.NewReader(string(content)))
-				if err != nil {
-					t.Fatal(err)
-				}
+				res := post(t, g.client(major), g.URL, strings.NewReader(string(content)))
 				if got := fmt.Sprintf("%x", sha256.Sum256([]byte(body(t, res)))); got != sum || res.Header.Get("X-Sum") != sum+" <nil>" {
 					t.Error("it changed on the way")
 				}
