@@ -252,15 +252,7 @@ func TestAConnectionWithoutAnAddressIsRefused(t *testing.T) {
 	}
 }
 
-func TestRefusalsAreAClosedSet(t *testing.T) {
-	for _, rejection := range client.Rejections() {
-		if want := "client address rejected: " + string(rejection); rejection.Error() != want {
-			t.Errorf("got %q, want %q", rejection.Error(), want)
-		}
-	}
-}
-
-func TestTrustThatCannotBeMeantIsRefusedAllAtOnce(t *testing.T) {
+func TestInvalidTrustIsRejectedAllAtOnce(t *testing.T) {
 	_, err := client.NewResolver(client.Trust{
 		Header: "X Forwarded For",
 		Proxies: []netip.Prefix{
@@ -271,13 +263,18 @@ func TestTrustThatCannotBeMeantIsRefusedAllAtOnce(t *testing.T) {
 			netip.MustParsePrefix("2001:db8::1/32"),
 		},
 	})
-	want := `trusted proxies: a network is missing its address or length: write it as 10.0.0.0/8
-trusted proxies: 0.0.0.0/0 would let everybody claim any address: name the networks of your own proxies
-trusted proxies: 10.0.0.7/8 has address bits beyond its length: write 10.0.0.0/8 for the network or 10.0.0.7/32 for the one address
-trusted proxies: 2001:db8::1/32 has address bits beyond its length: write 2001:db8::/32 for the network or 2001:db8::1/128 for the one address
-client address header: "X Forwarded For" is not the name of a header: write X-Forwarded-For, Forwarded, or a name like CF-Connecting-IP`
-	if err == nil || err.Error() != want {
-		t.Errorf("got:\n%v\nwant:\n%s", err, want)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	lines := strings.Split(err.Error(), "\n")
+	names := []string{"missing", "0.0.0.0/0", "10.0.0.0/8", "2001:db8::/32", `"X Forwarded For"`}
+	if len(lines) != len(names) {
+		t.Fatal(err)
+	}
+	for i, name := range names {
+		if !strings.Contains(lines[i], name) {
+			t.Errorf("line %d doesn't name %s: %s", i+1, name, lines[i])
+		}
 	}
 }
 

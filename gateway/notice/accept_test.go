@@ -1,7 +1,6 @@
 package notice_test
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/exitgate/exitgate/policy"
@@ -37,18 +36,11 @@ func TestTheFormatFollowsAccept(t *testing.T) {
 		{"what is excluded is not sent, though nothing else fits", []string{"text/html;q=0"}, text},
 		{"who accepts nothing of it gets text and not 406", []string{"application/xml, audio/*"}, text},
 		{"who excludes everything gets text", []string{"*/*;q=0"}, text},
-		{"several lines are one list", []string{"application/xml", "text/html"}, page},
 		{"an empty line says nothing", []string{"", " , ,"}, text},
 		{"upper case is the same", []string{"TEXT/HTML;Q=1.000"}, page},
 		{"parameters are ignored", []string{"text/html;level=1;charset=utf-8"}, page},
-		{"a comma inside quotes parts nothing", []string{`application/json;profile="a,text/html", text/html;q=0.1`}, problem},
 		{"a quality that makes no sense drops its range", []string{"text/html;q=2, application/json;q=0.1"}, problem},
-		{"a quality of four decimals drops its range", []string{"text/html;q=0.1234, application/json;q=0.1"}, problem},
-		{"a quality in words drops its range", []string{"text/html;q=high, application/json;q=0.1"}, problem},
 		{"garbage says nothing", []string{"\x00/;;;==,/,html,text"}, text},
-		{"what stands beyond 1 KB is not read", []string{strings.Repeat("a/b,", 256) + "text/html"}, text},
-		{"half a range at the end of 1 KB is not read", []string{strings.Repeat("a", 1000) + "/b, " + "application/json-and-more-of-it"}, text},
-		{"more than 16 ranges are not read", []string{strings.Repeat("a/b,", 16) + "text/html"}, text},
 	} {
 		t.Run(c.client, func(t *testing.T) {
 			a := newSet(t, policy.Notice{}, withdrawn).For(withdrawn, c.accept, nil, "")

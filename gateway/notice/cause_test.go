@@ -14,7 +14,7 @@ import (
 	"github.com/exitgate/exitgate/policy"
 )
 
-// because is a book that knows withdrawn alone, and its cause.
+// because returns a set of the notice of withdrawn alone, with a cause.
 func because(t testing.TB, cause policy.Cause) *notice.Set {
 	t.Helper()
 	b, err := notice.NewSet([]*policy.Decision{withdrawn},
@@ -237,7 +237,7 @@ func TestLongCausesLeaveTheAppealInAGRPCMessage(t *testing.T) {
 	}
 }
 
-func TestACauseIsAskedForWhenItsNoticeIs(t *testing.T) {
+func TestACauseIsLookedUpOnce(t *testing.T) {
 	asked := 0
 	b, err := notice.NewSet(everyKind,
 		func(policy.Decision) policy.Notice { return linked },
