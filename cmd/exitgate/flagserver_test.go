@@ -49,7 +49,7 @@ type (
 // TestTheFlagServerOfTheTestsSpeaksOFREP holds its messages against OFREP's own
 // examples.
 func TestTheFlagServerOfTheTestsSpeaksOFREP(t *testing.T) {
-	const examples = "../../flags/ofrep/testdata/provider"
+	const examples = "../../flags/ofrep/client/testdata"
 	for name, message := range map[string]any{
 		"single.json":              new(flagAnswer),
 		"single-explicit.json":     new(flagAnswer),
