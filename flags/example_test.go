@@ -10,6 +10,7 @@ import (
 
 	"github.com/exitgate/exitgate/flags"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 // newProvider stands for the app's own provider. Somebody has switched
@@ -30,7 +31,7 @@ func from(jurisdiction string) openfeature.EvaluationContext {
 // An app without a gateway puts the guard around its provider: no part of it
 // gets a value that is below what is guaranteed.
 func ExampleGuard_Provider() {
-	p, err := policy.Parse("policy.yaml", []byte(`
+	p, err := document.Parse("policy.yaml", []byte(`
 version: 1
 guarantees:
   end-to-end-encryption: {require: true}

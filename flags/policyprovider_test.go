@@ -14,12 +14,13 @@ import (
 
 	"github.com/exitgate/exitgate/flags"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 // parse reads a policy, but for its first line, which is always the same.
 func parse(t testing.TB, text string) *policy.Policy {
 	t.Helper()
-	p, err := policy.Parse("policy.yaml", []byte("version: 1\n"+text))
+	p, err := document.Parse("policy.yaml", []byte("version: 1\n"+text))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/exitgate/exitgate/flags"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 // TestNoCourseOfEventsServesBelowAGuarantee lets a source, an operator, the
@@ -171,7 +172,7 @@ func (w *world) revise() {
 			fmt.Fprintf(&b, "acknowledge: [{flag: %s, %sat: %s, by: Ada, because: Checked.}]\n", a.flag, where, a.at.Format(time.RFC3339))
 		}
 	}
-	p, err := policy.Parse("policy.yaml", []byte("version: 1\n"+b.String()))
+	p, err := document.Parse("policy.yaml", []byte("version: 1\n"+b.String()))
 	if err != nil {
 		w.Fatal(err)
 	}

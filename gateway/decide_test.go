@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 // outcomes asks for the front page from each of the places, and returns what
@@ -78,9 +79,9 @@ func TestAMemberWithAnEntryOfItsOwnIsServedWhileItsGroupIsWithdrawn(t *testing.T
 }
 
 func TestAPlaceThatTwoCountriesClaimGetsWhatExplainSays(t *testing.T) {
-	const document = "version: 1\njurisdictions: {RU: withdrawn, UA-43: closed-to-new}\nroutes: {sign-up: [/signup]}\n"
-	g := start(t, setup{policy: document})
-	p, err := policy.Parse("policy.yaml", []byte(document))
+	const text = "version: 1\njurisdictions: {RU: withdrawn, UA-43: closed-to-new}\nroutes: {sign-up: [/signup]}\n"
+	g := start(t, setup{policy: text})
+	p, err := document.Parse("policy.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 // The policy of this test, and below what it means, written without any of the
@@ -86,7 +87,7 @@ func TestAddressesOfTheEmbeddedDatabaseAreDecidedAsByANaiveReading(t *testing.T)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := policy.Parse("policy.yaml", []byte(naivePolicy))
+	p, err := document.Parse("policy.yaml", []byte(naivePolicy))
 	if err != nil {
 		t.Fatal(err)
 	}

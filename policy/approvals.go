@@ -41,11 +41,11 @@ func (p *builder) addApprovals() {
 	a := p.def.Approvals
 	for effect, n := range a.counts() {
 		if n < 0 || n > mostApprovals {
-			p.doc.Errorf(fmt.Sprintf("ask for 0 to %d", mostApprovals), at("approvals", effect), "%s can't need %d approvals", effect, n)
+			p.errorf(fmt.Sprintf("ask for 0 to %d", mostApprovals), at("approvals", effect), "%s can't need %d approvals", effect, n)
 		}
 	}
 	if a.Expire < shortestExpiry || a.Expire > longestExpiry {
-		p.doc.Errorf("give a time from 1m to 2160h, which is 90 days", at("approvals", "expire"), "a change can't wait %s for its approvals", a.FormatExpire())
+		p.errorf("give a time from 1m to 2160h, which is 90 days", at("approvals", "expire"), "a change can't wait %s for its approvals", a.FormatExpire())
 	}
 	p.policy.approvals = a
 }

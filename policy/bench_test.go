@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
+	"github.com/exitgate/exitgate/policy/edit"
 	"github.com/exitgate/exitgate/policy/internal/policytest"
 	"github.com/exitgate/exitgate/policy/iso3166"
 	"github.com/exitgate/exitgate/policy/plan"
@@ -52,13 +54,13 @@ func TestADecisionAllocatesNothing(t *testing.T) {
 // BenchmarkParse reads a policy that names every country and 1,000
 // subdivisions, without and with flags.
 func BenchmarkParse(b *testing.B) {
-	for name, document := range map[string]string{"plain": policytest.Everywhere(1_000), "flags=20": policytest.WithFlags(1_000)} {
+	for name, text := range map[string]string{"plain": policytest.Everywhere(1_000), "flags=20": policytest.WithFlags(1_000)} {
 		b.Run(name, func(b *testing.B) {
-			source := []byte(document)
+			source := []byte(text)
 			b.SetBytes(int64(len(source)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := policy.Parse("policy.yaml", source); err != nil {
+				if _, err := document.Parse("policy.yaml", source); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -68,8 +70,8 @@ func BenchmarkParse(b *testing.B) {
 
 // BenchmarkCompile compiles it: 20 ms is what that may take.
 func BenchmarkCompile(b *testing.B) {
-	for name, document := range map[string]string{"plain": policytest.Everywhere(1_000), "flags=20": policytest.WithFlags(1_000)} {
-		p := parse(b, document)
+	for name, text := range map[string]string{"plain": policytest.Everywhere(1_000), "flags=20": policytest.WithFlags(1_000)} {
+		p := parse(b, text)
 		flags := p.OwnFlags()
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -139,8 +141,8 @@ func worldwide() string {
 func BenchmarkChange(b *testing.B) {
 	source := []byte(worldwide())
 	before := parse(b, string(source))
-	change := policy.SetChange{Jurisdiction: "FR", Phase: policy.Withdrawn}
-	changed, err := policy.Set(source, change)
+	change := edit.PhaseChange{Jurisdiction: "FR", Phase: policy.Withdrawn}
+	changed, err := edit.Apply(source, change)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -150,8 +152,8 @@ func BenchmarkChange(b *testing.B) {
 		name string
 		run  func()
 	}{
-		{"parse", func() { _, _ = policy.Parse("policy.yaml", changed) }},
-		{"set", func() { _, _ = policy.Set(source, change) }},
+		{"parse", func() { _, _ = document.Parse("policy.yaml", changed) }},
+		{"set", func() { _, _ = edit.Apply(source, change) }},
 		{"plan", func() { plan.New(before, after, flags, moment) }},
 		{"plan-all", func() { plan.New(before, opened, flags, moment) }},
 		{"flags", func() { after.OwnFlags() }},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 	"github.com/exitgate/exitgate/policy/internal/policytest"
 )
 
@@ -693,3 +694,28 @@ func TestWhomAnEntryReaches(t *testing.T) {
 		}
 	}
 }
+
+func TestOpenEverywhere(t *testing.T) {
+	s := policy.Compile(policy.OpenEverywhere(), nil, moment)
+	for _, d := range s.Decisions() {
+		if d.Action != policy.Forward || d.Phase != policy.Open || d.Reason != policy.ByDefault || d.Entry != policy.Default {
+			t.Errorf("%+v", d)
+		}
+	}
+	if !s.Until().IsZero() {
+		t.Errorf("holds until %v, want for good", s.Until())
+	}
+}
+
+// parse is Parse for documents that have to be good.
+func parse(t testing.TB, source string) *policy.Policy {
+	t.Helper()
+	p, err := document.Parse("policy.yaml", []byte(source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// moment is when the tests take place, unless they say otherwise.
+var moment = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)

@@ -11,8 +11,8 @@ import (
 // Version is the format of the documents that this package reads.
 const Version = 1
 
-// A Definition is a policy as its author writes it: one YAML file, read by
-// Parse. Its tags are what the JSON Schema is generated from.
+// A Definition is a policy as its author writes it. Its tags say how it is read
+// from YAML, and what the JSON Schema is generated from.
 type Definition struct {
 	Version       int                  `yaml:"version" required:"true" doc:"Format of this document: 1."`
 	Mode          Mode                 `yaml:"mode" default:"enforce" doc:"enforce, or observe: decide and count, but refuse nobody."`
@@ -25,6 +25,11 @@ type Definition struct {
 	Notices       map[string]Notice    `yaml:"notices" doc:"What refused clients are told, by jurisdiction, or default."`
 	Acknowledge   []Acknowledgement    `yaml:"acknowledge" doc:"Breaches of guarantees that somebody has looked into, so that the service may be offered again. Until then a jurisdiction stays withdrawn, whatever the flag is now."`
 	Approvals     Approvals            `yaml:"approvals" doc:"How many others must approve a change of this document before it comes into force, by what it does. It needs none by default, and never one of its author."`
+}
+
+// DefaultDefinition returns what holds where a document says nothing.
+func DefaultDefinition() Definition {
+	return Definition{Version: Version, Mode: Enforce, Approvals: Approvals{Expire: usualExpiry}}
 }
 
 // A Setting is what a flag is set to. A value alone, as in

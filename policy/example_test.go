@@ -5,10 +5,11 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 func Example() {
-	document := []byte(`
+	text := []byte(`
 version: 1
 routes:
   sign-up: [POST /signup]
@@ -20,7 +21,7 @@ jurisdictions:
       - {from: 2026-11-01T00:00:00Z, phase: announced}
       - {from: 2026-12-01T00:00:00Z, phase: withdrawn}
 `)
-	p, err := policy.Parse("policy.yaml", document)
+	p, err := document.Parse("policy.yaml", text)
 	if err != nil {
 		fmt.Println(err) // everything that is wrong, with lines and advice
 		return

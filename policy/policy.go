@@ -1,9 +1,9 @@
 // Package policy decides what a jurisdiction gets.
 //
-// It is pure: it knows no network, file, log or clock. A Document is parsed
-// into a Policy, a Policy is compiled for a moment into a Snapshot, and the
-// Snapshot decides requests by looking at where they come from and what they
-// ask for. The same inputs always give the same decision, so that it can be
+// It is pure: it knows no network, file, log or clock. A Definition, which
+// package document reads from a text, is made into a Policy by New; a Policy is
+// compiled for a moment into a Snapshot, and the Snapshot decides requests by
+// looking at where they come from and what they ask for. The same inputs always give the same decision, so that it can be
 // explained, replayed and tested.
 package policy
 
@@ -15,15 +15,14 @@ import (
 	"slices"
 	"time"
 
-	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy/groups"
 	"github.com/exitgate/exitgate/policy/iso3166"
 	"github.com/exitgate/exitgate/policy/routes"
 )
 
-// A Policy is a valid Document: every code in it exists, every schedule only
-// restricts, no two route classes claim the same request. Only Parse makes
-// one. It is immutable and safe for concurrent use.
+// A Policy is a valid Definition: every code in it exists, every schedule only
+// restricts, no two route classes claim the same request, and the service is
+// served nowhere against a guarantee. Only New makes one. It is immutable and safe for concurrent use.
 type Policy struct {
 	def          Definition
 	mode         Mode
@@ -42,7 +41,6 @@ type Policy struct {
 	withFlags    []Code              // the subdivisions that a setting or a group in one names
 	acknowledged []acknowledgement
 	approvals    Approvals
-	warnings     []*strictyaml.Problem
 
 	// The places that are told apart: subdivisions by country, and all.
 	distinct map[Code][]Code
@@ -71,12 +69,12 @@ type group struct {
 	builtIn bool
 }
 
-// OpenEverywhere is the policy of a gateway that has none yet: it serves
+// OpenEverywhere returns the policy of a gateway that has none yet: it serves
 // everywhere.
 func OpenEverywhere() *Policy {
-	p, err := Parse("built-in", []byte("version: 1\n"))
+	p, err := New(DefaultDefinition(), []byte("version: 1\n"))
 	if err != nil {
-		panic(err) // a constant
+		panic(err) // nothing is wrong with a constant
 	}
 	return p
 }
@@ -97,9 +95,6 @@ func (p *Policy) Mode() Mode { return p.mode }
 
 // Classes returns the names of all route classes, Other first.
 func (p *Policy) Classes() []string { return slices.Clone(p.classes) }
-
-// Warnings are what Parse noticed that is allowed but probably not meant.
-func (p *Policy) Warnings() []*strictyaml.Problem { return p.warnings }
 
 // Jurisdictions returns the codes that the policy has entries for, sorted.
 func (p *Policy) Jurisdictions() []Code {

@@ -18,7 +18,7 @@ import (
 func (p *builder) addDemands() {
 	p.policy.demands = maps.Clone(p.def.Demands)
 	if len(p.def.Demands) > mostDemands {
-		p.doc.Errorf(fmt.Sprintf("name %d at most", mostDemands), key("demands"), "there are %d demands", len(p.def.Demands))
+		p.errorf(fmt.Sprintf("name %d at most", mostDemands), key("demands"), "there are %d demands", len(p.def.Demands))
 		p.policy.demands = nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
@@ -34,31 +34,31 @@ func (p *builder) addDemands() {
 func (p *builder) demand(name string, d Demand) {
 	path := at("demands", name)
 	if !demandName.MatchString(name) {
-		p.doc.Errorf("use lower-case letters, digits, - _ and ., 80 at most, as in fr-narcotrafic-8ter", key("demands", name), "%.100q can't be the name of a demand", name)
+		p.errorf("use lower-case letters, digits, - _ and ., 80 at most, as in fr-narcotrafic-8ter", key("demands", name), "%.100q can't be the name of a demand", name)
 	}
 	switch code := d.Jurisdiction; {
 	case code == "": // has been reported
 	case isPseudo(code):
-		p.doc.Errorf("use the country, subdivision or group whose law it is", append(path, "jurisdiction"), "there is no law of %s", code)
+		p.errorf("use the country, subdivision or group whose law it is", append(path, "jurisdiction"), "there is no law of %s", code)
 	case !p.policy.isGroup(code) && !isPlace(string(code)):
 		p.unknownCode(append(path, "jurisdiction"), string(code), aSovereign)
 	case d.Territories != nil && *d.Territories && len(iso3166.Territories(string(code))) == 0:
-		p.doc.Errorf("remove territories", append(path, "territories"), "%s has no territories with codes of their own", code)
+		p.errorf("remove territories", append(path, "territories"), "%s has no territories with codes of their own", code)
 	}
 	p.lookUpClasses(d.Routes, append(path, "routes"), func(Class) {})
 	for field, text := range map[string]string{"title": d.Title, "authority": d.Authority} {
 		if len(text) > longestName {
-			p.doc.Errorf(fmt.Sprintf("keep it within %d bytes", longestName), append(path, field), "the %s is too long", field)
+			p.errorf(fmt.Sprintf("keep it within %d bytes", longestName), append(path, field), "the %s is too long", field)
 		}
 	}
 	if d.Source != "" && (!isLink(d.Source) || strings.HasPrefix(d.Source, "mailto:")) {
-		p.doc.Errorf("use https://HOST/PATH", append(path, "source"), "%.80q can't be linked to", d.Source)
+		p.errorf("use https://HOST/PATH", append(path, "source"), "%.80q can't be linked to", d.Source)
 	}
 	if !d.InForce.IsZero() {
 		p.checkYear(append(path, "in-force"), d.InForce, 1800)
 	}
 	if len(d.Requires) == 0 {
-		p.doc.Errorf("add the flag values that it requires, as in requires: {end-to-end-encryption: false}", append(path, "requires"), "%s requires nothing", name)
+		p.errorf("add the flag values that it requires, as in requires: {end-to-end-encryption: false}", append(path, "requires"), "%s requires nothing", name)
 	}
 	for flag := range d.Requires {
 		if _, named := p.policy.Flag(flag); !named {
@@ -94,11 +94,11 @@ func (p *builder) checkDemandIsMet(name string, d Demand) {
 	}
 	path, words := key("demands", name), p.policy.formatBrokenGuarantee(broken[0], d)
 	if p.policy.mode == Observe {
-		p.doc.Errorf("use mode: enforce; to rehearse before the law binds, leave its stage at proposed", path,
+		p.errorf("use mode: enforce; to rehearse before the law binds, leave its stage at proposed", path,
 			"%s %s; but a policy that only observes serves everywhere", name, words)
 		return
 	}
-	p.doc.Errorf(adviseWithdrawal(d, served), path, "%s %s; but %s", name, words, p.policy.formatServed(served, d))
+	p.errorf(adviseWithdrawal(d, served), path, "%s %s; but %s", name, words, p.policy.formatServed(served, d))
 }
 
 // adviseWithdrawal says what can be done about a demand that breaks a guarantee.
@@ -125,7 +125,7 @@ func (p *builder) warnOfUnboundDemand(name string, d Demand) {
 	if d.Stage == Adopted {
 		state, advice = "adopted without a date", "add in-force: as soon as it is known"
 	}
-	p.doc.Warnf(advice, key("demands", name), "%s is %s; in force, it %s, and %s would have to be withdrawn; %s",
+	p.warnf(advice, key("demands", name), "%s is %s; in force, it %s, and %s would have to be withdrawn; %s",
 		name, state, p.policy.formatBrokenGuarantee(broken[0], d), joinPlaces(served), p.policy.formatServed(served, d))
 }
 
@@ -349,7 +349,7 @@ func (p *builder) checkConflictsOver(flag string, names []string) {
 			if !p.policy.serves(place, func(name string) bool { return name == class }, from) {
 				return false
 			}
-			p.doc.Errorf(fmt.Sprintf("withdraw %s, or correct one of the demands", it.place), key("demands", name),
+			p.errorf(fmt.Sprintf("withdraw %s, or correct one of the demands", it.place), key("demands", name),
 				"%s requires %s: %s in %s, where %s requires %s: no value meets both", name, flag, d.Requires[flag], it.place, earlier, one.Requires[flag])
 			return true
 		}
@@ -389,7 +389,7 @@ func (p *builder) checkFlagValues(f Flag) {
 		if p.policy.mode == Observe {
 			advice = "use mode: enforce and withdraw the place, or set the flag to what is guaranteed: a policy that only observes serves everywhere"
 		}
-		p.doc.Errorf(advice, path, "%s: %s is below the guarantee (%s), but %s served", f.Name, value, f.Guarantee, formatAreServed(served[by]))
+		p.errorf(advice, path, "%s: %s is below the guarantee (%s), but %s served", f.Name, value, f.Guarantee, formatAreServed(served[by]))
 	}
 }
 

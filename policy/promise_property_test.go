@@ -7,13 +7,14 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 	"github.com/exitgate/exitgate/policy/internal/policytest"
 )
 
 func TestAPolicyLoadsIfAndOnlyIfItKeepsItsPromise(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := policytest.Promises.Draw(t, "promise")
-		_, err := policy.Parse("policy.yaml", []byte(p.Document()))
+		_, err := document.Parse("policy.yaml", []byte(p.Document()))
 		switch broken := p.Broken(); {
 		case broken != "" && err == nil:
 			t.Fatalf("it loads, although %s\n%s", broken, p.Document())
@@ -29,7 +30,7 @@ func TestNoSnapshotForwardsBelowAGuarantee(t *testing.T) {
 	loaded := 0
 	rapid.Check(t, func(t *rapid.T) {
 		p := policytest.Promises.Draw(t, "promise")
-		loads, err := policy.Parse("policy.yaml", []byte(p.Document()))
+		loads, err := document.Parse("policy.yaml", []byte(p.Document()))
 		if err != nil {
 			return
 		}
@@ -84,7 +85,7 @@ func TestNoSnapshotForwardsBelowAGuarantee(t *testing.T) {
 func TestTheTableIsWhatValueSays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := policytest.Promises.Draw(t, "promise")
-		loads, err := policy.Parse("policy.yaml", []byte(p.Document()))
+		loads, err := document.Parse("policy.yaml", []byte(p.Document()))
 		if err != nil {
 			return
 		}

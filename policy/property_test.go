@@ -8,13 +8,14 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 	"github.com/exitgate/exitgate/policy/internal/policytest"
 )
 
 func TestDecideIsANaiveReadingOfTheDocument(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		spec := policytest.Specs.Draw(t, "spec")
-		p, err := policy.Parse("policy.yaml", []byte(spec.Document()))
+		p, err := document.Parse("policy.yaml", []byte(spec.Document()))
 		if err != nil {
 			t.Fatalf("%v\n%s", err, spec.Document())
 		}
@@ -171,7 +172,7 @@ func of(d *policy.Decision) policytest.Verdict {
 }
 
 func parseSpec(t *rapid.T, s policytest.Spec) *policy.Policy {
-	p, err := policy.Parse("policy.yaml", []byte(s.Document()))
+	p, err := document.Parse("policy.yaml", []byte(s.Document()))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, s.Document())
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/enforce"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 func newApply(now func() time.Time) *cobra.Command {
@@ -62,7 +63,7 @@ func (o *applyOptions) apply(cmd *cobra.Command, file string) error {
 		return policyRefused(cmd.OutOrStdout(), o.json, new(timeFlag).or(o.now), file, source, err)
 	}
 	return o.propose(cmd, api.Proposal{Policy: string(source)}, func(out printer, s planView) {
-		for _, w := range p.Warnings() {
+		for _, w := range document.Warnings(file, p) {
 			fmt.Fprintf(cmd.ErrOrStderr(), "warning: %v\n\n", w)
 		}
 		s.name = file

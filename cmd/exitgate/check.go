@@ -14,6 +14,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 // A checkResult is what check prints.
@@ -69,7 +70,7 @@ Exit codes: 0 the policy is valid, 1 it is not.`,
 			p, err := enforce.ParsePolicy(file, source)
 			if err == nil {
 				snapshot := policy.Compile(p, p.OwnFlags(), result.At)
-				result.OK, result.Mode, result.Warnings = true, p.Mode(), p.Warnings()
+				result.OK, result.Mode, result.Warnings = true, p.Mode(), document.Warnings(file, p)
 				result.Flags, result.Demands = p.Flags(), demandsOf(p)
 				result.Jurisdictions, result.Until = snapshot.Markets(), snapshot.Until()
 			}

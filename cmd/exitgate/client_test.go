@@ -22,6 +22,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/document"
 	"github.com/exitgate/exitgate/policy/plan"
 )
 
@@ -332,7 +333,7 @@ var usualAnswers = map[string]any{
 func digestOf(source string) string { return policy.Digest([]byte(source)) }
 
 func parsed(source string) *policy.Policy {
-	p, err := policy.Parse("policy", []byte(source))
+	p, err := document.Parse("policy", []byte(source))
 	if err != nil {
 		panic(err)
 	}

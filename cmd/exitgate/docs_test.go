@@ -19,6 +19,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 // TestTheDocumentationIsTrue runs what the documentation shows: a block with a
@@ -93,9 +94,9 @@ func writeExample(t *testing.T, folder, name, body string) {
 	var err error
 	switch name {
 	case "policy.yaml":
-		_, err = policy.Parse(name, []byte(body))
+		_, err = document.Parse(name, []byte(body))
 	case "refused.yaml":
-		if _, refused := policy.Parse(name, []byte(body)); refused == nil {
+		if _, refused := document.Parse(name, []byte(body)); refused == nil {
 			err = fmt.Errorf("%s is a valid policy", name)
 		}
 	case "exitgate.yaml":

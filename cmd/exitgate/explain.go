@@ -16,6 +16,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 	"github.com/exitgate/exitgate/policy/iso3166"
 )
 
@@ -184,7 +185,7 @@ func (o *explainOptions) decide(cmd *cobra.Command, asked string) (explanation, 
 		if err != nil {
 			return explanation{}, exitFailure(fmt.Errorf("policy: %w", err))
 		}
-		if p, err = policy.Parse(o.policy, source); err != nil {
+		if p, err = document.Parse(o.policy, source); err != nil {
 			return explanation{}, exitFailure(err)
 		}
 	}

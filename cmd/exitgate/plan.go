@@ -22,6 +22,7 @@ import (
 	"github.com/exitgate/exitgate/internal/files"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/document"
 	"github.com/exitgate/exitgate/policy/plan"
 )
 
@@ -163,7 +164,7 @@ func (o *planOptions) ask(cmd *cobra.Command, c *client, after *policy.Policy) e
 		return err
 	}
 	if after != nil {
-		plan.Plan.Warnings = after.Warnings() // they know the file's name
+		plan.Plan.Warnings = document.Warnings(o.file, after) // which know the file
 	}
 	var before string
 	if plan.Plan.Before != plan.Plan.After {
@@ -187,6 +188,7 @@ func (o *planOptions) compare(cmd *cobra.Command, after *policy.Policy) error {
 		return exitFailure(err)
 	}
 	change := plan.New(before, after, flags, o.at.or(o.now))
+	change.Warnings = document.Warnings(o.file, after)
 	if o.json {
 		return exitFailure(writeJSON(cmd.OutOrStdout(), offlinePlan{o.proposal.Policy, change}))
 	}
@@ -243,7 +245,7 @@ func (o *planOptions) inUse() (*policy.Policy, policy.Flags, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := policy.Parse(file, source)
+	p, err := document.Parse(file, source)
 	if err != nil {
 		return nil, nil, fmt.Errorf("the policy to compare with is wrong:\n%w", err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 var scale = flag.Int("scale", 0, "how many revisions TestWhatALongLedgerCosts begins with; 0 skips it")
@@ -155,7 +156,7 @@ func writeRevisions(t *testing.T, folder string, count int) {
 			t.Error(err)
 		}
 	}()
-	state := changes.New(func(source []byte) (*policy.Policy, error) { return policy.Parse("policy", source) })
+	state := changes.New(func(source []byte) (*policy.Policy, error) { return document.Parse("policy", source) })
 	by := changes.Actor{Name: "ada", Roles: []changes.Role{changes.Operator}}
 	entry := changes.FirstRevision([]byte("version: 1\n"))
 	last := ledger.Point{}

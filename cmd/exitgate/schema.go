@@ -4,7 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/exitgate/exitgate/gateway/config"
-	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 func newSchema() *cobra.Command {
@@ -19,7 +19,7 @@ describes every setting, and an editor completes and checks by it.`,
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{"policy", "config"},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			schema := policy.Schema
+			schema := document.Schema
 			if args[0] == "config" {
 				schema = config.Schema
 			}

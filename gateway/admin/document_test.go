@@ -182,7 +182,7 @@ func statuses(r admin.Route, o operation) []int {
 }
 
 // document is the OpenAPI document of what the handler answers.
-func document(t testing.TB) object {
+func openAPI(t testing.TB) object {
 	t.Helper()
 	s := newSchemas(t)
 	paths := object{}
@@ -343,7 +343,7 @@ func TestOpenAPI(t *testing.T) {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	if err := e.Encode(document(t)); err != nil {
+	if err := e.Encode(openAPI(t)); err != nil {
 		t.Fatal(err)
 	}
 	if testkit.Updating() {

@@ -18,6 +18,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/document"
 	"github.com/exitgate/exitgate/policy/plan"
 )
 
@@ -70,7 +71,7 @@ func newMemory(t testing.TB, source string) *memory {
 	return m
 }
 
-func parse(source []byte) (*policy.Policy, error) { return policy.Parse("policy", source) }
+func parse(source []byte) (*policy.Policy, error) { return document.Parse("policy", source) }
 
 func (m *memory) append(t testing.TB, e changes.Draft) changes.Record {
 	t.Helper()

@@ -7,8 +7,8 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/traffic"
-	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/edit"
 	"github.com/exitgate/exitgate/policy/plan"
 )
 
@@ -28,7 +28,7 @@ func (c *Control) proposal(ctx context.Context, expected uint64, p api.Proposal,
 		proposal.Policy = []byte(p.Policy)
 	}
 	if p.Set != nil {
-		proposal.Set = &policy.SetChange{Jurisdiction: p.Set.Jurisdiction, Phase: p.Set.Phase, From: p.Set.From, Remove: p.Set.Remove}
+		proposal.Set = &edit.PhaseChange{Jurisdiction: p.Set.Jurisdiction, Phase: p.Set.Phase, From: p.Set.From, Remove: p.Set.Remove}
 	}
 	if p.Rollback == 0 {
 		return proposal, nil

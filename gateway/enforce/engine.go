@@ -21,6 +21,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/notice"
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 const (
@@ -37,9 +38,9 @@ const (
 )
 
 // ParsePolicy reads a policy that an Engine can take into use: one that
-// policy.Parse reads, and whose notices can be shown. The name is for errors.
+// document.Parse accepts, and whose notices can be shown. The name is for errors.
 func ParsePolicy(name string, source []byte) (*policy.Policy, error) {
-	p, err := policy.Parse(name, source)
+	p, err := document.Parse(name, source)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +212,7 @@ func (e *Engine) Apply(p *policy.Policy, source []byte, number uint64) error {
 	e.current.Store(next)
 	e.applied, e.number = e.o.Now(), cmp.Or(number, e.number+1)
 	e.o.Metrics.PolicyApplied(e.applied, e.number)
-	for _, w := range p.Warnings() {
+	for _, w := range document.Warnings("policy", p) {
 		e.o.Log.Warn("policy: "+w.Message, "line", w.Line, "advice", w.Advice)
 	}
 	e.o.Log.Info("policy applied", "from", e.from(), "sha256", p.Digest(), "mode", p.Mode(),

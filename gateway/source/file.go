@@ -12,6 +12,7 @@ import (
 	"github.com/exitgate/exitgate/internal/watch"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 // FileOptions are what a File is made of.
@@ -40,7 +41,7 @@ func OpenFile(o FileOptions) (*File, error) {
 	if err != nil {
 		return nil, wrong
 	}
-	p, err := policy.Parse(o.Dir.LastGood(), source)
+	p, err := document.Parse(o.Dir.LastGood(), source)
 	if err != nil {
 		return nil, wrong
 	}

@@ -87,7 +87,7 @@ func BenchmarkRestore(b *testing.B) {
 // written, and taken.
 func BenchmarkPropose(b *testing.B) {
 	w := begun(b, large())
-	p := w.agreed(document(large() + "notices: {default: {status: 403}}\n"))
+	p := w.agreed(proposing(large() + "notices: {default: {status: 403}}\n"))
 	b.ReportAllocs()
 	for b.Loop() {
 		e, err := w.s.Propose(ada, p, nil, begin)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/edit"
 	"github.com/exitgate/exitgate/policy/plan"
 )
 
@@ -157,7 +158,7 @@ type Proposal struct {
 	// Policy is the document; or Set is what is changed in the one in force.
 	// A rollback is a Proposal with the Policy of an older revision.
 	Policy []byte
-	Set    *policy.SetChange
+	Set    *edit.PhaseChange
 	// Because is why. Nothing is changed without.
 	Because string
 	// Plan is the hash of the plan that the author has agreed to.

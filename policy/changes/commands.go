@@ -13,6 +13,8 @@ import (
 
 	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
+	"github.com/exitgate/exitgate/policy/edit"
 	"github.com/exitgate/exitgate/policy/plan"
 )
 
@@ -45,6 +47,7 @@ func (s State) Plan(p Proposal, flags policy.Flags, now time.Time) (Planned, err
 		return Planned{}, wrong(err)
 	}
 	planned := plan.New(s.inUse, after, flags, now)
+	planned.Warnings = document.Warnings("policy", after)
 	return Planned{
 		Policy:    source,
 		Plan:      planned,
@@ -67,7 +70,7 @@ func (s State) write(p Proposal, now time.Time) ([]byte, error) {
 		// the one that was planned.
 		set.At = now.UTC().Truncate(24 * time.Hour)
 	}
-	source, err := policy.Set(s.kept.Policy, set)
+	source, err := edit.Apply(s.kept.Policy, set)
 	switch {
 	case err == nil:
 		return source, nil

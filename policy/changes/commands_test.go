@@ -10,6 +10,7 @@ import (
 	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/edit"
 	"github.com/exitgate/exitgate/policy/plan"
 )
 
@@ -35,12 +36,12 @@ func TestPropose(t *testing.T) {
 			return w.proposes(ada, p)
 		}, "invalid: in an emergency one can only withdraw, but this does more: FR withdrawn → open; leave out all else, or propose it without emergency"},
 		{"an emergency can't change anything besides", func(w *world) error {
-			p := document(strings.Replace(rules, "withdraw: 2", "withdraw: 0", 1) + "  DE: withdrawn\n")
+			p := proposing(strings.Replace(rules, "withdraw: 2", "withdraw: 0", 1) + "  DE: withdrawn\n")
 			p.Emergency = true
 			return w.proposes(ada, p)
 		}, "invalid: in an emergency one can only withdraw, but this does more: DE open → withdrawn; approvals withdraw: 2 → 0; leave out all else, or propose it without emergency"},
 		{"what lowers the rules needs as many as the highest", func(w *world) error {
-			return w.proposes(ada, document(strings.Replace(rules, "open: 1", "open: 0", 1)))
+			return w.proposes(ada, proposing(strings.Replace(rules, "open: 1", "open: 0", 1)))
 		}, "writes change"},
 
 		{"a viewer may not", func(w *world) error { return w.proposes(vic, notice()) },
@@ -63,11 +64,11 @@ func TestPropose(t *testing.T) {
 		{"not by another plan", with(notice(), func(p *changes.Proposal) { p.Plan = "abc" }),
 			"plan-changed: this isn't the plan that was agreed to: now it is notices default (new); look at the plan again"},
 		{"not once a date has made another plan of it", func(w *world) error {
-			p := w.agreed(document(rules + "  US: {schedule: [{from: 2026-12-01T00:00:00Z, phase: withdrawn}]}\n"))
+			p := w.agreed(proposing(rules + "  US: {schedule: [{from: 2026-12-01T00:00:00Z, phase: withdrawn}]}\n"))
 			w.passes(10 * 24 * time.Hour)
 			return w.propose(ada, p)
 		}, "plan-changed: this isn't the plan that was agreed to: now it is US open → withdrawn; look at the plan again"},
-		{"not what is in force", func(w *world) error { return w.proposes(ada, document(rules)) },
+		{"not what is in force", func(w *world) error { return w.proposes(ada, proposing(rules)) },
 			"no-change: this is the policy in force already"},
 		{"not what is set already", func(w *world) error { return w.proposes(ada, set("FR", policy.Withdrawn)) },
 			"no-change: this is the policy in force already"},
@@ -117,13 +118,13 @@ func TestPlan(t *testing.T) {
 			"invalid: a proposal is either a policy or a change of one jurisdiction in the policy in force; give the one or the other"},
 		{"of no jurisdiction", plan(set("XX", policy.Open)),
 			`invalid: "XX" is not a jurisdiction: use an ISO 3166-1 code (FR), an ISO 3166-2 code (US-MS), a group (EU), unlocated, private or anonymous`},
-		{"of what a date can't do", plan(changes.Proposal{Set: &policy.SetChange{Jurisdiction: "FR", Phase: policy.Announced, From: begin.Add(time.Hour)}}),
+		{"of what a date can't do", plan(changes.Proposal{Set: &edit.PhaseChange{Jurisdiction: "FR", Phase: policy.Announced, From: begin.Add(time.Hour)}}),
 			"invalid: a date can only restrict, but FR is withdrawn by 2026-11-22T03:00:00Z: set FR announced without a date when the time has come"},
 	})
 
 	t.Run("of a policy that isn't one", func(t *testing.T) {
 		w := begun(t, rules)
-		_, err := w.s.Plan(document("version: 1\nmode: perhaps\njurisdictions: {XX: open}\n"), nil, w.now)
+		_, err := w.s.Plan(proposing("version: 1\nmode: perhaps\njurisdictions: {XX: open}\n"), nil, w.now)
 		var refusal *changes.Error
 		var problems strictyaml.Errors
 		if !errors.As(err, &refusal) || refusal.Code != changes.WrongPolicy || refusal.Message != "the policy would be wrong in 2 places" ||
@@ -164,7 +165,7 @@ jurisdictions: {FR: withdrawn}
 		{"a withdrawal", withdrawal(), 2, true},
 		{"an opening", opening(), 1, false},
 		{"a notice", notice(), 0, false},
-		{"nothing", document(rules), 0, false},
+		{"nothing", proposing(rules), 0, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := begun(t, rules)
@@ -177,7 +178,7 @@ jurisdictions: {FR: withdrawn}
 
 	t.Run("is the same document an hour later, also where a date is filled in", func(t *testing.T) {
 		w := begun(t, rules)
-		p := w.agreed(changes.Proposal{Set: &policy.SetChange{Jurisdiction: "IT", Phase: policy.Withdrawn, From: begin.Add(240 * time.Hour)}})
+		p := w.agreed(changes.Proposal{Set: &edit.PhaseChange{Jurisdiction: "IT", Phase: policy.Withdrawn, From: begin.Add(240 * time.Hour)}})
 		w.passes(time.Hour)
 		if err := w.propose(ada, p); err != nil {
 			t.Error(err)
@@ -259,7 +260,7 @@ func TestApprove(t *testing.T) {
 			return w.approve(bob, 2, c.Plan)
 		}), "plan-changed: this isn't the plan of change 2, which is DE open → wind-down; look at the change again"},
 		{"not what a date has made something else of", func(w *world) error {
-			w.must(w.proposes(ada, document(rules+"  US: {schedule: [{from: 2026-11-23T00:00:00Z, phase: withdrawn}]}\n")))
+			w.must(w.proposes(ada, proposing(rules+"  US: {schedule: [{from: 2026-11-23T00:00:00Z, phase: withdrawn}]}\n")))
 			w.passes(24 * time.Hour)
 			return w.approves(bob, 2)
 		}, "plan-changed: change 2 would do something else by now: US open → withdrawn; edit it to propose it anew"},
@@ -352,7 +353,7 @@ func TestEdit(t *testing.T) {
 		{"what is stale", proposed(func(w *world) error { w.must(w.proposes(ada, notice())); return w.edits(oleg, 2, withdrawal()) }), "writes edit"},
 		{"so that it needs nobody", proposed(func(w *world) error { return w.edits(oleg, 2, notice()) }), "writes revision"},
 		{"so that it is an emergency", proposed(func(w *world) error { return w.edits(oleg, 2, emergency()) }), "writes revision"},
-		{"not to what is in force", proposed(func(w *world) error { return w.edits(oleg, 2, document(rules)) }), "no-change: this is the policy in force already"},
+		{"not to what is in force", proposed(func(w *world) error { return w.edits(oleg, 2, proposing(rules)) }), "no-change: this is the policy in force already"},
 		{"not what is rejected", proposed(func(w *world) error { w.must(w.rejects(ada, 2)); return w.edits(oleg, 2, windDown) }),
 			"ended: change 2 was rejected by ada at 2026-11-22T02:00:00Z; propose it anew"},
 		{"not what is applied", proposed(func(w *world) error {

@@ -46,7 +46,7 @@ func story(t testing.TB) *world {
 	next(w.proposes(ada, set("AT", policy.Withdrawn)))
 	next(w.proposes(oleg, func() changes.Proposal { p := set("PL", policy.Withdrawn); p.Emergency = true; return p }()))
 	next(w.approves(eve, 12))
-	next(w.proposes(ada, document(string(w.s.Source())+"notices: {default: {status: 403}}\n")))
+	next(w.proposes(ada, proposing(string(w.s.Source())+"notices: {default: {status: 403}}\n")))
 	next(w.removes(w.root(), "ada"))
 	return w
 }
@@ -265,7 +265,7 @@ func TestSummary(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := begun(t, test.before)
-			w.must(w.proposes(ada, document(test.after)))
+			w.must(w.proposes(ada, proposing(test.after)))
 			got := w.s.Revision().Summary
 			if got != test.want || len(got) > 210 {
 				t.Errorf("%d bytes: %s", len(got), got)

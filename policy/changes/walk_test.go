@@ -79,7 +79,7 @@ func (w *walk) proposal() (p changes.Proposal, ok bool) {
 	if rapid.Bool().Draw(w.rt, "set") {
 		p = set(rapid.SampledFrom([]policy.Code{"FR", "DE", "US", "US-MS"}).Draw(w.rt, "code"), rapid.SampledFrom(policy.Phases()).Draw(w.rt, "phase"))
 	} else {
-		p = document(documents.Draw(w.rt, "document"))
+		p = proposing(documents.Draw(w.rt, "document"))
 	}
 	planned, err := w.s.Plan(p, w.flags, w.now)
 	if err != nil {

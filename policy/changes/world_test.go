@@ -10,6 +10,8 @@ import (
 
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/document"
+	"github.com/exitgate/exitgate/policy/edit"
 )
 
 // Who does things in tests.
@@ -33,7 +35,7 @@ jurisdictions:
 
 var begin = time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
 
-func parse(source []byte) (*policy.Policy, error) { return policy.Parse("policy", source) }
+func parse(source []byte) (*policy.Policy, error) { return document.Parse("policy", source) }
 
 // A world is a ledger with one gateway and its clock.
 type world struct {
@@ -135,7 +137,7 @@ func (w *world) sets(by changes.Actor, p changes.Principal) error {
 func (w *world) root() changes.Actor { return w.s.ByUser("root") }
 
 func set(code policy.Code, phase policy.Phase) changes.Proposal {
-	return changes.Proposal{Set: &policy.SetChange{Jurisdiction: code, Phase: phase}}
+	return changes.Proposal{Set: &edit.PhaseChange{Jurisdiction: code, Phase: phase}}
 }
 
 // Of the rules above, a withdrawal needs two approvals and an opening one. What
@@ -147,9 +149,9 @@ func emergency() changes.Proposal {
 	p.Emergency = true
 	return p
 }
-func notice() changes.Proposal { return document(rules + "notices: {default: {status: 403}}\n") }
+func notice() changes.Proposal { return proposing(rules + "notices: {default: {status: 403}}\n") }
 
-func document(text string) changes.Proposal { return changes.Proposal{Policy: []byte(text)} }
+func proposing(text string) changes.Proposal { return changes.Proposal{Policy: []byte(text)} }
 
 // outcome says in a line what came of a command.
 func (w *world) outcome(err error) string {

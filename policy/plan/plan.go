@@ -43,15 +43,15 @@ type Plan struct {
 
 // New returns what would change if the policy after took the place of before
 // at a moment, as far as the flags known then go. Places are taken as ISO 3166
-// has them: each subdivision within the one that it lies in.
+// has them: each subdivision within the one that it lies in. Warnings are left to
+// who has the document and shows them.
 func New(before, after *policy.Policy, flags policy.Flags, at time.Time) Plan {
 	p := Plan{
-		Before:   before.Digest(),
-		After:    after.Digest(),
-		At:       at,
-		Warnings: after.Warnings(),
-		before:   newProjection(before, flags),
-		after:    newProjection(after, PredictFlags(before, after, flags)),
+		Before: before.Digest(),
+		After:  after.Digest(),
+		At:     at,
+		before: newProjection(before, flags),
+		after:  newProjection(after, PredictFlags(before, after, flags)),
 	}
 	p.compare()
 	p.addAmendments()

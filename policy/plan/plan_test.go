@@ -13,6 +13,7 @@ import (
 
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 	"github.com/exitgate/exitgate/policy/internal/policytest"
 	"github.com/exitgate/exitgate/policy/plan"
 )
@@ -48,6 +49,7 @@ func TestPlansSayWhatWouldChange(t *testing.T) {
 				given = append(given, f)
 			}
 			change := plan.New(policies[0], policies[1], flags, planned)
+			change.Warnings = document.Warnings("policy.yaml", policies[1])
 			archive.Files = append(given, txtar.File{Name: "plan", Data: []byte(inWords(change))})
 			testkit.Golden(t, file, string(txtar.Format(archive)))
 		})
@@ -57,7 +59,7 @@ func TestPlansSayWhatWouldChange(t *testing.T) {
 // parse returns the policy of a document that has to be good.
 func parse(t testing.TB, source string) *policy.Policy {
 	t.Helper()
-	p, err := policy.Parse("policy.yaml", []byte(source))
+	p, err := document.Parse("policy.yaml", []byte(source))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,13 +126,13 @@ func TestAGuaranteeIsWeakenedIfItAllowsWhatItDidnt(t *testing.T) {
 	} {
 		t.Run(change, func(t *testing.T) {
 			was, is, _ := strings.Cut(change, " > ")
-			document := func(guarantee string) *policy.Policy {
+			parsed := func(guarantee string) *policy.Policy {
 				if guarantee == "" {
 					return policy.OpenEverywhere()
 				}
 				return parse(t, "version: 1\nguarantees: {a-flag: {"+guarantee+"}}\n")
 			}
-			change := plan.New(document(was), document(is), nil, planned)
+			change := plan.New(parsed(was), parsed(is), nil, planned)
 			if got := change.HasEffect(plan.WeakensGuarantee); got != weaker {
 				t.Errorf("weaker: %t, %+v", got, change.Amendments)
 			}
@@ -175,14 +177,14 @@ func TestADemandIsWeakenedIfItBindsLess(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			document := func(demand string) *policy.Policy {
+			parsed := func(demand string) *policy.Policy {
 				text := "version: 1\nroutes: {news: [/news/]}\n"
 				if demand != "" {
 					text += "demands: {law: {" + demand + "}}\n"
 				}
 				return parse(t, text)
 			}
-			change := plan.New(document(test.was), document(test.is), nil, planned)
+			change := plan.New(parsed(test.was), parsed(test.is), nil, planned)
 			if got := change.HasEffect(plan.WeakensDemand); got != test.weaker {
 				t.Errorf("weaker: %t, %+v", got, change.Amendments)
 			}
@@ -366,7 +368,9 @@ jurisdictions:
   FR-IDF: open
 notices: {JP: {status: 403}}
 `)
-	text, err := json.MarshalIndent(plan.New(was, is, nil, planned), "", "  ")
+	change := plan.New(was, is, nil, planned)
+	change.Warnings = document.Warnings("policy.yaml", is)
+	text, err := json.MarshalIndent(change, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}

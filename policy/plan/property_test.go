@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 	"github.com/exitgate/exitgate/policy/internal/policytest"
 	"github.com/exitgate/exitgate/policy/plan"
 )
@@ -35,11 +36,11 @@ var successions = rapid.Custom(func(t *rapid.T) [2]policytest.Promise {
 
 // parseBoth returns nil unless both documents are good.
 func parseBoth(pair [2]policytest.Promise) (before, after *policy.Policy) {
-	before, err := policy.Parse("before.yaml", []byte(pair[0].Document()))
+	before, err := document.Parse("before.yaml", []byte(pair[0].Document()))
 	if err != nil {
 		return nil, nil
 	}
-	after, err = policy.Parse("after.yaml", []byte(pair[1].Document()))
+	after, err = document.Parse("after.yaml", []byte(pair[1].Document()))
 	if err != nil {
 		return nil, nil
 	}
@@ -240,7 +241,7 @@ func restricted(t *rapid.T, p policytest.Promise) policytest.Promise {
 
 func TestNothingIsPlannedForThePolicyInUse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p, err := policy.Parse("policy.yaml", []byte(policytest.Promises.Draw(t, "promise").Document()))
+		p, err := document.Parse("policy.yaml", []byte(policytest.Promises.Draw(t, "promise").Document()))
 		if err != nil {
 			return
 		}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/exitgate/exitgate/flags"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 func TestMain(m *testing.M) {
@@ -137,7 +138,7 @@ func ask(p *provider, flag string, def any, c openfeature.FlattenedContext) (any
 
 func TestTheGatewaySeesWhatDiffersBetweenUsers(t *testing.T) {
 	p := start(t, every)
-	document, err := policy.Parse("policy.yaml", []byte("version: 1\n"))
+	document, err := document.Parse("policy.yaml", []byte("version: 1\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package policy_test
+package document_test
 
 import (
 	"strings"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 // TestDocumentsOfAnEarlierCommitMeanTheSame reads the documents that commit
@@ -29,13 +30,13 @@ func TestDocumentsOfAnEarlierCommitMeanTheSame(t *testing.T) {
 		}](t, strings.TrimSuffix(file, ".yaml")+".json")[0]
 		got := want
 		got.Warnings, got.Jurisdictions = nil, nil
-		p, err := policy.Parse(file, testkit.Written(t, file))
+		p, err := document.Read(file, testkit.Written(t, file))
 		if err != nil {
 			t.Errorf("%s: %v", file, err)
 			continue
 		}
 		got.SHA256 = p.Digest()
-		for _, w := range p.Warnings() {
+		for _, w := range document.Warnings(file, p) {
 			got.Warnings = append(got.Warnings, place{w.Line, w.Column})
 		}
 		for _, m := range policy.Compile(p, p.OwnFlags(), want.At).Markets() {

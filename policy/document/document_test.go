@@ -1,11 +1,9 @@
-package policy_test
+package document_test
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,31 +13,13 @@ import (
 	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
+	"github.com/exitgate/exitgate/policy/internal/policytest"
 )
 
-// eachFixture runs a test for each document in a folder, with the name of the
-// golden file beside it.
-func eachFixture(t *testing.T, folder string, test func(t *testing.T, name, goldenFile string, source []byte)) {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join("testdata", folder, "*.yaml"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no fixtures in %s: %v", folder, err)
-	}
-	for _, file := range files {
-		name := filepath.Base(file)
-		t.Run(strings.TrimSuffix(name, ".yaml"), func(t *testing.T) {
-			source, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			test(t, name, strings.TrimSuffix(file, ".yaml")+".golden", source)
-		})
-	}
-}
-
 func TestEachRuleIsEnforcedInSoManyWords(t *testing.T) {
-	eachFixture(t, "bad", func(t *testing.T, name, goldenFile string, source []byte) {
-		p, err := policy.Parse(name, source)
+	policytest.EachFixture(t, "testdata/bad", func(t *testing.T, name, goldenFile string, source []byte) {
+		p, err := document.Parse(name, source)
 		if err == nil || p != nil {
 			t.Fatalf("Parse returned %v, %v: want an error and no policy", p, err)
 		}
@@ -48,20 +28,20 @@ func TestEachRuleIsEnforcedInSoManyWords(t *testing.T) {
 			t.Fatalf("the error is a %T, not strictyaml.Errors", err)
 		}
 		testkit.Golden(t, goldenFile, err.Error()+"\n")
-		if _, again := policy.Parse(name, source); again.Error() != err.Error() {
+		if _, again := document.Parse(name, source); again.Error() != err.Error() {
 			t.Errorf("the second time, Parse says something else:\n%v", again)
 		}
 	})
 }
 
 func TestWhatIsProbablyNotMeantIsWarnedOf(t *testing.T) {
-	eachFixture(t, "warn", func(t *testing.T, name, goldenFile string, source []byte) {
-		p, err := policy.Parse(name, source)
+	policytest.EachFixture(t, "testdata/warn", func(t *testing.T, name, goldenFile string, source []byte) {
+		p, err := document.Parse(name, source)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var text strings.Builder
-		for _, warning := range p.Warnings() {
+		for _, warning := range document.Warnings(name, p) {
 			fmt.Fprintln(&text, warning)
 		}
 		testkit.Golden(t, goldenFile, text.String())
@@ -69,12 +49,12 @@ func TestWhatIsProbablyNotMeantIsWarnedOf(t *testing.T) {
 }
 
 func TestGoodDocumentsAreReadAsTheyAreWritten(t *testing.T) {
-	eachFixture(t, "good", func(t *testing.T, name, goldenFile string, source []byte) {
-		p, err := policy.Parse(name, source)
+	policytest.EachFixture(t, "testdata/good", func(t *testing.T, name, goldenFile string, source []byte) {
+		p, err := document.Parse(name, source)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, warning := range p.Warnings() {
+		for _, warning := range document.Warnings(name, p) {
 			t.Error("warning:", warning)
 		}
 		if p.Digest() != policy.Digest(source) {
@@ -109,7 +89,7 @@ func TestWhatAnEditorDoesToAFileChangesNothing(t *testing.T) {
 		"trailing blank line": source + "\n\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := policy.Parse("policy.yaml", []byte(text))
+			p, err := document.Parse("policy.yaml", []byte(text))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -126,10 +106,10 @@ func TestAFileBeyondTheLimitIsRefusedUnread(t *testing.T) {
 	comment := func(size int) []byte {
 		return []byte("version: 1\n" + "#" + strings.Repeat(" ", size-len("version: 1\n#")))
 	}
-	if _, err := policy.Parse("policy.yaml", comment(limit)); err != nil {
+	if _, err := document.Parse("policy.yaml", comment(limit)); err != nil {
 		t.Error("a file as large as allowed:", err)
 	}
-	_, err := policy.Parse("policy.yaml", comment(limit+1))
+	_, err := document.Parse("policy.yaml", comment(limit+1))
 	want := "policy.yaml: the file has 8388609 bytes: the limit is 8388608 (8 MiB)\n      remove what is not needed"
 	if err == nil || err.Error() != want {
 		t.Errorf("a byte more: got %v, want %s", err, want)
@@ -142,7 +122,7 @@ func TestTheFirstFiftyOfManyErrorsArePrinted(t *testing.T) {
 	for i := range 30_000 {
 		fmt.Fprintf(&source, "  Q-%d: withdrawn\n", i)
 	}
-	_, err := policy.Parse("policy.yaml", []byte(source.String()))
+	_, err := document.Parse("policy.yaml", []byte(source.String()))
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -155,22 +135,10 @@ func TestTheFirstFiftyOfManyErrorsArePrinted(t *testing.T) {
 	}
 }
 
-func TestEverywhereServesEverywhere(t *testing.T) {
-	s := policy.Compile(policy.OpenEverywhere(), nil, moment)
-	for _, d := range s.Decisions() {
-		if d.Action != policy.Forward || d.Phase != policy.Open || d.Reason != policy.ByDefault || d.Entry != policy.Default {
-			t.Errorf("%+v", d)
-		}
-	}
-	if !s.Until().IsZero() {
-		t.Errorf("holds until %v, want for good", s.Until())
-	}
-}
-
 // parse is Parse for documents that have to be good.
 func parse(t testing.TB, source string) *policy.Policy {
 	t.Helper()
-	p, err := policy.Parse("policy.yaml", []byte(source))
+	p, err := document.Parse("policy.yaml", []byte(source))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,3 +147,23 @@ func parse(t testing.TB, source string) *policy.Policy {
 
 // moment is when the tests take place, unless they say otherwise.
 var moment = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func TestProblemsPrintAsTheyWereSent(t *testing.T) {
+	sources := map[string][]byte{
+		"long-line.yaml":        []byte("version: 1\njurisdictions: {" + strings.Repeat("FR: wíthdrawn, ", 40) + "}\n"),
+		"tab.yaml":              []byte("version: 1\nmode:\tobsérve\tx\n"),
+		"unprintable.yaml":      []byte("version: \x80\xff\x01 1\n"),
+		"begins-with-dots.yaml": []byte("… : 1\n"),
+	}
+	policytest.EachFixture(t, "testdata/bad", func(t *testing.T, name, _ string, source []byte) { sources[name] = source })
+	for name, source := range sources {
+		_, err := document.Parse(name, source)
+		var problems strictyaml.Errors
+		if !errors.As(err, &problems) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := policytest.OverJSON(t, problems); got.Error() != err.Error() {
+			t.Errorf("sent\n%v\ngot\n%v", err, got)
+		}
+	}
+}

@@ -1,4 +1,4 @@
-package policy_test
+package edit_test
 
 import (
 	"bytes"
@@ -19,14 +19,16 @@ import (
 	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
+	"github.com/exitgate/exitgate/policy/edit"
 	"github.com/exitgate/exitgate/policy/internal/policytest"
 )
 
-// TestSetChangesOneEntryAndNothingElse runs the archives in testdata/edit. A
+// TestSetChangesOneEntryAndNothingElse runs the archives in testdata. A
 // line of the comment that begins with "set" or "remove" says what to do to the
 // file before; what comes of it is in the file after, or refused.
 func TestSetChangesOneEntryAndNothingElse(t *testing.T) {
-	files, err := filepath.Glob("testdata/edit/*.txtar")
+	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no archives", err)
 	}
@@ -44,9 +46,9 @@ func TestSetChangesOneEntryAndNothingElse(t *testing.T) {
 			for line := range strings.Lines(string(archive.Comment)) {
 				if change, ok := readChange(t, line); ok && refused == nil {
 					var set []byte
-					set, refused = policy.Set(source, change)
+					set, refused = edit.Apply(source, change)
 					if refused == nil {
-						again, err := policy.Set(set, change)
+						again, err := edit.Apply(set, change)
 						if err != nil || !bytes.Equal(again, set) {
 							t.Errorf("the second time, it is %v:\n%s", err, again)
 						}
@@ -68,12 +70,12 @@ func TestSetChangesOneEntryAndNothingElse(t *testing.T) {
 }
 
 // readChange reads "set FR withdrawn from TIME at TIME" and "remove FR".
-func readChange(t *testing.T, line string) (c policy.SetChange, ok bool) {
+func readChange(t *testing.T, line string) (c edit.PhaseChange, ok bool) {
 	t.Helper()
 	words := strings.Fields(line)
 	switch {
 	case len(words) == 2 && words[0] == "remove":
-		return policy.SetChange{Jurisdiction: policy.Code(words[1]), Remove: true}, true
+		return edit.PhaseChange{Jurisdiction: policy.Code(words[1]), Remove: true}, true
 	case len(words) < 3 || words[0] != "set":
 		return c, false
 	}
@@ -93,9 +95,9 @@ func readChange(t *testing.T, line string) (c policy.SetChange, ok bool) {
 }
 
 // changes are drawn for a document with these entries.
-func drawChange(t *rapid.T, entries []string) policy.SetChange {
+func drawChange(t *rapid.T, entries []string) edit.PhaseChange {
 	codes := append(slices.Clone(entries), "FR", "DE", "RE", "US-MS", "EU", "unlocated", "anonymous", "JP")
-	c := policy.SetChange{
+	c := edit.PhaseChange{
 		Jurisdiction: policy.Code(rapid.SampledFrom(codes).Draw(t, "jurisdiction")),
 		Phase:        policy.Phase(rapid.IntRange(0, 4).Draw(t, "phase")),
 	}
@@ -156,7 +158,7 @@ func TestSetLeavesAllElseAsItWas(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := policytest.Promises.Draw(t, "promise")
 		source := styled(t, p.Document())
-		before, err := policy.Parse("policy", source)
+		before, err := document.Parse("policy", source)
 		if err != nil {
 			return
 		}
@@ -165,7 +167,7 @@ func TestSetLeavesAllElseAsItWas(t *testing.T) {
 			entries = append(entries, string(code))
 		}
 		c := drawChange(t, entries)
-		set, err := policy.Set(source, c)
+		set, err := edit.Apply(source, c)
 		var problems strictyaml.Errors
 		switch {
 		case err != nil && strings.Contains(err.Error(), "only people can edit"):
@@ -176,11 +178,11 @@ func TestSetLeavesAllElseAsItWas(t *testing.T) {
 			t.Fatalf("%+v: %v\n%s", c, err, source)
 		}
 		sets++
-		after, err := policy.Parse("policy", set)
+		after, err := document.Parse("policy", set)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, set)
 		}
-		if again, err := policy.Set(set, c); err != nil || !bytes.Equal(again, set) {
+		if again, err := edit.Apply(set, c); err != nil || !bytes.Equal(again, set) {
 			t.Fatalf("the second time, it is %v:\n%s\n%s", err, set, again)
 		}
 		checkOnlyEntry(t, c, before, after)
@@ -203,7 +205,7 @@ func TestSetLeavesAllElseAsItWas(t *testing.T) {
 var remarks = regexp.MustCompile(`# (remark|line|in braces|for good).*`)
 
 // checkOnlyEntry compares what two policies say of all entries.
-func checkOnlyEntry(t *rapid.T, c policy.SetChange, before, after *policy.Policy) {
+func checkOnlyEntry(t *rapid.T, c edit.PhaseChange, before, after *policy.Policy) {
 	for _, at := range append(slices.Clone(policytest.Times), "2030-01-01T00:00:00Z") {
 		was, is := policy.Compile(before, nil, policytest.Date(at)).Markets(), policy.Compile(after, nil, policytest.Date(at)).Markets()
 		named := func(markets []policy.Market) (rest []policy.Market, own *policy.Market) {
@@ -248,7 +250,7 @@ func lostLines(before, after []byte) (lost []string) {
 
 // FuzzSet: whatever the text, Set doesn't panic, and what it sets stays set.
 func FuzzSet(f *testing.F) {
-	archives, err := filepath.Glob("testdata/edit/*.txtar")
+	archives, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(archives) == 0 {
 		f.Fatal("no archives", err)
 	}
@@ -261,7 +263,7 @@ func FuzzSet(f *testing.F) {
 		f.Add(archive.Files[0].Data, "FR", uint8(3), moment.Unix(), false)
 		f.Add(archive.Files[0].Data, "DE", uint8(0), int64(0), true)
 	}
-	fixtures, err := filepath.Glob("testdata/good/*.yaml")
+	fixtures, err := filepath.Glob("../document/testdata/good/*.yaml")
 	if err != nil || len(fixtures) == 0 {
 		f.Fatal("no fixtures", err)
 	}
@@ -273,15 +275,15 @@ func FuzzSet(f *testing.F) {
 		f.Add(text, "US-MS", uint8(4), moment.Unix(), false)
 	}
 	f.Fuzz(func(t *testing.T, source []byte, code string, phase uint8, from int64, remove bool) {
-		c := policy.SetChange{Jurisdiction: policy.Code(code), Phase: policy.Phase(phase), Remove: remove, At: moment.AddDate(0, -1, 0)}
+		c := edit.PhaseChange{Jurisdiction: policy.Code(code), Phase: policy.Phase(phase), Remove: remove, At: moment.AddDate(0, -1, 0)}
 		if from != 0 {
 			c.From = time.Unix(from, 0)
 		}
-		set, err := policy.Set(source, c)
+		set, err := edit.Apply(source, c)
 		if err != nil {
 			return
 		}
-		if again, err := policy.Set(set, c); err != nil || !bytes.Equal(again, set) {
+		if again, err := edit.Apply(set, c); err != nil || !bytes.Equal(again, set) {
 			t.Fatalf("%+v: the second time, it is %v:\n%q\n%q", c, err, set, again)
 		}
 	})
@@ -290,51 +292,51 @@ func FuzzSet(f *testing.F) {
 func TestSetKeepsWhatLinesBeginAndEndWith(t *testing.T) {
 	for name, test := range map[string]struct {
 		source, want string
-		change       policy.SetChange
+		change       edit.PhaseChange
 	}{
 		"carriage returns": {
 			"version: 1\r\njurisdictions:\r\n  DE: open # so far\r\n",
 			"version: 1\r\njurisdictions:\r\n  DE: open # so far\r\n  FR: withdrawn\r\n",
-			policy.SetChange{Jurisdiction: "FR", Phase: policy.Withdrawn},
+			edit.PhaseChange{Jurisdiction: "FR", Phase: policy.Withdrawn},
 		},
 		"carriage returns and a schedule": {
 			"version: 1\r\njurisdictions:\r\n  FR: open # so far\r\nmode: observe",
 			"version: 1\r\njurisdictions:\r\n  FR: # so far\r\n    schedule:\r\n      - {from: 2026-11-21T12:00:00Z, phase: withdrawn}\r\nmode: observe",
-			policy.SetChange{Jurisdiction: "FR", Phase: policy.Withdrawn, From: moment},
+			edit.PhaseChange{Jurisdiction: "FR", Phase: policy.Withdrawn, From: moment},
 		},
 		"a byte order mark": {
 			"\ufeffjurisdictions:\n    FR: open\nversion: 1\n",
 			"\ufeffjurisdictions:\n    FR: open\n    DE: withdrawn\nversion: 1\n",
-			policy.SetChange{Jurisdiction: "DE", Phase: policy.Withdrawn},
+			edit.PhaseChange{Jurisdiction: "DE", Phase: policy.Withdrawn},
 		},
 		"a byte order mark and no section": {
 			"\ufeffversion: 1",
 			"\ufeffversion: 1\njurisdictions:\n  DE: withdrawn",
-			policy.SetChange{Jurisdiction: "DE", Phase: policy.Withdrawn},
+			edit.PhaseChange{Jurisdiction: "DE", Phase: policy.Withdrawn},
 		},
 		"the only entry, removed from the end": {
 			"version: 1\njurisdictions:\n  FR: open",
 			"version: 1\njurisdictions: {}\n",
-			policy.SetChange{Jurisdiction: "FR", Remove: true},
+			edit.PhaseChange{Jurisdiction: "FR", Remove: true},
 		},
 		"a schedule at the end": {
 			"version: 1\njurisdictions:\n  FR:\n    schedule:\n    - {from: 2026-11-21T12:00:00Z, phase: withdrawn}",
 			"version: 1\njurisdictions:\n  FR:\n    phase: open\n",
-			policy.SetChange{Jurisdiction: "FR"},
+			edit.PhaseChange{Jurisdiction: "FR"},
 		},
 		"an indented document": {
 			"  version: 1\n  mode: observe",
 			"  version: 1\n  mode: observe\n  jurisdictions:\n    FR: open",
-			policy.SetChange{Jurisdiction: "FR"},
+			edit.PhaseChange{Jurisdiction: "FR"},
 		},
 		"a fraction of a second": {
 			"version: 1\njurisdictions: {}\n",
 			"version: 1\njurisdictions: {FR: {schedule: [{from: 2026-11-21T12:00:00.000000001Z, phase: announced}]}}\n",
-			policy.SetChange{Jurisdiction: "FR", Phase: policy.Announced, From: moment.Add(1).In(time.FixedZone("", 3600))},
+			edit.PhaseChange{Jurisdiction: "FR", Phase: policy.Announced, From: moment.Add(1).In(time.FixedZone("", 3600))},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			set, err := policy.Set([]byte(test.source), test.change)
+			set, err := edit.Apply([]byte(test.source), test.change)
 			if diff := cmp.Diff(test.want, string(set)); err != nil || diff != "" {
 				t.Errorf("%v\n%s", err, diff)
 			}
@@ -345,41 +347,41 @@ func TestSetKeepsWhatLinesBeginAndEndWith(t *testing.T) {
 func TestSetRefusesWhatItCantDo(t *testing.T) {
 	for name, test := range map[string]struct {
 		source, want string
-		change       policy.SetChange
+		change       edit.PhaseChange
 	}{
 		"a policy that is wrong": {
 			"version: 2\n", "policy:1:10: version 2 is newer than this exitgate reads",
-			policy.SetChange{Jurisdiction: "FR"},
+			edit.PhaseChange{Jurisdiction: "FR"},
 		},
 		"no phase": {
 			"version: 1\n", "Phase(5) is not a phase",
-			policy.SetChange{Jurisdiction: "FR", Phase: policy.Withdrawn + 1},
+			edit.PhaseChange{Jurisdiction: "FR", Phase: policy.Withdrawn + 1},
 		},
 		"lines in place of a code": {
 			"version: 1\n", `"FR: open\n  DE" is not a jurisdiction`,
-			policy.SetChange{Jurisdiction: "FR: open\n  DE"},
+			edit.PhaseChange{Jurisdiction: "FR: open\n  DE"},
 		},
 		"a date before this one": {
 			"version: 1\njurisdictions: {FR: announced}\n", "FR is announced now: set withdrawn without a date, or from a later one",
-			policy.SetChange{Jurisdiction: "FR", Phase: policy.Withdrawn, From: moment, At: moment},
+			edit.PhaseChange{Jurisdiction: "FR", Phase: policy.Withdrawn, From: moment, At: moment},
 		},
 		"a year that can't be meant": {
 			"version: 1\n", "the year 2999 can't be meant",
-			policy.SetChange{Jurisdiction: "FR", Phase: policy.Withdrawn, From: moment.AddDate(973, 0, 0)},
+			edit.PhaseChange{Jurisdiction: "FR", Phase: policy.Withdrawn, From: moment.AddDate(973, 0, 0)},
 		},
 		"a removal that serves under a law": {
 			"version: 1\nguarantees: {a: {require: true}}\ndemands: {law: {jurisdiction: FR, stage: in-force, requires: {a: false}}}\njurisdictions: {FR: withdrawn}\n",
 			"the entry FR can't be removed: policy:3:11: law requires a: false",
-			policy.SetChange{Jurisdiction: "FR", Remove: true},
+			edit.PhaseChange{Jurisdiction: "FR", Remove: true},
 		},
 		"a text that a line feed would change": {
 			"version: 1\nnotices:\n  default:\n    texts:\n      en:\n        title: |\n          Closed",
 			"only people can edit",
-			policy.SetChange{Jurisdiction: "FR"},
+			edit.PhaseChange{Jurisdiction: "FR"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			set, err := policy.Set([]byte(test.source), test.change)
+			set, err := edit.Apply([]byte(test.source), test.change)
 			if err == nil || set != nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%q, %v, want %s", set, err, test.want)
 			}
@@ -391,8 +393,11 @@ func BenchmarkSet(b *testing.B) {
 	source := []byte(policytest.WithFlags(1000))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := policy.Set(source, policy.SetChange{Jurisdiction: "unlocated", Phase: policy.Withdrawn}); err != nil {
+		if _, err := edit.Apply(source, edit.PhaseChange{Jurisdiction: "unlocated", Phase: policy.Withdrawn}); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
+
+// moment is when the tests take place.
+var moment = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)

@@ -1,4 +1,6 @@
-package policy
+// Package edit changes one market in the text of a policy, and leaves all else
+// as it is.
+package edit
 
 import (
 	"bytes"
@@ -11,13 +13,15 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/internal/strictyaml"
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
-// A SetChange is what Set does to the entry of one jurisdiction. What else the
+// A PhaseChange is what Apply does to the entry of one jurisdiction. What else the
 // entry says (because, territories, routes) stays.
-type SetChange struct {
-	Jurisdiction Code
-	Phase        Phase
+type PhaseChange struct {
+	Jurisdiction policy.Code
+	Phase        policy.Phase
 	// From is when the phase begins, as a step of the entry's schedule. A step
 	// can only restrict. Zero: the phase takes the place of all that the entry
 	// says of phases, and can also open.
@@ -31,41 +35,42 @@ type SetChange struct {
 	Remove bool
 }
 
-// Set returns the text of a policy with one entry changed or added, and all
+// Apply returns the text of a policy with one entry changed or added, and all
 // else as it is, to the byte. Comments stay, but for those between the lines of
 // steps that are dropped. Setting what is so already returns the source.
 //
-// The result is a policy that Parse takes, and that says exactly what was
-// asked for; else there is an error. One that wraps strictyaml.Errors comes from
-// Parse: what was asked for would break a rule or a promise.
-func Set(source []byte, c SetChange) ([]byte, error) {
-	const file = "policy"
-	before := read(file, source)
-	if _, err := before.check(); err != nil {
+// The result is a policy that document.Parse accepts, and that says exactly what
+// was asked for; else there is an error. One that wraps strictyaml.Errors comes
+// from there: what was asked for would break a rule or a promise.
+func Apply(source []byte, c PhaseChange) ([]byte, error) {
+	const name = "policy"
+	before := document.Decode(name, source)
+	p, err := before.Policy()
+	if err != nil {
 		return nil, err
 	}
-	if code := c.Jurisdiction; !before.policy.isGroup(code) && !isPlace(string(code)) && !isPseudo(code) {
-		return nil, fmt.Errorf("%.100q is not a jurisdiction: %s", code, before.suggest(string(code), aJurisdiction))
+	if err := p.CheckJurisdiction(c.Jurisdiction); err != nil {
+		return nil, err
 	}
-	e := editor{source: source, doc: before.doc}
-	was, there := before.def.Jurisdictions[string(c.Jurisdiction)]
-	wanted, err := c.apply(was, there)
+	e := editor{source: source, doc: before.YAML}
+	was, exists := before.Definition.Jurisdictions[string(c.Jurisdiction)]
+	wanted, err := c.apply(was)
 	switch {
 	case err != nil:
 		return nil, err
-	case c.Remove && !there, !c.Remove && there && sameEntry(was, wanted):
+	case c.Remove && !exists, !c.Remove && exists && sameEntry(was, wanted):
 		return source, nil
 	case c.Remove:
 		e.remove(string(c.Jurisdiction))
 	default:
-		e.set(c, was, there, wanted)
+		e.set(c, was, exists, wanted)
 	}
 	result := e.result()
-	after := read(file, result)
-	if after.doc.Err() != nil || !c.isAllBetween(before.def, after.def, wanted) {
+	after := document.Decode(name, result)
+	if after.YAML.Err() != nil || !c.isOnlyChange(before.Definition, after.Definition, wanted) {
 		return nil, fmt.Errorf("%s: %w", c.Jurisdiction, errUneditable)
 	}
-	if _, err := after.check(); err != nil {
+	if _, err := after.NewPolicy(); err != nil {
 		if c.Remove {
 			return nil, fmt.Errorf("the entry %s can't be removed: %w", c.Jurisdiction, err)
 		}
@@ -77,21 +82,21 @@ func Set(source []byte, c SetChange) ([]byte, error) {
 var errUneditable = errors.New("the policy is written in a way that only people can edit: change its text yourself and apply that")
 
 // apply returns the entry as it should become.
-func (c SetChange) apply(was Entry, there bool) (Entry, error) {
+func (c PhaseChange) apply(was policy.Entry) (policy.Entry, error) {
 	switch {
 	case c.Remove:
-		return Entry{}, nil
-	case c.Phase > Withdrawn:
-		return Entry{}, fmt.Errorf("%s is not a phase", c.Phase)
+		return policy.Entry{}, nil
+	case c.Phase > policy.Withdrawn:
+		return policy.Entry{}, fmt.Errorf("%s is not a phase", c.Phase)
 	case c.From.IsZero():
 		was.Phase, was.Schedule = &c.Phase, nil
 		return was, nil
 	}
 	steps, err := c.dated(was)
 	if err != nil {
-		return Entry{}, err
+		return policy.Entry{}, err
 	}
-	now := Step{}
+	now := policy.Step{}
 	for _, step := range steps {
 		if !step.From.After(c.From) {
 			now = step
@@ -100,46 +105,46 @@ func (c SetChange) apply(was Entry, there bool) (Entry, error) {
 	switch dated := !now.From.IsZero() && now.From.Equal(c.From); {
 	case dated && now.Phase == c.Phase && was.Phase == nil:
 		return was, nil
-	case c.Phase == Open || c.Phase < now.Phase:
-		return Entry{}, fmt.Errorf("a date can only restrict, but %s is %s by %s: set %s %s without a date when the time has come", c.Jurisdiction, now.Phase, formatTime(c.From), c.Jurisdiction, c.Phase)
+	case c.Phase == policy.Open || c.Phase < now.Phase:
+		return policy.Entry{}, fmt.Errorf("a date can only restrict, but %s is %s by %s: set %s %s without a date when the time has come", c.Jurisdiction, now.Phase, formatTime(c.From), c.Jurisdiction, c.Phase)
 	case c.Phase == now.Phase && now.From.IsZero():
-		return Entry{}, fmt.Errorf("%s is %s already", c.Jurisdiction, c.Phase)
+		return policy.Entry{}, fmt.Errorf("%s is %s already", c.Jurisdiction, c.Phase)
 	case c.Phase == now.Phase:
-		return Entry{}, fmt.Errorf("%s is %s from %s on already: to postpone that, change the text of the policy", c.Jurisdiction, c.Phase, formatTime(now.From))
+		return policy.Entry{}, fmt.Errorf("%s is %s from %s on already: to postpone that, change the text of the policy", c.Jurisdiction, c.Phase, formatTime(now.From))
 	}
 	// What the new step restricts as much is left out.
-	steps = slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return !s.From.Before(c.From) && s.Phase <= c.Phase })
-	at, _ := slices.BinarySearchFunc(steps, c.From, func(s Step, t time.Time) int { return s.From.Compare(t) })
-	was.Phase, was.Schedule = nil, slices.Insert(steps, at, Step{c.From.UTC(), c.Phase})
+	steps = slices.DeleteFunc(slices.Clone(steps), func(s policy.Step) bool { return !s.From.Before(c.From) && s.Phase <= c.Phase })
+	at, _ := slices.BinarySearchFunc(steps, c.From, func(s policy.Step, t time.Time) int { return s.From.Compare(t) })
+	was.Phase, was.Schedule = nil, slices.Insert(steps, at, policy.Step{From: c.From.UTC(), Phase: c.Phase})
 	return was, nil
 }
 
 // dated returns the steps of an entry, each with a date.
-func (c SetChange) dated(was Entry) ([]Step, error) {
+func (c PhaseChange) dated(was policy.Entry) ([]policy.Step, error) {
 	switch {
 	case was.Phase == nil:
 		return was.Schedule, nil
-	case *was.Phase == Open:
+	case *was.Phase == policy.Open:
 		return nil, nil
 	case *was.Phase == c.Phase:
-		return []Step{{Phase: c.Phase}}, nil // apply says that it is so already
+		return []policy.Step{{Phase: c.Phase}}, nil // apply says that it is so already
 	case !c.From.After(c.At):
 		return nil, fmt.Errorf("%s is %s now: set %s without a date, or from a later one", c.Jurisdiction, *was.Phase, c.Phase)
 	case c.At.IsZero() && *was.Phase < c.Phase:
 		return nil, fmt.Errorf("%s is %s without a date: say from when, in a schedule", c.Jurisdiction, *was.Phase)
 	}
-	return []Step{{c.At.UTC(), *was.Phase}}, nil
+	return []policy.Step{{From: c.At.UTC(), Phase: *was.Phase}}, nil
 }
 
-// isAllBetween says whether the change is all that differs between two
+// isOnlyChange reports whether the change is all that differs between two
 // documents.
-func (c SetChange) isAllBetween(before, after Definition, wanted Entry) bool {
+func (c PhaseChange) isOnlyChange(before, after policy.Definition, wanted policy.Entry) bool {
 	code := string(c.Jurisdiction)
-	got, there := after.Jurisdictions[code]
-	if there == c.Remove || there && !sameEntry(got, wanted) {
+	got, exists := after.Jurisdictions[code]
+	if exists == c.Remove || exists && !sameEntry(got, wanted) {
 		return false
 	}
-	rest := func(d Definition) Definition {
+	rest := func(d policy.Definition) policy.Definition {
 		d.Jurisdictions = maps.Clone(d.Jurisdictions)
 		if delete(d.Jurisdictions, code); len(d.Jurisdictions) == 0 {
 			d.Jurisdictions = nil
@@ -149,8 +154,8 @@ func (c SetChange) isAllBetween(before, after Definition, wanted Entry) bool {
 	return reflect.DeepEqual(rest(before), rest(after))
 }
 
-func sameEntry(a, b Entry) bool {
-	sameStep := func(a, b Step) bool { return a.Phase == b.Phase && a.From.Equal(b.From) }
+func sameEntry(a, b policy.Entry) bool {
+	sameStep := func(a, b policy.Step) bool { return a.Phase == b.Phase && a.From.Equal(b.From) }
 	return slices.EqualFunc(a.Schedule, b.Schedule, sameStep) &&
 		(a.Phase == nil) == (b.Phase == nil) && (a.Phase == nil || *a.Phase == *b.Phase) &&
 		slices.Equal(a.Because, b.Because) && slices.Equal(a.Routes, b.Routes) && (a.Routes == nil) == (b.Routes == nil) &&
@@ -174,11 +179,11 @@ type splice struct {
 const section = "jurisdictions"
 
 // set writes an entry as it is wanted.
-func (e *editor) set(c SetChange, was Entry, there bool, wanted Entry) {
+func (e *editor) set(c PhaseChange, was policy.Entry, exists bool, wanted policy.Entry) {
 	code := string(c.Jurisdiction)
 	_, _, isMapping := e.doc.Span(section, code, "phase")
 	switch {
-	case !there:
+	case !exists:
 		e.add(code, wanted)
 	case was.Schedule != nil && wanted.Schedule != nil:
 		e.step(c, was.Schedule, code)
@@ -202,13 +207,13 @@ func (e *editor) put(text string, path ...any) {
 }
 
 // add writes a new entry behind the others.
-func (e *editor) add(code string, wanted Entry) {
+func (e *editor) add(code string, wanted policy.Entry) {
 	short := code + ": " + flow(wanted)
-	_, _, there := e.doc.Span(section)
+	_, _, exists := e.doc.Span(section)
 	switch {
-	case !there && e.isFlow():
+	case !exists && e.isFlow():
 		e.extend(section + ": {" + short + "}")
-	case !there:
+	case !exists:
 		start, end := e.span()
 		column := e.column(start)
 		e.below(end, column, section+":")
@@ -222,7 +227,7 @@ func (e *editor) add(code string, wanted Entry) {
 }
 
 // entry writes an entry into lines of its own.
-func (e *editor) entry(below, column, unit int, code string, wanted Entry) {
+func (e *editor) entry(below, column, unit int, code string, wanted policy.Entry) {
 	if wanted.Schedule == nil {
 		e.below(below, column, code+": "+flow(wanted))
 		return
@@ -245,11 +250,11 @@ func (e *editor) extend(text string, path ...any) {
 }
 
 // spellOut writes a schedule in the place of a phase alone: FR: open.
-func (e *editor) spellOut(steps []Step, code string) {
+func (e *editor) spellOut(steps []policy.Step, code string) {
 	start, keyEnd := e.span(section, strictyaml.Key(code))
 	value, end := e.span(section, code)
 	if e.isFlow(section) || !e.inOneLine(start, end) {
-		e.splice(value, end, flow(Entry{Schedule: steps}))
+		e.splice(value, end, flow(policy.Entry{Schedule: steps}))
 		return
 	}
 	column := e.column(start) + e.unit()
@@ -259,7 +264,7 @@ func (e *editor) spellOut(steps []Step, code string) {
 }
 
 // schedule writes a schedule in the place of a phase in a mapping.
-func (e *editor) schedule(steps []Step, code string) {
+func (e *editor) schedule(steps []policy.Step, code string) {
 	start, _ := e.span(section, code, strictyaml.Key("phase"))
 	_, end := e.span(section, code, "phase")
 	if e.isFlow(section, code) || !e.inOneLine(start, end) {
@@ -271,7 +276,7 @@ func (e *editor) schedule(steps []Step, code string) {
 }
 
 // unschedule writes a phase in the place of a schedule.
-func (e *editor) unschedule(wanted Entry, code string) {
+func (e *editor) unschedule(wanted policy.Entry, code string) {
 	start, keyEnd := e.span(section, code, strictyaml.Key("schedule"))
 	list, end := e.span(section, code, "schedule")
 	phase := "phase: " + wanted.Phase.String()
@@ -285,10 +290,10 @@ func (e *editor) unschedule(wanted Entry, code string) {
 
 // step writes one step into a schedule, in the place of those that restrict no
 // more from then on.
-func (e *editor) step(c SetChange, steps []Step, code string) {
+func (e *editor) step(c PhaseChange, steps []policy.Step, code string) {
 	// The new step comes before the one at first, and in place of those up
 	// to the one at last.
-	first := slices.IndexFunc(steps, func(s Step) bool { return !s.From.Before(c.From) })
+	first := slices.IndexFunc(steps, func(s policy.Step) bool { return !s.From.Before(c.From) })
 	if first < 0 {
 		first = len(steps)
 	}
@@ -297,7 +302,7 @@ func (e *editor) step(c SetChange, steps []Step, code string) {
 		last++
 	}
 	at := func(i int) (start, end int) { return e.span(section, code, "schedule", i) }
-	written := flowStep(Step{c.From.UTC(), c.Phase})
+	written := flowStep(policy.Step{From: c.From.UTC(), Phase: c.Phase})
 	if e.isFlow(section, code, "schedule") {
 		switch {
 		case last > first:
@@ -360,7 +365,7 @@ func (e *editor) remove(code string) {
 }
 
 // steps writes steps into lines below the one that an offset is in.
-func (e *editor) steps(below, column int, steps []Step) {
+func (e *editor) steps(below, column int, steps []policy.Step) {
 	for _, s := range steps {
 		e.below(below, column, "- "+flowStep(s))
 	}
@@ -405,7 +410,7 @@ func (e *editor) span(path ...any) (start, end int) {
 	return start, end
 }
 
-// isFlow says whether a value is written in brackets.
+// isFlow reports whether a value is written in brackets.
 func (e *editor) isFlow(path ...any) bool {
 	start, _ := e.span(path...)
 	return e.source[start] == '{' || e.source[start] == '['
@@ -483,14 +488,14 @@ func (e *editor) unit() int {
 func indent(column int) string { return strings.Repeat(" ", column) }
 
 // flow writes an entry in one line.
-func flow(wanted Entry) string {
+func flow(wanted policy.Entry) string {
 	if wanted.Schedule == nil {
 		return wanted.Phase.String()
 	}
 	return "{schedule: " + flowSteps(wanted.Schedule) + "}"
 }
 
-func flowSteps(steps []Step) string {
+func flowSteps(steps []policy.Step) string {
 	var written []string
 	for _, s := range steps {
 		written = append(written, flowStep(s))
@@ -498,7 +503,7 @@ func flowSteps(steps []Step) string {
 	return "[" + strings.Join(written, ", ") + "]"
 }
 
-func flowStep(s Step) string {
+func flowStep(s policy.Step) string {
 	return fmt.Sprintf("{from: %s, phase: %s}", formatTime(s.From), s.Phase)
 }
 

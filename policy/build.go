@@ -10,31 +10,70 @@ import (
 	"sync"
 	"time"
 
-	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy/groups"
 	"github.com/exitgate/exitgate/policy/iso3166"
 	"github.com/exitgate/exitgate/policy/routes"
 )
 
-// Parse reads and checks a policy document. file is its name for error
-// messages. The error, a strictyaml.Errors, says everything that is wrong, each
-// with its position and what would be right.
-func Parse(file string, source []byte) (*Policy, error) {
-	return read(file, source).check()
+// New returns the policy that a definition makes. The source is the document
+// that the definition was read from; its digest names the policy. The error,
+// Problems, says all that is wrong with the definition. Nothing else makes a
+// Policy, so that there is none by which the service would be served against a
+// guarantee.
+func New(def Definition, source []byte) (*Policy, error) {
+	b := build(def)
+	if len(b.problems) == 0 {
+		b.policy.setPlaces()
+		b.checkContradictions()
+		b.checkPromise()
+	}
+	if len(b.problems) > 0 {
+		return nil, b.problems
+	}
+	b.policy.def, b.policy.source, b.policy.digest = def, source, Digest(source)
+	return b.policy, nil
 }
 
-// read returns a parser that has read a document, and checked nothing of it
-// but its form.
-func read(file string, source []byte) *builder {
-	p := &builder{policy: &Policy{source: source, digest: Digest(source)}}
-	p.def.Mode = Enforce
-	p.def.Approvals.Expire = usualExpiry
-	p.doc = strictyaml.Decode(file, source, &p.def)
-	return p
+// CheckParts returns what is wrong with the parts of a definition. It is for one
+// that could not be read whole: whether that would keep its guarantees, nobody
+// can say.
+func CheckParts(def Definition) Problems { return build(def).problems }
+
+// A Problem is something that is wrong with a definition, or probably not meant.
+type Problem struct {
+	// Path leads to it from the root of the document: keys of mappings
+	// (string), indexes of lists (int); the last may be a Key.
+	Path    []any
+	Message string
+	Advice  string // what would be right
 }
 
-// check checks all that a document says, and returns its policy.
-func (p *builder) check() (*Policy, error) {
+// A Key is the last step of a path that leads to a key itself, not to its value.
+type Key string
+
+// Problems are all that is wrong with a definition.
+type Problems []Problem
+
+func (p Problems) Error() string {
+	var b strings.Builder
+	for _, problem := range p {
+		fmt.Fprintf(&b, "%v: %s; %s\n", problem.Path, problem.Message, problem.Advice)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// A builder makes a Policy of a Definition, section by section, and notes what
+// is wrong.
+type builder struct {
+	def      Definition
+	policy   *Policy
+	problems Problems
+	warnings []Problem
+	unknowns int // codes so far
+}
+
+func build(def Definition) *builder {
+	p := &builder{def: def, policy: &Policy{}}
 	p.addVersion()
 	p.addRoutes()
 	p.addGroups()
@@ -44,40 +83,24 @@ func (p *builder) check() (*Policy, error) {
 	p.addAcknowledgements()
 	p.addNotices()
 	p.addApprovals()
-	if p.doc.Err() == nil {
-		p.policy.setPlaces()
-		p.checkContradictions()
-		p.checkPromise()
-	}
-	if err := p.doc.Err(); err != nil {
-		return nil, err
-	}
-	p.policy.def = p.def
-	p.warn()
-	p.policy.warnings = p.doc.Warnings()
-	return p.policy, nil
+	return p
 }
 
-// Schema returns the JSON Schema of the policy document, for editors.
-func Schema() ([]byte, error) {
-	return strictyaml.Schema(Definition{}, "https://exitgate.example/policy.schema.json", "exitgate policy")
+func (p *builder) errorf(advice string, path []any, format string, args ...any) {
+	p.problems = append(p.problems, Problem{slices.Clone(path), fmt.Sprintf(format, args...), advice})
 }
 
-// A builder checks a Document, section by section, and builds its Policy.
-type builder struct {
-	doc      *strictyaml.Document
-	def      Definition
-	policy   *Policy
-	unknowns int // codes so far
+func (p *builder) warnf(advice string, path []any, format string, args ...any) {
+	p.warnings = append(p.warnings, Problem{slices.Clone(path), fmt.Sprintf(format, args...), advice})
 }
 
 func (p *builder) addVersion() {
 	p.policy.mode = p.def.Mode
 	switch v := p.def.Version; {
 	case v > Version:
-		p.doc.Errorf("use a newer exitgate, or version: 1", at("version"), "version %d is newer than this exitgate reads", v)
+		p.errorf("use a newer exitgate, or version: 1", at("version"), "version %d is newer than this exitgate reads", v)
 	case v < Version:
-		p.doc.Errorf("write version: 1", at("version"), "there is no version %d", v)
+		p.errorf("write version: 1", at("version"), "there is no version %d", v)
 	}
 }
 
@@ -102,9 +125,9 @@ func (p *builder) addRoutes() {
 	for _, name := range slices.Sorted(maps.Keys(p.def.Routes)) {
 		switch {
 		case name == Other:
-			p.doc.Errorf("choose another name", key("routes", name), "%q is the class of the requests that no pattern matches", name)
+			p.errorf("choose another name", key("routes", name), "%q is the class of the requests that no pattern matches", name)
 		case !className.MatchString(name):
-			p.doc.Errorf("use lower-case letters, digits and hyphens, as in sign-up", key("routes", name), "%q can't be the name of a route class", name)
+			p.errorf("use lower-case letters, digits and hyphens, as in sign-up", key("routes", name), "%q can't be the name of a route class", name)
 		}
 		if !slices.Contains(classes, name) {
 			classes = append(classes, name)
@@ -122,17 +145,17 @@ func (p *builder) addRoutes() {
 	for _, name := range slices.Sorted(maps.Keys(p.def.Routes)) {
 		class := slices.Index(classes, name)
 		if len(p.def.Routes[name]) == 0 {
-			p.doc.Errorf("list its patterns, or remove it", at("routes", name), "route class %q is empty", name)
+			p.errorf("list its patterns, or remove it", at("routes", name), "route class %q is empty", name)
 		}
 		for i, text := range p.def.Routes[name] {
 			path := at("routes", name, i)
 			pattern, err := routes.Parse(text)
 			if err != nil {
-				p.doc.Errorf("patterns are [METHOD ][HOST]/PATH, as in POST /signup or /account/export", path, "%v", err)
+				p.errorf("patterns are [METHOD ][HOST]/PATH, as in POST /signup or /account/export", path, "%v", err)
 				continue
 			}
 			if reserved := claimedEssential(pattern); reserved != "" && name != Essential {
-				p.doc.Errorf("it stays reachable in every market; remove the pattern", path, "%q is always essential", reserved)
+				p.errorf("it stays reachable in every market; remove the pattern", path, "%q is always essential", reserved)
 				continue
 			}
 			hosts[hostOf(pattern)] = path
@@ -146,7 +169,7 @@ func (p *builder) addRoutes() {
 		for _, path := range alwaysEssential {
 			pattern, err := routes.Parse(host + path)
 			if err != nil {
-				p.doc.Errorf("use a host of 253 bytes at most", hosts[host], "%v", err)
+				p.errorf("use a host of 253 bytes at most", hosts[host], "%v", err)
 				break
 			}
 			rules = append(rules, routes.Rule{Class: Class(slices.Index(classes, Essential)), Pattern: pattern})
@@ -159,10 +182,10 @@ func (p *builder) addRoutes() {
 		a, b := rules[c.A], rules[c.B]
 		switch {
 		case c.B < len(paths):
-			p.doc.Errorf("make one of them more specific, or put both into one class", paths[c.B],
+			p.errorf("make one of them more specific, or put both into one class", paths[c.B],
 				"%q of %s conflicts with %q of %s: %s", b.Pattern, classes[b.Class], a.Pattern, classes[a.Class], c.Reason)
 		case c.A != reported:
-			p.doc.Errorf("write a path that has nothing to do with it, as in POST /posts/, or leave the method out", paths[c.A],
+			p.errorf("write a path that has nothing to do with it, as in POST /posts/, or leave the method out", paths[c.A],
 				"%q conflicts with %q, which is always essential: %s", a.Pattern, b.Pattern, c.Reason)
 			reported = c.A
 		}
@@ -221,18 +244,18 @@ func (p *builder) addGroups() {
 		_, taken := groups.Lookup(name)
 		switch {
 		case taken:
-			p.doc.Errorf("choose another name", path, "group %s is built in", name)
+			p.errorf("choose another name", path, "group %s is built in", name)
 			continue
 		case isPlace(name) || isPseudo(Code(name)) || Code(name) == Default:
-			p.doc.Errorf("choose another name", path, "%q is a jurisdiction already", name)
+			p.errorf("choose another name", path, "%q is a jurisdiction already", name)
 			continue
 		case subdivisionLike.MatchString(name):
-			p.doc.Errorf("choose another name", path, "%q looks like the code of a subdivision", name)
+			p.errorf("choose another name", path, "%q looks like the code of a subdivision", name)
 		case !groupName.MatchString(name):
-			p.doc.Errorf("use three letters or more, digits and hyphens, as in andean", path, "%q can't be the name of a group", name)
+			p.errorf("use three letters or more, digits and hyphens, as in andean", path, "%q can't be the name of a group", name)
 		}
 		if len(p.def.Groups[name]) == 0 {
-			p.doc.Errorf("list its members, or remove it", at("groups", name), "group %q is empty", name)
+			p.errorf("list its members, or remove it", at("groups", name), "group %q is empty", name)
 		}
 		var own group
 		for i, member := range p.def.Groups[name] {
@@ -241,7 +264,7 @@ func (p *builder) addGroups() {
 			case !isPlace(member):
 				p.unknownCode(path, member, aPlace)
 			case slices.Contains(own.members, Code(member)):
-				p.doc.Errorf("remove one", path, "%s is in group %q twice", member, name)
+				p.errorf("remove one", path, "%s is in group %q twice", member, name)
 			default:
 				own.members = append(own.members, Code(member))
 			}
@@ -277,7 +300,7 @@ func (p *builder) addRules() {
 		}
 		territories := iso3166.Territories(string(code))
 		if len(territories) == 0 {
-			p.doc.Errorf("remove territories", at("jurisdictions", string(code), "territories"), "%s has no territories with codes of their own", code)
+			p.errorf("remove territories", at("jurisdictions", string(code), "territories"), "%s has no territories with codes of their own", code)
 		}
 		for _, t := range territories {
 			if !p.policy.HasEntry(Code(t)) {
@@ -294,11 +317,11 @@ func (p *builder) newRule(code Code, text Entry) *Rule {
 	e := &Rule{code: code}
 	switch {
 	case text.Phase != nil && text.Schedule != nil:
-		p.doc.Errorf("put the phase into the schedule, with the date from which it holds", append(path, "phase"), "%s has both a phase and a schedule", code)
+		p.errorf("put the phase into the schedule, with the date from which it holds", append(path, "phase"), "%s has both a phase and a schedule", code)
 	case text.Phase != nil:
 		e.steps = []Step{{Phase: *text.Phase}}
 	case len(text.Schedule) == 0:
-		p.doc.Errorf("add a phase, as in phase: withdrawn, or a schedule", append(path, "phase"), "%s has no phase", code)
+		p.errorf("add a phase, as in phase: withdrawn, or a schedule", append(path, "phase"), "%s has no phase", code)
 	default:
 		e.steps = text.Schedule
 		p.checkSchedule(append(path, "schedule"), text.Schedule)
@@ -307,7 +330,7 @@ func (p *builder) newRule(code Code, text Entry) *Rule {
 	if text.Routes != nil {
 		e.features = make([]bool, len(p.policy.classes))
 		if len(text.Routes) == 0 {
-			p.doc.Errorf("list route classes, or remove routes to mean the whole service", append(path, "routes"), "%s is limited to no routes", code)
+			p.errorf("list route classes, or remove routes to mean the whole service", append(path, "routes"), "%s is limited to no routes", code)
 		}
 	}
 	p.lookUpClasses(text.Routes, append(path, "routes"), func(class Class) { e.features[class] = true })
@@ -321,9 +344,9 @@ func (p *builder) newRule(code Code, text Entry) *Rule {
 	for i, name := range text.Because {
 		path := append(slices.Clip(path), "because", i)
 		if _, ok := p.def.Demands[name]; !ok {
-			p.doc.Errorf("define it under demands:, or use the name of one there", path, "there is no demand %q", name)
+			p.errorf("define it under demands:, or use the name of one there", path, "there is no demand %q", name)
 		} else if slices.Contains(text.Because[:i], name) {
-			p.doc.Errorf("remove one", path, "%s is listed twice", name)
+			p.errorf("remove one", path, "%s is listed twice", name)
 		}
 	}
 	return e
@@ -337,11 +360,11 @@ func (p *builder) lookUpClasses(names []string, path []any, found func(Class)) {
 		_, defined := p.def.Routes[name]
 		switch {
 		case name == Essential:
-			p.doc.Errorf("remove it", path, "the essential class is never refused")
+			p.errorf("remove it", path, "the essential class is never refused")
 		case class < 0 || !defined && name != Other:
-			p.doc.Errorf("define it under routes:, or use one of: "+strings.Join(p.refusableClasses(), ", "), path, "there is no route class %q", name)
+			p.errorf("define it under routes:, or use one of: "+strings.Join(p.refusableClasses(), ", "), path, "there is no route class %q", name)
 		case slices.Contains(names[:i], name):
-			p.doc.Errorf("remove one", path, "%s is listed twice", name)
+			p.errorf("remove one", path, "%s is listed twice", name)
 		default:
 			found(Class(class))
 		}
@@ -361,11 +384,11 @@ func (p *builder) checkSchedule(path []any, steps []Step) {
 		switch {
 		case before.From.IsZero() || step.From.IsZero(): // has been reported
 		case !step.From.After(before.From):
-			p.doc.Errorf("put the steps into the order of their dates", append(path, "from"), "the step from %s doesn't come after the one from %s", formatStep(step), formatStep(before))
+			p.errorf("put the steps into the order of their dates", append(path, "from"), "the step from %s doesn't come after the one from %s", formatStep(step), formatStep(before))
 		case step.Phase < before.Phase:
-			p.doc.Errorf("a date can only restrict; to open the market again, change the policy on that day", append(path, "phase"), "%s is less restrictive than %s before it", step.Phase, before.Phase)
+			p.errorf("a date can only restrict; to open the market again, change the policy on that day", append(path, "phase"), "%s is less restrictive than %s before it", step.Phase, before.Phase)
 		case step.Phase == before.Phase:
-			p.doc.Errorf("remove the step", append(path, "phase"), "%s holds already since %s", step.Phase, formatStep(before))
+			p.errorf("remove the step", append(path, "phase"), "%s holds already since %s", step.Phase, formatStep(before))
 		}
 	}
 }
@@ -373,7 +396,7 @@ func (p *builder) checkSchedule(path []any, steps []Step) {
 // checkYear checks that a date can be meant.
 func (p *builder) checkYear(path []any, date time.Time, first int) {
 	if year := date.Year(); year < first || year > 2199 {
-		p.doc.Errorf(fmt.Sprintf("use a year from %d to 2199", first), path, "the year %d can't be meant", year)
+		p.errorf(fmt.Sprintf("use a year from %d to 2199", first), path, "the year %d can't be meant", year)
 	}
 }
 
@@ -395,20 +418,20 @@ func (p *builder) addNotices() {
 		}
 		p.policy.notices[code] = notice
 		if !slices.Contains(statuses, notice.Status) {
-			p.doc.Errorf("use 451 (RFC 7725), 403, 404 or 410", at("notices", name, "status"), "a refusal can't have status %d", notice.Status)
+			p.errorf("use 451 (RFC 7725), 403, 404 or 410", at("notices", name, "status"), "a refusal can't have status %d", notice.Status)
 		}
 		for field, link := range map[string]string{"blocked-by": notice.BlockedBy, "appeal": notice.Appeal, "export": notice.Export} {
 			if link != "" && !isLink(link) {
-				p.doc.Errorf("write it whole, as in https://example.org/appeal", at("notices", name, field), "%q is not a web address", link)
+				p.errorf("write it whole, as in https://example.org/appeal", at("notices", name, field), "%q is not a web address", link)
 			}
 		}
 		for _, tag := range slices.Sorted(maps.Keys(notice.Texts)) {
 			text := notice.Texts[tag]
 			if !languageTag.MatchString(tag) {
-				p.doc.Errorf("use a BCP 47 tag, as in fr or zh-Hant", key("notices", name, "texts", tag), "%q is not a language", tag)
+				p.errorf("use a BCP 47 tag, as in fr or zh-Hant", key("notices", name, "texts", tag), "%q is not a language", tag)
 			}
 			if len(text.Title) > 200 || len(text.Body) > 10_000 {
-				p.doc.Errorf("keep the title within 200 bytes and the body within 10,000", at("notices", name, "texts", tag), "the text is too long")
+				p.errorf("keep the title within 200 bytes and the body within 10,000", at("notices", name, "texts", tag), "the text is too long")
 			}
 		}
 	}
@@ -436,7 +459,16 @@ func (p *builder) unknownCode(path []any, code, wanted string) {
 	if p.unknowns++; p.unknowns <= 100 { // to find the closest code takes time
 		advice = p.suggest(code, wanted)
 	}
-	p.doc.Errorf(advice, path, "%q is not %s", code, wanted)
+	p.errorf(advice, path, "%q is not %s", code, wanted)
+}
+
+// CheckJurisdiction returns why a code can't be that of an entry, nil if it can.
+func (p *Policy) CheckJurisdiction(code Code) error {
+	if p.isGroup(code) || isPlace(string(code)) || isPseudo(code) {
+		return nil
+	}
+	b := &builder{policy: p}
+	return fmt.Errorf("%.100q is not a jurisdiction: %s", code, b.suggest(string(code), aJurisdiction))
 }
 
 // suggest says which code may be meant by one that isn't what was wanted.
@@ -492,6 +524,6 @@ func at(path ...any) []any { return path }
 // key is the path of a key in the document.
 func key(path ...any) []any {
 	last := len(path) - 1
-	path[last] = strictyaml.Key(path[last].(string))
+	path[last] = Key(path[last].(string))
 	return path
 }

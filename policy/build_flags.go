@@ -6,9 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
-
-	"github.com/exitgate/exitgate/policy/iso3166"
 )
 
 // Limits of what a policy may name, such that the flags fit into one field of
@@ -19,16 +16,6 @@ const (
 	longestText = 500 // bytes of a sentence for people
 	longestName = 200 // bytes of a title
 )
-
-// A setting is a Setting with everything looked up.
-type setting struct {
-	value Value // none if the policy has no value for everywhere
-	in    map[Code]Value
-	// The groups among these, the operator's and the built-in ones, by their
-	// members.
-	own, builtIn map[Code][]Code
-	groups       int // how many
-}
 
 // flagName is a key of a dictionary (RFC 9651 section 3.2), as apps are told
 // flags in one.
@@ -41,9 +28,9 @@ const reserved = "exitgate."
 func (p *builder) checkFlagName(name string, path []any) {
 	switch {
 	case !flagName.MatchString(name):
-		p.doc.Errorf("use lower-case letters, digits, _ - . and *, 64 at most: apps are told flags in a structured field (RFC 9651)", path, "%.80q can't be the name of a flag", name)
+		p.errorf("use lower-case letters, digits, _ - . and *, 64 at most: apps are told flags in a structured field (RFC 9651)", path, "%.80q can't be the name of a flag", name)
 	case strings.HasPrefix(name, reserved):
-		p.doc.Errorf("choose another name; phases stand under jurisdictions:", path, "names that begin with %s are reserved", reserved)
+		p.errorf("choose another name; phases stand under jurisdictions:", path, "names that begin with %s are reserved", reserved)
 	}
 }
 
@@ -70,7 +57,7 @@ func (p *builder) addFlags() {
 	}
 	slices.Sort(names)
 	if len(names) > mostFlags {
-		p.doc.Errorf(fmt.Sprintf("name %d at most: apps are told all of them with each request", mostFlags), key("flags"), "there are %d flags in guarantees and flags", len(names))
+		p.errorf(fmt.Sprintf("name %d at most: apps are told all of them with each request", mostFlags), key("flags"), "there are %d flags in guarantees and flags", len(names))
 		return
 	}
 	for _, name := range names {
@@ -100,7 +87,7 @@ func (p *builder) kindOf(name string) Kind {
 		case kind == Integer && found == Float:
 			kind = Float
 		default:
-			p.doc.Errorf("a flag has one type everywhere", l.path, "%s is the %s %s here, but the %s %s in %s", name, found, l.value, first.value.Kind(), first.value, formatSection(first.path))
+			p.errorf("a flag has one type everywhere", l.path, "%s is the %s %s here, but the %s %s in %s", name, found, l.value, first.value.Kind(), first.value, formatSection(first.path))
 		}
 	}
 	return kind
@@ -151,7 +138,7 @@ func (p *builder) literals(name string) []literal {
 	}
 	for _, l := range all {
 		if err := l.value.CheckSendable(); err != nil {
-			p.doc.Errorf("apps are told flags in a structured field (RFC 9651)", l.path, "this can't be a flag's value: %v", err)
+			p.errorf("apps are told flags in a structured field (RFC 9651)", l.path, "this can't be a flag's value: %v", err)
 		}
 	}
 	return all
@@ -164,21 +151,21 @@ func (p *builder) checkGuarantee(name string, g *Guarantee, kind Kind) {
 	number := kind == Integer || kind == Float
 	switch ranged := g.AtLeast != nil || g.AtMost != nil; {
 	case g.Require == nil && !ranged && len(g.OneOf) == 0:
-		p.doc.Errorf("add require, at-least, at-most or one-of", key(path...), "nothing is guaranteed of %s", name)
+		p.errorf("add require, at-least, at-most or one-of", key(path...), "nothing is guaranteed of %s", name)
 	case g.Require != nil && (ranged || g.OneOf != nil), g.OneOf != nil && ranged:
-		p.doc.Errorf("keep one: require, or one-of, or at-least and at-most", key(path...), "%s has guarantees of several kinds", name)
+		p.errorf("keep one: require, or one-of, or at-least and at-most", key(path...), "%s has guarantees of several kinds", name)
 	case ranged && !number:
-		p.doc.Errorf("use require or one-of", key(path...), "%s is a %s, which has no least and no most", name, kind)
+		p.errorf("use require or one-of", key(path...), "%s is a %s, which has no least and no most", name, kind)
 	case g.AtLeast != nil && g.AtMost != nil && !g.AtMost.AtLeast(*g.AtLeast):
-		p.doc.Errorf("swap them", key(path...), "no value is at least %s and at most %s", g.AtLeast, g.AtMost)
+		p.errorf("swap them", key(path...), "no value is at least %s and at most %s", g.AtLeast, g.AtMost)
 	}
 	for i, v := range g.OneOf {
 		if slices.Contains(g.OneOf[:i], v) {
-			p.doc.Errorf("remove one", at("guarantees", name, "one-of", i), "%s is listed twice", v)
+			p.errorf("remove one", at("guarantees", name, "one-of", i), "%s is listed twice", v)
 		}
 	}
 	if len(g.Statement) > longestText {
-		p.doc.Errorf(fmt.Sprintf("keep it within %d bytes", longestText), append(path, "statement"), "the statement is too long")
+		p.errorf(fmt.Sprintf("keep it within %d bytes", longestText), append(path, "statement"), "the statement is too long")
 	}
 }
 
@@ -186,7 +173,7 @@ func (p *builder) checkGuarantee(name string, g *Guarantee, kind Kind) {
 func (p *builder) newSetting(name string, text Setting, kind Kind) *setting {
 	s := &setting{in: make(map[Code]Value), own: make(map[Code][]Code), builtIn: make(map[Code][]Code)}
 	if text.Value == nil && len(text.In) == 0 {
-		p.doc.Errorf("write its value, as in "+name+": true, or remove it", at("flags", name, "value"), "%s has no value", name)
+		p.errorf("write its value, as in "+name+": true, or remove it", at("flags", name, "value"), "%s has no value", name)
 	}
 	if text.Value != nil {
 		s.value, _ = text.Value.As(kind)
@@ -195,7 +182,7 @@ func (p *builder) newSetting(name string, text Setting, kind Kind) *setting {
 		path := key("flags", name, "in", code)
 		switch place := Code(code); {
 		case place == Anonymous:
-			p.doc.Errorf("use the jurisdictions where it is to be so", path, "a flag can't be set by whether a client hides its place")
+			p.errorf("use the jurisdictions where it is to be so", path, "a flag can't be set by whether a client hides its place")
 			continue
 		case !p.policy.isGroup(place) && !isPlace(code) && !isPseudo(place):
 			p.unknownCode(path, code, aJurisdiction)
@@ -235,119 +222,12 @@ func (p *builder) checkContradictions() {
 		}
 		for _, place := range p.policy.Places() {
 			if first, second := p.policy.settingFor(s, place); second != "" {
-				p.doc.Errorf(fmt.Sprintf("say it for %s itself", place.Jurisdiction()), key("flags", f.Name, "in", string(second)),
+				p.errorf(fmt.Sprintf("say it for %s itself", place.Jurisdiction()), key("flags", f.Name, "in", string(second)),
 					"%s is in %s, where %s is %s, and in %s, where it is %s", place.Jurisdiction(), first, f.Name, s.in[first], second, s.in[second])
 				break
 			}
 		}
 	}
-}
-
-// settingFor returns which code in a setting speaks of a place most specifically, ""
-// if none does; and a second one where two groups do, with different values.
-func (p *Policy) settingFor(s *setting, place Place) (first, second Code) {
-	if len(s.in) == 0 {
-		return "", ""
-	}
-	codes := [...]Code{place.Jurisdiction(), place.Subdivisions[0], place.Country, ""}
-	if e := p.territoryOf[place.Country]; e != nil {
-		codes[3] = e.code
-	}
-	for _, code := range codes {
-		if _, ok := s.in[code]; ok {
-			return code, ""
-		}
-	}
-	for _, groups := range [...]map[Code][]Code{s.own, s.builtIn} {
-		for _, code := range [...]Code{place.Country, place.Subdivisions[0], place.Subdivisions[1]} {
-			for _, group := range groups[code] {
-				switch {
-				case first == "":
-					first = group
-				case s.in[first] != s.in[group]:
-					return first, group
-				}
-			}
-		}
-		if first != "" {
-			break
-		}
-	}
-	return first, ""
-}
-
-// Value returns what the policy's own table sets a flag to at a place, if it
-// does: of the codes that the place has and the groups that it is in, the most
-// specific counts.
-func (p *Policy) Value(flag string, place Place) (Value, bool) {
-	s := p.settings[flag]
-	if s == nil {
-		return Value{}, false
-	}
-	value := s.value
-	if by, _ := p.settingFor(s, place); by != "" {
-		value = s.in[by]
-	}
-	return value, !value.IsZero()
-}
-
-// OwnFlags returns the flags' values by the policy's own table.
-func (p *Policy) OwnFlags() Flags {
-	if len(p.settings) == 0 {
-		return nil
-	}
-	flags := make(Flags)
-	for _, place := range p.Places() {
-		values := make(map[string]Value, len(p.settings))
-		for _, f := range p.flags {
-			if v, ok := p.Value(f.Name, place); ok {
-				values[f.Name] = v
-			}
-		}
-		flags[place.Jurisdiction()] = Settings{Values: values}
-	}
-	return flags
-}
-
-// Places returns one place for each jurisdiction that flags are evaluated for:
-// unlocated, private, all countries, and the subdivisions that the policy tells
-// apart. They are shared: don't change them.
-func (p *Policy) Places() []Place { return p.places }
-
-// setPlaces notes which places the policy tells apart.
-func (p *Policy) setPlaces() {
-	p.distinct = p.findDistinct()
-	p.parents = make(map[Code]Code)
-	p.places = []Place{{}, {Private: true}}
-	for info := range iso3166.Countries() {
-		p.places = append(p.places, Place{Country: Code(info.Code)})
-		for _, sub := range p.distinct[Code(info.Code)] {
-			place := PlaceOf(sub)
-			p.places = append(p.places, place)
-			if place.Subdivisions[1] != "" {
-				p.parents[sub] = place.Subdivisions[0]
-			}
-		}
-	}
-}
-
-// Groups returns the groups that a place is in, built-in ones and the
-// operator's, sorted.
-func (p *Policy) Groups(place Place) []Code {
-	found := slices.Concat(p.groupsOf[place.Country], p.groupsOf[place.Subdivisions[0]], p.groupsOf[place.Subdivisions[1]])
-	slices.Sort(found)
-	return slices.Compact(found)
-}
-
-// contains says whether a place is in a jurisdiction: in the country, the
-// subdivision or the group.
-func (p *Policy) contains(code Code, place Place) bool {
-	for _, c := range [...]Code{place.Jurisdiction(), place.Country, place.Subdivisions[0], place.Subdivisions[1]} {
-		if c != "" && (c == code || slices.Contains(p.groupsOf[c], code)) {
-			return true
-		}
-	}
-	return false
 }
 
 // addAcknowledgements looks up who has looked into which breaches.
@@ -358,12 +238,12 @@ func (p *builder) addAcknowledgements() {
 		ack.flags, ack.jurisdiction = text.Scope(p.def.Demands)
 		switch _, known := p.def.Demands[text.Demand]; {
 		case (text.Flag == "") == (text.Demand == ""):
-			p.doc.Errorf("name a flag, or a demand to mean all its flags", path, "it has to be known what is acknowledged")
+			p.errorf("name a flag, or a demand to mean all its flags", path, "it has to be known what is acknowledged")
 		case text.Demand != "" && !known:
-			p.doc.Errorf("use the name of one under demands:", append(path, "demand"), "there is no demand %q", text.Demand)
+			p.errorf("use the name of one under demands:", append(path, "demand"), "there is no demand %q", text.Demand)
 		case text.Demand == "":
 			if f, ok := p.policy.Flag(text.Flag); !ok || f.Guarantee == nil {
-				p.doc.Errorf("use the name of one under guarantees:", append(path, "flag"), "nothing is guaranteed of %q", text.Flag)
+				p.errorf("use the name of one under guarantees:", append(path, "flag"), "nothing is guaranteed of %q", text.Flag)
 			}
 		}
 		if code := text.Jurisdiction; code != "" && !p.policy.isGroup(code) && !isPlace(string(code)) && !isPseudo(code) {
@@ -373,31 +253,11 @@ func (p *builder) addAcknowledgements() {
 		for name, words := range map[string]string{"by": text.By, "because": text.Because} {
 			switch {
 			case strings.TrimSpace(words) == "":
-				p.doc.Errorf("it is what is asked for later", append(path, name), "%s says nothing", name)
+				p.errorf("it is what is asked for later", append(path, name), "%s says nothing", name)
 			case len(words) > longestText:
-				p.doc.Errorf(fmt.Sprintf("keep it within %d bytes", longestText), append(path, name), "%s is too long", name)
+				p.errorf(fmt.Sprintf("keep it within %d bytes", longestText), append(path, name), "%s is too long", name)
 			}
 		}
 		p.policy.acknowledged = append(p.policy.acknowledged, ack)
 	}
-}
-
-// An acknowledgement is an Acknowledgement with everything looked up.
-type acknowledgement struct {
-	flags        []string
-	jurisdiction Code // "": everywhere
-	at           time.Time
-}
-
-// AcknowledgedUntil returns until when breaches of a flag's guarantee in a
-// jurisdiction are acknowledged, zero if none is.
-func (p *Policy) AcknowledgedUntil(flag string, jurisdiction Code) time.Time {
-	place := PlaceOf(jurisdiction)
-	var latest time.Time
-	for _, a := range p.acknowledged {
-		if slices.Contains(a.flags, flag) && (a.jurisdiction == "" || p.contains(a.jurisdiction, place)) && a.at.After(latest) {
-			latest = a.at
-		}
-	}
-	return latest
 }

@@ -1,17 +1,17 @@
-package policy_test
+package document_test
 
 import (
 	"encoding/json"
 	"testing"
 
 	"github.com/exitgate/exitgate/internal/testkit"
-	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 // TestTheSchemaIsCommitted keeps policy.schema.json, which editors load and
 // the documentation links to.
 func TestTheSchemaIsCommitted(t *testing.T) {
-	schema, err := policy.Schema()
+	schema, err := document.Schema()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,13 @@ import (
 	"github.com/exitgate/exitgate/policy/iso3166"
 )
 
-// warn tells of what is allowed but probably not meant.
+// Warnings returns what is allowed but probably not meant.
+func (p *Policy) Warnings() []Problem {
+	b := &builder{def: p.def, policy: p}
+	b.warn()
+	return b.warnings
+}
+
 func (p *builder) warn() {
 	for _, code := range p.policy.Jurisdictions() {
 		p.warnOfAlias(code, key("jurisdictions", string(code)))
@@ -25,14 +31,14 @@ func (p *builder) warn() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.def.Notices)) {
 		if code := Code(name); code != Default && len(p.policy.rules) > 0 && !p.policy.usesNotice(code) {
-			p.doc.Warnf("add an entry under jurisdictions:, or remove the notice", key("notices", name), "the notice of %s is never used", name)
+			p.warnf("add an entry under jurisdictions:, or remove the notice", key("notices", name), "the notice of %s is never used", name)
 		}
 	}
 }
 
 func (p *builder) warnOfAlias(code Code, path []any) {
 	if country, ok := iso3166.Alias(string(code)); ok {
-		p.doc.Warnf("write "+country+" to be sure", path, "databases locate %s (%s) as %s, a code of its own", code, Name(code), country)
+		p.warnf("write "+country+" to be sure", path, "databases locate %s (%s) as %s, a code of its own", code, Name(code), country)
 	}
 }
 
@@ -41,7 +47,7 @@ func (p *builder) warnOfEntry(e *Rule) {
 	for _, step := range e.steps {
 		switch limited := e.features != nil; {
 		case limited && step.Phase >= ClosedToNew && !slices.ContainsFunc(e.routes, step.Phase.Refuses):
-			p.doc.Warnf("list a route class that it refuses, or use another phase", at("jurisdictions", string(e.code), "routes"),
+			p.warnf("list a route class that it refuses, or use another phase", at("jurisdictions", string(e.code), "routes"),
 				"%s refuses nothing of %s", step.Phase, strings.Join(e.routes, ", "))
 		case !limited && step.Phase == ClosedToNew:
 			p.warnOfMissing(SignUp, step.Phase, path)
@@ -51,7 +57,7 @@ func (p *builder) warnOfEntry(e *Rule) {
 	}
 	p.warnOfPast(e)
 	if other := p.policy.openedBy(e); other != "" {
-		p.doc.Warnf("list all that it withholds, or remove routes to mean the whole service", at("jurisdictions", string(e.code), "routes"),
+		p.warnf("list all that it withholds, or remove routes to mean the whole service", at("jurisdictions", string(e.code), "routes"),
 			"%s is more specific than %s, and so opens whatever these routes leave out", e.code, other)
 	}
 }
@@ -59,7 +65,7 @@ func (p *builder) warnOfEntry(e *Rule) {
 func (p *builder) warnOfDemand(name string, d Demand) {
 	for _, flag := range slices.Sorted(maps.Keys(d.Requires)) {
 		if _, named := p.policy.Flag(flag); !named {
-			p.doc.Warnf("check its name, or guarantee it", key("demands", name, "requires", flag), "the policy says nothing else of the flag %s", flag)
+			p.warnf("check its name, or guarantee it", key("demands", name, "requires", flag), "the policy says nothing else of the flag %s", flag)
 		}
 	}
 	if !d.Binds() {
@@ -74,14 +80,14 @@ func (p *builder) warnOfPast(e *Rule) {
 		return stage == Rejected || stage == Repealed
 	}
 	if len(e.because) > 0 && !slices.ContainsFunc(e.because, func(name string) bool { return !past(name) }) {
-		p.doc.Warnf("if nothing else speaks against it, offer the service again: remove the entry", at("jurisdictions", string(e.code), "because"),
+		p.warnf("if nothing else speaks against it, offer the service again: remove the entry", at("jurisdictions", string(e.code), "because"),
 			"%s is restricted because of %s, which is %s", e.code, strings.Join(e.because, ", "), p.policy.demands[e.because[0]].Stage)
 	}
 }
 
 func (p *builder) warnOfMissing(class string, phase Phase, path []any) {
 	if p.def.Routes[class] == nil {
-		p.doc.Warnf(fmt.Sprintf("define %s under routes:", class), path, "%s speaks of the %s class, which has no patterns", phase, class)
+		p.warnf(fmt.Sprintf("define %s under routes:", class), path, "%s speaks of the %s class, which has no patterns", phase, class)
 	}
 }
 

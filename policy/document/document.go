@@ -1,0 +1,89 @@
+// Package document reads policy documents: strict YAML, in which everything that
+// is wrong is named with its line, its column and what would be right.
+package document
+
+import (
+	"errors"
+
+	"github.com/exitgate/exitgate/internal/strictyaml"
+	"github.com/exitgate/exitgate/policy"
+)
+
+// Limit is the size in bytes up to which a document is read.
+const Limit = strictyaml.Limit
+
+// Parse returns the policy of a document that somebody has written and that is
+// checked, planned or proposed now. The name is for messages. The error, a
+// strictyaml.Errors, says all that is wrong.
+func Parse(name string, text []byte) (*policy.Policy, error) { return Decode(name, text).NewPolicy() }
+
+// Read returns the policy of a document that stands: in a ledger, or on disk as
+// the last good one. It was valid by the rules of its time, and a newer gateway
+// goes on by it. No rule can be waived that the promise depends on: also a
+// document that stands is served against no guarantee.
+func Read(name string, text []byte) (*policy.Policy, error) { return Decode(name, text).Policy() }
+
+// A Document is the text of a policy as it was read: what it says, and where.
+type Document struct {
+	Definition policy.Definition
+	YAML       *strictyaml.Document
+
+	text []byte
+}
+
+// Decode reads a document, and checks nothing of it but its form.
+func Decode(name string, text []byte) *Document {
+	d := &Document{Definition: policy.DefaultDefinition(), text: text}
+	d.Definition.Version = 0 // a document has to say it
+	d.YAML = strictyaml.Decode(name, text, &d.Definition)
+	return d
+}
+
+// NewPolicy returns the policy that the document makes, by the rules for new
+// ones. Today they are the same. A rule that refuses what was allowed before is
+// added here, and not in Policy.
+func (d *Document) NewPolicy() (*policy.Policy, error) { return d.Policy() }
+
+// Policy returns the policy that the document makes, by the rules for those that
+// stand already.
+func (d *Document) Policy() (*policy.Policy, error) {
+	if d.YAML.Err() != nil {
+		d.locate(policy.CheckParts(d.Definition), d.YAML.Errorf)
+		return nil, d.YAML.Err()
+	}
+	p, err := policy.New(d.Definition, d.text)
+	var problems policy.Problems
+	if errors.As(err, &problems) {
+		d.locate(problems, d.YAML.Errorf)
+		if d.YAML.Err() != nil {
+			return nil, d.YAML.Err()
+		}
+	}
+	return p, err
+}
+
+// Warnings returns what is allowed in the document of a policy but probably not
+// meant.
+func Warnings(name string, p *policy.Policy) []*strictyaml.Problem {
+	d := Decode(name, p.Source())
+	d.locate(p.Warnings(), d.YAML.Warnf)
+	return d.YAML.Warnings()
+}
+
+// locate reports problems where they are in the text.
+func (d *Document) locate(problems []policy.Problem, report func(advice string, path []any, format string, args ...any)) {
+	for _, p := range problems {
+		path := p.Path
+		if last := len(path) - 1; last >= 0 {
+			if key, isKey := path[last].(policy.Key); isKey {
+				path = append(path[:last:last], strictyaml.Key(key))
+			}
+		}
+		report(p.Advice, path, "%s", p.Message)
+	}
+}
+
+// Schema returns the JSON Schema of policy documents, for editors.
+func Schema() ([]byte, error) {
+	return strictyaml.Schema(policy.Definition{}, "https://exitgate.example/policy.schema.json", "exitgate policy")
+}
