@@ -96,4 +96,4 @@ func (f *failures) Add(client string, now time.Time) time.Duration {
 
 func (f *failures) Clients() int { return len(f.clients) }
 
-const MostClients = mostClients
+const MaxClients = maxClients

@@ -4,30 +4,26 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
-// failures counts by client how often somebody showed a token that is nobody's.
-// Addresses are in memory only, and of the last 4,096 clients at most. It is safe
-// for concurrent use.
+// failures limits, by client, how often somebody may show a token that is
+// unknown. Addresses are in memory only, and of the last 4,096 clients at most.
+// It is safe for concurrent use.
 type failures struct {
 	mu      sync.Mutex
-	clients map[netip.Prefix]allowance
-}
-
-// An allowance is how many failures a client has left. It grows back.
-type allowance struct {
-	left float64
-	at   time.Time
+	clients map[netip.Prefix]*rate.Limiter
 }
 
 const (
-	mostFailures = 10 // of a client, at once
-	oneMore      = time.Minute / mostFailures
-	mostClients  = 4096
+	maxFailures     = 10 // of a client, at once
+	failureInterval = time.Minute / maxFailures
+	maxClients      = 4096
 )
 
 func newFailures() *failures {
-	return &failures{clients: make(map[netip.Prefix]allowance)}
+	return &failures{clients: make(map[netip.Prefix]*rate.Limiter)}
 }
 
 // add counts a failure. If the client has had too many, wait is until one more
@@ -35,41 +31,37 @@ func newFailures() *failures {
 func (f *failures) add(client netip.Prefix, now time.Time) (wait time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	left := f.clients[client].grown(now)
-	if left < 1 {
-		return time.Duration((1 - left) * float64(oneMore))
+	limiter := f.clients[client]
+	if limiter == nil {
+		f.evict(now)
+		limiter = rate.NewLimiter(rate.Every(failureInterval), maxFailures)
+		f.clients[client] = limiter
 	}
-	f.makeRoom(now)
-	f.clients[client] = allowance{left - 1, now}
-	return 0
+	reservation := limiter.ReserveN(now, 1)
+	if wait = reservation.DelayFrom(now); wait > 0 {
+		reservation.CancelAt(now)
+	}
+	return wait
 }
 
-// makeRoom forgets whoever has the whole allowance again, and any others until
-// half of the room is free, so that it is seldom called for: what this limits is
-// noise, no guess finds a token.
-func (f *failures) makeRoom(now time.Time) {
-	if len(f.clients) < mostClients {
+// evict forgets whoever has no recent failure, and any others until half of the
+// room is free, so that it is seldom called for: what this limits is noise, no
+// guess finds a token.
+func (f *failures) evict(now time.Time) {
+	if len(f.clients) < maxClients {
 		return
 	}
-	for client, a := range f.clients {
-		if a.grown(now) == mostFailures {
+	for client, limiter := range f.clients {
+		if limiter.TokensAt(now) >= maxFailures {
 			delete(f.clients, client)
 		}
 	}
 	for client := range f.clients {
-		if len(f.clients) <= mostClients/2 {
+		if len(f.clients) <= maxClients/2 {
 			return
 		}
 		delete(f.clients, client)
 	}
-}
-
-func (a allowance) grown(now time.Time) float64 {
-	if a.at.IsZero() {
-		return mostFailures
-	}
-	grown := a.left + max(0, float64(now.Sub(a.at))/float64(oneMore))
-	return min(grown, mostFailures)
 }
 
 // clientPrefix returns what one client has: an IPv4 address, or a network of

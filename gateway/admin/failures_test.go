@@ -74,10 +74,10 @@ func TestManyClientsTakeLittleMemory(t *testing.T) {
 	for range 10 {
 		f.Add(first, now)
 	}
-	for i := range 3 * admin.MostClients {
+	for i := range 3 * admin.MaxClients {
 		now = now.Add(time.Millisecond)
 		f.Add(fmt.Sprintf("[2001:db9:0:%x::1]:1", i), now)
-		if f.Clients() > admin.MostClients {
+		if f.Clients() > admin.MaxClients {
 			t.Fatalf("%d clients are known", f.Clients())
 		}
 	}
@@ -85,10 +85,10 @@ func TestManyClientsTakeLittleMemory(t *testing.T) {
 		t.Error("an hour later the first is still limited")
 	}
 	f.Add("[2001:dba::1]:1", now)
-	for i := range admin.MostClients {
+	for i := range admin.MaxClients {
 		f.Add(fmt.Sprintf("[2001:dbb:0:%x::1]:1", i), now)
 	}
-	if f.Clients() > admin.MostClients {
+	if f.Clients() > admin.MaxClients {
 		t.Errorf("%d clients are known", f.Clients())
 	}
 }
