@@ -18,49 +18,49 @@ import (
 )
 
 // padded is a body of a length that says nothing.
-func padded(length int) string { return "{" + strings.Repeat(" ", length-2) + "}" }
+func emptyBody(length int) string { return "{" + strings.Repeat(" ", length-2) + "}" }
 
-func TestTheLongestBodies(t *testing.T) {
+func TestBody_limits(t *testing.T) {
 	for name, test := range map[string]struct {
 		target  string
 		length  int
 		chunked bool
 		status  int
-		detail  string
+		code    string
 	}{
-		"a question of 64 KiB":              {"/v1/explain", admin.SmallBody, false, 400, "it isn't said who asks"},
-		"a question of a byte more":         {"/v1/explain", admin.SmallBody + 1, false, 413, "the body is longer than 64 KiB"},
-		"a question in chunks":              {"/v1/explain", admin.SmallBody, true, 400, "it isn't said who asks"},
-		"a question in chunks, a byte more": {"/v1/explain", admin.SmallBody + 1, true, 413, "the body is longer than 64 KiB"},
-		"a plan of 64 KiB":                  {"/v1/plan", admin.SmallBody, false, 400, "a proposal is either a policy or a change of one jurisdiction in the policy in force"},
-		"a plan of a byte more":             {"/v1/plan", admin.SmallBody + 1, false, 400, "a proposal is either a policy or a change of one jurisdiction in the policy in force"},
-		"a plan of 64 KiB in chunks":        {"/v1/plan", admin.SmallBody + 1, true, 400, "a proposal is either a policy or a change of one jurisdiction in the policy in force"},
-		"a plan of 17 MiB":                  {"/v1/plan", admin.PolicyBody, false, 400, "a proposal is either a policy or a change of one jurisdiction in the policy in force"},
-		"a plan of 17 MiB and a byte":       {"/v1/plan", admin.PolicyBody + 1, false, 413, "the body is longer than 17 MiB"},
-		"a plan of 17 MiB in chunks":        {"/v1/plan", admin.PolicyBody, true, 400, "a proposal is either a policy or a change of one jurisdiction in the policy in force"},
-		"a plan of more in chunks":          {"/v1/plan", admin.PolicyBody + 1, true, 413, "the body is longer than 17 MiB"},
+		"a question of 64 KiB":              {"/v1/explain", admin.SmallBody, false, 400, "invalid"},
+		"a question of a byte more":         {"/v1/explain", admin.SmallBody + 1, false, 413, "too-large"},
+		"a question in chunks":              {"/v1/explain", admin.SmallBody, true, 400, "invalid"},
+		"a question in chunks, a byte more": {"/v1/explain", admin.SmallBody + 1, true, 413, "too-large"},
+		"a plan of 64 KiB":                  {"/v1/plan", admin.SmallBody, false, 400, "invalid"},
+		"a plan of a byte more":             {"/v1/plan", admin.SmallBody + 1, false, 400, "invalid"},
+		"a plan of 64 KiB in chunks":        {"/v1/plan", admin.SmallBody + 1, true, 400, "invalid"},
+		"a plan of 17 MiB":                  {"/v1/plan", admin.PolicyBody, false, 400, "invalid"},
+		"a plan of 17 MiB and a byte":       {"/v1/plan", admin.PolicyBody + 1, false, 413, "too-large"},
+		"a plan of 17 MiB in chunks":        {"/v1/plan", admin.PolicyBody, true, 400, "invalid"},
+		"a plan of more in chunks":          {"/v1/plan", admin.PolicyBody + 1, true, 413, "too-large"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if testing.Short() && test.length > 1<<20 {
 				t.Skip("takes long under the race detector")
 			}
-			g := newGate(t)
-			r := request(t, g, viewer, "POST", test.target, padded(test.length))
+			g := newFixture(t)
+			r := request(t, g, viewer, "POST", test.target, emptyBody(test.length))
 			if test.chunked {
 				r.ContentLength = -1
 			}
-			if got := serve(t, g, r); got.status != test.status || got.detail != test.detail {
-				t.Errorf("got %d: %s", got.status, got.detail)
+			if got := serve(t, g, r); got.status != test.status || got.code != test.code {
+				t.Errorf("got %d %s", got.status, got.code)
 			}
 		})
 	}
 }
 
-func TestAPolicyOfEightMegabytesGoesThrough(t *testing.T) {
+func TestBody_policyOfEightMegabytes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes long under the race detector")
 	}
-	g := newGate(t)
+	g := newFixture(t)
 	comment := "# " + strings.Repeat("\\ \"quoted\" \t", 100) + "\n"
 	source := fourEyes + strings.Repeat(comment, (8<<20-len(fourEyes))/len(comment))
 	got := ask(t, g, viewer, "POST", "/v1/plan", map[string]string{"policy": source})
@@ -75,16 +75,16 @@ type client struct {
 	answers *bufio.Reader
 }
 
-// begin sends the header of a request to plan something, without its body. When
+// startBody sends the header of a request to plan something, without its body. When
 // it returns, the body is waited for.
-func begin(t *testing.T, g *gate, server *httptest.Server, field string) *client {
+func startBody(t *testing.T, g *fixture, server *httptest.Server, field string) *client {
 	t.Helper()
 	c := dial(t, g, server, field+"\r\nExpect: 100-continue")
 	c.proceed(t)
 	return c
 }
 
-func dial(t *testing.T, g *gate, server *httptest.Server, fields string) *client {
+func dial(t *testing.T, g *fixture, server *httptest.Server, fields string) *client {
 	t.Helper()
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
 	if err != nil {
@@ -124,7 +124,7 @@ func (c *client) answer(t *testing.T) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return held(t, "POST", "/v1/plan", r.StatusCode, r.Header, string(body))
+	return checkAnswer(t, "POST", "/v1/plan", r.StatusCode, r.Header, string(body))
 }
 
 // ends wants the connection to.
@@ -135,22 +135,22 @@ func (c *client) ends(t *testing.T) {
 	}
 }
 
-func TestLargeBodiesWaitForEachOther(t *testing.T) {
+func TestBody_largeOnesWaitForEachOther(t *testing.T) {
 	const large = 1 << 20
 	known := fmt.Sprint("Content-Length: ", large)
-	for name, second := range map[string]func(*testing.T, *gate, *httptest.Server) *client{
-		"of a known length": func(t *testing.T, g *gate, s *httptest.Server) *client { return dial(t, g, s, known) },
-		"in chunks": func(t *testing.T, g *gate, s *httptest.Server) *client {
+	for name, second := range map[string]func(*testing.T, *fixture, *httptest.Server) *client{
+		"of a known length": func(t *testing.T, g *fixture, s *httptest.Server) *client { return dial(t, g, s, known) },
+		"in chunks": func(t *testing.T, g *fixture, s *httptest.Server) *client {
 			c := dial(t, g, s, "Transfer-Encoding: chunked")
 			c.send(t, fmt.Sprintf("%x\r\n%s\r\n", admin.SmallBody+1, strings.Repeat(" ", admin.SmallBody+1)))
 			return c
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newGateWithin(t, admin.Limits{LargeBodies: 1, SlotWait: time.Millisecond})
+			g := newFixtureWithin(t, admin.Limits{LargeBodies: 1, SlotWait: time.Millisecond})
 			server := httptest.NewServer(g)
 			defer server.Close()
-			first := begin(t, g, server, known)
+			first := startBody(t, g, server, known)
 			second := second(t, g, server)
 			if got := second.answer(t); got.code != "busy" || got.header.Get("Retry-After") != "5" {
 				t.Errorf("got %d %s, Retry-After: %s", got.status, got.code, got.header.Get("Retry-After"))
@@ -161,12 +161,12 @@ func TestLargeBodiesWaitForEachOther(t *testing.T) {
 			if got := small.answer(t); got.code != "invalid" {
 				t.Errorf("a small one meanwhile: got %d %s", got.status, got.code)
 			}
-			first.send(t, padded(large))
+			first.send(t, emptyBody(large))
 			if got := first.answer(t); got.code != "invalid" {
 				t.Errorf("the first: got %d %s", got.status, got.code)
 			}
-			third := begin(t, g, server, known)
-			third.send(t, padded(large))
+			third := startBody(t, g, server, known)
+			third.send(t, emptyBody(large))
 			if got := third.answer(t); got.code != "invalid" {
 				t.Errorf("afterwards: got %d %s", got.status, got.code)
 			}
@@ -174,17 +174,17 @@ func TestLargeBodiesWaitForEachOther(t *testing.T) {
 	}
 }
 
-func TestSlowClients(t *testing.T) {
+func TestBody_slowClients(t *testing.T) {
 	for name, field := range map[string]string{
 		"a small body":     "Content-Length: 60000",
 		"a large body":     "Content-Length: 1000000",
 		"a body in chunks": "Transfer-Encoding: chunked",
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newGateWithin(t, admin.Limits{LargeBodies: 1, BodyTime: 20 * time.Millisecond})
+			g := newFixtureWithin(t, admin.Limits{LargeBodies: 1, BodyTime: 20 * time.Millisecond})
 			server := httptest.NewServer(g)
 			defer server.Close()
-			c := begin(t, g, server, field)
+			c := startBody(t, g, server, field)
 			piece := " "
 			if strings.HasPrefix(field, "Transfer") {
 				piece = "1\r\n \r\n"
@@ -209,15 +209,15 @@ func TestSlowClients(t *testing.T) {
 			sending.Wait()
 			_ = c.Close()
 
-			_ = begin(t, g, server, "Content-Length: 100000").Close() // the slot is free again
+			_ = startBody(t, g, server, "Content-Length: 100000").Close() // the slot is free again
 		})
 	}
 }
 
 // A client that may not gets its answer at once, whatever it goes on to send.
-func TestWhoMayNotIsNotListenedTo(t *testing.T) {
+func TestBody_isNotReadWithoutPermission(t *testing.T) {
 	for name, target := range map[string]string{"nobody": "/v1/plan", "a viewer": "/v1/changes"} {
-		g := newGate(t)
+		g := newFixture(t)
 		server := httptest.NewServer(g)
 		conn, err := net.Dial("tcp", server.Listener.Addr().String())
 		if err != nil {
@@ -238,12 +238,12 @@ func TestWhoMayNotIsNotListenedTo(t *testing.T) {
 	}
 }
 
-func TestAThousandClientsTakeBoundedMemory(t *testing.T) {
+func TestBody_memoryOfAThousandClients(t *testing.T) {
 	if testing.Short() {
 		t.Skip("opens 2,000 connections")
 	}
 	const clients, large = 1000, admin.PolicyBody
-	g := newGateWithin(t, admin.Limits{SlotWait: time.Hour, BodyTime: time.Hour})
+	g := newFixtureWithin(t, admin.Limits{SlotWait: time.Hour, BodyTime: time.Hour})
 	server := httptest.NewServer(g)
 	defer server.Close()
 	used := func() uint64 {
@@ -295,9 +295,9 @@ func TestAThousandRequestsAtATime(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes long under the race detector")
 	}
-	g := newGateWithin(t, admin.Limits{SlotWait: time.Hour})
+	g := newFixtureWithin(t, admin.Limits{SlotWait: time.Hour})
 	before := g.count()
-	body := padded(admin.SmallBody + 1)
+	body := emptyBody(admin.SmallBody + 1)
 	var asking sync.WaitGroup
 	for range 1000 {
 		asking.Go(func() {
@@ -322,8 +322,8 @@ func TestAThousandRequestsAtATime(t *testing.T) {
 
 // What takes long is not cut off by the time that a server gives requests to
 // arrive.
-func TestAServersTimeoutIsNotTheServices(t *testing.T) {
-	g := newGate(t)
+func TestVerify_outlastsTheReadTimeout(t *testing.T) {
+	g := newFixture(t)
 	server := httptest.NewUnstartedServer(g)
 	server.Config.ReadTimeout = 100 * time.Millisecond
 	server.Start()
@@ -350,8 +350,8 @@ func TestAServersTimeoutIsNotTheServices(t *testing.T) {
 	}
 }
 
-func TestFewVerifyAtATime(t *testing.T) {
-	g := newGateWithin(t, admin.Limits{Verifications: 2})
+func TestVerify_fewAtATime(t *testing.T) {
+	g := newFixtureWithin(t, admin.Limits{Verifications: 2})
 	verifying, done := make(chan struct{}), make(chan struct{})
 	g.verifying = func(context.Context) { verifying <- struct{}{}; <-done }
 	var asking sync.WaitGroup

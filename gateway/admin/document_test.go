@@ -362,7 +362,7 @@ func TestOpenAPI(t *testing.T) {
 	if len(operations) != len(admin.Routes()) {
 		t.Errorf("%d operations are described, and there are %d", len(operations), len(admin.Routes()))
 	}
-	served := ask(t, newGate(t), nobody, "GET", "/v1/openapi.json", nil)
+	served := ask(t, newFixture(t), nobody, "GET", "/v1/openapi.json", nil)
 	if served.body != string(written) {
 		t.Error("another document is served")
 	}

@@ -21,13 +21,13 @@ import (
 var zoe = changes.Actor{Name: "zoe", Roles: []changes.Role{changes.Operator}}
 
 // ifMatch names the revision in force.
-func (g *gate) ifMatch() headers {
+func (g *fixture) ifMatch() headers {
 	state, _ := g.known()
 	return headers{"If-Match": fmt.Sprintf("%q", fmt.Sprint(state.Revision().Number))}
 }
 
 // withdraw is a proposal whose author has seen its plan.
-func (g *gate) withdraw(t testing.TB, code policy.Code) api.Proposal {
+func (g *fixture) withdraw(t testing.TB, code policy.Code) api.Proposal {
 	t.Helper()
 	p := api.Proposal{Set: &api.Set{Jurisdiction: code, Phase: policy.Withdrawn}, Because: "The law there."}
 	plan, err := g.Plan(t.Context(), p)
@@ -46,64 +46,64 @@ type call struct {
 }
 
 // calls are one for each endpoint.
-var calls = map[string]func(testing.TB, *gate) call{
-	"GET /v1/openapi.json":       plain("/v1/openapi.json"),
-	"GET /v1/status":             plain("/v1/status"),
-	"GET /v1/policy":             plain("/v1/policy"),
-	"GET /v1/revisions":          plain("/v1/revisions"),
-	"GET /v1/revisions/{number}": plain("/v1/revisions/1"),
-	"GET /v1/log":                plain("/v1/log"),
-	"GET /v1/log/verification":   plain("/v1/log/verification"),
-	"GET /v1/jurisdictions":      plain("/v1/jurisdictions"),
-	"GET /v1/jurisdictions/{code}": func(testing.TB, *gate) call {
+var calls = map[string]func(testing.TB, *fixture) call{
+	"GET /v1/openapi.json":       get("/v1/openapi.json"),
+	"GET /v1/status":             get("/v1/status"),
+	"GET /v1/policy":             get("/v1/policy"),
+	"GET /v1/revisions":          get("/v1/revisions"),
+	"GET /v1/revisions/{number}": get("/v1/revisions/1"),
+	"GET /v1/log":                get("/v1/log"),
+	"GET /v1/log/verification":   get("/v1/log/verification"),
+	"GET /v1/jurisdictions":      get("/v1/jurisdictions"),
+	"GET /v1/jurisdictions/{code}": func(testing.TB, *fixture) call {
 		return call{target: "/v1/jurisdictions/BY"}
 	},
-	"POST /v1/explain": func(testing.TB, *gate) call {
+	"POST /v1/explain": func(testing.TB, *fixture) call {
 		return call{target: "/v1/explain", body: api.Question{Jurisdiction: "BY"}}
 	},
-	"GET /v1/events": func(_ testing.TB, g *gate) call {
+	"GET /v1/events": func(_ testing.TB, g *fixture) call {
 		close(g.happening)
 		return call{target: "/v1/events"}
 	},
-	"POST /v1/plan": func(testing.TB, *gate) call {
+	"POST /v1/plan": func(testing.TB, *fixture) call {
 		return call{target: "/v1/plan", body: api.Proposal{Set: &api.Set{Jurisdiction: "FR", Phase: policy.Withdrawn}}}
 	},
-	"GET /v1/changes": plain("/v1/changes"),
-	"POST /v1/changes": func(t testing.TB, g *gate) call {
+	"GET /v1/changes": get("/v1/changes"),
+	"POST /v1/changes": func(t testing.TB, g *fixture) call {
 		return call{"/v1/changes", g.withdraw(t, "FR"), g.ifMatch()}
 	},
-	"GET /v1/changes/{number}": func(t testing.TB, g *gate) call {
+	"GET /v1/changes/{number}": func(t testing.TB, g *fixture) call {
 		return call{target: fmt.Sprint("/v1/changes/", g.pending(t, zoe, "RU").Number)}
 	},
-	"PUT /v1/changes/{number}": func(t testing.TB, g *gate) call {
+	"PUT /v1/changes/{number}": func(t testing.TB, g *fixture) call {
 		return call{fmt.Sprint("/v1/changes/", g.pending(t, zoe, "RU").Number), g.withdraw(t, "FR"), g.ifMatch()}
 	},
-	"POST /v1/changes/{number}/approvals": func(t testing.TB, g *gate) call {
+	"POST /v1/changes/{number}/approvals": func(t testing.TB, g *fixture) call {
 		c := g.pending(t, zoe, "RU")
 		return call{target: fmt.Sprintf("/v1/changes/%d/approvals", c.Number), body: api.Approval{Plan: c.Plan}}
 	},
-	"POST /v1/changes/{number}/rejection": func(t testing.TB, g *gate) call {
+	"POST /v1/changes/{number}/rejection": func(t testing.TB, g *fixture) call {
 		return call{target: fmt.Sprintf("/v1/changes/%d/rejection", g.pending(t, zoe, "RU").Number), body: api.Rejection{Because: "Not yet."}}
 	},
-	"GET /v1/principals": plain("/v1/principals"),
-	"PUT /v1/principals/{name}": func(testing.TB, *gate) call {
+	"GET /v1/principals": get("/v1/principals"),
+	"PUT /v1/principals/{name}": func(testing.TB, *fixture) call {
 		return call{target: "/v1/principals/ada", body: api.Principal{Roles: []changes.Role{changes.Viewer}, Because: "She works here."}}
 	},
-	"DELETE /v1/principals/{name}": plain("/v1/principals/viewer?because=She+left."),
-	"POST /v1/principals/{name}/tokens": func(testing.TB, *gate) call {
+	"DELETE /v1/principals/{name}": get("/v1/principals/viewer?because=She+left."),
+	"POST /v1/principals/{name}/tokens": func(testing.TB, *fixture) call {
 		return call{target: "/v1/principals/viewer/tokens", body: api.TokenRequest{Because: "For the dashboard."}}
 	},
-	"DELETE /v1/principals/{name}/tokens/{id}": func(t testing.TB, g *gate) call {
+	"DELETE /v1/principals/{name}/tokens/{id}": func(t testing.TB, g *fixture) call {
 		_, id := g.token(t, "ada", time.Time{}, changes.Viewer)
 		return call{target: "/v1/principals/ada/tokens/" + id + "?because=It+was+lost."}
 	},
 }
 
-func plain(target string) func(testing.TB, *gate) call {
-	return func(testing.TB, *gate) call { return call{target: target} }
+func get(target string) func(testing.TB, *fixture) call {
+	return func(testing.TB, *fixture) call { return call{target: target} }
 }
 
-func TestWhoMayDoWhat(t *testing.T) {
+func TestEndpoints_roles(t *testing.T) {
 	const (
 		no  = http.StatusUnauthorized
 		not = http.StatusForbidden
@@ -138,7 +138,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		}
 		for i, who := range actors {
 			t.Run(endpoint+" by "+string(who), func(t *testing.T) {
-				g := newGate(t)
+				g := newFixture(t)
 				method, _, _ := strings.Cut(endpoint, " ")
 				c := calls[endpoint](t, g)
 				before := g.count()
@@ -157,11 +157,11 @@ func TestWhoMayDoWhat(t *testing.T) {
 	}
 }
 
-func TestUntilTheLedgerIsKnownNothingIsSaidOfWhatIsInIt(t *testing.T) {
+func TestEndpoints_beforeTheLedgerIsKnown(t *testing.T) {
 	for endpoint, make := range calls {
 		for _, who := range actors {
 			t.Run(endpoint+" by "+string(who), func(t *testing.T) {
-				g := newGate(t)
+				g := newFixture(t)
 				method, _, _ := strings.Cut(endpoint, " ")
 				c := make(t, g)
 				before := g.count()
@@ -190,7 +190,7 @@ func TestUntilTheLedgerIsKnownNothingIsSaidOfWhatIsInIt(t *testing.T) {
 	}
 }
 
-func TestEachEndpointIsCalled(t *testing.T) {
+func TestEndpoints_allAreCalled(t *testing.T) {
 	for _, r := range admin.Routes() {
 		if calls[r.Method+" "+r.Path] == nil {
 			t.Errorf("%s %s isn't", r.Method, r.Path)
@@ -198,35 +198,35 @@ func TestEachEndpointIsCalled(t *testing.T) {
 	}
 }
 
-func TestHEADIsGETWithoutABody(t *testing.T) {
+func TestEndpoints_HEAD(t *testing.T) {
 	for endpoint, make := range calls {
 		method, _, _ := strings.Cut(endpoint, " ")
 		if method != "GET" {
 			continue
 		}
-		g := newGate(t)
+		g := newFixture(t)
 		if got := ask(t, g, viewer, "HEAD", make(t, g).target, nil); got.status != http.StatusOK {
 			t.Errorf("%s: got %d", endpoint, got.status)
 		}
 	}
 }
 
-func TestWhatIsWrongWithARequestIsSaid(t *testing.T) {
+func TestErrors_ofRequests(t *testing.T) {
 	const number = "/v1/changes/18446744073709551615"
-	changed := func(change func(*api.Proposal)) func(testing.TB, *gate) any {
-		return func(t testing.TB, g *gate) any {
+	changed := func(change func(*api.Proposal)) func(testing.TB, *fixture) any {
+		return func(t testing.TB, g *fixture) any {
 			p := g.withdraw(t, "FR")
 			change(&p)
 			return p
 		}
 	}
-	as := func(body any) func(testing.TB, *gate) any { return func(testing.TB, *gate) any { return body } }
+	as := func(body any) func(testing.TB, *fixture) any { return func(testing.TB, *fixture) any { return body } }
 	fine := changed(func(*api.Proposal) {})
 	for name, test := range map[string]struct {
 		who    actor
 		method string
 		target string
-		body   func(testing.TB, *gate) any
+		body   func(testing.TB, *fixture) any
 		header headers // "" removes one
 		status int
 		code   string
@@ -292,7 +292,7 @@ func TestWhatIsWrongWithARequestIsSaid(t *testing.T) {
 		"a proposal by who may not, no body": {who: viewer, method: "POST", body: as(nil), status: 403, code: "forbidden"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newGate(t)
+			g := newFixture(t)
 			var body any
 			if test.body != nil {
 				body = test.body(t, g)
@@ -336,8 +336,8 @@ func TestWhatIsWrongWithARequestIsSaid(t *testing.T) {
 	}
 }
 
-func TestAPolicyThatIsWrongIsShownWithItsErrors(t *testing.T) {
-	g := newGate(t)
+func TestErrors_ofAPolicy(t *testing.T) {
+	g := newFixture(t)
 	p := api.Proposal{Policy: "version: 1\njurisdictions:\n  XX: open\n", Because: "x", Plan: "x"}
 	got := ask(t, g, operator, "POST", "/v1/changes", p, g.ifMatch())
 	var problem api.Problem
@@ -349,8 +349,8 @@ func TestAPolicyThatIsWrongIsShownWithItsErrors(t *testing.T) {
 	}
 }
 
-func TestAConflictNamesTheWinner(t *testing.T) {
-	g := newGate(t)
+func TestErrors_aConflictNamesTheRevisionInForce(t *testing.T) {
+	g := newFixture(t)
 	seen := g.ifMatch()
 	p := g.withdraw(t, "FR")
 	c := g.pending(t, zoe, "RU")
@@ -367,9 +367,9 @@ func TestAConflictNamesTheWinner(t *testing.T) {
 	}
 }
 
-func TestNobodyApprovesTheirOwn(t *testing.T) {
+func TestApprove_ownChange(t *testing.T) {
 	for _, who := range []actor{both, socket} {
-		g := newGate(t)
+		g := newFixture(t)
 		got := ask(t, g, who, "POST", "/v1/changes", g.withdraw(t, "FR"), g.ifMatch())
 		location := got.header.Get("Location")
 		var c api.Change
@@ -388,8 +388,8 @@ func TestNobodyApprovesTheirOwn(t *testing.T) {
 	}
 }
 
-func TestAnEmergencyIsSignedAfterwards(t *testing.T) {
-	g := newGate(t)
+func TestApprove_emergency(t *testing.T) {
+	g := newFixture(t)
 	p := g.withdraw(t, "FR")
 	p.Emergency = true
 	got := ask(t, g, operator, "POST", "/v1/changes", p, g.ifMatch())
@@ -406,8 +406,8 @@ func TestAnEmergencyIsSignedAfterwards(t *testing.T) {
 	}
 }
 
-func TestTokensThatHaveEnded(t *testing.T) {
-	g := newGate(t)
+func TestTokens_expiredRevokedRemoved(t *testing.T) {
+	g := newFixture(t)
 	expiring, _ := g.token(t, "ada", start.Add(time.Hour), changes.Viewer)
 	revoked, id := g.token(t, "ben", time.Time{}, changes.Viewer)
 	removed, _ := g.token(t, "cyd", time.Time{}, changes.Viewer)
@@ -429,8 +429,8 @@ func TestTokensThatHaveEnded(t *testing.T) {
 	}
 }
 
-func TestARequestThatIsSentTwiceIsDoneOnce(t *testing.T) {
-	g := newGate(t)
+func TestIdempotencyKey(t *testing.T) {
+	g := newFixture(t)
 	fields := g.ifMatch()
 	fields["Idempotency-Key"] = "0c1f"
 	p := g.withdraw(t, "FR")
@@ -452,8 +452,8 @@ func TestARequestThatIsSentTwiceIsDoneOnce(t *testing.T) {
 	}
 }
 
-func TestPages(t *testing.T) {
-	g := newGate(t)
+func TestLog_pages(t *testing.T) {
+	g := newFixture(t)
 	var seen []uint64
 	for next := uint64(0); ; {
 		target := "/v1/log?limit=3"
@@ -476,8 +476,8 @@ func TestPages(t *testing.T) {
 	}
 }
 
-func TestThePolicyAsItWasWritten(t *testing.T) {
-	g := newGate(t)
+func TestPolicy_asYAML(t *testing.T) {
+	g := newFixture(t)
 	for accept, yaml := range map[string]bool{
 		"":                                   false,
 		"*/*":                                false,
@@ -504,7 +504,7 @@ func TestThePolicyAsItWasWritten(t *testing.T) {
 	}
 }
 
-func TestWhatGoesWrongInside(t *testing.T) {
+func TestErrors_ofTheService(t *testing.T) {
 	revision := changes.Revision{Number: 7, Time: start, Authors: []string{"ada"}, Because: "x", SHA256: "x"}
 	for name, test := range map[string]struct {
 		err    error
@@ -520,7 +520,7 @@ func TestWhatGoesWrongInside(t *testing.T) {
 		"a refusal nobody knows":   {&changes.Error{Code: "odd", Message: "x"}, 500, `"internal"`, "x"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newGate(t)
+			g := newFixture(t)
 			g.fail = test.err
 			got := ask(t, g, socket, "POST", "/v1/principals/viewer/tokens", api.TokenRequest{Because: "secret reason"})
 			if got.status != test.status || !strings.Contains(got.body, test.body) {
@@ -537,10 +537,10 @@ func TestWhatGoesWrongInside(t *testing.T) {
 	}
 }
 
-func TestListsAreNeverNull(t *testing.T) {
+func TestEndpoints_listsAreNeverNull(t *testing.T) {
 	for endpoint, make := range calls {
 		method, _, _ := strings.Cut(endpoint, " ")
-		g := newGate(t)
+		g := newFixture(t)
 		c := make(t, g)
 		if got := ask(t, g, socket, method, c.target, c.body, c.header); strings.Contains(got.body, ": null") {
 			t.Errorf("%s: %s", endpoint, got.body)
@@ -548,11 +548,11 @@ func TestListsAreNeverNull(t *testing.T) {
 	}
 }
 
-func TestHealthAndMetricsAskForNoToken(t *testing.T) {
-	g := newGate(t)
+func TestHealthAndMetricsNeedNoToken(t *testing.T) {
+	g := newFixture(t)
 	for _, target := range []string{"/metrics", "/healthz", "/readyz"} {
 		r := request(t, g, nobody, "GET", target, nil)
-		if status := plainly(g, r); status != 200 {
+		if status := statusOf(g, r); status != 200 {
 			t.Errorf("%s: got %d", target, status)
 		}
 	}

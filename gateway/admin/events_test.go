@@ -22,7 +22,7 @@ type following struct {
 }
 
 // follow begins to read the events. When it returns, the service knows.
-func follow(t *testing.T, g *gate, server *httptest.Server, token string) following {
+func follow(t *testing.T, g *fixture, server *httptest.Server, token string) following {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+"/v1/events", nil)
 	if err != nil {
@@ -76,8 +76,8 @@ func (f following) ends(t *testing.T) {
 	}
 }
 
-func TestEventsComeAsTheyHappen(t *testing.T) {
-	g := newGate(t)
+func TestEvents(t *testing.T) {
+	g := newFixture(t)
 	server := httptest.NewServer(g)
 	defer server.Close()
 	f := follow(t, g, server, g.tokens[viewer])
@@ -101,8 +101,8 @@ func TestEventsComeAsTheyHappen(t *testing.T) {
 	f.ends(t)
 }
 
-func TestAStreamStaysOpen(t *testing.T) {
-	g := newGateWithin(t, admin.Limits{Heartbeat: 30 * time.Millisecond})
+func TestEvents_outlastTimeouts(t *testing.T) {
+	g := newFixtureWithin(t, admin.Limits{Heartbeat: 30 * time.Millisecond})
 	server := httptest.NewUnstartedServer(g)
 	server.Config.ReadTimeout = 100 * time.Millisecond
 	server.Config.WriteTimeout = 100 * time.Millisecond
@@ -122,19 +122,19 @@ func TestAStreamStaysOpen(t *testing.T) {
 	f.ends(t)
 }
 
-func TestAStreamEndsWithTheRightToIt(t *testing.T) {
-	for name, end := range map[string]func(*gate, string){
-		"revoked": func(g *gate, id string) {
+func TestEvents_endWithThePermission(t *testing.T) {
+	for name, end := range map[string]func(*fixture, string){
+		"revoked": func(g *fixture, id string) {
 			if err := g.RevokeToken(context.Background(), local, "ada", id, "x", changes.Request{}); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"removed": func(g *gate, id string) {
+		"removed": func(g *fixture, id string) {
 			if err := g.RemovePrincipal(context.Background(), local, "ada", "x", changes.Request{}); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"expired": func(g *gate, _ string) { g.tick(time.Hour) },
+		"expired": func(g *fixture, _ string) { g.tick(time.Hour) },
 	} {
 		for _, happens := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestAStreamEndsWithTheRightToIt(t *testing.T) {
 				if !happens {
 					limits.Heartbeat = 5 * time.Millisecond
 				}
-				g := newGateWithin(t, limits)
+				g := newFixtureWithin(t, limits)
 				token, id := g.token(t, "ada", start.Add(time.Hour), changes.Viewer)
 				server := httptest.NewServer(g)
 				defer server.Close()
@@ -157,8 +157,8 @@ func TestAStreamEndsWithTheRightToIt(t *testing.T) {
 	}
 }
 
-func TestFewFollowTheEvents(t *testing.T) {
-	g := newGateWithin(t, admin.Limits{Streams: 2, Heartbeat: 5 * time.Millisecond})
+func TestEvents_fewStreamsAtATime(t *testing.T) {
+	g := newFixtureWithin(t, admin.Limits{Streams: 2, Heartbeat: 5 * time.Millisecond})
 	server := httptest.NewServer(g)
 	defer server.Close()
 	first := follow(t, g, server, g.tokens[viewer])
@@ -179,8 +179,8 @@ func TestFewFollowTheEvents(t *testing.T) {
 	}
 }
 
-func TestAReaderThatStopsIsLetGo(t *testing.T) {
-	g := newGateWithin(t, admin.Limits{EventTime: 50 * time.Millisecond})
+func TestEvents_aReaderThatStopsIsDropped(t *testing.T) {
+	g := newFixtureWithin(t, admin.Limits{EventTime: 50 * time.Millisecond})
 	ended := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer close(ended)
@@ -199,8 +199,8 @@ func TestAReaderThatStopsIsLetGo(t *testing.T) {
 	}
 }
 
-func TestAClientThatLeavesIsNoticed(t *testing.T) {
-	g := newGate(t)
+func TestEvents_aClientThatLeavesIsNoticed(t *testing.T) {
+	g := newFixture(t)
 	ended := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer close(ended)

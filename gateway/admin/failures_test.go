@@ -10,8 +10,8 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin"
 )
 
-func TestWrongTokensAreLimited(t *testing.T) {
-	g := newGate(t)
+func TestFailures_limit(t *testing.T) {
+	g := newFixture(t)
 	const address = "192.0.2.77:4711"
 	try := func(address, authorization string) answer {
 		t.Helper()
@@ -52,7 +52,7 @@ func TestWrongTokensAreLimited(t *testing.T) {
 	}
 }
 
-func TestWhatOneClientIs(t *testing.T) {
+func TestClientPrefix(t *testing.T) {
 	for remote, want := range map[string]string{
 		"192.0.2.77:4711":             "192.0.2.77/32",
 		"[::ffff:192.0.2.77]:4711":    "192.0.2.77/32",
@@ -67,7 +67,7 @@ func TestWhatOneClientIs(t *testing.T) {
 	}
 }
 
-func TestManyClientsTakeLittleMemory(t *testing.T) {
+func TestFailures_memory(t *testing.T) {
 	f := admin.NewFailures()
 	now := start
 	const first = "[2001:db8::1]:1"
@@ -93,7 +93,7 @@ func TestManyClientsTakeLittleMemory(t *testing.T) {
 	}
 }
 
-func TestAClockThatGoesBackLocksNobodyOut(t *testing.T) {
+func TestFailures_clockGoesBack(t *testing.T) {
 	f := admin.NewFailures()
 	for range 11 {
 		f.Add("192.0.2.77:1", start)

@@ -63,10 +63,10 @@ func FuzzRequests(f *testing.F) {
 	f.Add("POST", "/v1/changes/9/approvals", "", "", "application/json", []byte(`{"plan":"x"}`))
 	f.Add("DELETE", "/v1/principals/%2e%2e?because=x", "", "", "", []byte(nil))
 	f.Add("HEAD", "/v1/../v1//status", "", "", "", []byte(nil))
-	g := newGate(f)
+	g := newFixture(f)
 	before := g.count()
 	f.Fuzz(func(t *testing.T, method, target, ifMatch, key, media string, body []byte) {
-		r, ok := fuzzed(method, target, body)
+		r, ok := parseRequest(method, target, body)
 		if !ok || r.URL.Path == "/v1/events" {
 			t.Skip()
 		}
@@ -74,7 +74,7 @@ func FuzzRequests(f *testing.F) {
 		for name, value := range map[string]string{"If-Match": ifMatch, "Idempotency-Key": key, "Content-Type": media, "Authorization": "Bearer " + g.tokens[both]} {
 			r.Header.Set(name, value)
 		}
-		if status := plainly(g, r); status >= 500 {
+		if status := statusOf(g, r); status >= 500 {
 			t.Errorf("%s %s: got %d", method, target, status)
 		}
 		if g.count() != before {
@@ -86,8 +86,8 @@ func FuzzRequests(f *testing.F) {
 	})
 }
 
-// fuzzed makes a request as a server would have read it.
-func fuzzed(method, target string, body []byte) (*http.Request, bool) {
+// parseRequest makes a request as a server would have read it.
+func parseRequest(method, target string, body []byte) (*http.Request, bool) {
 	u, err := url.ParseRequestURI(target)
 	if err != nil || u.Host != "" || !strings.HasPrefix(target, "/") {
 		return nil, false

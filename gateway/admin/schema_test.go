@@ -365,7 +365,7 @@ func ofType(wanted, value any) bool {
 	return false
 }
 
-func TestTheSchemasAreHeldTo(t *testing.T) {
+func TestConforms(t *testing.T) {
 	doc := object{"components": object{"schemas": object{"Name": object{"type": "string", "enum": []any{"a", "b"}}}}}
 	schema := object{
 		"type":       "object",

@@ -31,8 +31,8 @@ func shortFolder(t *testing.T) string {
 	return folder
 }
 
-// overSocket is a client of what a gate serves over a socket.
-func overSocket(t *testing.T, g *gate, path string) *http.Client {
+// serveOverSocket serves over a socket, and returns a client of it.
+func serveOverSocket(t *testing.T, g *fixture, path string) *http.Client {
 	t.Helper()
 	l, err := admin.ListenSocket(path)
 	if err != nil {
@@ -56,9 +56,9 @@ func overSocket(t *testing.T, g *gate, path string) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-func TestWhoIsAtTheSocket(t *testing.T) {
-	g := newGate(t)
-	client := overSocket(t, g, filepath.Join(shortFolder(t), "admin.sock"))
+func TestSocket_user(t *testing.T) {
+	g := newFixture(t)
+	client := serveOverSocket(t, g, filepath.Join(shortFolder(t), "admin.sock"))
 	for range 2 {
 		answer, err := client.Get("http://exitgate/v1/status")
 		if err != nil {
@@ -79,7 +79,7 @@ func TestWhoIsAtTheSocket(t *testing.T) {
 	}
 }
 
-func TestOnlyItsOwnerMayOpenTheSocket(t *testing.T) {
+func TestSocket_permissions(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0))
 	path := filepath.Join(shortFolder(t), "admin.sock")
 	l, err := admin.ListenSocket(path)
@@ -107,8 +107,8 @@ func TestOnlyItsOwnerMayOpenTheSocket(t *testing.T) {
 	}
 }
 
-// killed leaves behind what a process does that is killed.
-func killed(t *testing.T, path string) {
+// leaveStaleSocket leaves behind what a process does that is killed.
+func leaveStaleSocket(t *testing.T, path string) {
 	t.Helper()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
@@ -120,18 +120,18 @@ func killed(t *testing.T, path string) {
 	}
 }
 
-func TestWhatADeadProcessLeftIsReplaced(t *testing.T) {
+func TestSocket_replacesThatOfADeadProcess(t *testing.T) {
 	folder := shortFolder(t)
 	path := filepath.Join(folder, "admin.sock")
-	killed(t, path)
+	leaveStaleSocket(t, path)
 	if err := os.WriteFile(path+".lock", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Mkdir(filepath.Join(folder, ".sock"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	killed(t, filepath.Join(folder, ".sock", "s"))
-	client := overSocket(t, newGate(t), path)
+	leaveStaleSocket(t, filepath.Join(folder, ".sock", "s"))
+	client := serveOverSocket(t, newFixture(t), path)
 	answer, err := client.Get("http://exitgate/v1/policy")
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +145,7 @@ func TestWhatADeadProcessLeftIsReplaced(t *testing.T) {
 	}
 }
 
-func TestSocketsThatCantBe(t *testing.T) {
+func TestSocket_errors(t *testing.T) {
 	for name, test := range map[string]struct {
 		prepare func(t *testing.T, folder string) (path string)
 		fault   string
@@ -222,7 +222,7 @@ func TestSocketsThatCantBe(t *testing.T) {
 	}
 }
 
-func TestANetworkIsNoSocket(t *testing.T) {
+func TestSocket_notOnTCP(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()
 	defer server.Close()

@@ -66,8 +66,8 @@ func (a authority) of(t *testing.T, name string) tls.Certificate {
 	})
 }
 
-// overTLS serves a gate over HTTP/2 to who has a certificate, or has none.
-func overTLS(t *testing.T, g *gate, a authority) *httptest.Server {
+// serveOverTLS serves over HTTP/2 to who has a certificate, or has none.
+func serveOverTLS(t *testing.T, g *fixture, a authority) *httptest.Server {
 	t.Helper()
 	server := httptest.NewUnstartedServer(g)
 	clients := x509.NewCertPool()
@@ -80,8 +80,8 @@ func overTLS(t *testing.T, g *gate, a authority) *httptest.Server {
 	return server
 }
 
-// with returns a client that shows a certificate.
-func with(server *httptest.Server, certificates ...tls.Certificate) *http.Client {
+// clientWith returns a client that shows a certificate.
+func clientWith(server *httptest.Server, certificates ...tls.Certificate) *http.Client {
 	transport := server.Client().Transport.(*http.Transport)
 	transport.TLSClientConfig.Certificates = certificates
 	return server.Client()
@@ -102,9 +102,9 @@ func TestCertificatesOverHTTP2(t *testing.T) {
 		"of nobody and a token": {[]tls.Certificate{known.of(t, "eve")}, viewer, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newGate(t)
-			server := overTLS(t, g, known)
-			client := with(server, test.certificates...)
+			g := newFixture(t)
+			server := serveOverTLS(t, g, known)
+			client := clientWith(server, test.certificates...)
 			if test.status == 0 {
 				// Which is not in the list of authorities, and would not be sent.
 				client.Transport.(*http.Transport).TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -136,8 +136,8 @@ func TestCertificatesOverHTTP2(t *testing.T) {
 }
 
 func TestEventsOverHTTP2(t *testing.T) {
-	g := newGateWithin(t, admin.Limits{Heartbeat: 5 * time.Millisecond})
-	server := overTLS(t, g, newAuthority(t))
+	g := newFixtureWithin(t, admin.Limits{Heartbeat: 5 * time.Millisecond})
+	server := serveOverTLS(t, g, newAuthority(t))
 	f := follow(t, g, server, g.tokens[viewer])
 	g.happening <- api.Event{Type: "breach", Time: start, Message: "x"}
 	if got := f.event(t); f.ProtoMajor != 2 || !strings.HasPrefix(got, "event: breach\n") {
@@ -148,8 +148,8 @@ func TestEventsOverHTTP2(t *testing.T) {
 }
 
 func TestSlowClientsOverHTTP2(t *testing.T) {
-	g := newGateWithin(t, admin.Limits{BodyTime: 20 * time.Millisecond})
-	server := overTLS(t, g, newAuthority(t))
+	g := newFixtureWithin(t, admin.Limits{BodyTime: 20 * time.Millisecond})
+	server := serveOverTLS(t, g, newAuthority(t))
 	body, rest := io.Pipe()
 	defer rest.Close()
 	r, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+"/v1/plan", body)
@@ -167,7 +167,7 @@ func TestSlowClientsOverHTTP2(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := held(t, "POST", "/v1/plan", answer.StatusCode, answer.Header, string(text)); got.code != "too-slow" || answer.ProtoMajor != 2 {
+	if got := checkAnswer(t, "POST", "/v1/plan", answer.StatusCode, answer.Header, string(text)); got.code != "too-slow" || answer.ProtoMajor != 2 {
 		t.Errorf("got %d %s over %s", got.status, got.code, answer.Proto)
 	}
 }

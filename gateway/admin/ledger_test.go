@@ -52,7 +52,7 @@ type memory struct {
 	following chan struct{} // told of every call of Events
 }
 
-func newMemory(t testing.TB, source string) *memory {
+func newLedgerFixture(t testing.TB, source string) *memory {
 	t.Helper()
 	m := &memory{now: start, state: changes.New(parse), happening: make(chan api.Event, 100), following: make(chan struct{}, 1000)}
 	ledger := ledger{m}

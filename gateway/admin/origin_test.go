@@ -16,7 +16,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin"
 )
 
-func TestHostsThatAreServed(t *testing.T) {
+func TestKnownHosts(t *testing.T) {
 	for host, known := range map[string]bool{
 		"127.0.0.1:8600":                true,
 		"127.0.0.1":                     true,
@@ -44,11 +44,11 @@ func TestHostsThatAreServed(t *testing.T) {
 		"user@localhost":                false,
 		"localhost\x00":                 false,
 	} {
-		g := newGate(t)
+		g := newFixture(t)
 		for _, target := range []string{"/v1/status", "/metrics", "/ofrep/v1/evaluate/flags"} {
 			r := request(t, g, viewer, "GET", target, nil)
 			r.Host = host
-			if refused := plainly(g, r) == http.StatusMisdirectedRequest; refused == known {
+			if refused := statusOf(g, r) == http.StatusMisdirectedRequest; refused == known {
 				t.Errorf("%s of %q: refused: %t", target, host, refused)
 			}
 		}
@@ -68,7 +68,7 @@ func TestHostsThatAreServed(t *testing.T) {
 	}
 }
 
-func TestPagesFromElsewhereGetNothing(t *testing.T) {
+func TestOtherOriginsAreRefused(t *testing.T) {
 	own := headers{"Origin": "http://127.0.0.1:8600", "Sec-Fetch-Site": "same-origin"}
 	for name, test := range map[string]struct {
 		header headers
@@ -94,7 +94,7 @@ func TestPagesFromElsewhereGetNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, who := range []actor{operator, socket} {
-				g := newGate(t)
+				g := newFixture(t)
 				p, before := g.withdraw(t, "FR"), g.count()
 				if got := ask(t, g, who, "GET", "/v1/status", nil, test.header); (got.code == "cross-site") == test.fine {
 					t.Errorf("GET: got %d %s", got.status, got.code)
@@ -111,8 +111,8 @@ func TestPagesFromElsewhereGetNothing(t *testing.T) {
 	}
 }
 
-func TestTwoOriginsAreNotOneThatIsFine(t *testing.T) {
-	g := newGate(t)
+func TestTwoOriginFieldsAreRefused(t *testing.T) {
+	g := newFixture(t)
 	r := request(t, g, viewer, "GET", "/v1/status", nil)
 	r.Header["Origin"] = []string{"http://127.0.0.1:8600", "https://evil.example"}
 	if got := serve(t, g, r); got.code != "cross-site" {
@@ -120,7 +120,7 @@ func TestTwoOriginsAreNotOneThatIsFine(t *testing.T) {
 	}
 }
 
-func TestNamesInCertificates(t *testing.T) {
+func TestCertificateNames(t *testing.T) {
 	uri := &url.URL{Scheme: "spiffe", Host: "example.org", Path: "/viewer"}
 	for name, test := range map[string]struct {
 		certificate x509.Certificate
@@ -140,7 +140,7 @@ func TestNamesInCertificates(t *testing.T) {
 	}
 }
 
-func TestACertificateIsItsPrincipal(t *testing.T) {
+func TestCertificatesAuthenticate(t *testing.T) {
 	of := func(name string) *x509.Certificate {
 		return &x509.Certificate{URIs: []*url.URL{{Scheme: "spiffe", Host: "example.org", Path: "/" + name}}}
 	}
@@ -156,7 +156,7 @@ func TestACertificateIsItsPrincipal(t *testing.T) {
 		"of nobody, an operator's token":   {tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{of("eve")}}}, operator, 201},
 		"that wasn't verified":             {tls.ConnectionState{PeerCertificates: []*x509.Certificate{of("operator")}}, nobody, 401},
 	} {
-		g := newGate(t)
+		g := newFixture(t)
 		r := request(t, g, test.who, "POST", "/v1/changes", g.withdraw(t, "FR"), g.ifMatch())
 		r.TLS = &test.state
 		if got := serve(t, g, r); got.status != test.status {
@@ -165,9 +165,9 @@ func TestACertificateIsItsPrincipal(t *testing.T) {
 	}
 }
 
-// raw sends bytes to a real server and returns the statuses of the answers
+// sendRaw sends bytes to a real server and returns the statuses of the answers
 // until it hangs up.
-func raw(t *testing.T, server *httptest.Server, text string) (statuses []int) {
+func sendRaw(t *testing.T, server *httptest.Server, text string) (statuses []int) {
 	t.Helper()
 	c, err := net.Dial("tcp", server.Listener.Addr().String())
 	if err != nil {
@@ -193,8 +193,8 @@ func raw(t *testing.T, server *httptest.Server, text string) (statuses []int) {
 	}
 }
 
-func TestRequestsThatCanBeReadTwoWays(t *testing.T) {
-	g := newGate(t)
+func TestAmbiguousRequests(t *testing.T) {
+	g := newFixture(t)
 	server := httptest.NewServer(g)
 	defer server.Close()
 	const auth = "Authorization: Bearer TOKEN\r\n"
@@ -223,7 +223,7 @@ func TestRequestsThatCanBeReadTwoWays(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := g.count()
-			got := raw(t, server, strings.ReplaceAll(test.text, "TOKEN", g.tokens[operator]))
+			got := sendRaw(t, server, strings.ReplaceAll(test.text, "TOKEN", g.tokens[operator]))
 			if !slices.Equal(got, test.want) {
 				t.Errorf("got %d, not %d", got, test.want)
 			}

@@ -27,8 +27,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A gate is the handler over a memory, with some people who may use it.
-type gate struct {
+// A fixture is the handler over a memory, with some people who may use it.
+type fixture struct {
 	http.Handler
 	*memory
 	tokens   map[actor]string
@@ -50,11 +50,11 @@ const (
 
 var actors = []actor{nobody, viewer, operator, approver, both, socket}
 
-func newGate(t testing.TB) *gate { return newGateWithin(t, admin.Limits{}) }
+func newFixture(t testing.TB) *fixture { return newFixtureWithin(t, admin.Limits{}) }
 
-func newGateWithin(t testing.TB, limits admin.Limits) *gate {
+func newFixtureWithin(t testing.TB, limits admin.Limits) *fixture {
 	t.Helper()
-	g := &gate{memory: newMemory(t, fourEyes), tokens: map[actor]string{}, log: &testkit.Buffer{}}
+	g := &fixture{memory: newLedgerFixture(t, fourEyes), tokens: map[actor]string{}, log: &testkit.Buffer{}}
 	for who, roles := range map[actor][]changes.Role{
 		viewer:   {changes.Viewer},
 		operator: {changes.Operator},
@@ -67,7 +67,7 @@ func newGateWithin(t testing.TB, limits admin.Limits) *gate {
 	return g
 }
 
-func (g *gate) options() admin.Options {
+func (g *fixture) options() admin.Options {
 	return admin.Options{
 		Metrics:   prometheus.NewRegistry(),
 		Readiness: func() api.Readiness { return api.Readiness{Ready: true} },
@@ -80,8 +80,8 @@ func (g *gate) options() admin.Options {
 	}
 }
 
-// records says how many there are: a test that changes nothing adds none.
-func (g *gate) count() uint64 {
+// count returns how many records there are.
+func (g *fixture) count() uint64 {
 	state, _ := g.known()
 	return state.Last()
 }
@@ -98,17 +98,18 @@ type answer struct {
 	detail string
 }
 
-// ask makes a request without a network, and holds the answer to the document.
+// ask makes a request without a network, and checks its answer against the
+// document.
 // A body is sent as JSON, a string as it is.
-func ask(t testing.TB, g *gate, who actor, method, target string, body any, more ...headers) answer {
+func ask(t testing.TB, g *fixture, who actor, method, target string, body any, more ...headers) answer {
 	t.Helper()
 	r := request(t, g, who, method, target, body, more...)
 	w := httptest.NewRecorder()
 	g.ServeHTTP(w, r)
-	return held(t, method, r.URL.Path, w.Code, w.Header(), w.Body.String())
+	return checkAnswer(t, method, r.URL.Path, w.Code, w.Header(), w.Body.String())
 }
 
-func request(t testing.TB, g *gate, who actor, method, target string, body any, more ...headers) *http.Request {
+func request(t testing.TB, g *fixture, who actor, method, target string, body any, more ...headers) *http.Request {
 	t.Helper()
 	var content io.Reader
 	switch body := body.(type) {
@@ -143,8 +144,8 @@ func request(t testing.TB, g *gate, who actor, method, target string, body any, 
 	return r
 }
 
-// theDocument is what is served.
-var theDocument = sync.OnceValue(func() object {
+// servedDocument returns the document that is served.
+var servedDocument = sync.OnceValue(func() object {
 	text, err := os.ReadFile("openapi.json")
 	var doc object
 	if err == nil {
@@ -156,8 +157,8 @@ var theDocument = sync.OnceValue(func() object {
 	return doc
 })
 
-// held holds an answer to what the document says of its status.
-func held(t testing.TB, method, path string, status int, header http.Header, body string) answer {
+// checkAnswer compares an answer with what the document says of its status.
+func checkAnswer(t testing.TB, method, path string, status int, header http.Header, body string) answer {
 	t.Helper()
 	a := answer{status: status, header: header, body: body}
 	var problem struct{ Code, Detail string }
@@ -174,7 +175,7 @@ func held(t testing.TB, method, path string, status int, header http.Header, bod
 	if header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%s %s: the answer may be stored", method, path)
 	}
-	operation := described(method, path)
+	operation := describedOperation(method, path)
 	var described any
 	switch {
 	case operation != nil:
@@ -188,7 +189,7 @@ func held(t testing.TB, method, path string, status int, header http.Header, bod
 	}
 	response := described.(object)
 	if ref, is := response["$ref"].(string); is {
-		response = theDocument()["components"].(object)["responses"].(object)[strings.TrimPrefix(ref, "#/components/responses/")].(object)
+		response = servedDocument()["components"].(object)["responses"].(object)[strings.TrimPrefix(ref, "#/components/responses/")].(object)
 	}
 	fields, _ := response["headers"].(object)
 	for name, field := range fields {
@@ -216,21 +217,21 @@ func held(t testing.TB, method, path string, status int, header http.Header, bod
 		t.Errorf("%s %s: %v\n%s", method, path, err, body)
 		return a
 	}
-	if err := conforms(theDocument(), content[media].(object)["schema"], value, ""); err != nil {
+	if err := conforms(servedDocument(), content[media].(object)["schema"], value, ""); err != nil {
 		t.Errorf("%s %s: not by the schema of the status %d: %v\n%s", method, path, status, err, body)
 	}
 	return a
 }
 
-// described returns what the document says of a method and a path, nil if
+// describedOperation returns what the document says of a method and a path, nil if
 // nothing.
-func described(method, path string) object {
+func describedOperation(method, path string) object {
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
 	asked := strings.Split(path, "/")
 	var found object
-	for template, methods := range theDocument()["paths"].(object) {
+	for template, methods := range servedDocument()["paths"].(object) {
 		steps := strings.Split(template, "/")
 		if len(steps) != len(asked) {
 			continue
@@ -252,15 +253,15 @@ func described(method, path string) object {
 }
 
 // serve answers a request that ask can't make.
-func serve(t testing.TB, g *gate, r *http.Request) answer {
+func serve(t testing.TB, g *fixture, r *http.Request) answer {
 	t.Helper()
 	w := httptest.NewRecorder()
 	g.ServeHTTP(w, r)
-	return held(t, r.Method, r.URL.Path, w.Code, w.Header(), w.Body.String())
+	return checkAnswer(t, r.Method, r.URL.Path, w.Code, w.Header(), w.Body.String())
 }
 
-// plainly answers a request to what the document doesn't speak of.
-func plainly(g *gate, r *http.Request) int {
+// statusOf answers a request that the document doesn't describe.
+func statusOf(g *fixture, r *http.Request) int {
 	w := httptest.NewRecorder()
 	g.ServeHTTP(w, r)
 	return w.Code
