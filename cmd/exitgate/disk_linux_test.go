@@ -168,15 +168,15 @@ func TestChangesFailWhileTheDiskIsFullAndDecisionsGoOn(t *testing.T) {
 	w.setPhase("FR", policy.Withdrawn, "by law")
 	for _, end := range []func(){w.kill, w.stop} {
 		w.fillDisk()
-		w.expectFailure("no space left on device", w.file("data"))
+		w.expectFailure(syscall.ENOSPC.Error(), w.file("data"))
 		w.expectDecisions()
 		status := w.runCommand("status")
-		w.says("exitgate status", strings.Join(strings.Fields(status.text()), " "), "no space left on device", roomAdvice)
+		w.says("exitgate status", strings.Join(strings.Fields(status.text()), " "), syscall.ENOSPC.Error(), roomAdvice)
 		w.freeDisk()
 		w.waitRecovered()
 
 		w.fillDisk()
-		w.expectFailure("no space left on device", w.file("data"))
+		w.expectFailure(syscall.ENOSPC.Error(), w.file("data"))
 		end()
 		w.client.CloseIdleConnections()
 		w.api.CloseIdleConnections()

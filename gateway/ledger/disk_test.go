@@ -52,8 +52,9 @@ func TestAFullDiskIsNamedLosesNothingAndIsGotOver(t *testing.T) {
 	l := open(t, ledger.Options{Folder: folder})
 	f := follow(t, l, ledger.Point{})
 	last, err := fill(t, l, ledger.Point{})
-	if want := "nothing was written: the ledger can't be written to disk: Filestore [exitgate-ledger] Critical write error: write " + blocks(t, folder)[0] + ": no space left on device"; err == nil || err.Error() != want {
-		t.Errorf("the error is\n%v, want\n%s", err, want)
+	if err == nil || !strings.HasPrefix(err.Error(), "nothing was written: the ledger can't be written to disk: ") ||
+		!strings.Contains(err.Error(), blocks(t, folder)[0]) || !strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
+		t.Errorf("the error is %v", err)
 	}
 	if report := verify(t, l); report.Last != last || len(report.Invalid) > 0 {
 		t.Errorf("%v was acknowledged, and there is %+v", last, report)
