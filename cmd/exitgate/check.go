@@ -19,17 +19,17 @@ import (
 
 // A checkResult is what check prints.
 type checkResult struct {
-	File          string                `json:"file"`
-	OK            bool                  `json:"ok"`
-	SHA256        string                `json:"sha256"`
-	Mode          policy.Mode           `json:"mode,omitempty"`
-	Errors        strictyaml.Errors     `json:"errors,omitempty"`
-	Warnings      []*strictyaml.Problem `json:"warnings,omitempty"`
-	At            time.Time             `json:"at"`
-	Until         time.Time             `json:"until,omitzero"`
-	Flags         []policy.Flag         `json:"flags,omitempty"`
-	Demands       []demandResult        `json:"demands,omitempty"`
-	Jurisdictions []policy.Market       `json:"jurisdictions,omitempty"`
+	File          string                   `json:"file"`
+	OK            bool                     `json:"ok"`
+	SHA256        string                   `json:"sha256"`
+	Mode          policy.Mode              `json:"mode,omitempty"`
+	Errors        strictyaml.Errors        `json:"errors,omitempty"`
+	Warnings      []*strictyaml.Diagnostic `json:"warnings,omitempty"`
+	At            time.Time                `json:"at"`
+	Until         time.Time                `json:"until,omitzero"`
+	Flags         []policy.Flag            `json:"flags,omitempty"`
+	Demands       []demandResult           `json:"demands,omitempty"`
+	Jurisdictions []policy.Market          `json:"jurisdictions,omitempty"`
 }
 
 // A demandResult is a demand, and what it does to the guarantees. Where one that

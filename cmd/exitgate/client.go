@@ -497,7 +497,7 @@ func formatProblem(p *api.Problem) string {
 }
 
 // formatDocumentProblem writes a problem of a document as check does.
-func formatDocumentProblem(p *strictyaml.Problem) string {
+func formatDocumentProblem(p *strictyaml.Diagnostic) string {
 	harmless := *p
 	harmless.File, harmless.Message = sanitise(p.File), sanitise(p.Message)
 	harmless.Source, harmless.Advice = sanitiseLines(p.Source), sanitiseLines(p.Advice)

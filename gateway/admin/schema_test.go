@@ -66,7 +66,7 @@ func nameOf(t reflect.Type) string {
 	case "api":
 		return t.Name()
 	case "strictyaml":
-		return "strict." + t.Name()
+		return "strict.Problem" // Diagnostic
 	case "plan", "edit", "document":
 		return "policy." + t.Name()
 	default:

@@ -37,14 +37,13 @@ func (s *source) line(offset int) int {
 	return sort.SearchInts(s.lines, offset+1)
 }
 
-// problems turns findings, in the order of their offsets, into what people get
-// to read.
-func (s *source) problems(findings []finding) []*Problem {
-	var problems []*Problem
-	line, column, counted := 0, 0, 0 // the last problem's place, not to count a long line again and again
+// diagnostics locates findings, which are in the order of their offsets.
+func (s *source) diagnostics(findings []finding) []*Diagnostic {
+	var all []*Diagnostic
+	line, column, counted := 0, 0, 0 // the last finding's place, not to count a long line again and again
 	for _, f := range findings {
-		p := &Problem{File: s.file, Message: f.message, Advice: f.advice}
-		problems = append(problems, p)
+		d := &Diagnostic{File: s.file, Message: f.message, Advice: f.advice}
+		all = append(all, d)
 		if f.at < 0 {
 			continue
 		}
@@ -53,14 +52,14 @@ func (s *source) problems(findings []finding) []*Problem {
 		}
 		column += utf8.RuneCountInString(s.text[counted:f.at])
 		counted = f.at
-		p.Line, p.Column = line, column
+		d.Line, d.Column = line, column
 		start, end := s.lines[line-1], len(s.text)
 		if line < len(s.lines) {
 			end = s.lines[line] - 1
 		}
-		p.Source, p.Caret = excerpt(s.text[start:end], f.at-start)
+		d.Source, d.Caret = excerpt(s.text[start:end], f.at-start)
 	}
-	return problems
+	return all
 }
 
 // excerpt returns the line's text, or of a long line the surroundings of the

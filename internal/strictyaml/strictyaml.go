@@ -42,7 +42,7 @@ type Document struct {
 	warnings []finding
 }
 
-// A finding is a Problem before anybody has asked for it.
+// A finding is a Diagnostic that isn't located yet: few of them are asked for.
 type finding struct {
 	at      int // offset in the source, -1 for the file as a whole
 	message string
@@ -108,11 +108,11 @@ func (d *Document) Err() error {
 	if len(d.errors) == 0 {
 		return nil
 	}
-	return Errors(d.problems(d.errors))
+	return Errors(d.diagnostics(d.errors))
 }
 
 // Warnings returns all warnings so far in the order of their positions.
-func (d *Document) Warnings() []*Problem { return d.problems(d.warnings) }
+func (d *Document) Warnings() []*Diagnostic { return d.diagnostics(d.warnings) }
 
 // report adds an error at an offset.
 func (d *Document) report(at int, advice, format string, args ...any) {
@@ -124,7 +124,7 @@ func (d *Document) report(at int, advice, format string, args ...any) {
 // full says whether no more errors are kept.
 func (d *Document) full() bool { return len(d.errors) >= most }
 
-func (d *Document) problems(findings []finding) []*Problem {
+func (d *Document) diagnostics(findings []finding) []*Diagnostic {
 	sorted := slices.Clone(findings)
 	slices.SortStableFunc(sorted, func(a, b finding) int { return a.at - b.at })
 	said := map[finding]bool{}
@@ -133,7 +133,7 @@ func (d *Document) problems(findings []finding) []*Problem {
 		said[f] = true
 		return again
 	})
-	return d.source.problems(sorted)
+	return d.source.diagnostics(sorted)
 }
 
 // find returns the offset of the value or key that the path leads to, or of

@@ -64,7 +64,7 @@ func (d *Document) Policy() (*policy.Policy, error) {
 
 // Warnings returns what is allowed in the document of a policy but probably not
 // meant.
-func Warnings(name string, p *policy.Policy) []*strictyaml.Problem {
+func Warnings(name string, p *policy.Policy) []*strictyaml.Diagnostic {
 	d := Decode(name, p.Source())
 	d.locate(p.Warnings(), d.YAML.Warnf)
 	return d.YAML.Warnings()

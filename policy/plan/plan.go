@@ -32,10 +32,10 @@ type Plan struct {
 	Moves   []Move   `json:"moves,omitempty"`
 	// Exceptions are the subdivisions that don't move as what they lie in does.
 	// All others go along.
-	Exceptions []policy.Code         `json:"apart,omitempty"`
-	Amendments []Amendment           `json:"amendments,omitempty"`
-	Expansions []Expansion           `json:"expansions,omitempty"`
-	Warnings   []*strictyaml.Problem `json:"warnings,omitempty"` // of the new policy
+	Exceptions []policy.Code            `json:"apart,omitempty"`
+	Amendments []Amendment              `json:"amendments,omitempty"`
+	Expansions []Expansion              `json:"expansions,omitempty"`
+	Warnings   []*strictyaml.Diagnostic `json:"warnings,omitempty"` // of the new policy
 
 	before, after *projection
 	hidden        map[Effect][]policy.Code // whom moves concern that flags hide for now

@@ -291,7 +291,7 @@ type Problem struct {
 	Detail string `json:"detail"`           // what is wrong
 	Advice string `json:"advice,omitempty"` // what to do
 	// Errors is what is wrong with a policy.
-	Errors []*strictyaml.Problem `json:"errors,omitempty"`
+	Errors []*strictyaml.Diagnostic `json:"errors,omitempty"`
 	// Winner is the revision in force, of a conflict.
 	Winner *changes.Revision `json:"winner,omitempty"`
 }

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// A Problem is one thing that is wrong with a document.
-type Problem struct {
+// A Diagnostic is an error or a warning about a place of a document.
+type Diagnostic struct {
 	File    string `json:"file"`
-	Line    int    `json:"line,omitempty"`   // from 1; 0 if the problem is the file as a whole
+	Line    int    `json:"line,omitempty"`   // from 1; 0 if it is about the file as a whole
 	Column  int    `json:"column,omitempty"` // in characters, from 1
 	Message string `json:"message"`
 	Advice  string `json:"advice,omitempty"` // what would be right
@@ -16,21 +16,21 @@ type Problem struct {
 	Caret   int    `json:"caret,omitempty"`  // how many characters of Source are before the column
 }
 
-// Error prints the problem with its line, a caret below the column, and the
+// Error returns the message with its line, a caret below the column, and the
 // advice.
-func (p *Problem) Error() string {
+func (d *Diagnostic) Error() string {
 	var b strings.Builder
-	b.WriteString(p.File)
-	if p.Line > 0 {
-		fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
+	b.WriteString(d.File)
+	if d.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", d.Line, d.Column)
 	}
-	b.WriteString(": " + p.Message)
-	if p.Line > 0 {
-		number := fmt.Sprintf("%5d", p.Line)
-		fmt.Fprintf(&b, "\n%s | %s\n%s | %s^", number, p.Source, blank(number), blank(before(p.Source, p.Caret)))
+	b.WriteString(": " + d.Message)
+	if d.Line > 0 {
+		number := fmt.Sprintf("%5d", d.Line)
+		fmt.Fprintf(&b, "\n%s | %s\n%s | %s^", number, d.Source, blank(number), blank(before(d.Source, d.Caret)))
 	}
-	if p.Advice != "" {
-		b.WriteString("\n      " + strings.ReplaceAll(p.Advice, "\n", "\n      "))
+	if d.Advice != "" {
+		b.WriteString("\n      " + strings.ReplaceAll(d.Advice, "\n", "\n      "))
 	}
 	return b.String()
 }
@@ -56,19 +56,19 @@ func blank(text string) string {
 	}, text)
 }
 
-// Errors are all the problems of a document, in the order of their positions.
-type Errors []*Problem
+// Errors are all the mistakes of a document, in the order of their positions.
+type Errors []*Diagnostic
 
-// Error prints the first 50 problems, and how many there are.
+// Error returns the first 50 messages, and how many there are.
 func (e Errors) Error() string {
 	const most = 50
 	var b strings.Builder
-	for i, p := range e {
+	for i, d := range e {
 		if i == most {
 			fmt.Fprintf(&b, "and %d more\n\n", len(e)-most)
 			break
 		}
-		b.WriteString(p.Error() + "\n\n")
+		b.WriteString(d.Error() + "\n\n")
 	}
 	if len(e) > 1 {
 		fmt.Fprintf(&b, "%d errors", len(e))
