@@ -93,9 +93,9 @@ type reader struct {
 	pos     int
 	start   int // of the line that pos is in
 	depth   int
-	flow    int // how many brackets pos is in
-	outer   int // column of the key or dash that the outermost of them belongs to
-	restore *strings.Replacer
+	flow    int               // how many brackets pos is in
+	outer   int               // column of the key or dash that the outermost of them belongs to
+	restore *strings.Replacer // turns stand-ins in the library's values into what they stand for; nil if there are none
 }
 
 // A syntaxError is what the reader panics with where it can't go on.
@@ -163,19 +163,20 @@ func (r *reader) begin() {
 		r.fail(r.pos, "remove the line", "a directive, which is refused")
 	}
 	if r.marker("---") {
-		r.pos += len("---")
-		r.blanks()
-		if !r.atLineEnd() {
-			r.fail(r.pos, "begin a new line after it", "text after ---")
-		}
+		r.skipMarker("---")
 	}
 	if r.next(); r.marker("...") {
 		r.failSecond()
 	}
 }
 
-func (r *reader) failSecond() {
-	r.fail(r.pos, "write one document a file, without further --- or ... lines", "a second document in the file")
+// skipMarker skips a marker, which must be alone in its line.
+func (r *reader) skipMarker(marker string) {
+	r.pos += len(marker)
+	r.blanks()
+	if !r.atLineEnd() {
+		r.fail(r.pos, "begin a new line after it", "text after %s", marker)
+	}
 }
 
 // end reads what may be after the document's content.
@@ -183,11 +184,7 @@ func (r *reader) end() {
 	ended := false
 	for r.next(); r.marker("..."); r.next() {
 		ended = true
-		r.pos += len("...")
-		r.blanks()
-		if !r.atLineEnd() {
-			r.fail(r.pos, "begin a new line after it", "text after ...")
-		}
+		r.skipMarker("...")
 	}
 	switch {
 	case r.pos == len(r.src):
@@ -210,7 +207,7 @@ func (r *reader) marker(marker string) bool {
 func (r *reader) value(y *yaml.Node, indent, owner int) *node {
 	empty := y.Kind == yaml.ScalarNode && y.Style&^yaml.TaggedStyle == 0 && y.Value == ""
 	if empty && y.Anchor == "" && y.Tag != "!" && y.Style == 0 {
-		return &node{plain: true, at: owner, from: owner, to: owner}
+		return &node{plain: true, at: owner, from: owner, to: owner} // null
 	}
 	if r.next(); r.start > owner && r.column() <= indent && (y.Kind != yaml.SequenceNode || r.column() < indent) {
 		r.failOutside(r.pos)
@@ -282,7 +279,7 @@ func (r *reader) flowList(y *yaml.Node) *node {
 		if i > 0 {
 			r.expect(',')
 		}
-		if r.next(); child.Kind == yaml.MappingNode && r.properties() == false && r.src[r.pos] != '{' {
+		if r.next(); child.Kind == yaml.MappingNode && !r.properties() && r.peek() != '{' {
 			r.key(child.Content[0])
 			r.fail(r.next(), "put it into braces: {key: value}", "a key inside a list")
 		}
@@ -302,7 +299,7 @@ func (r *reader) flowMapping(y *yaml.Node) *node {
 		}
 		key := r.key(y.Content[i])
 		r.blanks()
-		if r.pos == len(r.src) || r.src[r.pos] != ':' {
+		if r.peek() != ':' {
 			advice := "write key: value"
 			if name, value, found := strings.Cut(key.text, ":"); found && key.plain {
 				advice = `a space is missing after the colon: "` + shorten(name) + ": " + shorten(value) + `"`
@@ -319,7 +316,7 @@ func (r *reader) flowMapping(y *yaml.Node) *node {
 
 // close reads the closing bracket, and a comma before it.
 func (r *reader) close(bracket byte) int {
-	if r.next(); r.pos < len(r.src) && r.src[r.pos] == ',' {
+	if r.next(); r.peek() == ',' {
 		r.pos++
 	}
 	r.expect(bracket)
@@ -366,7 +363,7 @@ func (r *reader) put(n, key, value *node) {
 
 // properties skips anchors and tags, and reports them.
 func (r *reader) properties() (tagged bool) {
-	for r.pos < len(r.src) && (r.src[r.pos] == '&' || r.src[r.pos] == '!') {
+	for r.peek() == '&' || r.peek() == '!' {
 		at := r.pos
 		what, advice := "an anchor", "remove it, and write the value out where it is wanted"
 		if r.src[at] == '!' {
@@ -385,7 +382,8 @@ func (r *reader) properties() (tagged bool) {
 // alias skips an alias, and reports it.
 func (r *reader) alias(y *yaml.Node) *node {
 	n := &node{kind: refused, wrong: true, at: r.pos, from: r.pos}
-	r.pos = min(r.pos+len("*")+len(y.Value), len(r.src))
+	r.expect('*')
+	r.pos = min(r.pos+len(y.Value), len(r.src))
 	n.to = r.pos
 	r.report(n.at, "write the value out", "an alias, which is refused: %q", shorten(r.src[n.at:n.to]))
 	return n
@@ -418,7 +416,7 @@ func (r *reader) scalar(y *yaml.Node, indent int) *node {
 
 // plain skips a scalar without quotes, whose text is known.
 func (r *reader) plain(text string, indent int) {
-	if r.src[r.pos] == '?' && (r.flow > 0 || r.endsAt(r.pos+1)) {
+	if r.peek() == '?' && (r.flow > 0 || r.endsAt(r.pos+1)) {
 		// "? key" is one thing in brackets and ?key another, and not to every parser.
 		r.fail(r.pos, "put it into quotes if it is text", "text that begins with %q", "?")
 	}
@@ -432,7 +430,7 @@ func (r *reader) plain(text string, indent int) {
 		if end := r.pos + blanks; end < len(r.src) && r.src[end] == '\n' {
 			// A line end is a space, more of them one line feed less.
 			r.pos = r.fold(end, from, indent)
-			if r.flow == 0 && (r.indicator('-') || r.indicator('?')) || r.flow > 0 && r.pos < len(r.src) && r.src[r.pos] == ':' {
+			if r.flow == 0 && (r.indicator('-') || r.indicator('?')) || r.flow > 0 && r.peek() == ':' {
 				r.fail(r.pos, "indent it as the line of the value, or remove the value", "this line is below a value, and is no part of it")
 			}
 			if text[0] == ' ' {
@@ -471,8 +469,10 @@ func (r *reader) fold(at, opening, indent int) int {
 
 // quoted skips a scalar in quotes.
 func (r *reader) quoted(indent int) {
-	opening := r.pos
-	quote := r.src[opening]
+	opening, quote := r.pos, r.peek()
+	if !isQuote(quote) {
+		r.failUnexpected(opening)
+	}
 	for r.pos++; r.pos < len(r.src); {
 		switch c := r.src[r.pos]; {
 		case c == '\n':
@@ -517,6 +517,9 @@ func (r *reader) escape() {
 
 // literal skips a block scalar. It belongs to a key or dash at the column indent.
 func (r *reader) literal(indent int) {
+	if c := r.peek(); c != '|' && c != '>' {
+		r.failUnexpected(r.pos)
+	}
 	end := r.lineEnd(r.pos)
 	column := 0 // of its text: that of the first line that isn't empty, unless the header says it
 	widest := 0 // of the empty lines before it
@@ -558,8 +561,8 @@ func (r *reader) enter() int {
 // latter's offset.
 func (r *reader) expect(c byte) int {
 	at := r.next()
-	if at == len(r.src) || r.src[at] != c {
-		r.failUnexpected(r.pos)
+	if r.peek() != c {
+		r.failUnexpected(at)
 	}
 	r.pos++
 	return at
@@ -622,9 +625,17 @@ func (r *reader) lineEnd(i int) int {
 	return len(r.src)
 }
 
+// peek returns the byte that is here, 0 at the end: no document has one.
+func (r *reader) peek() byte {
+	if r.pos == len(r.src) {
+		return 0
+	}
+	return r.src[r.pos]
+}
+
 // indicator reports whether c is here and stands by itself.
 func (r *reader) indicator(c byte) bool {
-	return r.pos < len(r.src) && r.src[r.pos] == c && r.endsAt(r.pos+1)
+	return r.peek() == c && r.endsAt(r.pos+1)
 }
 
 // endsAt reports whether a word has ended before the byte at i.

@@ -118,6 +118,10 @@ func (r *reader) failOutside(at int) {
 	r.fail(at, "indent the lines of a mapping or list alike", "this line belongs to nothing above it")
 }
 
+func (r *reader) failSecond() {
+	r.fail(r.pos, "write one document a file, without further --- or ... lines", "a second document in the file")
+}
+
 // failUnexpected refuses what stands where the library's tree has nothing.
 func (r *reader) failUnexpected(at int) {
 	r.fail(at, "put text with special characters into quotes", "unexpected %q", r.wordAt(at))
