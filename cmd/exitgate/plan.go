@@ -332,7 +332,11 @@ func (s planView) brief(out printer) {
 		printHit(out, s.Hit, p.At)
 	}
 	for _, a := range p.Amendments {
-		if steps := droppedSteps(a, p.At); steps != nil {
+		var steps []string
+		for _, step := range a.Dropped {
+			steps = append(steps, fmt.Sprintf("%s from %s", step.Phase, formatTime(step.From)))
+		}
+		if steps != nil {
 			out.colouredParagraph(yellow, "", "\nNo longer scheduled: %s %s", sanitise(a.Name), strings.Join(steps, ", "))
 		}
 	}
@@ -343,25 +347,6 @@ func (s planView) brief(out printer) {
 		out.colouredParagraph(yellow, "", "\nwarning: %s", sanitise(w.Message))
 	}
 	s.printNeeds(out)
-}
-
-// droppedSteps returns the steps still to come of a market's schedule that an
-// amendment takes out of it.
-func droppedSteps(a plan.Amendment, now time.Time) []string {
-	if a.Section != "jurisdictions" {
-		return nil
-	}
-	const separator = ", "
-	after := strings.Split(a.After, separator)
-	var steps []string
-	for words := range strings.SplitSeq(a.Before, separator) {
-		phase, date, _ := strings.Cut(words, " from ")
-		from, err := time.Parse(time.RFC3339, date)
-		if err == nil && from.After(now) && !slices.Contains(after, words) {
-			steps = append(steps, phase+" from "+formatTime(from))
-		}
-	}
-	return steps
 }
 
 // earliestMove returns when the first of some moves is, zero for at once.

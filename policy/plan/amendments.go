@@ -23,6 +23,9 @@ type Amendment struct {
 	Name    string `json:"name,omitempty"`   // what is amended in it
 	Before  string `json:"before,omitempty"` // in words; empty: it wasn't there
 	After   string `json:"after,omitempty"`  // empty: it is gone
+	// Dropped are the steps still to come of a market's schedule that are no
+	// longer in it.
+	Dropped []policy.Step `json:"dropped,omitempty"`
 }
 
 // An Expansion is whom an entry that is amended speaks of beside itself: the
@@ -48,7 +51,7 @@ func (p *Plan) addAmendments() {
 }
 
 func (p *Plan) addAmendment(effect Effect, section, name, before, after string) {
-	p.Amendments = append(p.Amendments, Amendment{effect, section, name, before, after})
+	p.Amendments = append(p.Amendments, Amendment{Effect: effect, Section: section, Name: name, Before: before, After: after})
 }
 
 func (p *Plan) amendMode(before, after *policy.Policy) {
@@ -394,6 +397,7 @@ func (p *Plan) amendJurisdictions(before, after *policy.Policy) {
 				effect = ""
 			}
 			p.addAmendment(effect, "jurisdictions", string(code), was, is)
+			p.Amendments[len(p.Amendments)-1].Dropped = droppedSteps(before.Rule(code), after.Rule(code), p.At)
 		}
 		if !has {
 			reaches = reached
@@ -402,6 +406,25 @@ func (p *Plan) amendJurisdictions(before, after *policy.Policy) {
 			p.Expansions = append(p.Expansions, Expansion{code, slices.Sorted(slices.Values(reaches))})
 		}
 	}
+}
+
+// droppedSteps returns the steps after a moment that one rule has and another,
+// which there may not be, has not.
+func droppedSteps(before, after *policy.Rule, at time.Time) []policy.Step {
+	if before == nil {
+		return nil
+	}
+	var left, dropped []policy.Step
+	if after != nil {
+		left = after.Steps()
+	}
+	for _, step := range before.Steps() {
+		same := func(s policy.Step) bool { return s.Phase == step.Phase && s.From.Equal(step.From) }
+		if step.From.After(at) && !slices.ContainsFunc(left, same) {
+			dropped = append(dropped, policy.Step{From: step.From.UTC(), Phase: step.Phase})
+		}
+	}
+	return dropped
 }
 
 // formatEntry writes all that an entry says, nothing if there is none.

@@ -97,9 +97,14 @@ func (p *Plan) addEffects() {
 	p.Effects = slices.Compact(p.Effects)
 }
 
-// hash is the SHA-256 of what is planned, in hexadecimal.
+// hash returns the SHA-256 of what is planned, in hexadecimal. Gateways of all
+// versions must come to the same: it has what version 1 of the hash had.
 func (p Plan) hash() string {
-	p.At, p.Warnings = time.Time{}, nil // of the digests nothing else follows
+	p.At, p.Warnings = time.Time{}, nil
+	p.Amendments = slices.Clone(p.Amendments)
+	for i := range p.Amendments {
+		p.Amendments[i].Dropped = nil
+	}
 	text, err := json.Marshal(p)
 	if err != nil {
 		panic(err) // it has nothing that JSON hasn't

@@ -275,7 +275,7 @@ func TestAPlanIsTheSameEachTimeAndOverJSON(t *testing.T) {
 			t.Fatal(diff)
 		}
 		later := plan.New(before, after, flags, at.Add(1))
-		same := cmp.Equal(change.Moves, later.Moves) && cmp.Equal(change.Effects, later.Effects) && cmp.Equal(change.Amendments, later.Amendments)
+		same := cmp.Equal(change.Moves, later.Moves) && cmp.Equal(change.Effects, later.Effects) && cmp.Equal(change.Amendments, later.Amendments, cmpopts.IgnoreFields(plan.Amendment{}, "Dropped"))
 		if same != (change.Hash == later.Hash) {
 			t.Fatalf("what is planned is the same: %t, the hashes %s and %s", same, change.Hash, later.Hash)
 		}
