@@ -306,7 +306,7 @@ func conforms(doc object, schema any, value any, at string) error {
 	case string:
 		if s["format"] == "date-time" {
 			if _, err := time.Parse(time.RFC3339, v); err != nil {
-				return fmt.Errorf("%s: %w", at, err)
+				return fmt.Errorf("%s is %q, which is no time", at, v)
 			}
 		}
 	case []any:
@@ -380,7 +380,7 @@ func TestConforms(t *testing.T) {
 		`{"name": "a", "ports": [1, 2.5]}`: ".ports[1] is 2.5, of type float64, not integer",
 		`{"name": "a", "ports": null}`:     ".ports is <nil>, of type <nil>, not array",
 		`{"name": "a", "more": 1}`:         ".more is nothing that the document knows",
-		`{"name": "a", "at": "soon"}`:      ".at: ",
+		`{"name": "a", "at": "soon"}`:      `.at is "soon", which is no time`,
 		`[]`:                               " is [], of type []interface {}, not object",
 	} {
 		var v any

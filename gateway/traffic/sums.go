@@ -1,18 +1,17 @@
 package traffic
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
 
+	"github.com/exitgate/exitgate/internal/strictjson"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/plan"
 )
@@ -144,15 +143,7 @@ func parse(text []byte) (c columns, err error) {
 	if len(text) > maxText {
 		return c, fmt.Errorf("they have %d bytes: the limit is %d", len(text), maxText)
 	}
-	in := json.NewDecoder(bytes.NewReader(text))
-	in.DisallowUnknownFields()
-	if err := in.Decode(&c); err != nil {
-		return c, err
-	}
-	if _, err := in.Token(); !errors.Is(err, io.EOF) {
-		return c, errors.New("something comes after them")
-	}
-	return c, nil
+	return c, strictjson.Unmarshal(text, &c)
 }
 
 func (c columns) key(i int) Key {

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -167,6 +168,12 @@ func (r *reader) leaf(v reflect.Value, fits bool) *Error {
 	literal, err := r.scalar()
 	if err != nil {
 		return err
+	}
+	if kind := v.Kind(); reflect.Uint <= kind && kind <= reflect.Uint64 { // the usual number, without what decode takes
+		if n, err := strconv.ParseUint(string(literal), 10, v.Type().Bits()); err == nil {
+			v.SetUint(n)
+			return nil
+		}
 	}
 	return r.decode(literal, v)
 }

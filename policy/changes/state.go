@@ -1,14 +1,13 @@
 package changes
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/exitgate/exitgate/internal/strictjson"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -54,12 +53,7 @@ func New(parse Parser) State { return State{parse: parse} }
 // Restore returns a State that was kept. Its policy is read again.
 func Restore(text []byte, parse Parser) (State, error) {
 	s := State{parse: parse}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	err := d.Decode(&s.kept)
-	if err == nil && len(bytes.TrimSpace(text[d.InputOffset():])) > 0 {
-		err = errors.New("something follows after its end")
-	}
+	err := strictjson.Unmarshal(text, &s.kept)
 	if err == nil {
 		err = s.kept.check()
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -190,9 +189,9 @@ func TestRestore(t *testing.T) {
 	w.must(w.proposes(ada, withdrawal())) // 16
 	text := kept(t, w.s)
 	for _, test := range []struct{ name, text, want string }{
-		{"nothing", "", io.EOF.Error()},
-		{"half", text[:len(text)/2], io.ErrUnexpectedEOF.Error()},
-		{"more", text + "{}", "something follows after its end"},
+		{"nothing", "", "unexpected end at byte 0"},
+		{"half", text[:len(text)/2], "unexpected end of a string"},
+		{"more", text + "{}", "more after the end"},
 		{"something else", `{"last":1,"votes":[]}`, ""},
 		{"another policy", strings.Replace(text, `"policy":"dm`, `"policy":"dn`, 1), "its policy isn't the one of revision 14"},
 		{"another digest", strings.Replace(text, w.s.Revision().SHA256, policy.Digest(nil), 1), "its policy isn't the one of revision 14"},
