@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -18,44 +19,29 @@ import (
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/metrics"
-	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/internal/files"
 	"github.com/exitgate/exitgate/policy"
 )
 
-// useFlags opens the table of flags, with the providers that the settings and
+// openFlags opens the table of flags, with the providers that the settings and
 // the options name.
-func (g *Gateway) useFlags(data statedir.Dir, providers []openfeature.FeatureProvider) error {
+func (g *Gateway) openFlags(providers []openfeature.FeatureProvider) (*flags.Table, error) {
 	if c := g.config.Flags.OFREP; c != (config.OFREP{}) {
-		authorities, err := certs.LoadPool(c.CA)
-		if err != nil {
-			return fmt.Errorf("flags: %w", err)
-		}
-		g.ofrep, err = ofrepclient.New(ofrepclient.Options{
-			URL:     c.URL,
-			Headers: func() (http.Header, error) { return credentials(c) },
-			RootCAs: authorities,
-			Poll:    c.Poll,
-			Timeout: c.Timeout,
-			Logger:  g.log,
-			Now:     g.now,
-		})
-		if err != nil {
-			return err
-		}
-		if _, err := credentials(c); err != nil {
-			return fmt.Errorf("flags: %w", err)
+		var err error
+		if g.ofrep, err = openFlagServer(c, g.log, g.now); err != nil {
+			return nil, err
 		}
 		providers = append(providers, g.ofrep)
 	}
-	file := data.Flags()
+	file := g.data.Flags()
 	kept, err := files.Read(file, 16<<20)
 	first := errors.Is(err, fs.ErrNotExist)
 	if first {
 		kept, err = nil, nil
 	}
+	var table *flags.Table
 	if err == nil {
-		g.flags, err = flags.Open(flags.Options{
+		table, err = flags.Open(flags.Options{
 			Providers: providers,
 			Saved:     kept,
 			Save:      func(text []byte) error { return files.Replace(file, text) },
@@ -65,16 +51,40 @@ func (g *Gateway) useFlags(data statedir.Dir, providers []openfeature.FeaturePro
 		})
 	}
 	if err != nil && !first {
-		return fmt.Errorf("%w; restore %s, or remove it to start anew, which forgets breaches of guarantees that nobody has acknowledged", err, file)
+		return nil, fmt.Errorf("%w; restore %s, or remove it to start anew, which forgets breaches of guarantees that nobody has acknowledged", err, file)
 	}
 	if err != nil {
-		return fmt.Errorf("flags: %w", err)
+		return nil, fmt.Errorf("flags: %w", err)
 	}
 	for _, p := range providers {
 		g.flagSources = append(g.flagSources, p.Metadata().Name)
 	}
-	g.closers = append(g.closers, g.flags.Close)
-	return nil
+	g.onClose(table.Close)
+	return table, nil
+}
+
+// openFlagServer returns the provider that asks the operator's flag server.
+func openFlagServer(c config.OFREP, log *slog.Logger, now func() time.Time) (*ofrepclient.Provider, error) {
+	authorities, err := certs.LoadPool(c.CA)
+	if err != nil {
+		return nil, fmt.Errorf("flags: %w", err)
+	}
+	provider, err := ofrepclient.New(ofrepclient.Options{
+		URL:     c.URL,
+		Headers: func() (http.Header, error) { return credentials(c) },
+		RootCAs: authorities,
+		Poll:    c.Poll,
+		Timeout: c.Timeout,
+		Logger:  log,
+		Now:     now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := credentials(c); err != nil {
+		return nil, fmt.Errorf("flags: %w", err)
+	}
+	return provider, nil
 }
 
 // breached counts a flag below its guarantee and tells of it.
@@ -111,13 +121,12 @@ func credentials(c config.OFREP) (http.Header, error) {
 
 // ofrepHandler answers the app's own questions about flags.
 func (g *Gateway) ofrepHandler() http.Handler {
-	inUse := func() *policy.Policy { return g.engine.Current(g.now()).Snapshot().Policy() }
 	return ofrepserver.New(ofrepserver.Options{
 		Evaluate: func(ctx context.Context, key string, about map[string]any) ofrep.Evaluation {
-			return g.flags.Answer(ctx, inUse(), key, about)
+			return g.flags.Answer(ctx, g.policyInUse(), key, about)
 		},
 		EvaluateAll: func(ctx context.Context, about map[string]any) ([]ofrep.Evaluation, error) {
-			return g.flags.AnswerAll(ctx, inUse(), about)
+			return g.flags.AnswerAll(ctx, g.policyInUse(), about)
 		},
 	})
 }

@@ -1,17 +1,17 @@
 // Package gateway is the daemon: it stands in front of an app, finds out where
 // its clients are, decides by the policy what they get, and forwards or
-// refuses.
+// refuses. It puts together the packages below it, and does nothing else.
 package gateway
 
 import (
-	"crypto/rand"
+	"context"
 	"crypto/tls"
 	"errors"
 	"log/slog"
-	"net/http"
-	"net/netip"
+	"sync/atomic"
 	"time"
 
+	"github.com/open-feature/go-sdk/openfeature"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/exitgate/exitgate/flags"
@@ -22,156 +22,115 @@ import (
 	"github.com/exitgate/exitgate/gateway/control"
 	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/geo"
+	"github.com/exitgate/exitgate/gateway/listen"
 	"github.com/exitgate/exitgate/gateway/metrics"
-	"github.com/exitgate/exitgate/gateway/proxy"
+	"github.com/exitgate/exitgate/gateway/request"
+	"github.com/exitgate/exitgate/gateway/session"
 	"github.com/exitgate/exitgate/gateway/source"
 	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/gateway/traffic"
-	"github.com/exitgate/exitgate/internal/httpbody"
-	"github.com/exitgate/exitgate/policy"
 )
 
+// Options are what a Gateway is made of beside its settings.
+type Options struct {
+	Config config.Config
+	Logger *slog.Logger     // default: discards
+	Now    func() time.Time // the clock; default: time.Now
+	// Flags are providers that are asked for flags, in this order, before
+	// the flag server of the settings and the policy's own table. Each
+	// needs a name of its own.
+	Flags []openfeature.FeatureProvider
+}
+
 // A Gateway serves apps behind it where the policy allows. New makes one;
-// Listen and Serve run it. It is an http.Handler, safe for concurrent use.
+// Listen and Serve run it.
 type Gateway struct {
 	config   config.Config
 	data     statedir.Dir
-	adminTLS *tls.Config // nil: the admin listener speaks plain HTTP, on loopback
 	log      *slog.Logger
 	now      func() time.Time
 	registry *prometheus.Registry
 	metrics  *metrics.Metrics
-	counters counters
+	traffic  *traffic.Counts
+	events   *control.Events
 
-	apps    hosts[*proxy.App]
-	clients *client.Resolver
-	geo     *geo.Locator
-	certs   *certs.Files
-	engine  *enforce.Engine
-	source  source.Source
-	traffic *traffic.Counts
-	events  *control.Events
+	adminTLS *tls.Config // nil: the admin listener speaks plain HTTP, on loopback
+	certs    *certs.Files
+	geo      *geo.Locator
+	flags    *flags.Table
+	ofrep    *ofrepclient.Provider // nil: there is none
+	engine   *enforce.Engine
+	source   source.Source
+	sessions *session.Registry
+	requests *request.Handler
 
-	flags       *flags.Table
-	flagSources []string              // the names of the providers, but for the policy's own
-	ofrep       *ofrepclient.Provider // nil: there is none
+	flagSources []string // the names of the providers, but for the policy's own
 
-	servers servers
-	closers []func()
+	endpoints []listen.Endpoint
+	cutOff    context.CancelFunc // ends requests that are under way
+	draining  atomic.Bool
+	closers   []func()
 }
 
-// ServeHTTP is the whole path of a request: whatever can be read two ways is
-// rejected; then it is decided, counted, and refused or forwarded.
-func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	defer g.survive(w, r)
-	closeBehindChunks(w, r)
-	now := g.now()
-	compiled := g.engine.Current(now)
-	if reason := compiled.Blocked(); reason != "" {
-		g.reject(w, r, reason)
-		return
+// New makes a Gateway: it reads databases, certificates and the policy, but
+// doesn't listen yet. The error says everything that is wrong with them.
+func New(o Options) (_ *Gateway, err error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if err := o.Config.Validate(); err != nil {
+		return nil, err
+	}
+	g := &Gateway{config: o.Config, log: o.Logger, now: o.Now, registry: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			g.close()
+		}
+	}()
+	g.metrics = metrics.New(g.registry)
+	g.traffic = traffic.New(g.now())
+	g.events = control.NewEvents(g.now)
+	g.sessions = session.New(g.metrics.Connections("websocket"))
+	if g.data, err = statedir.Open(g.config.Data); err != nil {
+		return nil, err
+	}
+	if g.adminTLS, err = openAdminTLS(g.config.Admin.TLS); err != nil {
+		return nil, err
 	}
 
-	host, path, err := wellFormed(r)
-	if err != nil {
-		g.reject(w, r, err)
-		return
-	}
-	app, known := g.apps.find(host)
-	if !known {
-		g.reject(w, r, errUnknownHost)
-		return
-	}
-	peer, _ := netip.ParseAddrPort(r.RemoteAddr) // the zero one is refused
-	address, err := g.clients.Address(peer.Addr(), r.Header)
-	if err != nil {
-		g.reject(w, r, err)
-		return
-	}
-	class, err := classify(compiled.Snapshot(), r, host, path)
-	if err != nil {
-		g.reject(w, r, err)
-		return
+	var failures [5]error
+	var clients *client.Resolver
+	clients, failures[0] = client.NewResolver(client.Trust{Proxies: g.config.TrustedProxies, Header: g.config.ClientHeader})
+	apps, err := g.openApps()
+	failures[1] = err
+	g.certs, failures[2] = g.openCertificates()
+	g.geo, failures[3] = g.openDatabases()
+	g.flags, failures[4] = g.openFlags(o.Flags)
+	if err := errors.Join(failures[:]...); err != nil {
+		return nil, err
 	}
 
-	place := g.locate(address)
-	decision := compiled.Snapshot().Decide(place, class)
-	outcome := compiled.Outcome(decision)
-	outcome.Count(place)
-	defer func() { g.counters.duration[decision.Action].Observe(g.now().Sub(now).Seconds()) }()
-
-	switch {
-	case decision.Action == policy.Refuse:
-		httpbody.CloseUnread(w, r)
-		compiled.Notices().For(decision, r.Header["Accept"], r.Header["Accept-Language"], r.Header.Get("Content-Type")).Write(w, r)
-	case path == policy.StatusPath:
-		httpbody.CloseUnread(w, r)
-		compiled.MarketStatus().For(r.Header["Accept"], r.Header["Accept-Language"], r.Header["If-None-Match"]).Write(w, r)
-	default:
-		defer g.track(r)()
-		app.Forward(w, r, proxy.Forwarding{
-			Client:    address,
-			Proto:     "https",
-			RequestID: rand.Text(),
-			Headers:   outcome.ToApp(),
-			Response:  outcome.ToClient(),
-		})
+	g.engine = g.newEngine()
+	if g.source, err = g.openSource(); err != nil {
+		return nil, err
 	}
+	g.requests = request.NewHandler(request.Options{
+		Policy: g.engine.Current, Client: clients.Address, Locate: g.geo.Locate, Apps: apps,
+		Sessions: g.sessions, Metrics: g.metrics, Log: g.log, Now: g.now,
+	})
+	metrics.RegisterState(g.registry, g.state)
+	return g, nil
 }
 
-// locate finds out where an address is, and counts how well that went.
-func (g *Gateway) locate(address netip.Addr) policy.Place {
-	place := g.geo.Locate(address)
-	switch {
-	case place.Private:
-		g.counters.private.Inc()
-	case place.Country == "":
-		g.counters.unlocated.Inc()
-	default:
-		g.counters.located.Inc()
-	}
-	return place
-}
+// onClose has close call a function, too.
+func (g *Gateway) onClose(f func()) { g.closers = append(g.closers, f) }
 
-// survive ends a request whose handling panicked, without what net/http would
-// do: log the client's address.
-func (g *Gateway) survive(w http.ResponseWriter, r *http.Request) {
-	p := recover()
-	if p == nil {
-		return
+// close gives up what New has opened.
+func (g *Gateway) close() {
+	for _, closer := range g.closers {
+		closer()
 	}
-	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		panic(http.ErrAbortHandler) // the way to cut off an answer; not logged
-	}
-	httpbody.CloseUnread(w, r)
-	g.metrics.Panicked()
-	g.log.Error("a request made the gateway panic; please report this", "panic", describePanic(p), "stack", stack())
-	panic(http.ErrAbortHandler)
-}
-
-// counters are the metrics of the request path, resolved once.
-type counters struct {
-	located, unlocated, private prometheus.Counter
-	duration                    [3]prometheus.Observer // by policy.Action
-	websockets                  prometheus.Gauge
-}
-
-func newCounters(m *metrics.Metrics) counters {
-	c := counters{
-		located:    m.Lookup("located"),
-		unlocated:  m.Lookup("unlocated"),
-		private:    m.Lookup("private"),
-		websockets: m.Connections("websocket"),
-	}
-	for _, reason := range []rejection{errAmbiguousPath, errAmbiguousMethod, errUnknownHost, errHost, errTwoHosts, errMethod, errTarget, rejection(enforce.FlagsUnknown), rejection(enforce.PolicyUnknown)} {
-		m.InitRejection(string(reason))
-	}
-	for _, rejection := range client.Rejections() {
-		m.InitRejection(string(rejection))
-		m.InitRejection(proxyProtocol + string(rejection))
-	}
-	for _, action := range []policy.Action{policy.Forward, policy.Refuse, policy.WouldRefuse} {
-		c.duration[action] = m.Duration(action)
-	}
-	return c
 }

@@ -88,7 +88,7 @@ func (p *panicky) now() time.Time {
 	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers[:])])
 	for {
 		frame, more := frames.Next()
-		if strings.HasSuffix(frame.Function, "(*Gateway).ServeHTTP") && p.calls.Add(1)%50 == 0 {
+		if strings.HasSuffix(frame.Function, "request.(*Handler).ServeHTTP") && p.calls.Add(1)%50 == 0 {
 			panic(errors.New("a bug that quotes 5.1.0.1"))
 		}
 		if !more {

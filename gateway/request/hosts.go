@@ -1,34 +1,37 @@
-package gateway
+package request
 
 import (
 	"net/netip"
 	"strings"
 )
 
-// hosts finds what belongs to a host: an exact name goes before a wildcard,
-// and that before any.
-type hosts[T any] struct {
+// Hosts finds what belongs to a host: an exact name goes before a wildcard, and
+// that before any. It is immutable.
+type Hosts[T any] struct {
 	exact    map[string]T
 	wildcard map[string]T // by the name behind "*"
 	any      *T
 }
 
-func (h *hosts[T]) add(pattern string, value T) {
-	if h.exact == nil {
-		h.exact, h.wildcard = map[string]T{}, map[string]T{}
+// NewHosts returns Hosts by patterns: names, *.example.org for one label more,
+// * for any.
+func NewHosts[T any](byPattern map[string]T) *Hosts[T] {
+	h := &Hosts[T]{exact: make(map[string]T), wildcard: make(map[string]T)}
+	for pattern, value := range byPattern {
+		switch {
+		case pattern == "*":
+			h.any = &value
+		case strings.HasPrefix(pattern, "*."):
+			h.wildcard[pattern[1:]] = value
+		default:
+			h.exact[pattern] = value
+		}
 	}
-	switch {
-	case pattern == "*":
-		h.any = &value
-	case strings.HasPrefix(pattern, "*."):
-		h.wildcard[pattern[1:]] = value
-	default:
-		h.exact[pattern] = value
-	}
+	return h
 }
 
-// find looks a host up, in the form of hostname.
-func (h *hosts[T]) find(host string) (found T, ok bool) {
+// Find looks up a host, in the form of Hostname.
+func (h *Hosts[T]) Find(host string) (found T, ok bool) {
 	if found, ok = h.exact[host]; ok {
 		return found, true
 	}
@@ -43,10 +46,10 @@ func (h *hosts[T]) find(host string) (found T, ok bool) {
 	return found, false
 }
 
-// hostname returns the name of a Host field or :authority, in lower case,
+// Hostname returns the name of a Host field or :authority, in lower case,
 // without port, brackets and trailing dot; false if it is not one (RFC 9110
 // section 7.2).
-func hostname(host string) (string, bool) {
+func Hostname(host string) (string, bool) {
 	name := host
 	if strings.HasPrefix(name, "[") {
 		end := strings.IndexByte(name, ']')
@@ -85,7 +88,7 @@ func hostname(host string) (string, bool) {
 	return name, true
 }
 
-// isPort says whether text is nothing, or a colon and a port.
+// isPort reports whether text is nothing, or a colon and a port.
 func isPort(text string) bool {
 	if text == "" {
 		return true

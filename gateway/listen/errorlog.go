@@ -1,31 +1,32 @@
-package gateway
+package listen
 
 import (
-	"fmt"
 	"log"
+	"log/slog"
 	"net/netip"
-	"runtime"
 	"strings"
 )
 
-// serverLog returns the error log for net/http's servers. What net/http has to
+// ErrorLog returns the error log for net/http's servers. What net/http has to
 // say comes from clients, hundreds of times a second if they like, and names
 // their addresses: failed handshakes are counted, the rest is logged without.
-func (g *Gateway) serverLog() *log.Logger {
-	return log.New(writerFunc(func(line []byte) (int, error) {
+func ErrorLog(to *slog.Logger, onHandshakeError func()) *log.Logger {
+	return log.New(writerFunc(func(line []byte) {
 		text, _, _ := strings.Cut(string(line), "\n") // behind it are stacks
 		if strings.Contains(text, "TLS handshake error") {
-			g.metrics.HandshakeFailed()
+			onHandshakeError()
 		} else {
-			g.log.Warn("http server", "message", withoutAddresses(text))
+			to.Warn("http server", "message", withoutAddresses(text))
 		}
-		return len(line), nil
 	}), "", 0)
 }
 
-type writerFunc func([]byte) (int, error)
+type writerFunc func([]byte)
 
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+func (f writerFunc) Write(p []byte) (int, error) {
+	f(p)
+	return len(p), nil
+}
 
 // withoutAddresses replaces every IP address in a text, with its port, by "…".
 func withoutAddresses(text string) string {
@@ -53,7 +54,7 @@ func withoutAddresses(text string) string {
 	return b.String()
 }
 
-// holdsAddress says whether a word is an address, with or without brackets,
+// holdsAddress reports whether a word is an address, with or without brackets,
 // port and punctuation around it.
 func holdsAddress(word string) bool {
 	word = strings.TrimLeft(word, ".")
@@ -76,32 +77,4 @@ func isAddress(word string) bool {
 	word, _, _ = strings.Cut(strings.Trim(word, "[]"), "%")
 	_, err := netip.ParseAddr(word)
 	return err == nil
-}
-
-// describePanic says what went wrong, unless it might quote a client.
-func describePanic(p any) string {
-	if err, ok := p.(runtime.Error); ok {
-		return err.Error()
-	}
-	return fmt.Sprintf("%T", p)
-}
-
-// stack returns where the goroutine is, from the panic outwards, as one line a
-// call. Not as debug.Stack does: that prints arguments, and of an address the
-// words that it is made of.
-func stack() string {
-	var callers [64]uintptr
-	frames := runtime.CallersFrames(callers[:runtime.Callers(0, callers[:])])
-	var b strings.Builder
-	panicked := false
-	for {
-		frame, more := frames.Next()
-		if panicked {
-			fmt.Fprintf(&b, "%s %s:%d\n", frame.Function, frame.File, frame.Line)
-		}
-		panicked = panicked || frame.Function == "runtime.gopanic"
-		if !more {
-			return b.String()
-		}
-	}
 }

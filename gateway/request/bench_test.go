@@ -1,4 +1,4 @@
-package gateway
+package request
 
 import (
 	"fmt"
@@ -7,14 +7,21 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/exitgate/exitgate/gateway/config"
+	"github.com/exitgate/exitgate/flags"
+	"github.com/exitgate/exitgate/gateway/client"
+	"github.com/exitgate/exitgate/gateway/enforce"
+	"github.com/exitgate/exitgate/gateway/geo"
+	"github.com/exitgate/exitgate/gateway/metrics"
+	"github.com/exitgate/exitgate/gateway/proxy"
+	"github.com/exitgate/exitgate/gateway/session"
+	"github.com/exitgate/exitgate/gateway/statedir"
+	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy/iso3166"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // withRules returns a policy of so many rules: half of them entries for
@@ -38,33 +45,51 @@ func withRules(rules int) string {
 	return b.String()
 }
 
-// benched returns a Gateway that locates by the embedded database and decides
-// by a policy. It doesn't listen.
-func benched(t testing.TB, document string) *Gateway {
+// newHandler returns a Handler that locates by the embedded database and
+// decides by a policy.
+func newHandler(t testing.TB, document string) *Handler {
 	t.Helper()
-	c := config.Default()
-	c.Apps = []config.App{{Hosts: []string{"app.example"}, Upstreams: []string{"http://127.0.0.1:1"}}}
-	c.Data = t.TempDir()
-	c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	c.Policy.File = filepath.Join(c.Data, "policy.yaml")
-	if err := os.WriteFile(c.Policy.File, []byte(document), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	g, err := New(Options{Config: c, Logger: slog.New(slog.DiscardHandler)})
+	logger := slog.New(slog.DiscardHandler)
+	table, err := flags.Open(flags.Options{Logger: logger, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return g
+	t.Cleanup(table.Close)
+	m := metrics.New(prometheus.NewRegistry())
+	engine := enforce.New(enforce.Options{
+		Store: statedir.Dir(t.TempDir()), Flags: table, Metrics: m, Traffic: traffic.New(time.Now()),
+		OnTransition: func([]string) {}, Log: logger, Now: time.Now,
+	})
+	p, err := enforce.ParsePolicy("policy.yaml", []byte(document))
+	if err == nil {
+		err = engine.Apply(p, []byte(document), 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	locator, err := geo.Open(geo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients, err := client.NewResolver(client.Trust{Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Header: "X-Forwarded-For"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return NewHandler(Options{
+		Policy: engine.Current, Client: clients.Address, Locate: locator.Locate,
+		Apps:     NewHosts(map[string]*proxy.App{"app.example": nil}),
+		Sessions: session.New(m.Connections("websocket")), Metrics: m, Log: logger, Now: time.Now,
+	})
 }
 
-// decide is what ServeHTTP does between finding out who asks and answering.
-func decide(g *Gateway, now time.Time, address netip.Addr, method, path string) {
-	compiled := g.engine.Current(now)
+// decide does what Decide does behind finding out who asks.
+func decide(h *Handler, now time.Time, address netip.Addr, method, path string) {
+	compiled := h.o.Policy(now)
 	class, ambiguous := compiled.Snapshot().Classify(method, "app.example", path)
 	if ambiguous {
 		panic(path)
 	}
-	place := g.locate(address)
+	place := h.locate(address)
 	compiled.Outcome(compiled.Snapshot().Decide(place, class)).Count(place)
 }
 
@@ -85,13 +110,13 @@ var requests = []struct{ name, method, path string }{
 // budget is 250 ns and no allocation, whatever the number of rules.
 func BenchmarkLocateDecideCount(b *testing.B) {
 	for _, rules := range []int{10, 1_000, 10_000} {
-		g, now := benched(b, withRules(rules)), time.Now()
+		h, now := newHandler(b, withRules(rules)), time.Now()
 		for _, r := range requests {
 			b.Run(fmt.Sprintf("rules=%d%s", rules, r.name), func(b *testing.B) {
 				b.ReportAllocs()
 				i := 0
 				for b.Loop() {
-					decide(g, now, addresses[i&7], r.method, r.path)
+					decide(h, now, addresses[i&7], r.method, r.path)
 					i++
 				}
 			})
@@ -101,11 +126,20 @@ func BenchmarkLocateDecideCount(b *testing.B) {
 
 func TestToLocateDecideAndCountAllocatesNothing(t *testing.T) {
 	for _, rules := range []int{10, 1_000, 10_000} {
-		g, now := benched(t, withRules(rules)), time.Now()
+		h, now := newHandler(t, withRules(rules)), time.Now()
 		for _, address := range addresses {
 			for _, r := range requests {
-				if n := testing.AllocsPerRun(100, func() { decide(g, now, address, r.method, r.path) }); n != 0 {
+				if n := testing.AllocsPerRun(100, func() { decide(h, now, address, r.method, r.path) }); n != 0 {
 					t.Errorf("with %d rules, %s for %s costs %v allocations", rules, r.path, address, n)
+				}
+				facts := Facts{Method: r.method, Host: "app.example", Path: r.path, Peer: address}
+				n := testing.AllocsPerRun(100, func() {
+					if _, err := h.Decide(h.o.Policy(now), facts); err != nil {
+						t.Fatal(err)
+					}
+				})
+				if n != 0 {
+					t.Errorf("with %d rules, Decide on %+v costs %v allocations", rules, facts, n)
 				}
 			}
 		}
@@ -116,7 +150,7 @@ func TestToLocateDecideAndCountAllocatesNothing(t *testing.T) {
 func BenchmarkServeHTTP(b *testing.B) {
 	for _, from := range []struct{ name, address string }{{"refused", "90.0.0.1"}, {"rejected", "garbage"}} {
 		b.Run(from.name, func(b *testing.B) {
-			g := benched(b, withRules(1_000))
+			h := newHandler(b, withRules(1_000))
 			r := httptest.NewRequest("GET", "https://app.example/page", nil)
 			r.RequestURI = "/page"
 			r.RemoteAddr = "127.0.0.1:4711"
@@ -125,7 +159,7 @@ func BenchmarkServeHTTP(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				clear(w.header)
-				g.ServeHTTP(w, r)
+				h.ServeHTTP(w, r)
 			}
 			b.ReportMetric(float64(w.status), "status")
 		})

@@ -1,4 +1,4 @@
-package gateway
+package request
 
 import (
 	"net/netip"
@@ -54,38 +54,35 @@ func TestTheHostOfARequest(t *testing.T) {
 		"*":                        "",
 		"*.example.org":            "",
 	} {
-		got, ok := hostname(host)
+		got, ok := Hostname(host)
 		if got != want || ok != (want != "") {
 			t.Errorf("%q is for %q, %v; want %q", host, got, ok, want)
 		}
 	}
 }
 
-func TestAnExactNameGoesBeforeAWildcardAndThatBeforeAny(t *testing.T) {
-	var h hosts[string]
-	if _, ok := h.find("example.org"); ok {
-		t.Error("found one of none")
-	}
+func TestHostsFindsAnExactNameThenAWildcardThenAny(t *testing.T) {
+	patterns := map[string]string{"*": "any"}
 	for _, pattern := range []string{"example.org", "*.example.org", "www.example.org", "192.0.2.1"} {
-		h.add(pattern, pattern)
+		patterns[pattern] = pattern
 	}
-	find := func(host, want string) {
-		t.Helper()
-		if got, ok := h.find(host); got != want || ok != (want != "") {
+	all := NewHosts(patterns)
+	delete(patterns, "*")
+	named := NewHosts(patterns)
+	for host, want := range map[string]string{
+		"example.org": "example.org", "www.example.org": "www.example.org", "x.example.org": "*.example.org", "192.0.2.1": "192.0.2.1",
+		"x.y.example.org": "", "badexample.org": "", "org": "", "::1": "",
+	} {
+		if got, ok := named.Find(host); got != want || ok != (want != "") {
 			t.Errorf("%s is found as %q, want %q", host, got, want)
 		}
+		if want == "" {
+			want = "any"
+		}
+		if got, ok := all.Find(host); got != want || !ok {
+			t.Errorf("with any, %s is found as %q, want %q", host, got, want)
+		}
 	}
-	find("example.org", "example.org")
-	find("www.example.org", "www.example.org")
-	find("x.example.org", "*.example.org")
-	find("x.y.example.org", "")
-	find("badexample.org", "")
-	find("org", "")
-	find("192.0.2.1", "192.0.2.1")
-	h.add("*", "*")
-	find("x.y.example.org", "*")
-	find("::1", "*")
-	find("example.org", "example.org")
 }
 
 func FuzzHostname(f *testing.F) {
@@ -93,7 +90,7 @@ func FuzzHostname(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, host string) {
-		name, ok := hostname(host)
+		name, ok := Hostname(host)
 		if !ok {
 			if name != "" {
 				t.Errorf("%q is no host, but %q", host, name)
@@ -110,7 +107,7 @@ func FuzzHostname(f *testing.F) {
 			}
 			again = "[" + name + "]"
 		}
-		if same, ok := hostname(again); !ok || same != name {
+		if same, ok := Hostname(again); !ok || same != name {
 			t.Errorf("%q is for %q, and that for %q", host, name, same)
 		}
 	})

@@ -1,0 +1,222 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/exitgate/exitgate/gateway/certs"
+	"github.com/exitgate/exitgate/gateway/config"
+	"github.com/exitgate/exitgate/gateway/control"
+	"github.com/exitgate/exitgate/gateway/enforce"
+	"github.com/exitgate/exitgate/gateway/geo"
+	"github.com/exitgate/exitgate/gateway/ledger"
+	"github.com/exitgate/exitgate/gateway/metrics"
+	"github.com/exitgate/exitgate/gateway/proxy"
+	"github.com/exitgate/exitgate/gateway/request"
+	"github.com/exitgate/exitgate/gateway/source"
+	"github.com/exitgate/exitgate/gateway/traffic"
+	"github.com/exitgate/exitgate/policy"
+)
+
+// openApps returns the apps by their hosts.
+func (g *Gateway) openApps() (*request.Hosts[*proxy.App], error) {
+	byHost := make(map[string]*proxy.App)
+	for _, a := range g.config.Apps {
+		authorities, err := certs.LoadPool(a.CA)
+		if err != nil {
+			return nil, err
+		}
+		app, err := proxy.New(proxy.Options{
+			Upstreams:             a.Upstreams,
+			RootCAs:               authorities,
+			DialTimeout:           g.config.Limits.ConnectTimeout,
+			ResponseHeaderTimeout: g.config.Limits.UpstreamTimeout,
+			BodyIdle:              g.config.Limits.StallTimeout,
+			MaxBody:               g.config.Limits.Body,
+			Forwarded:             a.Forwarded,
+			Logger:                g.log,
+			OnResponse:            g.metrics.Upstream,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("app %s: %w", strings.Join(a.Hosts, ", "), err)
+		}
+		g.onClose(app.Close)
+		for _, host := range a.Hosts {
+			byHost[host] = app
+		}
+	}
+	return request.NewHosts(byHost), nil
+}
+
+// openCertificates reads the certificates of the public listener, or makes one.
+func (g *Gateway) openCertificates() (*certs.Files, error) {
+	options := certs.Options{Logger: g.log, Now: g.now, OnFailure: g.metrics.CertificatesFailed}
+	if len(g.config.TLS.Files) > 0 {
+		var pairs []certs.Pair
+		for _, f := range g.config.TLS.Files {
+			pairs = append(pairs, certs.Pair(f))
+		}
+		return certs.Load(pairs, options)
+	}
+	var names []string
+	for _, app := range g.config.Apps {
+		names = append(names, app.Hosts...)
+	}
+	names = slices.DeleteFunc(names, func(host string) bool { return host == "*" })
+	selfSigned, err := certs.SelfSigned(string(g.data), names, options)
+	if err == nil {
+		g.log.Warn("the certificate is self-signed, for development: clients will not trust it; set tls.files for others")
+	}
+	return selfSigned, err
+}
+
+// openAdminTLS reads what the admin listener shows, and whom it lets in.
+func openAdminTLS(c config.AdminTLS) (*tls.Config, error) {
+	if c == (config.AdminTLS{}) {
+		return nil, nil
+	}
+	t, err := certs.ServerTLS(certs.Pair{Cert: c.Cert, Key: c.Key}, c.ClientCA)
+	if err != nil {
+		return nil, fmt.Errorf("admin.tls: %w", err)
+	}
+	return t, nil
+}
+
+// openDatabases opens the databases that locate clients.
+func (g *Gateway) openDatabases() (*geo.Locator, error) {
+	locator, err := geo.Open(geo.Options{
+		Files:             g.config.Geo.Databases,
+		RegisteredCountry: g.config.Geo.RegisteredCountry,
+		AllowOlder:        g.config.Geo.AllowOlder,
+		CopyFolder:        g.data.Databases(),
+		Logger:            g.log,
+		Now:               g.now,
+		OnReload: func(path string, err error) {
+			if err != nil {
+				g.metrics.DatabaseFailed(path)
+			}
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range locator.Databases() {
+		g.metrics.InitDatabase(d.Path)
+		if d.Path == geo.Embedded {
+			g.log.Warn("clients are located by the embedded country database, for trying out; set geo.databases for production", "built", d.Build.Format(time.DateOnly))
+		}
+	}
+	return locator, nil
+}
+
+// newEngine returns the engine that the source applies policies to.
+func (g *Gateway) newEngine() *enforce.Engine {
+	return enforce.New(enforce.Options{
+		File: g.config.Policy.File, Store: g.data, Flags: g.flags, Metrics: g.metrics, Traffic: g.traffic, Log: g.log, Now: g.now,
+		OnTransition: g.events.PublishTransition,
+	})
+}
+
+// openSource applies the policy: that of the file, if one is set, else that of
+// the ledger.
+func (g *Gateway) openSource() (s source.Source, err error) {
+	if file := g.config.Policy.File; file != "" {
+		s, err = source.OpenFile(source.FileOptions{
+			Name: file, Dir: g.data, Engine: g.engine, Parse: enforce.ParsePolicy, InUse: g.policyInUse, Log: g.log, Now: g.now,
+		})
+	} else {
+		s, err = g.openReplica()
+	}
+	if err != nil {
+		return nil, err
+	}
+	g.onClose(s.Close)
+	if g.policyInUse().HasEntry(policy.Anonymous) && !g.locatesAnonymous() {
+		g.log.Warn("the policy speaks of anonymous clients, but no database tells who they are; add an anonymous-IP database to geo.databases")
+	}
+	return s, nil
+}
+
+func (g *Gateway) policyInUse() *policy.Policy { return g.engine.Current(g.now()).Snapshot().Policy() }
+
+func (g *Gateway) locatesAnonymous() bool {
+	return slices.ContainsFunc(g.geo.Databases(), func(d geo.Database) bool { return d.Role&geo.RoleAnonymous != 0 })
+}
+
+// openReplica opens the ledger, in the process or the operator's.
+func (g *Gateway) openReplica() (source.Source, error) {
+	settings := g.config.Policy.Ledger
+	cluster, err := clusterOf(settings)
+	if err != nil {
+		return nil, err
+	}
+	return source.OpenReplica(context.Background(), source.ReplicaOptions{
+		Open: func(ctx context.Context, known ledger.Point, onInvalid func(ledger.InvalidRecord)) (source.Ledger, error) {
+			return ledger.Open(ctx, ledger.Options{
+				Name: settings.Name, Folder: g.data.Ledger(), Cluster: cluster, Known: known, Log: g.log, Now: g.now,
+				OnStatus: func(s ledger.Status) { g.events.PublishConnection(s.Connected, s.Why) }, OnInvalid: onInvalid,
+			})
+		},
+		Remote: cluster != nil,
+		Dir:    g.data, Engine: g.engine, Parse: enforce.ParsePolicy, Flags: g.flags.Known, Traffic: g.encodeTraffic,
+		OnRecord: g.events.PublishRecord, Log: g.log, Now: g.now,
+		OnInvalid: func(r ledger.InvalidRecord) {
+			g.metrics.InvalidRecord()
+			g.events.PublishInvalid(r.Number, r)
+		},
+	})
+}
+
+// clusterOf returns the operator's NATS, nil if there is none.
+func clusterOf(l config.Ledger) (_ *ledger.Cluster, err error) {
+	if len(l.NATS) == 0 {
+		return nil, nil
+	}
+	c := &ledger.Cluster{URLs: l.NATS, Credentials: l.Credentials, Domain: l.Domain, Replicas: l.Replicas, Mirror: l.Mirror}
+	if l.TLS == (config.ClientCert{}) {
+		return c, nil
+	}
+	if c.TLS, err = certs.ClientTLS(l.TLS.CA, certs.Pair{Cert: l.TLS.Cert, Key: l.TLS.Key}); err != nil {
+		return nil, fmt.Errorf("policy.ledger.tls: %w", err)
+	}
+	return c, nil
+}
+
+// encodeTraffic returns this gateway's traffic for another one.
+func (g *Gateway) encodeTraffic() []byte {
+	text, err := json.Marshal(g.traffic.Sums(g.now()))
+	if err != nil {
+		g.log.Error("traffic could not be encoded", "error", err)
+	}
+	return text
+}
+
+// newControl returns what operators see and do.
+func (g *Gateway) newControl() *control.Control {
+	o := control.Options{
+		Version: metrics.Version(), Engine: controlEngine{g.engine}, Source: g.source, Flags: g.flags, FlagSources: len(g.flagSources) > 0,
+		Traffic: func() traffic.Sums { return g.traffic.Sums(g.now()) },
+		Locate:  g.geo.Locate, Databases: g.geo.Databases, Certificates: g.certs, Draining: g.draining.Load,
+		Events: g.events, Now: g.now, Log: g.log,
+	}
+	if g.ofrep != nil {
+		o.FlagServer = func() (time.Time, error) {
+			s := g.ofrep.Status()
+			return s.Since, s.Err
+		}
+	}
+	return control.New(o)
+}
+
+// A controlEngine shows of an Engine what operators see.
+type controlEngine struct{ *enforce.Engine }
+
+func (e controlEngine) Current(now time.Time) (*policy.Snapshot, enforce.BlockedReason) {
+	current := e.Engine.Current(now)
+	return current.Snapshot(), current.Blocked()
+}

@@ -1,0 +1,57 @@
+package request
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/exitgate/exitgate/gateway/client"
+	"github.com/exitgate/exitgate/gateway/enforce"
+	"github.com/exitgate/exitgate/internal/httpbody"
+	"github.com/exitgate/exitgate/internal/problem"
+)
+
+// A Rejection is why no decision is made on a request: it could be read in two
+// ways, or is for somebody else. Its text is a label of a metric.
+type Rejection string
+
+func (r Rejection) Error() string { return string(r) }
+
+// Why a request is rejected. Besides there are a client.Rejection, if it can't
+// be told who asks, and an enforce.BlockedReason.
+const (
+	AmbiguousPath    Rejection = "ambiguous-path"
+	AmbiguousMethod  Rejection = "ambiguous-method"
+	UnknownHost      Rejection = "unknown-host"
+	MalformedHost    Rejection = "malformed-host"
+	ConflictingHost  Rejection = "conflicting-host"
+	MethodNotAllowed Rejection = "method"
+	MalformedTarget  Rejection = "malformed-target"
+)
+
+// rejections are all of them that don't come from client.
+var rejections = [...]error{
+	AmbiguousPath, AmbiguousMethod, UnknownHost, MalformedHost, ConflictingHost, MethodNotAllowed, MalformedTarget,
+	enforce.FlagsUnknown, enforce.PolicyUnknown,
+}
+
+// reject answers a request that no decision is made on.
+func (h *Handler) reject(w http.ResponseWriter, r *http.Request, why error) {
+	d := problem.Details{Status: http.StatusBadRequest, Reason: why.Error(), Detail: "The request can be read in more than one way."}
+	var unknownClient client.Rejection
+	switch {
+	case why == UnknownHost:
+		d.Status, d.Detail = http.StatusMisdirectedRequest, "This host is not served here."
+	case why == MethodNotAllowed:
+		d.Status, d.Detail = http.StatusMethodNotAllowed, "The method is not served here."
+		w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+	case why == enforce.FlagsUnknown, why == enforce.PolicyUnknown:
+		d.Status, d.Detail = http.StatusServiceUnavailable, "The service is starting."
+		w.Header().Set("Retry-After", "5")
+	case errors.As(why, &unknownClient):
+		d.Reason = string(unknownClient)
+		d.Detail = "It can't be told for sure whom the proxy in front forwards this request for."
+	}
+	h.o.Metrics.Rejected(d.Reason)
+	httpbody.CloseUnread(w, r)
+	problem.Write(w, r, d)
+}

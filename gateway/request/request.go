@@ -1,0 +1,187 @@
+// Package request is the path of a request: whatever can be read two ways is
+// rejected; then it is decided, counted, and refused or forwarded.
+//
+// The path stands in ServeHTTP. What it decides on are Facts, so that a server
+// other than net/http's can decide alike.
+package request
+
+import (
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/exitgate/exitgate/gateway/client"
+	"github.com/exitgate/exitgate/gateway/enforce"
+	"github.com/exitgate/exitgate/gateway/metrics"
+	"github.com/exitgate/exitgate/gateway/proxy"
+	"github.com/exitgate/exitgate/gateway/session"
+	"github.com/exitgate/exitgate/internal/httpbody"
+	"github.com/exitgate/exitgate/policy"
+)
+
+// Options are what a Handler is made of. All are required.
+type Options struct {
+	Policy   func(now time.Time) *enforce.Compiled                         // the one that holds
+	Client   func(peer netip.Addr, header http.Header) (netip.Addr, error) // on whose behalf a request comes
+	Locate   func(netip.Addr) policy.Place
+	Apps     *Hosts[*proxy.App]
+	Sessions *session.Registry
+	Metrics  *metrics.Metrics
+	Log      *slog.Logger
+	Now      func() time.Time
+}
+
+// A Handler answers the requests of the public listener. It is safe for
+// concurrent use.
+type Handler struct {
+	o        Options
+	counters counters
+}
+
+// NewHandler returns a Handler.
+func NewHandler(o Options) *Handler { return &Handler{o, newCounters(o.Metrics)} }
+
+// ServeHTTP is the whole path of a request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer h.recoverPanic(w, r)
+	closeBehindChunks(w, r)
+	now := h.o.Now()
+	compiled := h.o.Policy(now)
+	if reason := compiled.Blocked(); reason != "" {
+		h.reject(w, r, reason)
+		return
+	}
+	facts, err := readFacts(r)
+	if err != nil {
+		h.reject(w, r, err)
+		return
+	}
+	verdict, err := h.Decide(compiled, facts)
+	if err != nil {
+		h.reject(w, r, err)
+		return
+	}
+	decision := verdict.Decision
+	defer func() { h.counters.duration[decision.Action].Observe(h.o.Now().Sub(now).Seconds()) }()
+
+	switch {
+	case decision.Action == policy.Refuse:
+		httpbody.CloseUnread(w, r)
+		compiled.Notices().For(decision, r.Header["Accept"], r.Header["Accept-Language"], r.Header.Get("Content-Type")).Write(w, r)
+	case facts.Path == policy.StatusPath:
+		httpbody.CloseUnread(w, r)
+		compiled.MarketStatus().For(r.Header["Accept"], r.Header["Accept-Language"], r.Header["If-None-Match"]).Write(w, r)
+	default:
+		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+			defer h.o.Sessions.Begin()()
+		}
+		verdict.App.Forward(w, r, proxy.Forwarding{
+			Client:    verdict.Client,
+			Proto:     "https",
+			RequestID: rand.Text(),
+			Headers:   verdict.Outcome.ToApp(),
+			Response:  verdict.Outcome.ToClient(),
+		})
+	}
+}
+
+// Facts are what a request is decided on.
+type Facts struct {
+	Method string
+	Host   string     // as Hostname returns it
+	Path   string     // as it is forwarded, escaped, without query
+	Peer   netip.Addr // who the connection is with; the zero one is rejected
+	// Header has at least the fields that say on whose behalf a request
+	// comes, and those that override its method.
+	Header http.Header
+}
+
+// A Verdict is what comes of a request that is not rejected.
+type Verdict struct {
+	App      *proxy.App
+	Client   netip.Addr
+	Decision *policy.Decision
+	Outcome  *enforce.Outcome
+}
+
+// Decide decides on a request and counts it. An error is why it is rejected.
+// It doesn't allocate.
+func (h *Handler) Decide(compiled *enforce.Compiled, f Facts) (Verdict, error) {
+	app, known := h.o.Apps.Find(f.Host)
+	if !known {
+		return Verdict{}, UnknownHost
+	}
+	address, err := h.o.Client(f.Peer, f.Header)
+	if err != nil {
+		return Verdict{}, err
+	}
+	class, err := classify(compiled.Snapshot(), f)
+	if err != nil {
+		return Verdict{}, err
+	}
+	place := h.locate(address)
+	decision := compiled.Snapshot().Decide(place, class)
+	outcome := compiled.Outcome(decision)
+	outcome.Count(place)
+	return Verdict{app, address, decision, outcome}, nil
+}
+
+// locate finds out where an address is, and counts how well that went.
+func (h *Handler) locate(address netip.Addr) policy.Place {
+	place := h.o.Locate(address)
+	switch {
+	case place.Private:
+		h.counters.private.Inc()
+	case place.Country == "":
+		h.counters.unlocated.Inc()
+	default:
+		h.counters.located.Inc()
+	}
+	return place
+}
+
+// methodOverrides are the fields by which frameworks (Rails, Laravel, Express
+// and others with a module for it) let a request name another method than its
+// own.
+var methodOverrides = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
+
+// classify returns the class of a request, or why an app could see another one.
+func classify(s *policy.Snapshot, f Facts) (policy.Class, error) {
+	class, ambiguous := s.Classify(f.Method, f.Host, f.Path)
+	if ambiguous {
+		return class, AmbiguousPath
+	}
+	for _, field := range methodOverrides {
+		for _, method := range f.Header[field] {
+			if other, _ := s.Classify(strings.ToUpper(method), f.Host, f.Path); other != class {
+				return class, AmbiguousMethod
+			}
+		}
+	}
+	return class, nil
+}
+
+// counters are the metrics of the request path, resolved once.
+type counters struct {
+	located, unlocated, private prometheus.Counter
+	duration                    [3]prometheus.Observer // by policy.Action
+}
+
+func newCounters(m *metrics.Metrics) counters {
+	c := counters{located: m.Lookup("located"), unlocated: m.Lookup("unlocated"), private: m.Lookup("private")}
+	for _, action := range []policy.Action{policy.Forward, policy.Refuse, policy.WouldRefuse} {
+		c.duration[action] = m.Duration(action)
+	}
+	for _, reason := range rejections {
+		m.InitRejection(reason.Error())
+	}
+	for _, reason := range client.Rejections() {
+		m.InitRejection(string(reason))
+	}
+	return c
+}
