@@ -1,6 +1,6 @@
 package groups
 
-type entry struct{ name, title, members, source, asOf string }
+type definition struct{ name, title, members, source, asOf string }
 
 // The members of the European Union, and of those of their territories that
 // have a country code of their own the ones that are part of it all the same:
@@ -21,8 +21,8 @@ const (
 	euTerritories = "AX GF GP MF MQ RE YT"
 )
 
-// table is sorted by name.
-var table = [...]entry{
+// definitions are sorted by name.
+var definitions = [...]definition{
 	{
 		name:    "ASEAN",
 		title:   "Association of Southeast Asian Nations",
