@@ -107,37 +107,24 @@ func (o *approveOptions) approve(cmd *cobra.Command, text string) error {
 	return nil
 }
 
-// checkApproval is why the gateway would refuse to let whoever asks approve, as far
-// as that is known before they have read what they approve.
+// checkApproval returns why the gateway would not let whoever asks approve, as
+// far as that is known before they have read what they approve.
 func (c *client) checkApproval(ctx context.Context, number uint64, change api.Change, emergency *changes.Revision) error {
 	s, err := decode[api.Status](c.get(ctx, "/v1/status"))
 	if err != nil {
 		return err
 	}
-	what, verb, authors := fmt.Sprintf("change %d", number), "approve", change.Authors
+	you := changes.Actor{Name: s.You.Name, Roles: s.You.Roles}
 	if emergency != nil {
-		what, verb, authors = fmt.Sprintf("revision %d", number), "sign", emergency.Authors
+		err = changes.CheckApprover(you, "sign", fmt.Sprintf("revision %d", number), emergency.Authors, nil)
+	} else {
+		err = changes.CheckApprover(you, "approve", fmt.Sprintf("change %d", number), change.Authors, changes.Approvers(change.Approvals))
 	}
-	switch you := s.You; {
-	case !slices.Contains(you.Roles, changes.Approver):
-		return &api.Problem{
-			Code:   string(changes.Forbidden),
-			Detail: fmt.Sprintf("to %s takes the role approver, and %s hasn't it", verb, you.Name),
-			Advice: "ask somebody who has it",
-		}
-	case slices.Contains(authors, you.Name):
-		return &api.Problem{
-			Code:   string(changes.FourEyes),
-			Detail: fmt.Sprintf("%s is an author of %s", you.Name, what),
-			Advice: fmt.Sprintf("somebody else has to %s it", verb),
-		}
-	case slices.ContainsFunc(change.Approvals, func(a changes.Approval) bool { return a.By == you.Name }):
-		return &api.Problem{
-			Code:   string(changes.NoChange),
-			Detail: fmt.Sprintf("%s has approved %s already: it waits for somebody else", you.Name, what),
-		}
+	var refusal *changes.Error
+	if errors.As(err, &refusal) {
+		return &api.Problem{Code: string(refusal.Code), Detail: refusal.Message, Advice: refusal.Advice}
 	}
-	return nil
+	return err
 }
 
 // pendingChange returns a change; or the emergency revision of that number.

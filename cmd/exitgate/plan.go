@@ -245,7 +245,7 @@ func (o *planOptions) inUse() (*policy.Policy, policy.Flags, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := document.Parse(file, source)
+	p, err := document.Read(file, source)
 	if err != nil {
 		return nil, nil, fmt.Errorf("the policy to compare with is wrong:\n%w", err)
 	}

@@ -54,7 +54,7 @@ type memory struct {
 
 func newLedgerFixture(t testing.TB, source string) *memory {
 	t.Helper()
-	m := &memory{now: start, state: changes.New(parse), happening: make(chan api.Event, 100), following: make(chan struct{}, 1000)}
+	m := &memory{now: start, state: changes.New(parsers), happening: make(chan api.Event, 100), following: make(chan struct{}, 1000)}
 	ledger := ledger{m}
 	m.Control = control.New(control.Options{
 		Version: "v1.2.3", Engine: ledger, Source: ledger, Flags: noFlags{}, Certificates: noCertificates{},
@@ -72,6 +72,8 @@ func newLedgerFixture(t testing.TB, source string) *memory {
 }
 
 func parse(source []byte) (*policy.Policy, error) { return document.Parse("policy", source) }
+
+var parsers = changes.Parsers{Proposed: parse, Recorded: parse}
 
 func (m *memory) append(t testing.TB, e changes.Draft) changes.Record {
 	t.Helper()
@@ -167,7 +169,7 @@ func (l ledger) File() string      { return "" }
 
 func (l ledger) State() changes.State {
 	if l.Closed() {
-		return changes.New(parse)
+		return changes.New(parsers)
 	}
 	state, _ := l.known()
 	return state

@@ -37,10 +37,19 @@ const (
 	flagsInterval = 15 * time.Second
 )
 
-// ParsePolicy reads a policy that an Engine can take into use: one that
-// document.Parse accepts, and whose notices can be shown. The name is for errors.
+// ParsePolicy returns a policy that is checked or proposed now, and that an
+// Engine can apply: also its notices can be shown. The name is for errors.
 func ParsePolicy(name string, source []byte) (*policy.Policy, error) {
-	p, err := document.Parse(name, source)
+	return withNotices(document.Parse(name, source))
+}
+
+// ReadPolicy returns a policy that stands, in a ledger or on disk, and that an
+// Engine can apply.
+func ReadPolicy(name string, source []byte) (*policy.Policy, error) {
+	return withNotices(document.Read(name, source))
+}
+
+func withNotices(p *policy.Policy, err error) (*policy.Policy, error) {
 	if err != nil {
 		return nil, err
 	}

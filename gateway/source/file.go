@@ -20,7 +20,8 @@ type FileOptions struct {
 	Name   string
 	Dir    statedir.Dir
 	Engine Engine
-	Parse  Parser
+	Parse  Parser                // what is proposed
+	Read   Parser                // what stands
 	InUse  func() *policy.Policy // the policy that is decided by
 	Log    *slog.Logger
 	Now    func() time.Time
@@ -41,7 +42,7 @@ func OpenFile(o FileOptions) (*File, error) {
 	if err != nil {
 		return nil, wrong
 	}
-	p, err := document.Parse(o.Dir.LastGood(), source)
+	p, err := document.Read(o.Dir.LastGood(), source)
 	if err != nil {
 		return nil, wrong
 	}
@@ -55,7 +56,7 @@ func (f *File) reload() error {
 	if err != nil {
 		return f.o.Engine.RecordFailure("", fmt.Errorf("policy: %w", err))
 	}
-	p, err := f.o.Parse(f.o.Name, source)
+	p, err := f.o.Read(f.o.Name, source)
 	if err != nil {
 		return f.o.Engine.RecordFailure(policy.Digest(source), err)
 	}
@@ -76,10 +77,13 @@ func (f *File) Kind() Kind { return KindFile }
 // File returns its name.
 func (f *File) File() string { return f.o.Name }
 
-func (f *File) parse(source []byte) (*policy.Policy, error) { return f.o.Parse("policy", source) }
-
 // State returns an empty State.
-func (f *File) State() changes.State { return changes.New(f.parse) }
+func (f *File) State() changes.State {
+	return changes.New(changes.Parsers{
+		Proposed: func(source []byte) (*policy.Policy, error) { return f.o.Parse("policy", source) },
+		Recorded: func(source []byte) (*policy.Policy, error) { return f.o.Read("policy", source) },
+	})
+}
 
 // PlanState implements Source.
 func (f *File) PlanState() (changes.State, error) {

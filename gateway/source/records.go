@@ -168,7 +168,8 @@ func (r *Replica) Verify(ctx context.Context) (Verification, error) {
 	if err != nil {
 		return Verification{}, r.unreadable(err)
 	}
-	folded := changes.New(func(source []byte) (*policy.Policy, error) { return r.o.Parse("policy", source) })
+	read := func(source []byte) (*policy.Policy, error) { return r.o.Read("policy", source) }
+	folded := changes.New(changes.Parsers{Proposed: read, Recorded: read})
 	report, err := l.Verify(ctx, func(record ledger.Record) (err error) {
 		folded, err = folded.With(recordOf(record))
 		return err

@@ -55,7 +55,8 @@ type ReplicaOptions struct {
 
 	Dir    statedir.Dir
 	Engine Engine
-	Parse  Parser
+	Parse  Parser // what is proposed
+	Read   Parser // what stands: in records, or on disk
 	Flags  func() policy.Flags
 	// Traffic returns how many requests this gateway has had, for others that
 	// ask.
@@ -77,7 +78,8 @@ type Replica struct {
 
 	writing    chan struct{} // held by who writes: two on one gateway needn't race
 	state      atomic.Pointer[state]
-	lastParsed atomic.Pointer[policy.Policy]
+	lastParsed atomic.Pointer[policy.Policy] // as it was proposed
+	lastRead   atomic.Pointer[policy.Policy] // as it stands
 	invalid    invalidRecords
 
 	mu        sync.Mutex
@@ -159,7 +161,7 @@ func (r *Replica) start(ctx context.Context) error {
 
 // restore reads the state that was saved, an empty one if there is none.
 func (r *Replica) restore() (*state, error) {
-	empty := &state{changes: changes.New(r.parse)}
+	empty := &state{changes: changes.New(r.parsers())}
 	text, err := r.o.Dir.ReadReplica()
 	if errors.Is(err, fs.ErrNotExist) {
 		return empty, nil
@@ -170,7 +172,7 @@ func (r *Replica) restore() (*state, error) {
 	}
 	var restored changes.State
 	if err == nil {
-		restored, err = changes.Restore(saved.State, r.parse)
+		restored, err = changes.Restore(saved.State, r.parsers())
 	}
 	if err != nil {
 		return empty, fmt.Errorf("%s: %w", r.o.Dir.Replica(), err)
@@ -203,17 +205,27 @@ func (r *Replica) SaveError() error {
 	return r.saveErr
 }
 
-// parse reads the policy of a revision. What is planned, proposed and read back
+// parsers returns how policies are read. What is planned, proposed and read back
 // is most often the same, and parsed once.
-func (r *Replica) parse(source []byte) (*policy.Policy, error) {
-	if last := r.lastParsed.Load(); last != nil && bytes.Equal(last.Source(), source) {
-		return last, nil
+func (r *Replica) parsers() changes.Parsers {
+	once := func(parse Parser, last ...*atomic.Pointer[policy.Policy]) changes.Parser {
+		return func(source []byte) (*policy.Policy, error) {
+			for _, last := range last {
+				if p := last.Load(); p != nil && bytes.Equal(p.Source(), source) {
+					return p, nil
+				}
+			}
+			p, err := parse("policy", source)
+			if err == nil {
+				last[0].Store(p)
+			}
+			return p, err
+		}
 	}
-	p, err := r.o.Parse("policy", source)
-	if err == nil {
-		r.lastParsed.Store(p)
+	return changes.Parsers{
+		Proposed: once(r.o.Parse, &r.lastParsed),
+		Recorded: once(r.o.Read, &r.lastRead, &r.lastParsed),
 	}
-	return p, err
 }
 
 // connect opens the ledger, if that isn't done.

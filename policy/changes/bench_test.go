@@ -36,7 +36,7 @@ func revisions(b *testing.B, source string, n int) []changes.Record {
 }
 
 func fold(b *testing.B, records []changes.Record) changes.State {
-	s := changes.New(parse)
+	s := changes.New(parsers)
 	for _, r := range records {
 		var err error
 		if s, err = s.With(r); err != nil {
@@ -71,7 +71,7 @@ func BenchmarkRestore(b *testing.B) {
 			b.SetBytes(int64(len(text)))
 			b.ReportAllocs()
 			for b.Loop() {
-				s, err := changes.Restore(text, parse)
+				s, err := changes.Restore(text, parsers)
 				if err != nil {
 					b.Fatal(err)
 				}

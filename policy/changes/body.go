@@ -137,9 +137,17 @@ type Description struct {
 	Revision  *Revision // what comes into force by it
 }
 
-// Describe says what is in a record. Whether the record is believed is for
-// State.With to say.
+// Describe returns what is in a record. Whether it is valid is for State.With to
+// say. Of one that only a newer exitgate knows, it says that.
 func Describe(r Record) (Description, error) {
+	d, err := describe(r)
+	if err != nil && r.isUnknown() {
+		return Description{Summary: "skipped: only a newer exitgate knows this kind of record"}, nil
+	}
+	return d, err
+}
+
+func describe(r Record) (Description, error) {
 	switch r.Kind {
 	case RevisionMade:
 		var b revisionBody
@@ -180,7 +188,5 @@ func Describe(r Record) (Description, error) {
 		err := read(r.Body, &b)
 		return Description{Summary: "removes " + b.Name}, err
 	}
-	return Description{}, unknown(r.Kind)
+	return Description{}, errUnknown
 }
-
-func unknown(kind Kind) error { return fmt.Errorf("%.100q is no kind of record", string(kind)) }

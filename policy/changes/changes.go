@@ -7,7 +7,7 @@
 // State knows may rely on all that was checked. Records are therefore not
 // checked again when they are taken, but for what every gateway must be able
 // to live by: that they can be read, follow from the revision in force, and
-// have a policy that is right.
+// have a valid policy.
 package changes
 
 import (
@@ -48,6 +48,13 @@ type Record struct {
 
 // A Parser reads a policy and says all that is wrong with it.
 type Parser func(source []byte) (*policy.Policy, error)
+
+// Parsers read policies: one that is proposed now may be refused by a newer
+// rule, one that stands in a record never.
+type Parsers struct {
+	Proposed Parser // as document.Parse
+	Recorded Parser // as document.Read
+}
 
 // A Role is what somebody may do.
 type Role string

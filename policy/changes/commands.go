@@ -32,7 +32,7 @@ func FirstRevision(source []byte) Draft {
 	return e
 }
 
-// Plan says what would come of a Proposal; its Expected, Because, Plan, and
+// Plan returns what would come of a Proposal; its Expected, Because, Plan, and
 // Emergency may be missing.
 func (s State) Plan(p Proposal, flags policy.Flags, now time.Time) (Planned, error) {
 	if s.inUse == nil {
@@ -42,9 +42,9 @@ func (s State) Plan(p Proposal, flags policy.Flags, now time.Time) (Planned, err
 	if err != nil {
 		return Planned{}, err
 	}
-	after, err := s.parse(source)
+	after, err := s.parsers.Proposed(source)
 	if err != nil {
-		return Planned{}, wrong(err)
+		return Planned{}, wrongPolicy(err)
 	}
 	planned := plan.New(s.inUse, after, flags, now)
 	planned.Warnings = document.Warnings("policy", after)
@@ -75,7 +75,7 @@ func (s State) write(p Proposal, now time.Time) ([]byte, error) {
 	case err == nil:
 		return source, nil
 	case errors.As(err, new(strictyaml.Errors)):
-		return nil, wrong(err)
+		return nil, wrongPolicy(err)
 	}
 	return nil, refuse(Invalid, "", "%v", err)
 }
@@ -90,7 +90,7 @@ func (s State) Propose(by Actor, p Proposal, flags policy.Flags, now time.Time) 
 	if err != nil {
 		return Draft{}, err
 	}
-	if planned.Needs > 0 && !p.Emergency && s.crowded(now) {
+	if planned.Needs > 0 && !p.Emergency && s.tooMany(now) {
 		return Draft{}, refuse(Invalid, "reject some of them", "%d changes wait already", MaxPending)
 	}
 	return s.propose(by, 0, []string{by.Name}, p, planned, now)
@@ -153,7 +153,7 @@ func (s State) propose(by Actor, number uint64, authors []string, p Proposal, pl
 		Effects: planned.Plan.Effects,
 		Needs:   planned.Needs,
 		Summary: summary(planned.Plan),
-		Request: p.Request.noted(),
+		Request: p.Request.ifKeyed(),
 	}
 	if planned.Needs == 0 {
 		return entry(RevisionMade, by, because, revisionBody{terms: t, Change: number}, planned.Policy)
@@ -195,28 +195,26 @@ func (s State) Approve(by Actor, number uint64, plan, because string, request Re
 	case Expired:
 		return Draft{}, refuse(Ended, "edit it to propose it anew", "change %d has expired at %s", number, c.Expires.Format(time.RFC3339))
 	case Stale:
-		return Draft{}, refuse(Ended, "edit it to propose it anew", "change %d is stale: %s came between", number, s.kept.Revision.words())
+		return Draft{}, refuse(Ended, "edit it to propose it anew", "change %d is stale: %s came between", number, s.kept.Revision.describe())
 	}
-	if s.isAmong(by, c.Authors) {
-		return Draft{}, refuse(FourEyes, "somebody else has to approve it", "%s is an author of change %d", by.Name, number)
-	}
-	if s.isAmong(by, approvers(c.Approvals)) {
-		return Draft{}, refuse(NoChange, "it waits for somebody else", "%s has approved change %d already", by.Name, number)
+	person := Actor{Name: s.person(by.Name), Roles: by.Roles}
+	if err := CheckApprover(person, "approve", fmt.Sprintf("change %d", number), s.people(c.Authors), s.people(Approvers(c.Approvals))); err != nil {
+		return Draft{}, err
 	}
 	if err := s.stillDoes(c, plan, flags, now); err != nil {
 		return Draft{}, err
 	}
 	if len(c.Approvals)+1 < c.Needs {
-		return entry(ChangeApproved, by, because, approvalBody{Change: number, Plan: plan, Request: request.noted()}, nil)
+		return entry(ChangeApproved, by, because, approvalBody{Change: number, Plan: plan, Request: request.ifKeyed()}, nil)
 	}
 	return entry(RevisionMade, by, c.Because, revisionBody{
-		terms:     terms{c.Base, c.Authors, c.Plan, c.Effects, c.Needs, c.Summary, request.noted()},
+		terms:     terms{c.Base, c.Authors, c.Plan, c.Effects, c.Needs, c.Summary, request.ifKeyed()},
 		Change:    number,
 		Approvals: append(slices.Clip(c.Approvals), Approval{by.Name, now.UTC(), because}),
 	}, c.Policy)
 }
 
-// stillDoes says whether a change does now what was agreed to by who proposed
+// stillDoes returns an error unless a change does now what was agreed to by who proposed
 // it and by who approves it: a date may have passed, or a flag changed.
 func (s State) stillDoes(c change, hash string, flags policy.Flags, now time.Time) error {
 	switch hash {
@@ -226,9 +224,9 @@ func (s State) stillDoes(c change, hash string, flags policy.Flags, now time.Tim
 	default:
 		return refuse(PlanChanged, "look at the change again", "this isn't the plan of change %d, which is %s", c.Number, c.Summary)
 	}
-	after, err := s.parse(c.Policy)
+	after, err := s.parsers.Recorded(c.Policy)
 	if err != nil {
-		return wrong(err)
+		return wrongPolicy(err)
 	}
 	if does := plan.New(s.inUse, after, flags, now); does.Hash != c.Plan {
 		return refuse(PlanChanged, "edit it to propose it anew", "change %d would do something else by now: %s", c.Number, summary(does))
@@ -237,15 +235,17 @@ func (s State) stillDoes(c change, hash string, flags policy.Flags, now time.Tim
 }
 
 func (s State) sign(by Actor, u Revision, sha256, because string, request Request) (Draft, error) {
+	person := Actor{Name: s.person(by.Name), Roles: by.Roles}
+	if err := CheckApprover(person, "sign", fmt.Sprintf("revision %d", u.Number), s.people(u.Authors), nil); err != nil {
+		return Draft{}, err
+	}
 	switch {
-	case s.isAmong(by, u.Authors):
-		return Draft{}, refuse(FourEyes, "somebody else has to sign it", "%s is an author of revision %d", by.Name, u.Number)
 	case sha256 == "":
 		return Draft{}, refuse(Invalid, "look at the revision, and send its SHA-256", "it isn't said what is signed")
 	case sha256 != u.SHA256:
 		return Draft{}, refuse(PlanChanged, "look at the revision again", "this isn't the SHA-256 of revision %d", u.Number)
 	}
-	return entry(ChangeApproved, by, because, approvalBody{Revision: u.Number, SHA256: sha256, Request: request.noted()}, nil)
+	return entry(ChangeApproved, by, because, approvalBody{Revision: u.Number, SHA256: sha256, Request: request.ifKeyed()}, nil)
 }
 
 // Reject returns the entry by which a change is given up.
@@ -259,11 +259,11 @@ func (s State) Reject(by Actor, number uint64, because string, request Request, 
 	if _, err := s.unfinished(number); err != nil {
 		return Draft{}, err
 	}
-	return entry(ChangeRejected, by, strings.TrimSpace(because), rejectionBody{number, request.noted()}, nil)
+	return entry(ChangeRejected, by, strings.TrimSpace(because), rejectionBody{number, request.ifKeyed()}, nil)
 }
 
-// admit says whether a command is new, and the actor's to give: one of some
-// roles is needed.
+// admit returns why a command isn't accepted: it was given before, or the actor
+// has none of the roles.
 func (s State) admit(by Actor, r Request, roles ...Role) error {
 	if err := s.isNew(by, r); err != nil {
 		return err
@@ -271,14 +271,19 @@ func (s State) admit(by Actor, r Request, roles ...Role) error {
 	if slices.ContainsFunc(roles, func(role Role) bool { return slices.Contains(by.Roles, role) }) {
 		return nil
 	}
-	has := "none"
-	if len(by.Roles) > 0 {
-		has = joined(by.Roles)
-	}
-	return refuse(Forbidden, "ask somebody who has it, or who may give it to you", "this takes the role %s, and %s has %s", either(roles), by.Name, has)
+	return missingRole(by, roles...)
 }
 
-// isNew says whether a request wasn't done before.
+// missingRole is the error of an actor that has none of some roles.
+func missingRole(by Actor, roles ...Role) error {
+	has := "none"
+	if len(by.Roles) > 0 {
+		has = joinAnd(by.Roles)
+	}
+	return refuse(Forbidden, "ask somebody who has it, or who may give it to you", "this takes the role %s, and %s has %s", joinOr(roles), by.Name, has)
+}
+
+// isNew returns an error if a request was done before.
 func (s State) isNew(by Actor, r Request) error {
 	if r.Key == "" {
 		return nil
@@ -301,8 +306,9 @@ func (s State) isNew(by Actor, r Request) error {
 	return nil
 }
 
-// noted is what a record says of the request that it came of.
-func (r Request) noted() Request {
+// ifKeyed returns the request as a record has it: nothing if it can't be
+// recognised when it is repeated.
+func (r Request) ifKeyed() Request {
 	if r.Key == "" {
 		return Request{}
 	}
@@ -323,8 +329,8 @@ func (s State) unfinished(number uint64) (change, error) {
 	return c, nil
 }
 
-// crowded says whether no more changes can wait.
-func (s State) crowded(now time.Time) bool {
+// tooMany reports whether no more changes can wait.
+func (s State) tooMany(now time.Time) bool {
 	waiting := 0
 	for _, c := range s.kept.Changes {
 		if c.Ended == 0 && !s.inVain(c, now) {
@@ -334,7 +340,7 @@ func (s State) crowded(now time.Time) bool {
 	return waiting >= MaxPending
 }
 
-// conflict says what is in force in place of what was expected.
+// conflict returns the error that names what is in force in place of what was expected.
 func (s State) conflict(expected uint64) error {
 	winner := s.kept.Revision
 	if winner.Number == 0 {
@@ -342,24 +348,42 @@ func (s State) conflict(expected uint64) error {
 	}
 	return &Error{
 		Code:    Conflict,
-		Message: fmt.Sprintf("%s is in force, not revision %d", winner.words(), expected),
+		Message: fmt.Sprintf("%s is in force, not revision %d", winner.describe(), expected),
 		Advice:  "look at it, and plan again",
 		Current: &winner,
 	}
 }
 
-// words name a revision: number, who, when.
-func (r Revision) words() string {
-	return fmt.Sprintf("revision %d by %s of %s", r.Number, joined(r.Authors), r.Time.UTC().Format(time.RFC3339))
+// describe names a revision: number, who, when.
+func (r Revision) describe() string {
+	return fmt.Sprintf("revision %d by %s of %s", r.Number, joinAnd(r.Authors), r.Time.UTC().Format(time.RFC3339))
 }
 
-// isAmong says whether an actor is one of some people, by whatever door they
-// came.
-func (s State) isAmong(by Actor, names []string) bool {
-	return slices.ContainsFunc(names, func(name string) bool { return s.person(name) == s.person(by.Name) })
+// CheckApprover returns why somebody can't approve a change or sign a revision,
+// as far as that depends on who they are and who wrote and has approved it; nil
+// if they can. verb and what are for the message: "approve", "change 42".
+func CheckApprover(by Actor, verb, what string, authors, approvers []string) error {
+	switch {
+	case !slices.Contains(by.Roles, Approver):
+		return missingRole(by, Approver)
+	case slices.Contains(authors, by.Name):
+		return refuse(FourEyes, fmt.Sprintf("somebody else has to %s it", verb), "%s is an author of %s", by.Name, what)
+	case slices.Contains(approvers, by.Name):
+		return refuse(NoChange, "", "%s has approved %s already: it waits for somebody else", by.Name, what)
+	}
+	return nil
 }
 
-// person is who did something by a name. A local user may have become a
+// people returns who did something by some names.
+func (s State) people(names []string) []string {
+	people := make([]string, len(names))
+	for i, name := range names {
+		people[i] = s.person(name)
+	}
+	return people
+}
+
+// person returns who did something by a name. A local user may have become a
 // principal since.
 func (s State) person(name string) string {
 	if user, local := strings.CutPrefix(name, unix); local {
@@ -368,7 +392,8 @@ func (s State) person(name string) string {
 	return name
 }
 
-func approvers(approvals []Approval) []string {
+// Approvers returns who has given some approvals.
+func Approvers(approvals []Approval) []string {
 	names := make([]string, len(approvals))
 	for i, a := range approvals {
 		names[i] = a.By
@@ -376,7 +401,7 @@ func approvers(approvals []Approval) []string {
 	return names
 }
 
-// checkReason says whether something may be done for a reason.
+// checkReason returns why a reason isn't one.
 func checkReason(because string) error {
 	if strings.TrimSpace(because) == "" {
 		return refuse(Invalid, "say because of what", "nothing is changed without a reason")
@@ -384,7 +409,7 @@ func checkReason(because string) error {
 	return checkText("the reason", strings.ReplaceAll(because, "\n", " "), MaxBecause)
 }
 
-// checkText says whether a line of text is fit to be shown to people.
+// checkText returns why a line of text can't be shown to people.
 func checkText(what, text string, most int) error {
 	switch {
 	case len(text) > most:
@@ -401,8 +426,8 @@ func refuse(code ErrorCode, advice, format string, args ...any) error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Advice: advice}
 }
 
-// wrong refuses a policy for what its parser has to say of it.
-func wrong(err error) error {
+// wrongPolicy refuses a policy for what its parser has to say of it.
+func wrongPolicy(err error) error {
 	r := &Error{Code: WrongPolicy, Message: "the policy would be wrong", Err: err}
 	if problems := strictyaml.Errors(nil); errors.As(err, &problems) && len(problems) > 1 {
 		r.Message = fmt.Sprintf("the policy would be wrong in %d places", len(problems))
@@ -410,13 +435,13 @@ func wrong(err error) error {
 	return r
 }
 
-// joined lists words.
-func joined[S ~string](words []S) string { return listed(words, " and ") }
+// joinAnd lists words.
+func joinAnd[S ~string](words []S) string { return joinWith(words, " and ") }
 
-// either lists what may be chosen from.
-func either[S ~string](words []S) string { return listed(words, " or ") }
+// joinOr lists what may be chosen from.
+func joinOr[S ~string](words []S) string { return joinWith(words, " or ") }
 
-func listed[S ~string](words []S, last string) string {
+func joinWith[S ~string](words []S, last string) string {
 	var b strings.Builder
 	for i, word := range words {
 		switch {

@@ -145,7 +145,7 @@ jurisdictions: {FR: withdrawn}
 		}
 	})
 	t.Run("before there is a policy", func(t *testing.T) {
-		w := &world{t: t, s: changes.New(parse)}
+		w := &world{t: t, s: changes.New(parsers)}
 		_, err := w.s.Plan(withdrawal(), nil, begin)
 		if got, want := w.outcome(err), "conflict: no policy is known yet; see exitgate status for what the gateway waits for"; got != want {
 			t.Errorf("%s", got)
@@ -240,7 +240,7 @@ func TestApprove(t *testing.T) {
 			return w.approves(both, 2)
 		}, "four-eyes: both is an author of change 2; somebody else has to approve it"},
 		{"nobody approves twice", proposed(func(w *world) error { w.must(w.approves(bob, 2)); return w.approves(bob, 2) }),
-			"no-change: bob has approved change 2 already; it waits for somebody else"},
+			"no-change: bob has approved change 2 already: it waits for somebody else"},
 		{"but anew after an edit", proposed(func(w *world) error {
 			w.must(w.approves(bob, 2))
 			w.must(w.edits(ada, 2, set("DE", policy.WindDown)))

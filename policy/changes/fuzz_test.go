@@ -41,7 +41,7 @@ func FuzzWith(f *testing.F) {
 			t.Errorf("it is taken, but can't be described: %v", err)
 		}
 		text := kept(t, s)
-		restored, err := changes.Restore([]byte(text), parse)
+		restored, err := changes.Restore([]byte(text), parsers)
 		if err != nil || kept(t, restored) != text {
 			t.Errorf("%v\n%s", err, text)
 		}
@@ -52,19 +52,19 @@ func FuzzWith(f *testing.F) {
 // FuzzRestore gives a gateway any file as what it has kept.
 func FuzzRestore(f *testing.F) {
 	w := story(f)
-	f.Add([]byte(kept(f, changes.New(parse))))
+	f.Add([]byte(kept(f, changes.New(parsers))))
 	f.Add([]byte(kept(f, w.s)))
 	w.must(w.proposes(ada, withdrawal()))
 	w.must(w.proposes(ada, emergency()))
 	f.Add([]byte(kept(f, w.s)))
 	f.Add([]byte("null"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s, err := changes.Restore(text, parse)
+		s, err := changes.Restore(text, parsers)
 		if err != nil {
 			return
 		}
 		use(s)
-		again, err := changes.Restore([]byte(kept(t, s)), parse)
+		again, err := changes.Restore([]byte(kept(t, s)), parsers)
 		if err != nil || kept(t, again) != kept(t, s) {
 			t.Errorf("%v\n%s\n%s", err, kept(t, s), kept(t, again))
 		}

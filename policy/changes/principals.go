@@ -47,7 +47,7 @@ func (s State) SetPrincipal(by Actor, p Principal, because string, request Reque
 	case len(s.kept.Principals) >= MaxPrincipals:
 		return Draft{}, refuse(Invalid, "remove some of them", "there are %d principals already", MaxPrincipals)
 	}
-	return writePrincipal(by, because, p, p.words(), request, now)
+	return writePrincipal(by, because, p, p.describe(), request, now)
 }
 
 // checked returns a principal as it is written.
@@ -63,11 +63,11 @@ func (s State) checked(p Principal) (Principal, error) {
 	}
 	for _, role := range p.Roles {
 		if !slices.Contains(sorted, role) {
-			return p, refuse(Invalid, "choose from "+joined(roles[:]), "%.100q is not a role", string(role))
+			return p, refuse(Invalid, "choose from "+joinAnd(roles[:]), "%.100q is not a role", string(role))
 		}
 	}
 	if sorted == nil {
-		return p, refuse(Invalid, "choose from "+joined(roles[:]), "a principal needs a role")
+		return p, refuse(Invalid, "choose from "+joinAnd(roles[:]), "a principal needs a role")
 	}
 	p.Roles = sorted
 	if err := checkText("the user", p.User, MaxUser); err != nil {
@@ -96,7 +96,7 @@ func (s State) RemovePrincipal(by Actor, name, because string, request Request, 
 	if _, err := s.named(name); err != nil {
 		return Draft{}, err
 	}
-	return entry(PrincipalRemoved, by, strings.TrimSpace(because), removalBody{name, request.noted()}, nil)
+	return entry(PrincipalRemoved, by, strings.TrimSpace(because), removalBody{name, request.ifKeyed()}, nil)
 }
 
 // AddToken returns the entry that gives a principal a token. The secret is made
@@ -143,11 +143,11 @@ func (s State) RevokeToken(by Actor, name, id, because string, request Request, 
 // writePrincipal writes all of a principal but for tokens that are of no use.
 func writePrincipal(by Actor, because string, p Principal, summary string, request Request, now time.Time) (Draft, error) {
 	p.Tokens = valid(p.Tokens, now)
-	return entry(PrincipalSet, by, strings.TrimSpace(because), principalBody{p, summary, request.noted()}, nil)
+	return entry(PrincipalSet, by, strings.TrimSpace(because), principalBody{p, summary, request.ifKeyed()}, nil)
 }
 
-// admitLocal says whether a command about principals is new, and the actor's to
-// give.
+// admitLocal returns why a command about principals isn't accepted: it was given
+// before, didn't come over the socket, or has no reason.
 func (s State) admitLocal(by Actor, because string, r Request) error {
 	if err := s.isNew(by, r); err != nil {
 		return err
@@ -166,8 +166,8 @@ func (s State) named(name string) (Principal, error) {
 	return s.kept.Principals[i], nil
 }
 
-// words say who a principal is: "ada: operator and approver, user ada".
-func (p Principal) words() string {
+// describe says who a principal is: "ada: operator and approver, user ada".
+func (p Principal) describe() string {
 	words := p.Name + ": "
 	for i, role := range p.Roles {
 		if i > 0 {

@@ -107,7 +107,7 @@ func TestTokens(t *testing.T) {
 			return w.write(w.s.RevokeToken(by, name, id, "lost", changes.Request{}, w.now))
 		}
 	}
-	root := changes.New(parse).ByUser("root")
+	root := changes.New(parsers).ByUser("root")
 	past := token
 	past.Expires = begin
 	check(t, rules, []sentence{

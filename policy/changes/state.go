@@ -15,15 +15,17 @@ import (
 // concurrent use; what is within the things that its methods return is not to
 // be changed. As JSON it can be kept, and restored by Restore.
 type State struct {
-	parse Parser
-	inUse *policy.Policy // the policy in force, nil if there is none
-	kept  kept
+	parsers Parsers
+	inUse   *policy.Policy // the policy in force, nil if there is none
+	kept    kept
 }
 
 // kept is all that there is to keep. Its lists may be shared by States: who
 // changes one changes a copy.
 type kept struct {
-	Last       uint64      `json:"last"` // the number of the last record
+	Version    int         `json:"version,omitempty"` // of this format; 1 isn't written
+	Last       uint64      `json:"last"`              // the number of the last record
+	Unknown    uint64      `json:"unknown,omitempty"` // records that this package doesn't know, and has skipped
 	Revision   Revision    `json:"revision"`
 	Policy     []byte      `json:"policy,omitempty"` // of the revision
 	Changes    []change    `json:"changes,omitempty"`
@@ -48,17 +50,17 @@ type key struct {
 }
 
 // New returns the State of an empty ledger: there is no revision yet.
-func New(parse Parser) State { return State{parse: parse} }
+func New(parsers Parsers) State { return State{parsers: parsers} }
 
 // Restore returns a State that was kept. Its policy is read again.
-func Restore(text []byte, parse Parser) (State, error) {
-	s := State{parse: parse}
+func Restore(text []byte, parsers Parsers) (State, error) {
+	s := State{parsers: parsers}
 	err := strictjson.Unmarshal(text, &s.kept)
 	if err == nil {
 		err = s.kept.check()
 	}
 	if err == nil && s.kept.Revision.Number != 0 {
-		s.inUse, err = parse(s.kept.Policy)
+		s.inUse, err = parsers.Recorded(s.kept.Policy)
 	}
 	if err != nil {
 		return State{}, fmt.Errorf("the state that was kept can't be used: %w", err)
@@ -66,8 +68,11 @@ func Restore(text []byte, parse Parser) (State, error) {
 	return s, nil
 }
 
-// check says whether what was kept belongs together.
+// check returns why what was kept can't be used.
 func (k kept) check() error {
+	if k.Version > 1 {
+		return fmt.Errorf("a newer exitgate has written it, in format %d", k.Version)
+	}
 	if k.Revision.Number > k.Last {
 		return fmt.Errorf("revision %d is beyond the last record, %d", k.Revision.Number, k.Last)
 	}
@@ -86,19 +91,25 @@ func (k kept) check() error {
 func (s State) MarshalJSON() ([]byte, error) { return json.Marshal(s.kept) }
 
 // With returns the State after one more record. An error says why the record is
-// not believed; the State that is returned is then as before but for Last.
-// Records of a kind that isn't known are errors, too. So is one that isn't
-// after the last: that changes nothing at all.
+// invalid; the State that is returned is then as before but for Last. A record
+// that only a newer exitgate knows is counted and skipped, which is no error. A
+// record that isn't after the last is one: that changes nothing at all.
 func (s State) With(r Record) (State, error) {
 	if r.Number <= s.kept.Last {
 		return s, fmt.Errorf("record %d isn't new: record %d is known", r.Number, s.kept.Last)
 	}
 	next, err := s.take(r)
 	if err != nil {
-		s.kept.Last = r.Number
-		return s, fmt.Errorf("record %d (%s): %w", r.Number, r.Kind, err)
+		next = s
+		if r.isUnknown() {
+			next.kept.Unknown++
+			err = nil
+		}
 	}
 	next.kept.Last = r.Number
+	if err != nil {
+		return next, fmt.Errorf("record %d (%s): %w", r.Number, r.Kind, err)
+	}
 	next.tidy(r.Time)
 	return next, nil
 }
@@ -118,7 +129,7 @@ func (s State) take(r Record) (State, error) {
 	case PrincipalRemoved:
 		return s.removePrincipal(r)
 	}
-	return s, unknown(r.Kind)
+	return s, errUnknown
 }
 
 func (s State) revise(r Record) (State, error) {
@@ -130,7 +141,7 @@ func (s State) revise(r Record) (State, error) {
 	if err != nil {
 		return s, err
 	}
-	p, err := s.parse(text)
+	p, err := s.parsers.Recorded(text)
 	if err != nil {
 		return s, fmt.Errorf("its policy is wrong: %w", err)
 	}
@@ -169,7 +180,7 @@ func (s State) wait(r Record) (State, error) {
 	case !edits && b.Change != 0:
 		return s, fmt.Errorf("it edits change %d", b.Change)
 	}
-	p, err := s.parse(text)
+	p, err := s.parsers.Recorded(text)
 	if err != nil {
 		return s, fmt.Errorf("its policy is wrong: %w", err)
 	}
@@ -251,7 +262,7 @@ func (s State) removePrincipal(r Record) (State, error) {
 	return s, nil
 }
 
-// follows says whether a policy is to take the place of the one in force.
+// follows returns why a policy isn't to take the place of the one in force.
 func (s State) follows(t terms) error {
 	if t.Base != s.kept.Revision.Number {
 		return fmt.Errorf("it follows from revision %d, but revision %d is in force", t.Base, s.kept.Revision.Number)
@@ -314,7 +325,7 @@ func (s *State) tidy(now time.Time) {
 	}
 }
 
-// inVain says whether a change is expired or stale, and for long.
+// inVain reports whether a change is expired or stale, and for long.
 func (s State) inVain(c change, now time.Time) bool {
 	switch s.status(c, now) {
 	case Expired, Stale:
@@ -323,7 +334,7 @@ func (s State) inVain(c change, now time.Time) bool {
 	return false
 }
 
-// status is how a change stands at a moment.
+// status returns how a change stands at a moment.
 func (s State) status(c change, now time.Time) Status {
 	switch {
 	case c.Ended != 0:
@@ -336,16 +347,20 @@ func (s State) status(c change, now time.Time) Status {
 	return Pending
 }
 
-// Last is the number of the last record that the State knows.
+// Unknown returns how many records were skipped as only a newer exitgate knows
+// them.
+func (s State) Unknown() uint64 { return s.kept.Unknown }
+
+// Last returns the number of the last record that the State has taken.
 func (s State) Last() uint64 { return s.kept.Last }
 
-// Revision is the one in force; its Number is 0 if there is none.
+// Revision returns the one in force; its Number is 0 if there is none.
 func (s State) Revision() Revision { return s.kept.Revision }
 
-// Source is the policy document in force, as it was written. Don't change it.
+// Source returns the policy document in force, as it was written. Don't change it.
 func (s State) Source() []byte { return s.kept.Policy }
 
-// Policy is the policy in force, nil if there is none.
+// Policy returns the policy in force, nil if there is none.
 func (s State) Policy() *policy.Policy { return s.inUse }
 
 // Changes returns the changes that wait, and the last ones that have ended, by

@@ -3,6 +3,7 @@ package changes_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/google/go-cmp/cmp"
 )
 
 func kept(t testing.TB, s changes.State) string {
@@ -92,7 +94,74 @@ func TestTheStateAsItIsKept(t *testing.T) {
 	testkit.Golden(t, "testdata/state.json", indented.String()+"\n")
 }
 
-func TestARecordThatIsNotBelievedChangesNothingButLast(t *testing.T) {
+// What only a newer gateway knows, by its kind or by the format that its body
+// says, is no fault of the ledger.
+func TestUnknownRecordsAreCountedAndSkipped(t *testing.T) {
+	for _, draft := range []changes.Draft{
+		{Kind: "vote", Body: []byte("{}")},
+		{Kind: "", Body: []byte("\x00")},
+		{Kind: changes.ChangeRejected, Body: []byte(`{"format":2,"change":16}`)},
+		{Kind: changes.RevisionMade, Body: []byte(`{"format":3}` + "\nversion: 1\n")},
+	} {
+		w := story(t)
+		before := w.s
+		s, err := w.s.With(changes.Record{Number: 16, Time: w.now, Draft: draft})
+		if err != nil || s.Last() != 16 || s.Unknown() != before.Unknown()+1 {
+			t.Errorf("%s %s: %v, record %d, %d unknown", draft.Kind, draft.Body, err, s.Last(), s.Unknown())
+		}
+		if !cmp.Equal(s.Revision(), before.Revision()) || !cmp.Equal(s.Changes(w.now), before.Changes(w.now)) {
+			t.Errorf("%s %s changes what is in force or waits", draft.Kind, draft.Body)
+		}
+		if d, err := changes.Describe(changes.Record{Draft: draft}); err != nil || d.Summary == "" {
+			t.Errorf("%s %s is described as %q, %v", draft.Kind, draft.Body, d.Summary, err)
+		}
+		restored, err := changes.Restore([]byte(kept(t, s)), parsers)
+		if err != nil || restored.Unknown() != s.Unknown() {
+			t.Errorf("restored: %d unknown, %v", restored.Unknown(), err)
+		}
+		if s, err = s.With(changes.Record{Number: 17, Time: w.now, Draft: must(w.s.Reject(bob, 11, "no", changes.Request{}, w.now))}); err != nil || s.Last() != 17 {
+			t.Errorf("the next record: %v", err)
+		}
+	}
+}
+
+func must(d changes.Draft, err error) changes.Draft {
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
+
+func TestCheckFormat(t *testing.T) {
+	today := changes.Draft{Kind: changes.ChangeRejected, Body: []byte(`{"change":16}`)}
+	newer := changes.Draft{Kind: changes.ChangeRejected, Body: []byte(`{"format":2,"change":16}`)}
+	for _, test := range []struct {
+		draft   changes.Draft
+		present []int
+		written bool
+	}{
+		{today, nil, true},
+		{today, []int{0, 1, 2}, true},
+		{newer, nil, true},
+		{newer, []int{2, 3}, true},
+		{newer, []int{2, 1}, false},
+		{newer, []int{2, 0}, false}, // says nothing: it is of the first format
+	} {
+		var refused *changes.Error
+		if err := changes.CheckFormat(test.draft, test.present); errors.As(err, &refused) == test.written {
+			t.Errorf("%s with %v: %v", test.draft.Body, test.present, err)
+		}
+	}
+}
+
+func TestAStateOfANewerFormatIsRefused(t *testing.T) {
+	text := strings.Replace(kept(t, story(t).s), "{", `{"version":2,`, 1)
+	if _, err := changes.Restore([]byte(text), parsers); err == nil {
+		t.Error("it was read")
+	}
+}
+
+func TestInvalidRecordsChangeNothingButLast(t *testing.T) {
 	w := story(t)
 	w.must(w.proposes(ada, withdrawal())) // 16
 	const head = `{"base":14,"authors":["ada"],"summary":"x"}`
@@ -105,8 +174,6 @@ func TestARecordThatIsNotBelievedChangesNothingButLast(t *testing.T) {
 		record changes.Record
 		want   string
 	}{
-		{"of a kind that isn't known", record("vote", "{}"), `record 17 (vote): "vote" is no kind of record`},
-		{"of no kind", record("", "{}"), `record 17 (): "" is no kind of record`},
 		{"without a body", record(changes.RevisionMade, ""), "record 17 (revision): its body can't be read: "},
 		{"that isn't JSON", record(changes.ChangeRejected, "change 16"), "record 17 (rejection): its body can't be read: "},
 		{"of another shape", record(changes.ChangeRejected, `{"change":"16"}`), "record 17 (rejection): its body can't be read: "},
@@ -160,7 +227,7 @@ func TestARecordThatIsNotBelievedChangesNothingButLast(t *testing.T) {
 
 func TestAStateIsNotChangedByWhatFollowsIt(t *testing.T) {
 	w := story(t)
-	s := changes.New(parse)
+	s := changes.New(parsers)
 	states, texts := []changes.State{s}, []string{kept(t, s)}
 	for _, r := range w.records {
 		// Two that follow from the same one don't get in each other's way.
@@ -200,20 +267,20 @@ func TestRestore(t *testing.T) {
 		{"a policy that was right once", `{"last":1,"revision":{"number":1,"time":"2026-11-22T02:00:00Z","sha256":"` + policy.Digest([]byte("no")) + `"},"policy":"bm8="}`, "policy:1:1:"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := changes.Restore([]byte(test.text), parse)
+			_, err := changes.Restore([]byte(test.text), parsers)
 			if err == nil || !strings.HasPrefix(err.Error(), "the state that was kept can't be used: "+test.want) {
 				t.Errorf("%v", err)
 			}
 		})
 	}
 	t.Run("white space at the end", func(t *testing.T) {
-		s, err := changes.Restore([]byte(text+"\n"), parse)
+		s, err := changes.Restore([]byte(text+"\n"), parsers)
 		if err != nil || kept(t, s) != text || s.Policy() == nil || s.Policy().Digest() != w.s.Revision().SHA256 {
 			t.Errorf("%v\n%s\n%s", err, kept(t, s), text)
 		}
 	})
 	t.Run("the beginning", func(t *testing.T) {
-		s, err := changes.Restore([]byte(kept(t, changes.New(parse))), parse)
+		s, err := changes.Restore([]byte(kept(t, changes.New(parsers))), parsers)
 		if err != nil || s.Last() != 0 || s.Policy() != nil || s.Revision().Number != 0 {
 			t.Errorf("%v, %+v", err, s)
 		}

@@ -236,7 +236,7 @@ func repeats(names []string) bool {
 func TestWhateverAnybodyTries(t *testing.T) {
 	written := make(map[string]int)
 	rapid.Check(t, func(rt *rapid.T) {
-		w := &walk{world: &world{t: t, s: changes.New(parse), now: begin}, rt: rt, written: written}
+		w := &walk{world: &world{t: t, s: changes.New(parsers), now: begin}, rt: rt, written: written}
 		w.must(w.write(changes.FirstRevision([]byte(documents.Draw(rt, "first"))), nil))
 		for range rapid.IntRange(1, 50).Draw(rt, "steps") {
 			w.try()
@@ -244,13 +244,13 @@ func TestWhateverAnybodyTries(t *testing.T) {
 				continue
 			}
 			text := kept(t, w.s)
-			restored, err := changes.Restore([]byte(text), parse)
+			restored, err := changes.Restore([]byte(text), parsers)
 			if err != nil || kept(t, restored) != text {
 				rt.Fatalf("%v\n%s\n%s", err, text, kept(t, restored))
 			}
 			w.s = restored
 		}
-		again := changes.New(parse)
+		again := changes.New(parsers)
 		for _, r := range w.records {
 			again, _ = again.With(r)
 		}

@@ -37,6 +37,8 @@ var begin = time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
 
 func parse(source []byte) (*policy.Policy, error) { return document.Parse("policy", source) }
 
+var parsers = changes.Parsers{Proposed: parse, Recorded: parse}
+
 // A world is a ledger with one gateway and its clock.
 type world struct {
 	t       testing.TB
@@ -47,7 +49,7 @@ type world struct {
 }
 
 func begun(t testing.TB, source string) *world {
-	w := &world{t: t, s: changes.New(parse), now: begin}
+	w := &world{t: t, s: changes.New(parsers), now: begin}
 	w.must(w.write(changes.FirstRevision([]byte(source)), nil))
 	return w
 }

@@ -1,0 +1,60 @@
+package changes
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// Format is the newest format of records that this package reads. It is raised
+// with each kind of record, each field of one, and each version of the policy
+// document that is added; what has the new one is written with its number.
+//
+// What is in a ledger stays readable for ever. A record that only a newer
+// exitgate knows is counted and skipped (see State.Unknown), so that an older
+// gateway goes on. But it would not do what the record says: therefore nobody
+// writes a format that some gateway present doesn't read.
+const Format = 1
+
+// CheckFormat returns why a record can't be written while gateways are present
+// that read the given formats, nil if it can. A gateway that doesn't say what it
+// reads, as before there were numbers, is given as 0 and reads format 1.
+func CheckFormat(d Draft, present []int) error {
+	needs := d.format()
+	for _, reads := range present {
+		if max(reads, 1) < needs {
+			return &Error{
+				Code:    Conflict,
+				Message: fmt.Sprintf("this needs format %d of the ledger, and a gateway is present that reads %d", needs, max(reads, 1)),
+				Advice:  "upgrade all gateways first: exitgate status shows which formats they read",
+			}
+		}
+	}
+	return nil
+}
+
+// errUnknown is of a record that this package doesn't know.
+var errUnknown = errors.New("its kind isn't known")
+
+// isUnknown reports whether only a newer exitgate can know a record: by its kind
+// or its format.
+func (d Draft) isUnknown() bool {
+	switch d.Kind {
+	case RevisionMade, ChangeProposed, ChangeEdited, ChangeApproved, ChangeRejected, PrincipalSet, PrincipalRemoved:
+		return d.format() > Format
+	}
+	return true
+}
+
+// format returns the format that the body of a record says, 1 if it says none.
+func (d Draft) format() int {
+	var body struct {
+		Format int `json:"format"`
+	}
+	line, _, _ := bytes.Cut(d.Body, []byte("\n"))
+	if err := json.Unmarshal(line, &body); err != nil {
+		return 1 // and it can't be read
+	}
+	return max(body.Format, 1)
+}
