@@ -230,7 +230,7 @@ func TestErrors_ofRequests(t *testing.T) {
 		header headers // "" removes one
 		status int
 		code   string
-		detail string
+		names  string // in the detail
 	}{
 		"a path that isn't there":             {who: viewer, target: "/v1/nothing", status: 404, code: "unknown-path"},
 		"no path":                             {who: viewer, target: "/v1/", status: 404, code: "unknown-path"},
@@ -238,15 +238,15 @@ func TestErrors_ofRequests(t *testing.T) {
 		"another method":                      {who: viewer, method: "POST", target: "/v1/status", status: 405, code: "method"},
 		"a method that nobody knows":          {who: viewer, method: "BREW", target: "/v1/changes", status: 405, code: "method"},
 		"OPTIONS, which asks for permissions": {who: viewer, method: "OPTIONS", target: "/v1/changes", status: 405, code: "method"},
-		"a parameter that isn't known":        {who: viewer, target: "/v1/log?page=2", status: 400, code: "invalid", detail: "the parameter page is unknown"},
-		"a parameter where there is none":     {who: viewer, target: "/v1/status?limit=2", status: 400, code: "invalid", detail: "the parameter limit is unknown"},
-		"a parameter twice":                   {who: viewer, target: "/v1/log?limit=2&limit=3", status: 400, code: "invalid", detail: "the parameter limit is there twice"},
-		"a query that can't be read":          {who: viewer, target: "/v1/log?limit=%zz", status: 400, code: "invalid", detail: "the query can't be read"},
-		"a page of none":                      {who: viewer, target: "/v1/log?limit=0", status: 400, code: "invalid", detail: "limit is not a number from 1 to 200"},
-		"a page that is too long":             {who: viewer, target: "/v1/revisions?limit=201", status: 400, code: "invalid", detail: "limit is not a number from 1 to 200"},
-		"a page before the first":             {who: viewer, target: "/v1/log?before=0", status: 400, code: "invalid", detail: "before is not a number from 1 on"},
-		"a page before nothing":               {who: viewer, target: "/v1/log?before=-1", status: 400, code: "invalid", detail: "before is not a number from 1 on"},
-		"a body where there is none":          {who: viewer, target: "/v1/status", body: as("{}"), status: 400, code: "body", detail: "this request takes no body"},
+		"a parameter that isn't known":        {who: viewer, target: "/v1/log?page=2", status: 400, code: "invalid", names: "page"},
+		"a parameter where there is none":     {who: viewer, target: "/v1/status?limit=2", status: 400, code: "invalid", names: "limit"},
+		"a parameter twice":                   {who: viewer, target: "/v1/log?limit=2&limit=3", status: 400, code: "invalid", names: "limit"},
+		"a query that can't be read":          {who: viewer, target: "/v1/log?limit=%zz", status: 400, code: "invalid", names: "query"},
+		"a page of none":                      {who: viewer, target: "/v1/log?limit=0", status: 400, code: "invalid", names: "limit"},
+		"a page that is too long":             {who: viewer, target: "/v1/revisions?limit=201", status: 400, code: "invalid", names: "limit"},
+		"a page before the first":             {who: viewer, target: "/v1/log?before=0", status: 400, code: "invalid", names: "before"},
+		"a page before nothing":               {who: viewer, target: "/v1/log?before=-1", status: 400, code: "invalid", names: "before"},
+		"a body where there is none":          {who: viewer, target: "/v1/status", body: as("{}"), status: 400, code: "body", names: "body"},
 		"a number that is none":               {who: viewer, target: "/v1/changes/last", status: 404, code: "not-found"},
 		"the number 0":                        {who: viewer, target: "/v1/revisions/0", status: 404, code: "not-found"},
 		"a number that isn't there":           {who: viewer, target: number, status: 404, code: "not-found"},
@@ -254,14 +254,14 @@ func TestErrors_ofRequests(t *testing.T) {
 		"a jurisdiction that isn't there":     {who: viewer, target: "/v1/jurisdictions/XX", status: 404, code: "not-found"},
 
 		"no If-Match":                        {body: fine, header: headers{"If-Match": ""}, status: 428, code: "precondition-required"},
-		"If-Match of any":                    {body: fine, header: headers{"If-Match": "*"}, status: 400, code: "invalid", detail: "If-Match is not one revision"},
+		"If-Match of any":                    {body: fine, header: headers{"If-Match": "*"}, status: 400, code: "invalid", names: "If-Match"},
 		"If-Match that is weak":              {body: fine, header: headers{"If-Match": `W/"1"`}, status: 400, code: "invalid"},
 		"If-Match without quotes":            {body: fine, header: headers{"If-Match": `1`}, status: 400, code: "invalid"},
 		"If-Match of two":                    {body: fine, header: headers{"If-Match": `"1", "2"`}, status: 400, code: "invalid"},
 		"If-Match of nothing":                {body: fine, header: headers{"If-Match": `""`}, status: 400, code: "invalid"},
 		"If-Match of less than nothing":      {body: fine, header: headers{"If-Match": `"-1"`}, status: 400, code: "invalid"},
 		"If-Match of a revision before":      {body: fine, header: headers{"If-Match": `"0"`}, status: 409, code: "conflict"},
-		"a key that can't be seen":           {body: fine, header: headers{"Idempotency-Key": "a b"}, status: 400, code: "invalid", detail: "Idempotency-Key is not one key"},
+		"a key that can't be seen":           {body: fine, header: headers{"Idempotency-Key": "a b"}, status: 400, code: "invalid", names: "Idempotency-Key"},
 		"a key that is too long":             {body: fine, header: headers{"Idempotency-Key": strings.Repeat("k", 129)}, status: 400, code: "invalid"},
 		"a body of a form":                   {body: fine, header: headers{"Content-Type": "application/x-www-form-urlencoded"}, status: 415, code: "media-type"},
 		"a body of text":                     {body: fine, header: headers{"Content-Type": "text/plain"}, status: 415, code: "media-type"},
@@ -272,19 +272,19 @@ func TestErrors_ofRequests(t *testing.T) {
 		"a body that ends too early":         {body: as(`{"because"`), status: 400, code: "body"},
 		"a body with more behind it":         {body: as(`{} {}`), status: 400, code: "body"},
 		"a body that is a list":              {body: as(`[]`), status: 400, code: "body"},
-		"a member that isn't known":          {body: as(`{"polcy": "x"}`), status: 400, code: "body", detail: "polcy: unknown member"},
+		"a member that isn't known":          {body: as(`{"polcy": "x"}`), status: 400, code: "body", names: "polcy"},
 		"a plan that isn't the one":          {body: changed(func(p *api.Proposal) { p.Plan = "0" }), status: 409, code: "plan-changed"},
 		"no plan":                            {body: changed(func(p *api.Proposal) { p.Plan = "" }), status: 400, code: "invalid"},
 		"no reason":                          {body: changed(func(p *api.Proposal) { p.Because = "" }), status: 400, code: "invalid"},
 		"a policy that is none":              {body: changed(func(p *api.Proposal) { p.Set, p.Policy = nil, "version: 2\njurisdictions: {XX: open}" }), status: 422, code: "wrong-policy"},
 		"the policy in force":                {body: changed(func(p *api.Proposal) { p.Set, p.Policy = nil, fourEyes }), status: 409, code: "no-change"},
-		"no reason to remove somebody":       {who: socket, method: "DELETE", target: "/v1/principals/viewer", status: 400, code: "invalid", detail: "there is no reason"},
-		"a reason that is none":              {who: socket, method: "DELETE", target: "/v1/principals/viewer?because=%20", status: 400, code: "invalid", detail: "there is no reason"},
+		"no reason to remove somebody":       {who: socket, method: "DELETE", target: "/v1/principals/viewer", status: 400, code: "invalid", names: "reason"},
+		"a reason that is none":              {who: socket, method: "DELETE", target: "/v1/principals/viewer?because=%20", status: 400, code: "invalid", names: "reason"},
 		"somebody who isn't there":           {who: socket, method: "DELETE", target: "/v1/principals/eve?because=x", status: 404, code: "not-found"},
 		"a token for somebody who isn't":     {who: socket, method: "POST", target: "/v1/principals/eve/tokens", body: as(`{"because": "x"}`), status: 404, code: "not-found"},
 		"a name that can't be":               {who: socket, method: "PUT", target: "/v1/principals/a%2Fb", body: as(`{"roles": ["viewer"], "because": "x"}`), status: 400, code: "invalid"},
 		"an approval of what isn't there":    {who: approver, method: "POST", target: number + "/approvals", body: as(`{"plan": "x"}`), status: 404, code: "not-found"},
-		"an approval without a plan":         {who: approver, method: "POST", target: number + "/approvals", body: as(`{}`), status: 400, code: "body", detail: "plan: missing"},
+		"an approval without a plan":         {who: approver, method: "POST", target: number + "/approvals", body: as(`{}`), status: 400, code: "body", names: "plan"},
 		"a rejection of what isn't there":    {who: approver, method: "POST", target: number + "/rejection", body: as(`{"because": "x"}`), status: 404, code: "not-found"},
 		"an edit of what isn't there":        {method: "PUT", target: number, body: fine, status: 404, code: "not-found"},
 		"a question about nobody":            {who: viewer, method: "POST", target: "/v1/explain", body: as(`{}`), status: 400, code: "invalid"},
@@ -323,8 +323,8 @@ func TestErrors_ofRequests(t *testing.T) {
 			}
 			before := g.count()
 			got := serve(t, g, r)
-			if got.status != test.status || got.code != test.code || test.detail != "" && got.detail != test.detail {
-				t.Errorf("got %d %s: %s\nnot %d %s: %s", got.status, got.code, got.detail, test.status, test.code, test.detail)
+			if got.status != test.status || got.code != test.code || !strings.Contains(got.detail, test.names) {
+				t.Errorf("got %d %s: %s\nnot %d %s, about %q", got.status, got.code, got.detail, test.status, test.code, test.names)
 			}
 			if g.count() != before {
 				t.Error("a record was written")

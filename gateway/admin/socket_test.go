@@ -167,7 +167,7 @@ func TestSocket_errors(t *testing.T) {
 				})
 				return path
 			},
-			"the admin socket DIR/admin.sock: another gateway runs with this data folder (DIR/admin.sock.lock is locked): stop it, or give this one another folder",
+			"another gateway runs with this data folder",
 		},
 		"a file": {
 			func(t *testing.T, folder string) string {
@@ -177,11 +177,11 @@ func TestSocket_errors(t *testing.T) {
 				}
 				return path
 			},
-			"the admin socket: DIR/admin.sock is there and is not a socket: move it away",
+			"DIR/admin.sock is there and is not a socket",
 		},
 		"no folder": {
 			func(_ *testing.T, folder string) string { return filepath.Join(folder, "none", "admin.sock") },
-			"the admin socket: there is no folder DIR/none: create it, or choose another data folder",
+			"there is no folder DIR/none",
 		},
 		"a folder that is a file": {
 			func(t *testing.T, folder string) string {
@@ -190,7 +190,7 @@ func TestSocket_errors(t *testing.T) {
 				}
 				return filepath.Join(folder, "f", "admin.sock")
 			},
-			"the admin socket: DIR/f is not a folder: choose another data folder",
+			"DIR/f is not a folder",
 		},
 		"a folder of everybody": {
 			func(t *testing.T, folder string) string {
@@ -199,11 +199,11 @@ func TestSocket_errors(t *testing.T) {
 				}
 				return filepath.Join(folder, "admin.sock")
 			},
-			"the admin socket: every user of this machine may write to DIR and could take the gateway's place: chmod o-w DIR",
+			"chmod o-w DIR",
 		},
 		"a long path": {
 			func(_ *testing.T, folder string) string { return filepath.Join(folder, strings.Repeat("a", 100)) },
-			"",
+			admin.ErrLongPath.Error(),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -213,10 +213,8 @@ func TestSocket_errors(t *testing.T) {
 				_ = l.Close()
 				t.Fatal("it can be")
 			}
-			if got := strings.ReplaceAll(err.Error(), folder, "DIR"); test.fault != "" && got != test.fault {
+			if got := strings.ReplaceAll(err.Error(), folder, "DIR"); !strings.Contains(got, test.fault) {
 				t.Errorf("got %s\nnot %s", got, test.fault)
-			} else if test.fault == "" && !strings.Contains(got, "choose a data folder with a shorter path") {
-				t.Errorf("got %s", got)
 			}
 		})
 	}

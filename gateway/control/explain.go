@@ -15,7 +15,7 @@ func (c *Control) Explain(q api.Question) (policy.Explanation, error) {
 	var place policy.Place
 	switch {
 	case (q.Address == "") == (q.Jurisdiction == ""):
-		return policy.Explanation{}, invalid("it isn't said who asks", "give an address or a jurisdiction, one of the two")
+		return policy.Explanation{}, invalid("not one of address and jurisdiction is given", "give one of the two")
 	case q.Address != "":
 		address, err := netip.ParseAddr(q.Address)
 		if err != nil {

@@ -64,9 +64,9 @@ func nameOf(f reflect.StructField) string {
 	return name
 }
 
-// wrong reports an error about the node, and so that no more will be said
+// reject reports an error about the node, and so that no more will be said
 // about it.
-func (d *decoder) wrong(n *node, advice, format string, args ...any) {
+func (d *decoder) reject(n *node, advice, format string, args ...any) {
 	n.wrong = true
 	d.report(n.at, advice, format, args...)
 }
@@ -85,37 +85,37 @@ func (d *decoder) decode(n *node, v reflect.Value) {
 			v.Set(to)
 		}
 	case n.isNull():
-		d.wrong(n, "write a value, or remove it", "want %s, found nothing (null)", d.wanted(t))
+		d.reject(n, "write a value, or remove it", "want %s, found nothing (null)", describeType(t))
 	case t == timeType:
-		d.time(n, v)
+		d.decodeTime(n, v)
 	case t == durationType:
-		d.duration(n, v)
+		d.decodeDuration(n, v)
 	case takesScalar(t) && (n.kind == scalar || !takesMapping(t)):
-		d.own(n, v)
+		d.decodeOwnScalar(n, v)
 	case takesText(t) && (n.kind == scalar || !takesMapping(t)):
-		d.text(n, v)
+		d.decodeText(n, v)
 	case t.Kind() == reflect.Struct:
-		d.mapping(n, v)
+		d.decodeStruct(n, v)
 	case t.Kind() == reflect.Map:
-		d.dictionary(n, v)
+		d.decodeMap(n, v)
 	case t.Kind() == reflect.Slice:
-		d.list(n, v)
+		d.decodeSlice(n, v)
 	default:
-		d.scalar(n, v)
+		d.decodeScalar(n, v)
 	}
 }
 
-// takesText says whether the type decodes itself from a scalar.
+// takesText reports whether the type decodes itself from a scalar.
 func takesText(t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(textUnmarshaler)
 }
 
-// takesScalar says whether the type decodes itself from what a scalar means.
+// takesScalar reports whether the type decodes itself from what a scalar means.
 func takesScalar(t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(scalarUnmarshaler)
 }
 
-// takesMapping says whether the type is a struct that a mapping can fill.
+// takesMapping reports whether the type is a struct that a mapping can fill.
 func takesMapping(t reflect.Type) bool {
 	if t.Kind() != reflect.Struct || !takesText(t) && !takesScalar(t) {
 		return t.Kind() == reflect.Struct
@@ -128,10 +128,10 @@ func takesMapping(t reflect.Type) bool {
 	return false
 }
 
-// mapping decodes a struct.
-func (d *decoder) mapping(n *node, v reflect.Value) {
+// decodeStruct decodes a struct.
+func (d *decoder) decodeStruct(n *node, v reflect.Value) {
 	if n.kind != mapping {
-		d.mistyped(n, v.Type(), "")
+		d.rejectType(n, v.Type(), "")
 		return
 	}
 	fields := d.fieldsOf(v.Type())
@@ -141,8 +141,8 @@ func (d *decoder) mapping(n *node, v reflect.Value) {
 		}
 		at := slices.IndexFunc(fields, func(f field) bool { return f.name == key.text })
 		if at < 0 {
-			if meant := d.unknown(key, fields); meant != "" {
-				n.lacks = append(n.lacks, meant)
+			if meant := d.rejectKey(key, fields); meant != "" {
+				n.missing = append(n.missing, meant)
 			}
 			n.items[i].wrong = true
 			continue
@@ -150,9 +150,9 @@ func (d *decoder) mapping(n *node, v reflect.Value) {
 		d.decode(n.items[i], v.Field(fields[at].index))
 	}
 	for _, f := range fields {
-		if f.required && n.index(f.name) < 0 && !n.open && !slices.Contains(n.lacks, f.name) {
-			n.lacks = append(n.lacks, f.name)
-			d.report(n.at, describe(f), "the key %q is missing", f.name)
+		if f.required && n.index(f.name) < 0 && !n.incomplete && !slices.Contains(n.missing, f.name) {
+			n.missing = append(n.missing, f.name)
+			d.report(n.at, adviseField(f), "the key %q is missing", f.name)
 		}
 	}
 }
@@ -166,16 +166,16 @@ func (d *decoder) fieldsOf(t reflect.Type) []field {
 	return fields
 }
 
-func describe(f field) string {
+func adviseField(f field) string {
 	if f.doc == "" {
 		return fmt.Sprintf("add %q", f.name+":")
 	}
 	return fmt.Sprintf("add %q. %s", f.name+":", f.doc)
 }
 
-// unknown reports a key that the struct doesn't have, and returns the one that
+// rejectKey reports a key that the struct doesn't have, and returns the one that
 // seems to be meant.
-func (d *decoder) unknown(key *node, fields []field) (meant string) {
+func (d *decoder) rejectKey(key *node, fields []field) (meant string) {
 	var names []string
 	for _, f := range fields {
 		names = append(names, f.name)
@@ -186,18 +186,18 @@ func (d *decoder) unknown(key *node, fields []field) (meant string) {
 	if found {
 		advice = fmt.Sprintf("did you mean %q?", meant)
 	}
-	d.wrong(key, advice, "unknown key %q", shorten(key.text))
+	d.reject(key, advice, "unknown key %q", shorten(key.text))
 	return meant
 }
 
-// dictionary decodes a map with keys that are strings.
-func (d *decoder) dictionary(n *node, v reflect.Value) {
+// decodeMap decodes a map with keys that are strings.
+func (d *decoder) decodeMap(n *node, v reflect.Value) {
 	t := v.Type()
 	if t.Key().Kind() != reflect.String {
 		panic(fmt.Sprintf("strictyaml: cannot decode %s: keys must be strings", t))
 	}
 	if n.kind != mapping {
-		d.mistyped(n, t, "")
+		d.rejectType(n, t, "")
 		return
 	}
 	entries := reflect.MakeMapWithSize(t, len(n.keys))
@@ -207,9 +207,9 @@ func (d *decoder) dictionary(n *node, v reflect.Value) {
 		}
 		k, value := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem()
 		if takesText(t.Key()) {
-			d.text(key, k)
+			d.decodeText(key, k)
 		} else {
-			d.scalar(key, k)
+			d.decodeScalar(key, k)
 		}
 		d.decode(n.items[i], value)
 		if key.wrong {
@@ -221,8 +221,8 @@ func (d *decoder) dictionary(n *node, v reflect.Value) {
 	v.Set(entries)
 }
 
-// list decodes a slice.
-func (d *decoder) list(n *node, v reflect.Value) {
+// decodeSlice decodes a slice.
+func (d *decoder) decodeSlice(n *node, v reflect.Value) {
 	if n.kind != list {
 		advice := ""
 		if n.kind == scalar {
@@ -231,7 +231,7 @@ func (d *decoder) list(n *node, v reflect.Value) {
 				advice = fmt.Sprintf("write it as a list: [%s]", shorten(n.text))
 			}
 		}
-		d.mistyped(n, v.Type(), advice)
+		d.rejectType(n, v.Type(), advice)
 		return
 	}
 	items := reflect.MakeSlice(v.Type(), len(n.items), len(n.items))
@@ -241,21 +241,21 @@ func (d *decoder) list(n *node, v reflect.Value) {
 	v.Set(items)
 }
 
-// text decodes a value that implements encoding.TextUnmarshaler.
-func (d *decoder) text(n *node, v reflect.Value) {
+// decodeText decodes a value that implements encoding.TextUnmarshaler.
+func (d *decoder) decodeText(n *node, v reflect.Value) {
 	if n.kind != scalar {
-		d.mistyped(n, v.Type(), "")
+		d.rejectType(n, v.Type(), "")
 		return
 	}
 	value := reflect.New(v.Type())
 	if err := value.Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(n.text)); err != nil {
 		switch v := value.Interface().(type) {
 		case *netip.Prefix: // its own words are for programmers
-			d.wrong(n, networkAdvice(n.text), "%q is not a network", shorten(n.text))
+			d.reject(n, networkAdvice(n.text), "%q is not a network", shorten(n.text))
 		case enumerator:
-			d.wrong(n, meant(n.text, v.SchemaEnum()), "%s", err)
+			d.reject(n, suggest(n.text, v.SchemaEnum()), "%s", err)
 		default:
-			d.wrong(n, "", "%s", err)
+			d.reject(n, "", "%s", err)
 		}
 		return
 	}
@@ -269,61 +269,61 @@ func networkAdvice(text string) string {
 	return "write it as 10.0.0.0/8 or fd00::/8"
 }
 
-func meant(word string, words []string) string {
+func suggest(word string, words []string) string {
 	if word, found := nearest(word, words); found {
 		return fmt.Sprintf("did you mean %q?", word)
 	}
 	return "possible here: " + strings.Join(words, ", ")
 }
 
-// own decodes a value that implements ScalarUnmarshaler.
-func (d *decoder) own(n *node, v reflect.Value) {
+// decodeOwnScalar decodes a value that implements ScalarUnmarshaler.
+func (d *decoder) decodeOwnScalar(n *node, v reflect.Value) {
 	var scalar any
-	if d.scalar(n, reflect.ValueOf(&scalar).Elem()); n.wrong {
+	if d.decodeScalar(n, reflect.ValueOf(&scalar).Elem()); n.wrong {
 		return
 	}
 	value := reflect.New(v.Type())
 	if err := value.Interface().(ScalarUnmarshaler).UnmarshalScalar(scalar); err != nil {
-		d.wrong(n, "", "%s", err)
+		d.reject(n, "", "%s", err)
 		return
 	}
 	v.Set(value.Elem())
 }
 
-// scalar decodes strings, numbers and booleans, also into an any.
-func (d *decoder) scalar(n *node, v reflect.Value) {
-	meaning := meaningOf(n)
+// decodeScalar decodes strings, numbers and booleans, also into an any.
+func (d *decoder) decodeScalar(n *node, v reflect.Value) {
+	typ := typeOf(n)
 	switch kind := v.Kind(); {
 	case n.kind != scalar:
-		d.mistyped(n, v.Type(), "")
+		d.rejectType(n, v.Type(), "")
 	case kind == reflect.Interface && v.NumMethod() == 0:
-		d.any(n, meaning, v)
+		d.decodeAny(n, typ, v)
 	case kind == reflect.String:
-		d.string(n, meaning, v)
+		d.decodeString(n, typ, v)
 	case kind == reflect.Bool:
-		if meaning != boolean {
-			d.mistyped(n, v.Type(), "write true or false, without quotes")
+		if typ != boolean {
+			d.rejectType(n, v.Type(), "write true or false, without quotes")
 			return
 		}
 		v.SetBool(n.text[0] == 't' || n.text[0] == 'T')
 	case v.CanInt():
 		i, err := parseInt(n.text, v.Type().Bits())
-		if meaning != integer || err != nil {
-			d.misnumbered(n, meaning, v.Type())
+		if typ != integer || err != nil {
+			d.rejectNumber(n, typ, v.Type())
 			return
 		}
 		v.SetInt(i)
 	case v.CanUint():
 		u, err := parseUint(n.text, v.Type().Bits())
-		if meaning != integer || err != nil {
-			d.misnumbered(n, meaning, v.Type())
+		if typ != integer || err != nil {
+			d.rejectNumber(n, typ, v.Type())
 			return
 		}
 		v.SetUint(u)
 	case v.CanFloat():
 		f, err := parseFloat(n.text, v.Type().Bits())
-		if meaning != integer && meaning != float || err != nil {
-			d.misnumbered(n, meaning, v.Type())
+		if typ != integer && typ != float || err != nil {
+			d.rejectNumber(n, typ, v.Type())
 			return
 		}
 		v.SetFloat(f)
@@ -332,35 +332,35 @@ func (d *decoder) scalar(n *node, v reflect.Value) {
 	}
 }
 
-func (d *decoder) string(n *node, meaning meaning, v reflect.Value) {
-	if meaning != word {
-		d.mistyped(n, v.Type(), fmt.Sprintf("put it into quotes: %q", shorten(n.text)))
+func (d *decoder) decodeString(n *node, typ scalarType, v reflect.Value) {
+	if typ != word {
+		d.rejectType(n, v.Type(), fmt.Sprintf("put it into quotes: %q", shorten(n.text)))
 		return
 	}
 	if enum, is := reflect.New(v.Type()).Interface().(enumerator); is {
 		if words := enum.SchemaEnum(); !slices.Contains(words, n.text) {
-			d.wrong(n, meant(n.text, words), "%q is not possible here", shorten(n.text))
+			d.reject(n, suggest(n.text, words), "%q is not possible here", shorten(n.text))
 			return
 		}
 	}
 	v.SetString(n.text)
 }
 
-func (d *decoder) any(n *node, meaning meaning, v reflect.Value) {
-	switch meaning {
+func (d *decoder) decodeAny(n *node, typ scalarType, v reflect.Value) {
+	switch typ {
 	case boolean:
 		v.Set(reflect.ValueOf(n.text[0] == 't' || n.text[0] == 'T'))
 	case integer:
 		i, err := parseInt(n.text, 64)
 		if err != nil {
-			d.misnumbered(n, meaning, reflect.TypeFor[int64]())
+			d.rejectNumber(n, typ, reflect.TypeFor[int64]())
 			return
 		}
 		v.Set(reflect.ValueOf(i))
 	case float:
 		f, err := parseFloat(n.text, 64)
 		if err != nil {
-			d.misnumbered(n, meaning, reflect.TypeFor[float64]())
+			d.rejectNumber(n, typ, reflect.TypeFor[float64]())
 			return
 		}
 		v.Set(reflect.ValueOf(f))
@@ -369,7 +369,7 @@ func (d *decoder) any(n *node, meaning meaning, v reflect.Value) {
 	}
 }
 
-func (d *decoder) time(n *node, v reflect.Value) {
+func (d *decoder) decodeTime(n *node, v reflect.Value) {
 	var t time.Time
 	// RFC 3339 ends with the year 9999, in whatever zone the moment is told.
 	if n.kind == scalar && t.UnmarshalText([]byte(n.text)) == nil && t.UTC().Year() <= 9999 {
@@ -380,65 +380,65 @@ func (d *decoder) time(n *node, v reflect.Value) {
 	if n.kind == scalar {
 		for _, layout := range []string{"2006-01-02", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02 15:04:05"} {
 			if t, err := time.Parse(layout, n.text); err == nil {
-				d.wrong(n, "add Z or an offset, as in "+t.Format(time.RFC3339), "%q has no zone", n.text)
+				d.reject(n, "add Z or an offset, as in "+t.Format(time.RFC3339), "%q has no zone", n.text)
 				return
 			}
 		}
-		if meaningOf(n) == word {
-			d.wrong(n, "write date, time and zone (RFC 3339), as in "+example, "%q is not a moment in time", shorten(n.text))
+		if typeOf(n) == word {
+			d.reject(n, "write date, time and zone (RFC 3339), as in "+example, "%q is not a moment in time", shorten(n.text))
 			return
 		}
 	}
-	d.mistyped(n, v.Type(), "write date, time and zone (RFC 3339), as in "+example)
+	d.rejectType(n, v.Type(), "write date, time and zone (RFC 3339), as in "+example)
 }
 
-func (d *decoder) duration(n *node, v reflect.Value) {
+func (d *decoder) decodeDuration(n *node, v reflect.Value) {
 	const advice = "write numbers with their units (h, m, s, ms), as in 30s or 1h30m"
 	if n.kind != scalar {
-		d.mistyped(n, v.Type(), advice)
+		d.rejectType(n, v.Type(), advice)
 		return
 	}
-	switch meaningOf(n) {
+	switch typeOf(n) {
 	case word:
 		duration, err := time.ParseDuration(n.text)
 		if err != nil {
-			d.wrong(n, advice, "%q is not a duration", shorten(n.text))
+			d.reject(n, advice, "%q is not a duration", shorten(n.text))
 			return
 		}
 		v.SetInt(int64(duration))
 	case integer, float:
-		d.wrong(n, fmt.Sprintf("add a unit, as in %ss", shorten(n.text)), "a duration without a unit")
+		d.reject(n, fmt.Sprintf("add a unit, as in %ss", shorten(n.text)), "a duration without a unit")
 	default:
-		d.mistyped(n, v.Type(), advice)
+		d.rejectType(n, v.Type(), advice)
 	}
 }
 
-// mistyped reports that the node is of another type than the wanted one.
-func (d *decoder) mistyped(n *node, t reflect.Type, advice string) {
-	d.wrong(n, advice, "want %s, found %s", d.wanted(t), found(n))
+// rejectType reports that the node is of another type than the wanted one.
+func (d *decoder) rejectType(n *node, t reflect.Type, advice string) {
+	d.reject(n, advice, "want %s, found %s", describeType(t), describeNode(n))
 }
 
-// misnumbered reports a number that doesn't fit, or is none.
-func (d *decoder) misnumbered(n *node, meaning meaning, t reflect.Type) {
+// rejectNumber reports a number that doesn't fit, or is none.
+func (d *decoder) rejectNumber(n *node, typ scalarType, t reflect.Type) {
 	advice := ""
 	switch plain := strings.ReplaceAll(n.text, "_", ""); {
-	case meaning == word && !n.plain && isNumber(n.text):
+	case typ == word && !n.plain && isNumber(n.text):
 		advice = "remove the quotes"
-	case meaning == word && plain != n.text && isNumber(plain):
+	case typ == word && plain != n.text && isNumber(plain):
 		advice = "write " + plain
-	case strings.HasPrefix(n.text, "0") && meaning == integer && octalLooking.MatchString(n.text):
+	case strings.HasPrefix(n.text, "0") && typ == integer && octalLooking.MatchString(n.text):
 		advice = "write it without the zero in front: it could be read as octal"
-	case meaning == integer && len(n.text) > 18:
+	case typ == integer && len(n.text) > 18:
 		advice = "it does not fit into 64 bits"
 	}
-	d.mistyped(n, t, advice)
+	d.rejectType(n, t, advice)
 }
 
-// wanted names a type as a message does.
-func (d *decoder) wanted(t reflect.Type) string {
+// describeType names a type as a message does.
+func describeType(t reflect.Type) string {
 	switch {
 	case t.Kind() == reflect.Pointer:
-		return d.wanted(t.Elem())
+		return describeType(t.Elem())
 	case t == timeType:
 		return "a moment in time"
 	case t == durationType:
@@ -486,15 +486,15 @@ func intRange(t reflect.Type) (low, high int64) {
 
 func uintMax(t reflect.Type) uint64 { return math.MaxUint64 >> (64 - t.Bits()) }
 
-// found names a node as a message does.
-func found(n *node) string {
+// describeNode names a node as a message does.
+func describeNode(n *node) string {
 	switch n.kind {
 	case mapping:
 		return "a mapping"
 	case list:
 		return "a list"
 	}
-	switch meaningOf(n) {
+	switch typeOf(n) {
 	case null:
 		return "nothing (null)"
 	case boolean:
@@ -505,12 +505,12 @@ func found(n *node) string {
 	return fmt.Sprintf("the string %q", shorten(n.text))
 }
 
-// A meaning is what a scalar stands for by YAML's core schema (1.2.2, 10.3):
+// A scalarType is what a scalar stands for by YAML's core schema (1.2.2, 10.3):
 // no, NO, yes and on are words.
-type meaning uint8
+type scalarType uint8
 
 const (
-	word meaning = iota
+	word scalarType = iota
 	null
 	boolean
 	integer
@@ -523,7 +523,7 @@ var (
 	octalLooking = regexp.MustCompile(`^[-+]?0[0-9]`)
 )
 
-func meaningOf(n *node) meaning {
+func typeOf(n *node) scalarType {
 	if n.kind != scalar || !n.plain {
 		return word
 	}

@@ -31,18 +31,18 @@ const (
 
 // A node is a key or a value of the document.
 type node struct {
-	kind  kind
-	plain bool // a scalar without quotes: 1, true and null are no strings then
-	wrong bool // has an error of its own, so that more would only follow from it
-	at    int  // offset of a scalar or flow collection; for a block collection of the key or dash that it belongs to
-	from  int  // offset of its own first byte: of a block collection, that of its first key or dash
-	to    int  // offset of what follows its last one
-	text  string
-	keys  []*node // of a mapping, in step with items
-	items []*node
-	named map[string]int // index of keys, once there are many
-	lacks []string       // keys that aren't there, as reported already
-	open  bool           // a mapping that lacks what a merge key would have brought
+	kind       kind
+	plain      bool // a scalar without quotes: 1, true and null are no strings then
+	wrong      bool // has an error of its own, so that more would only follow from it
+	at         int  // offset of a scalar or flow collection; for a block collection of the key or dash that it belongs to
+	from       int  // offset of its own first byte: of a block collection, that of its first key or dash
+	to         int  // offset of what follows its last one
+	text       string
+	keys       []*node // of a mapping, in step with items
+	items      []*node
+	named      map[string]int // index of keys, once there are many
+	missing    []string       // keys that aren't there, as reported already
+	incomplete bool           // a mapping that lacks what a merge key would have brought
 }
 
 // index returns the position of a key in a mapping, or -1.
@@ -350,9 +350,9 @@ func (r *reader) key(y *yaml.Node) *node {
 func (r *reader) put(n, key, value *node) {
 	switch i := n.index(key.text); {
 	case key.kind == refused:
-		n.open = true
+		n.incomplete = true
 	case key.plain && key.text == "<<":
-		n.open = true
+		n.incomplete = true
 		r.report(key.at, "write out the keys that it stands for", "a merge key, which is refused")
 	case i >= 0:
 		r.report(key.at, "join the two, or remove one", "duplicate key %q: it is in line %d already", key.text, r.source.line(n.keys[i].at))

@@ -165,7 +165,7 @@ func (s *schema) properties(t reflect.Type) (object, error) {
 			property["description"] = f.doc
 		}
 		if f.fallback != "" {
-			property["default"] = fallback(f.fallback, t.Field(f.index).Type)
+			property["default"] = defaultValue(f.fallback, t.Field(f.index).Type)
 		}
 		if f.required {
 			required = append(required, f.name)
@@ -179,8 +179,8 @@ func (s *schema) properties(t reflect.Type) (object, error) {
 	return o, nil
 }
 
-// fallback returns the default tag as a JSON value of the field's type.
-func fallback(tag string, t reflect.Type) any {
+// defaultValue returns the default tag as a JSON value of the field's type.
+func defaultValue(tag string, t reflect.Type) any {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}

@@ -14,8 +14,8 @@ type source struct {
 	text  string
 	lines []int // the offset of each line's first byte
 
-	mark    int   // the length of the byte order mark
-	returns []int // the offsets of the line feeds that had a carriage return
+	markLength      int   // the length of the byte order mark
+	carriageReturns []int // the offsets of the line feeds that had a carriage return
 }
 
 func newSource(file string, content []byte) *source {
@@ -28,7 +28,7 @@ func newSource(file string, content []byte) *source {
 		}
 	}
 	s := &source{file: file, text: text, lines: lines}
-	s.shift(content)
+	s.recordRemoved(content)
 	return s
 }
 
@@ -99,7 +99,7 @@ func printable(text string) string {
 	}, strings.ToValidUTF8(text, "\ufffd"))
 }
 
-// allowed says whether a character may stand in a YAML stream: all but
+// allowed reports whether a character may stand in a YAML stream: all but
 // control characters, noncharacters and surrogates (YAML 1.2.2, 5.1).
 func allowed(c rune) bool {
 	switch {
@@ -111,8 +111,8 @@ func allowed(c rune) bool {
 	return c != 0xfffe && c != 0xffff && c != 0xfeff
 }
 
-// illegible finds the first byte that is no text.
-func (s *source) illegible() (f finding, found bool) {
+// findInvalidText finds the first byte that is no text.
+func (s *source) findInvalidText() (f finding, found bool) {
 	for i, c := range s.text {
 		if c == utf8.RuneError {
 			if _, size := utf8.DecodeRuneInString(s.text[i:]); size == 1 {

@@ -15,7 +15,7 @@ func (d *Document) Span(path ...any) (start, end int, ok bool) {
 	if n == nil {
 		return 0, 0, false
 	}
-	return d.source.given(n.from), d.source.given(n.to), true
+	return d.source.originalOffset(n.from), d.source.originalOffset(n.to), true
 }
 
 // Keys returns the keys of the mapping that a path leads to, in their order in
@@ -44,20 +44,20 @@ func (d *Document) node(path []any) *node {
 	return n
 }
 
-// shift notes what newSource leaves out of the content.
-func (s *source) shift(content []byte) {
+// recordRemoved notes what newSource leaves out of the content.
+func (s *source) recordRemoved(content []byte) {
 	if rest, found := bytes.CutPrefix(content, []byte("\ufeff")); found {
-		s.mark, content = len(content)-len(rest), rest
+		s.markLength, content = len(content)-len(rest), rest
 	}
 	for i := range content {
 		if content[i] == '\r' && i+1 < len(content) && content[i+1] == '\n' {
-			s.returns = append(s.returns, i-len(s.returns))
+			s.carriageReturns = append(s.carriageReturns, i-len(s.carriageReturns))
 		}
 	}
 }
 
-// given turns an offset in the text into one in what Decode was given. Of a
+// originalOffset turns an offset in the text into one in what Decode was given. Of a
 // line end, that is where its carriage return is.
-func (s *source) given(offset int) int {
-	return s.mark + offset + sort.SearchInts(s.returns, offset)
+func (s *source) originalOffset(offset int) int {
+	return s.markLength + offset + sort.SearchInts(s.carriageReturns, offset)
 }

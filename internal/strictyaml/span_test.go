@@ -32,7 +32,7 @@ notice:
     left.
 `
 
-func TestTheSpanOfAValueIsItsText(t *testing.T) {
+func TestSpan(t *testing.T) {
 	for name, test := range map[string]struct {
 		path []any
 		want string
@@ -79,7 +79,7 @@ func TestTheSpanOfAValueIsItsText(t *testing.T) {
 	}
 }
 
-func TestKeysAreInTheOrderOfTheDocument(t *testing.T) {
+func TestKeys(t *testing.T) {
 	var v struct{}
 	d := strictyaml.Decode("policy.yaml", []byte(spanned), &v)
 	if keys := d.Keys("jurisdictions"); !slices.Equal(keys, []string{"FR", "DE", "IT"}) {

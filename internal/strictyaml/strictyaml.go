@@ -30,8 +30,8 @@ import (
 // Limit is the size in bytes up to which a document is read.
 const Limit = 8 << 20
 
-// most is how many findings are kept: nobody reads more, and each costs.
-const most = 1000
+// maxFindings is how many findings are kept: nobody reads more, and each costs.
+const maxFindings = 1000
 
 // A Document is what Decode has read, with all that was wrong with it so far.
 // It is not safe for concurrent use.
@@ -70,7 +70,7 @@ func Decode(file string, source []byte, v any) *Document {
 		return d
 	}
 	d.source = newSource(file, source)
-	if f, found := d.source.illegible(); found {
+	if f, found := d.source.findInvalidText(); found {
 		d.errors = append(d.errors, f)
 		return d
 	}
@@ -98,7 +98,7 @@ func (d *Document) Errorf(advice string, path []any, format string, args ...any)
 
 // Warnf adds a warning, as Errorf adds an error.
 func (d *Document) Warnf(advice string, path []any, format string, args ...any) {
-	if at, wrong := d.find(path); !wrong && len(d.warnings) < most {
+	if at, wrong := d.find(path); !wrong && len(d.warnings) < maxFindings {
 		d.warnings = append(d.warnings, finding{at, fmt.Sprintf(format, args...), advice})
 	}
 }
@@ -121,16 +121,16 @@ func (d *Document) report(at int, advice, format string, args ...any) {
 	}
 }
 
-// full says whether no more errors are kept.
-func (d *Document) full() bool { return len(d.errors) >= most }
+// full reports whether no more errors are kept.
+func (d *Document) full() bool { return len(d.errors) >= maxFindings }
 
 func (d *Document) diagnostics(findings []finding) []*Diagnostic {
 	sorted := slices.Clone(findings)
 	slices.SortStableFunc(sorted, func(a, b finding) int { return a.at - b.at })
-	said := map[finding]bool{}
+	seen := map[finding]bool{}
 	sorted = slices.DeleteFunc(sorted, func(f finding) bool {
-		again := said[f]
-		said[f] = true
+		again := seen[f]
+		seen[f] = true
 		return again
 	})
 	return d.source.diagnostics(sorted)
@@ -147,7 +147,7 @@ func (d *Document) find(path []any) (at int, wrong bool) {
 		next := n.next(step)
 		if n.wrong || next == nil {
 			missing := reflect.ValueOf(step).String()
-			return n.at, n.wrong || n.open || slices.Contains(n.lacks, missing)
+			return n.at, n.wrong || n.incomplete || slices.Contains(n.missing, missing)
 		}
 		n = next
 	}

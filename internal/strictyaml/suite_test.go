@@ -27,7 +27,7 @@ func decodeTree(n *node) any {
 		}
 		return entries
 	}
-	switch meaningOf(n) {
+	switch typeOf(n) {
 	case null:
 		return nil
 	case boolean:
@@ -66,7 +66,7 @@ func TestYAMLTestSuite(t *testing.T) {
 			// what is in it is worth a look.
 			text := strings.Replace(test.YAML, "--- ", "---\n", 1)
 			d := &Document{source: newSource("in.yaml", []byte(text))}
-			if _, found := d.source.illegible(); found {
+			if _, found := d.source.findInvalidText(); found {
 				return
 			}
 			root := d.read()

@@ -5,7 +5,7 @@
 // A group has as members the states that belong to it. A territory with a
 // country code of its own (GP, AX, GL) is a member only where the law of the
 // group holds there as it does in the state itself: that is so for some
-// territories of the EU's members, and each case is argued beside the table.
+// territories of the EU's members, and each case is argued beside the definition.
 //
 // Membership changes, and this package can't know of it: each group says what
 // day its list is known to be right for. Whoever needs another list defines a
@@ -38,26 +38,26 @@ type Group struct {
 // Lookup returns the group of this name. The letters' case matters. The group
 // is the caller's to change.
 func Lookup(name string) (Group, bool) {
-	i, ok := slices.BinarySearchFunc(table[:], name, func(e entry, name string) int {
-		return strings.Compare(e.name, name)
+	i, ok := slices.BinarySearchFunc(definitions[:], name, func(d definition, name string) int {
+		return strings.Compare(d.name, name)
 	})
 	if !ok {
 		return Group{}, false
 	}
-	return table[i].group(), true
+	return definitions[i].group(), true
 }
 
 // All returns all groups, sorted by name. They are the caller's to change.
 func All() []Group {
-	all := make([]Group, 0, len(table))
-	for _, e := range table {
-		all = append(all, e.group())
+	all := make([]Group, 0, len(definitions))
+	for _, d := range definitions {
+		all = append(all, d.group())
 	}
 	return all
 }
 
-func (e entry) group() Group {
-	members := strings.Fields(e.members)
+func (d definition) group() Group {
+	members := strings.Fields(d.members)
 	slices.Sort(members)
-	return Group{Name: e.name, Title: e.title, Members: members, Source: e.source, AsOf: e.asOf}
+	return Group{Name: d.name, Title: d.title, Members: members, Source: d.source, AsOf: d.asOf}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/exitgate/exitgate/policy/iso3166"
 )
 
-func TestGroupsHaveAsManyMembersAsTheirTreatiesSay(t *testing.T) {
+func TestAll_numberOfMembers(t *testing.T) {
 	want := map[string]int{
 		"ASEAN":             11,
 		"African-Union":     55,
@@ -44,7 +44,7 @@ func TestGroupsHaveAsManyMembersAsTheirTreatiesSay(t *testing.T) {
 	}
 }
 
-func TestTheEUIsWhereItsTreatiesApply(t *testing.T) {
+func TestLookup_EU(t *testing.T) {
 	eu := members(t, "EU")
 	for _, in := range strings.Fields("FR DE IE HR BG GF GP MF MQ RE YT AX") {
 		if !slices.Contains(eu, in) {
@@ -58,7 +58,7 @@ func TestTheEUIsWhereItsTreatiesApply(t *testing.T) {
 	}
 }
 
-func TestGroupsThatContainOthers(t *testing.T) {
+func TestLookup_groupsWithinGroups(t *testing.T) {
 	for group, parts := range map[string][]string{
 		"EEA":      {"EU"},
 		"EU":       {"Eurozone", "Benelux"},
@@ -75,7 +75,7 @@ func TestGroupsThatContainOthers(t *testing.T) {
 	}
 }
 
-func TestEveryMemberIsAKnownCodeOnce(t *testing.T) {
+func TestAll_membersAreKnownCodes(t *testing.T) {
 	for _, g := range groups.All() {
 		if !slices.IsSorted(g.Members) || len(slices.Compact(slices.Clone(g.Members))) != len(g.Members) {
 			t.Errorf("%s: members unsorted or twice: %v", g.Name, g.Members)
@@ -90,7 +90,7 @@ func TestEveryMemberIsAKnownCodeOnce(t *testing.T) {
 	}
 }
 
-func TestEveryGroupCanBeChecked(t *testing.T) {
+func TestAll_haveASource(t *testing.T) {
 	url := regexp.MustCompile(`; https?://[^ ]+$`)
 	for _, g := range groups.All() {
 		if g.Title == "" || !url.MatchString(g.Source) {
@@ -102,7 +102,7 @@ func TestEveryGroupCanBeChecked(t *testing.T) {
 	}
 }
 
-func TestNoNameCanBeTakenForAnotherJurisdiction(t *testing.T) {
+func TestAll_namesAreNoJurisdictions(t *testing.T) {
 	for _, g := range groups.All() {
 		if code := iso3166.Closest(g.Name); code != "" {
 			t.Errorf("%s reads like %s", g.Name, code)
@@ -114,7 +114,7 @@ func TestNoNameCanBeTakenForAnotherJurisdiction(t *testing.T) {
 	}
 }
 
-func TestLookupFindsEachOfAllAndNothingElse(t *testing.T) {
+func TestLookup(t *testing.T) {
 	var names []string
 	for _, g := range groups.All() {
 		names = append(names, g.Name)
@@ -132,7 +132,7 @@ func TestLookupFindsEachOfAllAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestWhatACallerChangesStaysItsOwn(t *testing.T) {
+func TestAll_returnsCopies(t *testing.T) {
 	groups.All()[0].Members[0] = "ZZ"
 	members(t, "EU")[0] = "ZZ"
 	for _, g := range groups.All() {

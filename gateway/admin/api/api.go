@@ -140,7 +140,7 @@ type Record struct {
 	Authors   []string `json:"authors,omitempty"`   // of a revision: who proposed and edited it
 	Approvers []string `json:"approvers,omitempty"` // of a revision: who approved it
 	Emergency bool     `json:"emergency,omitempty"`
-	Refused   string   `json:"refused,omitempty"` // why it isn't believed
+	Refused   string   `json:"refused,omitempty"` // why it is skipped
 }
 
 // Verification is the answer of GET /v1/log/verification: the whole ledger read
