@@ -156,6 +156,7 @@ func writeRevisions(t *testing.T, folder string, count int) {
 			t.Error(err)
 		}
 	}()
+	parse := func(source []byte) (*policy.Policy, error) { return document.Parse("policy", source) }
 	state := changes.New(changes.Parsers{Proposed: parse, Recorded: parse})
 	by := changes.Actor{Name: "ada", Roles: []changes.Role{changes.Operator}}
 	entry := changes.FirstRevision([]byte("version: 1\n"))
