@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -75,14 +76,22 @@ func TestADataFolderOfAnEarlierCommitIsTakenOver(t *testing.T) {
 
 // A writtenGateway is a gateway on a data folder that was written before.
 type writtenGateway struct {
-	t           *testing.T
-	data, https string
-	client      *http.Client
+	t                  *testing.T
+	program            string
+	data, https, admin string
+	client             *http.Client
+	stop               func() // waits until it has ended
 }
 
 // startWritten starts a gateway on a data folder, with its clock at writtenAt,
 // until the test ends.
 func startWritten(t *testing.T, data, source, more string) *writtenGateway {
+	t.Helper()
+	return startProgram(t, "exitgate", data, source, more)
+}
+
+// startProgram is startWritten with a program that may be an earlier one.
+func startProgram(t *testing.T, program, data, source, more string) *writtenGateway {
 	t.Helper()
 	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(app.Close)
@@ -90,7 +99,7 @@ func startWritten(t *testing.T, data, source, more string) *writtenGateway {
 	testkit.WriteFile(t, file("clock"), writtenAt)
 	testkit.WriteFile(t, file("geo.mmdb"), string(testkit.Written(t, "803cf21/geo.mmdb")))
 	testkit.WriteFile(t, file("exitgate.yaml"), fmt.Sprintf(`listen: {https: "127.0.0.1:0", http: ""}
-admin: {listen: ""}
+admin: {listen: "127.0.0.1:0"}
 apps: [{hosts: ["*"], upstreams: [%q]}]
 trusted-proxies: [127.0.0.0/8]
 geo: {databases: [%q]}
@@ -101,7 +110,7 @@ drain: 1s
 `, app.URL, file("geo.mmdb"), source, data, more))
 
 	ctx, stop := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, "exitgate", "serve", "--config", file("exitgate.yaml"), "--log-format", "json")
+	cmd := exec.CommandContext(ctx, program, "serve", "--config", file("exitgate.yaml"), "--log-format", "json")
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.Env = append(os.Environ(), clockFile+"="+file("clock"))
 	stderr, err := cmd.StderrPipe()
@@ -111,31 +120,36 @@ drain: 1s
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	g := &writtenGateway{t: t, data: data, client: &http.Client{Transport: &http.Transport{
+	g := &writtenGateway{t: t, program: program, data: data, client: &http.Client{Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 	}}}
 	var log testkit.Buffer
-	serving, ended := make(chan string, 1), make(chan struct{})
+	type addresses struct{ Msg, HTTPS, Admin string }
+	serving, ended := make(chan addresses, 1), make(chan struct{})
 	go func() {
 		defer close(ended)
 		for lines := bufio.NewScanner(io.TeeReader(stderr, &log)); lines.Scan(); {
-			var line struct{ Msg, HTTPS string }
+			var line addresses
 			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "serving" {
-				serving <- line.HTTPS
+				serving <- line
 			}
 		}
 	}()
-	t.Cleanup(func() {
+	g.stop = sync.OnceFunc(func() {
 		g.client.CloseIdleConnections()
 		stop()
 		<-ended
 		_ = cmd.Wait() // it was interrupted
+	})
+	t.Cleanup(func() {
+		g.stop()
 		if code := cmd.ProcessState.ExitCode(); code != exitDone || t.Failed() {
 			t.Errorf("the gateway ended with %d, and its log is:\n%s", code, log.String())
 		}
 	})
 	select {
-	case g.https = <-serving:
+	case at := <-serving:
+		g.https, g.admin = at.HTTPS, at.Admin
 	case <-ended:
 		t.Fatal("the gateway didn't start")
 	}
