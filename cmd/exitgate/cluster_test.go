@@ -268,7 +268,7 @@ func TestAGatewayThatIsStartedWhileNATSIsDownServesWhatItLastKnew(t *testing.T) 
 	// One node of three knows nothing for certain.
 	f.nats.Nodes[0].Start()
 	for _, g := range f.gateways {
-		testkit.Eventually(t, g.name+" has found the node", func() bool { return len(g.log.Lines("the ledger can be reached")) > 0 })
+		testkit.Eventually(t, g.name+" has found the node", func() bool { return len(g.log.Lines("ledger connected")) > 0 })
 		g.waitConnected(false)
 		if r := g.getAdmin("/readyz"); (r.status == http.StatusOK) != (g != stranger) {
 			t.Errorf("%s with one node of three: %s", g.name, r.body)

@@ -10,83 +10,83 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A Conflict is the error of an Append that came too late.
+// A Conflict is the error of an Append that another one preceded.
 type Conflict struct {
 	Winner Record // the first record that came between
 }
 
 func (c *Conflict) Error() string {
-	return fmt.Sprintf("%s by %s came between: it is record %d", c.Winner.Kind, c.Winner.Author, c.Winner.Number)
+	return fmt.Sprintf("record %d came between: %s by %s", c.Winner.Number, c.Winner.Kind, c.Winner.Author)
 }
 
 // Unacknowledged is the error of an Append that was sent and not acknowledged in
 // time: it may be in the ledger, now or in a moment.
 type Unacknowledged struct {
-	Record Record // as it stands in the ledger, if it does
+	Record Record // as it is in the ledger, if it is
 	Err    error
 }
 
 func (u *Unacknowledged) Error() string {
-	return fmt.Sprintf("not acknowledged: look whether record %d is this one before it is tried again: %v", u.Record.Number, u.Err)
+	return fmt.Sprintf("not acknowledged: see whether record %d is this one before you try again: %v", u.Record.Number, u.Err)
 }
 
 func (u *Unacknowledged) Unwrap() error { return u.Err }
 
-// Append writes an entry after the record that the author has seen last. It
+// Append writes a content after the record that the author has seen last. It
 // returns once the record is stored, on disk or on most of the replicas. If
 // another record came between, nothing is written, and the error is a
 // [*Conflict]. If it isn't known whether it was stored, the error is an
 // [*Unacknowledged]; after every other error nothing was written. A context without
 // a deadline gets one of twenty seconds.
-func (l *Ledger) Append(ctx context.Context, after Point, e Content) (Record, error) {
-	if err := e.Check(); err != nil {
+func (l *Ledger) Append(ctx context.Context, after Point, c Content) (Record, error) {
+	if err := c.Check(); err != nil {
 		return Record{}, err
 	}
 	if _, limited := ctx.Deadline(); !limited {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, longest)
+		ctx, cancel = context.WithTimeout(ctx, appendTimeout)
 		defer cancel()
 	}
 	var sent *Record
-	var failed error // why it wasn't stored
+	var notStored error // the reason
 	at, began := l.options.Now(), time.Now()
 	for {
-		last, next, err := l.tail(ctx, after)
+		last, next, err := l.nextAfter(ctx, after)
 		switch {
 		case next != nil && sent != nil && next.Hash == sent.Hash:
-			l.know(next.Point())
+			l.setKnown(next.Point())
 			return *next, nil
 		case next != nil:
 			return Record{}, &Conflict{*next}
-		case err == nil && failed != nil:
-			return Record{}, fmt.Errorf("nothing was written: %w", failed)
+		case err == nil && notStored != nil:
+			return Record{}, fmt.Errorf("nothing was written: %w", notStored)
 		case err == nil:
-			r, data, encoding := write(after, last+1, at, e)
+			r, data, encoding := encode(after, last+1, at, c)
 			if encoding != nil {
 				return Record{}, encoding
 			}
 			sent = &r
 			err = l.publish(ctx, r, data)
 			if err == nil {
-				l.know(r.Point())
+				l.setKnown(r.Point())
 				return r, nil
 			}
 			if errors.Is(err, errStore) || errors.Is(err, nats.ErrPermissionViolation) {
-				failed = err
+				notStored = err
 			}
 			if errors.Is(err, nats.ErrMaxPayload) {
 				return Record{}, fmt.Errorf("the record has %d bytes, and NATS takes %d: raise max_payload there: %w", len(data), l.conn.MaxPayload(), err)
 			}
-		case sent == nil && errors.As(err, new(behind)) && l.server == nil && time.Since(began) < request:
-			// One node's view, perhaps, that was away and hasn't noticed yet.
-		case sent == nil && !passing(err):
+		case sent == nil && errors.As(err, new(behindError)) && l.server == nil && time.Since(began) < requestTimeout:
+			// Perhaps only of one node, which was away and hasn't caught up.
+		case sent == nil && !isTransient(err):
 			return Record{}, err
 		}
 		select {
 		case <-l.ctx.Done():
 			err = ErrClosed
 		case <-ctx.Done():
-		case <-time.After(again / 10):
+		case <-time.After(retryDelay / 10):
 			continue
 		}
 		if sent != nil {
@@ -96,52 +96,51 @@ func (l *Ledger) Append(ctx context.Context, after Point, e Content) (Record, er
 	}
 }
 
-// passing says whether an error may be gone at the next attempt.
-func passing(err error) bool {
-	return !errors.Is(err, ErrHistory) && !errors.Is(err, ErrNewer) && !errors.Is(err, ErrStream)
+// isTransient reports whether an error may be gone at the next attempt.
+func isTransient(err error) bool {
+	return !errors.Is(err, ErrHistory) && !errors.Is(err, ErrStream)
 }
 
-// publish sends a record to the place that it is for.
+// publish sends a record to be stored under its number.
 func (l *Ledger) publish(ctx context.Context, r Record, data []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, request)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return l.onLine(ctx, func(ctx context.Context) error {
+	return l.whileConnected(ctx, func(ctx context.Context) error {
 		ack, err := l.writing.PublishMsg(ctx, &nats.Msg{Subject: l.subject(), Data: data},
 			jetstream.WithExpectStream(l.name),
 			jetstream.WithExpectLastSequence(r.Number-1),
 			jetstream.WithMsgID(r.Hash.String()))
 		if err == nil && ack.Sequence != r.Number {
-			err = fmt.Errorf("NATS stored it as %d, not as %d", ack.Sequence, r.Number)
+			err = fmt.Errorf("NATS stored it as number %d, not %d", ack.Sequence, r.Number)
 		}
 		return err
 	})
 }
 
-// tail looks at what the stream holds after a point: the record that comes
-// next, or if there is none the stream's last sequence number.
-func (l *Ledger) tail(ctx context.Context, after Point) (last uint64, next *Record, err error) {
-	s, err := l.stream(ctx)
+// nextAfter returns the record that comes after a point, or if there is none the
+// stream's last sequence number.
+func (l *Ledger) nextAfter(ctx context.Context, after Point) (last uint64, next *Record, err error) {
+	s, err := l.writeStream(ctx)
 	if err != nil {
 		return 0, nil, err
 	}
-	if err := s.whole(); err != nil {
+	if err := s.checkComplete(); err != nil {
 		return 0, nil, err
 	}
-	if err := s.holds(ctx, after); err != nil {
+	if err := s.checkHolds(ctx, after); err != nil {
 		return 0, nil, err
 	}
-	at := start(after)
+	at := cursorAt(after)
 	for number := after.Number + 1; number <= s.state.LastSeq; number++ {
 		m, err := s.get(ctx, number)
 		if err != nil {
 			return 0, nil, err
 		}
-		r, err := at.take(m)
+		r, err := at.next(m)
 		switch {
 		case err == nil:
 			return 0, &r, nil
-		case errors.Is(err, ErrNewer), errors.Is(err, ErrHistory):
-			// To go on would make two histories of one.
+		case errors.Is(err, ErrHistory): // to go on would fork the history
 			return 0, nil, err
 		}
 	}

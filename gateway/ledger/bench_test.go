@@ -1,3 +1,5 @@
+//go:build integration
+
 package ledger_test
 
 import (
@@ -246,4 +248,35 @@ func BenchmarkResident(b *testing.B) {
 			b.ReportMetric(float64(rest-before)/1024, "MB-at-rest")
 		})
 	}
+}
+
+// BenchmarkQuery is a question to this gateway alone, and to twenty.
+func BenchmarkQuery(b *testing.B) {
+	ask := func(b *testing.B, l *ledger.Ledger, want int) {
+		var took []time.Duration
+		for b.Loop() {
+			at := time.Now()
+			if got := answers(b, l, "how many?"); len(got) != want {
+				b.Fatal(len(got))
+			}
+			took = append(took, time.Since(at))
+		}
+		quantiles(b, took)
+	}
+	b.Run("alone", func(b *testing.B) {
+		l := open(b, ledger.Options{Folder: b.TempDir()})
+		echo(b, l, "one")
+		ask(b, l, 1)
+	})
+	b.Run("twenty", func(b *testing.B) {
+		url := alone(b, b.TempDir(), -1).ClientURL()
+		var l *ledger.Ledger
+		for i := range 20 {
+			l = open(b, elsewhere(url))
+			connected(b, l, true)
+			echo(b, l, fmt.Sprint(i))
+		}
+		until(b, func() bool { return len(answers(b, l, "")) == 20 }, "all answer")
+		ask(b, l, 20)
+	})
 }

@@ -9,11 +9,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A Bucket keeps values that change, beside the ledger and on the same NATS.
+// A Bucket has values that change, beside the ledger and on the same NATS.
+// Nothing uses one yet: certificates of a cluster will.
 // Its keys are of letters, digits and any of - _ = . /.
 type Bucket struct{ values jetstream.KeyValue }
 
-// A Value is what a bucket has under a key.
+// A Value is that of a key in a bucket.
 type Value struct {
 	Data     []byte
 	Revision uint64 // of the bucket, rising with every change; 0: there is none
@@ -22,15 +23,15 @@ type Value struct {
 
 var (
 	// ErrNoValue is the error of a key that has no value.
-	ErrNoValue = errors.New("there is no such value")
-	// ErrChanged is the error of a write that expects another revision than
-	// there is.
+	ErrNoValue = errors.New("no such value")
+	// ErrChanged is the error of a write for another revision than the
+	// value has.
 	ErrChanged = errors.New("the value was changed since it was read")
 )
 
 // Bucket returns the bucket of a name, made if it is missing.
 func (l *Ledger) Bucket(ctx context.Context, name string) (*Bucket, error) {
-	ctx, cancel := context.WithTimeout(ctx, request)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	name = l.options.Name + "-" + name
 	values, err := l.writing.KeyValue(ctx, name)
@@ -62,17 +63,17 @@ func (b *Bucket) Get(ctx context.Context, key string) (Value, error) {
 }
 
 // Put sets a key's value if its revision is still this one, 0 if it has none,
-// and else returns [ErrChanged]. A value with a life goes after it, and only
-// a new one can have it; 0 is for ever.
-func (b *Bucket) Put(ctx context.Context, key string, data []byte, revision uint64, life time.Duration) (uint64, error) {
+// and else returns [ErrChanged]. A new value may expire after a time to live; 0
+// is never.
+func (b *Bucket) Put(ctx context.Context, key string, data []byte, revision uint64, ttl time.Duration) (uint64, error) {
 	var err error
 	switch {
-	case revision > 0 && life > 0:
-		return 0, fmt.Errorf("%s: a value that is there can't be given a life", key)
+	case revision > 0 && ttl > 0:
+		return 0, fmt.Errorf("%s: only a new value can expire", key)
 	case revision > 0:
 		revision, err = b.values.Update(ctx, key, data, revision)
-	case life > 0:
-		revision, err = b.values.Create(ctx, key, data, jetstream.KeyTTL(life))
+	case ttl > 0:
+		revision, err = b.values.Create(ctx, key, data, jetstream.KeyTTL(ttl))
 	default:
 		revision, err = b.values.Create(ctx, key, data)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,14 +34,12 @@ func verify(t testing.TB, l *ledger.Ledger) ledger.Report {
 	return must[ledger.Report](t)(l.Verify(within(t), nil))
 }
 
-// wrong is what Verify says, without hashes and the names of folders.
-func wrong(report ledger.Report) (lines []string) {
+// invalid returns the numbers that Verify found invalid.
+func invalid(report ledger.Report) (numbers []uint64) {
 	for _, r := range report.Invalid {
-		text := regexp.MustCompile(`/\S*/`).ReplaceAllString(r.Error(), "")
-		text = regexp.MustCompile(`[0-9a-f]{12}`).ReplaceAllString(text, "…")
-		lines = append(lines, text)
+		numbers = append(numbers, r.Number)
 	}
-	return lines
+	return numbers
 }
 
 func TestALedgerThatIsAsItWasWrittenIsVerified(t *testing.T) {
@@ -55,7 +52,7 @@ func TestALedgerThatIsAsItWasWrittenIsVerified(t *testing.T) {
 func TestAByteOfHistoryThatIsChangedOnDiskIsFound(t *testing.T) {
 	folder, l, records := ten(t)
 	alter(t, folder, "body-5;")
-	if diff := cmp.Diff([]string{"record 5 is refused: 1.blk is damaged at byte 1612, in record 5 (its checksum is wrong): put the ledger's folder back from a backup"}, wrong(verify(t, l))); diff != "" {
+	if diff := cmp.Diff([]uint64{5}, invalid(verify(t, l))); diff != "" {
 		t.Error(diff)
 	}
 	content := must[[]byte](t)(os.ReadFile(blocks(t, folder)[0]))
@@ -63,7 +60,7 @@ func TestAByteOfHistoryThatIsChangedOnDiskIsFound(t *testing.T) {
 
 	// The NATS server would cut the file there.
 	_, err := ledger.Open(within(t), ledger.Options{Folder: folder, Known: records[9].Point(), Log: quiet()})
-	if err == nil || !strings.Contains(err.Error(), "1.blk is damaged at byte 1612, in record 5 (its checksum is wrong): put the ledger's folder back from a backup") {
+	if err == nil || !strings.Contains(err.Error(), "1.blk is damaged at byte 1612, in record 5") {
 		t.Errorf("the error is %v", err)
 	}
 	if after := must[[]byte](t)(os.ReadFile(blocks(t, folder)[0])); string(after) != string(content) {

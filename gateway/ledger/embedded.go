@@ -18,24 +18,24 @@ import (
 )
 
 // embedded is a NATS server in the process, which nobody else can reach. Once
-// it couldn't write, it writes nothing any more and says so only in its log:
+// a write has failed, it writes nothing any more and says so only in its log:
 // then it is started again.
 type embedded struct {
 	folder, stream string
 	log            *slog.Logger
-	failing        func(error) // told when it can't write
+	onFailure      func(error) // called when it can't write
 	unlock         func() error
 
-	starting sync.Mutex // held while it is stopped and started
-	mu       sync.Mutex
+	starting sync.Mutex // held while it is stopped and started; guards closed
+	closed   bool
+	mu       sync.Mutex     // guards what follows
 	server   *server.Server // nil: it is stopped
 	failed   error          // why it has to be started again
-	closed   bool
 }
 
-const ready = 10 * time.Second // how long the server may take to start
+const startTimeout = 10 * time.Second // how long the server may take to start
 
-// errStore is of a server in the process that can't write.
+// errStore is the error of a server in the process that can't write.
 var errStore = errors.New("the ledger can't be written to disk")
 
 func newEmbedded(folder, stream string, log *slog.Logger, failing func(error)) (*embedded, error) {
@@ -49,12 +49,12 @@ func newEmbedded(folder, stream string, log *slog.Logger, failing func(error)) (
 	if err != nil {
 		return nil, err
 	}
-	return &embedded{folder: folder, stream: stream, log: log, failing: failing, unlock: unlock, failed: errors.New("it isn't started")}, nil
+	return &embedded{folder: folder, stream: stream, log: log, onFailure: failing, unlock: unlock, failed: errors.New("it isn't started")}, nil
 }
 
-// run sees to it that the server runs, and returns the number that the stream
-// must go to if it was started now.
-func (e *embedded) run(known Point) (least uint64, err error) {
+// ensureRunning starts the server if it doesn't run. Then it returns the last
+// number in the stream's files, else 0.
+func (e *embedded) ensureRunning(known Point) (last uint64, err error) {
 	e.starting.Lock()
 	defer e.starting.Unlock()
 	if e.closed {
@@ -64,7 +64,7 @@ func (e *embedded) run(known Point) (least uint64, err error) {
 		return 0, nil
 	}
 	e.stop()
-	least, err = inspect(e.folder, e.stream, known)
+	last, err = checkBlocks(e.folder, e.stream, known)
 	if err != nil {
 		return 0, err
 	}
@@ -83,19 +83,19 @@ func (e *embedded) run(known Point) (least uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	voice := &voice{log: e.log.With("part", "nats-server"), failing: e.fail}
-	s.SetLoggerV2(voice, false, false, false)
-	e.become(s, nil)
+	log := &serverLog{log: e.log.With("part", "nats-server"), onFailure: e.fail}
+	s.SetLoggerV2(log, false, false, false)
+	e.set(s, nil)
 	s.Start()
-	if !s.ReadyForConnections(ready) || !s.JetStreamEnabled() {
-		err := fmt.Errorf("the NATS server in the process doesn't start: %w", voice.fatal())
+	if !s.ReadyForConnections(startTimeout) || !s.JetStreamEnabled() {
+		err := fmt.Errorf("the NATS server in the process doesn't start: %w", log.startError())
 		e.stop()
 		return 0, err
 	}
-	return least, nil
+	return last, nil
 }
 
-func (e *embedded) become(s *server.Server, failed error) {
+func (e *embedded) set(s *server.Server, failed error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.server, e.failed = s, failed
@@ -107,8 +107,8 @@ func (e *embedded) failure() error {
 	return e.failed
 }
 
-// fail notes that the server has to be started again. The server calls it,
-// and may hold its locks.
+// fail notes that the server has to be started again. The server calls it, perhaps
+// with its locks held.
 func (e *embedded) fail(why string) {
 	err := fmt.Errorf("%w: %s", errStore, why)
 	e.mu.Lock()
@@ -118,7 +118,7 @@ func (e *embedded) fail(why string) {
 	}
 	e.mu.Unlock()
 	if first {
-		e.failing(err)
+		e.onFailure(err)
 	}
 }
 
@@ -130,7 +130,7 @@ func (e *embedded) stop() {
 		s.Shutdown()
 		s.WaitForShutdown()
 	}
-	e.become(nil, errors.New("it is stopped"))
+	e.set(nil, errors.New("it is stopped"))
 }
 
 func (e *embedded) close() error {
@@ -141,7 +141,7 @@ func (e *embedded) close() error {
 	return e.unlock()
 }
 
-// InProcessConn is a connection to the server as it runs now.
+// InProcessConn returns a connection to the server as it runs now.
 func (e *embedded) InProcessConn() (net.Conn, error) {
 	e.mu.Lock()
 	s := e.server
@@ -152,59 +152,59 @@ func (e *embedded) InProcessConn() (net.Conn, error) {
 	return s.InProcessConn()
 }
 
-// voice turns what the server says into log lines. Nobody needs to know that
-// it started and stopped.
-type voice struct {
-	log     *slog.Logger
-	failing func(why string)
+// serverLog logs what the server logs, its notices as debug messages.
+type serverLog struct {
+	log       *slog.Logger
+	onFailure func(why string)
 
-	mu   sync.Mutex
-	last string
+	mu    sync.Mutex
+	fatal string
 }
 
-func (v *voice) Noticef(format string, args ...any) { v.say(slog.LevelDebug, format, args) }
-func (v *voice) Debugf(string, ...any)              {}
-func (v *voice) Tracef(string, ...any)              {}
+func (s *serverLog) Noticef(format string, args ...any) { s.write(slog.LevelDebug, format, args) }
+func (s *serverLog) Debugf(string, ...any)              {}
+func (s *serverLog) Tracef(string, ...any)              {}
 
-func (v *voice) Warnf(format string, args ...any) {
-	if !strings.HasPrefix(format, "Maximum payloads over") { // they are rare here
-		v.say(slog.LevelWarn, format, args)
+func (s *serverLog) Warnf(format string, args ...any) {
+	if !strings.HasPrefix(format, "Maximum payloads over") { // few records are large
+		s.write(slog.LevelWarn, format, args)
 	}
-	v.listen(format, args)
+	s.checkFailure(format, args)
 }
 
-func (v *voice) Errorf(format string, args ...any) {
-	v.say(slog.LevelError, format, args)
-	v.listen(format, args)
+func (s *serverLog) Errorf(format string, args ...any) {
+	s.write(slog.LevelError, format, args)
+	s.checkFailure(format, args)
 }
 
-// listen hears the server's words for what it doesn't get over.
-func (v *voice) listen(format string, args []any) {
-	for _, sign := range []string{"ritical write error", "will be DISABLED", "disabling JetStream"} {
-		if strings.Contains(format, sign) {
-			v.failing(fmt.Sprintf(format, args...))
+// checkFailure recognises what the server doesn't recover from: it has no other way
+// to tell.
+func (s *serverLog) checkFailure(format string, args []any) {
+	for _, part := range []string{"ritical write error", "will be DISABLED", "disabling JetStream"} {
+		if strings.Contains(format, part) {
+			s.onFailure(fmt.Sprintf(format, args...))
 		}
 	}
 }
 
-func (v *voice) Fatalf(format string, args ...any) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.last = fmt.Sprintf(format, args...)
+func (s *serverLog) Fatalf(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fatal = fmt.Sprintf(format, args...)
 }
 
-func (v *voice) say(level slog.Level, format string, args []any) {
-	if v.log.Enabled(context.Background(), level) {
-		v.log.Log(context.Background(), level, strings.TrimSpace(fmt.Sprintf(format, args...)))
+func (s *serverLog) write(level slog.Level, format string, args []any) {
+	if s.log.Enabled(context.Background(), level) {
+		s.log.Log(context.Background(), level, strings.TrimSpace(fmt.Sprintf(format, args...)))
 	}
 }
 
-// fatal is why the server gave up.
-func (v *voice) fatal() error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.last == "" {
-		return fmt.Errorf("it isn't ready after %v", ready)
+// startError returns why the server gave up.
+func (s *serverLog) startError() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fatal == "" {
+		return fmt.Errorf("it isn't ready after %v", startTimeout)
 	}
-	return errors.New(v.last)
+	return errors.New(s.fatal)
 }

@@ -12,28 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/exitgate/exitgate/gateway/ledger"
-	"github.com/exitgate/exitgate/gateway/ledger/ledgertest"
 )
-
-// The test binary is also what runs in the processes that tests kill.
-const role = "LEDGER_TEST_ROLE"
-
-func TestMain(m *testing.M) {
-	ledgertest.Main()
-	switch os.Getenv(role) {
-	case "limited":
-		runLimited()
-	case "resident":
-		runResident()
-	case "writer":
-		runWriter()
-	default:
-		goleak.VerifyTestMain(m)
-	}
-}
 
 // patience is how long a test waits for what must happen.
 const patience = 30 * time.Second

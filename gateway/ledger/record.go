@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 )
 
-// What an entry may hold, in bytes.
+// Limits of a record's content, in bytes.
 const (
 	MaxBody   = 9 << 20 // a policy document of 8 MiB and what comes with it
 	MaxReason = 4096
@@ -56,16 +56,16 @@ func (p Point) String() string {
 	return fmt.Sprintf("record %d (%.12s)", p.Number, p.Hash)
 }
 
-// An Content is what somebody writes into the ledger.
+// A Content is what somebody appends to the ledger.
 type Content struct {
-	Kind   string // what it is, in the words of those who read it; not empty
+	Kind   string // what the body is, not empty; not interpreted here
 	Author string // who did it; not empty
 	Reason string // why
-	Body   []byte // what it is about; the ledger doesn't look into it
+	Body   []byte // not interpreted here
 }
 
-// Check says what is wrong with an entry that can't be written.
-func (e Content) Check() error {
+// Check returns why a content can't be appended.
+func (c Content) Check() error {
 	var errs []error
 	text := func(name, value string, most int, required bool) {
 		switch {
@@ -79,16 +79,16 @@ func (e Content) Check() error {
 			errs = append(errs, fmt.Errorf("the %s has control characters", name)) // they would reach a terminal
 		}
 	}
-	text("kind", e.Kind, MaxKind, true)
-	text("author", e.Author, MaxAuthor, true)
-	text("reason", e.Reason, MaxReason, false)
-	if len(e.Body) > MaxBody {
-		errs = append(errs, fmt.Errorf("the body has %d bytes: the limit is %d", len(e.Body), MaxBody))
+	text("kind", c.Kind, MaxKind, true)
+	text("author", c.Author, MaxAuthor, true)
+	text("reason", c.Reason, MaxReason, false)
+	if len(c.Body) > MaxBody {
+		errs = append(errs, fmt.Errorf("the body has %d bytes: the limit is %d", len(c.Body), MaxBody))
 	}
 	return errors.Join(errs...)
 }
 
-// A Record is an entry in its place in the ledger.
+// A Record is a content in its place in the ledger.
 //
 // Its bytes are one line of JSON, the head, and then the body as it is:
 //
@@ -98,7 +98,16 @@ func (e Content) Check() error {
 // Previous is the hash of the record before it: the SHA-256 of that one's
 // bytes, head and body. There is one way only to write a record: a head that
 // would be written otherwise than it stands there isn't a record.
+//
+// Later versions keep the first line, with version, number and previous, and
+// the hash of all bytes: so a gateway follows the chain past records that are
+// newer than it is.
 type Record struct {
+	// Version is that of the format. Of a record of a later one than this
+	// gateway knows only the place in the chain is known: its Kind is one
+	// that nobody knows, whatever the ledger has, and the rest is empty. It
+	// is to be skipped like any record of an unknown kind.
+	Version int
 	// Number is the record's sequence number in the stream. Numbers rise;
 	// one that is missing was given to a message that isn't a record.
 	Number   uint64
@@ -114,17 +123,23 @@ func (r Record) Point() Point { return Point{r.Number, r.Hash} }
 // version is the version of records that are written and understood.
 const version = 1
 
+// A head is the first line of a record.
 type head struct {
-	Version  int       `json:"version"`
-	Number   uint64    `json:"number"`
-	Previous Hash      `json:"previous"`
-	Time     time.Time `json:"time"`
-	Kind     string    `json:"kind"`
-	Author   string    `json:"author"`
-	Reason   string    `json:"reason"`
+	chainHead
+	Time   time.Time `json:"time"`
+	Kind   string    `json:"kind"`
+	Author string    `json:"author"`
+	Reason string    `json:"reason"`
 }
 
-// line writes the head in the one way that it is written in.
+// A chainHead is what the heads of all versions have.
+type chainHead struct {
+	Version  int    `json:"version"`
+	Number   uint64 `json:"number"`
+	Previous Hash   `json:"previous"`
+}
+
+// line returns the head in the one way that it is written in.
 func (h head) line() ([]byte, error) {
 	var line bytes.Buffer
 	encoder := json.NewEncoder(&line)
@@ -133,40 +148,44 @@ func (h head) line() ([]byte, error) {
 	return line.Bytes(), err
 }
 
-// write returns the bytes of an entry after a point, and the record.
-func write(after Point, number uint64, at time.Time, e Content) (Record, []byte, error) {
+// encode returns the bytes of a content after a point, and the record.
+func encode(after Point, number uint64, at time.Time, c Content) (Record, []byte, error) {
 	at = at.UTC().Round(0)
-	line, err := head{version, number, after.Hash, at, e.Kind, e.Author, e.Reason}.line()
+	line, err := head{chainHead{version, number, after.Hash}, at, c.Kind, c.Author, c.Reason}.line()
 	if err != nil {
 		return Record{}, nil, err
 	}
-	data := append(line, e.Body...)
-	return Record{number, after.Hash, sha256.Sum256(data), at, e}, data, nil
+	data := append(line, c.Body...)
+	return Record{version, number, after.Hash, sha256.Sum256(data), at, c}, data, nil
 }
 
-// Encode returns the record's bytes: those that Hash is the SHA-256 of.
+// Encode returns the record's bytes: those that Hash is the SHA-256 of. Those of
+// a record of a later version aren't known.
 func (r Record) Encode() ([]byte, error) {
-	_, data, err := write(Point{Hash: r.Previous}, r.Number, r.Time, r.Content)
+	_, data, err := encode(Point{Hash: r.Previous}, r.Number, r.Time, r.Content)
 	return data, err
 }
 
-// Decode reads a record's bytes. The record's body shares them. What was
-// written by a later version is [ErrNewer].
+// Decode reads a record's bytes, of this version or a later one. The record's
+// body shares them.
 func Decode(data []byte) (Record, error) {
 	line, _, found := bytes.Cut(data[:min(len(data), maxHead)], []byte("\n"))
 	if !found {
 		return Record{}, errors.New("not a record: it has no head")
 	}
-	body := data[len(line)+1:]
 	var h head
-	err := json.Unmarshal(line, &h)
-	if err == nil && h.Version > version {
-		return Record{Number: h.Number, Previous: h.Previous, Hash: sha256.Sum256(data)}, fmt.Errorf("%w (version %d)", ErrNewer, h.Version)
-	}
-	if err != nil {
+	if err := json.Unmarshal(line, &h.chainHead); err != nil {
 		return Record{}, fmt.Errorf("not a record: %w", err)
 	}
-	r := Record{h.Number, h.Previous, sha256.Sum256(data), h.Time, Content{h.Kind, h.Author, h.Reason, body}}
+	r := Record{Version: h.Version, Number: h.Number, Previous: h.Previous, Hash: sha256.Sum256(data)}
+	if h.Version > version {
+		r.Kind = fmt.Sprintf("unknown (version %d)", h.Version)
+		return r, nil
+	}
+	if err := json.Unmarshal(line, &h); err != nil {
+		return Record{}, fmt.Errorf("not a record: %w", err)
+	}
+	r.Time, r.Content = h.Time, Content{h.Kind, h.Author, h.Reason, data[len(line)+1:]}
 	if err := r.Check(); err != nil {
 		return Record{}, fmt.Errorf("not a record: %w", err)
 	}
@@ -174,89 +193,4 @@ func Decode(data []byte) (Record, error) {
 		return Record{}, errors.New("not a record: its head isn't written as exitgate writes it")
 	}
 	return r, nil
-}
-
-// A message is what the stream holds under a number.
-type message struct {
-	number uint64
-	data   []byte
-	id     string // the hash of the record that was written there
-}
-
-// record reads the record that a message is.
-func (m message) record() (Record, error) {
-	r, err := Decode(m.data)
-	switch {
-	case err != nil && !errors.Is(err, ErrNewer):
-		return Record{}, err
-	case m.id != r.Hash.String():
-		return Record{}, errors.New("it isn't what was written: its content and its Nats-Msg-Id don't belong together")
-	case r.Number != m.number:
-		return Record{}, fmt.Errorf("it says that it is record %d", r.Number)
-	}
-	return r, err
-}
-
-// judge says whether a message is the record that comes after a point. It is
-// the same for every gateway, whatever else it knows.
-func judge(after Point, m message) (Record, error) {
-	r, err := m.record()
-	if (err == nil || errors.Is(err, ErrNewer)) && r.Previous != after.Hash {
-		return Record{}, &unchained{after, r}
-	}
-	return r, err
-}
-
-// unchained is a record that follows from another than the one before it.
-type unchained struct {
-	after  Point
-	record Record
-}
-
-func (e *unchained) Error() string {
-	return fmt.Sprintf("it doesn't follow from %v but from a record %.12s: it is forged, or the history before it was changed", e.after, e.record.Previous)
-}
-
-// A position is how far the stream was read.
-type position struct {
-	last    Point             // the last record
-	seen    uint64            // the last message: it may have been refused
-	refused map[string]uint64 // since the last record, by hash
-	told    uint64            // the last refusal that somebody was told of
-}
-
-func start(after Point) position { return position{last: after, seen: after.Number} }
-
-// rewind goes back to the last record.
-func (p *position) rewind() { *p = position{last: p.last, seen: p.last.Number, told: p.told} }
-
-// take judges a message and moves past it, unless it is of a later version.
-// An [ErrHistory] is a sign that records are missing or were changed: others
-// may have taken what is refused here.
-func (p *position) take(m message) (Record, error) {
-	r, err := judge(p.last, m)
-	if errors.Is(err, ErrNewer) {
-		return Record{}, InvalidRecord{m.number, err}
-	}
-	missing := m.number != p.seen+1
-	p.seen = m.number
-	if err == nil {
-		p.last, p.refused = r.Point(), nil
-		return r, nil
-	}
-	if u := (*unchained)(nil); errors.As(err, &u) {
-		r = u.record
-		if on, found := p.refused[r.Previous.String()]; found {
-			err = fmt.Errorf("%w: it builds on record %d, which is refused: see what `exitgate log --verify` says", ErrHistory, on)
-		} else if missing {
-			err = fmt.Errorf("%w: records before it are missing: see what `exitgate log --verify` says", ErrHistory)
-		}
-	}
-	if len(p.refused) < 1000 {
-		if p.refused == nil {
-			p.refused = make(map[string]uint64)
-		}
-		p.refused[m.id], p.refused[r.Hash.String()] = m.number, m.number
-	}
-	return Record{}, InvalidRecord{m.number, err}
 }

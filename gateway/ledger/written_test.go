@@ -9,27 +9,26 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/exitgate/exitgate/gateway/ledger"
-	"github.com/exitgate/exitgate/gateway/ledger/ledgertest"
 	"github.com/exitgate/exitgate/internal/testkit"
 )
 
-// TestALedgerOfAnEarlierCommitIsRead opens the ledgers that commit 803cf21 has
-// written, and holds them against what it said of them.
-func TestALedgerOfAnEarlierCommitIsRead(t *testing.T) {
+// TestLedger_writtenBy803cf21 opens the ledgers that commit 803cf21 has
+// written, and compares them with what that commit reported.
+func TestLedger_writtenBy803cf21(t *testing.T) {
 	t.Run("embedded", func(t *testing.T) {
 		folder := testkit.Unpack(t, "803cf21/embedded.tar.gz")
 		checkWritten(t, "803cf21/embedded", ledger.Options{Folder: filepath.Join(folder, "embedded", "ledger")})
 	})
 	t.Run("cluster", func(t *testing.T) {
-		server := ledgertest.StartOn(t, filepath.Join(testkit.Unpack(t, "803cf21/cluster.tar.gz"), "nats"))
-		checkWritten(t, "803cf21/cluster", ledger.Options{Cluster: &ledger.Cluster{URLs: []string{server.URL}, Replicas: 1}})
+		server := alone(t, filepath.Join(testkit.Unpack(t, "803cf21/cluster.tar.gz"), "nats"), -1)
+		checkWritten(t, "803cf21/cluster", elsewhere(server.ClientURL()))
 	})
 }
 
 // checkWritten opens a ledger, reads and verifies it, and adds to it.
 func checkWritten(t *testing.T, recorded string, o ledger.Options) {
 	t.Helper()
-	said := testkit.WrittenJSON[struct {
+	recordedReport := testkit.WrittenJSON[struct {
 		OK            bool
 		Records, Last int
 		Hash          string
@@ -57,8 +56,8 @@ func checkWritten(t *testing.T, recorded string, o ledger.Options) {
 		t.Errorf("the records (-recorded +now)\n%s", diff)
 	}
 	report, err := l.Verify(within(t), nil)
-	if err != nil || report.Records != said.Records || report.Last.Hash.String() != said.Hash || len(report.Invalid) > 0 || !said.OK {
-		t.Errorf("it is verified as %+v, %v, and was as %+v", report, err, said)
+	if err != nil || report.Records != recordedReport.Records || report.Last.Hash.String() != recordedReport.Hash || len(report.Invalid) > 0 || !recordedReport.OK {
+		t.Errorf("it is verified as %+v, %v, and was as %+v", report, err, recordedReport)
 	}
 	before := report
 	next := add(t, l, report.Last, "more")[0]

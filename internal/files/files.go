@@ -23,21 +23,22 @@ var ErrTooLarge = errors.New("larger than the limit")
 // an [ErrTooLarge].
 func Read(name string, limit int64) ([]byte, error) {
 	// Before it is opened: to open a pipe is to wait for its writer.
-	info, err := os.Stat(name)
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a regular file", name)
-	case info.Size() > limit:
-		return nil, fmt.Errorf("%s: %w", name, tooLarge(limit))
+	var size int64
+	if info, err := os.Stat(name); err == nil { // else Open returns the error
+		size = info.Size()
+		switch {
+		case !info.Mode().IsRegular():
+			return nil, fmt.Errorf("%s is not a regular file", name)
+		case size > limit:
+			return nil, fmt.Errorf("%s: %w", name, tooLarge(limit))
+		}
 	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	content, err := readAll(f, limit, info.Size())
+	content, err := readAll(f, limit, size)
 	if errors.Is(err, ErrTooLarge) { // it has grown, or has no size: /proc
 		err = fmt.Errorf("%s: %w", name, err)
 	}

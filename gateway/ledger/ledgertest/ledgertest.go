@@ -1,6 +1,6 @@
-// Package ledgertest is a NATS cluster for tests: servers in processes of
-// their own, that a test kills, freezes and starts again, and lines to them
-// that it cuts.
+// Package ledgertest is NATS for tests: servers in processes of their own, which a
+// test kills, freezes and restarts, and links to them, which it cuts. Tests that
+// start them have the build tag integration.
 package ledgertest
 
 import (
@@ -27,8 +27,8 @@ import (
 // binary: the server's configuration file.
 const configFile = "LEDGERTEST_CONFIG"
 
-// patience is how long is waited for what must happen. No verdict depends on
-// how long it took.
+// patience is how long to wait for what must happen. No verdict depends on how
+// long it took.
 const patience = time.Minute
 
 // Main is for the beginning of TestMain: it doesn't return in the processes
@@ -74,12 +74,9 @@ type Cluster struct {
 }
 
 // Start starts a cluster, and returns when each of its nodes can be asked. It
-// ends with the test. The test is skipped if it is to be short.
+// ends with the test.
 func Start(t testing.TB) *Cluster {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts a NATS cluster")
-	}
 	const size = 3
 	c, folder := &Cluster{t: t}, t.TempDir()
 	var routes []string
@@ -153,7 +150,7 @@ func (c *Cluster) Leader(stream string) (leader *Node) {
 	return leader
 }
 
-// AwaitInSync waits until each node has all of a stream.
+// AwaitInSync waits until every node has all of a stream.
 func (c *Cluster) AwaitInSync(stream string) {
 	c.t.Helper()
 	js := c.Connect()
@@ -175,19 +172,19 @@ func (c *Cluster) AwaitInSync(stream string) {
 
 const pause = 50 * time.Millisecond
 
-// await asks until something is so. Each attempt ends before long, as whoever
-// is asked may be frozen.
-func (c *Cluster) await(what string, so func(context.Context) bool) {
+// await repeats an attempt until it succeeds. Each ends before long, as a node may
+// be frozen.
+func (c *Cluster) await(what string, ok func(context.Context) bool) {
 	c.t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(pause) {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		now := so(ctx)
+		done := ok(ctx)
 		cancel()
-		if now {
+		if done {
 			return
 		}
 		if time.Now().After(deadline) {
-			c.t.Fatalf("it didn't come that %s", what)
+			c.t.Fatalf("it never happened: %s", what)
 		}
 	}
 }
@@ -225,11 +222,10 @@ func (n *Node) Kill() {
 	_ = n.process.Wait()
 }
 
-// Freeze stops a node where it is: its connections stay open, and nobody
-// answers on them.
+// Freeze suspends a node: its connections stay open, and nobody answers on them.
 func (n *Node) Freeze() { n.signal(syscall.SIGSTOP) }
 
-// Resume lets a frozen node go on.
+// Resume resumes a frozen node.
 func (n *Node) Resume() { n.signal(syscall.SIGCONT) }
 
 func (n *Node) signal(s syscall.Signal) {
@@ -241,7 +237,7 @@ func (n *Node) signal(s syscall.Signal) {
 
 func (n *Node) running() bool { return n.process.ProcessState == nil }
 
-// answers says whether JetStream can be asked through a node.
+// answers reports whether JetStream responds through a node.
 func (n *Node) answers(ctx context.Context) bool {
 	conn, err := nats.Connect(n.URL)
 	if err != nil {

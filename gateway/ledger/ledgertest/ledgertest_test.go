@@ -1,3 +1,5 @@
+//go:build integration
+
 package ledgertest_test
 
 import (
@@ -19,7 +21,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func TestAClusterTakesWhatIsWrittenWhileANodeIsDeadOrFrozen(t *testing.T) {
+func TestCluster_writesWhileANodeIsKilledOrFrozen(t *testing.T) {
 	c := ledgertest.Start(t)
 	js := c.Connect()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -60,11 +62,11 @@ func TestAClusterTakesWhatIsWrittenWhileANodeIsDeadOrFrozen(t *testing.T) {
 	c.AwaitInSync("S")
 }
 
-func TestALine(t *testing.T) {
+func TestLink(t *testing.T) {
 	c := ledgertest.Start(t)
-	line := ledgertest.NewLink(t, c.Nodes[0].URL)
+	link := ledgertest.NewLink(t, c.Nodes[0].URL)
 	changed := make(chan nats.Status, 100)
-	conn, err := nats.Connect(line.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond),
+	conn, err := nats.Connect(link.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond),
 		nats.PingInterval(200*time.Millisecond), nats.MaxPingsOutstanding(1), nats.Timeout(200*time.Millisecond),
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { changed <- nats.DISCONNECTED }),
 		nats.ReconnectHandler(func(*nats.Conn) { changed <- nats.CONNECTED }))
@@ -83,15 +85,15 @@ func TestALine(t *testing.T) {
 			t.Fatalf("it didn't become %v", want)
 		}
 	}
-	for name, end := range map[string]func(){"cut": line.Cut, "silent": line.DropAll, "deaf": line.DropReplies} {
+	for name, end := range map[string]func(){"cut": link.Cut, "no data": link.DropAll, "no replies": link.DropReplies} {
 		t.Run(name, func(t *testing.T) {
 			end()
 			become(nats.DISCONNECTED)
-			line.Restore()
+			link.Restore()
 			become(nats.CONNECTED)
 		})
 	}
-	line.Delay(50 * time.Millisecond)
+	link.Delay(50 * time.Millisecond)
 	if took, err := conn.RTT(); err != nil || took < 100*time.Millisecond {
 		t.Errorf("there and back took %v, %v", took, err)
 	}
@@ -100,7 +102,7 @@ func TestALine(t *testing.T) {
 	}
 }
 
-func TestALineIsMendedWhenItsAddressIsFreeAgain(t *testing.T) {
+func TestLink_restoredOnceItsAddressIsFree(t *testing.T) {
 	l := ledgertest.NewLink(t, "nats://127.0.0.1:1")
 	l.Cut()
 	taken, err := net.Listen("tcp", strings.TrimPrefix(l.URL(), "nats://"))

@@ -18,14 +18,22 @@ import (
 	"github.com/minio/highwayhash"
 )
 
-// inspect reads the files of a stream before the NATS server in the process
-// does, and returns the last number in them, 0 if there is none. One byte that
-// is wrong in the midst of a file makes the server, when it wasn't stopped
-// properly, cut the file there: all that comes after it would be lost. So it
-// isn't started then. What a write that was killed has left at the very end
-// may be cut: nobody was told that it is stored. The server must not go by its
-// index then, which may say that it is there.
-func inspect(folder, stream string, known Point) (last uint64, err error) {
+// checkBlocks checks the files of a stream before the NATS server in the process
+// opens them, and returns the last number in them, 0 if there is none.
+//
+// Why: a server that wasn't stopped properly reads its files at the start, and
+// where a checksum is wrong it cuts the file there, silently. One damaged byte in
+// the middle would so lose all records after it. Therefore it isn't started on
+// such a file: the operator restores it from a backup. An incomplete message at
+// the very end of the last file is different: it is of a write that was
+// interrupted and never acknowledged, and may be cut. The server's index, which
+// may have it already, is removed then.
+//
+// Block files are a private format of nats-server. That is bearable because the
+// server is the one that this program was built with: if the format changes, it
+// does so with go.mod, and tests that write with the server and read here fail
+// (TestBlockFiles…, and every test that opens a folder again).
+func checkBlocks(folder, stream string, known Point) (last uint64, err error) {
 	messages := filepath.Join(folder, "jetstream", "$G", "streams", stream, "msgs")
 	files, err := filepath.Glob(filepath.Join(messages, "*.blk"))
 	if err != nil {
@@ -38,7 +46,7 @@ func inspect(folder, stream string, known Point) (last uint64, err error) {
 			return 0, err
 		}
 		err = errors.Join(in.read(&last), in.file.Close())
-		if d := (*damage)(nil); errors.As(err, &d) && d.atEnd && i == len(files)-1 && last >= known.Number {
+		if d := (*damagedBlock)(nil); errors.As(err, &d) && d.atEnd && i == len(files)-1 && last >= known.Number {
 			if err := os.Remove(filepath.Join(messages, "index.db")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return 0, err
 			}
@@ -51,29 +59,35 @@ func inspect(folder, stream string, known Point) (last uint64, err error) {
 	return last, nil
 }
 
-// blockNumber is the number that a file is named after.
+// blockNumber returns the number that a file is named after.
 func blockNumber(file string) int {
-	n, _ := strconv.Atoi(strings.TrimSuffix(filepath.Base(file), ".blk")) // others come first
+	n, _ := strconv.Atoi(strings.TrimSuffix(filepath.Base(file), ".blk")) // 0 for others
 	return n
 }
 
-// damage is the place at which a file can't be read.
-type damage struct {
+// A damagedBlock is the error of a file that can't be read beyond an offset.
+type damagedBlock struct {
 	file   string
-	after  uint64
+	after  uint64 // the last record before the damage
 	offset int64
-	atEnd  bool // nothing that was stored can be after it
+	atEnd  bool // nothing that was acknowledged can be after it
 	what   string
 }
 
-func (d *damage) Error() string {
+func (d *damagedBlock) Error() string {
 	return fmt.Sprintf("%s is damaged at byte %d, in record %d (%s): put the ledger's folder back from a backup", d.file, d.offset, d.after+1, d.what)
 }
 
-// A block is a file of messages. Each is its length, with a bit that says
-// whether it has headers; its number, its time, the length of its subject; the
-// subject; the length of its headers, if it has any; headers and data; a
-// checksum of all but the lengths.
+// A block is a file of messages. Each is, in little endian:
+//
+//	length   4 bytes, of all of it; the highest bit: it has headers
+//	number   8 bytes; the two highest bits mark what was deleted
+//	time     8 bytes
+//	subject  2 bytes for its length, and behind them the subject
+//	headers  4 bytes for their length and the headers, if it has any
+//	data
+//	checksum 8 bytes, HighwayHash of all but the lengths, with the SHA-256 of
+//	         the stream's name and the file's number as the key
 type block struct {
 	file     *os.File
 	size     int64
@@ -103,16 +117,16 @@ func openBlock(file, stream string) (*block, error) {
 	return &block{f, info.Size(), checksum}, nil
 }
 
-// read goes through the messages, and moves last to the last that is good.
+// read reads the messages, and sets last to the number of the last intact one.
 func (b *block) read(last *uint64) error {
 	in := bufio.NewReaderSize(b.file, 256<<10)
 	var message []byte
 	for offset := int64(0); offset < b.size; offset += int64(len(message)) {
 		damaged := func(atEnd bool, what string) error {
-			return &damage{b.file.Name(), *last, offset, atEnd, what}
+			return &damagedBlock{b.file.Name(), *last, offset, atEnd, what}
 		}
 		if offset+blockHead > b.size {
-			return damaged(true, "it is cut")
+			return damaged(true, "it is incomplete")
 		}
 		head, err := in.Peek(4)
 		if err != nil {
@@ -121,15 +135,15 @@ func (b *block) read(last *uint64) error {
 		length := int64(binary.LittleEndian.Uint32(head) &^ blockHeaders)
 		switch {
 		case length < blockHead+highwayhash.Size64 || length > blockLongest:
-			return damaged(false, "its length can't be")
+			return damaged(false, "its length is impossible")
 		case offset+length > b.size:
-			return damaged(true, "it is cut")
+			return damaged(true, "it is incomplete")
 		}
 		message = slices.Grow(message[:0], int(length))[:length]
 		if _, err := io.ReadFull(in, message); err != nil {
 			return fmt.Errorf("%s: %w", b.file.Name(), err)
 		}
-		if !b.good(message) {
+		if !b.intact(message) {
 			return damaged(offset+length == b.size, "its checksum is wrong")
 		}
 		if number := binary.LittleEndian.Uint64(message[4:]); number>>62 == 0 { // else it marks what was deleted
@@ -139,7 +153,8 @@ func (b *block) read(last *uint64) error {
 	return nil
 }
 
-func (b *block) good(message []byte) bool {
+// intact reports whether a message has the checksum that is in it.
+func (b *block) intact(message []byte) bool {
 	rest, sum := message[:len(message)-highwayhash.Size64], message[len(message)-highwayhash.Size64:]
 	subject := blockHead + int(binary.LittleEndian.Uint16(message[blockHead-2:]))
 	content := subject

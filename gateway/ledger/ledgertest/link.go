@@ -12,17 +12,17 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// A Link is the way from a client to a node, which a test can cut.
+// A Link is a proxy between a client and a node, which a test can cut.
 type Link struct {
 	t     testing.TB
 	proxy *toxiproxy.Proxy
 }
 
-// NewLink lays a line to a node's URL. It ends with the test.
+// NewLink starts a link to a node's URL. It ends with the test.
 func NewLink(t testing.TB, url string) *Link {
 	t.Helper()
 	for attempt := 1; ; attempt++ {
-		l := &Link{t, lay(fmt.Sprint("127.0.0.1:", FreePort(t)), strings.TrimPrefix(url, "nats://"))}
+		l := &Link{t, newProxy(fmt.Sprint("127.0.0.1:", FreePort(t)), strings.TrimPrefix(url, "nats://"))}
 		err := l.proxy.Start()
 		if err == nil {
 			t.Cleanup(func() { l.proxy.Stop() })
@@ -34,40 +34,40 @@ func NewLink(t testing.TB, url string) *Link {
 	}
 }
 
-func lay(from, to string) *toxiproxy.Proxy {
-	return toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), "line", from, to)
+func newProxy(from, to string) *toxiproxy.Proxy {
+	return toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), "link", from, to)
 }
 
-// URL is where the line begins.
+// URL is where clients connect to.
 func (l *Link) URL() string { return "nats://" + l.proxy.Listen }
 
-// Cut ends all connections, and takes no new ones.
+// Cut closes all connections and accepts no new ones.
 func (l *Link) Cut() { l.proxy.Stop() }
 
-// DropAll lets nothing pass any more in either direction. Connections stay
-// open and new ones are taken: nobody is told that nobody is there.
+// DropAll drops all data in both directions. Connections stay open, and new ones
+// are accepted.
 func (l *Link) DropAll() {
 	l.add(`{"type": "timeout", "stream": "upstream"}`)
 	l.DropReplies()
 }
 
-// DropReplies lets nothing come back any more.
+// DropReplies drops all data from the node.
 func (l *Link) DropReplies() { l.add(`{"type": "timeout", "stream": "downstream"}`) }
 
-// Delay makes everything come later, in both directions.
+// Delay delays all data, in both directions.
 func (l *Link) Delay(by time.Duration) {
 	for _, stream := range []string{"upstream", "downstream"} {
 		l.add(fmt.Sprintf(`{"type": "latency", "stream": %q, "attributes": {"latency": %d}}`, stream, by.Milliseconds()))
 	}
 }
 
-// Restore makes the line as it was at first. Connections that were there end.
+// Restore undoes all that was done to the link. Its connections end.
 func (l *Link) Restore() {
 	l.t.Helper()
 	l.proxy.Stop()
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		// Another, as what is done to this one can't be undone while data flows.
-		l.proxy = lay(l.proxy.Listen, l.proxy.Upstream)
+		l.proxy = newProxy(l.proxy.Listen, l.proxy.Upstream)
 		err := l.proxy.Start()
 		if err == nil {
 			return

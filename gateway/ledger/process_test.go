@@ -1,0 +1,268 @@
+//go:build integration
+
+package ledger_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/exitgate/exitgate/gateway/ledger"
+	"github.com/exitgate/exitgate/gateway/ledger/ledgertest"
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+)
+
+// The test binary is also what runs in the processes that tests kill.
+const role = "LEDGER_TEST_ROLE"
+
+func TestMain(m *testing.M) {
+	ledgertest.Main()
+	switch os.Getenv(role) {
+	case "limited":
+		runLimited()
+	case "resident":
+		runResident()
+	case "writer":
+		runWriter()
+	default:
+		goleak.VerifyTestMain(m)
+	}
+}
+
+func TestAKilledProcessLosesNothingThatWasAcknowledged(t *testing.T) {
+	folder := t.TempDir()
+	var last ledger.Point // that was acknowledged or read
+	var kills int
+	for last.Number < 200 {
+		w := startWriter(t, folder)
+		word, at := w.next(t)
+		if word != "found" || at.Number < last.Number || at.Number == last.Number && at != last || at.Number > last.Number+1 {
+			t.Fatalf("%v was acknowledged, and the next process %s %v", last, word, at)
+		}
+		last = at // what was read once stays, too
+		for range rand.IntN(20) {
+			if word, at = w.next(t); word == "acked" {
+				last = at
+			}
+		}
+		time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond)
+		_ = w.process.Process.Kill()
+		for word, at = w.next(t); word != ""; word, at = w.next(t) {
+			last = at
+		}
+		_ = w.process.Wait()
+		kills++
+	}
+	report := verify(t, open(t, ledger.Options{Folder: folder, Known: last}))
+	if len(report.Invalid) > 0 || report.Last.Number < last.Number || report.Last.Number > last.Number+1 {
+		t.Errorf("%v was acknowledged, and there is %+v", last, report)
+	}
+	t.Logf("%d records, killed %d times", report.Records, kills)
+}
+
+// runLimited fills the ledger in a folder until a file can't grow.
+func runLimited() {
+	limit := &syscall.Rlimit{Cur: 1 << 20, Max: 1 << 20}
+	err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, limit)
+	l, opening := ledger.Open(context.Background(), ledger.Options{Folder: os.Args[1], Log: quiet()})
+	if err := errors.Join(err, opening); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	var last ledger.Record
+	for err == nil {
+		var r ledger.Record
+		if r, err = l.Append(context.Background(), last.Point(), entry(strings.Repeat("x", 100<<10))); err == nil {
+			last = r
+		}
+	}
+	report, verifying := l.Verify(context.Background(), nil)
+	fmt.Println("complete:", report.Last == last.Point() && len(report.Invalid) == 0 && verifying == nil)
+	fmt.Println(strings.ReplaceAll(err.Error(), os.Args[1], ""))
+	os.Exit(0)
+}
+
+func TestAFileThatCantGrowIsNamed(t *testing.T) {
+	folder := t.TempDir()
+	process := exec.Command(os.Args[0], folder)
+	process.Env = append(os.Environ(), role+"=limited")
+	process.Stderr = os.Stderr
+	out := must[[]byte](t)(process.Output())
+	if got := string(out); !strings.HasPrefix(got, "complete: true\nnothing was written: ") || !strings.Contains(got, "1.blk") {
+		t.Errorf("it printed %s", got)
+	}
+	open(t, ledger.Options{Folder: folder})
+}
+
+// runWriter appends to the ledger in a folder until it is killed, and says
+// what was acknowledged.
+func runWriter() {
+	l, err := ledger.Open(context.Background(), ledger.Options{Folder: os.Args[1], Log: quiet()})
+	if err != nil {
+		fmt.Println("error", err)
+		os.Exit(1)
+	}
+	var after ledger.Point
+	for r, err := range l.History(context.Background(), after) {
+		if err != nil {
+			fmt.Println("error", err)
+			os.Exit(1)
+		}
+		after = r.Point()
+	}
+	fmt.Println("found", after.Number, after.Hash)
+	body := strings.Repeat("x", 20<<10)
+	for {
+		r, err := l.Append(context.Background(), after, entry(body))
+		if err != nil {
+			fmt.Println("error", err)
+			os.Exit(1)
+		}
+		fmt.Println("acked", r.Number, r.Hash)
+		after = r.Point()
+	}
+}
+
+// a writer is a process that appends.
+type writer struct {
+	process *exec.Cmd
+	says    *bufio.Reader
+}
+
+func startWriter(t *testing.T, folder string) *writer {
+	t.Helper()
+	process := exec.Command(os.Args[0], folder)
+	process.Env = append(os.Environ(), role+"=writer")
+	out, err := process.StdoutPipe()
+	if err == nil {
+		err = process.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &writer{process, bufio.NewReader(out)}
+}
+
+// next is what the writer says next; nothing if it was killed within a line.
+func (w *writer) next(t *testing.T) (word string, at ledger.Point) {
+	t.Helper()
+	line, err := w.says.ReadString('\n')
+	if errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) {
+		return "", at
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hash string
+	if _, err := fmt.Sscan(line, &word, &at.Number, &hash); err != nil {
+		t.Fatalf("the writer says %s", line)
+	}
+	if err := at.Hash.UnmarshalText([]byte(hash)); err != nil {
+		t.Fatal(err)
+	}
+	return word, at
+}
+
+func TestTheClusterGoesOnWithoutANodeAndEveryoneSeesTheSame(t *testing.T) {
+	cluster := ledgertest.Start(t)
+	nodes := cluster.Nodes
+	var gateways []*ledger.Ledger
+	var followers []*follower
+	var lines []*ledgertest.Link
+	for i := range 5 {
+		line := ledgertest.NewLink(t, nodes[i%3].URL)
+		lines = append(lines, line)
+		o := elsewhere(append([]string{line.URL()}, cluster.URLs()...)...)
+		if i == 4 { // this one has no other way
+			o = elsewhere(line.URL())
+		}
+		o.Cluster.Replicas = 3
+		l := open(t, o)
+		gateways, followers = append(gateways, l), append(followers, follow(t, l, ledger.Point{}))
+	}
+	var acked []ledger.Record
+	round := func(who ...int) {
+		t.Helper()
+		var after ledger.Point
+		if len(acked) > 0 {
+			after = acked[len(acked)-1].Point()
+		}
+		var running sync.WaitGroup
+		records, errs := make([]ledger.Record, len(who)), make([]error, len(who))
+		for i, gateway := range who {
+			running.Go(func() {
+				e := entry(fmt.Sprintf("%d-%d", len(acked), gateway))
+				records[i], errs[i] = gateways[gateway].Append(within(t), after, e)
+			})
+		}
+		running.Wait()
+		winner := slices.Index(errs, nil)
+		if winner < 0 {
+			t.Fatalf("nobody won: %v", errs)
+		}
+		for i, err := range errs {
+			var conflict *ledger.Conflict
+			if i != winner && (!errors.As(err, &conflict) || conflict.Winner.Hash != records[winner].Hash) {
+				t.Fatalf("%d won, and gateway %d has the error %v", who[winner], who[i], err)
+			}
+		}
+		acked = append(acked, records[winner])
+	}
+	agreed := func(who ...int) {
+		t.Helper()
+		var want []string
+		for _, r := range acked {
+			want = append(want, line(r))
+		}
+		for _, i := range who {
+			followers[i].until(want[len(want)-1])
+			if diff := cmp.Diff(want, followers[i].got()); diff != "" {
+				t.Errorf("gateway %d: %s", i, diff)
+			}
+		}
+	}
+	for range 3 {
+		round(0, 1, 2)
+	}
+	agreed(0, 1, 2, 3, 4)
+
+	lines[4].Cut()
+	connected(t, gateways[4], false)
+	dead := cluster.Leader("exitgate-ledger")
+	dead.Kill() // the leader
+	for range 3 {
+		round(0, 1, 2, 3)
+	}
+	agreed(0, 1, 2, 3)
+
+	dead.Start()
+	lines[4].Restore()
+	cluster.AwaitInSync("exitgate-ledger")
+	agreed(0, 1, 2, 3, 4)
+	asleep := nodes[(slices.Index(nodes, cluster.Leader("exitgate-ledger"))+1)%3]
+	asleep.Freeze() // a follower
+	for range 3 {
+		round(0, 2, 3)
+	}
+	asleep.Resume()
+	agreed(0, 1, 2, 3, 4)
+	cluster.AwaitInSync("exitgate-ledger")
+	for i, l := range gateways {
+		connected(t, l, true)
+		if report := verify(t, l); len(report.Invalid) > 0 || report.Records != len(acked) {
+			t.Errorf("gateway %d: %+v", i, report)
+		}
+	}
+}
