@@ -76,7 +76,8 @@ func (s *stream) after(p ledger.Point) ([]ledger.Record, <-chan struct{}, error)
 // A client is a Ledger on a stream.
 type client struct {
 	*stream
-	closed bool
+	closed  bool
+	answers map[string][][]byte // of other gateways, by topic
 }
 
 func (c *client) Append(_ context.Context, after ledger.Point, content ledger.Content) (ledger.Record, error) {
@@ -148,7 +149,9 @@ func (c *client) Verify(_ context.Context, check func(ledger.Record) error) (rep
 	return report, err
 }
 
-func (c *client) Query(context.Context, string, []byte) ([][]byte, error) { return nil, nil }
+func (c *client) Query(_ context.Context, topic string, _ []byte) ([][]byte, error) {
+	return c.answers[topic], nil
+}
 
 func (c *client) Respond(string, func(context.Context, []byte) []byte) error { return nil }
 
@@ -225,7 +228,7 @@ func (m *machine) start() (*Replica, error) {
 			m.client = &client{stream: m.stream}
 			return m.client, nil
 		},
-		Remote: m.remote, Dir: m.dir, Engine: m.engine, Parse: document.Parse,
+		Remote: m.remote, Dir: m.dir, Engine: m.engine, Parse: document.Parse, Read: document.Read,
 		Flags:     func() policy.Flags { return nil },
 		Traffic:   func() []byte { return nil },
 		OnRecord:  func(r changes.Record, _ uint64) { m.news = append(m.news, r.Number) },

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/ledger"
@@ -44,6 +45,9 @@ func (r *Replica) Write(ctx context.Context, decide func(changes.State) (changes
 	for {
 		now := r.state.Load()
 		draft, err := decide(now.changes)
+		if err == nil {
+			err = r.checkFormat(ctx, l, draft)
+		}
 		if err != nil {
 			return changes.Record{}, err
 		}
@@ -66,6 +70,27 @@ func (r *Replica) Write(ctx context.Context, decide func(changes.State) (changes
 		}
 		return changes.Record{Number: record.Number, Time: record.Time, Draft: draft}, nil
 	}
+}
+
+// checkFormat returns why a record can't be written, if some gateway that is
+// present couldn't read it. All gateways read the first format.
+func (r *Replica) checkFormat(ctx context.Context, l Ledger, draft changes.Draft) error {
+	if draft.Format() == 1 || !r.o.Remote {
+		return nil
+	}
+	present, err := l.Query(ctx, lastTopic, nil)
+	if err != nil {
+		return notWritten(r.connectionError(err))
+	}
+	answers, err := l.Query(ctx, formatTopic, nil)
+	if err != nil {
+		return notWritten(r.connectionError(err))
+	}
+	formats := make([]int, max(len(present), len(answers))) // 0: doesn't say
+	for i, text := range answers {
+		formats[i], _ = strconv.Atoi(string(text))
+	}
+	return changes.CheckFormat(draft, formats)
 }
 
 // unreachable returns why the ledger can't be reached, if it couldn't for longer

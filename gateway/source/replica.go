@@ -30,6 +30,7 @@ const (
 const (
 	lastTopic    = "last"    // the last record that they know
 	trafficTopic = "traffic" // how many requests there were
+	formatTopic  = "format"  // the newest format of records that they read
 )
 
 // A Ledger is what a Replica follows: a *ledger.Ledger.
@@ -261,6 +262,7 @@ func (r *Replica) serveQueries(l Ledger) error {
 		l.Respond(lastTopic, func(context.Context, []byte) []byte {
 			return strconv.AppendUint(nil, r.state.Load().point.Number, 10)
 		}),
+		l.Respond(formatTopic, func(context.Context, []byte) []byte { return strconv.AppendInt(nil, changes.Format, 10) }),
 		l.Respond(trafficTopic, func(context.Context, []byte) []byte { return r.o.Traffic() }),
 	)
 }

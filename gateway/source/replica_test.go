@@ -67,6 +67,24 @@ func TestAWriteIsAppliedAndSavedWhenItReturns(t *testing.T) {
 	expectCode(t, err, changes.Unavailable)
 }
 
+// In a cluster nobody writes what the oldest gateway present can't read.
+func TestNothingIsWrittenThatAGatewayPresentCantRead(t *testing.T) {
+	m := newMachine(t, newStream())
+	m.remote = true
+	r := m.mustStart()
+	m.run(r)
+	newer := func(changes.State) (changes.Draft, error) {
+		return changes.Draft{Kind: "vote", Author: "ada", Body: []byte(`{"format":2}`)}, nil
+	}
+	m.client.answers = map[string][][]byte{"last": {[]byte("1"), []byte("1")}, "format": {[]byte("2")}}
+	_, err := r.Write(t.Context(), newer) // the other doesn't say
+	expectCode(t, err, changes.Conflict)
+	m.client.answers["format"] = [][]byte{[]byte("2"), []byte("2")}
+	if _, err := r.Write(t.Context(), newer); err != nil || r.State().Unknown() != 1 {
+		t.Errorf("%v, %d unknown", err, r.State().Unknown())
+	}
+}
+
 func TestAWriterThatWasTooLateDecidesAnew(t *testing.T) {
 	s := newStream()
 	first, second := newMachine(t, s), newMachine(t, s)

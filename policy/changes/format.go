@@ -21,7 +21,7 @@ const Format = 1
 // that read the given formats, nil if it can. A gateway that doesn't say what it
 // reads, as before there were numbers, is given as 0 and reads format 1.
 func CheckFormat(d Draft, present []int) error {
-	needs := d.format()
+	needs := d.Format()
 	for _, reads := range present {
 		if max(reads, 1) < needs {
 			return &Error{
@@ -42,13 +42,13 @@ var errUnknown = errors.New("its kind isn't known")
 func (d Draft) isUnknown() bool {
 	switch d.Kind {
 	case RevisionMade, ChangeProposed, ChangeEdited, ChangeApproved, ChangeRejected, PrincipalSet, PrincipalRemoved:
-		return d.format() > Format
+		return d.Format() > Format
 	}
 	return true
 }
 
-// format returns the format that the body of a record says, 1 if it says none.
-func (d Draft) format() int {
+// Format returns the format that the body of a record says, 1 if it says none.
+func (d Draft) Format() int {
 	var body struct {
 		Format int `json:"format"`
 	}
