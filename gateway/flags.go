@@ -2,9 +2,7 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -33,28 +31,19 @@ func (g *Gateway) openFlags(providers []openfeature.FeatureProvider) (*flags.Tab
 		}
 		providers = append(providers, g.ofrep)
 	}
-	file := g.data.Flags()
-	kept, err := files.Read(file, 16<<20)
-	first := errors.Is(err, fs.ErrNotExist)
-	if first {
-		kept, err = nil, nil
-	}
+	saved, err := g.data.ReadFlags()
+	first := saved == nil && err == nil
 	var table *flags.Table
 	if err == nil {
 		table, err = flags.Open(flags.Options{
-			Providers: providers,
-			Saved:     kept,
-			Save:      func(text []byte) error { return files.Replace(file, text) },
-			Logger:    g.log,
-			Now:       g.now,
-			OnBreach:  g.breached,
+			Providers: providers, Saved: saved, Save: g.data.WriteFlags, OnBreach: g.breached, Logger: g.log, Now: g.now,
 		})
 	}
-	if err != nil && !first {
-		return nil, fmt.Errorf("%w; restore %s, or remove it to start anew, which forgets breaches of guarantees that nobody has acknowledged", err, file)
-	}
-	if err != nil {
+	switch {
+	case err != nil && first:
 		return nil, fmt.Errorf("flags: %w", err)
+	case err != nil:
+		return nil, fmt.Errorf("%w; restore %s, or remove it to start anew, which forgets breaches of guarantees that nobody has acknowledged", err, g.data.Flags())
 	}
 	for _, p := range providers {
 		g.flagSources = append(g.flagSources, p.Metadata().Name)

@@ -101,15 +101,13 @@ func New(o Options) (_ *Gateway, err error) {
 		return nil, err
 	}
 
-	var failures [5]error
-	var clients *client.Resolver
-	clients, failures[0] = client.NewResolver(client.Trust{Proxies: g.config.TrustedProxies, Header: g.config.ClientHeader})
-	apps, err := g.openApps()
-	failures[1] = err
-	g.certs, failures[2] = g.openCertificates()
-	g.geo, failures[3] = g.openDatabases()
-	g.flags, failures[4] = g.openFlags(o.Flags)
-	if err := errors.Join(failures[:]...); err != nil {
+	clients, clientsErr := client.NewResolver(client.Trust{Proxies: g.config.TrustedProxies, Header: g.config.ClientHeader})
+	apps, appsErr := g.openApps()
+	var certsErr, geoErr, flagsErr error
+	g.certs, certsErr = g.openCertificates()
+	g.geo, geoErr = g.openDatabases()
+	g.flags, flagsErr = g.openFlags(o.Flags)
+	if err := errors.Join(clientsErr, appsErr, certsErr, geoErr, flagsErr); err != nil {
 		return nil, err
 	}
 

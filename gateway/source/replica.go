@@ -73,7 +73,7 @@ type ReplicaOptions struct {
 
 // A Replica is this gateway's copy of what the ledger leads to. It follows the
 // ledger, applies each revision, and is kept on disk: a gateway that can't reach
-// the ledger goes by its replica.
+// the ledger decides by its replica.
 type Replica struct {
 	o ReplicaOptions
 
@@ -422,7 +422,8 @@ func (r *Replica) next(now *state, record ledger.Record) *state {
 	return next
 }
 
-// advance goes by another state from now on, and then tells the news.
+// advance puts another state in the place of the current one, saves it, and then
+// reports the records that led to it.
 func (r *Replica) advance(next *state, all []news) {
 	revision := next.changes.Revision()
 	if revision.Number != r.state.Load().changes.Revision().Number {

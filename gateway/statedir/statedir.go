@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -135,6 +136,19 @@ func (d Dir) LastFilePolicy() (source []byte, file string) {
 	}
 	return source, s.From
 }
+
+// ReadFlags returns what WriteFlags kept, nil if nothing was.
+func (d Dir) ReadFlags() ([]byte, error) {
+	const limit = 16 << 20
+	text, err := files.Read(d.Flags(), limit)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return text, err
+}
+
+// WriteFlags keeps the last good values of flags.
+func (d Dir) WriteFlags(content []byte) error { return files.Replace(d.Flags(), content) }
 
 // WriteReplica keeps the state of the ledger's replica.
 func (d Dir) WriteReplica(content []byte) error {

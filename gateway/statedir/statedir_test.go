@@ -161,3 +161,16 @@ func TestAReplicaThatWasCutIsAnError(t *testing.T) {
 		t.Errorf("cut, it reads %q, %v", got, err)
 	}
 }
+
+func TestFlagsThatAreEmptyAreNotTakenForNone(t *testing.T) {
+	d := Dir(t.TempDir())
+	if got, err := d.ReadFlags(); got != nil || err != nil {
+		t.Errorf("without a file: %q, %v", got, err)
+	}
+	if err := d.WriteFlags(nil); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := d.ReadFlags(); got == nil || err != nil {
+		t.Errorf("of an empty file: %v, %v", got, err)
+	}
+}

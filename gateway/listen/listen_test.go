@@ -1,0 +1,122 @@
+package listen
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A journal is what happened, in order.
+type journal struct {
+	mu     sync.Mutex
+	events []string
+}
+
+func (l *journal) add(event string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.events = append(l.events, event)
+}
+
+// A server is a Server that has something under way for some time.
+type server struct {
+	name  string
+	log   *journal
+	busy  time.Duration
+	fails chan error // what Serve returns
+}
+
+func newServer(name string, l *journal, busy time.Duration) *server {
+	return &server{name, l, busy, make(chan error, 2)}
+}
+
+func (s *server) Addr() net.Addr { return nil }
+func (s *server) Serve() error   { return <-s.fails }
+
+func (s *server) Shutdown(ctx context.Context) error {
+	s.fails <- http.ErrServerClosed
+	select {
+	case <-ctx.Done():
+	case <-time.After(s.busy):
+		s.log.add(s.name + " is drained")
+	}
+	return ctx.Err()
+}
+
+func (s *server) Close() error {
+	s.fails <- http.ErrServerClosed
+	s.log.add(s.name + " is closed")
+	return nil
+}
+
+// shutdown serves at two endpoints, of which the first drains and has something
+// under way for some time, until end is called.
+func shutdown(t *testing.T, busy time.Duration, end func(public *server, cancel func())) (events []string, err error) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(journal)
+		public, admin := newServer("public", l, busy), newServer("admin", l, 0)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			err = Serve(ctx, []Endpoint{{Name: "public", Drain: true, Server: public}, {Name: "admin", Server: admin}}, Shutdown{
+				Drain:  time.Minute,
+				Begin:  func() { l.add("begin") },
+				Wait:   func(context.Context) { l.add("wait") },
+				CutOff: func() { l.add("cut off") },
+				Log:    slog.New(slog.DiscardHandler),
+			})
+		}()
+		synctest.Wait()
+		if len(l.events) != 0 {
+			t.Errorf("before the end there was %q", l.events)
+		}
+		end(public, cancel)
+		<-done
+		events = l.events
+	})
+	return events, err
+}
+
+func TestServeDrainsThenCutsOff(t *testing.T) {
+	stop := func(_ *server, cancel func()) { cancel() }
+	events, err := shutdown(t, time.Second, stop)
+	want := []string{"begin", "public is drained", "wait", "cut off", "wait", "public is closed", "admin is closed"}
+	if !slices.Equal(events, want) || err != nil {
+		t.Errorf("there was %q, %v; want %q", events, err, want)
+	}
+	events, err = shutdown(t, time.Hour, stop)
+	want = slices.Delete(want, 1, 2)
+	if !slices.Equal(events, want) || err != nil {
+		t.Errorf("with a slow client there was %q, %v; want %q", events, err, want)
+	}
+}
+
+func TestServeEndsWithAnEndpointThatFails(t *testing.T) {
+	broken := errors.New("broken")
+	events, err := shutdown(t, 0, func(public *server, _ func()) { public.fails <- broken })
+	if !errors.Is(err, broken) || events[len(events)-1] != "admin is closed" {
+		t.Errorf("there was %q, %v", events, err)
+	}
+}
+
+func TestCloseClosesAListenerThatIsNotServedYet(t *testing.T) {
+	l, err := TCP("127.0.0.1:0", "listen.https")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := HTTP(l, &http.Server{}).Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("it is not closed: %v", err)
+	}
+}
