@@ -77,7 +77,7 @@ func checkMedia(h http.Header) error {
 	media, parameters, err := mime.ParseMediaType(h.Get("Content-Type"))
 	charset, given := parameters["charset"]
 	if err != nil || media != "application/json" || given && !strings.EqualFold(charset, "utf-8") || h.Get("Content-Encoding") != "" {
-		return refuse(wrongMediaType, "Content-Type is not that of JSON", "send it with Content-Type: application/json, in UTF-8, and not compressed")
+		return refuse(wrongMediaType, "Content-Type or Content-Encoding is not that of plain JSON", "send it with Content-Type: application/json, in UTF-8, and not compressed")
 	}
 	return nil
 }

@@ -115,7 +115,11 @@ func (r *reader) value(v reflect.Value, depth int) *Error {
 			return err
 		}
 		if r.Complete {
-			return &Error{Kind: Type, Offset: r.start, Message: "null: leave it out"}
+			message := "null: leave it out"
+			if r.values == 1 { // the whole text
+				message = "not " + nameOf(v)
+			}
+			return &Error{Kind: Type, Offset: r.start, Message: message}
 		}
 		v.SetZero()
 		return nil
