@@ -348,7 +348,7 @@ func planOf(before, after string) api.Plan {
 	for t := range day {
 		day[t] *= 21
 	}
-	return api.Plan{Revision: 41, Policy: after, Plan: change, Needs: 1, Emergency: true, Hit: &api.Hit{
+	return api.Plan{Revision: 41, Policy: after, Plan: change, Needs: 1, Emergency: true, Hit: &api.Impact{
 		Gateways: 3, Since: now.Add(-30 * time.Hour), Hour: change.Impact(hour), Day: change.Impact(day),
 	}}
 }

@@ -387,7 +387,7 @@ func (s planView) printNeeds(out printer) {
 }
 
 // printHit shows how many requests would have been decided otherwise.
-func printHit(out printer, hit *api.Hit, now time.Time) {
+func printHit(out printer, hit *api.Impact, now time.Time) {
 	if hit == nil {
 		return
 	}
@@ -497,7 +497,7 @@ func formatEffect(effect plan.Effect) string {
 // that was counted.
 type movesTable struct {
 	moves []plan.Move
-	hit   *api.Hit
+	hit   *api.Impact
 }
 
 // write shows first what would be opened.

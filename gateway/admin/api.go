@@ -90,7 +90,7 @@ func (h *handler) serve(e endpoint, w http.ResponseWriter, r *http.Request) erro
 		}
 	}
 	if !e.anytime {
-		if err := h.service.Ready(); err != nil {
+		if err := h.service.Unavailable(); err != nil {
 			return err
 		}
 	}

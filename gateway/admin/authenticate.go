@@ -14,7 +14,7 @@ func (h *handler) authenticate(r *http.Request) (changes.Actor, error) {
 	if by, known := h.actorOf(r); known {
 		return by, nil
 	}
-	if err := h.service.Ready(); err != nil { // nor is it known whose tokens there are
+	if err := h.service.Unavailable(); err != nil { // nor is it known whose tokens there are
 		return changes.Actor{}, err
 	}
 	if r.Header.Get("Authorization") != "" {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/plan"
 )
@@ -64,6 +65,12 @@ func nameOf(t reflect.Type) string {
 	}
 	switch of := path.Base(t.PkgPath()); of {
 	case "api":
+		switch t {
+		case reflect.TypeFor[api.Impact]():
+			return "Hit"
+		case reflect.TypeFor[api.InvalidRecord]():
+			return "Wrong"
+		}
 		return t.Name()
 	case "strictyaml":
 		return "strict.Problem" // Diagnostic

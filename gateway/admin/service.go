@@ -16,9 +16,9 @@ import (
 // Errors are *changes.Error where the client can do something about them; any
 // other is internal, and told to nobody but the log.
 type Service interface {
-	// Ready returns why nothing is known yet of the ledger, nil if something
+	// Unavailable returns why nothing is known yet of the ledger, nil if something
 	// is: until then only Status, Events and who somebody is are asked for.
-	Ready() error
+	Unavailable() error
 
 	// Who somebody is; false is nobody.
 	ByToken(secret string) (changes.Actor, bool)

@@ -100,8 +100,9 @@ func New(o Options) *Control {
 	return &Control{o: o, engine: o.Engine, source: o.Source, now: o.Now}
 }
 
-// Ready returns why nothing is known yet of the ledger, nil if something is.
-func (c *Control) Ready() error {
+// Unavailable returns why nothing is known yet of the ledger, nil if something
+// is.
+func (c *Control) Unavailable() error {
 	if !c.engine.Closed() {
 		return nil
 	}

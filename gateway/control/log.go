@@ -47,9 +47,9 @@ func (c *Control) Verify(ctx context.Context) (api.Verification, error) {
 	if err != nil {
 		return api.Verification{}, err
 	}
-	v := api.Verification{OK: len(found.Invalid) == 0, Records: found.Records, Last: found.Last, Hash: found.Hash, Wrong: []api.Wrong{}}
+	v := api.Verification{OK: len(found.Invalid) == 0, Records: found.Records, Last: found.Last, Hash: found.Hash, Wrong: []api.InvalidRecord{}}
 	for _, r := range found.Invalid {
-		v.Wrong = append(v.Wrong, api.Wrong{Number: r.Number, Reason: r.Reason})
+		v.Wrong = append(v.Wrong, api.InvalidRecord{Number: r.Number, Reason: r.Reason})
 	}
 	return v, nil
 }

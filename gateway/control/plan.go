@@ -59,13 +59,13 @@ func (c *Control) plan(ctx context.Context, p changes.Proposal) (api.Plan, error
 
 // impact returns how many requests a plan would have decided otherwise: those of
 // all gateways that answer, else those of this one.
-func (c *Control) impact(ctx context.Context, p plan.Plan) *api.Hit {
+func (c *Control) impact(ctx context.Context, p plan.Plan) *api.Impact {
 	sums, gateways := c.clusterTraffic(ctx)
 	if gateways == 0 {
 		sums, gateways = c.o.Traffic(), 1
 	}
 	hour, day := sums.Traffic()
-	return &api.Hit{Gateways: gateways, Since: sums.Since, Hour: p.Impact(hour), Day: p.Impact(day)}
+	return &api.Impact{Gateways: gateways, Since: sums.Since, Hour: p.Impact(hour), Day: p.Impact(day)}
 }
 
 // clusterTraffic adds up what all gateways have counted, this one among them.

@@ -146,16 +146,16 @@ type Record struct {
 // Verification is the answer of GET /v1/log/verification: the whole ledger read
 // from its first record.
 type Verification struct {
-	OK      bool    `json:"ok"`
-	Records int     `json:"records"` // that are good
-	Last    uint64  `json:"last"`
-	Hash    string  `json:"hash"` // of the last
-	Wrong   []Wrong `json:"wrong"`
+	OK      bool            `json:"ok"`
+	Records int             `json:"records"` // that are good
+	Last    uint64          `json:"last"`
+	Hash    string          `json:"hash"` // of the last
+	Wrong   []InvalidRecord `json:"wrong"`
 }
 
-// A Wrong is a record that is missing, was changed, or doesn't follow from the
-// one before it.
-type Wrong struct {
+// An InvalidRecord is missing, was changed, or doesn't follow from the record
+// before it.
+type InvalidRecord struct {
 	Number uint64 `json:"number"`
 	Reason string `json:"reason"`
 }
@@ -190,12 +190,12 @@ type Plan struct {
 	Plan      plan.Plan `json:"plan"`
 	Needs     int       `json:"needs"`     // approvals by others than the author
 	Emergency bool      `json:"emergency"` // one person could do it at once, as it only withdraws
-	Hit       *Hit      `json:"hit,omitempty"`
+	Hit       *Impact   `json:"hit,omitempty"`
 }
 
-// Hit is how many of the requests of the last hour and day would have been
+// Impact is how many of the requests of the last hour and day would have been
 // decided otherwise.
-type Hit struct {
+type Impact struct {
 	Gateways int         `json:"gateways"` // that have been counted
 	Since    time.Time   `json:"since"`    // when the oldest count began
 	Hour     plan.Impact `json:"hour"`
