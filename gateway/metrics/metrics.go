@@ -11,11 +11,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/exitgate/exitgate/policy"
 )
 
-// Metrics are the collectors. All methods may be called concurrently.
+const namespace = "exitgate"
+
+// Metrics are those that are counted when something happens; [RegisterState] has
+// those of the gateway's state. All methods may be called concurrently.
 type Metrics struct {
 	decisions        *prometheus.CounterVec
 	rejections       *prometheus.CounterVec
@@ -32,60 +36,52 @@ type Metrics struct {
 	panics           prometheus.Counter
 	upstreams        *prometheus.CounterVec
 	breaches         *prometheus.CounterVec
-	recordsRefused   prometheus.Counter
+	invalidRecords   prometheus.Counter
 	authFailures     prometheus.Counter
 }
 
-// New makes the collectors and registers them, with those of the process and
-// the Go runtime.
+// New registers the metrics, with those of the process and of the Go runtime.
 func New(registry prometheus.Registerer) *Metrics {
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "exitgate", Name: name, Help: help}, labels)
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	register := promauto.With(registry)
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return register.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
 	}
-	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "exitgate", Name: name, Help: help}, labels)
+	counter := func(name, help string) prometheus.Counter { return counters(name, help).WithLabelValues() }
+	gauges := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return register.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
 	}
-	decisions := counter("decisions_total", "Requests decided.", "jurisdiction", "phase", "action", "reason")
-	rejections := counter("requests_rejected_total", "Requests refused before any decision, as they were malformed or could be read two ways.", "reason")
-	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Namespace: "exitgate", Name: "request_duration_seconds",
-		Help:                            "Time from a request's header to the end of its answer.",
-		NativeHistogramBucketFactor:     1.1,
-		NativeHistogramMaxBucketNumber:  100,
-		NativeHistogramMinResetDuration: time.Hour,
-	}, []string{"action"})
-	lookups := counter("geo_lookups_total", "Clients located, by result: located, unlocated, private.", "result")
-	databaseFailures := counter("geo_database_reload_failures_total", "Changed geo databases that were not taken into use.", "database")
-	policyRevision := gauge("policy_revision", "Number of the revision in use; of a policy file, how many were applied since the start.")
-	policyApplied := gauge("policy_apply_timestamp_seconds", "When the policy in use was applied.")
-	policyFailures := counter("policy_apply_failures_total", "Policies that were not applied, as something is wrong with them.")
-	certFailures := counter("certificate_reload_failures_total", "Changed certificates that were not taken into use.")
-	transitions := counter("transitions_total", "Times that scheduled changes of phases took place.")
-	connections := gauge("connections_active", "Connections of clients.", "protocol")
-	handshakes := counter("tls_handshake_errors_total", "TLS handshakes of clients that failed.")
-	panics := counter("panics_total", "Requests that ended in a panic of the gateway: bugs.")
-	upstreams := counter("upstream_requests_total", "Requests forwarded, by upstream and status code; code 0 if there was no answer.", "upstream", "code")
-	breaches := counter("guarantee_breaches_total", "Values of flags below a guarantee that were withheld, for a whole jurisdiction or for one user.", "jurisdiction", "flag")
-	recordsRefused := counter("ledger_records_refused_total", "Messages in the ledger that were not believed: changed, forged or damaged ones.")
-	authFailures := counter("admin_authentication_failures_total", "Requests to the admin API by nobody whom it knows.")
-	info := gauge("build_info", "1, with the version of the gateway.", "version", "goversion")
+	gauge := func(name, help string) prometheus.Gauge { return gauges(name, help).WithLabelValues() }
 
-	registry.MustRegister(decisions, rejections, duration, lookups, databaseFailures,
-		policyRevision, policyApplied, policyFailures, certFailures, transitions, connections, handshakes, panics, upstreams, breaches, recordsRefused, authFailures, info,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	info.WithLabelValues(Version(), runtime.Version()).Set(1)
+	gauges("build_info", "1, with the version of the gateway.", "version", "goversion").WithLabelValues(Version(), runtime.Version()).Set(1)
 	return &Metrics{
-		decisions: decisions, rejections: rejections, duration: duration, lookups: lookups,
-		databaseFailures: databaseFailures,
-		policyRevision:   policyRevision.WithLabelValues(), policyApplied: policyApplied.WithLabelValues(),
-		policyFailures: policyFailures.WithLabelValues(), certFailures: certFailures.WithLabelValues(), transitions: transitions.WithLabelValues(),
-		connections: connections, handshakes: handshakes.WithLabelValues(), panics: panics.WithLabelValues(),
-		upstreams: upstreams, breaches: breaches,
-		recordsRefused: recordsRefused.WithLabelValues(), authFailures: authFailures.WithLabelValues(),
+		decisions:  counters("decisions_total", "Requests decided.", "jurisdiction", "phase", "action", "reason"),
+		rejections: counters("requests_rejected_total", "Requests rejected before any decision, as they were malformed or ambiguous.", "reason"),
+		duration: register.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "request_duration_seconds",
+			Help:                            "Time from a request's header to the end of its response.",
+			NativeHistogramBucketFactor:     1.1,
+			NativeHistogramMaxBucketNumber:  100,
+			NativeHistogramMinResetDuration: time.Hour,
+		}, []string{"action"}),
+		lookups:          counters("geo_lookups_total", "Clients located, by result: located, unlocated, private.", "result"),
+		databaseFailures: counters("geo_database_reload_failures_total", "Changed geo databases that were not taken into use.", "database"),
+		policyRevision:   gauge("policy_revision", "Number of the revision in use; of a policy file, how many were applied since the start."),
+		policyApplied:    gauge("policy_apply_timestamp_seconds", "When the policy in use was applied."),
+		policyFailures:   counter("policy_apply_failures_total", "Policies that were not applied, as something is wrong with them."),
+		certFailures:     counter("certificate_reload_failures_total", "Changed certificates that were not taken into use."),
+		transitions:      counter("transitions_total", "Times that scheduled changes of phases took place."),
+		connections:      gauges("connections_active", "Connections of clients.", "protocol"),
+		handshakes:       counter("tls_handshake_errors_total", "TLS handshakes of clients that failed."),
+		panics:           counter("panics_total", "Requests that ended in a panic of the gateway: bugs."),
+		upstreams:        counters("upstream_requests_total", "Requests forwarded, by upstream and status code; code 0 if there was no response.", "upstream", "code"),
+		breaches:         counters("guarantee_breaches_total", "Values of flags below a guarantee that were withheld, for a whole jurisdiction or for one user.", "jurisdiction", "flag"),
+		invalidRecords:   counter("ledger_records_refused_total", "Messages in the ledger that aren't valid records: changed, forged or damaged ones."),
+		authFailures:     counter("admin_authentication_failures_total", "Requests to the admin API whose sender could not be authenticated."),
 	}
 }
 
-// Version is that of this gateway.
+// Version returns the version of this gateway.
 func Version() string {
 	if build, ok := debug.ReadBuildInfo(); ok && build.Main.Version != "" {
 		return build.Main.Version
@@ -99,10 +95,10 @@ func (m *Metrics) Decision(d *policy.Decision) prometheus.Counter {
 	return m.decisions.WithLabelValues(string(d.Jurisdiction), d.Phase.String(), d.Action.String(), d.Reason.String())
 }
 
-// Rejected counts a request that was refused before any decision.
+// Rejected counts a request that was rejected before any decision.
 func (m *Metrics) Rejected(reason string) { m.rejections.WithLabelValues(reason).Inc() }
 
-// InitRejection shows the rejections for a reason from 0.
+// InitRejection exports the rejections for a reason from 0 on.
 func (m *Metrics) InitRejection(reason string) { m.rejections.WithLabelValues(reason) }
 
 // Duration returns the histogram of requests with an action, in seconds.
@@ -113,22 +109,22 @@ func (m *Metrics) Duration(a policy.Action) prometheus.Observer {
 // Lookup returns the counter of look-ups with a result.
 func (m *Metrics) Lookup(result string) prometheus.Counter { return m.lookups.WithLabelValues(result) }
 
-// InitDatabase shows a geo database's failures from 0.
+// InitDatabase exports a geo database's failures from 0 on.
 func (m *Metrics) InitDatabase(name string) { m.databaseFailures.WithLabelValues(name) }
 
 // DatabaseFailed counts a changed geo database that was not taken into use.
 func (m *Metrics) DatabaseFailed(name string) { m.databaseFailures.WithLabelValues(name).Inc() }
 
-// PolicyApplied shows which policy is in use, by its number, since when.
+// PolicyApplied sets the number of the policy in use, and since when it is.
 func (m *Metrics) PolicyApplied(at time.Time, number uint64) {
 	m.policyRevision.Set(float64(number))
 	m.policyApplied.Set(seconds(at))
 }
 
-// InvalidRecord counts a message in the ledger that isn't believed.
-func (m *Metrics) InvalidRecord() { m.recordsRefused.Inc() }
+// InvalidRecord counts a message in the ledger that isn't a valid record.
+func (m *Metrics) InvalidRecord() { m.invalidRecords.Inc() }
 
-// AuthenticationFailed counts somebody whom the admin API didn't let in.
+// AuthenticationFailed counts a request to the admin API that wasn't authenticated.
 func (m *Metrics) AuthenticationFailed() { m.authFailures.Inc() }
 
 // PolicyFailed counts a policy that was not taken into use.
@@ -137,7 +133,7 @@ func (m *Metrics) PolicyFailed() { m.policyFailures.Inc() }
 // CertificatesFailed counts certificates that were not taken into use.
 func (m *Metrics) CertificatesFailed() { m.certFailures.Inc() }
 
-// Transition counts that scheduled changes took place.
+// Transition counts scheduled changes that took place.
 func (m *Metrics) Transition() { m.transitions.Inc() }
 
 // Connections returns the gauge of connections that speak a protocol.

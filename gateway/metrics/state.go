@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -8,11 +9,11 @@ import (
 	"github.com/exitgate/exitgate/policy"
 )
 
-// A State is what the gateway works with at one moment.
+// A State is the gateway's at one moment.
 type State struct {
 	Snapshot *policy.Snapshot
-	// PolicyFailed says that the newest policy is wrong and that Snapshot is
-	// of an older one.
+	// PolicyFailed reports that the newest policy is invalid and that Snapshot
+	// is of an older one.
 	PolicyFailed bool
 	Databases    []Database
 	Certificates map[string]time.Time // when they end, by host
@@ -20,14 +21,14 @@ type State struct {
 	Ledger       *Ledger // nil: the policy comes from a file
 }
 
-// A Ledger is how well the ledger is followed, and what waits in it.
+// A Ledger is whether the ledger is connected, and what is pending in it.
 type Ledger struct {
 	Connected    bool
 	Pending      int         // changes that wait for approvals
 	SignatureDue []time.Time // until when emergencies are to be signed, ascending
 }
 
-// Flags are how the gateway knows of flags.
+// Flags are the state of the flags.
 type Flags struct {
 	LastSuccess map[string]time.Time // by provider
 	NotAccepted int                  // answers that were not accepted, by flag and jurisdiction
@@ -47,86 +48,112 @@ type Database struct {
 	Embedded bool
 }
 
-// RegisterState registers the metrics of the gateway's state. They are asked for
-// when they are scraped, so that a scrape never sees half of a change.
+// RegisterState registers the metrics of the gateway's state. They are collected
+// when they are scraped, all from one State, so that a scrape never sees half of
+// a change.
 func RegisterState(registry prometheus.Registerer, state func() State) {
-	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc("exitgate_"+name, help, labels, nil)
+	registry.MustRegister(&stateCollector{state, []stateMetric{
+		{desc("policy_info", "1 for the policy in use.", "sha256", "mode"), func(s State, set set) {
+			set(1, s.Snapshot.Policy().Digest(), string(s.Snapshot.Policy().Mode()))
+		}},
+		{desc("policy_last_apply_successful", "0 if the newest policy could not be applied and an older one is in use."), func(s State, set set) {
+			set(boolean(!s.PolicyFailed))
+		}},
+		{desc("jurisdiction_phase", "1 for the phase that a jurisdiction of the policy is in.", "jurisdiction", "phase"), func(s State, set set) {
+			for _, market := range s.Snapshot.Markets() {
+				for _, phase := range policy.Phases() {
+					set(boolean(phase == market.Phase), string(market.Jurisdiction), phase.String())
+				}
+			}
+		}},
+		{desc("next_transition_timestamp_seconds", "When the next scheduled change of a phase is due, 0 if none is."), func(s State, set set) {
+			set(seconds(s.Snapshot.Until()))
+		}},
+		{desc("geo_database_build_timestamp_seconds", "When a geo database in use was built.", "database"), func(s State, set set) {
+			for _, d := range s.Databases {
+				set(seconds(d.Build), d.Name)
+			}
+		}},
+		{desc("geo_database_embedded", "1 if clients are located by the embedded database, which is meant for trying out."), func(s State, set set) {
+			set(boolean(slices.ContainsFunc(s.Databases, func(d Database) bool { return d.Embedded })))
+		}},
+		{desc("flags_last_success_timestamp_seconds", "When a flag provider last answered for all jurisdictions, 0 for never.", "provider"), func(s State, set set) {
+			for provider, last := range s.Flags.LastSuccess {
+				set(seconds(last), provider)
+			}
+		}},
+		{desc("flags_not_accepted", "Flags by jurisdiction whose newest answer was not accepted, so that an older value stays."), func(s State, set set) {
+			set(float64(s.Flags.NotAccepted))
+		}},
+		{desc("guarantee_breached", "1 for a flag that was below its guarantee, by which a jurisdiction is withheld until a policy revision acknowledges it.", "jurisdiction", "flag"), func(s State, set set) {
+			for _, b := range s.Flags.Breaches {
+				set(1, string(b.Jurisdiction), b.Flag)
+			}
+		}},
+		{desc("ledger_connected", "1 if the ledger can be reached; 0 if the gateway goes by what it last knew."), ofLedger(func(l *Ledger) float64 {
+			return boolean(l.Connected)
+		})},
+		{desc("changes_pending", "Changes of the policy that wait for approvals."), ofLedger(func(l *Ledger) float64 {
+			return float64(l.Pending)
+		})},
+		{desc("emergencies_unsigned", "Emergency withdrawals that nobody has signed besides who made them."), ofLedger(func(l *Ledger) float64 {
+			return float64(len(l.SignatureDue))
+		})},
+		{desc("emergency_signature_due_timestamp_seconds", "Until when the first of the emergency withdrawals is to be signed, 0 if there is none."), ofLedger(func(l *Ledger) float64 {
+			if len(l.SignatureDue) == 0 {
+				return 0
+			}
+			return seconds(l.SignatureDue[0])
+		})},
+		{desc("certificate_expiry_timestamp_seconds", "When a certificate ends.", "host"), func(s State, set set) {
+			for host, end := range s.Certificates {
+				set(seconds(end), host)
+			}
+		}},
+	}})
+}
+
+// A stateMetric is a gauge and how its values follow from the state.
+type stateMetric struct {
+	desc    *prometheus.Desc
+	collect func(State, set)
+}
+
+// set sets the value for labels.
+type set func(value float64, labels ...string)
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
+}
+
+// ofLedger collects one value if there is a ledger.
+func ofLedger(value func(*Ledger) float64) func(State, set) {
+	return func(s State, set set) {
+		if s.Ledger != nil {
+			set(value(s.Ledger))
+		}
 	}
-	registry.MustRegister(&stateCollector{
-		state:          state,
-		policyInfo:     desc("policy_info", "1 for the policy in use.", "sha256", "mode"),
-		policyHealthy:  desc("policy_last_apply_successful", "0 if the newest policy could not be applied and an older one is in use."),
-		phase:          desc("jurisdiction_phase", "1 for the phase that a jurisdiction of the policy is in.", "jurisdiction", "phase"),
-		nextTransition: desc("next_transition_timestamp_seconds", "When the next scheduled change of a phase is due, 0 if none is."),
-		build:          desc("geo_database_build_timestamp_seconds", "When a geo database in use was built.", "database"),
-		embedded:       desc("geo_database_embedded", "1 if clients are located by the embedded database, which is meant for trying out."),
-		flagsSuccess:   desc("flags_last_success_timestamp_seconds", "When a flag provider last answered for all jurisdictions, 0 for never.", "provider"),
-		flagsRefused:   desc("flags_not_accepted", "Flags by jurisdiction whose newest answer was not accepted, so that an older value stays."),
-		breached:       desc("guarantee_breached", "1 for a flag that was below its guarantee, by which a jurisdiction is withheld until a policy revision acknowledges it.", "jurisdiction", "flag"),
-		ledger:         desc("ledger_connected", "1 if the ledger can be reached; 0 if the gateway goes by what it last knew."),
-		pending:        desc("changes_pending", "Changes of the policy that wait for approvals."),
-		unsigned:       desc("emergencies_unsigned", "Emergency withdrawals that nobody has signed besides who made them."),
-		signBy:         desc("emergency_signature_due_timestamp_seconds", "Until when the first of the emergency withdrawals is to be signed, 0 if there is none."),
-		certificates:   desc("certificate_expiry_timestamp_seconds", "When a certificate ends.", "host"),
-	})
 }
 
 type stateCollector struct {
-	state func() State
-	policyInfo, policyHealthy, phase, nextTransition,
-	flagsSuccess, flagsRefused, breached,
-	ledger, pending, unsigned, signBy,
-	build, embedded, certificates *prometheus.Desc
+	state   func() State
+	metrics []stateMetric
 }
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.policyInfo, c.policyHealthy, c.phase, c.nextTransition, c.flagsSuccess, c.flagsRefused, c.breached, c.ledger, c.pending, c.unsigned, c.signBy, c.build, c.embedded, c.certificates} {
-		descriptions <- d
+	for _, m := range c.metrics {
+		descriptions <- m.desc
 	}
 }
 
 // Collect implements prometheus.Collector.
 func (c *stateCollector) Collect(metrics chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
-		metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
-	}
 	state := c.state()
-	p := state.Snapshot.Policy()
-	gauge(c.policyInfo, 1, p.Digest(), string(p.Mode()))
-	gauge(c.policyHealthy, boolean(!state.PolicyFailed))
-	gauge(c.nextTransition, seconds(state.Snapshot.Until()))
-	for _, market := range state.Snapshot.Markets() {
-		for _, phase := range policy.Phases() {
-			gauge(c.phase, boolean(phase == market.Phase), string(market.Jurisdiction), phase.String())
-		}
-	}
-	for provider, last := range state.Flags.LastSuccess {
-		gauge(c.flagsSuccess, seconds(last), provider)
-	}
-	gauge(c.flagsRefused, float64(state.Flags.NotAccepted))
-	for _, b := range state.Flags.Breaches {
-		gauge(c.breached, 1, string(b.Jurisdiction), b.Flag)
-	}
-	if l := state.Ledger; l != nil {
-		gauge(c.ledger, boolean(l.Connected))
-		gauge(c.pending, float64(l.Pending))
-		gauge(c.unsigned, float64(len(l.SignatureDue)))
-		var first time.Time
-		if len(l.SignatureDue) > 0 {
-			first = l.SignatureDue[0]
-		}
-		gauge(c.signBy, seconds(first))
-	}
-	embedded := false
-	for _, d := range state.Databases {
-		gauge(c.build, seconds(d.Build), d.Name)
-		embedded = embedded || d.Embedded
-	}
-	gauge(c.embedded, boolean(embedded))
-	for host, end := range state.Certificates {
-		gauge(c.certificates, seconds(end), host)
+	for _, m := range c.metrics {
+		m.collect(state, func(value float64, labels ...string) {
+			metrics <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, value, labels...)
+		})
 	}
 }
 
