@@ -63,9 +63,12 @@ func (s Sums) Add(others ...Sums) Sums {
 	return all
 }
 
-// columns are how sums are written: in step with each other, a place in them
-// is a key and its counts.
+// columns are how sums are written, from gateway to gateway: the same index in
+// each is a key and its counts.
 type columns struct {
+	// Version is that of the format. This one, 1, isn't written: gateways up to
+	// 803cf21 accept no further members.
+	Version       int           `json:"version,omitempty"`
 	Since         time.Time     `json:"since"`
 	Jurisdictions []policy.Code `json:"jurisdictions"`
 	Classes       []string      `json:"classes"`
@@ -86,11 +89,14 @@ func bitOf(set bool) bit {
 	return 0
 }
 
-// What others may say they have counted.
+// Limits of what another gateway may have counted.
 const (
-	maxText  = 16 << 20
-	maxTotal = 1 << 50 // requests a day
+	maxText  = 16 << 20 // bytes
+	maxTotal = 1 << 50  // requests a day
 )
+
+// ErrNewer is the error of sums of a later version.
+var ErrNewer = errors.New("of a later version of exitgate")
 
 // MarshalJSON writes the sums in about 35 bytes a key.
 func (s Sums) MarshalJSON() ([]byte, error) {
@@ -117,7 +123,7 @@ func compare(a, b Key) int {
 }
 
 // UnmarshalJSON reads sums as MarshalJSON writes them. What can't have been
-// counted is an error.
+// counted is an error; sums of a later version are [ErrNewer].
 func (s *Sums) UnmarshalJSON(text []byte) error {
 	c, err := parse(text)
 	if err == nil {
@@ -143,6 +149,10 @@ func parse(text []byte) (c columns, err error) {
 	if len(text) > maxText {
 		return c, fmt.Errorf("they have %d bytes: the limit is %d", len(text), maxText)
 	}
+	var format struct{ Version int }
+	if json.Unmarshal(text, &format) == nil && format.Version > 1 {
+		return c, fmt.Errorf("%w (version %d)", ErrNewer, format.Version)
+	}
 	return c, strictjson.Unmarshal(text, &c)
 }
 
@@ -150,7 +160,7 @@ func (c columns) key(i int) Key {
 	return Key{plan.Traffic{Jurisdiction: c.Jurisdictions[i], Class: c.Classes[i], Anonymous: c.Anonymous[i] == 1}, c.Entries[i], c.Refused[i] == 1}
 }
 
-// check says what can't have been counted.
+// check returns an error if this can't have been counted.
 func (c columns) check() error {
 	rows := len(c.Day)
 	if c.Since.IsZero() {

@@ -2,6 +2,7 @@ package traffic_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ var some = traffic.Sums{Since: began, Hour: counts{served: 2}, Day: counts{serve
 
 const written = `{"since":"2026-11-22T04:00:00Z","jurisdictions":["FR","FR"],"classes":["sign-up","sign-up"],"entries":["anonymous","default"],"anonymous":[1,0],"refused":[1,0],"hour":[0,2],"day":[4,3]}`
 
-func TestSumsComeBackFromJSON(t *testing.T) {
+func TestSums_JSON(t *testing.T) {
 	text, err := json.Marshal(some)
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +41,7 @@ func TestSumsComeBackFromJSON(t *testing.T) {
 	}
 }
 
-func TestSumsThatCantBeAreRefused(t *testing.T) {
+func TestSums_invalid(t *testing.T) {
 	for name, test := range map[string]struct{ old, new, err string }{
 		"a key twice":          {`["anonymous","default"],"anonymous":[1,0],"refused":[1,0]`, `["default","default"],"anonymous":[0,0],"refused":[0,0]`, "{Traffic:{Jurisdiction:FR Class:sign-up Anonymous:false} Entry:default Refused:false} is there twice"},
 		"a column too short":   {`[0,2]`, `[2]`, "their columns aren't of one length"},
@@ -81,7 +82,7 @@ func TestSumsThatCantBeAreRefused(t *testing.T) {
 	}
 }
 
-func TestSumsOfSeveralGatewaysAreAdded(t *testing.T) {
+func TestSums_Add(t *testing.T) {
 	before := cmp.Diff(some, traffic.Sums{})
 	other := traffic.Sums{Since: began.Add(-time.Hour), Hour: counts{served: 1}, Day: counts{served: 1, key(1): 1}}
 	want := traffic.Sums{Since: began.Add(-time.Hour), Hour: counts{served: 3}, Day: counts{served: 4, hidden: 4, key(1): 1}}
@@ -95,7 +96,19 @@ func TestSumsOfSeveralGatewaysAreAdded(t *testing.T) {
 	}
 }
 
-func TestAPlanNeedsNeitherEntriesNorWhatWasRefused(t *testing.T) {
+func TestSums_ofALaterVersion(t *testing.T) {
+	for version, want := range map[int]error{1: nil, 2: traffic.ErrNewer} {
+		text := strings.Replace(written, "{", fmt.Sprintf(`{"version":%d,`, version), 1)
+		if err := new(traffic.Sums).UnmarshalJSON([]byte(text)); !errors.Is(err, want) {
+			t.Errorf("version %d: %v", version, err)
+		}
+	}
+	if err := new(traffic.Sums).UnmarshalJSON([]byte(`{"version":2,"rows":[]}`)); !errors.Is(err, traffic.ErrNewer) {
+		t.Errorf("version 2 with other members: %v", err)
+	}
+}
+
+func TestSums_Traffic(t *testing.T) {
 	refused := served
 	refused.Refused, refused.Entry = true, "EU"
 	hour, day := traffic.Sums{Hour: counts{served: 2, refused: 1}, Day: counts{served: 3, refused: 1, hidden: 4}}.Traffic()

@@ -1,6 +1,6 @@
 // Package traffic counts requests by what decided them, over the last hour and
-// the last day, in memory: so that a plan can say what it would have decided
-// otherwise. It knows no address, and keeps nothing on disk.
+// the last day, in memory: so that a plan can show what it would have decided
+// otherwise. It has no addresses, and nothing on disk.
 package traffic
 
 import (
@@ -13,28 +13,28 @@ import (
 	"github.com/exitgate/exitgate/policy/plan"
 )
 
-// A Key tells requests apart.
+// A Key is what requests are counted by.
 type Key struct {
 	plan.Traffic
-	Entry   policy.Code // of the policy, that decided
+	Entry   policy.Code // the entry of the policy that decided
 	Refused bool
 }
 
-// MaxKeys is how many keys are told apart. Requests of further ones are
+// MaxKeys is how many keys are counted separately. Requests of further ones are
 // counted together, under the zero Key.
 const MaxKeys = 100_000
 
 // A Counter counts the requests of a key.
 type Counter struct {
 	n atomic.Uint64
-	_ [56]byte // one CPU's counting doesn't slow down another's
+	_ [56]byte // fills a cache line: no false sharing between counters
 }
 
 // Inc counts a request. It is safe for concurrent use.
 func (c *Counter) Inc() { c.n.Add(1) }
 
-// Time goes in slots of two lengths. Of each, one runs and those of an hour or
-// a day before it are kept.
+// Time is divided into slots of two lengths. Of each there is the current one and
+// those of an hour or a day before it.
 const (
 	hour  = time.Hour
 	day   = 24 * time.Hour
@@ -45,7 +45,7 @@ const (
 // Counts are the counts of all keys. They are safe for concurrent use.
 type Counts struct {
 	mu      sync.Mutex
-	began   time.Time     // by the clock as it goes now
+	began   time.Time     // by the clock as it is set now
 	elapsed time.Duration // from then to the last sweep
 	keys    map[Key]*count
 }
@@ -55,8 +55,8 @@ func New(now time.Time) *Counts {
 	return &Counts{began: now, keys: make(map[Key]*count)}
 }
 
-// Counter returns the counter of a key: the same for as long as anybody holds
-// it or it has counts.
+// Counter returns the counter of a key: the same for as long as it is referenced
+// or has counts.
 func (c *Counts) Counter(k Key) *Counter {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -72,9 +72,8 @@ func (c *Counts) Counter(k Key) *Counter {
 	return n.hold()
 }
 
-// Sweep dates what was counted since the last sweep: it counts as of now. To
-// be called every few seconds; more seldom is less exact, and no request is
-// lost by it.
+// Sweep moves what was counted since the last sweep into the current slots. It is
+// to be called every few seconds; less often is less exact, but loses no request.
 func (c *Counts) Sweep(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -89,7 +88,7 @@ func (c *Counts) sweep(now time.Time) {
 	}
 	for k, n := range c.keys {
 		n.sweep(last, c.elapsed)
-		if n.gone() {
+		if n.unused() {
 			delete(c.keys, k)
 		}
 	}
@@ -125,11 +124,11 @@ func sum(slots []uint64) (n uint64) {
 
 // A count is the count of one key.
 type count struct {
-	counter *Counter // nil: it isn't counted now, unless somebody else holds it
+	counter *Counter // nil: idle; it may be referenced elsewhere
 	known   weak.Pointer[Counter]
-	swept   uint64        // of the counter; the rest is new
-	used    time.Duration // when it was last asked for or counted
-	slots   *slots        // nil: it counted nothing for a day
+	swept   uint64        // of the counter, in slots already
+	used    time.Duration // when it was last requested or counted
+	slots   *slots        // nil: nothing was counted for a day
 }
 
 // slots have counts by the number of the slot, from New on, modulo how many
@@ -139,7 +138,7 @@ type slots struct {
 	day  [day/long + 1]uint64
 }
 
-// hold returns the counter, and sees to it that it stays.
+// hold returns the counter, with a reference that keeps it.
 func (n *count) hold() *Counter {
 	if n.counter == nil {
 		n.counter = n.known.Value()
@@ -151,7 +150,7 @@ func (n *count) hold() *Counter {
 	return n.counter
 }
 
-// sweep lets the time go on, and dates what is new.
+// sweep advances the slots, and adds what is new to the current ones.
 func (n *count) sweep(last, now time.Duration) {
 	if n.slots != nil {
 		advance(n.slots.hour[:], last/short, now/short)
@@ -170,7 +169,7 @@ func (n *count) sweep(last, now time.Duration) {
 	total := counter.n.Load()
 	if total == n.swept {
 		if n.slots == nil && now-n.used > day {
-			n.counter = nil // it stays for as long as a policy in use counts with it
+			n.counter = nil // a policy in use that counts with it keeps it
 		}
 		return
 	}
@@ -182,7 +181,7 @@ func (n *count) sweep(last, now time.Duration) {
 	n.counter, n.swept, n.used = counter, total, now
 }
 
-// advance empties the slots that begin anew on the way from one to another.
+// advance resets the slots after one, up to another.
 func advance(slots []uint64, from, to time.Duration) {
 	size := time.Duration(len(slots))
 	for slot := max(from, to-size) + 1; slot <= to; slot++ {
@@ -190,7 +189,7 @@ func advance(slots []uint64, from, to time.Duration) {
 	}
 }
 
-// gone says whether there is nothing to know of it any more.
-func (n *count) gone() bool {
+// unused reports whether nothing is counted nor will be.
+func (n *count) unused() bool {
 	return n.counter == nil && n.slots == nil && n.known.Value() == nil
 }

@@ -31,7 +31,7 @@ func want(t *testing.T, is traffic.Sums, since time.Time, hour, day counts) {
 	}
 }
 
-func TestRequestsAreCountedForAnHourAndADay(t *testing.T) {
+func TestCounts_hourAndDay(t *testing.T) {
 	c := traffic.New(began)
 	want(t, c.Sums(began), began, counts{}, counts{})
 	c.Counter(served).Inc()
@@ -47,7 +47,7 @@ func TestRequestsAreCountedForAnHourAndADay(t *testing.T) {
 	want(t, c.Sums(began.Add(100*time.Hour)), began, counts{}, counts{})
 }
 
-func TestTheCounterOfAKeyIsAlwaysTheSame(t *testing.T) {
+func TestCounter_isTheSameForAKey(t *testing.T) {
 	c := traffic.New(began)
 	counter := c.Counter(served)
 	for i := range 200 {
@@ -62,7 +62,7 @@ func TestTheCounterOfAKeyIsAlwaysTheSame(t *testing.T) {
 	}
 }
 
-func TestAPolicyInUseCountsHoweverLongNothingCame(t *testing.T) {
+func TestCounter_afterALongIdleTime(t *testing.T) {
 	c := traffic.New(began)
 	counter := c.Counter(served)
 	for i := range 200 {
@@ -73,7 +73,7 @@ func TestAPolicyInUseCountsHoweverLongNothingCame(t *testing.T) {
 	want(t, c.Sums(began.Add(200*time.Hour)), began, counts{served: 1}, counts{served: 1})
 }
 
-func TestWhatIsCountedOutlivesItsPolicy(t *testing.T) {
+func TestCounts_outliveTheirPolicy(t *testing.T) {
 	c := traffic.New(began)
 	c.Counter(served).Inc()
 	runtime.GC()
@@ -87,7 +87,7 @@ func key(i int) traffic.Key {
 	return traffic.Key{Traffic: plan.Traffic{Jurisdiction: policy.Code(fmt.Sprintf("US-%d", i/12)), Class: fmt.Sprint("class-", i%6), Anonymous: i/6%2 == 1}, Entry: "US"}
 }
 
-func TestKeysThatAreTooManyAreCountedTogether(t *testing.T) {
+func TestCounter_beyondMaxKeys(t *testing.T) {
 	c := traffic.New(began)
 	for i := range traffic.MaxKeys {
 		if i%2 == 0 {
@@ -115,7 +115,7 @@ func TestKeysThatAreTooManyAreCountedTogether(t *testing.T) {
 	want(t, c.Sums(began.Add(50*time.Hour)), began, counts{key(1): 1, key(traffic.MaxKeys): 1}, counts{key(1): 1, key(traffic.MaxKeys): 1})
 }
 
-func TestAClockThatIsSetLosesNoCountsBackwardsAndOnlyTimeForwards(t *testing.T) {
+func TestSweep_clockThatIsSet(t *testing.T) {
 	c := traffic.New(began)
 	counter := c.Counter(served)
 	counter.Inc()
@@ -136,7 +136,7 @@ func TestAClockThatIsSetLosesNoCountsBackwardsAndOnlyTimeForwards(t *testing.T) 
 }
 
 // The model is a list of when each request came and when it was swept.
-func TestCountsAreThoseOfAListOfRequests(t *testing.T) {
+func TestCounts_likeAListOfRequests(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		type request struct {
 			key         traffic.Key
@@ -203,7 +203,7 @@ func TestCountsAreThoseOfAListOfRequests(t *testing.T) {
 	})
 }
 
-func TestManyCountAtOnce(t *testing.T) {
+func TestCounter_concurrentUse(t *testing.T) {
 	c := traffic.New(began)
 	var running sync.WaitGroup
 	for i := range 8 {
