@@ -260,6 +260,7 @@ func (r *reader) list(y *yaml.Node) *node {
 func (r *reader) mapping(y *yaml.Node) *node {
 	column := r.enter()
 	n := &node{kind: mapping, from: r.pos}
+	n.keys, n.items = make([]*node, 0, len(y.Content)/2), make([]*node, 0, len(y.Content)/2)
 	for i := 0; i < len(y.Content); i += 2 {
 		key := r.key(y.Content[i])
 		r.expect(':')
@@ -292,6 +293,7 @@ func (r *reader) flowList(y *yaml.Node) *node {
 func (r *reader) flowMapping(y *yaml.Node) *node {
 	r.enter()
 	n := &node{kind: mapping, at: r.pos, from: r.pos}
+	n.keys, n.items = make([]*node, 0, len(y.Content)/2), make([]*node, 0, len(y.Content)/2)
 	r.expect('{')
 	for i := 0; i < len(y.Content); i += 2 {
 		if i > 0 {
