@@ -106,8 +106,9 @@ func (p *builder) addVersion() {
 
 var className = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
 
-// alwaysEssential are the patterns that the essential class has in every policy: what
-// keeps certificates renewed and what people and crawlers may always ask.
+// alwaysEssential are the patterns that the essential class has in every
+// policy: what keeps certificates renewed and what people and crawlers may
+// always ask.
 var alwaysEssential = [...]string{
 	"/.well-known/acme-challenge/",
 	StatusPath,
@@ -199,8 +200,8 @@ func hostOf(pattern routes.Pattern) string {
 	return before[strings.LastIndexAny(before, " \t")+1:]
 }
 
-// claimedEssential returns the path that is always essential and that a pattern would
-// take away, "" if it takes none.
+// claimedEssential returns the path that is always essential and that a pattern
+// would take away, "" if it takes none.
 func claimedEssential(pattern routes.Pattern) string {
 	path := pattern.String()
 	path, _ = url.PathUnescape(path[strings.IndexByte(path, '/'):])
@@ -505,7 +506,7 @@ func (p *builder) refusableClasses() []string {
 	return append(names, Other)
 }
 
-// isPlace says whether a code is that of a country or subdivision.
+// isPlace reports whether a code is that of a country or subdivision.
 func isPlace(code string) bool {
 	if _, ok := iso3166.LookupCountry(code); ok {
 		return true

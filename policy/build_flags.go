@@ -17,7 +17,7 @@ const (
 	longestName = 200 // bytes of a title
 )
 
-// flagName is a key of a dictionary (RFC 9651 section 3.2), as apps are told
+// flagName is a key of a dictionary (RFC 9651 section 3.2), as apps get
 // flags in one.
 var flagName = regexp.MustCompile(`^[a-z*][a-z0-9_.*-]{0,63}$`)
 
@@ -144,8 +144,8 @@ func (p *builder) literals(name string) []literal {
 	return all
 }
 
-// checkGuarantee checks what is guaranteed of a flag, and makes all its values ones
-// of the flag's type.
+// checkGuarantee checks what is guaranteed of a flag, and makes all its values
+// ones of the flag's type.
 func (p *builder) checkGuarantee(name string, g *Guarantee, kind Kind) {
 	path := at("guarantees", name)
 	number := kind == Integer || kind == Float

@@ -65,7 +65,7 @@ func (p *Policy) nextStep(at time.Time) time.Time {
 }
 
 // findDistinct returns, by country, the subdivisions that the policy
-// tells apart, sorted: the named ones, the members of groups with an entry, and
+// distinguishes, sorted: the named ones, the members of groups with an entry, and
 // those with flags of their own.
 func (p *Policy) findDistinct() map[Code][]Code {
 	apart := make(map[Code][]Code)
@@ -95,8 +95,9 @@ func (p *Policy) findDistinct() map[Code][]Code {
 	return apart
 }
 
-// DistinctSubdivisions returns the subdivisions that the policy tells apart, and those that
-// a breach withholds: it outlives a policy that tells them apart no longer.
+// DistinctSubdivisions returns the subdivisions that the policy distinguishes,
+// and those that a breach withholds: it outlives a policy that tells them apart
+// no longer.
 func (p *Policy) DistinctSubdivisions(flags Flags) map[Code][]Code {
 	apart := p.distinct
 	for code, settings := range flags {

@@ -461,7 +461,7 @@ func TestExplainSaysWhatMatchedAndWhy(t *testing.T) {
 		{"a feature that isn't asked for",
 			"routes: {news: [/news/]}\njurisdictions: {CA: {phase: withdrawn, routes: [news]}}",
 			"CA", "/", []string{
-				"CA (Canada), country, withdrawn of [news]: wins, the most specific; doesn't speak of the class other",
+				"CA (Canada), country, withdrawn of [news]: wins, the most specific; isn't about the class other",
 			}},
 		{"two subdivisions that are one",
 			"jurisdictions: {US-MS: withdrawn}",

@@ -73,7 +73,7 @@ func (r *Reason) UnmarshalText(text []byte) error {
 }
 
 // A Decision is what a request gets and why. Decisions are made when the
-// policy is compiled, one for each place that the policy tells apart and each
+// policy is compiled, one for each place that the policy distinguishes and each
 // route class, and shared by all requests that they apply to: read them, don't
 // change them.
 type Decision struct {
@@ -83,7 +83,7 @@ type Decision struct {
 	// Action is what happens.
 	Action Action `json:"action"`
 	// Jurisdiction is the client's: the most specific one that the policy
-	// tells apart, else the country, Unlocated or Private.
+	// distinguishes, else the country, Unlocated or Private.
 	Jurisdiction Code `json:"jurisdiction"`
 	// Phase is what the jurisdiction gets for this class of requests.
 	Phase Phase `json:"phase"`

@@ -99,7 +99,7 @@ func (e *Entry) UnmarshalText(text []byte) error {
 // SchemaEnum lists what the shorthand may say.
 func (Entry) SchemaEnum() []string { return phaseNames[:] }
 
-// A Mode says whether a policy is applied or only counted.
+// A Mode is whether a policy is applied or only counted.
 type Mode string
 
 const (

@@ -19,10 +19,10 @@ type Demand struct {
 	Disclose     *bool            `yaml:"disclose" json:"disclose,omitempty" default:"true" doc:"false where the law forbids to name it: then no notice and no page does."`
 }
 
-// Disclosed says whether the demand may be named to the public.
+// Disclosed reports whether the demand may be named to the public.
 func (d Demand) Disclosed() bool { return d.Disclose == nil || *d.Disclose }
 
-// Binds says whether the law requires what it demands, from InForce on.
+// Binds reports whether the law requires what it demands, from InForce on.
 func (d Demand) Binds() bool {
 	return d.Stage == InForce || d.Stage == Adopted && !d.InForce.IsZero()
 }

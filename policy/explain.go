@@ -16,7 +16,7 @@ type Explanation struct {
 	// Override says why flags restrict more than the entry that governs; "" if
 	// they don't.
 	Override string `json:"override,omitempty"`
-	// Flags are the flags that the app is told of, by name.
+	// Flags are the flags that the app gets, by name.
 	Flags map[string]Value `json:"flags,omitempty"`
 	// Next is when the decision may change by the schedules, zero if never.
 	Next time.Time `json:"next,omitzero"`
@@ -149,7 +149,7 @@ func (s *Snapshot) explainMatch(m, first match, place Place, class Class, d Deci
 		x.Why = fmt.Sprintf("%s restricts as much", d.Entry)
 	}
 	if !m.entry.AppliesTo(class) {
-		x.Why += fmt.Sprintf("; doesn't speak of the class %s", d.Class)
+		x.Why += fmt.Sprintf("; isn't about the class %s", d.Class)
 	}
 	return x
 }

@@ -38,7 +38,7 @@ func (v Value) Equal(other Value) bool {
 	return v == other || v.AtLeast(other) && other.AtLeast(v)
 }
 
-// AtLeast says whether both values are numbers, and the first is not below the
+// AtLeast reports whether both values are numbers, and the first is not below the
 // second.
 func (v Value) AtLeast(other Value) bool {
 	a, isInt := v.of.(int64)
@@ -74,7 +74,7 @@ func (g Guarantee) String() string {
 }
 
 // A Flag is a flag that the policy names: one that it guarantees something of,
-// or gives values for. The app is told these, and no others.
+// or gives values for. The app gets these, and no others.
 type Flag struct {
 	Name string `json:"name"`
 	Kind Kind   `json:"type"`
@@ -82,6 +82,6 @@ type Flag struct {
 	Guarantee *Guarantee `json:"guarantee,omitempty"`
 }
 
-// Allows reports whether a value may be told to the app, as far as the guarantee
+// Allows reports whether a value may be sent to the app, as far as the guarantee
 // of the flag goes.
 func (f Flag) Allows(v Value) bool { return f.Guarantee == nil || f.Guarantee.Allows(v) }

@@ -45,7 +45,7 @@ func (p *Phase) UnmarshalText(text []byte) error {
 // SchemaEnum lists the phases' names for the JSON Schema.
 func (Phase) SchemaEnum() []string { return phaseNames[:] }
 
-// Refuses says whether a market in phase p is refused the requests of a route
+// Refuses reports whether a market in phase p is refused the requests of a route
 // class.
 func (p Phase) Refuses(class string) bool {
 	switch p {
@@ -59,7 +59,7 @@ func (p Phase) Refuses(class string) bool {
 	return class != Essential
 }
 
-// The route classes that phases speak of. A policy may define others, and
+// The route classes that phases refer to. A policy may define others, and
 // refuse them one by one with an entry's routes.
 const (
 	SignUp    = "sign-up"

@@ -55,7 +55,7 @@ func (p Place) Jurisdiction() Code {
 	return p.Country
 }
 
-// IsPlace says whether a client can be in a jurisdiction: a country, a
+// IsPlace reports whether a client can be in a jurisdiction: a country, a
 // subdivision, Private or Unlocated.
 func IsPlace(jurisdiction Code) bool {
 	return jurisdiction == Unlocated || PlaceOf(jurisdiction) != Place{}

@@ -3,8 +3,8 @@
 // It is pure: it knows no network, file, log or clock. A Definition, which
 // package document reads from a text, is made into a Policy by New; a Policy is
 // compiled for a moment into a Snapshot, and the Snapshot decides requests by
-// looking at where they come from and what they ask for. The same inputs always give the same decision, so that it can be
-// explained, replayed and tested.
+// looking at where they come from and what they ask for. The same inputs always
+// give the same decision, so that it can be explained, replayed and tested.
 package policy
 
 import (
@@ -22,7 +22,8 @@ import (
 
 // A Policy is a valid Definition: every code in it exists, every schedule only
 // restricts, no two route classes claim the same request, and the service is
-// served nowhere against a guarantee. Only New makes one. It is immutable and safe for concurrent use.
+// served nowhere against a guarantee. Only New makes one. It is immutable and
+// safe for concurrent use.
 type Policy struct {
 	def          Definition
 	mode         Mode
@@ -42,7 +43,7 @@ type Policy struct {
 	acknowledged []acknowledgement
 	approvals    Approvals
 
-	// The places that are told apart: subdivisions by country, and all.
+	// The places that are distinguished: subdivisions by country, and all.
 	distinct map[Code][]Code
 	parents  map[Code]Code // of those that ISO 3166-2 has within another
 	places   []Place
@@ -137,7 +138,7 @@ func (p *Policy) isGroup(code Code) bool {
 	return ok
 }
 
-// Reaches returns the places that an entry speaks of beside its own code: the
+// Reaches returns the places that an entry covers beside its own code: the
 // members of a group, the territories of a country.
 func (p *Policy) Reaches(code Code) []Code {
 	if g, ok := p.groups[code]; ok {

@@ -81,8 +81,8 @@ func (p *builder) checkPromise() {
 	}
 }
 
-// checkDemandIsMet reports a demand that breaks a guarantee where the service would
-// be served under it.
+// checkDemandIsMet reports a demand that breaks a guarantee where the service
+// would be served under it.
 func (p *builder) checkDemandIsMet(name string, d Demand) {
 	broken := p.policy.BrokenGuarantees(d)
 	if broken == nil {
@@ -110,8 +110,8 @@ func adviseWithdrawal(d Demand, served []Place) string {
 	return fmt.Sprintf("withdraw %s %s,\nor show that the demand is suspended (stayed by a court), rejected or repealed: change its stage", joinPlaces(served), by)
 }
 
-// warnOfUnboundDemand warns of a demand that doesn't bind, but would break a guarantee if
-// it did.
+// warnOfUnboundDemand warns of a demand that doesn't bind, but would break a
+// guarantee if it did.
 func (p *builder) warnOfUnboundDemand(name string, d Demand) {
 	broken := p.policy.BrokenGuarantees(d)
 	if broken == nil || d.Stage == Rejected || d.Stage == Repealed {
@@ -129,8 +129,8 @@ func (p *builder) warnOfUnboundDemand(name string, d Demand) {
 		name, state, p.policy.formatBrokenGuarantee(broken[0], d), joinPlaces(served), p.policy.formatServed(served, d))
 }
 
-// BrokenGuarantees returns the flags, sorted, of which a demand requires a value below
-// what the policy guarantees.
+// BrokenGuarantees returns the flags, sorted, of which a demand requires a
+// value below what the policy guarantees.
 func (p *Policy) BrokenGuarantees(d Demand) []string {
 	var broken []string
 	for flag, value := range d.Requires {
@@ -142,9 +142,9 @@ func (p *Policy) BrokenGuarantees(d Demand) []string {
 	return broken
 }
 
-// formatBrokenGuarantee says how a demand breaks the guarantee of a flag: "requires
-// end-to-end-encryption: false from … on, which breaks the guarantee (require
-// true)".
+// formatBrokenGuarantee says how a demand breaks the guarantee of a flag:
+// "requires end-to-end-encryption: false from … on, which breaks the guarantee
+// (require true)".
 func (p *Policy) formatBrokenGuarantee(flag string, d Demand) string {
 	when := ""
 	if !d.InForce.IsZero() {
@@ -166,14 +166,14 @@ func (p *Policy) servedUnder(d Demand) []Place {
 	return served
 }
 
-// Serves says whether a place gets anything but the essential class at a moment
-// or later, as far as the policy itself goes. A policy that only observes
-// serves everywhere.
+// Serves reports whether a place gets anything but the essential class at a
+// moment or later, as far as the policy itself goes. A policy that only
+// observes serves everywhere.
 func (p *Policy) Serves(place Place, at time.Time) bool {
 	return p.mode == Observe || p.serves(place, Demand{}.Concerns, at)
 }
 
-// serves says whether a place gets any of some route classes at a moment or
+// serves reports whether a place gets any of some route classes at a moment or
 // later. As time only restricts, the moment itself is what counts.
 func (p *Policy) serves(place Place, some func(class string) bool, at time.Time) bool {
 	matches := p.appendMatches(nil, place)
@@ -185,14 +185,14 @@ func (p *Policy) serves(place Place, some func(class string) bool, at time.Time)
 	return false
 }
 
-// Concerns says whether a demand is about a route class. None is about the
+// Concerns reports whether a demand is about a route class. None is about the
 // essential one, which is served where all else is withdrawn.
 func (d Demand) Concerns(class string) bool {
 	return class != Essential && (d.Routes == nil || slices.Contains(d.Routes, class))
 }
 
-// BoundPlaces returns the places that a demand binds: of a group all members, of a
-// country all that the policy tells apart in it.
+// BoundPlaces returns the places that a demand binds: of a group all members,
+// of a country all that the policy distinguishes in it.
 func (p *Policy) BoundPlaces(d Demand) []Place {
 	codes := []Code{d.Jurisdiction}
 	if p.isGroup(d.Jurisdiction) {
@@ -224,8 +224,8 @@ func (p *Policy) BoundPlaces(d Demand) []Place {
 	return places
 }
 
-// formatServed says how places are served when a demand is in force: "FR is served
-// until …, 1h longer", "FR is open then, and 2 more are served".
+// formatServed says how places are served when a demand is in force: "FR is
+// served until …, 1h longer", "FR is open then, and 2 more are served".
 func (p *Policy) formatServed(places []Place, d Demand) string {
 	words := p.formatHowServed(places[0], d)
 	if len(places) > 1 {
@@ -302,8 +302,8 @@ func joinPlaces(places []Place) string {
 	return strings.Join(names, "")
 }
 
-// checkConflicts reports demands that can't both be met where the service would be
-// served under both.
+// checkConflicts reports demands that can't both be met where the service would
+// be served under both.
 func (p *builder) checkConflicts() {
 	about := make(map[string][]string) // demands by flag
 	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
@@ -364,8 +364,8 @@ func (p *builder) checkConflictsOver(flag string, names []string) {
 	}
 }
 
-// checkFlagValues reports values of a flag below its guarantee where the service is
-// served at any time: they have no dates.
+// checkFlagValues reports values of a flag below its guarantee where the
+// service is served at any time: they have no dates.
 func (p *builder) checkFlagValues(f Flag) {
 	s := p.policy.settings[f.Name]
 	if s == nil || f.Guarantee == nil {

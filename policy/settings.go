@@ -9,7 +9,7 @@ import (
 // Settings are what the flags of one jurisdiction are set to.
 type Settings struct {
 	// Values are the flags' values by name. One below its guarantee is never
-	// told to an app, and withdraws the jurisdiction. The zero Value stands
+	// sent to an app, and withdraws the jurisdiction. The zero Value stands
 	// for such a one: what it was needn't be known.
 	Values map[string]Value `json:"values,omitempty"`
 	// Breached are the flags that were seen below their guarantee and whose
@@ -94,24 +94,24 @@ func (p *Policy) restrict(phase Phase, d Decision) Decision {
 	return *stricter(&d, &restricted)
 }
 
-// A FlagValue is a flag as an app is told of it.
+// A FlagValue is a flag as an app gets it.
 type FlagValue struct {
 	Name  string
 	Value Value
 }
 
-// FlagsToApp returns the flags that an app is told of for a jurisdiction, by name:
+// FlagsToApp returns the flags that an app gets for a jurisdiction, by name:
 // those that the policy names and that have a value, except for any below its
 // guarantee.
 func (s *Snapshot) FlagsToApp(jurisdiction Code) []FlagValue {
 	settings := s.flags.In(jurisdiction)
-	var told []FlagValue
+	var flags []FlagValue
 	for _, f := range s.policy.flags {
 		v, ok := settings.Values[f.Name].As(f.Kind)
 		_, breached := settings.Breached[f.Name]
 		if ok && !breached && f.Allows(v) && v.CheckSendable() == nil {
-			told = append(told, FlagValue{f.Name, v})
+			flags = append(flags, FlagValue{f.Name, v})
 		}
 	}
-	return told
+	return flags
 }

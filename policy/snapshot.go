@@ -27,18 +27,19 @@ type Snapshot struct {
 }
 
 // A country is the market of a country, and those of its subdivisions that the
-// policy tells apart from it. The market is nil where ISO 3166-1 has no country.
+// policy distinguishes from it. The market is nil where ISO 3166-1 has no
+// country.
 type country struct {
 	market       *market
 	subdivisions map[Code]*market
 }
 
-// A market is one place that the policy tells apart, with its decisions by
+// A market is one place that the policy distinguishes, with its decisions by
 // class: the plain ones, and those for clients that hide where they are.
 type market struct {
 	jurisdiction Code
 	// rank of the entry that governs: firstLevel for a subdivision that the
-	// policy names, whichever its level. The others are told apart only as
+	// policy names, whichever its level. The others are distinguished only as
 	// members of groups.
 	rank rank
 	// withheld says that a flag is below its guarantee.
@@ -217,7 +218,8 @@ func reasonOf(code Code, p *Policy) Reason {
 	return ByEntry
 }
 
-// A Difference is a place that gets something else by one snapshot than by another.
+// A Difference is a place that gets something else by one snapshot than by
+// another.
 type Difference struct {
 	Jurisdiction  Code
 	Before, After string // "withdrawn", or "open (news withdrawn)"
@@ -259,7 +261,7 @@ func descriptionFor(code Code, words map[Code]string) string {
 	return Open.String()
 }
 
-// describeAll says what each place that the snapshot tells apart gets, and what
+// describeAll says what each place that the snapshot distinguishes gets, and what
 // anonymous adds to that.
 func (s *Snapshot) describeAll() map[Code]string {
 	if s == nil {

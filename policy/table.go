@@ -24,7 +24,7 @@ type acknowledgement struct {
 	at           time.Time
 }
 
-// settingFor returns which code in a setting speaks of a place most specifically, ""
+// settingFor returns which code in a setting covers a place most specifically, ""
 // if none does; and a second one where two groups do, with different values.
 func (p *Policy) settingFor(s *setting, place Place) (first, second Code) {
 	if len(s.in) == 0 {
@@ -95,7 +95,7 @@ func (p *Policy) OwnFlags() Flags {
 // apart. They are shared: don't change them.
 func (p *Policy) Places() []Place { return p.places }
 
-// setPlaces notes which places the policy tells apart.
+// setPlaces notes which places the policy distinguishes.
 func (p *Policy) setPlaces() {
 	p.distinct = p.findDistinct()
 	p.parents = make(map[Code]Code)
@@ -120,7 +120,7 @@ func (p *Policy) Groups(place Place) []Code {
 	return slices.Compact(found)
 }
 
-// contains says whether a place is in a jurisdiction: in the country, the
+// contains reports whether a place is in a jurisdiction: in the country, the
 // subdivision or the group.
 func (p *Policy) contains(code Code, place Place) bool {
 	for _, c := range [...]Code{place.Jurisdiction(), place.Country, place.Subdivisions[0], place.Subdivisions[1]} {

@@ -65,7 +65,7 @@ func ValueOf(v any) (Value, bool) {
 // value.
 func (v Value) Any() any { return v.of }
 
-// IsZero says whether there is no value.
+// IsZero reports whether there is no value.
 func (v Value) IsZero() bool { return v.of == nil }
 
 // Kind returns the type of the value.
@@ -104,7 +104,7 @@ func (v Value) String() string {
 }
 
 // MarshalJSON writes the value itself, null for none. A float always has a
-// fraction or an exponent, by which it is told from an integer.
+// fraction or an exponent, by which it is distinguished from an integer.
 func (v Value) MarshalJSON() ([]byte, error) {
 	text, err := json.Marshal(v.of)
 	if _, isFloat := v.of.(float64); isFloat && err == nil && !bytes.ContainsAny(text, ".e") {
@@ -161,7 +161,7 @@ const (
 	maxString  = 256
 )
 
-// CheckSendable returns nil if an app can be told the value in a structured field
+// CheckSendable returns nil if an app can be sent the value in a structured field
 // (RFC 9651), else why not.
 func (v Value) CheckSendable() error {
 	switch of := v.of.(type) {

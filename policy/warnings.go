@@ -87,7 +87,7 @@ func (p *builder) warnOfPast(e *Rule) {
 
 func (p *builder) warnOfMissing(class string, phase Phase, path []any) {
 	if p.def.Routes[class] == nil {
-		p.warnf(fmt.Sprintf("define %s under routes:", class), path, "%s speaks of the %s class, which has no patterns", phase, class)
+		p.warnf(fmt.Sprintf("define %s under routes:", class), path, "%s refers to the class %s, which has no patterns", phase, class)
 	}
 }
 
@@ -113,8 +113,8 @@ func (p *Policy) openedBy(e *Rule) Code {
 	return ""
 }
 
-// restrictsBeyond says whether an entry ever restricts a class that the other
-// doesn't speak of.
+// restrictsBeyond reports whether an entry ever restricts a class that the other
+// isn't about.
 func (e *Rule) restrictsBeyond(other *Rule) bool {
 	if e.steps[len(e.steps)-1].Phase == Open {
 		return false
@@ -127,7 +127,7 @@ func (e *Rule) restrictsBeyond(other *Rule) bool {
 	return false
 }
 
-// usesNotice says whether Notice can come to use the notice of a jurisdiction.
+// usesNotice reports whether Notice can come to use the notice of a jurisdiction.
 func (p *Policy) usesNotice(code Code) bool {
 	if p.HasEntry(code) || p.isGroup(code) {
 		return p.HasEntry(code)

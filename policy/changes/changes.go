@@ -186,7 +186,7 @@ type Planned struct {
 	Policy []byte // the whole document
 	Plan   plan.Plan
 	Needs  int // approvals by others than the author
-	// Emergency says whether it could be done at once by one person, as it
+	// Emergency is whether it could be done at once by one person, as it
 	// only withdraws.
 	Emergency bool
 }
@@ -236,8 +236,8 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// A RepeatedError is the error of a command that was done already, by a Request with
-// the same key and fingerprint.
+// A RepeatedError is the error of a command that was done already, by a Request
+// with the same key and fingerprint.
 type RepeatedError struct {
 	Number uint64 // of the record that was written then
 }

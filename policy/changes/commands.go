@@ -18,8 +18,8 @@ import (
 	"github.com/exitgate/exitgate/policy/plan"
 )
 
-// FirstRevision is what the first gateway writes into an empty ledger: a policy that
-// serves everywhere.
+// FirstRevision is what the first gateway writes into an empty ledger: a policy
+// that serves everywhere.
 func FirstRevision(source []byte) Draft {
 	const gateway = "exitgate"
 	e, err := entry(RevisionMade, Actor{Name: gateway}, "There was no policy yet.", revisionBody{terms: terms{
@@ -214,8 +214,9 @@ func (s State) Approve(by Actor, number uint64, plan, because string, request Re
 	}, c.Policy)
 }
 
-// stillDoes returns an error unless a change does now what was agreed to by who proposed
-// it and by who approves it: a date may have passed, or a flag changed.
+// stillDoes returns an error unless a change does now what was agreed to by who
+// proposed it and by who approves it: a date may have passed, or a flag
+// changed.
 func (s State) stillDoes(c change, hash string, flags policy.Flags, now time.Time) error {
 	switch hash {
 	case c.Plan:
@@ -340,7 +341,8 @@ func (s State) tooMany(now time.Time) bool {
 	return waiting >= MaxPending
 }
 
-// conflict returns the error that names what is in force in place of what was expected.
+// conflict returns the error that names what is in force in place of what was
+// expected.
 func (s State) conflict(expected uint64) error {
 	winner := s.kept.Revision
 	if winner.Number == 0 {

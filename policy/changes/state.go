@@ -357,7 +357,8 @@ func (s State) Last() uint64 { return s.kept.Last }
 // Revision returns the one in force; its Number is 0 if there is none.
 func (s State) Revision() Revision { return s.kept.Revision }
 
-// Source returns the policy document in force, as it was written. Don't change it.
+// Source returns the policy document in force, as it was written. Don't change
+// it.
 func (s State) Source() []byte { return s.kept.Policy }
 
 // Policy returns the policy in force, nil if there is none.

@@ -17,35 +17,41 @@ import (
 	"github.com/exitgate/exitgate/policy/internal/policytest"
 )
 
-func TestEachRuleIsEnforcedInSoManyWords(t *testing.T) {
-	policytest.EachFixture(t, "testdata/bad", func(t *testing.T, name, goldenFile string, source []byte) {
+// Every rule has a document in testdata/bad that breaks it.
+func TestParse_bad(t *testing.T) {
+	var found strings.Builder
+	policytest.EachFixture(t, "testdata/bad", func(t *testing.T, name, _ string, source []byte) {
 		p, err := document.Parse(name, source)
-		if err == nil || p != nil {
-			t.Fatalf("Parse returned %v, %v: want an error and no policy", p, err)
-		}
 		var problems strictyaml.Errors
-		if !errors.As(err, &problems) {
-			t.Fatalf("the error is a %T, not strictyaml.Errors", err)
+		if p != nil || !errors.As(err, &problems) {
+			t.Fatalf("Parse returned %v, %v: want strictyaml.Errors and no policy", p, err)
 		}
-		testkit.Golden(t, goldenFile, err.Error()+"\n")
 		if _, again := document.Parse(name, source); again.Error() != err.Error() {
 			t.Errorf("the second time, Parse says something else:\n%v", again)
 		}
+		writeProblems(&found, problems)
 	})
+	testkit.Golden(t, "testdata/bad.golden", found.String())
 }
 
-func TestWhatIsProbablyNotMeantIsWarnedOf(t *testing.T) {
-	policytest.EachFixture(t, "testdata/warn", func(t *testing.T, name, goldenFile string, source []byte) {
+func TestWarnings(t *testing.T) {
+	var found strings.Builder
+	policytest.EachFixture(t, "testdata/warn", func(t *testing.T, name, _ string, source []byte) {
 		p, err := document.Parse(name, source)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var text strings.Builder
-		for _, warning := range document.Warnings(name, p) {
-			fmt.Fprintln(&text, warning)
-		}
-		testkit.Golden(t, goldenFile, text.String())
+		writeProblems(&found, document.Warnings(name, p))
 	})
+	testkit.Golden(t, "testdata/warn.golden", found.String())
+}
+
+// writeProblems writes where problems are and what they are; how they are
+// printed is strictyaml's.
+func writeProblems(b *strings.Builder, problems []*strictyaml.Diagnostic) {
+	for _, p := range problems {
+		fmt.Fprintf(b, "%s:%d:%d: %s\n  %s\n", p.File, p.Line, p.Column, p.Message, strings.ReplaceAll(p.Advice, "\n", "\n  "))
+	}
 }
 
 func TestGoodDocumentsAreReadAsTheyAreWritten(t *testing.T) {

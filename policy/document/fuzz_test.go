@@ -49,7 +49,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// everyDecision asks for decisions on all that a snapshot tells apart.
+// everyDecision asks for decisions on all that a snapshot distinguishes.
 func everyDecision(t *testing.T, s *policy.Snapshot) {
 	p := s.Policy()
 	places := []policy.Place{{}, {Private: true}, {Anonymous: true}, {Country: "US"}}

@@ -17,8 +17,8 @@ import (
 	"github.com/exitgate/exitgate/policy/document"
 )
 
-// A PhaseChange is what Apply does to the entry of one jurisdiction. What else the
-// entry says (because, territories, routes) stays.
+// A PhaseChange is what Apply does to the entry of one jurisdiction. What else
+// the entry says (because, territories, routes) stays.
 type PhaseChange struct {
 	Jurisdiction policy.Code
 	Phase        policy.Phase
@@ -162,7 +162,7 @@ func sameEntry(a, b policy.Entry) bool {
 		a.Territories == b.Territories
 }
 
-// An editor changes the text of a policy that is right.
+// An editor changes the text of a valid policy.
 type editor struct {
 	source  []byte
 	doc     *strictyaml.Document

@@ -28,7 +28,7 @@ type Amendment struct {
 	Dropped []policy.Step `json:"dropped,omitempty"`
 }
 
-// An Expansion is whom an entry that is amended speaks of beside itself: the
+// An Expansion is whom an entry that is amended covers beside itself: the
 // members of a group, the territories of a country.
 type Expansion struct {
 	Jurisdiction policy.Code   `json:"jurisdiction"`
@@ -218,8 +218,8 @@ func overlappingClasses(p *policy.Policy, pattern routes.Pattern) []string {
 	return classes
 }
 
-// effectOfReclass is what it does that requests of one class become those of another,
-// beside what the move of the class they had does.
+// effectOfReclass is what it does that requests of one class become those of
+// another, beside what the move of the class they had does.
 func effectOfReclass(before, stayed, after Treatment, from, to string) Effect {
 	effect := before.effect(after)
 	if refused := before.Refuses(from); refused != after.Refuses(to) {
@@ -358,7 +358,7 @@ func formatValue(v policy.Value, kind policy.Kind) string {
 	return v.String()
 }
 
-// amendJurisdictions also notes whom the entries that differ speak of.
+// amendJurisdictions also notes whom the entries that differ refer to.
 func (p *Plan) amendJurisdictions(before, after *policy.Policy) {
 	moved := make(map[policy.Code]bool)
 	for _, m := range p.Moves {

@@ -22,7 +22,7 @@ type Impact struct {
 	Refused  uint64 `json:"refused"`  // served by the policy in use
 	Served   uint64 `json:"served"`   // refused by the policy in use
 	// Perhaps are further ones from jurisdictions of which the plan moves a
-	// part that the policy in use doesn't tell apart.
+	// part that the policy in use doesn't distinguish.
 	Perhaps uint64 `json:"perhaps,omitempty"`
 	// Moves has, in step with the plan's moves, how many each of them would
 	// decide otherwise when it comes.
@@ -83,8 +83,8 @@ func (f *projection) refuses(t Traffic, at time.Time) bool {
 }
 
 // mayDiffer reports whether the plan would decide requests otherwise at once if
-// they came from some part of their jurisdiction that the policy in use doesn't tell
-// apart.
+// they came from some part of their jurisdiction that the policy in use doesn't
+// tell apart.
 func (p Plan) mayDiffer(t Traffic, refused bool) bool {
 	country := policy.PlaceOf(t.Jurisdiction).Country
 	for _, code := range p.after.distinct[country] {

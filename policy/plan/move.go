@@ -12,7 +12,7 @@ import (
 )
 
 // A Move is a change of what jurisdictions get, from a moment on. Essential
-// requests are served everywhere, and not spoken of.
+// requests are served everywhere, and left out.
 type Move struct {
 	Effect        Effect        `json:"effect"`
 	From          time.Time     `json:"from,omitzero"`  // zero: at once
@@ -181,7 +181,7 @@ func times(at time.Time, timelines ...timeline) []time.Time {
 	return slices.CompactFunc(all, time.Time.Equal)
 }
 
-// jurisdictions are all that either policy tells apart, sorted.
+// jurisdictions are all that either policy distinguishes, sorted.
 func (p *Plan) jurisdictions() []policy.Code {
 	all := []policy.Code{policy.Unlocated, policy.Private, policy.Anonymous}
 	for info := range iso3166.Countries() {
@@ -306,7 +306,7 @@ func (s moveKey) move() Move {
 }
 
 // parentOf returns what a subdivision lies in: the smallest that either policy
-// tells apart. It is "" for all that isn't a subdivision.
+// distinguishes. It is "" for all that isn't a subdivision.
 func (p *Plan) parentOf(code policy.Code) policy.Code {
 	place := policy.PlaceOf(code)
 	parent := place.Subdivisions[0]

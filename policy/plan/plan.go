@@ -69,7 +69,7 @@ func (p Plan) HasEffect(effect Effect) bool { return slices.Contains(p.Effects, 
 
 // OnlyRestricts reports whether nothing would come of the plan but that somebody
 // gets less: nobody gets more than by the policy in use, at any moment and
-// whatever flags then say of the places that both policies tell apart, and
+// whatever flags then say of the places that both policies distinguish, and
 // nothing but entries and the mode is amended. That is what one person may do
 // in an emergency.
 func (p Plan) OnlyRestricts() bool {

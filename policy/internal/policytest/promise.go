@@ -227,7 +227,7 @@ func (p Promise) Broken() string {
 	return ""
 }
 
-// Contradictory says whether two demands bind the same place to different
+// Contradictory reports whether two demands bind the same place to different
 // values, which is an error of its own.
 func (p Promise) Contradictory() bool {
 	a, both := p.Demands["law"]

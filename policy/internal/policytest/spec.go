@@ -273,7 +273,7 @@ func (s Spec) Read(place policy.Place, class string, at time.Time) (best Verdict
 	return best, by
 }
 
-// levels lists the names by which entries may speak of a place, from the most
+// levels lists the names by which entries may refer to a place, from the most
 // specific level to the least.
 func (s Spec) levels(place policy.Place) [][]string {
 	country := string(place.Country)
