@@ -14,9 +14,6 @@ import (
 //go:embed country.mmdb.gz
 var compressed string
 
-//go:embed NOTICE.md
-var notice string
-
 // EmbeddedBuild returns the date of the embedded database's data.
 func EmbeddedBuild() time.Time {
 	r, err := gzip.NewReader(strings.NewReader(compressed))
@@ -25,10 +22,6 @@ func EmbeddedBuild() time.Time {
 	}
 	return r.ModTime.UTC()
 }
-
-// EmbeddedNotice returns, in Markdown, where the embedded database's data is
-// from and under which licences, to be shown where the database is used.
-func EmbeddedNotice() string { return notice }
 
 func decompress() ([]byte, error) {
 	r, err := gzip.NewReader(strings.NewReader(compressed))

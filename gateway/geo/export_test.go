@@ -16,5 +16,10 @@ func OpenContent(content []byte) (locate func(netip.Addr) policy.Place, err erro
 	return func(addr netip.Addr) policy.Place { return s.describe(addr).Place }, nil
 }
 
+// Reload reads all files anew.
+func (l *Locator) Reload() error {
+	return l.reloadIf(func(f *file) bool { return f.path != Embedded })
+}
+
 // EmbeddedContent returns the embedded database as a file would hold it.
 func EmbeddedContent() ([]byte, error) { return decompress() }

@@ -226,13 +226,9 @@ func (l *Locator) Watch(ctx context.Context) {
 	})
 }
 
-// Reload reads the files and takes those that have changed into use. It returns
-// what is wrong with the files that are not in use as they are now. What was in
-// use stays in use then.
-func (l *Locator) Reload() error {
-	return l.reloadIf(func(f *file) bool { return f.path != Embedded })
-}
-
+// reloadIf reads the wanted files and takes those that have changed into use. It
+// returns what is wrong with the ones that are not in use as they are now. What was
+// in use stays in use then.
 func (l *Locator) reloadIf(wanted func(*file) bool) error {
 	l.reload.Lock()
 	defer l.reload.Unlock()

@@ -83,7 +83,7 @@ func unreachable(t *testing.T, o ledger.Options, why string, secrets ...string) 
 	}
 }
 
-func TestAPasswordAndATokenAreInTheURL(t *testing.T) {
+func TestConnect_passwordOrTokenInTheURL(t *testing.T) {
 	s := start(t, &server.Options{Username: "exitgate", Password: "sesame"})
 	works(t, open(t, elsewhere("nats://exitgate:sesame@"+s.Addr().String())))
 	unreachable(t, elsewhere("nats://exitgate:wrong-word@"+s.Addr().String()), nats.AUTHORIZATION_ERR, "wrong-word")
@@ -94,7 +94,7 @@ func TestAPasswordAndATokenAreInTheURL(t *testing.T) {
 	unreachable(t, elsewhere("nats://wrong-word@"+s.Addr().String()), nats.AUTHORIZATION_ERR, "wrong-word")
 }
 
-func TestAURLThatCantBeReadIsNotShown(t *testing.T) {
+func TestOpen_invalidURLIsNotShown(t *testing.T) {
 	for _, url := range []string{
 		"nats://exitgate:ses/ame@127.0.0.1:4222",
 		"nats://exitgate:12/ame@127.0.0.1:4222",
@@ -175,7 +175,7 @@ func (o *operator) options(file string) ledger.Options {
 	return options
 }
 
-func TestACredentialsFileIsReadAnewUntilItIsAccepted(t *testing.T) {
+func TestConnect_credentialsAreReadAtEachAttempt(t *testing.T) {
 	o := newOperator(t)
 	file := filepath.Join(t.TempDir(), "user.creds")
 	unreachable(t, o.options(file), "the NATS credentials: open "+file+": "+syscall.ENOENT.Error())
@@ -209,7 +209,7 @@ func TestACredentialsFileIsReadAnewUntilItIsAccepted(t *testing.T) {
 	g.until("2 b")
 }
 
-func TestAUserOfAnOperatorsAccountHasALedger(t *testing.T) {
+func TestConnect_userOfAnOperatorsAccount(t *testing.T) {
 	o := newOperator(t)
 	file := filepath.Join(t.TempDir(), "user.creds")
 	o.user(file, o.account, time.Time{})
@@ -235,7 +235,7 @@ func certificate(t *testing.T, authority *tls.Certificate) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: must[*x509.Certificate](t)(x509.ParseCertificate(der))}
 }
 
-func TestAClientCertificateIsShown(t *testing.T) {
+func TestConnect_clientCertificate(t *testing.T) {
 	authority, stranger := certificate(t, nil), certificate(t, nil)
 	trusted := x509.NewCertPool()
 	trusted.AddCert(authority.Leaf)
@@ -293,7 +293,7 @@ func restricted(t *testing.T, folder string, publish, subscribe []string) *serve
 
 func as(user string, s *server.Server) string { return "nats://" + user + "@" + s.Addr().String() }
 
-func TestAnAccountNeedsTheseAndNoOtherPermissions(t *testing.T) {
+func TestPermissions_documentedOnesSuffice(t *testing.T) {
 	s := restricted(t, "", slices.Concat(publishing, making, buckets), subscribing)
 	o := elsewhere(as("exitgate:sesame", s))
 	var log *testkit.Buffer
@@ -313,7 +313,7 @@ func TestAnAccountNeedsTheseAndNoOtherPermissions(t *testing.T) {
 	}
 }
 
-func TestAPermissionThatIsMissingIsNamed(t *testing.T) {
+func TestPermissions_missingOneIsNamed(t *testing.T) {
 	without := func(subject string, list []string) []string {
 		return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == subject })
 	}
@@ -360,7 +360,7 @@ func TestAPermissionThatIsMissingIsNamed(t *testing.T) {
 	})
 }
 
-func TestWhoMayNotMakeTheStreamUsesTheOneThatIsThere(t *testing.T) {
+func TestPermissions_streamOfAnother(t *testing.T) {
 	s := restricted(t, "", slices.Concat(publishing, making), subscribing)
 	first := open(t, elsewhere(as("admin:admin", s)))
 	a := add(t, first, ledger.Point{}, "a")

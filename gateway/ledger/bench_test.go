@@ -197,7 +197,7 @@ func propagation(b *testing.B, urls []string, replicas int) {
 	quantiles(b, took)
 }
 
-// runResident says what the server in the process costs in memory.
+// runResident prints what the server in the process costs in memory.
 func runResident() {
 	resident := func() int {
 		debug.FreeOSMemory()
@@ -240,7 +240,7 @@ func BenchmarkResident(b *testing.B) {
 			var before, after, rest int
 			var errText string
 			if _, err := fmt.Sscan(string(out), &before, &after, &rest, &errText); err != nil || errText != "<nil>" {
-				b.Fatalf("it says %s", out)
+				b.Fatalf("it printed %s", out)
 			}
 			for b.Loop() {
 			}

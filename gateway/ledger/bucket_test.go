@@ -11,7 +11,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/ledger"
 )
 
-func TestABucketChangesOnlyWhatIsAsItWasRead(t *testing.T) {
+func TestBucket(t *testing.T) {
 	folder := t.TempDir()
 	l := open(t, ledger.Options{Folder: folder})
 	b := must[*ledger.Bucket](t)(l.Bucket(within(t), "principals"))
@@ -54,7 +54,7 @@ func TestABucketChangesOnlyWhatIsAsItWasRead(t *testing.T) {
 	must[uint64](t)(b.Put(within(t), "ada", []byte("again"), 0, 0))
 }
 
-func TestAValueWithALifeGoesAfterIt(t *testing.T) {
+func TestBucket_valueExpires(t *testing.T) {
 	b := must[*ledger.Bucket](t)(open(t, ledger.Options{Folder: t.TempDir()}).Bucket(within(t), "locks"))
 	must[uint64](t)(b.Put(within(t), "lock", nil, 0, time.Second)) // the shortest that NATS knows
 	if _, err := b.Put(within(t), "lock", nil, 0, time.Second); !errors.Is(err, ledger.ErrChanged) {

@@ -42,14 +42,14 @@ func invalid(report ledger.Report) (numbers []uint64) {
 	return numbers
 }
 
-func TestALedgerThatIsAsItWasWrittenIsVerified(t *testing.T) {
+func TestVerify_intact(t *testing.T) {
 	_, l, records := ten(t)
 	if diff := cmp.Diff(ledger.Report{Records: 10, Last: records[9].Point()}, verify(t, l)); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestAByteOfHistoryThatIsChangedOnDiskIsFound(t *testing.T) {
+func TestBlockFiles_changedByteIsFound(t *testing.T) {
 	folder, l, records := ten(t)
 	alter(t, folder, "body-5;")
 	if diff := cmp.Diff([]uint64{5}, invalid(verify(t, l))); diff != "" {
@@ -68,7 +68,7 @@ func TestAByteOfHistoryThatIsChangedOnDiskIsFound(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrongAtTheEndIsCutOnlyIfNobodyHasSeenIt(t *testing.T) {
+func TestBlockFiles_incompleteEndIsCutIfUnseen(t *testing.T) {
 	for name, damage := range map[string]func(content []byte) []byte{
 		"a record that is written half": func(content []byte) []byte { return content[:len(content)-20] },
 		"a record that is changed":      func(content []byte) []byte { content[len(content)-20] ^= 1; return content },
@@ -104,7 +104,7 @@ func TestWhatIsWrongAtTheEndIsCutOnlyIfNobodyHasSeenIt(t *testing.T) {
 	}
 }
 
-func TestALedgerThatIsLostIsNotReplacedByAnEmptyOne(t *testing.T) {
+func TestOpen_lostLedgerIsNotMadeAnew(t *testing.T) {
 	for name, lose := range map[string]func(folder string) error{
 		"the folder": os.RemoveAll,
 		"the messages": func(folder string) error {
@@ -131,7 +131,7 @@ func TestALedgerThatIsLostIsNotReplacedByAnEmptyOne(t *testing.T) {
 	}
 }
 
-func TestAFolderThatCantBeUsedIsNamed(t *testing.T) {
+func TestOpen_unusableFolder(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -151,9 +151,9 @@ func TestAFolderThatCantBeUsedIsNamed(t *testing.T) {
 	}
 }
 
-func TestARecordAtTheEndThatCantBeReadDoesntHoldUpTheHistory(t *testing.T) {
+func TestHistory_damagedLastRecord(t *testing.T) {
 	folder, l, _ := ten(t)
-	closed(t, l) // which leaves an index that says ten
+	closed(t, l) // which leaves an index with ten
 	block := blocks(t, folder)[0]
 	content := must[[]byte](t)(os.ReadFile(block))
 	content[len(content)-20] ^= 1

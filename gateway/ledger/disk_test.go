@@ -38,7 +38,7 @@ func fill(t testing.TB, l *ledger.Ledger, after ledger.Point) (last ledger.Point
 	}
 }
 
-func TestAFullDiskIsNamedLosesNothingAndIsGotOver(t *testing.T) {
+func TestAppend_fullDisk(t *testing.T) {
 	folder := small(t)
 	filler := filepath.Join(folder, "filler")
 	if err := os.WriteFile(filler, make([]byte, 2<<20), 0o600); err != nil {
@@ -67,7 +67,7 @@ func TestAFullDiskIsNamedLosesNothingAndIsGotOver(t *testing.T) {
 	}
 }
 
-func TestAFolderThatCantBeWrittenIsNamed(t *testing.T) {
+func TestOpen_readOnlyDisk(t *testing.T) {
 	disk := small(t)
 	folder := filepath.Join(disk, "ledger")
 	l := open(t, ledger.Options{Folder: folder})

@@ -12,7 +12,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/ledger"
 )
 
-func TestALedgerThatOthersHaveSeenIsNotMadeAnew(t *testing.T) {
+func TestExpectAtLeast(t *testing.T) {
 	s := alone(t, t.TempDir(), -1)
 	l := open(t, elsewhere(s.ClientURL()))
 	l.ExpectAtLeast(3)
@@ -31,7 +31,7 @@ func TestALedgerThatOthersHaveSeenIsNotMadeAnew(t *testing.T) {
 	}
 }
 
-func TestWhoVerifiesCanCheckRecordsAsLongAsNoneBeforeIsLost(t *testing.T) {
+func TestVerify_check(t *testing.T) {
 	for name, test := range map[string]struct {
 		change  func(number uint64, data []byte, id string) ([]byte, string)
 		checked []string

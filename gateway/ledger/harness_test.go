@@ -90,15 +90,15 @@ func history(t testing.TB, l *ledger.Ledger) (lines []string) {
 
 func line(r ledger.Record) string { return fmt.Sprintf("%d %s", r.Number, r.Body) }
 
-// a follower is somebody who follows a ledger, and what was delivered.
+// a follower follows a ledger and records what was delivered.
 type follower struct {
-	t       testing.TB
-	mu      sync.Mutex
-	lines   []string
-	last    ledger.Point
-	settled []int // how many lines there were whenever it settled, each once
-	changed chan struct{}
-	stop    func() error
+	t        testing.TB
+	mu       sync.Mutex
+	lines    []string
+	last     ledger.Point
+	caughtUp []int // how many lines there were whenever it had caught up, each once
+	changed  chan struct{}
+	stop     func() error
 }
 
 func follow(t testing.TB, l *ledger.Ledger, after ledger.Point) *follower {
@@ -118,8 +118,8 @@ func follow(t testing.TB, l *ledger.Ledger, after ledger.Point) *follower {
 		}, func() {
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			if n := len(f.lines); !slices.Contains(f.settled, n) {
-				f.settled = append(f.settled, n)
+			if n := len(f.lines); !slices.Contains(f.caughtUp, n) {
+				f.caughtUp = append(f.caughtUp, n)
 			}
 		})
 	}()

@@ -41,7 +41,7 @@ func restore(t *testing.T, js jetstream.JetStream, messages []*jetstream.RawStre
 	}
 }
 
-func TestAStreamThatWasMadeAnewIsNotFollowedAndTheRightOneIsAgain(t *testing.T) {
+func TestFollow_streamReplacedAndRestored(t *testing.T) {
 	s := alone(t, t.TempDir(), -1)
 	js := raw(t, s.ClientURL())
 	o := elsewhere(s.ClientURL())
@@ -52,7 +52,7 @@ func TestAStreamThatWasMadeAnewIsNotFollowedAndTheRightOneIsAgain(t *testing.T) 
 	records := add(t, l, ledger.Point{}, "a", "b", "c")
 	f.until("3 c")
 	right := stored(t, js)
-	says := func(why string) {
+	checkReason := func(why string) {
 		t.Helper()
 		until(t, func() bool { return strings.Contains(l.Status().Why, why) }, "the status says "+why)
 		if l.Connected() {
@@ -67,12 +67,12 @@ func TestAStreamThatWasMadeAnewIsNotFollowedAndTheRightOneIsAgain(t *testing.T) 
 	}
 
 	remove(t, js)
-	says("the stream exitgate-ledger is gone, and it had 3 records: restore it from a backup")
+	checkReason("the stream exitgate-ledger is gone, and it had 3 records: restore it from a backup")
 	other := open(t, elsewhere(s.ClientURL())) // a gateway that knows nothing makes it anew
 	x := add(t, other, ledger.Point{}, "x", "y")
-	says("the stream ends with record 2, and it had 3: restore it from a backup, or if it is a mirror, wait for it")
+	checkReason("the stream ends with record 2, and it had 3: restore it from a backup, or if it is a mirror, wait for it")
 	add(t, other, x[1].Point(), "z", "c")
-	says("record 3 in the stream isn't the one that this machine has seen")
+	checkReason("record 3 in the stream isn't the one that this machine has seen")
 
 	remove(t, js)
 	restore(t, js, right)
@@ -87,7 +87,7 @@ func TestAStreamThatWasMadeAnewIsNotFollowedAndTheRightOneIsAgain(t *testing.T) 
 	}
 }
 
-func TestWhatWasRefusedInAWrongStreamIsReadInTheRightOne(t *testing.T) {
+func TestFollow_invalidOnlyInAnotherStream(t *testing.T) {
 	s := alone(t, t.TempDir(), -1)
 	js := raw(t, s.ClientURL())
 	l := open(t, elsewhere(s.ClientURL()))
@@ -117,7 +117,7 @@ func TestWhatWasRefusedInAWrongStreamIsReadInTheRightOne(t *testing.T) {
 	}
 }
 
-func TestRecordsThatCantFollowAnyMoreAreNotPassedOver(t *testing.T) {
+func TestFollow_recordBuiltOnAnInvalidOne(t *testing.T) {
 	s := alone(t, t.TempDir(), -1)
 	js := raw(t, s.ClientURL())
 	var skipped []uint64

@@ -15,7 +15,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/ledger"
 )
 
-func TestRecordsComeBackAsTheyWereWrittenAlsoAfterAStart(t *testing.T) {
+func TestHistory(t *testing.T) {
 	folder := t.TempDir()
 	l := open(t, ledger.Options{Folder: folder})
 	body := []byte("version: 1\nnotices: <b>\u2028\x00\xff\n")
@@ -42,7 +42,7 @@ func TestRecordsComeBackAsTheyWereWrittenAlsoAfterAStart(t *testing.T) {
 	}
 }
 
-func TestOfTwoWritersOneWinsAndTheOtherLearnsWhich(t *testing.T) {
+func TestAppend_oneOfTwoWritersWins(t *testing.T) {
 	l := open(t, ledger.Options{Folder: t.TempDir()})
 	var after ledger.Point
 	for range 20 {
@@ -76,7 +76,7 @@ func TestOfTwoWritersOneWinsAndTheOtherLearnsWhich(t *testing.T) {
 	}
 }
 
-func TestWhoIsLateLearnsTheFirstThatCameBetween(t *testing.T) {
+func TestAppend_conflictIsTheFirstRecordBetween(t *testing.T) {
 	l := open(t, ledger.Options{Folder: t.TempDir()})
 	records := add(t, l, ledger.Point{}, "a", "b", "c", "d")
 	_, err := l.Append(within(t), records[1].Point(), entry("e"))
@@ -86,7 +86,7 @@ func TestWhoIsLateLearnsTheFirstThatCameBetween(t *testing.T) {
 	}
 }
 
-func TestFollowersGetAllRecordsInTheirOrder(t *testing.T) {
+func TestFollow(t *testing.T) {
 	l := open(t, ledger.Options{Folder: t.TempDir()})
 	records := add(t, l, ledger.Point{}, "a", "b")
 	all, later := follow(t, l, ledger.Point{}), follow(t, l, records[0].Point())
@@ -109,7 +109,7 @@ func TestFollowersGetAllRecordsInTheirOrder(t *testing.T) {
 	}
 }
 
-func TestABacklogIsSettledOnceAndWhatComesThenEachTime(t *testing.T) {
+func TestFollow_caughtUp(t *testing.T) {
 	l := open(t, ledger.Options{Folder: t.TempDir()})
 	records := add(t, l, ledger.Point{}, "a", "b", "c", "d")
 	f := follow(t, l, records[0].Point())
@@ -117,12 +117,12 @@ func TestABacklogIsSettledOnceAndWhatComesThenEachTime(t *testing.T) {
 	add(t, l, records[3].Point(), "e", "f")
 	f.until("6 f")
 	_ = f.stop() // it settles once more
-	if want := []int{3, 4, 5}; !slices.Equal(f.settled, want) {
-		t.Errorf("it settled after %v records, not %v", f.settled, want)
+	if want := []int{3, 4, 5}; !slices.Equal(f.caughtUp, want) {
+		t.Errorf("it had caught up after %v records, not %v", f.caughtUp, want)
 	}
 }
 
-func TestAPolicyOfTheLargestSizeFits(t *testing.T) {
+func TestAppend_largestPolicy(t *testing.T) {
 	l := open(t, ledger.Options{Folder: t.TempDir()})
 	f := follow(t, l, ledger.Point{})
 	large := bytes.Repeat([]byte("x"), ledger.MaxBody)
@@ -137,7 +137,7 @@ func TestAPolicyOfTheLargestSizeFits(t *testing.T) {
 	}
 }
 
-func TestARecordIsFoundByItsNumber(t *testing.T) {
+func TestRecord(t *testing.T) {
 	s := alone(t, t.TempDir(), -1)
 	l := open(t, elsewhere(s.ClientURL()))
 	for _, number := range []uint64{0, 1} {

@@ -3,13 +3,13 @@ package ledger_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/exitgate/exitgate/gateway/ledger"
+	"github.com/exitgate/exitgate/internal/testkit"
 )
 
 // alone is a NATS server that others can reach, in this process.
@@ -63,14 +63,9 @@ func raw(t testing.TB, url string) jetstream.JetStream {
 	return must[jetstream.JetStream](t)(jetstream.New(connect(t, url)))
 }
 
-// until waits until something is so.
-func until(t testing.TB, so func() bool, what string) {
+func until(t testing.TB, ok func() bool, what string) {
 	t.Helper()
-	for ctx := within(t); !so(); time.Sleep(5 * time.Millisecond) {
-		if ctx.Err() != nil {
-			t.Fatalf("it didn't come that %s", what)
-		}
-	}
+	testkit.Eventually(t, what, ok)
 }
 
 func connected(t testing.TB, l *ledger.Ledger, want bool) {

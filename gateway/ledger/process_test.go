@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-func TestAKilledProcessLosesNothingThatWasAcknowledged(t *testing.T) {
+func TestAppend_acknowledgedRecordsSurviveKills(t *testing.T) {
 	folder := t.TempDir()
 	var last ledger.Point // that was acknowledged or read
 	var kills int
@@ -94,7 +94,7 @@ func runLimited() {
 	os.Exit(0)
 }
 
-func TestAFileThatCantGrowIsNamed(t *testing.T) {
+func TestAppend_fileSizeLimit(t *testing.T) {
 	folder := t.TempDir()
 	process := exec.Command(os.Args[0], folder)
 	process.Env = append(os.Environ(), role+"=limited")
@@ -106,7 +106,7 @@ func TestAFileThatCantGrowIsNamed(t *testing.T) {
 	open(t, ledger.Options{Folder: folder})
 }
 
-// runWriter appends to the ledger in a folder until it is killed, and says
+// runWriter appends to the ledger in a folder until it is killed, and prints
 // what was acknowledged.
 func runWriter() {
 	l, err := ledger.Open(context.Background(), ledger.Options{Folder: os.Args[1], Log: quiet()})
@@ -138,7 +138,7 @@ func runWriter() {
 // a writer is a process that appends.
 type writer struct {
 	process *exec.Cmd
-	says    *bufio.Reader
+	output  *bufio.Reader
 }
 
 func startWriter(t *testing.T, folder string) *writer {
@@ -155,10 +155,10 @@ func startWriter(t *testing.T, folder string) *writer {
 	return &writer{process, bufio.NewReader(out)}
 }
 
-// next is what the writer says next; nothing if it was killed within a line.
+// next returns the next line of the writer, nothing if it was killed within a line.
 func (w *writer) next(t *testing.T) (word string, at ledger.Point) {
 	t.Helper()
-	line, err := w.says.ReadString('\n')
+	line, err := w.output.ReadString('\n')
 	if errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) {
 		return "", at
 	}
@@ -167,7 +167,7 @@ func (w *writer) next(t *testing.T) (word string, at ledger.Point) {
 	}
 	var hash string
 	if _, err := fmt.Sscan(line, &word, &at.Number, &hash); err != nil {
-		t.Fatalf("the writer says %s", line)
+		t.Fatalf("the writer printed %s", line)
 	}
 	if err := at.Hash.UnmarshalText([]byte(hash)); err != nil {
 		t.Fatal(err)
@@ -175,18 +175,18 @@ func (w *writer) next(t *testing.T) (word string, at ledger.Point) {
 	return word, at
 }
 
-func TestTheClusterGoesOnWithoutANodeAndEveryoneSeesTheSame(t *testing.T) {
+func TestCluster_nodesLostAndBack(t *testing.T) {
 	cluster := ledgertest.Start(t)
 	nodes := cluster.Nodes
 	var gateways []*ledger.Ledger
 	var followers []*follower
-	var lines []*ledgertest.Link
+	var links []*ledgertest.Link
 	for i := range 5 {
-		line := ledgertest.NewLink(t, nodes[i%3].URL)
-		lines = append(lines, line)
-		o := elsewhere(append([]string{line.URL()}, cluster.URLs()...)...)
+		link := ledgertest.NewLink(t, nodes[i%3].URL)
+		links = append(links, link)
+		o := elsewhere(append([]string{link.URL()}, cluster.URLs()...)...)
 		if i == 4 { // this one has no other way
-			o = elsewhere(line.URL())
+			o = elsewhere(link.URL())
 		}
 		o.Cluster.Replicas = 3
 		l := open(t, o)
@@ -238,7 +238,7 @@ func TestTheClusterGoesOnWithoutANodeAndEveryoneSeesTheSame(t *testing.T) {
 	}
 	agreed(0, 1, 2, 3, 4)
 
-	lines[4].Cut()
+	links[4].Cut()
 	connected(t, gateways[4], false)
 	dead := cluster.Leader("exitgate-ledger")
 	dead.Kill() // the leader
@@ -248,7 +248,7 @@ func TestTheClusterGoesOnWithoutANodeAndEveryoneSeesTheSame(t *testing.T) {
 	agreed(0, 1, 2, 3)
 
 	dead.Start()
-	lines[4].Restore()
+	links[4].Restore()
 	cluster.AwaitInSync("exitgate-ledger")
 	agreed(0, 1, 2, 3, 4)
 	asleep := nodes[(slices.Index(nodes, cluster.Leader("exitgate-ledger"))+1)%3]

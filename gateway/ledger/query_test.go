@@ -34,7 +34,7 @@ func echo(t testing.TB, l *ledger.Ledger, name string) {
 	}
 }
 
-func TestAGatewayAloneAnswersItself(t *testing.T) {
+func TestQuery_alone(t *testing.T) {
 	l := open(t, ledger.Options{Folder: t.TempDir()})
 	if got := answers(t, l, "how many?"); got != nil {
 		t.Errorf("before anybody answers there is %q", got)
@@ -48,10 +48,10 @@ func TestAGatewayAloneAnswersItself(t *testing.T) {
 	}
 }
 
-func TestAllGatewaysAreAskedAlsoAfterTheyWereCutOff(t *testing.T) {
+func TestQuery_afterReconnecting(t *testing.T) {
 	s := alone(t, t.TempDir(), -1)
-	line := ledgertest.NewLink(t, s.ClientURL())
-	cut, other, silent := open(t, elsewhere(line.URL())), open(t, elsewhere(s.ClientURL())), open(t, elsewhere(s.ClientURL()))
+	link := ledgertest.NewLink(t, s.ClientURL())
+	cut, other, silent := open(t, elsewhere(link.URL())), open(t, elsewhere(s.ClientURL())), open(t, elsewhere(s.ClientURL()))
 	for _, l := range []*ledger.Ledger{cut, other, silent} {
 		connected(t, l, true)
 	}
@@ -66,7 +66,7 @@ func TestAllGatewaysAreAskedAlsoAfterTheyWereCutOff(t *testing.T) {
 		t.Error(diff)
 	}
 
-	line.Cut()
+	link.Cut()
 	connected(t, cut, false)
 	if diff := cmp.Diff([]string{"two how many?"}, answers(t, silent, "how many?")); diff != "" {
 		t.Error(diff)
@@ -74,12 +74,12 @@ func TestAllGatewaysAreAskedAlsoAfterTheyWereCutOff(t *testing.T) {
 	if _, err := cut.Query(within(t), "traffic", nil); err == nil {
 		t.Errorf("the error is %v", err)
 	}
-	line.Restore()
+	link.Restore()
 	connected(t, cut, true)
 	until(t, func() bool { return slices.Equal(answers(t, silent, "how many?"), both) }, "both answer again")
 }
 
-func TestAnswersThatTakeLongHoldUpNothing(t *testing.T) {
+func TestQuery_slowResponses(t *testing.T) {
 	l := open(t, ledger.Options{Folder: t.TempDir()})
 	f := follow(t, l, ledger.Point{})
 	asked, ended := make(chan struct{}), make(chan struct{})
@@ -114,7 +114,7 @@ func TestAnswersThatTakeLongHoldUpNothing(t *testing.T) {
 	}
 }
 
-func TestTooMuchIsLeftOut(t *testing.T) {
+func TestQuery_limits(t *testing.T) {
 	s := alone(t, t.TempDir(), -1)
 	l := open(t, elsewhere(s.ClientURL()))
 	connected(t, l, true)
@@ -159,7 +159,7 @@ func TestTooMuchIsLeftOut(t *testing.T) {
 	}
 }
 
-func TestWaitingForAnswersEndsWithTheContextAndWithClose(t *testing.T) {
+func TestQuery_ends(t *testing.T) {
 	l := open(t, ledger.Options{Folder: t.TempDir()})
 	asked := make(chan struct{})
 	err := l.Respond("traffic", func(ctx context.Context, _ []byte) []byte {
@@ -184,7 +184,7 @@ func TestWaitingForAnswersEndsWithTheContextAndWithClose(t *testing.T) {
 	}
 }
 
-func TestATopicIsOneWord(t *testing.T) {
+func TestQuery_topic(t *testing.T) {
 	l := open(t, ledger.Options{Folder: t.TempDir()})
 	for _, topic := range []string{"", "a.b", "*", ">", "a b"} {
 		if err := l.Respond(topic, nil); err == nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/ledger"
 )
 
-func TestARecordIsReadInOneWayOnly(t *testing.T) {
+func TestDecode(t *testing.T) {
 	at := time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
 	r := ledger.Record{Version: 1, Number: 1, Time: at, Content: ledger.Content{Kind: "revision", Author: "ada", Reason: "because", Body: []byte("body\nbody")}}
 	data := string(must[[]byte](t)(r.Encode()))

@@ -19,7 +19,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/ledger/ledgertest"
 )
 
-func TestALedgerThatIsOutOfReachAtFirstIsFollowedLater(t *testing.T) {
+func TestFollow_unreachableAtFirst(t *testing.T) {
 	folder, port := t.TempDir(), ledgertest.FreePort(t)
 	url := fmt.Sprint("nats://127.0.0.1:", port)
 	l := open(t, elsewhere(url))
@@ -48,10 +48,10 @@ func TestALedgerThatIsOutOfReachAtFirstIsFollowedLater(t *testing.T) {
 	}
 }
 
-func TestAnAppendWhoseAnswerIsLostFindsOutThatItWon(t *testing.T) {
+func TestAppend_lostAcknowledgement(t *testing.T) {
 	s := alone(t, t.TempDir(), -1)
-	line := ledgertest.NewLink(t, s.ClientURL())
-	l, other := open(t, elsewhere(line.URL())), open(t, elsewhere(s.ClientURL()))
+	link := ledgertest.NewLink(t, s.ClientURL())
+	l, other := open(t, elsewhere(link.URL())), open(t, elsewhere(s.ClientURL()))
 	a := add(t, l, ledger.Point{}, "a")[0]
 	f := follow(t, other, ledger.Point{})
 	f.until("1 a")
@@ -63,15 +63,15 @@ func TestAnAppendWhoseAnswerIsLostFindsOutThatItWon(t *testing.T) {
 	}
 	results := make(chan result, 1)
 	deaf := make(chan struct{})
-	onAppend(t, s.ClientURL(), func() { line.DropReplies(); close(deaf) })
+	onAppend(t, s.ClientURL(), func() { link.DropReplies(); close(deaf) })
 	go func() {
 		r, err := l.Append(within(t), a.Point(), entry("b"))
 		results <- result{r, err}
 	}()
 	<-deaf
 	f.until("2 b")
-	line.Cut()
-	line.Restore()
+	link.Cut()
+	link.Restore()
 	if r := <-results; r.error != nil || r.Number != 2 || r.Point() != f.point() {
 		t.Errorf("it is %v, %v, want %v", r.Point(), r.error, f.point())
 	}
@@ -80,11 +80,11 @@ func TestAnAppendWhoseAnswerIsLostFindsOutThatItWon(t *testing.T) {
 	}
 }
 
-func TestAnAppendThatIsNotAnsweredSaysSo(t *testing.T) {
+func TestAppend_unacknowledged(t *testing.T) {
 	s := alone(t, t.TempDir(), -1)
-	line := ledgertest.NewLink(t, s.ClientURL())
-	l := open(t, elsewhere(line.URL()))
-	onAppend(t, s.ClientURL(), line.DropReplies)
+	link := ledgertest.NewLink(t, s.ClientURL())
+	l := open(t, elsewhere(link.URL()))
+	onAppend(t, s.ClientURL(), link.DropReplies)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := l.Append(ctx, ledger.Point{}, entry("a"))
@@ -102,7 +102,7 @@ func TestAnAppendThatIsNotAnsweredSaysSo(t *testing.T) {
 	}
 }
 
-func TestAnotherRegionReadsFromItsMirror(t *testing.T) {
+func TestFollow_mirror(t *testing.T) {
 	hub := start(t, &server.Options{ServerName: "hub", JetStreamDomain: "hub", LeafNode: server.LeafNodeOpts{Host: "127.0.0.1", Port: -1}})
 	remote := must[*url.URL](t)(url.Parse(fmt.Sprint("nats://127.0.0.1:", must[*server.Varz](t)(hub.Varz(nil)).LeafNode.Port)))
 	folder, port := t.TempDir(), ledgertest.FreePort(t)
@@ -167,7 +167,7 @@ func publish(t testing.TB, js jetstream.JetStream, data []byte, id string) {
 	}
 }
 
-func TestWhatIsForgedIsRefusedByAllAndDoesntHoldUpTheRest(t *testing.T) {
+func TestFollow_skipsForgedRecords(t *testing.T) {
 	s := alone(t, t.TempDir(), -1)
 	options := elsewhere(s.ClientURL())
 	var mu sync.Mutex
@@ -280,7 +280,7 @@ func rewrite(t *testing.T, js jetstream.JetStream, change func(number uint64, da
 	}
 }
 
-func TestHistoryThatIsRewrittenIsFound(t *testing.T) {
+func TestVerify_rewrittenHistory(t *testing.T) {
 	edit := func(number uint64, identity bool) func(uint64, []byte, string) ([]byte, string) {
 		return func(n uint64, data []byte, id string) ([]byte, string) {
 			if n == number {
@@ -330,7 +330,7 @@ func TestHistoryThatIsRewrittenIsFound(t *testing.T) {
 	}
 }
 
-func TestAStreamThatPromisesLessIsNotUsed(t *testing.T) {
+func TestOpen_weakerStreamIsNotUsed(t *testing.T) {
 	good := jetstream.StreamConfig{Name: "exitgate-ledger", Subjects: []string{"exitgate.ledger"}, DenyDelete: true, DenyPurge: true}
 	for want, weaken := range map[string]func(*jetstream.StreamConfig){
 		"its messages can be deleted (deny_delete)":                func(c *jetstream.StreamConfig) { c.DenyDelete = false },
