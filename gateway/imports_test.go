@@ -33,7 +33,7 @@ var importRules = []importRule{
 		"all that a decision entails is made when the policy and the flags are compiled: counters, notices, header fields"},
 	{"gateway/source", []string{"gateway/ledger", "gateway/statedir", "policy/...", "internal/..."},
 		"a replica follows the ledger and is kept in the data folder"},
-	{"gateway/control", []string{"gateway/...", "flags/...", "policy/...", "internal/..."},
+	{"gateway/control", []string{"gateway/admin/api", "gateway/certs", "gateway/enforce", "gateway/geo", "gateway/source", "gateway/traffic", "flags", "policy/...", "internal/..."},
 		"it shows and changes what the others hold"},
 	{"gateway/...", []string{"policy/...", "internal/..."},
 		"the packages below gateway don't know each other"},

@@ -133,12 +133,10 @@ func (g *Gateway) adminServer(h http.Handler) *http.Server {
 
 // adminHandler answers operators, on the socket and on the admin listener.
 func (g *Gateway) adminHandler() http.Handler {
-	operators := g.newControl()
 	return admin.New(admin.Options{
 		Metrics:   g.registry,
-		Readiness: operators.Readiness,
 		Flags:     g.ofrepHandler(),
-		Service:   operators,
+		Service:   g.newControl(),
 		Log:       g.log,
 		Now:       g.now,
 		Hosts:     g.config.Admin.Hosts,

@@ -13,19 +13,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"github.com/exitgate/exitgate/gateway/admin/api"
 )
 
 // Options are what the admin side answers from. All functions are called from
 // many goroutines at once.
 type Options struct {
-	Metrics   prometheus.Gatherer
-	Readiness func() api.Readiness
-	Flags     http.Handler // answers what is below /ofrep/
-
-	// Service is what the API below /v1/ is about. Without one there is none.
-	Service Service
+	Metrics prometheus.Gatherer
+	Flags   http.Handler // answers what is below /ofrep/
+	Service Service      // what /readyz and the API below /v1/ are about
 	Log     *slog.Logger
 	Now     func() time.Time
 	// Hosts are names that a TCP listener may be asked for beside loopback's:
@@ -47,16 +42,14 @@ func newHandler(o Options, l limits) http.Handler {
 		writeJSON(w, http.StatusOK, map[string]bool{"alive": true})
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		state, status := o.Readiness(), http.StatusOK
+		state, status := o.Service.Readiness(), http.StatusOK
 		if !state.Ready {
 			status = http.StatusServiceUnavailable
 		}
 		writeJSON(w, status, state)
 	})
 	mux.Handle("/ofrep/", o.Flags)
-	if o.Service != nil {
-		mux.Handle("/v1/", newAPI(o, l))
-	}
+	mux.Handle("/v1/", newAPI(o, l))
 	return onlyKnownHosts(o.Hosts, mux)
 }
 

@@ -20,7 +20,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/exitgate/exitgate/gateway/admin"
-	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy/changes"
 )
@@ -70,7 +69,6 @@ func newFixtureWithin(t testing.TB, limits admin.Limits) *fixture {
 func (g *fixture) options() admin.Options {
 	return admin.Options{
 		Metrics:   prometheus.NewRegistry(),
-		Readiness: func() api.Readiness { return api.Readiness{Ready: true} },
 		Flags:     http.NotFoundHandler(),
 		Service:   g.memory,
 		Log:       slog.New(slog.NewTextHandler(g.log, nil)),

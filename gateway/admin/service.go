@@ -8,7 +8,7 @@ import (
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
-// A Service is what the API lets people see and do. Its methods check what the
+// A Service is what the API lets people see and do, and what /readyz says. Its methods check what the
 // actor may do to the policy and to principals; that somebody is an actor at
 // all, and that a reader has a role, is checked here. All may be called
 // concurrently, and no list that they return is nil.
@@ -25,6 +25,7 @@ type Service interface {
 	ByCertificate(names []string) (changes.Actor, bool)
 	ByUser(user string) changes.Actor
 
+	Readiness() api.Readiness
 	Status(by changes.Actor) api.Status
 	Policy() api.Policy
 	// Revisions and Log return a page of at most limit, the newest before a
