@@ -55,16 +55,16 @@ var (
 		"see whether the upstream's certificate is in date, names the upstream's host and is signed by a root CA that the gateway was given"}
 	handshakeFailed = failure{"TLS handshake", http.StatusBadGateway, detailNoAnswer,
 		"see whether the upstream speaks TLS on this port"}
-	responseTimeout = failure{"no answer in time", http.StatusGatewayTimeout, detailTooSlow,
+	responseTimeout = failure{"response timeout", http.StatusGatewayTimeout, detailTooSlow,
 		"see what the app is busy with, or allow it more time"}
 	connectionLost = failure{"connection lost", http.StatusBadGateway, detailNoAnswer,
 		"see the app's log for why it closed the connection"}
-	responseInvalid = failure{"invalid answer", http.StatusBadGateway, detailInvalid,
+	responseInvalid = failure{"invalid response", http.StatusBadGateway, detailInvalid,
 		"see whether the upstream speaks the protocol that its address says"}
-	responseStalled = failure{"answer stalled", 0, "",
+	responseStalled = failure{"response stalled", 0, "",
 		"see what the app is busy with, or allow it more time"}
-	responseBroken = failure{"answer cut short", 0, "",
-		"see the app's log for why it closed the connection within an answer"}
+	responseBroken = failure{"response cut short", 0, "",
+		"see the app's log for why it closed the connection within a response"}
 )
 
 // dialError is a failure to get a connection to an upstream. As no client has a

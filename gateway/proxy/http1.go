@@ -115,26 +115,21 @@ func (x *exchange) copyBody(w *clientWriter, c *http1Conn, res *http.Response, f
 	if res.Body == http.NoBody {
 		return true
 	}
+	body := responseBody{x: x, src: res.Body}
 	buffer := x.app.buffers.Get()
 	defer x.app.buffers.Put(buffer)
 	for {
 		if flush && c.r.Buffered() == 0 && w.FlushError() != nil {
 			return false
 		}
-		x.watchdog.upstreamRead.begin()
-		n, err := res.Body.Read(buffer)
-		x.watchdog.upstreamRead.end()
+		n, err := body.Read(buffer)
 		if n > 0 {
 			if _, err := w.Write(buffer[:n]); err != nil {
 				return false
 			}
 		}
-		switch {
-		case err == io.EOF:
-			return true
-		case err != nil:
-			x.reportCutShort()
-			return false
+		if err != nil {
+			return err == io.EOF
 		}
 	}
 }
