@@ -263,8 +263,9 @@ func TestWebSocketsWorkOverEveryKindOfUpstream(t *testing.T) {
 	})
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			o := serve(t, kind, app)
-			o.BodyIdle = 50 * time.Millisecond // nothing to a connection that was upgraded
+			o.BodyIdle = time.Second // nothing to a connection that was upgraded
 			g := newGateway(t, o)
 			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 			defer cancel()
@@ -288,7 +289,7 @@ func TestWebSocketsWorkOverEveryKindOfUpstream(t *testing.T) {
 					t.Fatalf("sent %d bytes, received %d, %v", n, len(got), err)
 				}
 			}
-			<-time.After(200 * time.Millisecond)
+			<-time.After(o.BodyIdle + 200*time.Millisecond)
 			go c.Write(ctx, websocket.MessageText, []byte("still there"))
 			if _, got, err := c.Read(ctx); err != nil || string(got) != "still there" {
 				t.Error(string(got), err)
