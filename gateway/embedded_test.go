@@ -20,7 +20,7 @@ import (
 
 // The policy of this test, and below what it means, written without any of the
 // code that is tested.
-const naivePolicy = `
+const expectedPolicy = `
 version: 1
 groups: {far: [NZ, AU, FJ]}
 jurisdictions:
@@ -36,7 +36,7 @@ jurisdictions:
   private: announced
 `
 
-func naively(country string, private bool) string {
+func expectedPhase(country string, private bool) string {
 	in := func(list string) bool { return slices.Contains(strings.Fields(list), country) }
 	switch {
 	case private:
@@ -61,7 +61,7 @@ func naively(country string, private bool) string {
 	return "open"
 }
 
-func TestAddressesOfTheEmbeddedDatabaseAreDecidedAsByANaiveReading(t *testing.T) {
+func TestEmbeddedDatabase_decisionsMatchASimpleImplementation(t *testing.T) {
 	file, err := os.Open("geo/country.mmdb.gz")
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +87,7 @@ func TestAddressesOfTheEmbeddedDatabaseAreDecidedAsByANaiveReading(t *testing.T)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := document.Parse("policy.yaml", []byte(naivePolicy))
+	p, err := document.Parse("policy.yaml", []byte(expectedPolicy))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestAddressesOfTheEmbeddedDatabaseAreDecidedAsByANaiveReading(t *testing.T)
 			t.Fatal(err)
 		}
 		private := address.IsPrivate() || address.IsLoopback() || address.IsLinkLocalUnicast() || netip.MustParsePrefix("100.64.0.0/10").Contains(address)
-		want := naively(record.Country.ISOCode, private)
+		want := expectedPhase(record.Country.ISOCode, private)
 		d := snapshot.Decide(locator.Locate(address), class)
 		phases[want]++
 		if got := d.Phase.String(); got != want {

@@ -356,7 +356,7 @@ func (g *gate) samples() map[string]float64 {
 	return samples
 }
 
-// metric returns one sample, failing if there is none.
+// metric returns one sample, failing the test if there is none.
 func (g *gate) metric(name string) float64 {
 	g.t.Helper()
 	value, ok := g.samples()[name]

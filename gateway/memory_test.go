@@ -1,3 +1,5 @@
+//go:build integration
+
 package gateway_test
 
 import (
@@ -17,9 +19,6 @@ import (
 func TestAnIdleGatewayHoldsAtMost80MB(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("there is no /proc")
-	}
-	if testing.Short() {
-		t.Skip("builds the command")
 	}
 	program := filepath.Join(t.TempDir(), "exitgate")
 	if out, err := exec.Command("go", "build", "-o", program, "github.com/exitgate/exitgate/cmd/exitgate").CombinedOutput(); err != nil {

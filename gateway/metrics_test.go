@@ -23,8 +23,8 @@ func ours(exposition string) string {
 	return b.String()
 }
 
-// busyGate is a gate at which everything has happened that is counted.
-func busyGate(t *testing.T) *gate {
+// startWithTraffic returns a gate at which everything has happened that is counted.
+func startWithTraffic(t *testing.T) *gate {
 	g := start(t, setup{policy: spoofed})
 	c := g.client(2)
 	g.request(c, "/", france)
@@ -34,7 +34,7 @@ func busyGate(t *testing.T) *gate {
 }
 
 func TestTheMetricsAreThese(t *testing.T) {
-	_, exposition := busyGate(t).admin("/metrics")
+	_, exposition := startWithTraffic(t).admin("/metrics")
 	testkit.Golden(t, "testdata/metrics.txt", ours(exposition))
 }
 
@@ -46,7 +46,7 @@ func TestPromtoolFindsNothingWrongWithTheMetrics(t *testing.T) {
 		}
 		t.Skip("promtool is not installed")
 	}
-	_, exposition := busyGate(t).admin("/metrics")
+	_, exposition := startWithTraffic(t).admin("/metrics")
 	var own strings.Builder
 	for line := range strings.Lines(exposition) {
 		if strings.Contains(line, "exitgate_") {
@@ -63,7 +63,7 @@ func TestPromtoolFindsNothingWrongWithTheMetrics(t *testing.T) {
 var labels = regexp.MustCompile(`(\w+)="([^"]*)"`)
 
 func TestLabelsComeFromClosedSets(t *testing.T) {
-	g := busyGate(t)
+	g := startWithTraffic(t)
 	// Whatever clients send, no label is one of theirs.
 	for _, request := range []string{
 		lines("BREW /pot HTTP/1.1", "Host: "+host), lines("GET / HTTP/1.1", "Host: strange.example"),

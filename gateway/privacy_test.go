@@ -79,11 +79,11 @@ func TestSecretsAreFoundInWhateverFormTheyAre(t *testing.T) {
 	}
 }
 
-// panicky is a clock that panics with an address now and then, but only where
+// panickingClock is a clock that panics with an address now and then, but only where
 // a request is being served.
-type panicky struct{ calls atomic.Int64 }
+type panickingClock struct{ calls atomic.Int64 }
 
-func (p *panicky) now() time.Time {
+func (p *panickingClock) now() time.Time {
 	var callers [8]uintptr
 	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers[:])])
 	for {
@@ -98,18 +98,13 @@ func (p *panicky) now() time.Time {
 }
 
 func TestNoAddressOfAClientIsInAnyLogMetricAnswerOrFile(t *testing.T) {
-	t.Run("10,000 clients, log as text", func(t *testing.T) {
-		if testing.Short() {
-			t.Skip("takes its time")
-		}
-		keepsSecrets(t, "text", 1)
-	})
-	t.Run("1,000 clients, log as JSON", func(t *testing.T) { keepsSecrets(t, "json", 10) })
+	t.Run("log as text", func(t *testing.T) { checkNoSecrets(t, "text", 5) })
+	t.Run("log as JSON", func(t *testing.T) { checkNoSecrets(t, "json", 10) })
 }
 
-// keepsSecrets has 10,000/scale clients do everything that can go wrong.
-func keepsSecrets(t *testing.T, format string, scale int) {
-	clock := new(panicky)
+// checkNoSecrets has 10,000/scale clients do everything that can go wrong.
+func checkNoSecrets(t *testing.T, format string, scale int) {
+	clock := new(panickingClock)
 	g := start(t, setup{
 		policy: spoofed, format: format, level: slog.LevelDebug, now: clock.now,
 		handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -239,7 +234,7 @@ func (g *gate) forwardedLoad(c *http.Client, i int, address string, leak func(wh
 	case 4:
 		header.Set("Forwarded", "for="+address+"1")
 	case 5:
-		method, body = "POST", io.MultiReader(strings.NewReader("half"), failing{})
+		method, body = "POST", io.MultiReader(strings.NewReader("half"), failingReader{})
 	case 6:
 		method, body = "POST", strings.NewReader(strings.Repeat("x", 2000))
 	case 7:
@@ -276,10 +271,10 @@ func (g *gate) forwardedLoad(c *http.Client, i int, address string, leak func(wh
 	leak("the header of an answer", fmt.Sprint(a.header))
 }
 
-// failing is a body that breaks off.
-type failing struct{}
+// failingReader is a body that breaks off.
+type failingReader struct{}
 
-func (failing) Read([]byte) (int, error) { return 0, errors.New("broken off") }
+func (failingReader) Read([]byte) (int, error) { return 0, errors.New("broken off") }
 
 // connectionLoad is what connections from an address do.
 func (g *gate) connectionLoad(local, greeting string, i int, address string) {

@@ -33,19 +33,19 @@ func readFile(file string) (string, error) {
 
 func contains(text, part string) bool { return strings.Contains(text, part) }
 
-// A crowd asks for the front page from France, Mississippi, Germany and
+// A clientLoad asks for the front page from France, Mississippi, Germany and
 // California, over and over, and takes note of what is wrong.
-type crowd struct {
+type clientLoad struct {
 	ended            chan struct{}
 	load             sync.WaitGroup
 	requests, failed atomic.Int64
 	wrong            atomic.Pointer[string]
 }
 
-// gather starts so many clients. The policy of g must refuse the first two
+// startLoad starts so many clients. The policy of g must refuse the first two
 // places and no other.
-func gather(g *gate, clients int) *crowd {
-	c := &crowd{ended: make(chan struct{})}
+func startLoad(g *gate, clients int) *clientLoad {
+	c := &clientLoad{ended: make(chan struct{})}
 	note := func(what string) {
 		c.failed.Add(1)
 		c.wrong.CompareAndSwap(nil, &what)
@@ -74,8 +74,8 @@ func gather(g *gate, clients int) *crowd {
 	return c
 }
 
-// disperse ends the load and fails the test if anything was wrong.
-func (c *crowd) disperse(t *testing.T) {
+// end ends the load and fails the test if anything was wrong.
+func (c *clientLoad) end(t *testing.T) {
 	t.Helper()
 	close(c.ended)
 	c.load.Wait()
@@ -89,8 +89,8 @@ func (c *crowd) disperse(t *testing.T) {
 
 const twoRefused = "version: 1\njurisdictions: {FR: withdrawn, US-MS: withdrawn}\n"
 
-// inUse returns how much memory is in use after everything has been collected.
-func inUse() uint64 {
+// heapInUse returns how much memory is in use after everything has been collected.
+func heapInUse() uint64 {
 	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats
@@ -131,9 +131,9 @@ func TestADatabaseThatIsReplacedAHundredTimesUnderLoadChangesNoDecision(t *testi
 	if n := g.metric(failures); n != 0 {
 		t.Fatalf("%v failures before the first", n)
 	}
-	crowd := gather(g, 8)
-	testkit.Eventually(t, "the load begins", func() bool { return crowd.requests.Load() > 100 })
-	goroutines, heap := runtime.NumGoroutine(), inUse()
+	load := startLoad(g, 8)
+	testkit.Eventually(t, "the load begins", func() bool { return load.requests.Load() > 100 })
+	goroutines, heap := runtime.NumGoroutine(), heapInUse()
 
 	replaced, refused := 0, 0
 	for i := 1; i <= 100; i++ {
@@ -161,7 +161,7 @@ func TestADatabaseThatIsReplacedAHundredTimesUnderLoadChangesNoDecision(t *testi
 			return checks["geo "+g.geo].OK && g.metric(`exitgate_geo_database_build_timestamp_seconds{database="`+g.geo+`"}`) == build
 		})
 	}
-	crowd.disperse(t)
+	load.end(t)
 	if n := g.metric(failures); n < float64(refused) {
 		t.Errorf("%v failures are counted, of at least %d", n, refused)
 	}
@@ -171,10 +171,10 @@ func TestADatabaseThatIsReplacedAHundredTimesUnderLoadChangesNoDecision(t *testi
 	if n := runtime.NumGoroutine(); n > goroutines+10 {
 		t.Errorf("there were %d goroutines, and are %d", goroutines, n)
 	}
-	if now := inUse(); now > heap+8<<20 {
+	if now := heapInUse(); now > heap+8<<20 {
 		t.Errorf("%d bytes were in use, and are %d", heap, now)
 	}
-	t.Logf("%d requests; heap %d KB before, %d KB after", crowd.requests.Load(), heap>>10, inUse()>>10)
+	t.Logf("%d requests; heap %d KB before, %d KB after", load.requests.Load(), heap>>10, heapInUse()>>10)
 }
 
 func TestADatabaseThatIsWrongIsSaidToBeAndOneThatIsGoodAgainToo(t *testing.T) {
@@ -303,7 +303,7 @@ func TestAPolicyMountedByKubernetesIsTakenUp(t *testing.T) {
 
 func TestABadEditOfThePolicyChangesNothingAndIsSaidToBeBad(t *testing.T) {
 	g := start(t, setup{policy: twoRefused})
-	crowd := gather(g, 4)
+	load := startLoad(g, 4)
 	testkit.ReplaceFile(t, g.policy, "version: 1\njurisdictions: {FX: withdrawn}\n")
 	g.policyFails(t, `"FX" is not a jurisdiction`)
 	testkit.WriteFile(t, g.policy, "")
@@ -328,7 +328,7 @@ func TestABadEditOfThePolicyChangesNothingAndIsSaidToBeBad(t *testing.T) {
 	}
 	testkit.ReplaceFile(t, g.policy, "jurisdictions: {FR: open}\n")
 	g.policyFails(t, "version")
-	crowd.disperse(t)
+	load.end(t)
 	testkit.ReplaceFile(t, g.policy, "version: 1\njurisdictions: {DE: withdrawn}\n")
 	g.policyHolds(t)
 	if a := g.request(g.client(1), "/", germany); a.status != 451 {

@@ -112,14 +112,14 @@ func (g *gate) stopping() {
 	})
 }
 
-// busy is an app with everything that takes its time: it goes on while alive,
+// slowApp is an app with everything that takes its time: it goes on while alive,
 // and then completes.
-type busy struct {
+type slowApp struct {
 	alive chan struct{}
 	begun chan string // what has
 }
 
-func (b *busy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (b *slowApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	wait := func() bool {
 		select {
 		case <-b.alive:
@@ -161,7 +161,7 @@ func (b *busy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // keepBusy begins one of each, and returns what came of them, by path, once
 // all have ended.
-func keepBusy(t *testing.T, g *gate, b *busy) (ended func() map[string]string) {
+func keepBusy(t *testing.T, g *gate, b *slowApp) (ended func() map[string]string) {
 	t.Helper()
 	var mu sync.Mutex
 	var running sync.WaitGroup
@@ -224,7 +224,7 @@ func keepBusy(t *testing.T, g *gate, b *busy) (ended func() map[string]string) {
 }
 
 func TestWhatIsUnderWayFinishesWithinTheDrain(t *testing.T) {
-	b := &busy{alive: make(chan struct{}), begun: make(chan string)}
+	b := &slowApp{alive: make(chan struct{}), begun: make(chan string)}
 	g := start(t, setup{handler: b, configure: func(c *config.Config) { c.Drain = patience }})
 	ended := keepBusy(t, g, b)
 	if n := g.metric(`exitgate_connections_active{protocol="websocket"}`); n != 1 {
@@ -254,7 +254,7 @@ func TestWhatIsUnderWayFinishesWithinTheDrain(t *testing.T) {
 }
 
 func TestWhatHasNotFinishedWhenTheDrainIsOverIsCutOff(t *testing.T) {
-	b := &busy{alive: make(chan struct{}), begun: make(chan string)}
+	b := &slowApp{alive: make(chan struct{}), begun: make(chan string)}
 	g := start(t, setup{handler: b, configure: func(c *config.Config) { c.Drain = 50 * time.Millisecond }})
 	ended := keepBusy(t, g, b)
 	g.cancel()
@@ -370,8 +370,8 @@ func TestABodyThatNeverComesDoesntHoldUpTheRedirect(t *testing.T) {
 	}
 }
 
-// hurried makes a gate that is not patient with clients.
-func hurried(t *testing.T, h http.Handler) *gate {
+// startWithShortTimeouts makes a gate that is not patient with clients.
+func startWithShortTimeouts(t *testing.T, h http.Handler) *gate {
 	return start(t, setup{handler: h, configure: func(c *config.Config) {
 		c.Limits.HeaderTimeout = 100 * time.Millisecond
 		c.Limits.IdleTimeout = 100 * time.Millisecond
@@ -391,7 +391,7 @@ func closes(t *testing.T, c net.Conn) string {
 }
 
 func TestSlowClientsAreCutOff(t *testing.T) {
-	g := hurried(t, nil)
+	g := startWithShortTimeouts(t, nil)
 	t.Run("one that does no handshake", func(t *testing.T) {
 		c, err := net.Dial("tcp", g.at.HTTPS)
 		if err != nil {
@@ -453,7 +453,7 @@ func TestAClientThatDoesntReadItsAnswerIsCutOff(t *testing.T) {
 			}
 		}
 	})
-	// Not hurried: the request itself may take its time on a busy machine.
+	// Not startWithShortTimeouts: the request itself may take its time on a busy machine.
 	g := start(t, setup{handler: endless, configure: func(c *config.Config) { c.Limits.StallTimeout = 100 * time.Millisecond }})
 	c, _ := g.dial()
 	io.WriteString(c, lines("GET / HTTP/1.1", "Host: "+host))
@@ -545,18 +545,18 @@ func TestAFirstStartWithAWrongPolicyFailsAndSaysWhy(t *testing.T) {
 	}
 }
 
-// A fickle app does with each connection what its mode says.
-type fickle struct {
+// An unreliableApp does with each connection what its mode says.
+type unreliableApp struct {
 	url  string
 	mode atomic.Value // string
 }
 
-func newFickle(t *testing.T) *fickle {
+func newUnreliableApp(t *testing.T) *unreliableApp {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fickle{url: "http://" + l.Addr().String()}
+	f := &unreliableApp{url: "http://" + l.Addr().String()}
 	f.mode.Store("well")
 	var running sync.WaitGroup
 	ended := make(chan struct{})
@@ -604,7 +604,7 @@ func newFickle(t *testing.T) *fickle {
 }
 
 func TestAnAppThatFailsIsSaidToAndServedAgainWhenItIsBack(t *testing.T) {
-	f := newFickle(t)
+	f := newUnreliableApp(t)
 	g := start(t, setup{upstreams: []string{f.url}, configure: func(c *config.Config) { c.Limits.UpstreamTimeout = 200 * time.Millisecond }})
 	const (
 		notAnswered = "502 Bad Gateway\nThe service did not answer. Try again later.\n"

@@ -29,8 +29,8 @@ routes: {sign-up: [/signup, /a/b/signup]}
 jurisdictions: {FR: withdrawn, DE: closed-to-new, private: withdrawn}
 `
 
-// distrustful is a setup in which nobody's word is taken.
-func distrustful() setup {
+// withoutTrustedProxies is a setup in which nobody's word is taken.
+func withoutTrustedProxies() setup {
 	return setup{policy: spoofed, configure: func(c *config.Config) { c.TrustedProxies = nil }}
 }
 
@@ -46,7 +46,7 @@ func (g *gate) untouched(t *testing.T) {
 func lines(lines ...string) string { return strings.Join(lines, "\r\n") + "\r\n\r\n" }
 
 func TestXForwardedForFromAPeerThatIsNoTrustedProxyIsNotRead(t *testing.T) {
-	g := start(t, distrustful())
+	g := start(t, withoutTrustedProxies())
 	over(t, func(t *testing.T, major int) {
 		for _, claim := range []string{germany, america, "garbage", germany + ", " + america} {
 			if a := g.request(g.client(major), "/", claim); a.status != 451 {
@@ -151,7 +151,7 @@ func TestPortsAndZonesInXForwardedForDontChangeWhoItIs(t *testing.T) {
 }
 
 func TestAPROXYHeaderThatNobodyAskedForEndsTheConnection(t *testing.T) {
-	g := start(t, distrustful())
+	g := start(t, withoutTrustedProxies())
 	for name, header := range map[string]string{
 		"version 1":            "PROXY TCP4 " + germany + " 127.0.0.1 443 443\r\n",
 		"version 2":            "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\x05\x01\x00\x07\x7f\x00\x00\x01\x01\xbb\x01\xbb",
@@ -177,7 +177,7 @@ func TestAPROXYHeaderThatNobodyAskedForEndsTheConnection(t *testing.T) {
 }
 
 func TestAPROXYHeaderWithinTLSIsNoRequest(t *testing.T) {
-	g := start(t, distrustful())
+	g := start(t, withoutTrustedProxies())
 	if a := g.raw("PROXY TCP4 " + germany + " 127.0.0.1 443 443\r\n" + lines("GET / HTTP/1.1", "Host: "+host)); a.status != 400 {
 		t.Errorf("it gets %d", a.status)
 	}

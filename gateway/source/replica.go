@@ -314,8 +314,14 @@ func (r *Replica) catchUp(ctx context.Context, mayBegin bool) error {
 			return err
 		}
 	}
-	if now, err = r.readHistory(ctx, l, now); err != nil {
-		return err
+	ctx, progress, stop := r.limitStall(ctx)
+	defer stop()
+	for record, err := range l.History(ctx, now.point) {
+		if err != nil {
+			return err
+		}
+		now = r.next(now, record)
+		progress()
 	}
 	if now.point != r.state.Load().point {
 		if err := r.checkMatchesLastPolicy(now); err != nil {
@@ -347,10 +353,9 @@ func (r *Replica) catchUp(ctx context.Context, mayBegin bool) error {
 	return nil
 }
 
-// readHistory returns the state behind the last record of the ledger.
-func (r *Replica) readHistory(ctx context.Context, l Ledger, now *state) (*state, error) {
+// limitStall returns a context that ends when there was no progress for a while.
+func (r *Replica) limitStall(ctx context.Context) (_ context.Context, progress, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	limit, advice := stallLimit, "put the ledger's folder back from a backup"
 	if r.o.Remote {
 		limit, advice = stallLimit/2, "see whether NATS is well"
@@ -358,15 +363,10 @@ func (r *Replica) readHistory(ctx context.Context, l Ledger, now *state) (*state
 	stall := time.AfterFunc(limit, func() {
 		cancel(fmt.Errorf("nothing could be read from the ledger for %v: %s", limit, advice))
 	})
-	defer stall.Stop()
-	for record, err := range l.History(ctx, now.point) {
-		if err != nil {
-			return nil, err
-		}
-		now = r.next(now, record)
-		stall.Reset(limit)
+	return ctx, func() { stall.Reset(limit) }, func() {
+		stall.Stop()
+		cancel(nil)
 	}
-	return now, nil
 }
 
 // Run follows the ledger.
