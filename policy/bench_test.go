@@ -99,7 +99,7 @@ func BenchmarkExplain(b *testing.B) {
 	}
 }
 
-func BenchmarkChanges(b *testing.B) {
+func BenchmarkDifferences(b *testing.B) {
 	p := parse(b, policytest.Everywhere(1_000))
 	before := policy.Compile(p, nil, moment)
 	after := policy.Compile(p, nil, before.Until())

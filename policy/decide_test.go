@@ -527,7 +527,7 @@ func TestAnExplanationCanBeWrittenAsJSON(t *testing.T) {
 	testkit.Golden(t, "testdata/explanation.json", string(text)+"\n")
 }
 
-func TestChangesTellWhatPlacesGet(t *testing.T) {
+func TestDifferences(t *testing.T) {
 	const news = "routes: {news: [/news/], blog: [/blog/]}\n"
 	for _, test := range []struct {
 		name, before, after string
@@ -584,7 +584,7 @@ func TestChangesTellWhatPlacesGet(t *testing.T) {
 	})
 }
 
-func TestANoticeIsPutTogetherFieldByField(t *testing.T) {
+func TestNotice(t *testing.T) {
 	s := compile(t, `version: 1
 jurisdictions:
   FR: {phase: withdrawn, territories: true}
@@ -657,7 +657,7 @@ func TestAPlaceIsInItsMostSpecificJurisdiction(t *testing.T) {
 	}
 }
 
-func TestNames(t *testing.T) {
+func TestName(t *testing.T) {
 	for code, want := range map[policy.Code]string{
 		"FR": "France", "US-MS": "Mississippi", "EU": "European Union", "ours": "ours", policy.Unlocated: "unlocated", "": "",
 	} {
@@ -677,7 +677,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func TestWhomAnEntryReaches(t *testing.T) {
+func TestReaches(t *testing.T) {
 	p := parse(t, "version: 1\ngroups: {ours: [FR, DE]}\njurisdictions: {ours: announced, NZ: {phase: announced, territories: true}, NO: announced}\n")
 	for code, want := range map[policy.Code][]policy.Code{
 		"ours": {"FR", "DE"}, "GB-nations": {"GB-ENG", "GB-NIR", "GB-SCT", "GB-WLS"}, "NZ": {"TK"}, "NO": nil, "JP": nil,

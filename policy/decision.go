@@ -1,8 +1,6 @@
 package policy
 
 import (
-	"fmt"
-	"slices"
 	"time"
 )
 
@@ -17,24 +15,14 @@ const (
 
 var actionNames = [...]string{"forward", "refuse", "would-refuse"}
 
-func (a Action) String() string {
-	if int(a) < len(actionNames) {
-		return actionNames[a]
-	}
-	return fmt.Sprintf("Action(%d)", uint8(a))
-}
+func (a Action) String() string { return nameOf(actionNames[:], a, "Action") }
 
 // MarshalText writes the action's name.
 func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
 // UnmarshalText reads an action's name.
 func (a *Action) UnmarshalText(text []byte) error {
-	i := slices.Index(actionNames[:], string(text))
-	if i < 0 {
-		return fmt.Errorf("%q is not an action", text)
-	}
-	*a = Action(i)
-	return nil
+	return parseName(actionNames[:], a, text, "an action")
 }
 
 // A Reason says which rule of the policy a decision came from.
@@ -52,24 +40,14 @@ const (
 
 var reasonNames = [...]string{"default", "entry", "territory", "group", "anonymous", "guarantee", "flag"}
 
-func (r Reason) String() string {
-	if int(r) < len(reasonNames) {
-		return reasonNames[r]
-	}
-	return fmt.Sprintf("Reason(%d)", uint8(r))
-}
+func (r Reason) String() string { return nameOf(reasonNames[:], r, "Reason") }
 
 // MarshalText writes the reason's name.
 func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // UnmarshalText reads a reason's name.
 func (r *Reason) UnmarshalText(text []byte) error {
-	i := slices.Index(reasonNames[:], string(text))
-	if i < 0 {
-		return fmt.Errorf("%q is not a reason", text)
-	}
-	*r = Reason(i)
-	return nil
+	return parseName(reasonNames[:], r, text, "a reason")
 }
 
 // A Decision is what a request gets and why. Decisions are made when the

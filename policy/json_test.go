@@ -70,7 +70,7 @@ func TestAFloatIsNoIntegerOverJSON(t *testing.T) {
 	}
 }
 
-func TestNamesAreReadBack(t *testing.T) {
+func TestEnumsOverJSON(t *testing.T) {
 	for action := policy.Forward; action <= policy.WouldRefuse; action++ {
 		policytest.OverJSON(t, action)
 	}

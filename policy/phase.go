@@ -1,9 +1,5 @@
 package policy
 
-import (
-	"fmt"
-)
-
 // A Phase is what a market gets. Phases are ordered by restriction: of two
 // phases the greater one is the more restrictive.
 type Phase uint8
@@ -21,26 +17,13 @@ var phaseNames = [...]string{"open", "announced", "closed-to-new", "wind-down", 
 // Phases returns all phases in order of restriction.
 func Phases() []Phase { return []Phase{Open, Announced, ClosedToNew, WindDown, Withdrawn} }
 
-func (p Phase) String() string {
-	if int(p) < len(phaseNames) {
-		return phaseNames[p]
-	}
-	return fmt.Sprintf("Phase(%d)", uint8(p))
-}
+func (p Phase) String() string { return nameOf(phaseNames[:], p, "Phase") }
 
 // MarshalText writes the phase's name.
 func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // UnmarshalText reads a phase's name.
-func (p *Phase) UnmarshalText(text []byte) error {
-	for i, name := range phaseNames {
-		if string(text) == name {
-			*p = Phase(i)
-			return nil
-		}
-	}
-	return fmt.Errorf("%q is not a phase", text)
-}
+func (p *Phase) UnmarshalText(text []byte) error { return parseName(phaseNames[:], p, text, "a phase") }
 
 // SchemaEnum lists the phases' names for the JSON Schema.
 func (Phase) SchemaEnum() []string { return phaseNames[:] }

@@ -82,7 +82,7 @@ func TestNoSnapshotForwardsBelowAGuarantee(t *testing.T) {
 	}
 }
 
-func TestTheTableIsWhatValueSays(t *testing.T) {
+func TestOwnFlagsAreWhatValueReturns(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := policytest.Promises.Draw(t, "promise")
 		loads, err := document.Parse("policy.yaml", []byte(p.Document()))

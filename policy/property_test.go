@@ -89,7 +89,7 @@ func TestTimeNeverOpensAMarket(t *testing.T) {
 	})
 }
 
-func TestToHideOnesPlaceNeverOpensAMarket(t *testing.T) {
+func TestHidingOnesPlaceNeverOpensAMarket(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		spec := policytest.Specs.Draw(t, "spec")
 		at := policytest.Moments.Draw(t, "at")
@@ -140,7 +140,7 @@ func TestASnapshotHoldsUntilItSays(t *testing.T) {
 	})
 }
 
-func TestWhatHoldsForAllDecisions(t *testing.T) {
+func TestDecisionInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		spec := policytest.Specs.Draw(t, "spec")
 		s := compileSpec(t, spec, policytest.Moments.Draw(t, "at"))

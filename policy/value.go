@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -25,24 +24,14 @@ const (
 
 var kindNames = [...]string{"boolean", "integer", "float", "string"}
 
-func (k Kind) String() string {
-	if int(k) < len(kindNames) {
-		return kindNames[k]
-	}
-	return fmt.Sprintf("Kind(%d)", uint8(k))
-}
+func (k Kind) String() string { return nameOf(kindNames[:], k, "Kind") }
 
 // MarshalText writes the type's name.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // UnmarshalText reads a type's name.
 func (k *Kind) UnmarshalText(text []byte) error {
-	i := slices.Index(kindNames[:], string(text))
-	if i < 0 {
-		return fmt.Errorf("%q is not the type of a flag", text)
-	}
-	*k = Kind(i)
-	return nil
+	return parseName(kindNames[:], k, text, "the type of a flag")
 }
 
 // A Value is the value of a flag: a boolean, an integer, a float or a string.

@@ -54,7 +54,7 @@ func writeProblems(b *strings.Builder, problems []*strictyaml.Diagnostic) {
 	}
 }
 
-func TestGoodDocumentsAreReadAsTheyAreWritten(t *testing.T) {
+func TestParse_good(t *testing.T) {
 	policytest.EachFixture(t, "testdata/good", func(t *testing.T, name, goldenFile string, source []byte) {
 		p, err := document.Parse(name, source)
 		if err != nil {
@@ -80,7 +80,7 @@ func TestGoodDocumentsAreReadAsTheyAreWritten(t *testing.T) {
 	})
 }
 
-func TestWhatAnEditorDoesToAFileChangesNothing(t *testing.T) {
+func TestParse_whatEditorsDo(t *testing.T) {
 	source := "version: 1\njurisdictions:\n  FR: withdrawn\n"
 	for name, text := range map[string]string{
 		"byte order mark":     "\ufeff" + source,
@@ -107,7 +107,7 @@ func TestWhatAnEditorDoesToAFileChangesNothing(t *testing.T) {
 	}
 }
 
-func TestAFileBeyondTheLimitIsRefusedUnread(t *testing.T) {
+func TestParse_tooLarge(t *testing.T) {
 	const limit = 8 << 20
 	comment := func(size int) []byte {
 		return []byte("version: 1\n" + "#" + strings.Repeat(" ", size-len("version: 1\n#")))
@@ -122,7 +122,7 @@ func TestAFileBeyondTheLimitIsRefusedUnread(t *testing.T) {
 	}
 }
 
-func TestTheFirstFiftyOfManyErrorsArePrinted(t *testing.T) {
+func TestParse_manyErrors(t *testing.T) {
 	var source strings.Builder
 	source.WriteString("version: 1\njurisdictions:\n")
 	for i := range 30_000 {

@@ -8,9 +8,9 @@ import (
 	"github.com/exitgate/exitgate/policy/document"
 )
 
-// TestTheSchemaIsCommitted keeps policy.schema.json, which editors load and
+// TestSchema keeps policy.schema.json, which editors load and
 // the documentation links to.
-func TestTheSchemaIsCommitted(t *testing.T) {
+func TestSchema(t *testing.T) {
 	schema, err := document.Schema()
 	if err != nil {
 		t.Fatal(err)

@@ -24,10 +24,10 @@ import (
 	"github.com/exitgate/exitgate/policy/internal/policytest"
 )
 
-// TestSetChangesOneEntryAndNothingElse runs the archives in testdata. A
+// TestApply runs the archives in testdata. A
 // line of the comment that begins with "set" or "remove" says what to do to the
 // file before; what comes of it is in the file after, or refused.
-func TestSetChangesOneEntryAndNothingElse(t *testing.T) {
+func TestApply(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no archives", err)
@@ -153,7 +153,7 @@ var inFlow = strings.NewReplacer(
 	"  GB: withdrawn\n", "  GB: >-\n    withdrawn\n",
 )
 
-func TestSetLeavesAllElseAsItWas(t *testing.T) {
+func TestApplyLeavesAllElseAsItWas(t *testing.T) {
 	sets := 0
 	rapid.Check(t, func(t *rapid.T) {
 		p := policytest.Promises.Draw(t, "promise")
@@ -248,8 +248,8 @@ func lostLines(before, after []byte) (lost []string) {
 	return lost
 }
 
-// FuzzSet: whatever the text, Set doesn't panic, and what it sets stays set.
-func FuzzSet(f *testing.F) {
+// FuzzApply: whatever the text, Set doesn't panic, and what it sets stays set.
+func FuzzApply(f *testing.F) {
 	archives, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(archives) == 0 {
 		f.Fatal("no archives", err)
@@ -289,7 +289,7 @@ func FuzzSet(f *testing.F) {
 	})
 }
 
-func TestSetKeepsWhatLinesBeginAndEndWith(t *testing.T) {
+func TestApplyKeepsLineEnds(t *testing.T) {
 	for name, test := range map[string]struct {
 		source, want string
 		change       edit.PhaseChange
@@ -344,7 +344,7 @@ func TestSetKeepsWhatLinesBeginAndEndWith(t *testing.T) {
 	}
 }
 
-func TestSetRefusesWhatItCantDo(t *testing.T) {
+func TestApply_refused(t *testing.T) {
 	for name, test := range map[string]struct {
 		source, want string
 		change       edit.PhaseChange
@@ -389,7 +389,7 @@ func TestSetRefusesWhatItCantDo(t *testing.T) {
 	}
 }
 
-func BenchmarkSet(b *testing.B) {
+func BenchmarkApply(b *testing.B) {
 	source := []byte(policytest.WithFlags(1000))
 	b.ReportAllocs()
 	for b.Loop() {

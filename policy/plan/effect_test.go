@@ -8,7 +8,7 @@ import (
 	"github.com/exitgate/exitgate/policy/plan"
 )
 
-func TestAChangeNeedsAsManyApprovalsAsItsEffectThatNeedsMost(t *testing.T) {
+func TestNeededApprovals(t *testing.T) {
 	a := policy.Approvals{Open: 3, Withdraw: 1, WeakenGuarantee: 5, WeakenDemand: 4, Acknowledge: 2}
 	for _, test := range []struct {
 		effects []plan.Effect
@@ -33,7 +33,7 @@ func TestAChangeNeedsAsManyApprovalsAsItsEffectThatNeedsMost(t *testing.T) {
 
 // To take the rules away in one change and to use that in the next must not
 // need fewer approvals than to do it at once.
-func TestTheRulesOfApprovalAreNotWeakenedByFewerThanTheyAskFor(t *testing.T) {
+func TestNeededApprovals_ofAWeakerRule(t *testing.T) {
 	for _, rule := range []string{"open", "withdraw", "weaken-guarantee", "weaken-demand", "acknowledge", "other"} {
 		strict := parse(t, fmt.Sprintf("version: 1\napprovals: {%s: 3}\n", rule))
 		lax := parse(t, fmt.Sprintf("version: 1\napprovals: {%s: 2}\n", rule))

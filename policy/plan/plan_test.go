@@ -18,10 +18,10 @@ import (
 	"github.com/exitgate/exitgate/policy/plan"
 )
 
-// TestPlansSayWhatWouldChange runs the archives in testdata: the policy in
+// TestNew runs the archives in testdata: the policy in
 // use, the one to take its place, flags if they matter, and what is planned on
 // 20 November 2026.
-func TestPlansSayWhatWouldChange(t *testing.T) {
+func TestNew(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no archives", err)
@@ -100,7 +100,7 @@ func inWords(p plan.Plan) string {
 	return b.String()
 }
 
-func TestAGuaranteeIsWeakenedIfItAllowsWhatItDidnt(t *testing.T) {
+func TestNew_weakenedGuarantee(t *testing.T) {
 	for change, weaker := range map[string]bool{
 		"require: true > require: true, statement: Yes.":        false,
 		"require: true > require: false":                        true,
@@ -140,7 +140,7 @@ func TestAGuaranteeIsWeakenedIfItAllowsWhatItDidnt(t *testing.T) {
 	}
 }
 
-func TestADemandIsWeakenedIfItBindsLess(t *testing.T) {
+func TestNew_weakenedDemand(t *testing.T) {
 	const bound = "jurisdiction: FR, stage: in-force, in-force: 2026-12-01T00:00:00Z, requires: {a: 1, b: true}"
 	for name, test := range map[string]struct {
 		was, is string
@@ -195,7 +195,7 @@ func TestADemandIsWeakenedIfItBindsLess(t *testing.T) {
 	}
 }
 
-func TestWhatOnlyRestrictsMayBeDoneByOnePersonInAnEmergency(t *testing.T) {
+func TestOnlyRestricts(t *testing.T) {
 	const before = `
 version: 1
 groups: {ours: [CH, NO]}
@@ -262,7 +262,7 @@ approvals: {withdraw: 1}
 	}
 }
 
-func TestCommentsAreNoAmendmentButAnotherPlan(t *testing.T) {
+func TestNew_comments(t *testing.T) {
 	was, is := parse(t, "version: 1\n"), parse(t, "version: 1 # the first\n")
 	change := plan.New(was, is, nil, planned)
 	if !change.Empty() || !cmp.Equal(change.Effects, []plan.Effect{plan.ChangesOther}) {
@@ -273,7 +273,7 @@ func TestCommentsAreNoAmendmentButAnotherPlan(t *testing.T) {
 	}
 }
 
-func TestWhatAPlanHitsIsCountedByMove(t *testing.T) {
+func TestImpact(t *testing.T) {
 	was := parse(t, "version: 1\njurisdictions: {DE: withdrawn, anonymous: open}\n")
 	is := parse(t, `
 version: 1
@@ -351,7 +351,7 @@ acknowledge:
 	}
 }
 
-func TestTheJSONOfAPlan(t *testing.T) {
+func TestPlanJSON(t *testing.T) {
 	was := parse(t, "version: 1\nroutes: {news: [/news/]}\njurisdictions: {DE: withdrawn}\n")
 	is := parse(t, `
 version: 1

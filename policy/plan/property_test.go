@@ -47,9 +47,9 @@ func parseBoth(pair [2]policytest.Promise) (before, after *policy.Policy) {
 	return before, after
 }
 
-// standing is what a snapshot gives a place of a class, which is taken for
+// treatment is what a snapshot gives a place of a class, which is taken for
 // other if the policy doesn't have it.
-func standing(s *policy.Snapshot, place policy.Place, class string) plan.Treatment {
+func treatment(s *policy.Snapshot, place policy.Place, class string) plan.Treatment {
 	found := max(slices.Index(s.Policy().Classes(), class), 0)
 	d := s.Decide(place, policy.Class(found))
 	return plan.Treatment{
@@ -58,8 +58,8 @@ func standing(s *policy.Snapshot, place policy.Place, class string) plan.Treatme
 	}
 }
 
-// spokenOf is the code under which a plan has the moves of a place.
-func spokenOf(p plan.Plan, place policy.Place) policy.Code {
+// movedWith is the code under which a plan has the moves of a place.
+func movedWith(p plan.Plan, place policy.Place) policy.Code {
 	for _, code := range []policy.Code{place.Subdivisions[1], place.Subdivisions[0]} {
 		if slices.Contains(p.Exceptions, code) {
 			return code
@@ -112,8 +112,8 @@ func TestAPlanReplayedGivesWhatTheNewPolicyGives(t *testing.T) {
 					}
 					return "other"
 				}
-				old, now := standing(was, place, in(pair[0])), standing(is, place, in(pair[1]))
-				if got, ok := replay(change, old, spokenOf(change, place), class, later); !ok || got != now {
+				old, now := treatment(was, place, in(pair[0])), treatment(is, place, in(pair[1]))
+				if got, ok := replay(change, old, movedWith(change, place), class, later); !ok || got != now {
 					t.Fatalf("%s of %v at %v: was %v, is %v, the plan says %v\n%v\n%s\n%s", class, place, later, old, now, got, change.Moves, pair[0].Document(), pair[1].Document())
 				}
 			}
@@ -282,7 +282,7 @@ func TestAPlanIsTheSameEachTimeAndOverJSON(t *testing.T) {
 	})
 }
 
-func TestAHitIsWhatDecidesOtherwise(t *testing.T) {
+func TestImpactIsWhatDecidesOtherwise(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pair := successions.Draw(t, "succession")
 		pair[0].Routes = pair[1].Routes
