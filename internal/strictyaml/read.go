@@ -1,10 +1,7 @@
 package strictyaml
 
 import (
-	"strconv"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -160,13 +157,13 @@ func (r *reader) checkSize() {
 // begin reads what may be before the document's content.
 func (r *reader) begin() {
 	if r.next(); r.marker("%") {
-		r.fail(r.pos, "remove the line", "a directive, which is refused")
+		r.failWith(r.pos, directive)
 	}
 	if r.marker("---") {
 		r.skipMarker("---")
 	}
 	if r.next(); r.marker("...") {
-		r.failSecond()
+		r.failWith(r.pos, secondDocument)
 	}
 }
 
@@ -189,11 +186,11 @@ func (r *reader) end() {
 	switch {
 	case r.pos == len(r.src):
 	case ended || r.marker("---"):
-		r.failSecond()
+		r.failWith(r.pos, secondDocument)
 	case strings.Trim(r.src[r.start:r.pos], " ") != "":
-		r.failTrailing(r.pos)
+		r.failWith(r.pos, trailingText)
 	default:
-		r.failOutside(r.pos)
+		r.failWith(r.pos, strayLine)
 	}
 }
 
@@ -210,7 +207,7 @@ func (r *reader) value(y *yaml.Node, indent, owner int) *node {
 		return &node{plain: true, at: owner, from: owner, to: owner} // null
 	}
 	if r.next(); r.start > owner && r.column() <= indent && (y.Kind != yaml.SequenceNode || r.column() < indent) {
-		r.failOutside(r.pos)
+		r.failWith(r.pos, strayLine)
 	}
 	tagged := r.properties()
 	var n *node
@@ -329,7 +326,7 @@ func (r *reader) close(bracket byte) int {
 // key reads a key.
 func (r *reader) key(y *yaml.Node) *node {
 	if r.next(); r.indicator('?') {
-		r.failQuestion()
+		r.failWith(r.pos, complexKey)
 	}
 	r.properties()
 	at := r.pos
@@ -403,6 +400,9 @@ func (r *reader) scalar(y *yaml.Node, indent int) *node {
 	switch {
 	case y.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0:
 		r.quoted(indent)
+		if strings.ContainsFunc(n.text, func(c rune) bool { return c != '\r' && !allowed(c) }) {
+			r.failWith(n.at, emptyEscape) // "C:\files" was not meant to have a form feed
+		}
 	case y.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
 		r.literal(indent)
 	default:
@@ -444,7 +444,7 @@ func (r *reader) plain(text string, indent int) {
 		}
 		size := max(blanks, 1)
 		if r.pos+size > len(r.src) || !strings.HasPrefix(text, r.src[r.pos:r.pos+size]) {
-			r.failUnexpected(r.pos)
+			r.failWith(r.pos, unexpected)
 		}
 		r.pos, text = r.pos+size, text[size:]
 	}
@@ -473,14 +473,14 @@ func (r *reader) fold(at, opening, indent int) int {
 func (r *reader) quoted(indent int) {
 	opening, quote := r.pos, r.peek()
 	if !isQuote(quote) {
-		r.failUnexpected(opening)
+		r.failWith(opening, unexpected)
 	}
 	for r.pos++; r.pos < len(r.src); {
 		switch c := r.src[r.pos]; {
 		case c == '\n':
 			r.pos = r.fold(r.pos, opening, indent)
-		case c == '\\' && quote == '"':
-			r.escape()
+		case c == '\\' && quote == '"' && !strings.HasPrefix(r.src[r.pos:], "\\\n"):
+			r.pos = min(r.pos+2, len(r.src))
 		case c == quote && quote == '\'' && strings.HasPrefix(r.src[r.pos:], "''"):
 			r.pos += 2
 		case c == quote:
@@ -490,37 +490,13 @@ func (r *reader) quoted(indent int) {
 			r.pos++
 		}
 	}
-	r.failUnexpected(r.pos)
-}
-
-// escape skips an escape, and refuses one that stands for a control character:
-// "C:\files" was not meant to have a form feed.
-func (r *reader) escape() {
-	at := r.pos
-	if r.pos++; r.pos == len(r.src) || r.src[r.pos] == '\n' {
-		return
-	}
-	letter := r.src[r.pos]
-	r.pos++
-	if strings.IndexByte("0abefv", letter) >= 0 {
-		r.fail(at, `write a backslash as \\, or use single quotes`, `the escape \%c is not possible`, letter)
-	}
-	digits := map[byte]int{'x': 2, 'u': 4, 'U': 8}[letter]
-	c, _ := strconv.ParseUint(r.src[r.pos:r.pos+digits], 16, 32)
-	r.pos += digits
-	switch {
-	case digits == 0:
-	case utf16.IsSurrogate(rune(c)): // half of a pair: others are refused
-		r.pos += len(`\udc00`)
-	case c == utf8.RuneError || c != '\r' && !allowed(rune(c)):
-		r.fail(at, "write the character itself, or remove it", "an escape that stands for no text")
-	}
+	r.failWith(r.pos, unexpected)
 }
 
 // literal skips a block scalar. It belongs to a key or dash at the column indent.
 func (r *reader) literal(indent int) {
 	if c := r.peek(); c != '|' && c != '>' {
-		r.failUnexpected(r.pos)
+		r.failWith(r.pos, unexpected)
 	}
 	end := r.lineEnd(r.pos)
 	column := 0 // of its text: that of the first line that isn't empty, unless the header says it
@@ -551,10 +527,10 @@ func (r *reader) literal(indent int) {
 // enter counts a level of nesting and returns the column that it begins at.
 func (r *reader) enter() int {
 	if r.depth++; r.depth > maxDepth {
-		r.fail(r.pos, "nest less", "more than %d levels of lists and mappings in each other", maxDepth)
+		r.failWith(r.pos, tooDeep)
 	}
 	if tab := strings.IndexByte(r.src[r.start:r.pos], '\t'); tab >= 0 && r.flow == 0 {
-		r.failTab(r.start + tab)
+		r.failWith(r.start+tab, tabIndents)
 	}
 	return r.column()
 }
@@ -564,7 +540,7 @@ func (r *reader) enter() int {
 func (r *reader) expect(c byte) int {
 	at := r.next()
 	if r.peek() != c {
-		r.failUnexpected(at)
+		r.failWith(at, unexpected)
 	}
 	r.pos++
 	return at
@@ -581,7 +557,7 @@ func (r *reader) next() int {
 			if strings.Trim(r.src[r.start:r.pos], " ") == "" {
 				at := r.pos
 				if r.blanks(); !r.atLineEnd() {
-					r.failTab(at)
+					r.failWith(at, tabIndents)
 				}
 				r.pos--
 			}

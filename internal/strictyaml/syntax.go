@@ -69,11 +69,9 @@ func load(text string) (*yaml.Node, error) {
 // levels of brackets and lines together.
 type limits struct{}
 
-const tooDeep = "too deep"
-
 func (limits) CheckDepth(depth int, _ *yaml.DepthContext) error {
 	if depth > maxDepth {
-		return errors.New(tooDeep)
+		return errors.New(tooDeep.message)
 	}
 	return nil
 }
@@ -94,148 +92,127 @@ func (noAliases) ResolveAlias(string) (*yaml.Node, bool, error) {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"}, true, nil
 }
 
+// A mistake is a message and advice, which are the same wherever it is made. In
+// the message, "%q" stands for the character that is there.
+type mistake struct{ message, advice string }
+
+var (
+	tabIndents     = mistake{"a tab that indents a line", "indent with spaces"}
+	secondDocument = mistake{"a second document in the file", "write one document a file, without further --- or ... lines"}
+	directive      = mistake{"a directive, which is refused", "remove the line"}
+	complexKey     = mistake{`"?" begins a key of several lines, which is refused`, "write the key as a word: key: value"}
+	trailingText   = mistake{"text after the value has ended", "begin a new line, or put the whole value into quotes (a quote above may never have been closed)"}
+	strayLine      = mistake{"this line belongs to nothing above it", "indent the lines of a mapping or list alike"}
+	emptyEscape    = mistake{"an escape that stands for no text", `write the character itself, or remove it; a backslash is \\, or stands in single quotes`}
+	tooDeep        = mistake{"more than " + strconv.Itoa(maxDepth) + " levels of lists and mappings in each other", "nest less"}
+	unexpected     = mistake{"unexpected %q", "put text with special characters into quotes"}
+)
+
+// syntaxMistakes are the errors of the library, known by words of theirs; the
+// first that fits. bad.golden shows when a version of it words them otherwise.
+var syntaxMistakes = []struct {
+	words string
+	begin bool // it is reported where the value begins
+	mistake
+}{
+	{words: tooDeep.message, mistake: tooDeep},
+	{words: "tab character", mistake: tabIndents},
+	{words: "comment without", mistake: mistake{"a # right after a value", "write a space before the comment, or put the text into quotes"}},
+	{words: "document-end marker", mistake: mistake{"text after ...", "begin a new line after it"}},
+	{words: "directive", mistake: directive},
+	{words: "incompatible YAML", mistake: directive},
+	{words: "tag", mistake: mistake{"a tag, which is refused", "remove it; put the value into quotes if it is a string"}},
+	{words: "scanning an a", begin: true, mistake: mistake{"text that begins with %q", "put it into quotes"}}, // alias, anchor
+	{words: "unknown escape", mistake: mistake{"an escape that YAML doesn't have", `write a backslash as \\, or use single quotes`}},
+	{words: "hexadecimal", mistake: mistake{"an escape without its hexadecimal digits", `two digits follow \x, four \u, eight \U`}},
+	{words: "Unicode character", mistake: emptyEscape},
+	{words: "quoted scalar", begin: true, mistake: mistake{"this quote is never closed", "end it with another one"}},
+	{words: "block scalar", begin: true, mistake: mistake{"text after %q", "begin the text in the next line, or put it into quotes"}},
+	{words: "cannot start any token", mistake: mistake{"text that begins with %q", "put it into quotes"}},
+	{words: "mapping keys are not", mistake: complexKey},
+	{words: "block sequence entries", mistake: mistake{"a list begins in the line of its key", "begin a new line, or write [a, b]"}},
+}
+
 func (r *reader) fail(at int, advice, format string, args ...any) {
 	panic(syntaxError{at, fmt.Sprintf(format, args...), advice})
 }
 
-func (r *reader) failTab(at int) {
-	r.fail(at, "indent with spaces", "a tab that indents a line")
+func (r *reader) failWith(at int, m mistake) {
+	there, _ := utf8.DecodeRuneInString(r.src[min(max(at, 0), len(r.src)):])
+	panic(syntaxError{at, strings.Replace(m.message, "%q", strconv.Quote(string(there)), 1), m.advice})
 }
 
-func (r *reader) failQuestion() {
-	r.fail(r.pos, "write the key as a word: key: value", `"?" begins a key of several lines, which is refused`)
-}
-
-func (r *reader) failTrailing(at int) {
-	advice := "begin a new line, or put the whole value into quotes"
-	if before := strings.TrimRight(r.src[:at], " "); before != "" && isQuote(before[len(before)-1]) {
-		advice += "; or a quote above was never closed, and this one closes it"
-	}
-	r.fail(at, advice, "text after the value has ended")
-}
-
-func (r *reader) failOutside(at int) {
-	r.fail(at, "indent the lines of a mapping or list alike", "this line belongs to nothing above it")
-}
-
-func (r *reader) failSecond() {
-	r.fail(r.pos, "write one document a file, without further --- or ... lines", "a second document in the file")
-}
-
-// failUnexpected refuses what stands where the library's tree has nothing.
-func (r *reader) failUnexpected(at int) {
-	r.fail(at, "put text with special characters into quotes", "unexpected %q", r.wordAt(at))
-}
-
-// failSyntax says what the library stumbled over. Its errors are known by their
-// text; one that isn't known is reported at its place all the same.
+// failSyntax reports what the library stumbled over, in our words. An error
+// that isn't known is reported at its place all the same.
 func (r *reader) failSyntax(err error) {
 	var e *yaml.LoadError
 	if !errors.As(err, &e) {
 		r.fail(-1, "check it with a YAML editor", "the file can't be read as YAML")
 	}
 	at, begin := r.offset(e.Mark), r.offset(e.ContextMark)
-	first := r.firstOfLine(at)
-	has := func(words string) bool { return strings.Contains(e.Message, words) }
-	in := func(words string) bool { return strings.Contains(e.ContextMsg, words) }
+	if at < len(r.src) && r.src[at] == '\t' {
+		r.failWith(at, tabIndents)
+	}
+	words := e.ContextMsg + ": " + e.Message
+	for _, known := range syntaxMistakes {
+		if strings.Contains(words, known.words) {
+			if known.begin {
+				at = begin
+			}
+			r.failWith(at, known.mistake)
+		}
+	}
+	start := strings.LastIndexByte(r.src[:at], '\n') + 1
+	first := at - len(strings.TrimLeft(r.src[start:at], " ")) // in its line
+	has := func(what string) bool { return strings.Contains(words, what) }
 	switch {
-	case has(tooDeep):
-		r.fail(at, "nest less", "more than %d levels of lists and mappings in each other", maxDepth)
-	case has("tab") || at < len(r.src) && r.src[at] == '\t':
-		r.failTab(at)
-	case has("comment without"):
-		r.fail(at, "write a space before the comment, or put the text into quotes", "a # right after a value")
-	case has("document-end marker"):
-		r.fail(at, "begin a new line after it", "text after ...")
-	case in("directive") || has("directive") || has("incompatible YAML"):
-		r.fail(at, "remove the line", "a directive, which is refused")
-	case in("tag") || has("tag") || e.Stage == yaml.ResolverStage:
-		r.fail(at, "remove it; put the value into quotes if it is a string", "a tag, which is refused")
-	case in("anchor"), in("alias"):
-		r.fail(begin, "put the text into quotes", "text that begins with %q", r.wordAt(begin)[:1])
-	case in("quoted scalar"):
-		r.failQuote(e, at, begin)
-	case in("block scalar"):
-		r.fail(begin, "begin the text in the next line, or put it into quotes", "text after %q", r.wordAt(begin)[:1])
-	case has("cannot start any token"):
-		r.fail(at, "put it into quotes", "text that begins with %q", r.wordAt(at)[:1])
-	case has("mapping keys are not allowed"):
-		r.pos = at
-		r.failQuestion()
-	case has("block sequence entries are not allowed"):
-		r.fail(at, "begin a new line, or write [a, b]", "a list begins in the line of its key")
 	case has("mapping values are not allowed"):
-		r.failColon(at, first)
-	case has("could not find expected ':'"):
+		if strings.Contains(r.src[first:at], ": ") {
+			r.fail(at, "put the value into quotes, or begin a new line for the key", "a second colon in the line")
+		}
+		above := strings.TrimRight(r.src[:start], " \n")
+		r.checkColon(strings.LastIndexByte(above, '\n') + 1)
+		r.fail(first, "indent it as the line of the value, or remove the value", "this line is below a value, and is no part of it")
+	case has("expected ':'"):
 		r.checkColon(begin)
 		r.fail(begin, `a key ends with a colon and a space: "key: value"`, "this line has no key")
-	case has("did not find expected key"), has("did not find expected '-' indicator"), has("<document start>"):
-		switch {
-		case first < at:
-			r.failTrailing(at)
-		case has("'-'"):
-			r.fail(at, `begin it with "- ", or indent it as the line that it belongs to`, "this line is no item of the list above it")
-		case has("<document start>"):
-			r.failOutside(at)
-		case strings.HasPrefix(r.src[at:], "- "):
-			r.fail(at, "indent it below the key that the list belongs to", "a list item among keys")
-		}
-		r.fail(at, "indent it as a line above that it belongs with", "no line above is indented by %d as this one is", at-r.lineStart(at))
-	case has("node content"):
-		r.failNode(at)
-	case in("flow sequence"):
-		r.failBrackets(at, begin, "list", "]")
-	case in("flow mapping"):
-		r.failBrackets(at, begin, "mapping", "}")
+	case first < at && (has("expected key") || has("'-' indicator") || has("<document start>")):
+		r.failWith(at, trailingText)
+	case has("<document start>"):
+		r.failWith(at, strayLine)
+	case has("'-' indicator"):
+		r.fail(at, `begin it with "- ", or indent it as the line that it belongs to`, "this line is no item of the list above it")
+	case has("expected key") && strings.HasPrefix(r.src[at:], "- "):
+		r.fail(at, "indent it below the key that the list belongs to", "a list item among keys")
+	case has("expected key"):
+		r.fail(at, "indent it as a line above that it belongs with", "no line above is indented by %d as this one is", at-start)
+	case has("flow"):
+		r.failBrackets(at, begin)
 	}
-	r.failUnexpected(at)
+	r.failWith(at, unexpected)
 }
 
-// failQuote refuses a quoted scalar.
-func (r *reader) failQuote(e *yaml.LoadError, at, begin int) {
+// failBrackets reports what is in brackets that begin at an offset, or that they
+// aren't closed.
+func (r *reader) failBrackets(at, begin int) {
+	if at == len(r.src) { // of the brackets that aren't closed the library may not know the begin
+		begin = max(0, strings.LastIndexAny(r.src, "[{"))
+	}
+	what, bracket := "list", "]"
+	if begin < len(r.src) && r.src[begin] == '{' {
+		what, bracket = "mapping", "}"
+	}
 	switch {
-	case strings.Contains(e.Message, "unknown escape"):
-		r.fail(at, `write a backslash as \\, or use single quotes`, "the escape %s is not possible", shorten(r.src[at:min(at+2, len(r.src))]))
-	case strings.Contains(e.Message, "hexadecimal"):
-		r.fail(at-2, `two digits follow \x, four \u, eight \U`, "an escape without its hexadecimal digits")
-	case strings.Contains(e.Message, "Unicode"):
-		r.fail(at-2, "write the character itself, or remove it", "an escape that stands for no text")
-	}
-	r.fail(begin, "end it with "+r.src[begin:begin+1], "this quote is never closed")
-}
-
-// failColon refuses a colon where no key can be.
-func (r *reader) failColon(at, first int) {
-	if strings.Contains(r.src[first:at], ": ") {
-		r.fail(at, "put the value into quotes, or begin a new line for the key", "a second colon in the line")
-	}
-	if above := strings.TrimRight(r.src[:r.lineStart(at)], " \n"); above != "" {
-		r.checkColon(r.firstOfLine(len(above)))
-	}
-	r.fail(first, "indent it as the line of the value, or remove the value", "this line is below a value, and is no part of it")
-}
-
-// failNode refuses what stands where a value should be, in brackets.
-func (r *reader) failNode(at int) {
-	if word := r.wordAt(at); word != "" {
-		r.fail(at, "write a value before it, or remove it", "unexpected %q", word[:1])
-	}
-	if open := strings.LastIndexAny(r.src, "[{"); open >= 0 {
-		r.fail(open, "end it with a closing bracket", "this bracket is never closed")
-	}
-}
-
-// failBrackets refuses what is in brackets, or behind them.
-func (r *reader) failBrackets(at, begin int, what, bracket string) {
-	switch word := r.wordAt(at); {
-	case word == "":
+	case at == len(r.src):
 		r.fail(begin, fmt.Sprintf("end it with %q", bracket), "this %s is never closed", what)
-	case word[0] == ':' && r.source.line(at) > r.source.line(begin):
+	case begin == at:
+		r.failWith(at, mistake{"unexpected %q", "write a value before it, or remove it"})
+	case r.src[at] == ':' && r.source.line(at) > r.source.line(begin):
 		r.fail(begin, fmt.Sprintf("end it with %q, or indent its further lines more than its key", bracket),
 			"this %s is not closed before the next key", what)
-	case (word[0] == '{' || word[0] == '[') && r.src[at-1] == ':':
+	case (r.src[at] == '{' || r.src[at] == '[') && r.src[at-1] == ':':
 		r.fail(at-1, "write a space after it", "a colon without a space after it")
-	case word[0] == '{', word[0] == '[':
+	case r.src[at] == '{' || r.src[at] == '[':
 		r.fail(at, `put text with brackets or braces into quotes: "/{name}"`, `want "," or %q here`, bracket)
 	}
 	r.fail(at, fmt.Sprintf(`write "," before the next entry, or %q at the end of the %s that begins in line %d`, bracket, what, r.source.line(begin)),
@@ -245,8 +222,9 @@ func (r *reader) failBrackets(at, begin int, what, bracket string) {
 // checkColon refuses a line that was meant to be a key and a value.
 func (r *reader) checkColon(at int) {
 	line := r.src[at:r.lineEnd(at)]
-	if key, value, found := strings.Cut(line, ":"); found && value != "" && !isBlank(value[0]) && !strings.HasPrefix(value, "//") && !strings.ContainsAny(key, " \t\"'#") {
-		r.fail(at+len(key), fmt.Sprintf(`write "%s: %s"`, shorten(key), shorten(value)), "a colon without a space after it")
+	key, value, found := strings.Cut(strings.TrimLeft(line, " "), ":")
+	if found && value != "" && !isBlank(value[0]) && !strings.HasPrefix(value, "//") && !strings.ContainsAny(key, " \t\"'#") {
+		r.fail(at+len(line)-len(value)-1, fmt.Sprintf(`write "%s: %s"`, shorten(key), shorten(value)), "a colon without a space after it")
 	}
 }
 
@@ -265,24 +243,6 @@ func (r *reader) offset(mark yaml.Mark) int {
 		at += size
 	}
 	return at
-}
-
-// wordAt returns what is here up to the next white space, shortened: "" at the end.
-func (r *reader) wordAt(at int) string {
-	word := r.src[at:]
-	if i := strings.IndexAny(word[:min(len(word), 400)], " \t\n"); i >= 0 {
-		word = word[:max(i, 1)]
-	}
-	return shorten(word)
-}
-
-// lineStart returns the offset of the begin of the line that at is in.
-func (r *reader) lineStart(at int) int { return strings.LastIndexByte(r.src[:at], '\n') + 1 }
-
-// firstOfLine returns the offset of the first byte of a line that is no space.
-func (r *reader) firstOfLine(at int) int {
-	start := r.lineStart(at)
-	return start + len(r.src[start:at]) - len(strings.TrimLeft(r.src[start:at], " "))
 }
 
 // shorten keeps what a message quotes short.
