@@ -105,11 +105,12 @@ func TestAnEarlierGatewayAndThisOneShareALedger(t *testing.T) {
 
 	// Each is asked by the other what a change would have hit.
 	for i := range 2 {
-		var plan struct{ Hit struct{ Gateways int } }
-		pair.decode(pair.at(i).does("plan", "--set", "IT=withdrawn", "--json"), &plan)
-		if plan.Hit.Gateways != 2 {
-			t.Errorf("%s counts the requests of %d gateways, want 2", pair.at(i).program, plan.Hit.Gateways)
-		}
+		g := pair.at(i)
+		testkit.Eventually(t, g.program+" counts the requests of both", func() bool {
+			var plan struct{ Hit struct{ Gateways int } }
+			pair.decode(g.does("plan", "--set", "IT=withdrawn", "--json"), &plan)
+			return plan.Hit.Gateways == 2
+		})
 	}
 
 	// An update, and one that is taken back.
