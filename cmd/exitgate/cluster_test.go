@@ -412,7 +412,7 @@ demands:
 		forged := f.publish(forgery.forge(f.record(good)))
 		forgeries[forged] = forgery.says
 		for _, g := range f.gateways {
-			refused := func() []string { return g.log.Lines("ERROR", "refused", fmt.Sprintf(`"number":%d,`, forged)) }
+			refused := func() []string { return g.log.Lines("ERROR", "invalid", fmt.Sprintf(`"number":%d,`, forged)) }
 			metric := "exitgate_ledger_records_refused_total"
 			if forgery.chained {
 				refused = func() []string { return g.log.Lines("ERROR", "invalid", fmt.Sprintf("record %d ", forged)) }
