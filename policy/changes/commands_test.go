@@ -25,7 +25,7 @@ func TestPropose(t *testing.T) {
 	because := func(text string) func(*world) error {
 		return with(notice(), func(p *changes.Proposal) { p.Because = text })
 	}
-	check(t, rules, []sentence{
+	check(t, rules, []step{
 		{"what needs no approval comes into force", func(w *world) error { return w.proposes(ada, notice()) }, "writes revision"},
 		{"what needs approvals waits", func(w *world) error { return w.proposes(ada, withdrawal()) }, "writes change"},
 		{"an opening waits", func(w *world) error { return w.proposes(ada, opening()) }, "writes change"},
@@ -34,55 +34,46 @@ func TestPropose(t *testing.T) {
 			p := opening()
 			p.Emergency = true
 			return w.proposes(ada, p)
-		}, "invalid: in an emergency one can only withdraw, but this does more: FR withdrawn → open; leave out all else, or propose it without emergency"},
+		}, "invalid"},
 		{"an emergency can't change anything besides", func(w *world) error {
 			p := proposing(strings.Replace(rules, "withdraw: 2", "withdraw: 0", 1) + "  DE: withdrawn\n")
 			p.Emergency = true
 			return w.proposes(ada, p)
-		}, "invalid: in an emergency one can only withdraw, but this does more: DE open → withdrawn; approvals withdraw: 2 → 0; leave out all else, or propose it without emergency"},
+		}, "invalid"},
 		{"what lowers the rules needs as many as the highest", func(w *world) error {
 			return w.proposes(ada, proposing(strings.Replace(rules, "open: 1", "open: 0", 1)))
 		}, "writes change"},
 
-		{"a viewer may not", func(w *world) error { return w.proposes(vic, notice()) },
-			"forbidden: this takes the role operator, and vic has viewer; ask somebody who has it, or who may give it to you"},
-		{"an approver may not", func(w *world) error { return w.proposes(bob, notice()) },
-			"forbidden: this takes the role operator, and bob has approver; ask somebody who has it, or who may give it to you"},
-		{"nobody may not", func(w *world) error { return w.proposes(none, notice()) },
-			"forbidden: this takes the role operator, and nobody has none; ask somebody who has it, or who may give it to you"},
+		{"a viewer may not", func(w *world) error { return w.proposes(vic, notice()) }, "forbidden"},
+		{"an approver may not", func(w *world) error { return w.proposes(bob, notice()) }, "forbidden"},
+		{"nobody may not", func(w *world) error { return w.proposes(none, notice()) }, "forbidden"},
 
 		{"not on what isn't in force any more", func(w *world) error {
 			p := w.agreed(withdrawal())
 			w.must(w.proposes(oleg, notice()))
 			w.passes(time.Minute)
 			return w.propose(ada, p)
-		}, "conflict: revision 2 by oleg of 2026-11-22T02:00:00Z is in force, not revision 1; look at it, and plan again"},
-		{"not on what isn't known", with(notice(), func(p *changes.Proposal) { p.Expected = 7 }),
-			"conflict: revision 1 by exitgate of 2026-11-22T02:00:00Z is in force, not revision 7; look at it, and plan again"},
-		{"not without a plan", with(notice(), func(p *changes.Proposal) { p.Plan = "" }),
-			"invalid: it isn't said what plan is agreed to; plan first, and send the hash of the plan"},
-		{"not by another plan", with(notice(), func(p *changes.Proposal) { p.Plan = "abc" }),
-			"plan-changed: this isn't the plan that was agreed to: now it is notices default (new); look at the plan again"},
+		}, "conflict"},
+		{"not on what isn't known", with(notice(), func(p *changes.Proposal) { p.Expected = 7 }), "conflict"},
+		{"not without a plan", with(notice(), func(p *changes.Proposal) { p.Plan = "" }), "invalid"},
+		{"not by another plan", with(notice(), func(p *changes.Proposal) { p.Plan = "abc" }), "plan-changed"},
 		{"not once a date has made another plan of it", func(w *world) error {
 			p := w.agreed(proposing(rules + "  US: {schedule: [{from: 2026-12-01T00:00:00Z, phase: withdrawn}]}\n"))
 			w.passes(10 * 24 * time.Hour)
 			return w.propose(ada, p)
-		}, "plan-changed: this isn't the plan that was agreed to: now it is US open → withdrawn; look at the plan again"},
-		{"not what is in force", func(w *world) error { return w.proposes(ada, proposing(rules)) },
-			"no-change: this is the policy in force already"},
-		{"not what is set already", func(w *world) error { return w.proposes(ada, set("FR", policy.Withdrawn)) },
-			"no-change: this is the policy in force already"},
+		}, "plan-changed"},
+		{"not what is in force", func(w *world) error { return w.proposes(ada, proposing(rules)) }, "no-change"},
+		{"not what is set already", func(w *world) error { return w.proposes(ada, set("FR", policy.Withdrawn)) }, "no-change"},
 
-		{"not without a reason", because(" \n "), "invalid: nothing is changed without a reason; say because of what"},
+		{"not without a reason", because(" \n "), "invalid"},
 		{"a reason may have lines", because("one\ntwo"), "writes revision"},
-		{"a reason isn't a bell", because("ring\a"), "invalid: the reason has control characters; leave them out"},
-		{"a reason is UTF-8", because("\xff"), "invalid: the reason isn't UTF-8"},
+		{"a reason isn't a bell", because("ring\a"), "invalid"},
+		{"a reason is UTF-8", because("\xff"), "invalid"},
 		{"a reason may be long", because(strings.Repeat("x", changes.MaxBecause)), "writes revision"},
-		{"but not longer", because(strings.Repeat("x", changes.MaxBecause+1)), "invalid: the reason has 4097 bytes: the limit is 4096; be brief"},
+		{"but not longer", because(strings.Repeat("x", changes.MaxBecause+1)), "invalid"},
 
 		{"a hundred may wait", func(w *world) error { wait(w, changes.MaxPending-1); return w.proposes(ada, withdrawal()) }, "writes change"},
-		{"but not more", func(w *world) error { wait(w, changes.MaxPending); return w.proposes(ada, withdrawal()) },
-			"invalid: 100 changes wait already; reject some of them"},
+		{"but not more", func(w *world) error { wait(w, changes.MaxPending); return w.proposes(ada, withdrawal()) }, "invalid"},
 		{"emergencies don't wait in any case", func(w *world) error { wait(w, changes.MaxPending); return w.proposes(ada, emergency()) }, "writes revision"},
 		{"what has waited in vain for long makes room", func(w *world) error {
 			wait(w, changes.MaxPending)
@@ -93,7 +84,7 @@ func TestPropose(t *testing.T) {
 			wait(w, changes.MaxPending)
 			w.passes(changes.ForgetAfter)
 			return w.proposes(ada, withdrawal())
-		}, "invalid: 100 changes wait already; reject some of them"},
+		}, "invalid"},
 	})
 }
 
@@ -112,14 +103,11 @@ func TestPlan(t *testing.T) {
 			return err
 		}
 	}
-	check(t, rules, []sentence{
-		{"of nothing", plan(changes.Proposal{}), "invalid: a proposal is either a policy or a change of one jurisdiction in the policy in force; give the one or the other"},
-		{"of two things", plan(changes.Proposal{Policy: []byte(rules), Set: withdrawal().Set}),
-			"invalid: a proposal is either a policy or a change of one jurisdiction in the policy in force; give the one or the other"},
-		{"of no jurisdiction", plan(set("XX", policy.Open)),
-			`invalid: "XX" is not a jurisdiction: use an ISO 3166-1 code (FR), an ISO 3166-2 code (US-MS), a group (EU), unlocated, private or anonymous`},
-		{"of what a date can't do", plan(changes.Proposal{Set: &edit.PhaseChange{Jurisdiction: "FR", Phase: policy.Announced, From: begin.Add(time.Hour)}}),
-			"invalid: a date can only restrict, but FR is withdrawn by 2026-11-22T03:00:00Z: set FR announced without a date when the time has come"},
+	check(t, rules, []step{
+		{"of nothing", plan(changes.Proposal{}), "invalid"},
+		{"of two things", plan(changes.Proposal{Policy: []byte(rules), Set: withdrawal().Set}), "invalid"},
+		{"of no jurisdiction", plan(set("XX", policy.Open)), "invalid"},
+		{"of what a date can't do", plan(changes.Proposal{Set: &edit.PhaseChange{Jurisdiction: "FR", Phase: policy.Announced, From: begin.Add(time.Hour)}}), "invalid"},
 	})
 
 	t.Run("of a policy that isn't one", func(t *testing.T) {
@@ -147,11 +135,11 @@ jurisdictions: {FR: withdrawn}
 	t.Run("before there is a policy", func(t *testing.T) {
 		w := &world{t: t, s: changes.New(parsers)}
 		_, err := w.s.Plan(withdrawal(), nil, begin)
-		if got, want := w.outcome(err), "conflict: no policy is known yet; see exitgate status for what the gateway waits for"; got != want {
+		if got, want := w.code(err), "conflict"; got != want {
 			t.Errorf("%s", got)
 		}
 		_, err = w.s.Propose(ada, changes.Proposal{Expected: 4, Because: "so", Set: withdrawal().Set}, nil, begin)
-		if got, want := w.outcome(err), "conflict: no policy is known yet; see exitgate status for what the gateway waits for"; got != want {
+		if got, want := w.code(err), "conflict"; got != want {
 			t.Errorf("%s", got)
 		}
 	})
@@ -204,43 +192,39 @@ func TestApprove(t *testing.T) {
 			return do(w)
 		})
 	}
-	check(t, rules, []sentence{
+	check(t, rules, []step{
 		{"the first of two is noted", proposed(func(w *world) error { return w.approves(bob, 2) }), "writes approval"},
 		{"the second brings it into force", proposed(func(w *world) error { w.must(w.approves(bob, 2)); return w.approves(eve, 2) }), "writes revision"},
 		{"one is enough where one is", func(w *world) error { w.must(w.proposes(ada, opening())); return w.approves(bob, 2) }, "writes revision"},
 		{"an operator who is an approver, too, may", proposed(func(w *world) error { return w.approves(both, 2) }), "writes approval"},
 
-		{"a viewer may not", proposed(func(w *world) error { return w.approves(vic, 2) }),
-			"forbidden: this takes the role approver, and vic has viewer; ask somebody who has it, or who may give it to you"},
-		{"an operator may not", proposed(func(w *world) error { return w.approves(oleg, 2) }),
-			"forbidden: this takes the role approver, and oleg has operator; ask somebody who has it, or who may give it to you"},
-		{"the author may not", func(w *world) error { w.must(w.proposes(both, withdrawal())); return w.approves(both, 2) },
-			"four-eyes: both is an author of change 2; somebody else has to approve it"},
+		{"a viewer may not", proposed(func(w *world) error { return w.approves(vic, 2) }), "forbidden"},
+		{"an operator may not", proposed(func(w *world) error { return w.approves(oleg, 2) }), "forbidden"},
+		{"the author may not", func(w *world) error { w.must(w.proposes(both, withdrawal())); return w.approves(both, 2) }, "four-eyes"},
 		{"not even over the socket", func(w *world) error {
 			w.must(w.proposes(w.root(), withdrawal()))
 			return w.approves(w.root(), 2)
-		}, "four-eyes: unix:root is an author of change 2; somebody else has to approve it"},
+		}, "four-eyes"},
 		{"nor by another door", func(w *world) error {
 			w.must(w.sets(w.root(), changes.Principal{Name: "both", Roles: both.Roles, User: "root"}))
 			w.must(w.proposes(both, withdrawal()))
 			return w.approves(w.root(), 3)
-		}, "four-eyes: both is an author of change 3; somebody else has to approve it"},
+		}, "four-eyes"},
 		{"nor by a door that was opened since", func(w *world) error {
 			w.must(w.proposes(w.root(), withdrawal()))
 			w.must(w.sets(w.root(), changes.Principal{Name: "both", Roles: both.Roles, User: "root"}))
 			return w.approves(both, 2)
-		}, "four-eyes: both is an author of change 2; somebody else has to approve it"},
+		}, "four-eyes"},
 		{"who has edited it may not", proposed(func(w *world) error {
 			w.must(w.edits(both, 2, set("DE", policy.WindDown)))
 			return w.approves(both, 2)
-		}), "four-eyes: both is an author of change 2; somebody else has to approve it"},
+		}), "four-eyes"},
 		{"the first author may not after an edit by another", func(w *world) error {
 			w.must(w.proposes(both, withdrawal()))
 			w.must(w.edits(ada, 2, set("DE", policy.WindDown)))
 			return w.approves(both, 2)
-		}, "four-eyes: both is an author of change 2; somebody else has to approve it"},
-		{"nobody approves twice", proposed(func(w *world) error { w.must(w.approves(bob, 2)); return w.approves(bob, 2) }),
-			"no-change: bob has approved change 2 already: it waits for somebody else"},
+		}, "four-eyes"},
+		{"nobody approves twice", proposed(func(w *world) error { w.must(w.approves(bob, 2)); return w.approves(bob, 2) }), "no-change"},
 		{"but anew after an edit", proposed(func(w *world) error {
 			w.must(w.approves(bob, 2))
 			w.must(w.edits(ada, 2, set("DE", policy.WindDown)))
@@ -252,39 +236,32 @@ func TestApprove(t *testing.T) {
 			return w.approves(eve, 2)
 		}), "writes approval"},
 
-		{"not without saying what", proposed(func(w *world) error { return w.approve(bob, 2, "") }),
-			"invalid: it isn't said what plan is agreed to; look at the change, and send the hash of its plan"},
+		{"not without saying what", proposed(func(w *world) error { return w.approve(bob, 2, "") }), "invalid"},
 		{"not what was proposed before an edit", proposed(func(w *world) error {
 			c, _, _ := w.s.Change(2, w.now)
 			w.must(w.edits(ada, 2, set("DE", policy.WindDown)))
 			return w.approve(bob, 2, c.Plan)
-		}), "plan-changed: this isn't the plan of change 2, which is DE open → wind-down; look at the change again"},
+		}), "plan-changed"},
 		{"not what a date has made something else of", func(w *world) error {
 			w.must(w.proposes(ada, proposing(rules+"  US: {schedule: [{from: 2026-11-23T00:00:00Z, phase: withdrawn}]}\n")))
 			w.passes(24 * time.Hour)
 			return w.approves(bob, 2)
-		}, "plan-changed: change 2 would do something else by now: US open → withdrawn; edit it to propose it anew"},
+		}, "plan-changed"},
 		{"not what a flag has made something else of", proposed(func(w *world) error {
 			w.flags = policy.Flags{"DE": {Phase: policy.ClosedToNew}}
 			return w.approves(bob, 2)
-		}), "plan-changed: change 2 would do something else by now: DE closed-to-new → withdrawn; edit it to propose it anew"},
+		}), "plan-changed"},
 
 		{"until it expires", proposed(func(w *world) error { w.passes(72*time.Hour - 1); return w.approves(bob, 2) }), "writes approval"},
-		{"not once it has", proposed(func(w *world) error { w.passes(72 * time.Hour); return w.approves(bob, 2) }),
-			"ended: change 2 has expired at 2026-11-25T02:00:00Z; edit it to propose it anew"},
-		{"not what is stale", proposed(func(w *world) error { w.must(w.proposes(oleg, notice())); return w.approves(bob, 2) }),
-			"ended: change 2 is stale: revision 3 by oleg of 2026-11-22T02:00:00Z came between; edit it to propose it anew"},
-		{"not what an emergency has made stale", proposed(func(w *world) error { w.must(w.proposes(oleg, emergency())); return w.approves(bob, 2) }),
-			"ended: change 2 is stale: revision 3 by oleg of 2026-11-22T02:00:00Z came between; edit it to propose it anew"},
-		{"not what is applied", applied(func(w *world) error { return w.approves(both, 2) }),
-			"ended: change 2 is applied already, as revision 4; propose another"},
-		{"not what is rejected", proposed(func(w *world) error { w.must(w.rejects(bob, 2)); return w.approves(bob, 2) }),
-			"ended: change 2 was rejected by bob at 2026-11-22T02:00:00Z; propose it anew"},
-		{"not what isn't there", func(w *world) error { return w.approve(bob, 7, "abc") },
-			"not-found: there is no change 7 that waits; see which changes there are"},
+		{"not once it has", proposed(func(w *world) error { w.passes(72 * time.Hour); return w.approves(bob, 2) }), "ended"},
+		{"not what is stale", proposed(func(w *world) error { w.must(w.proposes(oleg, notice())); return w.approves(bob, 2) }), "ended"},
+		{"not what an emergency has made stale", proposed(func(w *world) error { w.must(w.proposes(oleg, emergency())); return w.approves(bob, 2) }), "ended"},
+		{"not what is applied", applied(func(w *world) error { return w.approves(both, 2) }), "ended"},
+		{"not what is rejected", proposed(func(w *world) error { w.must(w.rejects(bob, 2)); return w.approves(bob, 2) }), "ended"},
+		{"not what isn't there", func(w *world) error { return w.approve(bob, 7, "abc") }, "not-found"},
 		{"not for a reason that can't be shown", proposed(func(w *world) error {
 			return w.write(w.s.Approve(bob, 2, "abc", "\x1b[2J", changes.Request{}, nil, w.now))
-		}), "invalid: the reason has control characters; leave them out"},
+		}), "invalid"},
 	})
 }
 
@@ -295,7 +272,7 @@ func TestSign(t *testing.T) {
 			return do(w)
 		}
 	}
-	check(t, rules, []sentence{
+	check(t, rules, []step{
 		{"an approver signs", done(func(w *world) error { return w.approves(bob, 2) }), "writes approval"},
 		{"also late", done(func(w *world) error { w.passes(1000 * time.Hour); return w.approves(bob, 2) }), "writes approval"},
 		{"also once another revision is in force", done(func(w *world) error {
@@ -304,18 +281,12 @@ func TestSign(t *testing.T) {
 			w.must(w.proposes(ada, another))
 			return w.approves(bob, 2)
 		}), "writes approval"},
-		{"an operator may not", done(func(w *world) error { return w.approves(oleg, 2) }),
-			"forbidden: this takes the role approver, and oleg has operator; ask somebody who has it, or who may give it to you"},
-		{"the author may not", done(func(w *world) error { return w.approves(both, 2) }),
-			"four-eyes: both is an author of revision 2; somebody else has to sign it"},
-		{"not without saying what", done(func(w *world) error { return w.approve(bob, 2, "") }),
-			"invalid: it isn't said what is signed; look at the revision, and send its SHA-256"},
-		{"not another policy", done(func(w *world) error { return w.approve(bob, 2, policy.Digest([]byte(rules))) }),
-			"plan-changed: this isn't the SHA-256 of revision 2; look at the revision again"},
-		{"once is enough", done(func(w *world) error { w.must(w.approves(bob, 2)); return w.approve(eve, 2, "abc") }),
-			"not-found: there is no change 2 that waits; see which changes there are"},
-		{"what nobody needs to sign", func(w *world) error { return w.approve(bob, 1, "abc") },
-			"not-found: there is no change 1 that waits; see which changes there are"},
+		{"an operator may not", done(func(w *world) error { return w.approves(oleg, 2) }), "forbidden"},
+		{"the author may not", done(func(w *world) error { return w.approves(both, 2) }), "four-eyes"},
+		{"not without saying what", done(func(w *world) error { return w.approve(bob, 2, "") }), "invalid"},
+		{"not another policy", done(func(w *world) error { return w.approve(bob, 2, policy.Digest([]byte(rules))) }), "plan-changed"},
+		{"once is enough", done(func(w *world) error { w.must(w.approves(bob, 2)); return w.approve(eve, 2, "abc") }), "not-found"},
+		{"what nobody needs to sign", func(w *world) error { return w.approve(bob, 1, "abc") }, "not-found"},
 	})
 
 	w := begun(t, rules)
@@ -347,27 +318,25 @@ func TestEdit(t *testing.T) {
 			return do(w)
 		}
 	}
-	check(t, rules, []sentence{
+	check(t, rules, []step{
 		{"what waits", proposed(func(w *world) error { return w.edits(oleg, 2, windDown) }), "writes edit"},
 		{"what is expired", proposed(func(w *world) error { w.passes(100 * time.Hour); return w.edits(oleg, 2, withdrawal()) }), "writes edit"},
 		{"what is stale", proposed(func(w *world) error { w.must(w.proposes(ada, notice())); return w.edits(oleg, 2, withdrawal()) }), "writes edit"},
 		{"so that it needs nobody", proposed(func(w *world) error { return w.edits(oleg, 2, notice()) }), "writes revision"},
 		{"so that it is an emergency", proposed(func(w *world) error { return w.edits(oleg, 2, emergency()) }), "writes revision"},
-		{"not to what is in force", proposed(func(w *world) error { return w.edits(oleg, 2, proposing(rules)) }), "no-change: this is the policy in force already"},
-		{"not what is rejected", proposed(func(w *world) error { w.must(w.rejects(ada, 2)); return w.edits(oleg, 2, windDown) }),
-			"ended: change 2 was rejected by ada at 2026-11-22T02:00:00Z; propose it anew"},
+		{"not to what is in force", proposed(func(w *world) error { return w.edits(oleg, 2, proposing(rules)) }), "no-change"},
+		{"not what is rejected", proposed(func(w *world) error { w.must(w.rejects(ada, 2)); return w.edits(oleg, 2, windDown) }), "ended"},
 		{"not what is applied", proposed(func(w *world) error {
 			w.must(w.edits(oleg, 2, notice()))
 			return w.edits(oleg, 2, windDown)
-		}), "ended: change 2 is applied already, as revision 3; propose another"},
-		{"not what isn't there", func(w *world) error { return w.edits(oleg, 2, windDown) }, "not-found: there is no change 2 that waits; see which changes there are"},
-		{"not by an approver", proposed(func(w *world) error { return w.edits(bob, 2, windDown) }),
-			"forbidden: this takes the role operator, and bob has approver; ask somebody who has it, or who may give it to you"},
+		}), "ended"},
+		{"not what isn't there", func(w *world) error { return w.edits(oleg, 2, windDown) }, "not-found"},
+		{"not by an approver", proposed(func(w *world) error { return w.edits(bob, 2, windDown) }), "forbidden"},
 		{"not on what isn't in force any more", proposed(func(w *world) error {
 			p := w.agreed(windDown)
 			w.must(w.proposes(oleg, notice()))
 			return w.write(w.s.Edit(ada, 2, p, nil, w.now))
-		}), "conflict: revision 3 by oleg of 2026-11-22T02:00:00Z is in force, not revision 1; look at it, and plan again"},
+		}), "conflict"},
 	})
 
 	t.Run("proposes it anew", func(t *testing.T) {
@@ -411,19 +380,16 @@ func TestReject(t *testing.T) {
 			return do(w)
 		}
 	}
-	check(t, rules, []sentence{
+	check(t, rules, []step{
 		{"the author may", proposed(func(w *world) error { return w.rejects(ada, 2) }), "writes rejection"},
 		{"an operator may", proposed(func(w *world) error { return w.rejects(oleg, 2) }), "writes rejection"},
 		{"an approver may", proposed(func(w *world) error { return w.rejects(bob, 2) }), "writes rejection"},
-		{"a viewer may not", proposed(func(w *world) error { return w.rejects(vic, 2) }),
-			"forbidden: this takes the role operator or approver, and vic has viewer; ask somebody who has it, or who may give it to you"},
+		{"a viewer may not", proposed(func(w *world) error { return w.rejects(vic, 2) }), "forbidden"},
 		{"what is stale", proposed(func(w *world) error { w.must(w.proposes(ada, notice())); return w.rejects(bob, 2) }), "writes rejection"},
 		{"what is expired", proposed(func(w *world) error { w.passes(100 * time.Hour); return w.rejects(bob, 2) }), "writes rejection"},
-		{"once", proposed(func(w *world) error { w.must(w.rejects(bob, 2)); return w.rejects(bob, 2) }),
-			"ended: change 2 was rejected by bob at 2026-11-22T02:00:00Z; propose it anew"},
-		{"not without a reason", proposed(func(w *world) error { return w.write(w.s.Reject(bob, 2, "", changes.Request{}, w.now)) }),
-			"invalid: nothing is changed without a reason; say because of what"},
-		{"not what isn't there", func(w *world) error { return w.rejects(bob, 2) }, "not-found: there is no change 2 that waits; see which changes there are"},
+		{"once", proposed(func(w *world) error { w.must(w.rejects(bob, 2)); return w.rejects(bob, 2) }), "ended"},
+		{"not without a reason", proposed(func(w *world) error { return w.write(w.s.Reject(bob, 2, "", changes.Request{}, w.now)) }), "invalid"},
+		{"not what isn't there", func(w *world) error { return w.rejects(bob, 2) }, "not-found"},
 	})
 }
 
@@ -435,21 +401,21 @@ func TestARequestThatIsRepeatedIsDoneOnce(t *testing.T) {
 		w.must(w.propose(ada, p))
 		return p
 	}
-	check(t, rules, []sentence{
-		{"a proposal", func(w *world) error { return w.propose(ada, once(w)) }, "*changes.RepeatedError: this was done already"},
+	check(t, rules, []step{
+		{"a proposal", func(w *world) error { return w.propose(ada, once(w)) }, "*changes.RepeatedError"},
 		{"even if the role is gone", func(w *world) error {
 			p := once(w)
 			return w.propose(changes.Actor{Name: "ada"}, p)
-		}, "*changes.RepeatedError: this was done already"},
+		}, "*changes.RepeatedError"},
 		{"but another one by the same key isn't", func(w *world) error {
 			p := once(w)
 			p.Fingerprint = "f2"
 			return w.propose(ada, p)
-		}, "key-reused: this idempotency key was used for another request, which is record 2; use a new one for each request"},
+		}, "key-reused"},
 		{"nor another command", func(w *world) error {
 			once(w)
 			return w.write(w.s.Reject(ada, 1, "so", changes.Request{Key: "k1", Fingerprint: "f2"}, w.now))
-		}, "key-reused: this idempotency key was used for another request, which is record 2; use a new one for each request"},
+		}, "key-reused"},
 		{"and somebody else's key is another", func(w *world) error {
 			once(w)
 			p := w.agreed(withdrawal())
@@ -460,7 +426,7 @@ func TestARequestThatIsRepeatedIsDoneOnce(t *testing.T) {
 			p := w.agreed(notice())
 			p.Key = strings.Repeat("k", 257)
 			return w.propose(ada, p)
-		}, "invalid: the idempotency key has 257 bytes: the limit is 256; be brief"},
+		}, "invalid"},
 	})
 
 	t.Run("every command", func(t *testing.T) {

@@ -18,55 +18,50 @@ func TestSetPrincipal(t *testing.T) {
 	sets := func(p changes.Principal) func(*world) error {
 		return func(w *world) error { return w.sets(w.root(), p) }
 	}
-	const badName = "can't be the name of a principal; use up to 64 lower-case letters, digits, and any of . _ - @ after the first"
 	ada := changes.Principal{Name: "ada", Roles: []changes.Role{changes.Operator}, User: "ada", Certificate: "spiffe://example.org/ada"}
 	after := func(do func(*world) error) func(*world) error {
 		return func(w *world) error { w.must(w.sets(w.root(), ada)); return do(w) }
 	}
-	check(t, rules, []sentence{
+	check(t, rules, []step{
 		{"over the socket", sets(ada), "writes principal"},
 		{"not over the network, whatever the role", func(w *world) error {
 			return w.sets(changes.Actor{Name: "eve", Roles: []changes.Role{changes.Viewer, changes.Operator, changes.Approver}}, ada)
-		}, "forbidden: principals can't be changed over the network; do it on the gateway's machine, over its socket"},
+		}, "forbidden"},
 		{"not without a reason", func(w *world) error {
 			return w.write(w.s.SetPrincipal(w.root(), ada, "", changes.Request{}, w.now))
-		}, "invalid: nothing is changed without a reason; say because of what"},
+		}, "invalid"},
 
 		{"a name may be an address", sets(named("ada.lovelace_1@example-1.org", changes.Viewer)), "writes principal"},
 		{"or a digit", sets(named("7", changes.Viewer)), "writes principal"},
 		{"or 64 letters", sets(named(strings.Repeat("a", 64), changes.Viewer)), "writes principal"},
-		{"not 65", sets(named(strings.Repeat("a", 65), changes.Viewer)), `invalid: "` + strings.Repeat("a", 65) + `" ` + badName},
-		{"not none", sets(named("", changes.Viewer)), `invalid: "" ` + badName},
-		{"not that of a local user", sets(named("unix:root", changes.Viewer)), `invalid: "unix:root" ` + badName},
-		{"not in capitals", sets(named("Ada", changes.Viewer)), `invalid: "Ada" ` + badName},
-		{"not on two lines", sets(named("ada\n", changes.Viewer)), `invalid: "ada\n" ` + badName},
-		{"not a dot first", sets(named(".ada", changes.Viewer)), `invalid: ".ada" ` + badName},
-		{"not with other letters", sets(named("zoë", changes.Viewer)), `invalid: "zoë" ` + badName},
+		{"not 65", sets(named(strings.Repeat("a", 65), changes.Viewer)), "invalid"},
+		{"not none", sets(named("", changes.Viewer)), "invalid"},
+		{"not that of a local user", sets(named("unix:root", changes.Viewer)), "invalid"},
+		{"not in capitals", sets(named("Ada", changes.Viewer)), "invalid"},
+		{"not on two lines", sets(named("ada\n", changes.Viewer)), "invalid"},
+		{"not a dot first", sets(named(".ada", changes.Viewer)), "invalid"},
+		{"not with other letters", sets(named("zoë", changes.Viewer)), "invalid"},
 
-		{"not without a role", sets(named("ada")), "invalid: a principal needs a role; choose from viewer, operator and approver"},
-		{"not with a role that there isn't", sets(named("ada", changes.Viewer, "root")), `invalid: "root" is not a role; choose from viewer, operator and approver`},
-		{"not with a user of a line", sets(changes.Principal{Name: "x", Roles: ada.Roles, User: "a\n"}), "invalid: the user has control characters; leave them out"},
-		{"not with a user of any length", sets(changes.Principal{Name: "x", Roles: ada.Roles, User: strings.Repeat("x", 257)}), "invalid: the user has 257 bytes: the limit is 256; be brief"},
-		{"not with a certificate of any length", sets(changes.Principal{Name: "x", Roles: ada.Roles, Certificate: strings.Repeat("x", 1025)}), "invalid: the name in certificates has 1025 bytes: the limit is 1024; be brief"},
+		{"not without a role", sets(named("ada")), "invalid"},
+		{"not with a role that there isn't", sets(named("ada", changes.Viewer, "root")), "invalid"},
+		{"not with a user of a line", sets(changes.Principal{Name: "x", Roles: ada.Roles, User: "a\n"}), "invalid"},
+		{"not with a user of any length", sets(changes.Principal{Name: "x", Roles: ada.Roles, User: strings.Repeat("x", 257)}), "invalid"},
+		{"not with a certificate of any length", sets(changes.Principal{Name: "x", Roles: ada.Roles, Certificate: strings.Repeat("x", 1025)}), "invalid"},
 
-		{"what is so already", after(sets(ada)), "no-change: ada is so already"},
+		{"what is so already", after(sets(ada)), "no-change"},
 		{"another role", after(sets(changes.Principal{Name: "ada", Roles: []changes.Role{changes.Viewer}, User: ada.User, Certificate: ada.Certificate})), "writes principal"},
-		{"not a user who is somebody else", after(sets(changes.Principal{Name: "x", Roles: ada.Roles, User: "ada"})), "invalid: the user ada is the principal ada; one user is one principal"},
-		{"not a certificate that is somebody else's", after(sets(changes.Principal{Name: "x", Roles: ada.Roles, Certificate: ada.Certificate})),
-			"invalid: certificates with the name spiffe://example.org/ada are those of the principal ada; one name is one principal's"},
+		{"not a user who is somebody else", after(sets(changes.Principal{Name: "x", Roles: ada.Roles, User: "ada"})), "invalid"},
+		{"not a certificate that is somebody else's", after(sets(changes.Principal{Name: "x", Roles: ada.Roles, Certificate: ada.Certificate})), "invalid"},
 		{"two without user and certificate", func(w *world) error {
 			w.must(w.sets(w.root(), named("a", changes.Viewer)))
 			return w.sets(w.root(), named("b", changes.Viewer))
 		}, "writes principal"},
 		{"a thousand", func(w *world) error { populate(w, changes.MaxPrincipals-1); return w.sets(w.root(), ada) }, "writes principal"},
-		{"not more", func(w *world) error { populate(w, changes.MaxPrincipals); return w.sets(w.root(), ada) },
-			"invalid: there are 1000 principals already; remove some of them"},
+		{"not more", func(w *world) error { populate(w, changes.MaxPrincipals); return w.sets(w.root(), ada) }, "invalid"},
 
 		{"is removed", after(func(w *world) error { return w.removes(w.root(), "ada") }), "writes principal-removed"},
-		{"isn't removed over the network", after(func(w *world) error { return w.removes(both, "ada") }),
-			"forbidden: principals can't be changed over the network; do it on the gateway's machine, over its socket"},
-		{"isn't removed if nobody is there", func(w *world) error { return w.removes(w.root(), "ada") },
-			`not-found: there is no principal "ada"; see which principals there are`},
+		{"isn't removed over the network", after(func(w *world) error { return w.removes(both, "ada") }), "forbidden"},
+		{"isn't removed if nobody is there", func(w *world) error { return w.removes(w.root(), "ada") }, "not-found"},
 	})
 
 	w := begun(t, rules)
@@ -110,26 +105,26 @@ func TestTokens(t *testing.T) {
 	root := changes.New(parsers).ByUser("root")
 	past := token
 	past.Expires = begin
-	check(t, rules, []sentence{
+	check(t, rules, []step{
 		{"are given over the socket", add(root, "ada", token), "writes principal"},
-		{"not over the network", add(both, "ada", token), "forbidden: principals can't be changed over the network; do it on the gateway's machine, over its socket"},
-		{"not to nobody", add(root, "eve", token), `not-found: there is no principal "eve"; see which principals there are`},
-		{"not if they expire at once", add(root, "ada", past), "invalid: the token would expire at 2026-11-22T02:00:00Z, which is past; choose a later time, or none"},
-		{"not if they are made otherwise", add(root, "ada", changes.Token{ID: "x", SHA256: token.SHA256}), "invalid: this isn't a token; let NewToken make it"},
-		{"not if their hash is none", add(root, "ada", changes.Token{ID: token.ID, SHA256: "secret"}), "invalid: this isn't a token; let NewToken make it"},
+		{"not over the network", add(both, "ada", token), "forbidden"},
+		{"not to nobody", add(root, "eve", token), "not-found"},
+		{"not if they expire at once", add(root, "ada", past), "invalid"},
+		{"not if they are made otherwise", add(root, "ada", changes.Token{ID: "x", SHA256: token.SHA256}), "invalid"},
+		{"not if their hash is none", add(root, "ada", changes.Token{ID: token.ID, SHA256: "secret"}), "invalid"},
 		{"not twice", func(w *world) error {
 			w.must(add(root, "ada", token)(w))
 			return w.write(w.s.AddToken(root, "ada", token, "to work", changes.Request{}, w.now))
-		}, "invalid: there is a token aeaaaaaa already; make another token"},
+		}, "invalid"},
 		{"not if another has the ID", func(w *world) error {
 			w.must(add(root, "ada", token)(w))
 			w.must(w.sets(root, named("eve", changes.Viewer)))
 			return w.write(w.s.AddToken(root, "eve", token, "to work", changes.Request{}, w.now))
-		}, "invalid: there is a token aeaaaaaa already; make another token"},
+		}, "invalid"},
 		{"not without a reason", func(w *world) error {
 			w.must(w.sets(root, named("ada", changes.Operator)))
 			return w.write(w.s.AddToken(root, "ada", token, " ", changes.Request{}, w.now))
-		}, "invalid: nothing is changed without a reason; say because of what"},
+		}, "invalid"},
 		{"are twenty at most", func(w *world) error {
 			w.must(w.sets(root, named("ada", changes.Operator)))
 			for i := range changes.MaxTokens {
@@ -138,7 +133,7 @@ func TestTokens(t *testing.T) {
 			}
 			_, err := w.gives("ada", 99, time.Time{})
 			return err
-		}, "invalid: ada has 20 tokens already; revoke some of them"},
+		}, "invalid"},
 		{"of which expired ones don't count", func(w *world) error {
 			w.must(w.sets(root, named("ada", changes.Operator)))
 			for i := range changes.MaxTokens {
@@ -150,9 +145,9 @@ func TestTokens(t *testing.T) {
 			return err
 		}, "writes principal"},
 		{"are revoked over the socket", revoke(root, "ada", token.ID), "writes principal"},
-		{"not over the network", revoke(both, "ada", token.ID), "forbidden: principals can't be changed over the network; do it on the gateway's machine, over its socket"},
-		{"not from nobody", revoke(root, "eve", token.ID), `not-found: there is no principal "eve"; see which principals there are`},
-		{"not if there is none", revoke(root, "ada", "x"), `not-found: ada has no token "x"; see which tokens there are`},
+		{"not over the network", revoke(both, "ada", token.ID), "forbidden"},
+		{"not from nobody", revoke(root, "eve", token.ID), "not-found"},
+		{"not if there is none", revoke(root, "ada", "x"), "not-found"},
 	})
 }
 

@@ -3,11 +3,13 @@ package changes_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 	"github.com/exitgate/exitgate/policy/document"
@@ -63,7 +65,7 @@ func (w *world) write(e changes.Draft, err error) error {
 	r := changes.Record{Number: w.s.Last() + 1, Time: w.now, Draft: e}
 	next, err := w.s.With(r)
 	if err != nil {
-		w.t.Fatalf("what was allowed isn't believed: %v\n%s", err, e.Body)
+		w.t.Fatalf("a draft is invalid as a record: %v\n%s", err, e.Body)
 	}
 	w.records, w.s = append(w.records, r), next
 	return nil
@@ -155,35 +157,43 @@ func notice() changes.Proposal { return proposing(rules + "notices: {default: {s
 
 func proposing(text string) changes.Proposal { return changes.Proposal{Policy: []byte(text)} }
 
-// outcome says in a line what came of a command.
-func (w *world) outcome(err error) string {
+// code returns the code of a command's error, or what the command has written.
+func (w *world) code(err error) string {
 	var refusal *changes.Error
 	switch {
 	case err == nil:
 		return "writes " + string(w.last().Kind)
 	case errors.As(err, &refusal):
-		return string(refusal.Code) + ": " + refusal.Error()
+		return string(refusal.Code)
 	}
-	return fmt.Sprintf("%T: %v", err, err)
+	return fmt.Sprintf("%T", err)
 }
 
-// A sentence is what somebody does, and what comes of it.
-type sentence struct {
+// A step is what somebody does, and what comes of it: a code.
+type step struct {
 	name string
 	do   func(*world) error
 	want string
 }
 
-func check(t *testing.T, source string, table []sentence) {
+// check does each step in a world of its own. The messages are in a golden file
+// of the test.
+func check(t *testing.T, source string, steps []step) {
 	t.Helper()
-	for _, test := range table {
+	var messages strings.Builder
+	for _, test := range steps {
 		t.Run(test.name, func(t *testing.T) {
 			w := begun(t, source)
-			if got := w.outcome(test.do(w)); got != test.want {
-				t.Errorf("\n got %s\nwant %s", got, test.want)
+			err := test.do(w)
+			if got := w.code(err); got != test.want {
+				t.Errorf("got %s (%v), want %s", got, err, test.want)
+			}
+			if err != nil {
+				fmt.Fprintf(&messages, "%s: %v\n", test.name, err)
 			}
 		})
 	}
+	testkit.Golden(t, "testdata/"+t.Name()+".golden", messages.String())
 }
 
 func equal[T any](t testing.TB, got, want T) {
