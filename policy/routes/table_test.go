@@ -27,19 +27,6 @@ func TestMatch(t *testing.T) {
 		patterns []string
 		requests map[string]string // METHOD HOST/PATH: the pattern that decides, or nothing
 	}{
-		"a literal matches itself only": {
-			[]string{"/signup"},
-			map[string]string{
-				"GET any.example/signup":   "/signup",
-				"POST any.example/signup":  "/signup",
-				"GET any.example/signup/":  "",
-				"GET any.example/signup/a": "",
-				"GET any.example/sign":     "",
-				"GET any.example/signups":  "",
-				"GET any.example/Signup":   "",
-				"GET any.example/":         "",
-			},
-		},
 		"a slash at the end matches all below, and the slash": {
 			[]string{"/invite/"},
 			map[string]string{
@@ -48,14 +35,6 @@ func TestMatch(t *testing.T) {
 				"GET any.example/invite/a":   "/invite/",
 				"GET any.example/invite/a/b": "/invite/",
 				"GET any.example/invite//":   "/invite/",
-			},
-		},
-		"{rest...} is the same with a name": {
-			[]string{"/invite/{rest...}"},
-			map[string]string{
-				"GET any.example/invite":     "",
-				"GET any.example/invite/":    "/invite/{rest...}",
-				"GET any.example/invite/a/b": "/invite/{rest...}",
 			},
 		},
 		"{$} matches the slash only": {
@@ -67,19 +46,6 @@ func TestMatch(t *testing.T) {
 				"GET any.example/docs":   "",
 				"GET any.example/docs/":  "/docs/{$}",
 				"GET any.example/docs/a": "",
-			},
-		},
-		"{name} matches one segment": {
-			[]string{"/users/{id}", "/users/{id}/posts/{post}/{$}"},
-			map[string]string{
-				"GET any.example/users":              "",
-				"GET any.example/users/":             "",
-				"GET any.example/users/7":            "/users/{id}",
-				"GET any.example/users/7/":           "",
-				"GET any.example/users/a%2Fb":        "/users/{id}",
-				"GET any.example/users/7/posts/1/":   "/users/{id}/posts/{post}/{$}",
-				"GET any.example/users/7/posts/1":    "",
-				"GET any.example/users/7/posts/1/2/": "",
 			},
 		},
 		"the more specific path wins": {
@@ -97,39 +63,6 @@ func TestMatch(t *testing.T) {
 				"GET any.example/a/b/c":   "/a/{b}/c",
 				"GET any.example/a/b/d":   "/a/{rest...}",
 				"GET any.example/x/b/c/d": "/",
-			},
-		},
-		"what looked more specific is left where it leads nowhere": {
-			[]string{"/a/b/z", "/a/{x}/c", "/{y...}"},
-			map[string]string{
-				"GET any.example/a/b/z":   "/a/b/z",
-				"GET any.example/a/b/c":   "/a/{x}/c",
-				"GET any.example/a/b/d":   "/{y...}",
-				"GET any.example/a/b/c/d": "/{y...}",
-				"GET any.example/a/c/c":   "/a/{x}/c",
-			},
-		},
-		"a pattern with a method wins over one without": {
-			[]string{"/form", "POST /form", "PURGE /form", "GET /news/"},
-			map[string]string{
-				"GET any.example/form":    "/form",
-				"POST any.example/form":   "POST /form",
-				"PURGE any.example/form":  "PURGE /form",
-				"purge any.example/form":  "/form",
-				"PUT any.example/form":    "/form",
-				"GET any.example/news/1":  "GET /news/",
-				"POST any.example/news/1": "",
-			},
-		},
-		"GET matches HEAD, unless HEAD has a pattern": {
-			[]string{"GET /a", "/a", "GET /b", "HEAD /b", "/b", "HEAD /c"},
-			map[string]string{
-				"HEAD any.example/a": "GET /a",
-				"GET any.example/b":  "GET /b",
-				"HEAD any.example/b": "HEAD /b",
-				"POST any.example/b": "/b",
-				"GET any.example/c":  "",
-				"HEAD any.example/c": "HEAD /c",
 			},
 		},
 		"a pattern with the host wins over one without, however specific": {
