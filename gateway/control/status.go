@@ -29,9 +29,8 @@ func (c *Control) Status(by changes.Actor) api.Status {
 		Unsigned: orEmpty(state.Unsigned()),
 		Markets:  c.markets(snapshot),
 	}
-	if connection := c.source.Connection(); connection != nil {
-		ledger := api.Ledger(*connection)
-		status.Ledger = &ledger
+	if l := c.source.Connection(); l != nil {
+		status.Ledger = &api.Ledger{Connected: l.Connected, Since: l.Since, Why: l.Why, Last: l.Last, Format: changes.Format}
 	}
 	if revision := state.Revision(); revision.Number != 0 {
 		status.Revision, status.InForce = revision.Number, &revision

@@ -74,6 +74,9 @@ type Ledger struct {
 	Since     time.Time `json:"since"`
 	Why       string    `json:"why,omitempty"` // if it can't be reached
 	Last      uint64    `json:"last"`          // the number of the last record that is known
+	// Format is the newest format of records that this gateway reads. What
+	// has a newer one isn't written while it is there.
+	Format int `json:"format,omitempty"`
 }
 
 // A Market is what a jurisdiction gets now, and the traffic it has had on this
