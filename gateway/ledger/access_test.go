@@ -84,6 +84,7 @@ func unreachable(t *testing.T, o ledger.Options, why string, secrets ...string) 
 }
 
 func TestConnect_passwordOrTokenInTheURL(t *testing.T) {
+	t.Parallel()
 	s := start(t, &server.Options{Username: "exitgate", Password: "sesame"})
 	works(t, open(t, elsewhere("nats://exitgate:sesame@"+s.Addr().String())))
 	unreachable(t, elsewhere("nats://exitgate:wrong-word@"+s.Addr().String()), nats.AUTHORIZATION_ERR, "wrong-word")
@@ -176,6 +177,7 @@ func (o *operator) options(file string) ledger.Options {
 }
 
 func TestConnect_credentialsAreReadAtEachAttempt(t *testing.T) {
+	t.Parallel()
 	o := newOperator(t)
 	file := filepath.Join(t.TempDir(), "user.creds")
 	unreachable(t, o.options(file), "the NATS credentials: open "+file+": "+syscall.ENOENT.Error())

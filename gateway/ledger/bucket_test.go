@@ -55,6 +55,7 @@ func TestBucket(t *testing.T) {
 }
 
 func TestBucket_valueExpires(t *testing.T) {
+	t.Parallel()
 	b := must[*ledger.Bucket](t)(open(t, ledger.Options{Folder: t.TempDir()}).Bucket(within(t), "locks"))
 	must[uint64](t)(b.Put(within(t), "lock", nil, 0, time.Second)) // the shortest that NATS knows
 	if _, err := b.Put(within(t), "lock", nil, 0, time.Second); !errors.Is(err, ledger.ErrChanged) {

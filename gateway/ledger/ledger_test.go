@@ -123,6 +123,7 @@ func TestFollow_caughtUp(t *testing.T) {
 }
 
 func TestAppend_largestPolicy(t *testing.T) {
+	t.Parallel()
 	l := open(t, ledger.Options{Folder: t.TempDir()})
 	f := follow(t, l, ledger.Point{})
 	large := bytes.Repeat([]byte("x"), ledger.MaxBody)

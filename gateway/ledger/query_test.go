@@ -49,6 +49,7 @@ func TestQuery_alone(t *testing.T) {
 }
 
 func TestQuery_afterReconnecting(t *testing.T) {
+	t.Parallel()
 	s := alone(t, t.TempDir(), -1)
 	link := ledgertest.NewLink(t, s.ClientURL())
 	cut, other, silent := open(t, elsewhere(link.URL())), open(t, elsewhere(s.ClientURL())), open(t, elsewhere(s.ClientURL()))

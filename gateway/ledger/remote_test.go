@@ -20,6 +20,7 @@ import (
 )
 
 func TestFollow_unreachableAtFirst(t *testing.T) {
+	t.Parallel()
 	folder, port := t.TempDir(), ledgertest.FreePort(t)
 	url := fmt.Sprint("nats://127.0.0.1:", port)
 	l := open(t, elsewhere(url))
@@ -81,6 +82,7 @@ func TestAppend_lostAcknowledgement(t *testing.T) {
 }
 
 func TestAppend_unacknowledged(t *testing.T) {
+	t.Parallel()
 	s := alone(t, t.TempDir(), -1)
 	link := ledgertest.NewLink(t, s.ClientURL())
 	l := open(t, elsewhere(link.URL()))
@@ -103,6 +105,7 @@ func TestAppend_unacknowledged(t *testing.T) {
 }
 
 func TestFollow_mirror(t *testing.T) {
+	t.Parallel()
 	hub := start(t, &server.Options{ServerName: "hub", JetStreamDomain: "hub", LeafNode: server.LeafNodeOpts{Host: "127.0.0.1", Port: -1}})
 	remote := must[*url.URL](t)(url.Parse(fmt.Sprint("nats://127.0.0.1:", must[*server.Varz](t)(hub.Varz(nil)).LeafNode.Port)))
 	folder, port := t.TempDir(), ledgertest.FreePort(t)
@@ -331,6 +334,7 @@ func TestVerify_rewrittenHistory(t *testing.T) {
 }
 
 func TestOpen_weakerStreamIsNotUsed(t *testing.T) {
+	t.Parallel()
 	good := jetstream.StreamConfig{Name: "exitgate-ledger", Subjects: []string{"exitgate.ledger"}, DenyDelete: true, DenyPurge: true}
 	for want, weaken := range map[string]func(*jetstream.StreamConfig){
 		"its messages can be deleted (deny_delete)":                func(c *jetstream.StreamConfig) { c.DenyDelete = false },

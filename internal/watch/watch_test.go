@@ -146,7 +146,7 @@ func TestFiles_writtenInPartsIsReportedWhole(t *testing.T) {
 	var running sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())
 	running.Go(func() {
-		watch.Files(ctx, []string{file}, watch.Options{Settle: time.Second}, func() {
+		watch.Files(ctx, []string{file}, watch.Options{Settle: 2 * time.Second}, func() {
 			info, err := os.Stat(file)
 			if err == nil {
 				reads <- info.Size()
