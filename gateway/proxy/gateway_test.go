@@ -102,12 +102,17 @@ func (g *gateway) client(major int) *http.Client {
 	}
 }
 
+// tlsConfig returns what a client needs to trust the gateway.
+func (g *gateway) tlsConfig() *tls.Config {
+	roots := x509.NewCertPool()
+	roots.AddCert(g.Certificate())
+	return &tls.Config{RootCAs: roots, ServerName: "example.com"}
+}
+
 // dial returns a TLS connection for HTTP/1.1 as it is on the wire.
 func (g *gateway) dial() (*tls.Conn, *bufio.Reader) {
 	g.t.Helper()
-	roots := x509.NewCertPool()
-	roots.AddCert(g.Certificate())
-	c, err := tls.Dial("tcp", g.Listener.Addr().String(), &tls.Config{RootCAs: roots, ServerName: "example.com"})
+	c, err := tls.Dial("tcp", g.Listener.Addr().String(), g.tlsConfig())
 	if err != nil {
 		g.t.Fatal(err)
 	}

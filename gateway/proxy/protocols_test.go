@@ -5,8 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -180,10 +178,7 @@ func TestGRPCWorksOverEveryKindOfUpstream(t *testing.T) {
 				o = serve(t, kind, app)
 			}
 			g := newGateway(t, o)
-			roots := x509.NewCertPool()
-			roots.AddCert(g.Certificate())
-			c, err := grpc.NewClient(g.Listener.Addr().String(), grpc.WithTransportCredentials(
-				credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: "example.com"})))
+			c, err := grpc.NewClient(g.Listener.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(g.tlsConfig())))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -227,10 +222,7 @@ func TestGRPCWorksOverEveryKindOfUpstream(t *testing.T) {
 
 func TestGRPCToAnUpstreamThatIsDownIsUnavailable(t *testing.T) {
 	g := newGateway(t, proxy.Options{Upstreams: []string{nobody(t)}})
-	roots := x509.NewCertPool()
-	roots.AddCert(g.Certificate())
-	c, err := grpc.NewClient(g.Listener.Addr().String(), grpc.WithTransportCredentials(
-		credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: "example.com"})))
+	c, err := grpc.NewClient(g.Listener.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(g.tlsConfig())))
 	if err != nil {
 		t.Fatal(err)
 	}
