@@ -69,8 +69,8 @@ type removalBody struct {
 	Request Request `json:"request,omitzero"`
 }
 
-// entry writes a body. A record that has a policy gets it, others nil.
-func entry(kind Kind, by Actor, because string, body any, text []byte) (Draft, error) {
+// newDraft writes a body. A record that has a policy gets it, others nil.
+func newDraft(kind Kind, by Actor, because string, body any, text []byte) (Draft, error) {
 	line, err := json.Marshal(body)
 	if err != nil {
 		return Draft{}, fmt.Errorf("the record can't be written: %w", err)
@@ -81,9 +81,9 @@ func entry(kind Kind, by Actor, because string, body any, text []byte) (Draft, e
 	return Draft{kind, by.Name, because, line}, nil
 }
 
-// read reads a body without a policy. There is one way only to write one, so
-// that nothing in it can be overlooked.
-func read(line []byte, body any) error {
+// decodeBody reads a body without a policy. There is one way only to write one,
+// so that nothing in it can be overlooked.
+func decodeBody(line []byte, body any) error {
 	if err := json.Unmarshal(line, body); err != nil {
 		return fmt.Errorf("its body can't be read: %w", err)
 	}
@@ -93,10 +93,10 @@ func read(line []byte, body any) error {
 	return nil
 }
 
-// readWithPolicy reads a body, and returns the policy in it.
-func readWithPolicy(text []byte, body any) ([]byte, error) {
+// decodeBodyWithPolicy reads a body, and returns the policy in it.
+func decodeBodyWithPolicy(text []byte, body any) ([]byte, error) {
 	line, text, found := bytes.Cut(text, []byte("\n"))
-	if err := read(line, body); err != nil {
+	if err := decodeBody(line, body); err != nil {
 		return nil, err
 	}
 	if !found {
@@ -151,7 +151,7 @@ func describe(r Record) (Description, error) {
 	switch r.Kind {
 	case RevisionMade:
 		var b revisionBody
-		text, err := readWithPolicy(r.Body, &b)
+		text, err := decodeBodyWithPolicy(r.Body, &b)
 		if err != nil {
 			return Description{}, err
 		}
@@ -159,7 +159,7 @@ func describe(r Record) (Description, error) {
 		return Description{b.Summary, b.Change, b.Emergency, revision.SHA256, text, &revision}, nil
 	case ChangeProposed, ChangeEdited:
 		var b changeBody
-		text, err := readWithPolicy(r.Body, &b)
+		text, err := decodeBodyWithPolicy(r.Body, &b)
 		if err != nil {
 			return Description{}, err
 		}
@@ -170,22 +170,22 @@ func describe(r Record) (Description, error) {
 		return d, nil
 	case ChangeApproved:
 		var b approvalBody
-		err := read(r.Body, &b)
+		err := decodeBody(r.Body, &b)
 		if b.Revision != 0 {
 			return Description{Summary: fmt.Sprintf("signs %d", b.Revision), Number: b.Revision}, err
 		}
 		return Description{Summary: fmt.Sprintf("approves %d", b.Change), Number: b.Change}, err
 	case ChangeRejected:
 		var b rejectionBody
-		err := read(r.Body, &b)
+		err := decodeBody(r.Body, &b)
 		return Description{Summary: fmt.Sprintf("rejects %d", b.Change), Number: b.Change}, err
 	case PrincipalSet:
 		var b principalBody
-		err := read(r.Body, &b)
+		err := decodeBody(r.Body, &b)
 		return Description{Summary: b.Summary}, err
 	case PrincipalRemoved:
 		var b removalBody
-		err := read(r.Body, &b)
+		err := decodeBody(r.Body, &b)
 		return Description{Summary: "removes " + b.Name}, err
 	}
 	return Description{}, errUnknown

@@ -22,7 +22,7 @@ import (
 // that serves everywhere.
 func FirstRevision(source []byte) Draft {
 	const gateway = "exitgate"
-	e, err := entry(RevisionMade, Actor{Name: gateway}, "There was no policy yet.", revisionBody{terms: terms{
+	e, err := newDraft(RevisionMade, Actor{Name: gateway}, "There was no policy yet.", revisionBody{terms: terms{
 		Authors: []string{gateway},
 		Summary: "the first policy",
 	}}, source)
@@ -38,7 +38,7 @@ func (s State) Plan(p Proposal, flags policy.Flags, now time.Time) (Planned, err
 	if s.inUse == nil {
 		return Planned{}, refuse(Conflict, "see exitgate status for what the gateway waits for", "no policy is known yet")
 	}
-	source, err := s.write(p, now)
+	source, err := s.proposedText(p, now)
 	if err != nil {
 		return Planned{}, err
 	}
@@ -56,8 +56,8 @@ func (s State) Plan(p Proposal, flags policy.Flags, now time.Time) (Planned, err
 	}, nil
 }
 
-// write returns the document that is proposed.
-func (s State) write(p Proposal, now time.Time) ([]byte, error) {
+// proposedText returns the document that is proposed.
+func (s State) proposedText(p Proposal, now time.Time) ([]byte, error) {
 	switch {
 	case (len(p.Policy) == 0) == (p.Set == nil):
 		return nil, refuse(Invalid, "give the one or the other", "a proposal is either a policy or a change of one jurisdiction in the policy in force")
@@ -70,7 +70,7 @@ func (s State) write(p Proposal, now time.Time) ([]byte, error) {
 		// the one that was planned.
 		set.At = now.UTC().Truncate(24 * time.Hour)
 	}
-	source, err := edit.Apply(s.kept.Policy, set)
+	source, err := edit.Apply(s.saved.Policy, set)
 	switch {
 	case err == nil:
 		return source, nil
@@ -83,31 +83,31 @@ func (s State) write(p Proposal, now time.Time) ([]byte, error) {
 // Propose returns the entry by which a Proposal comes into force, or, if it
 // needs approvals, waits for them.
 func (s State) Propose(by Actor, p Proposal, flags policy.Flags, now time.Time) (Draft, error) {
-	if err := s.admit(by, p.Request, Operator); err != nil {
+	if err := s.checkRole(by, p.Request, Operator); err != nil {
 		return Draft{}, err
 	}
-	planned, err := s.agreed(p, flags, now)
+	planned, err := s.planAgreed(p, flags, now)
 	if err != nil {
 		return Draft{}, err
 	}
 	if planned.Needs > 0 && !p.Emergency && s.tooMany(now) {
 		return Draft{}, refuse(Invalid, "reject some of them", "%d changes wait already", MaxPending)
 	}
-	return s.propose(by, 0, []string{by.Name}, p, planned, now)
+	return s.draft(by, 0, []string{by.Name}, p, planned, now)
 }
 
 // Edit returns the entry by which another Proposal takes the place of a change
 // that waits, be it Pending, Stale or Expired. Approvals are void; no author of
 // either may approve it.
 func (s State) Edit(by Actor, number uint64, p Proposal, flags policy.Flags, now time.Time) (Draft, error) {
-	if err := s.admit(by, p.Request, Operator); err != nil {
+	if err := s.checkRole(by, p.Request, Operator); err != nil {
 		return Draft{}, err
 	}
-	c, err := s.unfinished(number)
+	c, err := s.unfinishedChange(number)
 	if err != nil {
 		return Draft{}, err
 	}
-	planned, err := s.agreed(p, flags, now)
+	planned, err := s.planAgreed(p, flags, now)
 	if err != nil {
 		return Draft{}, err
 	}
@@ -115,65 +115,65 @@ func (s State) Edit(by Actor, number uint64, p Proposal, flags policy.Flags, now
 	if !slices.Contains(authors, by.Name) {
 		authors = append(authors, by.Name)
 	}
-	return s.propose(by, number, authors, p, planned, now)
+	return s.draft(by, number, authors, p, planned, now)
 }
 
-// agreed returns what comes of a Proposal, if that is what its author has seen
-// and agreed to.
-func (s State) agreed(p Proposal, flags policy.Flags, now time.Time) (Planned, error) {
+// planAgreed returns what comes of a Proposal, if that is what its author has
+// seen and agreed to.
+func (s State) planAgreed(p Proposal, flags policy.Flags, now time.Time) (Planned, error) {
 	if err := checkReason(p.Because); err != nil {
 		return Planned{}, err
 	}
-	if p.Expected != s.kept.Revision.Number {
-		return Planned{}, s.conflict(p.Expected)
+	if p.Expected != s.saved.Revision.Number {
+		return Planned{}, s.conflictError(p.Expected)
 	}
 	planned, err := s.Plan(p, flags, now)
 	switch {
 	case err != nil:
 		return Planned{}, err
-	case bytes.Equal(planned.Policy, s.kept.Policy):
+	case bytes.Equal(planned.Policy, s.saved.Policy):
 		return Planned{}, refuse(NoChange, "", "this is the policy in force already")
 	case p.Plan == "":
 		return Planned{}, refuse(Invalid, "plan first, and send the hash of the plan", "it isn't said what plan is agreed to")
 	case p.Plan != planned.Plan.Hash:
-		return Planned{}, refuse(PlanChanged, "look at the plan again", "this isn't the plan that was agreed to: now it is %s", summary(planned.Plan))
+		return Planned{}, refuse(PlanChanged, "look at the plan again", "this isn't the plan that was agreed to: now it is %s", summarise(planned.Plan))
 	case p.Emergency && !planned.Emergency:
-		return Planned{}, refuse(Invalid, "leave out all else, or propose it without emergency", "in an emergency one can only withdraw, but this does more: %s", summary(planned.Plan))
+		return Planned{}, refuse(Invalid, "leave out all else, or propose it without emergency", "in an emergency one can only withdraw, but this does more: %s", summarise(planned.Plan))
 	}
 	return planned, nil
 }
 
-// propose writes what was agreed to.
-func (s State) propose(by Actor, number uint64, authors []string, p Proposal, planned Planned, now time.Time) (Draft, error) {
+// draft writes what was agreed to.
+func (s State) draft(by Actor, number uint64, authors []string, p Proposal, planned Planned, now time.Time) (Draft, error) {
 	because := strings.TrimSpace(p.Because)
 	t := terms{
-		Base:    s.kept.Revision.Number,
+		Base:    s.saved.Revision.Number,
 		Authors: authors,
 		Plan:    planned.Plan.Hash,
 		Effects: planned.Plan.Effects,
 		Needs:   planned.Needs,
-		Summary: summary(planned.Plan),
+		Summary: summarise(planned.Plan),
 		Request: p.Request.ifKeyed(),
 	}
 	if planned.Needs == 0 {
-		return entry(RevisionMade, by, because, revisionBody{terms: t, Change: number}, planned.Policy)
+		return newDraft(RevisionMade, by, because, revisionBody{terms: t, Change: number}, planned.Policy)
 	}
 	if p.Emergency {
-		return entry(RevisionMade, by, because, revisionBody{terms: t, Change: number, Emergency: true, SignBy: now.Add(SignWithin).UTC()}, planned.Policy)
+		return newDraft(RevisionMade, by, because, revisionBody{terms: t, Change: number, Emergency: true, SignBy: now.Add(SignWithin).UTC()}, planned.Policy)
 	}
 	kind := ChangeProposed
 	if number != 0 {
 		kind = ChangeEdited
 	}
 	expire := cmp.Or(s.inUse.Approvals().Expire, ExpireAfter)
-	return entry(kind, by, because, changeBody{t, number, now.Add(expire).UTC()}, planned.Policy)
+	return newDraft(kind, by, because, changeBody{t, number, now.Add(expire).UTC()}, planned.Policy)
 }
 
 // Approve returns the entry by which a change is approved, which may bring it
 // into force; or by which an emergency revision is signed. plan is the hash of
 // the plan that is agreed to, of a revision its SHA256. A reason isn't needed.
 func (s State) Approve(by Actor, number uint64, plan, because string, request Request, flags policy.Flags, now time.Time) (Draft, error) {
-	if err := s.admit(by, request, Approver); err != nil {
+	if err := s.checkRole(by, request, Approver); err != nil {
 		return Draft{}, err
 	}
 	because = strings.TrimSpace(because)
@@ -182,12 +182,12 @@ func (s State) Approve(by Actor, number uint64, plan, because string, request Re
 			return Draft{}, err
 		}
 	}
-	for _, u := range s.kept.Unsigned {
+	for _, u := range s.saved.Unsigned {
 		if u.Number == number {
 			return s.sign(by, u, plan, because, request)
 		}
 	}
-	c, err := s.unfinished(number)
+	c, err := s.unfinishedChange(number)
 	if err != nil {
 		return Draft{}, err
 	}
@@ -195,29 +195,29 @@ func (s State) Approve(by Actor, number uint64, plan, because string, request Re
 	case Expired:
 		return Draft{}, refuse(Ended, "edit it to propose it anew", "change %d has expired at %s", number, c.Expires.Format(time.RFC3339))
 	case Stale:
-		return Draft{}, refuse(Ended, "edit it to propose it anew", "change %d is stale: %s came between", number, s.kept.Revision.describe())
+		return Draft{}, refuse(Ended, "edit it to propose it anew", "change %d is stale: %s came between", number, s.saved.Revision.describe())
 	}
 	person := Actor{Name: s.person(by.Name), Roles: by.Roles}
 	if err := CheckApprover(person, "approve", fmt.Sprintf("change %d", number), s.people(c.Authors), s.people(Approvers(c.Approvals))); err != nil {
 		return Draft{}, err
 	}
-	if err := s.stillDoes(c, plan, flags, now); err != nil {
+	if err := s.checkStillDoes(c, plan, flags, now); err != nil {
 		return Draft{}, err
 	}
 	if len(c.Approvals)+1 < c.Needs {
-		return entry(ChangeApproved, by, because, approvalBody{Change: number, Plan: plan, Request: request.ifKeyed()}, nil)
+		return newDraft(ChangeApproved, by, because, approvalBody{Change: number, Plan: plan, Request: request.ifKeyed()}, nil)
 	}
-	return entry(RevisionMade, by, c.Because, revisionBody{
+	return newDraft(RevisionMade, by, c.Because, revisionBody{
 		terms:     terms{c.Base, c.Authors, c.Plan, c.Effects, c.Needs, c.Summary, request.ifKeyed()},
 		Change:    number,
 		Approvals: append(slices.Clip(c.Approvals), Approval{by.Name, now.UTC(), because}),
 	}, c.Policy)
 }
 
-// stillDoes returns an error unless a change does now what was agreed to by who
-// proposed it and by who approves it: a date may have passed, or a flag
+// checkStillDoes returns an error unless a change does now what was agreed to
+// by who proposed it and by who approves it: a date may have passed, or a flag
 // changed.
-func (s State) stillDoes(c change, hash string, flags policy.Flags, now time.Time) error {
+func (s State) checkStillDoes(c change, hash string, flags policy.Flags, now time.Time) error {
 	switch hash {
 	case c.Plan:
 	case "":
@@ -230,7 +230,7 @@ func (s State) stillDoes(c change, hash string, flags policy.Flags, now time.Tim
 		return wrongPolicy(err)
 	}
 	if does := plan.New(s.inUse, after, flags, now); does.Hash != c.Plan {
-		return refuse(PlanChanged, "edit it to propose it anew", "change %d would do something else by now: %s", c.Number, summary(does))
+		return refuse(PlanChanged, "edit it to propose it anew", "change %d would do something else by now: %s", c.Number, summarise(does))
 	}
 	return nil
 }
@@ -246,27 +246,27 @@ func (s State) sign(by Actor, u Revision, sha256, because string, request Reques
 	case sha256 != u.SHA256:
 		return Draft{}, refuse(PlanChanged, "look at the revision again", "this isn't the SHA-256 of revision %d", u.Number)
 	}
-	return entry(ChangeApproved, by, because, approvalBody{Revision: u.Number, SHA256: sha256, Request: request.ifKeyed()}, nil)
+	return newDraft(ChangeApproved, by, because, approvalBody{Revision: u.Number, SHA256: sha256, Request: request.ifKeyed()}, nil)
 }
 
 // Reject returns the entry by which a change is given up.
 func (s State) Reject(by Actor, number uint64, because string, request Request, now time.Time) (Draft, error) {
-	if err := s.admit(by, request, Operator, Approver); err != nil {
+	if err := s.checkRole(by, request, Operator, Approver); err != nil {
 		return Draft{}, err
 	}
 	if err := checkReason(because); err != nil {
 		return Draft{}, err
 	}
-	if _, err := s.unfinished(number); err != nil {
+	if _, err := s.unfinishedChange(number); err != nil {
 		return Draft{}, err
 	}
-	return entry(ChangeRejected, by, strings.TrimSpace(because), rejectionBody{number, request.ifKeyed()}, nil)
+	return newDraft(ChangeRejected, by, strings.TrimSpace(because), rejectionBody{number, request.ifKeyed()}, nil)
 }
 
-// admit returns why a command isn't accepted: it was given before, or the actor
-// has none of the roles.
-func (s State) admit(by Actor, r Request, roles ...Role) error {
-	if err := s.isNew(by, r); err != nil {
+// checkRole returns why a command isn't accepted: it was given before, or the
+// actor has none of the roles.
+func (s State) checkRole(by Actor, r Request, roles ...Role) error {
+	if err := s.checkNotRepeated(by, r); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(roles, func(role Role) bool { return slices.Contains(by.Roles, role) }) {
@@ -284,8 +284,8 @@ func missingRole(by Actor, roles ...Role) error {
 	return refuse(Forbidden, "ask somebody who has it, or who may give it to you", "this takes the role %s, and %s has %s", joinOr(roles), by.Name, has)
 }
 
-// isNew returns an error if a request was done before.
-func (s State) isNew(by Actor, r Request) error {
+// checkNotRepeated returns an error if a request was done before.
+func (s State) checkNotRepeated(by Actor, r Request) error {
 	if r.Key == "" {
 		return nil
 	}
@@ -295,7 +295,7 @@ func (s State) isNew(by Actor, r Request) error {
 	if err := checkText("the fingerprint of the request", r.Fingerprint, MaxKey); err != nil {
 		return err
 	}
-	for _, known := range s.kept.Keys {
+	for _, known := range s.saved.Keys {
 		switch {
 		case known.Author != by.Name || known.Key != r.Key:
 		case known.Fingerprint != r.Fingerprint:
@@ -316,8 +316,8 @@ func (r Request) ifKeyed() Request {
 	return r
 }
 
-// unfinished finds a change that is neither applied nor rejected.
-func (s State) unfinished(number uint64) (change, error) {
+// unfinishedChange finds a change that is neither applied nor rejected.
+func (s State) unfinishedChange(number uint64) (change, error) {
 	c, known := s.find(number)
 	switch {
 	case !known:
@@ -333,18 +333,18 @@ func (s State) unfinished(number uint64) (change, error) {
 // tooMany reports whether no more changes can wait.
 func (s State) tooMany(now time.Time) bool {
 	waiting := 0
-	for _, c := range s.kept.Changes {
-		if c.Ended == 0 && !s.inVain(c, now) {
+	for _, c := range s.saved.Changes {
+		if c.Ended == 0 && !s.isObsolete(c, now) {
 			waiting++
 		}
 	}
 	return waiting >= MaxPending
 }
 
-// conflict returns the error that names what is in force in place of what was
-// expected.
-func (s State) conflict(expected uint64) error {
-	winner := s.kept.Revision
+// conflictError returns the error that names what is in force in place of what
+// was expected.
+func (s State) conflictError(expected uint64) error {
+	winner := s.saved.Revision
 	if winner.Number == 0 {
 		return refuse(Conflict, "see exitgate status for what the gateway waits for", "no policy is known yet")
 	}
@@ -388,7 +388,7 @@ func (s State) people(names []string) []string {
 // person returns who did something by a name. A local user may have become a
 // principal since.
 func (s State) person(name string) string {
-	if user, local := strings.CutPrefix(name, unix); local {
+	if user, local := strings.CutPrefix(name, localPrefix); local {
 		return s.ByUser(user).Name
 	}
 	return name

@@ -15,44 +15,44 @@ import (
 // roles lists them as they are shown.
 var roles = [...]Role{Viewer, Operator, Approver}
 
-// unix begins the names of local users that are no principals.
-const unix = "unix:"
+// localPrefix begins the names of local users that are no principals.
+const localPrefix = "unix:"
 
 // The names of principals have no colon: none can pass for a local user.
 var (
-	names    = regexp.MustCompile(`^[a-z0-9][a-z0-9._@-]{0,63}$`)
-	tokenIDs = regexp.MustCompile(`^[a-z2-7]{8}$`)
-	secrets  = regexp.MustCompile(`^exg_([a-z2-7]{8})_[a-z2-7]{44}$`)
-	hashes   = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	principalName = regexp.MustCompile(`^[a-z0-9][a-z0-9._@-]{0,63}$`)
+	tokenID       = regexp.MustCompile(`^[a-z2-7]{8}$`)
+	tokenSecret   = regexp.MustCompile(`^exg_([a-z2-7]{8})_[a-z2-7]{44}$`)
+	sha256Hex     = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
 // SetPrincipal returns the entry that adds a principal, or changes who it is.
 // Its tokens stay, but for expired ones; those in p are ignored.
 func (s State) SetPrincipal(by Actor, p Principal, because string, request Request, now time.Time) (Draft, error) {
-	if err := s.admitLocal(by, because, request); err != nil {
+	if err := s.checkLocal(by, because, request); err != nil {
 		return Draft{}, err
 	}
-	p, err := s.checked(p)
+	p, err := s.checkPrincipal(p)
 	if err != nil {
 		return Draft{}, err
 	}
 	p.Tokens = nil
 	switch i, known := s.principal(p.Name); {
 	case known:
-		was := s.kept.Principals[i]
+		was := s.saved.Principals[i]
 		if slices.Equal(was.Roles, p.Roles) && was.User == p.User && was.Certificate == p.Certificate {
 			return Draft{}, refuse(NoChange, "", "%s is so already", p.Name)
 		}
 		p.Tokens = was.Tokens
-	case len(s.kept.Principals) >= MaxPrincipals:
+	case len(s.saved.Principals) >= MaxPrincipals:
 		return Draft{}, refuse(Invalid, "remove some of them", "there are %d principals already", MaxPrincipals)
 	}
 	return writePrincipal(by, because, p, p.describe(), request, now)
 }
 
-// checked returns a principal as it is written.
-func (s State) checked(p Principal) (Principal, error) {
-	if !names.MatchString(p.Name) {
+// checkPrincipal returns a principal as it is written.
+func (s State) checkPrincipal(p Principal) (Principal, error) {
+	if !principalName.MatchString(p.Name) {
 		return p, refuse(Invalid, "use up to 64 lower-case letters, digits, and any of . _ - @ after the first", "%.100q can't be the name of a principal", p.Name)
 	}
 	var sorted []Role
@@ -76,7 +76,7 @@ func (s State) checked(p Principal) (Principal, error) {
 	if err := checkText("the name in certificates", p.Certificate, MaxCertificate); err != nil {
 		return p, err
 	}
-	for _, other := range s.kept.Principals {
+	for _, other := range s.saved.Principals {
 		switch {
 		case other.Name == p.Name:
 		case p.User != "" && other.User == p.User:
@@ -90,45 +90,45 @@ func (s State) checked(p Principal) (Principal, error) {
 
 // RemovePrincipal returns the entry that removes a principal and its tokens.
 func (s State) RemovePrincipal(by Actor, name, because string, request Request, now time.Time) (Draft, error) {
-	if err := s.admitLocal(by, because, request); err != nil {
+	if err := s.checkLocal(by, because, request); err != nil {
 		return Draft{}, err
 	}
-	if _, err := s.named(name); err != nil {
+	if _, err := s.principalNamed(name); err != nil {
 		return Draft{}, err
 	}
-	return entry(PrincipalRemoved, by, strings.TrimSpace(because), removalBody{name, request.ifKeyed()}, nil)
+	return newDraft(PrincipalRemoved, by, strings.TrimSpace(because), removalBody{name, request.ifKeyed()}, nil)
 }
 
 // AddToken returns the entry that gives a principal a token. The secret is made
 // by the caller (NewToken) and never part of an entry.
 func (s State) AddToken(by Actor, name string, t Token, because string, request Request, now time.Time) (Draft, error) {
-	if err := s.admitLocal(by, because, request); err != nil {
+	if err := s.checkLocal(by, because, request); err != nil {
 		return Draft{}, err
 	}
-	p, err := s.named(name)
+	p, err := s.principalNamed(name)
 	switch {
 	case err != nil:
 		return Draft{}, err
-	case !tokenIDs.MatchString(t.ID) || !hashes.MatchString(t.SHA256):
+	case !tokenID.MatchString(t.ID) || !sha256Hex.MatchString(t.SHA256):
 		return Draft{}, refuse(Invalid, "let NewToken make it", "this isn't a token")
 	case !t.Expires.IsZero() && !t.Expires.After(now):
 		return Draft{}, refuse(Invalid, "choose a later time, or none", "the token would expire at %s, which is past", t.Expires.Format(time.RFC3339))
-	case len(valid(p.Tokens, now)) >= MaxTokens:
+	case len(unexpired(p.Tokens, now)) >= MaxTokens:
 		return Draft{}, refuse(Invalid, "revoke some of them", "%s has %d tokens already", name, MaxTokens)
 	}
 	if _, _, taken := s.token(t.ID); taken {
 		return Draft{}, refuse(Invalid, "make another token", "there is a token %s already", t.ID)
 	}
 	p.Tokens = append(slices.Clip(p.Tokens), t)
-	return writePrincipal(by, because, p, fmt.Sprintf("token %s for %s%s", t.ID, name, t.until()), request, now)
+	return writePrincipal(by, because, p, fmt.Sprintf("token %s for %s%s", t.ID, name, t.formatExpiry()), request, now)
 }
 
 // RevokeToken returns the entry that takes one away.
 func (s State) RevokeToken(by Actor, name, id, because string, request Request, now time.Time) (Draft, error) {
-	if err := s.admitLocal(by, because, request); err != nil {
+	if err := s.checkLocal(by, because, request); err != nil {
 		return Draft{}, err
 	}
-	p, err := s.named(name)
+	p, err := s.principalNamed(name)
 	if err != nil {
 		return Draft{}, err
 	}
@@ -142,14 +142,14 @@ func (s State) RevokeToken(by Actor, name, id, because string, request Request, 
 
 // writePrincipal writes all of a principal but for tokens that are of no use.
 func writePrincipal(by Actor, because string, p Principal, summary string, request Request, now time.Time) (Draft, error) {
-	p.Tokens = valid(p.Tokens, now)
-	return entry(PrincipalSet, by, strings.TrimSpace(because), principalBody{p, summary, request.ifKeyed()}, nil)
+	p.Tokens = unexpired(p.Tokens, now)
+	return newDraft(PrincipalSet, by, strings.TrimSpace(because), principalBody{p, summary, request.ifKeyed()}, nil)
 }
 
-// admitLocal returns why a command about principals isn't accepted: it was given
+// checkLocal returns why a command about principals isn't accepted: it was given
 // before, didn't come over the socket, or has no reason.
-func (s State) admitLocal(by Actor, because string, r Request) error {
-	if err := s.isNew(by, r); err != nil {
+func (s State) checkLocal(by Actor, because string, r Request) error {
+	if err := s.checkNotRepeated(by, r); err != nil {
 		return err
 	}
 	if !by.Local {
@@ -158,12 +158,12 @@ func (s State) admitLocal(by Actor, because string, r Request) error {
 	return checkReason(because)
 }
 
-func (s State) named(name string) (Principal, error) {
+func (s State) principalNamed(name string) (Principal, error) {
 	i, known := s.principal(name)
 	if !known {
 		return Principal{}, refuse(NotFound, "see which principals there are", "there is no principal %.100q", name)
 	}
-	return s.kept.Principals[i], nil
+	return s.saved.Principals[i], nil
 }
 
 // describe says who a principal is: "ada: operator and approver, user ada".
@@ -184,8 +184,8 @@ func (p Principal) describe() string {
 	return words
 }
 
-// until says when a token expires, nothing if it doesn't.
-func (t Token) until() string {
+// formatExpiry says when a token expires, nothing if it doesn't.
+func (t Token) formatExpiry() string {
 	if t.Expires.IsZero() {
 		return ""
 	}
@@ -194,14 +194,14 @@ func (t Token) until() string {
 
 func (t Token) expired(now time.Time) bool { return !t.Expires.IsZero() && !now.Before(t.Expires) }
 
-// valid returns the tokens that haven't expired.
-func valid(tokens []Token, now time.Time) []Token {
+// unexpired returns the tokens that haven't expired.
+func unexpired(tokens []Token, now time.Time) []Token {
 	return slices.DeleteFunc(slices.Clone(tokens), func(t Token) bool { return t.expired(now) })
 }
 
 // token finds a token by its ID, and whose it is.
 func (s State) token(id string) (Principal, Token, bool) {
-	for _, p := range s.kept.Principals {
+	for _, p := range s.saved.Principals {
 		for _, t := range p.Tokens {
 			if t.ID == id {
 				return p, t, true
@@ -229,7 +229,7 @@ func fingerprint(secret string) string {
 // ByToken returns the actor that a secret is of, false if it is nobody's or has
 // expired.
 func (s State) ByToken(secret string, now time.Time) (Actor, bool) {
-	parts := secrets.FindStringSubmatch(secret)
+	parts := tokenSecret.FindStringSubmatch(secret)
 	if parts == nil {
 		return Actor{}, false
 	}
@@ -244,7 +244,7 @@ func (s State) ByToken(secret string, now time.Time) (Actor, bool) {
 // principal's.
 func (s State) ByCertificate(names []string) (Actor, bool) {
 	for _, name := range names {
-		for _, p := range s.kept.Principals {
+		for _, p := range s.saved.Principals {
 			if name != "" && p.Certificate == name {
 				return p.actor(), true
 			}
@@ -257,8 +257,8 @@ func (s State) ByCertificate(names []string) (Actor, bool) {
 // open the socket may operate, and by the name of the principal whose User it
 // is, if there is one.
 func (s State) ByUser(user string) Actor {
-	a := Actor{Name: unix + user, Roles: slices.Clone(roles[:]), Local: true}
-	for _, p := range s.kept.Principals {
+	a := Actor{Name: localPrefix + user, Roles: slices.Clone(roles[:]), Local: true}
+	for _, p := range s.saved.Principals {
 		if user != "" && p.User == user {
 			a.Name = p.Name
 		}

@@ -17,12 +17,12 @@ import (
 type State struct {
 	parsers Parsers
 	inUse   *policy.Policy // the policy in force, nil if there is none
-	kept    kept
+	saved   savedState
 }
 
-// kept is all that there is to keep. Its lists may be shared by States: who
+// savedState is all that there is to keep. Its lists may be shared by States: who
 // changes one changes a copy.
-type kept struct {
+type savedState struct {
 	Version    int         `json:"version,omitempty"` // of this format; 1 isn't written
 	Last       uint64      `json:"last"`              // the number of the last record
 	Unknown    uint64      `json:"unknown,omitempty"` // records that this package doesn't know, and has skipped
@@ -55,12 +55,12 @@ func New(parsers Parsers) State { return State{parsers: parsers} }
 // Restore returns a State that was kept. Its policy is read again.
 func Restore(text []byte, parsers Parsers) (State, error) {
 	s := State{parsers: parsers}
-	err := strictjson.Unmarshal(text, &s.kept)
+	err := strictjson.Unmarshal(text, &s.saved)
 	if err == nil {
-		err = s.kept.check()
+		err = s.saved.check()
 	}
-	if err == nil && s.kept.Revision.Number != 0 {
-		s.inUse, err = parsers.Recorded(s.kept.Policy)
+	if err == nil && s.saved.Revision.Number != 0 {
+		s.inUse, err = parsers.Recorded(s.saved.Policy)
 	}
 	if err != nil {
 		return State{}, fmt.Errorf("the state that was kept can't be used: %w", err)
@@ -69,7 +69,7 @@ func Restore(text []byte, parsers Parsers) (State, error) {
 }
 
 // check returns why what was kept can't be used.
-func (k kept) check() error {
+func (k savedState) check() error {
 	if k.Version > 1 {
 		return fmt.Errorf("a newer exitgate has written it, in format %d", k.Version)
 	}
@@ -88,29 +88,29 @@ func (k kept) check() error {
 }
 
 // MarshalJSON writes all of the State, to be kept.
-func (s State) MarshalJSON() ([]byte, error) { return json.Marshal(s.kept) }
+func (s State) MarshalJSON() ([]byte, error) { return json.Marshal(s.saved) }
 
 // With returns the State after one more record. An error says why the record is
 // invalid; the State that is returned is then as before but for Last. A record
 // that only a newer exitgate knows is counted and skipped, which is no error. A
 // record that isn't after the last is one: that changes nothing at all.
 func (s State) With(r Record) (State, error) {
-	if r.Number <= s.kept.Last {
-		return s, fmt.Errorf("record %d isn't new: record %d is known", r.Number, s.kept.Last)
+	if r.Number <= s.saved.Last {
+		return s, fmt.Errorf("record %d isn't new: record %d is known", r.Number, s.saved.Last)
 	}
 	next, err := s.take(r)
 	if err != nil {
 		next = s
 		if r.isUnknown() {
-			next.kept.Unknown++
+			next.saved.Unknown++
 			err = nil
 		}
 	}
-	next.kept.Last = r.Number
+	next.saved.Last = r.Number
 	if err != nil {
 		return next, fmt.Errorf("record %d (%s): %w", r.Number, r.Kind, err)
 	}
-	next.tidy(r.Time)
+	next.forgetOld(r.Time)
 	return next, nil
 }
 
@@ -119,7 +119,7 @@ func (s State) take(r Record) (State, error) {
 	case RevisionMade:
 		return s.revise(r)
 	case ChangeProposed, ChangeEdited:
-		return s.wait(r)
+		return s.propose(r)
 	case ChangeApproved:
 		return s.approve(r)
 	case ChangeRejected:
@@ -134,9 +134,9 @@ func (s State) take(r Record) (State, error) {
 
 func (s State) revise(r Record) (State, error) {
 	var b revisionBody
-	text, err := readWithPolicy(r.Body, &b)
+	text, err := decodeBodyWithPolicy(r.Body, &b)
 	if err == nil {
-		err = s.follows(b.terms)
+		err = s.checkBase(b.terms)
 	}
 	if err != nil {
 		return s, err
@@ -154,21 +154,21 @@ func (s State) revise(r Record) (State, error) {
 		as := changeBody{b.terms, b.Change, c.Expires}.change(r, revision.SHA256)
 		as.Approvals = append(as.Approvals, b.Approvals...)
 		as.Time, as.Status, as.Revision = c.Time, Applied, r.Number
-		s.put(change{Change: as, Ended: r.Number})
+		s.putChange(change{Change: as, Ended: r.Number})
 	}
 	if b.Emergency {
-		s.kept.Unsigned = append(slices.Clip(s.kept.Unsigned), revision)
+		s.saved.Unsigned = append(slices.Clip(s.saved.Unsigned), revision)
 	}
-	s.kept.Revision, s.kept.Policy, s.inUse = revision, text, p
+	s.saved.Revision, s.saved.Policy, s.inUse = revision, text, p
 	s.remember(r, b.Request)
 	return s, nil
 }
 
-func (s State) wait(r Record) (State, error) {
+func (s State) propose(r Record) (State, error) {
 	var b changeBody
-	text, err := readWithPolicy(r.Body, &b)
+	text, err := decodeBodyWithPolicy(r.Body, &b)
 	if err == nil {
-		err = s.follows(b.terms)
+		err = s.checkBase(b.terms)
 	}
 	if err != nil {
 		return s, err
@@ -184,25 +184,25 @@ func (s State) wait(r Record) (State, error) {
 	if err != nil {
 		return s, fmt.Errorf("its policy is wrong: %w", err)
 	}
-	s.put(change{Change: b.change(r, p.Digest()), Policy: text})
+	s.putChange(change{Change: b.change(r, p.Digest()), Policy: text})
 	s.remember(r, b.Request)
 	return s, nil
 }
 
 func (s State) approve(r Record) (State, error) {
 	var b approvalBody
-	if err := read(r.Body, &b); err != nil {
+	if err := decodeBody(r.Body, &b); err != nil {
 		return s, err
 	}
 	approval := Approval{r.Author, r.Time, r.Reason}
 	if b.Revision != 0 {
-		i := slices.IndexFunc(s.kept.Unsigned, func(u Revision) bool { return u.Number == b.Revision })
+		i := slices.IndexFunc(s.saved.Unsigned, func(u Revision) bool { return u.Number == b.Revision })
 		if i < 0 {
 			return s, fmt.Errorf("no revision %d waits for a signature", b.Revision)
 		}
-		s.kept.Unsigned = slices.Delete(slices.Clone(s.kept.Unsigned), i, i+1)
-		if s.kept.Revision.Number == b.Revision {
-			s.kept.Revision.Signature = &approval
+		s.saved.Unsigned = slices.Delete(slices.Clone(s.saved.Unsigned), i, i+1)
+		if s.saved.Revision.Number == b.Revision {
+			s.saved.Revision.Signature = &approval
 		}
 	} else {
 		c, waits := s.waiting(b.Change)
@@ -210,7 +210,7 @@ func (s State) approve(r Record) (State, error) {
 			return s, fmt.Errorf("no change %d waits", b.Change)
 		}
 		c.Approvals = append(slices.Clip(c.Approvals), approval)
-		s.put(c)
+		s.putChange(c)
 	}
 	s.remember(r, b.Request)
 	return s, nil
@@ -218,7 +218,7 @@ func (s State) approve(r Record) (State, error) {
 
 func (s State) reject(r Record) (State, error) {
 	var b rejectionBody
-	if err := read(r.Body, &b); err != nil {
+	if err := decodeBody(r.Body, &b); err != nil {
 		return s, err
 	}
 	c, waits := s.waiting(b.Change)
@@ -227,22 +227,22 @@ func (s State) reject(r Record) (State, error) {
 	}
 	c.Status, c.Rejected = Rejected, &Approval{r.Author, r.Time, r.Reason}
 	c.Policy, c.Ended = nil, r.Number
-	s.put(c)
+	s.putChange(c)
 	s.remember(r, b.Request)
 	return s, nil
 }
 
 func (s State) setPrincipal(r Record) (State, error) {
 	var b principalBody
-	if err := read(r.Body, &b); err != nil {
+	if err := decodeBody(r.Body, &b); err != nil {
 		return s, err
 	}
 	i, known := s.principal(b.Principal.Name)
-	s.kept.Principals = slices.Clone(s.kept.Principals)
+	s.saved.Principals = slices.Clone(s.saved.Principals)
 	if known {
-		s.kept.Principals[i] = b.Principal
+		s.saved.Principals[i] = b.Principal
 	} else {
-		s.kept.Principals = slices.Insert(s.kept.Principals, i, b.Principal)
+		s.saved.Principals = slices.Insert(s.saved.Principals, i, b.Principal)
 	}
 	s.remember(r, b.Request)
 	return s, nil
@@ -250,22 +250,22 @@ func (s State) setPrincipal(r Record) (State, error) {
 
 func (s State) removePrincipal(r Record) (State, error) {
 	var b removalBody
-	if err := read(r.Body, &b); err != nil {
+	if err := decodeBody(r.Body, &b); err != nil {
 		return s, err
 	}
 	i, known := s.principal(b.Name)
 	if !known {
 		return s, fmt.Errorf("there is no principal %.100q", b.Name)
 	}
-	s.kept.Principals = slices.Delete(slices.Clone(s.kept.Principals), i, i+1)
+	s.saved.Principals = slices.Delete(slices.Clone(s.saved.Principals), i, i+1)
 	s.remember(r, b.Request)
 	return s, nil
 }
 
-// follows returns why a policy isn't to take the place of the one in force.
-func (s State) follows(t terms) error {
-	if t.Base != s.kept.Revision.Number {
-		return fmt.Errorf("it follows from revision %d, but revision %d is in force", t.Base, s.kept.Revision.Number)
+// checkBase returns why a policy isn't to take the place of the one in force.
+func (s State) checkBase(t terms) error {
+	if t.Base != s.saved.Revision.Number {
+		return fmt.Errorf("it follows from revision %d, but revision %d is in force", t.Base, s.saved.Revision.Number)
 	}
 	return nil
 }
@@ -277,7 +277,7 @@ func (s State) waiting(number uint64) (change, bool) {
 }
 
 func (s State) find(number uint64) (change, bool) {
-	for _, c := range s.kept.Changes {
+	for _, c := range s.saved.Changes {
 		if c.Number == number {
 			return c, true
 		}
@@ -285,14 +285,14 @@ func (s State) find(number uint64) (change, bool) {
 	return change{}, false
 }
 
-// put adds a change, or takes it for the one of the same number.
-func (s *State) put(c change) {
-	s.kept.Changes = slices.Clone(s.kept.Changes)
-	i := slices.IndexFunc(s.kept.Changes, func(known change) bool { return known.Number == c.Number })
+// putChange adds a change, or takes it for the one of the same number.
+func (s *State) putChange(c change) {
+	s.saved.Changes = slices.Clone(s.saved.Changes)
+	i := slices.IndexFunc(s.saved.Changes, func(known change) bool { return known.Number == c.Number })
 	if i < 0 {
-		s.kept.Changes = append(s.kept.Changes, c)
+		s.saved.Changes = append(s.saved.Changes, c)
 	} else {
-		s.kept.Changes[i] = c
+		s.saved.Changes[i] = c
 	}
 }
 
@@ -301,15 +301,15 @@ func (s *State) remember(r Record, request Request) {
 	if request.Key == "" {
 		return
 	}
-	last := s.kept.Keys[max(0, len(s.kept.Keys)-MaxKeys+1):]
-	s.kept.Keys = append(slices.Clone(last), key{r.Author, request, r.Number})
+	last := s.saved.Keys[max(0, len(s.saved.Keys)-MaxKeys+1):]
+	s.saved.Keys = append(slices.Clone(last), key{r.Author, request, r.Number})
 }
 
-// tidy forgets the changes that have ended but for the last ones, and those
+// forgetOld forgets the changes that have ended but for the last ones, and those
 // that wait in vain for long.
-func (s *State) tidy(now time.Time) {
+func (s *State) forgetOld(now time.Time) {
 	var ended []uint64
-	for _, c := range s.kept.Changes {
+	for _, c := range s.saved.Changes {
 		if c.Ended != 0 {
 			ended = append(ended, c.Ended)
 		}
@@ -319,14 +319,14 @@ func (s *State) tidy(now time.Time) {
 	if excess := len(ended) - MaxEnded; excess > 0 {
 		forgotten = ended[excess-1]
 	}
-	forget := func(c change) bool { return s.inVain(c, now) || c.Ended != 0 && c.Ended <= forgotten }
-	if slices.ContainsFunc(s.kept.Changes, forget) {
-		s.kept.Changes = slices.DeleteFunc(slices.Clone(s.kept.Changes), forget)
+	forget := func(c change) bool { return s.isObsolete(c, now) || c.Ended != 0 && c.Ended <= forgotten }
+	if slices.ContainsFunc(s.saved.Changes, forget) {
+		s.saved.Changes = slices.DeleteFunc(slices.Clone(s.saved.Changes), forget)
 	}
 }
 
-// inVain reports whether a change is expired or stale, and for long.
-func (s State) inVain(c change, now time.Time) bool {
+// isObsolete reports whether a change is expired or stale, and for long.
+func (s State) isObsolete(c change, now time.Time) bool {
 	switch s.status(c, now) {
 	case Expired, Stale:
 		return now.Sub(c.Time) > ForgetAfter
@@ -341,7 +341,7 @@ func (s State) status(c change, now time.Time) Status {
 		return c.Status
 	case !now.Before(c.Expires):
 		return Expired
-	case c.Base != s.kept.Revision.Number:
+	case c.Base != s.saved.Revision.Number:
 		return Stale
 	}
 	return Pending
@@ -349,17 +349,17 @@ func (s State) status(c change, now time.Time) Status {
 
 // Unknown returns how many records were skipped as only a newer exitgate knows
 // them.
-func (s State) Unknown() uint64 { return s.kept.Unknown }
+func (s State) Unknown() uint64 { return s.saved.Unknown }
 
 // Last returns the number of the last record that the State has taken.
-func (s State) Last() uint64 { return s.kept.Last }
+func (s State) Last() uint64 { return s.saved.Last }
 
 // Revision returns the one in force; its Number is 0 if there is none.
-func (s State) Revision() Revision { return s.kept.Revision }
+func (s State) Revision() Revision { return s.saved.Revision }
 
 // Source returns the policy document in force, as it was written. Don't change
 // it.
-func (s State) Source() []byte { return s.kept.Policy }
+func (s State) Source() []byte { return s.saved.Policy }
 
 // Policy returns the policy in force, nil if there is none.
 func (s State) Policy() *policy.Policy { return s.inUse }
@@ -368,8 +368,8 @@ func (s State) Policy() *policy.Policy { return s.inUse }
 // number, as they stand at a moment. Those that have been expired or stale for
 // ForgetAfter are forgotten.
 func (s State) Changes(now time.Time) []Change {
-	all := make([]Change, len(s.kept.Changes))
-	for i, c := range s.kept.Changes {
+	all := make([]Change, len(s.saved.Changes))
+	for i, c := range s.saved.Changes {
 		all[i] = c.Change
 		all[i].Status = s.status(c, now)
 	}
@@ -385,12 +385,12 @@ func (s State) Change(number uint64, now time.Time) (Change, []byte, bool) {
 
 // Unsigned returns the emergency revisions that somebody else has still to
 // sign.
-func (s State) Unsigned() []Revision { return slices.Clone(s.kept.Unsigned) }
+func (s State) Unsigned() []Revision { return slices.Clone(s.saved.Unsigned) }
 
 // Principals returns all, by name.
-func (s State) Principals() []Principal { return slices.Clone(s.kept.Principals) }
+func (s State) Principals() []Principal { return slices.Clone(s.saved.Principals) }
 
 // principal finds a principal, or where it would be.
 func (s State) principal(name string) (int, bool) {
-	return slices.BinarySearchFunc(s.kept.Principals, name, func(p Principal, name string) int { return strings.Compare(p.Name, name) })
+	return slices.BinarySearchFunc(s.saved.Principals, name, func(p Principal, name string) int { return strings.Compare(p.Name, name) })
 }

@@ -16,24 +16,24 @@ const (
 	mostPart    = 120
 )
 
-// summary says in a line what a plan does: "FR open → withdrawn; DE announced →
+// summarise says in a line what a plan does: "FR open → withdrawn; DE announced →
 // open (2 more)".
-func summary(p plan.Plan) string {
+func summarise(p plan.Plan) string {
 	var parts []string
 	for _, m := range p.Moves {
-		parts = append(parts, movement(m))
+		parts = append(parts, formatMove(m))
 	}
 	for _, a := range p.Amendments {
 		if a.Effect != "" { // else the moves tell
-			parts = append(parts, amendment(a))
+			parts = append(parts, formatAmendment(a))
 		}
 	}
 	if parts == nil {
 		return "nothing but the text"
 	}
-	line := short(parts[0])
+	line := shorten(parts[0])
 	for i, part := range parts[1:] {
-		if more := line + "; " + short(part); len(more) <= mostSummary-len(" (999999 more)") {
+		if more := line + "; " + shorten(part); len(more) <= mostSummary-len(" (999999 more)") {
 			line = more
 			continue
 		}
@@ -42,7 +42,7 @@ func summary(p plan.Plan) string {
 	return line
 }
 
-func movement(m plan.Move) string {
+func formatMove(m plan.Move) string {
 	const most = 3
 	codes := m.Jurisdictions[:min(most, len(m.Jurisdictions))]
 	var words strings.Builder
@@ -68,7 +68,7 @@ func movement(m plan.Move) string {
 	return words.String()
 }
 
-func amendment(a plan.Amendment) string {
+func formatAmendment(a plan.Amendment) string {
 	const most = 30 // bytes of either side
 	name := strings.TrimSpace(a.Section + " " + a.Name)
 	switch {
@@ -82,9 +82,9 @@ func amendment(a plan.Amendment) string {
 	return fmt.Sprintf("%s: %s → %s", name, a.Before, a.After)
 }
 
-// short makes of a part what fits on a line: names in a policy may be of any
+// shorten makes of a part what fits on a line: names in a policy may be of any
 // length.
-func short(part string) string {
+func shorten(part string) string {
 	part = strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) {
 			return ' '
