@@ -76,29 +76,6 @@ func TestReload(t *testing.T) {
 	}
 }
 
-func TestReload_invalidFileLeavesTheOneInUse(t *testing.T) {
-	for _, bad := range badFiles(t) {
-		t.Run(bad.name, func(t *testing.T) {
-			path := geotest.File(t, country(t, "GB"))
-			locator := open(t, geo.Options{Files: []string{path}})
-			geotest.Replace(t, path, bad.content)
-			if err := locator.Reload(); err == nil {
-				t.Error("no error")
-			}
-			if got := locator.Locate(addr(someone)); got != in("GB") {
-				t.Errorf("got %+v, want GB", got)
-			}
-			geotest.Replace(t, path, country(t, "IE"))
-			if err := locator.Reload(); err != nil {
-				t.Error(err)
-			}
-			if got := locator.Locate(addr(someone)); got != in("IE") {
-				t.Errorf("got %+v, want IE", got)
-			}
-		})
-	}
-}
-
 // What is logged, counted and listed at each step. The same error is logged once.
 func TestReload_log(t *testing.T) {
 	var log bytes.Buffer

@@ -211,13 +211,6 @@ func TestConnect_credentialsAreReadAtEachAttempt(t *testing.T) {
 	g.until("2 b")
 }
 
-func TestConnect_userOfAnOperatorsAccount(t *testing.T) {
-	o := newOperator(t)
-	file := filepath.Join(t.TempDir(), "user.creds")
-	o.user(file, o.account, time.Time{})
-	works(t, open(t, o.options(file)))
-}
-
 // certificate makes one that an authority has signed, nil for the authority's
 // own.
 func certificate(t *testing.T, authority *tls.Certificate) tls.Certificate {

@@ -42,13 +42,6 @@ func invalid(report ledger.Report) (numbers []uint64) {
 	return numbers
 }
 
-func TestVerify_intact(t *testing.T) {
-	_, l, records := ten(t)
-	if diff := cmp.Diff(ledger.Report{Records: 10, Last: records[9].Point()}, verify(t, l)); diff != "" {
-		t.Error(diff)
-	}
-}
-
 func TestBlockFiles_changedByteIsFound(t *testing.T) {
 	folder, l, records := ten(t)
 	alter(t, folder, "body-5;")

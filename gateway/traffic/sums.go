@@ -147,7 +147,7 @@ func (s *Sums) UnmarshalJSON(text []byte) error {
 
 func parse(text []byte) (c columns, err error) {
 	if len(text) > maxText {
-		return c, fmt.Errorf("they have %d bytes: the limit is %d", len(text), maxText)
+		return c, fmt.Errorf("%d bytes: the limit is %d", len(text), maxText)
 	}
 	var format struct{ Version int }
 	if json.Unmarshal(text, &format) == nil && format.Version > 1 {
@@ -164,14 +164,14 @@ func (c columns) key(i int) Key {
 func (c columns) check() error {
 	rows := len(c.Day)
 	if c.Since.IsZero() {
-		return errors.New("they don't say since when")
+		return errors.New("since is missing")
 	}
 	if rows > MaxKeys+1 {
 		return fmt.Errorf("there are %d keys: the limit is %d", rows, MaxKeys+1)
 	}
 	for _, length := range []int{len(c.Jurisdictions), len(c.Classes), len(c.Entries), len(c.Anonymous), len(c.Refused), len(c.Hour)} {
 		if length != rows {
-			return errors.New("their columns aren't of one length")
+			return errors.New("columns of different lengths")
 		}
 	}
 	total := uint64(0)
@@ -187,7 +187,7 @@ func (c columns) check() error {
 		case c.Day[i] == 0 || c.Hour[i] > c.Day[i]:
 			return fmt.Errorf("%d in an hour, %d in a day", c.Hour[i], c.Day[i])
 		case c.Day[i] > maxTotal-total:
-			return errors.New("they are more than there can be")
+			return errors.New("more requests than there can be")
 		}
 		total += c.Day[i]
 	}

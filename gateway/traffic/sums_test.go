@@ -44,17 +44,17 @@ func TestSums_JSON(t *testing.T) {
 func TestSums_invalid(t *testing.T) {
 	for name, test := range map[string]struct{ old, new, err string }{
 		"a key twice":          {`["anonymous","default"],"anonymous":[1,0],"refused":[1,0]`, `["default","default"],"anonymous":[0,0],"refused":[0,0]`, "{Traffic:{Jurisdiction:FR Class:sign-up Anonymous:false} Entry:default Refused:false} is there twice"},
-		"a column too short":   {`[0,2]`, `[2]`, "their columns aren't of one length"},
-		"a column missing":     {`"hour":[0,2],`, ``, "their columns aren't of one length"},
+		"a column too short":   {`[0,2]`, `[2]`, "columns of different lengths"},
+		"a column missing":     {`"hour":[0,2],`, ``, "columns of different lengths"},
 		"more in an hour":      {`[4,3]`, `[4,1]`, "2 in an hour, 1 in a day"},
 		"none":                 {`[4,3]`, `[0,3]`, "0 in an hour, 0 in a day"},
 		"less than none":       {`[4,3]`, `[-4,3]`, ""},
-		"more than there are":  {`[4,3]`, `[18446744073709551615,18446744073709551615]`, "they are more than there can be"},
+		"more than there are":  {`[4,3]`, `[18446744073709551615,18446744073709551615]`, "more requests than there can be"},
 		"no bit":               {`[1,0]`, `[2,0]`, "neither 0 nor 1"},
 		"a field more":         {`{`, `{"address":"192.0.2.1",`, "address: unknown member"},
 		"a terminal's command": {`"FR"`, `"\u001b[2J"`, `the name "\x1b[2J" can't be printed`},
-		"no beginning":         {`"since":"2026-11-22T04:00:00Z",`, ``, "they don't say since when"},
-		"nothing":              {written, `{}`, "they don't say since when"},
+		"no beginning":         {`"since":"2026-11-22T04:00:00Z",`, ``, "since is missing"},
+		"nothing":              {written, `{}`, "since is missing"},
 		"no time":              {`"2026-11-22T04:00:00Z"`, `"yesterday"`, "since: "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestSums_invalid(t *testing.T) {
 	many := fmt.Sprintf(`{"since":"2026-11-22T04:00:00Z","day":[1%s]}`, strings.Repeat(",1", traffic.MaxKeys+1))
 	for text, want := range map[string]string{
 		many:                        "not sums of traffic: there are 100002 keys: the limit is 100001",
-		strings.Repeat(" ", 17<<20): "not sums of traffic: they have 17825792 bytes: the limit is 16777216",
+		strings.Repeat(" ", 17<<20): "not sums of traffic: 17825792 bytes: the limit is 16777216",
 		written + "{}":              "not sums of traffic: more after the end of the JSON value at byte 185",
 	} {
 		if err := s.UnmarshalJSON([]byte(text)); err == nil || err.Error() != want {
