@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/internal/httpbody"
+	"github.com/exitgate/exitgate/internal/problem"
 )
 
 // statusClientClosed is what is counted when the client left before there was
@@ -229,21 +230,17 @@ func (x *exchange) reject(status int, detail string) {
 
 // respond writes the gateway's own response in place of the app's.
 func (x *exchange) respond(status int, detail string) {
-	h := x.out.Header()
-	title := http.StatusText(status)
-	var body string
+	w, h := (*clientWriter)(x), x.out.Header()
+	x.addResponseFields(h)
 	if accept := x.in.Header.Get("Accept"); strings.Contains(accept, "json") && !strings.Contains(accept, "html") {
-		h["Content-Type"] = []string{"application/problem+json"}
-		body = fmt.Sprintf("{\"status\": %d, \"title\": %q, \"detail\": %q}\n", status, title, detail)
-	} else {
-		h["Content-Type"] = []string{"text/plain; charset=utf-8"}
-		body = fmt.Sprintf("%d %s\n%s\n", status, title, detail)
+		problem.Write(w, x.in, problem.Details{Status: status, Detail: detail})
+		return
 	}
+	body := fmt.Sprintf("%d %s\n%s\n", status, http.StatusText(status), detail)
+	h["Content-Type"] = []string{"text/plain; charset=utf-8"}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	h["Cache-Control"] = []string{"no-store"}
 	h["X-Content-Type-Options"] = []string{"nosniff"}
-	x.addResponseFields(h)
-	w := (*clientWriter)(x)
 	w.WriteHeader(status)
 	if x.in.Method != http.MethodHead {
 		io.WriteString(w, body)
