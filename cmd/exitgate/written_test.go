@@ -167,7 +167,7 @@ func (g *writtenGateway) compare(recorded string) {
 		"principals": {"principal"},
 	} {
 		want, got := testkit.WrittenJSON[any](g.t, recorded+"/"+name+".json"), g.says(args...)
-		if diff := cmp.Diff(facts(want[0]), facts(got)); diff != "" {
+		if diff := cmp.Diff(facts(want[0]), known(facts(want[0]), facts(got))); diff != "" {
 			g.t.Errorf("exitgate %s says otherwise (-recorded +now)\n%s", strings.Join(args, " "), diff)
 		}
 	}
@@ -286,6 +286,36 @@ func facts(value any) any {
 	}
 }
 
+// known returns of a JSON value the members that an earlier one has, too: later
+// versions add some.
+func known(earlier, now any) any {
+	switch now := now.(type) {
+	case []any:
+		all, was := slices.Clone(now), []any(nil)
+		if list, ok := earlier.([]any); ok && len(list) == len(now) {
+			was = list
+		}
+		for i := range was {
+			all[i] = known(was[i], now[i])
+		}
+		return all
+	case map[string]any:
+		was, ok := earlier.(map[string]any)
+		if !ok {
+			return now
+		}
+		kept := map[string]any{}
+		for name, v := range now {
+			if _, ok := was[name]; ok {
+				kept[name] = known(was[name], v)
+			}
+		}
+		return kept
+	default:
+		return now
+	}
+}
+
 // TestPoliciesOfAnEarlierCommitMeanTheSame checks the policies that commit
 // 803cf21 accepted, and holds what they mean against what it said.
 func TestPoliciesOfAnEarlierCommitMeanTheSame(t *testing.T) {
@@ -300,7 +330,7 @@ func TestPoliciesOfAnEarlierCommitMeanTheSame(t *testing.T) {
 			continue
 		}
 		want := testkit.WrittenJSON[any](t, strings.TrimSuffix(name, ".yaml")+".json")[0]
-		if diff := cmp.Diff(facts(want), facts(got)); diff != "" {
+		if diff := cmp.Diff(facts(want), known(facts(want), facts(got))); diff != "" {
 			t.Errorf("check says otherwise of %s (-recorded +now)\n%s", name, diff)
 		}
 	}
