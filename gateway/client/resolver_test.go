@@ -94,7 +94,7 @@ func TestAddress(t *testing.T) {
 
 		// X-Forwarded-For: which address.
 		{"one address is the client", "", proxy, []string{"X-Forwarded-For: 1.2.3.4"}, "1.2.3.4"},
-		{"an IPv6 proxy is believed too", "", "2001:db8:ffff::1", []string{"X-Forwarded-For: 1.2.3.4"}, "1.2.3.4"},
+		{"an IPv6 proxy is trusted too", "", "2001:db8:ffff::1", []string{"X-Forwarded-For: 1.2.3.4"}, "1.2.3.4"},
 		{"the rightmost untrusted address is the client", "", proxy, []string{"X-Forwarded-For: 6.6.6.6, 1.2.3.4"}, "1.2.3.4"},
 		{"trusted addresses are passed over", "", proxy, []string{"X-Forwarded-For: 6.6.6.6, 1.2.3.4, 10.2.2.2, 2001:db8:ffff::7"}, "1.2.3.4"},
 		{"a trusted address to the left of a stranger is the stranger's invention", "", proxy, []string{"X-Forwarded-For: 10.9.9.9, 1.2.3.4"}, "1.2.3.4"},
@@ -188,7 +188,7 @@ func TestAddress(t *testing.T) {
 
 		// Both lists.
 		{"both lists agree", "", proxy, []string{"X-Forwarded-For: 1.2.3.4, 10.2.2.2", "Forwarded: for=1.2.3.4"}, "1.2.3.4"},
-		{"both lists agree, Forwarded is believed", "Forwarded", proxy, []string{"X-Forwarded-For: 1.2.3.4:80", "Forwarded: for=1.2.3.4"}, "1.2.3.4"},
+		{"both lists agree, Forwarded is trusted", "Forwarded", proxy, []string{"X-Forwarded-For: 1.2.3.4:80", "Forwarded: for=1.2.3.4"}, "1.2.3.4"},
 		{"Forwarded contradicts", "", proxy, []string{"X-Forwarded-For: 1.2.3.4", "Forwarded: for=6.6.6.6"}, "conflicting"},
 		{"X-Forwarded-For contradicts", "Forwarded", proxy, []string{"X-Forwarded-For: 6.6.6.6", "Forwarded: for=1.2.3.4"}, "conflicting"},
 		{"Forwarded keeps the address to itself", "", proxy, []string{"X-Forwarded-For: 1.2.3.4", "Forwarded: for=_gazonk"}, "1.2.3.4"},
@@ -233,7 +233,7 @@ func parameters(n int) string {
 	return s.String()
 }
 
-func TestNobodyIsBelievedByDefault(t *testing.T) {
+func TestNobodyIsTrustedByDefault(t *testing.T) {
 	f, err := client.NewResolver(client.Trust{})
 	if err != nil {
 		t.Fatal(err)

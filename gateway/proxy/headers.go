@@ -15,8 +15,8 @@ import (
 // addFields, for both ways to an upstream (see exchange).
 
 // forwards reports whether a field of the client's request is forwarded. What it
-// drops is either between the client and the gateway only, or the gateway's to
-// say.
+// drops is either between the client and the gateway only, or for the gateway to
+// set.
 func (x *exchange) forwards(name string) bool {
 	return !isHopByHop(name) && name != "Content-Length" && name != "Host" && !isReserved(name) &&
 		!(x.connection != nil && httpguts.HeaderValuesContainsToken(x.connection, name)) && !x.setsField(name)
@@ -119,13 +119,13 @@ func isReserved(name string) bool {
 	case "forwarded", // RFC 7239
 		"x-request-id",
 
-		// Addresses, as told by proxies and content delivery networks.
+		// Addresses, as sent by proxies and content delivery networks.
 		"x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-originating-ip", "x-remote-ip", "x-remote-addr",
 		"x-original-forwarded-for", "x-envoy-external-address", "x-azure-clientip", "x-azure-socketip",
 		"client-ip", "true-client-ip", "cf-connecting-ip", "cf-connecting-ipv6", "cf-pseudo-ipv4",
 		"fastly-client-ip", "fly-client-ip", "cloudfront-viewer-address",
 
-		// Places, as told by the same.
+		// Places, as sent by the same.
 		"cf-ipcountry", "cf-region-code", "cloudfront-viewer-country", "cloudfront-viewer-country-region",
 		"x-appengine-country", "x-appengine-region", "x-vercel-ip-country", "x-vercel-ip-country-region",
 		"x-country-code",
