@@ -174,16 +174,19 @@ func Decode(data []byte) (Record, error) {
 		return Record{}, errors.New("not a record: it has no head")
 	}
 	var h head
-	if err := json.Unmarshal(line, &h.chainHead); err != nil {
-		return Record{}, fmt.Errorf("not a record: %w", err)
+	err := json.Unmarshal(line, &h)
+	if err != nil {
+		// That is all that is understood of a later version.
+		var c chainHead
+		if json.Unmarshal(line, &c) != nil || c.Version <= version {
+			return Record{}, fmt.Errorf("not a record: %w", err)
+		}
+		h.chainHead = c
 	}
 	r := Record{Version: h.Version, Number: h.Number, Previous: h.Previous, Hash: sha256.Sum256(data)}
 	if h.Version > version {
 		r.Kind = fmt.Sprintf("unknown (version %d)", h.Version)
 		return r, nil
-	}
-	if err := json.Unmarshal(line, &h); err != nil {
-		return Record{}, fmt.Errorf("not a record: %w", err)
 	}
 	r.Time, r.Content = h.Time, Content{h.Kind, h.Author, h.Reason, data[len(line)+1:]}
 	if err := r.Check(); err != nil {
