@@ -76,11 +76,13 @@ func (s *stream) after(p ledger.Point) ([]ledger.Record, <-chan struct{}, error)
 // A client is a Ledger on a stream.
 type client struct {
 	*stream
+	appends int // that were tried
 	closed  bool
 	answers map[string][][]byte // of other gateways, by topic
 }
 
 func (c *client) Append(_ context.Context, after ledger.Point, content ledger.Content) (ledger.Record, error) {
+	c.appends++
 	between, _, err := c.after(after)
 	switch {
 	case err != nil:

@@ -63,6 +63,9 @@ func TestAWriteIsAppliedAndSavedWhenItReturns(t *testing.T) {
 	}
 	_, err := r.Write(t.Context(), propose(open))
 	expectCode(t, err, changes.Unavailable)
+	if m.client.appends != 0 {
+		t.Error("somebody is kept waiting for a ledger that has been out of reach for an hour")
+	}
 	_, err = r.Record(t.Context(), 1)
 	expectCode(t, err, changes.Unavailable)
 }
@@ -169,18 +172,25 @@ func TestADamagedStateIsMadeUpForByTheLedgerOrEndsTheStart(t *testing.T) {
 	m.write(r, withdrawn)
 	stop()
 	r.Close()
-	if err := os.WriteFile(m.dir.Replica(), []byte("damaged"), 0o600); err != nil {
-		t.Fatal(err)
+	damage := func() {
+		t.Helper()
+		if err := os.WriteFile(m.dir.Replica(), []byte("damaged"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
+	damage()
 	if err := m.dir.WriteLastGood([]byte(withdrawn)); err != nil {
 		t.Fatal(err)
 	}
 	m.mustStart()
 	m.expectApplied(withdrawn)
 
-	if err := os.WriteFile(m.dir.Replica(), []byte("damaged"), 0o600); err != nil {
-		t.Fatal(err)
+	damage()
+	m.stream.append(ledger.Content{Kind: string(changes.RevisionMade), Author: "mallory", Body: []byte("nonsense")})
+	if _, err := m.start(); err == nil {
+		t.Error("it starts with a ledger whose newest record is invalid")
 	}
+	damage()
 	m.stream = newStream()
 	if _, err := m.start(); err == nil || !strings.Contains(err.Error(), m.dir.Replica()) || len(m.stream.records) != 0 {
 		t.Errorf("with a ledger that is empty it starts with %v, %v", m.stream.records, err)
@@ -220,6 +230,17 @@ func TestALedgerThatOpensWhatAFileWithdrewEndsTheStart(t *testing.T) {
 	lastUsed(open)
 	m.mustStart()
 	m.expectApplied(open)
+
+	// The same, of a ledger that this machine has never seen.
+	lastUsed(withdrawn)
+	if err := os.Remove(m.dir.Replica()); err != nil {
+		t.Fatal(err)
+	}
+	m.remote = true
+	m.mustStart()
+	if m.engine.Decides() || !m.engine.closed {
+		t.Errorf("it applies %q", m.engine.policies())
+	}
 }
 
 func TestALedgerOutOfReachOnAnUnknownMachineServesNothingUntilItIsReached(t *testing.T) {
