@@ -10,9 +10,9 @@ import (
 	"github.com/exitgate/exitgate/internal/testkit"
 )
 
-// TestTheReplicaOfACommitIsRestored starts on data folders as a commit wrote
+// TestReplicaOfAnEarlierCommitIsRestored starts on data folders as commit 803cf21 wrote
 // them, with the ledger out of reach, and writes what that commit can read.
-func TestTheReplicaOfACommitIsRestored(t *testing.T) {
+func TestReplicaOfAnEarlierCommitIsRestored(t *testing.T) {
 	for _, name := range []string{"embedded", "cluster"} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t, newStream())
