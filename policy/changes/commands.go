@@ -35,25 +35,33 @@ func FirstRevision(source []byte) Draft {
 // Plan returns what would come of a Proposal; its Expected, Because, Plan, and
 // Emergency may be missing.
 func (s State) Plan(p Proposal, flags policy.Flags, now time.Time) (Planned, error) {
+	planned, after, err := s.plan(p, flags, now)
+	if err == nil {
+		planned.Plan.Warnings = document.Warnings("policy", after)
+	}
+	return planned, err
+}
+
+// plan returns what would come of a Proposal, without warnings, and its policy.
+func (s State) plan(p Proposal, flags policy.Flags, now time.Time) (Planned, *policy.Policy, error) {
 	if s.inUse == nil {
-		return Planned{}, refuse(Conflict, "see exitgate status for what the gateway waits for", "no policy is known yet")
+		return Planned{}, nil, refuse(Conflict, "see exitgate status for what the gateway waits for", "no policy is known yet")
 	}
 	source, err := s.proposedText(p, now)
 	if err != nil {
-		return Planned{}, err
+		return Planned{}, nil, err
 	}
 	after, err := s.parsers.Proposed(source)
 	if err != nil {
-		return Planned{}, wrongPolicy(err)
+		return Planned{}, nil, wrongPolicy(err)
 	}
 	planned := plan.New(s.inUse, after, flags, now)
-	planned.Warnings = document.Warnings("policy", after)
 	return Planned{
 		Policy:    source,
 		Plan:      planned,
 		Needs:     plan.NeededApprovals(s.inUse.Approvals(), planned.Effects),
 		Emergency: planned.OnlyRestricts(),
-	}, nil
+	}, after, nil
 }
 
 // proposedText returns the document that is proposed.
@@ -127,7 +135,7 @@ func (s State) planAgreed(p Proposal, flags policy.Flags, now time.Time) (Planne
 	if p.Expected != s.saved.Revision.Number {
 		return Planned{}, s.conflictError(p.Expected)
 	}
-	planned, err := s.Plan(p, flags, now)
+	planned, _, err := s.plan(p, flags, now)
 	switch {
 	case err != nil:
 		return Planned{}, err
