@@ -19,7 +19,8 @@ import (
 // that the definition was read from; its digest names the policy. The error,
 // Problems, says all that is wrong with the definition. Nothing else makes a
 // Policy, so that there is none by which the service would be served against a
-// guarantee.
+// guarantee. The definition and the source are the policy's from then on: don't
+// change them.
 func New(def Definition, source []byte) (*Policy, error) {
 	b := build(def)
 	if len(b.problems) == 0 {
