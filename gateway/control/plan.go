@@ -43,6 +43,9 @@ func (c *Control) proposal(ctx context.Context, expected uint64, p api.Proposal,
 
 // plan returns what would come of a proposal, and whom it would have hit.
 func (c *Control) plan(ctx context.Context, p changes.Proposal) (api.Plan, error) {
+	// Read first: a revision that comes between makes a proposal by this plan a
+	// conflict, not one whose plan has changed for no reason that can be seen.
+	revision := c.source.State().Revision().Number
 	state, err := c.source.PlanState()
 	if err != nil {
 		return api.Plan{}, err
@@ -52,7 +55,7 @@ func (c *Control) plan(ctx context.Context, p changes.Proposal) (api.Plan, error
 		return api.Plan{}, err
 	}
 	return api.Plan{
-		Revision: c.source.State().Revision().Number, Policy: string(planned.Policy), Plan: planned.Plan,
+		Revision: revision, Policy: string(planned.Policy), Plan: planned.Plan,
 		Needs: planned.Needs, Emergency: planned.Emergency, Hit: c.impact(ctx, planned.Plan),
 	}, nil
 }
