@@ -102,7 +102,7 @@ func TestAWithdrawalByFlagIsNoneForTheEssentialPages(t *testing.T) {
 		{"FR", "/", policy.Refuse}, {"FR", "/account/export", policy.Forward}, {"FR", "/imprint", policy.Forward},
 		{"IT", "/", policy.Refuse}, {"IT", "/account/export", policy.Refuse}, {"IT", "/imprint", policy.Forward},
 	} {
-		class, _ := s.Classify("GET", "example.org", test.path)
+		class := s.Classify("GET", "example.org", test.path).Class
 		if got := s.Decide(policy.PlaceOf(test.jurisdiction), class).Action; got != test.want {
 			t.Errorf("%s in %s: %s, want %s", test.path, test.jurisdiction, got, test.want)
 		}

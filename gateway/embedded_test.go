@@ -92,7 +92,7 @@ func TestEmbeddedDatabase_decisionsMatchASimpleImplementation(t *testing.T) {
 		t.Fatal(err)
 	}
 	snapshot := policy.Compile(p, nil, time.Now())
-	class, _ := snapshot.Classify("GET", host, "/")
+	class := snapshot.Classify("GET", host, "/").Class
 
 	addresses := sample(t, tree, 200_000)
 	phases := map[string]int{}

@@ -249,11 +249,63 @@ func TestAFieldThatOverridesTheMethodIsRefusedWhereThatChangesTheClass(t *testin
 		{"POST /other", "X-HTTP-Method-Override: DELETE", 200},
 		{"POST /signup", "X-HTTP-Method-Override: POST", 451},
 		{"POST /signup", "X-HTTP-Method-Override: PUT", 400},
+		// C9.
+		{"post /signup", "X: y", 400},
+		{"Post /other", "X: y", 200},
+		{"PUT /signup", "X-HTTP-Method-Override: GET, post", 400},
+		{"PUT /signup", "X-HTTP-Method-Override: post,GET", 400},
+		{"PUT /signup", "X-HTTP-Method-Override:" + strings.Repeat("GET,", 100) + "POST", 400},
+		{"PUT /signup", "X_HTTP_Method_Override: POST", 200}, // not forwarded
+		{"PUT /signup", "X-HTTP_Method.Override: POST", 200},
+		{"PUT /signup?_method=POST", "X: y", 400},
+		{"PUT /signup?a=b;%5fmethod=p%6Fst", "X: y", 400},
+		{"PUT /signup?_method=PATCH&_methods=POST&x_method=POST", "X: y", 200},
+		{"POST //x/signup", "X: y", 400},
 	} {
 		t.Run(c.line+", "+c.override, func(t *testing.T) {
 			a := g.raw(lines(c.line+" HTTP/1.1", "Host: "+host, "X-Forwarded-For: "+germany, c.override, "Content-Length: 0"))
 			if a.status != c.status {
 				t.Errorf("it gets %d, not %d", a.status, c.status)
+			}
+			for _, s := range g.app.asked() {
+				for name := range s.header {
+					if strings.Contains(name, "_") {
+						t.Errorf("the app saw %s", name)
+					}
+				}
+			}
+		})
+	}
+}
+
+// C10: what can be read two ways is forwarded, byte for byte, where both are
+// served.
+func TestARequestThatIsServedByAllReadingsIsForwarded(t *testing.T) {
+	const routes = "version: 1\nroutes: {sign-up: [POST /signup, /invite/], export: [/account/export, GET /api/export/, /login, /account/delete]}\n"
+	for name, test := range map[string]struct {
+		policy string
+		want   map[string]int // by where the client is
+	}{
+		"no policy":           {"", map[string]int{germany: 200}},
+		"no jurisdictions":    {routes, map[string]int{germany: 200}},
+		"observe mode":        {routes + "mode: observe\njurisdictions: {FR: withdrawn, DE: wind-down}\n", map[string]int{germany: 200, france: 200}},
+		"in an open market":   {routes + "jurisdictions: {FR: withdrawn}\n", map[string]int{germany: 200, france: 451}},
+		"where one is served": {routes + "jurisdictions: {DE: wind-down, FR: closed-to-new}\n", map[string]int{germany: 400, france: 200, america: 200}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := start(t, setup{policy: test.policy})
+			for from, want := range test.want {
+				for _, line := range []string{"GET /login;jsessionid=0A", "GET /x/../login", "GET //login", "GET /login%20", "get /api/export/"} {
+					a := g.raw(lines(line+" HTTP/1.1", "Host: "+host, "X-Forwarded-For: "+from))
+					seen := g.app.asked()
+					if a.status != want || (want == 200) != (len(seen) == 1) {
+						t.Errorf("%s from %s gets %d, want %d; the app saw %v", line, from, a.status, want, seen)
+					}
+					if len(seen) == 1 && seen[0].method+" "+seen[0].target != line {
+						t.Errorf("%s reaches the app as %s %s", line, seen[0].method, seen[0].target)
+					}
+				}
 			}
 		})
 	}
@@ -272,6 +324,8 @@ func TestATargetThatIsNotAPathIsRefused(t *testing.T) {
 		"GET ftp://app.example/ HTTP/1.1":                400,
 		"GET http://user:password@app.example/ HTTP/1.1": 400,
 		"GET http:///x HTTP/1.1":                         400,
+		"GET http://app.example/ HTTP/1.1":               400, // C9: the Host field beside it isn't seen
+		"GET https://other.example/ HTTP/1.1":            400,
 		"GET /\x01 HTTP/1.1":                             400,
 		"GET /\x7f HTTP/1.1":                             400,
 		"GET ? HTTP/1.1":                                 400,
@@ -301,10 +355,6 @@ func TestTheAppSeesThePathByteForByteAsItWasDecidedOn(t *testing.T) {
 		if a.status != 200 || len(seen) != 1 || seen[0].target != target {
 			t.Errorf("%s gets %d, and the app saw %v", target, a.status, seen)
 		}
-	}
-	a := g.raw(lines("GET http://"+host+"/abs?q HTTP/1.1", "Host: "+host, "X-Forwarded-For: "+america))
-	if seen := g.app.asked(); a.status != 200 || len(seen) != 1 || seen[0].target != "/abs?q" || seen[0].host != host {
-		t.Errorf("absolute-form gets %d, and the app saw %v", a.status, seen)
 	}
 }
 
@@ -395,6 +445,36 @@ func TestHTTP10WithoutAHostIsRefused(t *testing.T) {
 		t.Errorf("it gets %d", a.status)
 	}
 	g.untouched(t)
+}
+
+// C9: net/http drops Transfer-Encoding in HTTP/1.0.
+func TestHTTP10WithABodyOfUnknownLengthIsRefused(t *testing.T) {
+	g := start(t, setup{policy: spoofed})
+	smuggled := lines("GET /smuggled HTTP/1.1", "Host: "+host, "X-Forwarded-For: "+america)
+	for field, status := range map[string]int{
+		"Transfer-Encoding: chunked": 400,
+		"X: neither":                 400,
+		"Content-Length: 5":          200,
+		"Content-Length: 5\r\nTransfer-Encoding: chunked": 200, // its bytes as they are, and nothing behind them
+	} {
+		c, r := g.dial()
+		io.WriteString(c, lines("POST /one HTTP/1.0", "Host: "+host, "X-Forwarded-For: "+america, "Connection: keep-alive", field)+"0\r\n\r\n"+smuggled)
+		res, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := read(res); err != nil || res.StatusCode != status {
+			t.Errorf("%q gets %d, %v; want %d", field, res.StatusCode, err, status)
+		}
+		if more, _ := io.ReadAll(r); len(more) > 0 {
+			t.Errorf("%q: the connection goes on with %q", field, more)
+		}
+		for _, s := range g.app.asked() {
+			if s.target != "/one" || s.body != "0\r\n\r\n" {
+				t.Errorf("%q: the app saw %v", field, s)
+			}
+		}
+	}
 }
 
 func TestHeadersThatCanBeReadInTwoWaysAreRefused(t *testing.T) {
@@ -661,7 +741,7 @@ func TestHTTP2RequestsThatCanBeReadInTwoWaysAreRefused(t *testing.T) {
 		"the options of everything":          {with(":method: OPTIONS", ":path: *"), 400},
 		"a path with a fragment":             {with(":path: /#/signup"), 400},
 		"a path with a space":                {with(":path: /x /signup"), 400},
-		"dots in the path":                   {with(":path: /x/%2e%2e/signup"), 400},
+		"dots in the path":                   {with(":path: /x/%2e%2e/signup", "x-forwarded-for: "+germany), 400},
 		"an unknown authority":               {with(":authority: evil.example"), 421},
 		"an authority with a user":           {with(":authority: app.example@evil.example"), 0},
 		"a connection field":                 {with("connection: market-jurisdiction"), 0},

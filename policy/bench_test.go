@@ -22,8 +22,7 @@ func BenchmarkDecide(b *testing.B) {
 		b.Run(fmt.Sprintf("rules=%d", rules), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				class, _ := s.Classify("POST", "example.org", "/section-3/42/page-3/signup")
-				s.Decide(paris, class)
+				s.DecideReadings(paris, s.Classify("POST", "example.org", "/section-3/42/page-3/signup"))
 			}
 		})
 		b.Run(fmt.Sprintf("rules=%d/decide", rules), func(b *testing.B) {
@@ -41,8 +40,7 @@ func TestADecisionAllocatesNothing(t *testing.T) {
 		for _, path := range []string{"/", "/section-3/42/page-3/signup", "/section-3/4%32/page-3/signup", "/%2e%2e/signup", "/robots.txt"} {
 			at := from(place)
 			allocations := testing.AllocsPerRun(100, func() {
-				class, _ := s.Classify("POST", "example.org", path)
-				s.Decide(at, class)
+				s.DecideReadings(at, s.Classify("POST", "example.org", path))
 			})
 			if allocations != 0 {
 				t.Errorf("%s from %s: %v allocations", path, place, allocations)

@@ -48,11 +48,11 @@ func decide(t testing.TB, s *policy.Snapshot, place, request string) *policy.Dec
 		method, target = "GET", request
 	}
 	host, path, _ := strings.Cut(target, "/")
-	class, ambiguous := s.Classify(method, host, "/"+path)
-	if ambiguous {
+	d, inDoubt := s.DecideReadings(from(place), s.Classify(method, host, "/"+path))
+	if inDoubt {
 		t.Fatalf("%s is ambiguous", request)
 	}
-	return s.Decide(from(place), class)
+	return d
 }
 
 // sentence says what a decision is.

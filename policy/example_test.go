@@ -31,12 +31,11 @@ jurisdictions:
 	snapshot := policy.Compile(p, nil, time.Date(2026, 12, 24, 0, 0, 0, 0, time.UTC))
 	place := policy.Place{Country: "FR", Subdivisions: [2]policy.Code{"FR-IDF"}}
 
-	class, ambiguous := snapshot.Classify("GET", "example.org", "/inbox")
-	if ambiguous {
-		fmt.Println("refused: the app might read another path")
+	decision, inDoubt := snapshot.DecideReadings(place, snapshot.Classify("GET", "example.org", "/inbox"))
+	if inDoubt {
+		fmt.Println("rejected: the app might read a request that is refused")
 		return
 	}
-	decision := snapshot.Decide(place, class)
 	fmt.Println(decision.Action, decision.Jurisdiction, decision.Phase, "since", decision.Since.Format(time.DateOnly))
 
 	for _, match := range snapshot.Explain(place, "GET", "example.org", "/inbox").Matches {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -10,7 +11,7 @@ type Explanation struct {
 	Place     Place     `json:"place"`
 	At        time.Time `json:"at"`
 	Class     string    `json:"class"`
-	Ambiguous bool      `json:"ambiguous,omitempty"` // refused before any decision: the path can be read two ways
+	Ambiguous bool      `json:"ambiguous,omitempty"` // rejected: it can be read two ways, of which one is refused
 	Matches   []Match   `json:"matches"`             // the one that governs first
 	Decision  Decision  `json:"decision"`
 	// Override says why flags restrict more than the entry that governs; "" if
@@ -40,13 +41,14 @@ type Match struct {
 // Explain decides as Decide does, but says which entries matched and why one
 // of them won.
 func (s *Snapshot) Explain(place Place, method, host, path string) Explanation {
-	class, ambiguous := s.Classify(method, host, path)
+	decision, inDoubt := s.DecideReadings(place, s.Classify(method, host, path))
+	class := Class(slices.Index(s.policy.classes, decision.Class))
 	x := Explanation{
 		Place:     place,
 		At:        s.at,
 		Class:     s.policy.classes[class],
-		Ambiguous: ambiguous,
-		Decision:  *s.Decide(place, class),
+		Ambiguous: inDoubt,
+		Decision:  *decision,
 	}
 	place = s.normalize(place)
 	matches := s.policy.appendMatches(nil, place)

@@ -82,11 +82,14 @@ func (s *Snapshot) Until() time.Time { return s.until }
 // shared: don't change it.
 func (s *Snapshot) Decisions() []Decision { return s.decisions }
 
-// Classify finds the class of a request: its method, its host in lower case
-// and without port, and its path exactly as it is forwarded, percent-encoding
-// included. A path that an app could also read as one of another class is
-// ambiguous; no decision should be made on it.
-func (s *Snapshot) Classify(method, host, path string) (class Class, ambiguous bool) {
+// Readings are the classes that a request may be read as, as Classify finds
+// them and DecideReadings takes them.
+type Readings = routes.Readings
+
+// Classify finds the classes that a request may be read as: by its method, its
+// host in lower case and without port, and its path exactly as it is forwarded,
+// percent-encoding included.
+func (s *Snapshot) Classify(method, host, path string) Readings {
 	return s.policy.routes.Classify(method, host, path)
 }
 
@@ -98,6 +101,24 @@ func (s *Snapshot) Decide(place Place, class Class) *Decision {
 		return m.anonymous[class]
 	}
 	return m.plain[class]
+}
+
+// DecideReadings returns what a request from a place gets that may be read as
+// any of some classes: the strictest of what they get. It is in doubt where some
+// of them would be refused and others not: then it should be rejected.
+func (s *Snapshot) DecideReadings(place Place, r Readings) (d *Decision, inDoubt bool) {
+	d = s.Decide(place, r.Class)
+	if r.AreOne() {
+		return d, false
+	}
+	for class := range Class(len(s.policy.classes)) {
+		if r.Include(class) {
+			other := s.Decide(place, class)
+			inDoubt = inDoubt || (other.Action == Refuse) != (d.Action == Refuse)
+			d = stricter(d, other)
+		}
+	}
+	return d, inDoubt
 }
 
 // market returns the market that governs a class of requests from a place.

@@ -278,7 +278,7 @@ func (x explanation) write(out io.Writer) {
 	}
 	fmt.Fprintf(out, "%s is of the class %s\n", x.Request, x.Class)
 	if x.Ambiguous {
-		fmt.Fprintln(out, "\n→ reject with 400: an app could read the path as one of another class")
+		fmt.Fprintln(out, "\n→ reject with 400: an app could read the request as one that is refused, or the other way around")
 		return
 	}
 	if x.Waiting != "" {

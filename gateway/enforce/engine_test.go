@@ -23,7 +23,7 @@ var start = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 // phase returns what France gets.
 func phase(e *Engine, now time.Time) string {
 	s := e.Current(now).Snapshot()
-	class, _ := s.Classify("GET", "app.example", "/")
+	class := s.Classify("GET", "app.example", "/").Class
 	return s.Decide(policy.PlaceOf("FR"), class).Phase.String()
 }
 

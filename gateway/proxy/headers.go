@@ -116,6 +116,10 @@ func isReserved(name string) bool {
 		return false
 	}
 	switch string(folded) {
+	case "x-http-method-override", "x-http-method", "x-method-override":
+		// The gateway decides by these. Another spelling would reach the app
+		// as the same: Rack and PHP read X_HTTP_Method_Override.
+		return strings.Count(name, "-") != bytes.Count(folded, []byte("-"))
 	case "forwarded", // RFC 7239
 		"x-request-id",
 

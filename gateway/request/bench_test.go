@@ -85,12 +85,12 @@ func newHandler(t testing.TB, document string) *Handler {
 // decide does what Decide does behind finding out who asks.
 func decide(h *Handler, now time.Time, address netip.Addr, method, path string) {
 	compiled := h.o.Policy(now)
-	class, ambiguous := compiled.Snapshot().Classify(method, "app.example", path)
-	if ambiguous {
+	place := h.locate(address)
+	decision, inDoubt := compiled.Snapshot().DecideReadings(place, compiled.Snapshot().Classify(method, "app.example", path))
+	if inDoubt {
 		panic(path)
 	}
-	place := h.locate(address)
-	compiled.Outcome(compiled.Snapshot().Decide(place, class)).Count(place)
+	compiled.Outcome(decision).Count(place)
 }
 
 // addresses are of several countries, families and depths in the database.
@@ -132,7 +132,7 @@ func TestToLocateDecideAndCountAllocatesNothing(t *testing.T) {
 				if n := testing.AllocsPerRun(100, func() { decide(h, now, address, r.method, r.path) }); n != 0 {
 					t.Errorf("with %d rules, %s for %s costs %v allocations", rules, r.path, address, n)
 				}
-				facts := Facts{Method: r.method, Host: "app.example", Path: r.path, Peer: address}
+				facts := Facts{Method: r.method, Host: "app.example", Path: r.path, Query: "a=b%20c&method=x", Peer: address}
 				n := testing.AllocsPerRun(100, func() {
 					if _, err := h.Decide(h.o.Policy(now), facts); err != nil {
 						t.Fatal(err)

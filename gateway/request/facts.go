@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// readFacts returns what a request is decided on, or why that can't be told.
+// readFacts returns what a request is decided on, or why it is rejected whatever
+// is decided.
 func readFacts(r *http.Request) (f Facts, err error) {
 	if r.Method == http.MethodConnect {
 		return f, MethodNotAllowed
@@ -28,26 +29,10 @@ func readFacts(r *http.Request) (f Facts, err error) {
 			return f, AmbiguousPath
 		}
 	}
-	path, _, _ := strings.Cut(r.RequestURI, "?")
-	if !strings.HasPrefix(path, "/") { // absolute-form, forwarded in origin-form
-		if u := r.URL; r.ProtoMajor != 1 || u.Scheme != "http" && u.Scheme != "https" || u.Host != r.Host || u.User != nil {
-			return f, MalformedTarget
-		}
-		path = r.URL.EscapedPath()
-	}
-	if path == "" {
-		path = "/"
+	path, query, _ := strings.Cut(r.RequestURI, "?")
+	if !strings.HasPrefix(path, "/") {
+		return f, MalformedTarget
 	}
 	peer, _ := netip.ParseAddrPort(r.RemoteAddr) // the zero one is rejected
-	return Facts{Method: r.Method, Host: host, Path: path, Peer: peer.Addr(), Header: r.Header}, nil
-}
-
-// closeBehindChunks lets a request with chunks be the last of its connection.
-// If it had a Content-Length as well, net/http has dropped that unseen; someone
-// in front may have gone by it, and take what follows for another request than
-// we would (RFC 9112 sections 6.1 and 11.2).
-func closeBehindChunks(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
-		w.Header().Set("Connection", "close")
-	}
+	return Facts{Method: r.Method, Host: host, Path: path, Query: query, Peer: peer.Addr(), Header: r.Header}, nil
 }

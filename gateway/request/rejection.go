@@ -21,6 +21,7 @@ func (r Rejection) Error() string { return string(r) }
 const (
 	AmbiguousPath    Rejection = "ambiguous-path"
 	AmbiguousMethod  Rejection = "ambiguous-method"
+	AmbiguousFraming Rejection = "ambiguous-framing"
 	UnknownHost      Rejection = "unknown-host"
 	MalformedHost    Rejection = "malformed-host"
 	ConflictingHost  Rejection = "conflicting-host"
@@ -30,7 +31,7 @@ const (
 
 // rejections are all of them that don't come from client.
 var rejections = [...]error{
-	AmbiguousPath, AmbiguousMethod, UnknownHost, MalformedHost, ConflictingHost, MethodNotAllowed, MalformedTarget,
+	AmbiguousPath, AmbiguousMethod, AmbiguousFraming, UnknownHost, MalformedHost, ConflictingHost, MethodNotAllowed, MalformedTarget,
 	enforce.FlagsUnknown, enforce.PolicyUnknown,
 }
 

@@ -1,5 +1,6 @@
-// Package request is the path of a request: whatever can be read two ways is
-// rejected; then it is decided, counted, and refused or forwarded.
+// Package request is the path of a request: it is decided, by the strictest of
+// its readings, counted, and refused or forwarded; or rejected, where it would be
+// refused by one reading and forwarded by another.
 //
 // The path stands in ServeHTTP. What it decides on are Facts, so that a server
 // other than net/http's can decide alike.
@@ -49,11 +50,15 @@ func NewHandler(o Options) *Handler { return &Handler{o, newCounters(o.Metrics)}
 // ServeHTTP is the whole path of a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.recoverPanic(w, r)
-	closeBehindChunks(w, r)
+	framing := checkFraming(w, r)
 	now := h.o.Now()
 	compiled := h.o.Policy(now)
 	if reason := compiled.Blocked(); reason != "" {
 		h.reject(w, r, reason)
+		return
+	}
+	if framing != nil {
+		h.reject(w, r, framing)
 		return
 	}
 	facts, err := readFacts(r)
@@ -95,6 +100,7 @@ type Facts struct {
 	Method string
 	Host   string     // as Hostname returns it
 	Path   string     // as it is forwarded, escaped, without query
+	Query  string     // behind the "?", as it is forwarded
 	Peer   netip.Addr // who the connection is with; the zero one is rejected
 	// Header has at least the fields that say on whose behalf a request
 	// comes, and those that override its method.
@@ -120,12 +126,11 @@ func (h *Handler) Decide(compiled *enforce.Compiled, f Facts) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, err
 	}
-	class, err := classify(compiled.Snapshot(), f)
+	place := h.locate(address)
+	decision, err := decideByReadings(compiled.Snapshot(), place, f)
 	if err != nil {
 		return Verdict{}, err
 	}
-	place := h.locate(address)
-	decision := compiled.Snapshot().Decide(place, class)
 	outcome := compiled.Outcome(decision)
 	outcome.Count(place)
 	return Verdict{app, address, decision, outcome}, nil
@@ -143,27 +148,6 @@ func (h *Handler) locate(address netip.Addr) policy.Place {
 		h.counters.located.Inc()
 	}
 	return place
-}
-
-// methodOverrides are the fields by which frameworks (Rails, Laravel, Express
-// and others with a module for it) let a request name another method than its
-// own.
-var methodOverrides = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
-
-// classify returns the class of a request, or why an app could see another one.
-func classify(s *policy.Snapshot, f Facts) (policy.Class, error) {
-	class, ambiguous := s.Classify(f.Method, f.Host, f.Path)
-	if ambiguous {
-		return class, AmbiguousPath
-	}
-	for _, field := range methodOverrides {
-		for _, method := range f.Header[field] {
-			if other, _ := s.Classify(strings.ToUpper(method), f.Host, f.Path); other != class {
-				return class, AmbiguousMethod
-			}
-		}
-	}
-	return class, nil
 }
 
 // counters are the metrics of the request path, resolved once.

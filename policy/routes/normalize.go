@@ -16,6 +16,9 @@ const (
 	mergeSlashes                            // so that no segment is empty
 	removeDotSegments                       // dot segments, as RFC 3986 does: a/b/.. is a/
 	cleanPath                               // dot segments, as Go's path.Clean does: a/b/.. is a
+	dropHost                                // two slashes at the beginning and the name behind, as those do who make a URL of it: Node, PHP
+	dropLineBreaks                          // and tabs, as WHATWG URL parsers do, and Python's
+	trimEnd                                 // white space and controls at the end, as the same do
 	decodePunctuation                       // decode . ; \ but not slashes, as some proxies do
 )
 
@@ -34,9 +37,37 @@ func (n normalization) append(dst []byte, path string) []byte {
 		return appendWithoutDotSegments(dst, path, "/")
 	case cleanPath:
 		return appendWithoutDotSegments(dst, path, "")
+	case dropHost:
+		return appendWithoutHost(dst, path)
+	case dropLineBreaks:
+		return appendWithoutLineBreaks(dst, path)
+	case trimEnd:
+		return append(dst, strings.TrimRightFunc(path, func(c rune) bool { return c <= ' ' })...)
 	default:
 		return appendDecodedPunctuation(dst, path)
 	}
+}
+
+// appendWithoutHost takes //host/path for /path, however many slashes it begins
+// with, but for one.
+func appendWithoutHost(dst []byte, path string) []byte {
+	if !strings.HasPrefix(path, "//") {
+		return append(dst, path...)
+	}
+	path = strings.TrimLeft(path, "/")
+	if i := strings.IndexByte(path, '/'); i >= 0 {
+		return append(dst, path[i:]...)
+	}
+	return append(dst, '/')
+}
+
+func appendWithoutLineBreaks(dst []byte, path string) []byte {
+	for _, c := range []byte(path) {
+		if c != '\t' && c != '\n' && c != '\r' {
+			dst = append(dst, c)
+		}
+	}
+	return dst
 }
 
 func appendConverted(dst []byte, path string) []byte {

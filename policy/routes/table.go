@@ -3,8 +3,8 @@
 // pattern wins. It differs in what it doesn't do: it never redirects, but
 // matches the path exactly as it stands, which is how it is forwarded.
 //
-// As the app behind may read a path in another way than it stands, Classify
-// reports whether that would change the class.
+// As the app behind may read a request in another way than it stands, Classify
+// returns which other classes that could lead to.
 package routes
 
 import (

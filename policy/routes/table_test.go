@@ -154,8 +154,8 @@ func TestMatch_zeroValues(t *testing.T) {
 		t.Fatal(conflicts)
 	}
 	for _, table := range []*routes.Table{&none, withZero} {
-		if class, ambiguous := table.Classify("GET", "any.example", "/"); class != routes.None || ambiguous {
-			t.Errorf("class %d, ambiguous %v", class, ambiguous)
+		if r := table.Classify("GET", "any.example", "/"); r != (routes.Readings{}) {
+			t.Errorf("%+v", r)
 		}
 	}
 }

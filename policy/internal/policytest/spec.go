@@ -322,11 +322,10 @@ func Date(text string) time.Time {
 // Ask classifies and decides a request, and checks what holds for every
 // decision.
 func Ask(t *rapid.T, s *policy.Snapshot, place policy.Place, request [3]string) *policy.Decision {
-	class, ambiguous := s.Classify(request[0], request[1], request[2])
-	if ambiguous {
+	d, inDoubt := s.DecideReadings(place, s.Classify(request[0], request[1], request[2]))
+	if inDoubt {
 		t.Fatalf("%v is ambiguous", request)
 	}
-	d := s.Decide(place, class)
 	if all := s.Decisions(); d.ID < 0 || d.ID >= len(all) || d != &all[d.ID] {
 		t.Fatalf("decision %d is not the one with this ID", d.ID)
 	}

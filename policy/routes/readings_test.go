@@ -1,6 +1,7 @@
 package routes_test
 
 import (
+	"cmp"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -67,6 +68,12 @@ func TestClassify_ambiguous(t *testing.T) {
 			"/legal/x%c0%afy", "/legal/%c0%ae%c0%ae/signup", "/legal/%C1%9C", "/legal/%e0%80%af", "/legal/%f0%80%80%af",
 			"/legal/%F8%80%80%80%AF", "/legal/%FC%80%80%80%80%AF", "/legal/%25c0%25af", "/legal/\xc0\xaf",
 		},
+		"C9: network-path references, for those who make a URL of the target": {
+			"//x/signup", "///x/signup", "//user:password@x:80/signup", `/\x/signup`, "/%2fx/signup", "/legal/..//x/signup", "//x/y/../signup",
+		},
+		"C9: tabs, line breaks and space, for the same": {
+			"/legal/.%09./signup", "/legal/.%0a./signup", "/legal/.%0D./signup", "/sign%09up", "/signup%20", "/signup%1f%20", "/legal/.%2509./signup",
+		},
 		"NUL": {
 			"/legal/a%00", "/legal/%00/b", "/signup%00.html", "/legal/a%2500", "/legal/a\x00",
 		},
@@ -78,8 +85,8 @@ func TestClassify_ambiguous(t *testing.T) {
 		},
 	} {
 		for _, path := range paths {
-			if class, ambiguous := table.Classify("GET", "any.example", path); !ambiguous {
-				t.Errorf("%s: %.80q is of class %d, and not ambiguous", trick, path, class)
+			if r := table.Classify("GET", "any.example", path); r.AreOne() {
+				t.Errorf("%s: %.80q is of class %d, and not ambiguous", trick, path, r.Class)
 			}
 		}
 	}
@@ -115,6 +122,9 @@ func TestClassify_unambiguous(t *testing.T) {
 		"/files/caf%E9":                          "/files/", // Latin-1
 		"/files/https%3A%2F%2Fany.example%2Fa":   "/files/",
 		"/files/https://any.example/a":           "/files/",
+		"/files/a%20b%20":                        "/files/",
+		"/files/a%0Ab":                           "/files/",
+		"//any.example/a":                        "",
 		"/files//a;b/./c%2Fd":                    "/files/",
 		"/legal/%25252e%25252e/signup":           "/legal/", // nobody decodes three times
 		"/projects/a;b":                          "/projects/{name}",
@@ -122,13 +132,13 @@ func TestClassify_unambiguous(t *testing.T) {
 		"/nothing//here/../%2e/;a":               "",
 		"/files/" + strings.Repeat("a%2Fb", 500): "/files/",
 	} {
-		class, ambiguous := table.Classify("GET", "any.example", path)
+		r := table.Classify("GET", "any.example", path)
 		got := ""
-		if class != routes.None {
-			got = service[class-1]
+		if r.Class != routes.None {
+			got = service[r.Class-1]
 		}
-		if got != want || ambiguous {
-			t.Errorf("%.80q is decided by %q, ambiguous %v; want %q", path, got, ambiguous, want)
+		if got != want || !r.AreOne() {
+			t.Errorf("%.80q is decided by %q, ambiguous %v; want %q", path, got, !r.AreOne(), want)
 		}
 	}
 }
@@ -150,6 +160,10 @@ func TestClassify_eachNormalizationIsNeeded(t *testing.T) {
 		"decodes segments that were decoded":         {nil, []string{"/a%2Fb"}, "/a%252Fb"},
 		"ends a decoded path at a question mark":     {nil, []string{"/a"}, "/a%3Fb"},
 		"decodes twice":                              {nil, []string{"/a/b"}, "/a%252Fb"},
+		"takes what follows two slashes for a host":  {nil, []string{"/signup"}, "//x/signup"},
+		"takes it from a decoded path":               {nil, []string{"/signup"}, "/%2Fx/signup"},
+		"drops tabs":                                 {[]string{"/x/"}, []string{"/signup"}, "/x/.%09./signup"},
+		"drops space at the end":                     {nil, []string{"/signup"}, "/signup%20"},
 		"takes backslashes for slashes, and %5c not": {nil, []string{`/a/b%5Cc`}, `/a\b%5Cc`},
 	} {
 		var rules []routes.Rule
@@ -163,8 +177,8 @@ func TestClassify_eachNormalizationIsNeeded(t *testing.T) {
 		if conflicts != nil {
 			t.Fatal(conflicts)
 		}
-		if class, ambiguous := table.Classify("GET", "any.example", test.path); class == 2 || !ambiguous {
-			t.Errorf("%s: %s is of class %d, ambiguous %v", reader, test.path, class, ambiguous)
+		if r := table.Classify("GET", "any.example", test.path); r.Class == 2 || !r.Include(2) || r.Include(3) {
+			t.Errorf("%s: %s is of class %d, readings %+v", reader, test.path, r.Class, r)
 		}
 	}
 }
@@ -172,8 +186,8 @@ func TestClassify_eachNormalizationIsNeeded(t *testing.T) {
 func TestClassify_asterisk(t *testing.T) {
 	table := tableOf(t, "/")
 	for method, want := range map[string]bool{"OPTIONS": false, "GET": true} {
-		if class, ambiguous := table.Classify(method, "any.example", "*"); class != routes.None || ambiguous != want {
-			t.Errorf("%s *: class %d, ambiguous %v", method, class, ambiguous)
+		if r := table.Classify(method, "any.example", "*"); r.Class != routes.None || r.AreOne() == want {
+			t.Errorf("%s *: class %d, ambiguous %v", method, r.Class, !r.AreOne())
 		}
 	}
 }
@@ -185,9 +199,13 @@ func TestClassify_methodAndHost(t *testing.T) {
 		{"GET", "any.example", "//signup"}:      false,
 		{"GET", "news.example.com", "/./today"}: true,
 		{"GET", "any.example", "/./today"}:      false,
+		{"post", "any.example", "/signup"}:      true, // C9: Flask and Django
+		{"Post", "any.example", "/x"}:           false,
+		{"get", "any.example", "/signup"}:       false,
+		{"\u017foO", "any.example", "/signup"}:  false,
 	} {
-		if _, ambiguous := table.Classify(request[0], request[1], request[2]); ambiguous != want {
-			t.Errorf("%v: ambiguous %v", request, ambiguous)
+		if r := table.Classify(request[0], request[1], request[2]); r.AreOne() == want {
+			t.Errorf("%v: ambiguous %v", request, !r.AreOne())
 		}
 	}
 }
@@ -205,6 +223,14 @@ var naiveNormalizations = []func(path string) string{
 		return clean
 	},
 	func(path string) string { return regexp.MustCompile(`(?s)[?#].*`).ReplaceAllString(path, "") },
+	func(path string) string { return strings.NewReplacer("\t", "", "\r", "", "\n", "").Replace(path) },
+	func(path string) string { return regexp.MustCompile(`[\x00-\x20]+$`).ReplaceAllString(path, "") },
+	func(path string) string {
+		if parts := regexp.MustCompile(`(?s)^//+[^/]+(.*)$`).FindStringSubmatch(path); parts != nil {
+			return cmp.Or(parts[1], "/")
+		}
+		return path
+	},
 	func(path string) string {
 		return (&url.URL{Path: "/"}).ResolveReference(&url.URL{Path: path}).Path
 	},
@@ -245,7 +271,8 @@ func FuzzClassify(f *testing.F) {
 		if len(path) > 64 {
 			t.Skip("the naive readings take too long")
 		}
-		class, ambiguous := table.Classify(method, "any.example", path)
+		r := table.Classify(method, "any.example", path)
+		class, ambiguous := r.Class, !r.AreOne()
 		if class != table.Match(method, "any.example", path) {
 			t.Errorf("Match and Classify differ on %q", path)
 		}

@@ -6,35 +6,83 @@ import (
 	"unsafe"
 )
 
-// Classify is Match, and reports whether the request is ambiguous: whether
-// another reader of its path, such as the app behind, could see a path of
-// another class.
+// Readings are the classes that a request may be read as, by this package and by
+// others, such as the app behind. The zero Readings are of a request that no
+// pattern matches, whoever reads it.
+type Readings struct {
+	// Class is that of the request as it stands.
+	Class Class
+	// others has a bit for each class that others may read it as.
+	others uint64
+	// unknown says that others may read it as any class at all.
+	unknown bool
+}
+
+// AreOne reports whether all read the request alike.
+func (r Readings) AreOne() bool { return r.others == 0 && !r.unknown }
+
+// Include reports whether somebody may read the request as one of a class.
+func (r Readings) Include(class Class) bool {
+	return class == r.Class || r.unknown || class < 64 && r.others&(1<<class) != 0
+}
+
+// Add adds a class that others may read the request as.
+func (r *Readings) Add(class Class) {
+	switch {
+	case class == r.Class:
+	case class < 64:
+		r.others |= 1 << class
+	default:
+		r.unknown = true // which is at least as careful
+	}
+}
+
+// AddAll adds what others may read another form of the request as.
+func (r *Readings) AddAll(other Readings) {
+	r.Add(other.Class)
+	r.others |= other.others &^ (1 << r.Class)
+	r.unknown = r.unknown || other.unknown
+}
+
+// Classify is Match, and says which other classes others may find.
 //
 // Readers are known to differ in what they do to a path: decode it before
 // they split it into segments, or decode it twice; take a backslash for a
 // slash; strip ";parameters" from segments; end it at a "?" or "#" once that is
-// decoded; merge slashes; remove dot segments. Apps sit behind further proxies,
-// so any of it may happen in any order. A request is ambiguous if anything that
-// its path becomes by it has another class than the path as it stands, and for
-// itself if
+// decoded; merge slashes, or take two at the beginning for the name of a host;
+// remove dot segments; drop tabs and line breaks, and white space at the end.
+// Apps sit behind further proxies, so any of it may happen in any order. What
+// a path becomes by it is a reading of it. Any class may be read in a path
 //
-//   - its path has a broken percent-escape, a NUL or an ASCII character in
-//     overlong UTF-8, which readers drop, cut, or take for something else;
-//   - its path can be read in more than 32 ways, or in ways longer than 16 KB
-//     taken together, which no honest client's can;
-//   - it has no path, and isn't OPTIONS * either.
+//   - with a broken percent-escape, a NUL or an ASCII character in overlong
+//     UTF-8, which readers drop, cut, or take for something else;
+//   - with more than 32 readings, or such that are longer than 16 KB taken
+//     together, which no honest client's has;
+//   - that is none, and isn't OPTIONS * either.
 //
-// Letter case and a slash at the end are left to the patterns: where an app
-// ignores them, they have to say so.
-func (t *Table) Classify(method, host, escapedPath string) (class Class, ambiguous bool) {
-	class = t.Match(method, host, escapedPath)
-	if hasOneReading(escapedPath) {
-		return class, false
+// Of methods, some take lower-case letters for upper-case ones.
+//
+// Letter case in a path and a slash at its end are left to the patterns: where
+// an app ignores them, they have to say so.
+func (t *Table) Classify(method, host, escapedPath string) Readings {
+	r := Readings{Class: t.Match(method, host, escapedPath)}
+	if !hasOneReading(escapedPath) {
+		t.addPathReadings(&r, method, host, escapedPath)
 	}
-	if escapedPath == "*" {
-		return class, method != http.MethodOptions
+	if hasLowerCase(method) {
+		r.AddAll(t.Classify(strings.ToUpper(method), host, escapedPath))
 	}
-	return class, t.hasOtherClass(class, method, host, escapedPath)
+	return r
+}
+
+// hasLowerCase reports whether strings.ToUpper changes a method.
+func hasLowerCase(method string) bool {
+	for i := range len(method) {
+		if c := method[i]; 'a' <= c && c <= 'z' || c >= 0x80 {
+			return method != strings.ToUpper(method)
+		}
+	}
+	return false
 }
 
 // hasOneReading reports whether a path can be read in one way only. It sees all
@@ -60,13 +108,13 @@ func hasOneReading(path string) bool {
 		case c == '%':
 			decoded, ok := unescape(path[i:])
 			i += len("%xx") - 1
-			if !ok || decoded == '.' || isDelimiter(decoded) {
+			if !ok || decoded == '.' || decoded < ' ' || decoded == ' ' && i+1 == len(path) || isDelimiter(decoded) {
 				return false
 			}
 			if second, _ := unescape(path[i+1:]); isOverlong(decoded, second) {
 				return false
 			}
-		case c >= 0x80 || isDelimiter(c):
+		case c >= 0x80 || c <= ' ' || isDelimiter(c):
 			return false
 		}
 	}
@@ -83,7 +131,7 @@ func isCommon(c byte) bool {
 // segments or the path end.
 func isDelimiter(c byte) bool {
 	switch c {
-	case '/', '\\', ';', '?', '#', '%', 0:
+	case '/', '\\', ';', '?', '#', '%':
 		return true
 	}
 	return false
@@ -185,46 +233,58 @@ func (r *readings) normalize(first int, by []normalization) bool {
 // escaped escape can change its class by it.
 const maxDecodings = 2
 
-// hasOtherClass reports whether a path can be read as one of another class.
-func (t *Table) hasOtherClass(class Class, method, host, escapedPath string) bool {
+// addPathReadings adds the classes of all that a path can be read as.
+func (t *Table) addPathReadings(into *Readings, method, host, escapedPath string) {
+	if escapedPath == "*" && method == http.MethodOptions {
+		return
+	}
+	if !t.addKnownPathReadings(into, method, host, escapedPath) {
+		into.unknown = true
+	}
+}
+
+// addKnownPathReadings is addPathReadings, and returns false where the path can
+// be read as anything.
+func (t *Table) addKnownPathReadings(into *Readings, method, host, escapedPath string) bool {
 	if escapedPath[0] != '/' || hasBrokenEscape(escapedPath) {
-		return true
+		return false
 	}
 	var r readings
 	if !r.add(append(r.next(), escapedPath...), 0) {
-		return true
+		return false
 	}
 	first := 0
 	for decodings := 0; decodings <= maxDecodings && first < r.count; decodings++ {
-		all := []normalization{convertBackslashes, stripParameters, cutQuery, mergeSlashes, removeDotSegments, cleanPath, decodePunctuation}
+		all := []normalization{convertBackslashes, stripParameters, cutQuery, mergeSlashes, removeDotSegments, cleanPath, dropHost, dropLineBreaks, trimEnd, decodePunctuation}
 		if decodings == maxDecodings {
 			all = all[:len(all)-1] // there is nothing to decode any more
 		}
 		if !r.normalize(first, all) {
-			return true
+			return false
 		}
 		end := r.count
 		for i := first; i < end; i++ {
 			path := r.at(i)
 			if hasNULOrOverlong(path) {
-				return true
+				return false
 			}
 			escaped := strings.IndexByte(path, '%') >= 0
 			// Once decoded, a path is complete, or its reader decodes the
 			// segments that he finds.
-			if (decodings > 0 || !escaped) && t.classOf(method, host, path, false) != class {
-				return true
+			if decodings > 0 || !escaped {
+				into.Add(t.classOf(method, host, path, false))
 			}
 			if !escaped || decodings == maxDecodings {
 				continue
 			}
-			if t.classOf(method, host, path, true) != class || !r.add(appendUnescaped(r.next(), path), end) {
-				return true
+			into.Add(t.classOf(method, host, path, true))
+			if !r.add(appendUnescaped(r.next(), path), end) {
+				return false
 			}
 		}
 		first = end
 	}
-	return false
+	return true
 }
 
 // classOf returns the class of a reading, the segments of which are decoded if

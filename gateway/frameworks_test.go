@@ -1,0 +1,180 @@
+//go:build integration
+
+package gateway_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/exitgate/exitgate/internal/testkit"
+)
+
+// A framework is an app that answers how it reads a request, a line for each of
+// its ways: "POST /signup".
+type framework struct {
+	command []string // PORT stands for the port, FOLDER for one that it may write to
+	needs   string   // a folder of testdata/frameworks, "" for none
+	// fooled are tricks that it falls for by itself: else a test that it never
+	// does behind the gateway would say little.
+	fooled []string
+}
+
+var frameworks = map[string]framework{
+	"Flask":   {command: []string{"/usr/bin/python3", "flask_app.py", "PORT"}, fooled: []string{"post /signup"}},
+	"Django":  {command: []string{"/usr/bin/python3", "django_app.py", "PORT"}, fooled: []string{"post /signup"}},
+	"Node":    {command: []string{"node", "node_app.mjs", "PORT"}, fooled: []string{"POST //x/signup", "POST ///x/signup", "POST /a/.%09./signup", "POST /signup%20", "POST /a/../signup"}},
+	"Express": {command: []string{"node", "express_app.mjs", "PORT"}, needs: "node_modules", fooled: []string{"POST /account?_method=delete", "POST /account with X-HTTP-Method-Override: DELETE, GET"}},
+	"PHP":     {command: []string{"php", "-S", "127.0.0.1:PORT", "php_app.php"}, fooled: []string{"POST //x/signup", "POST /account?.method=DELETE", "POST /account with X_HTTP_Method_Override: delete"}},
+	"Rack":    {command: []string{"puma", "--quiet", "--bind", "tcp://127.0.0.1:PORT", "rack_app.ru"}, fooled: []string{"POST /account with X_HTTP_Method_Override: DELETE"}},
+	"nginx":   {command: []string{"nginx", "-e", "stderr", "-p", "FOLDER", "-c", "nginx.conf"}, fooled: []string{"POST //signup", "POST /a/../signup", "POST /a%2F..%2Fsignup"}},
+}
+
+// tricks are requests that some reader may take for one that is refused.
+var tricks = []string{
+	"POST /signup", "post /signup", "Post /signup", "POST /sign%75p", "POST //signup", "POST //x/signup", "POST ///x/signup", `POST /\x/signup`,
+	"POST /%2fx/signup", "POST /a/../signup", "POST /a/.%09./signup", "POST /a/.%0a./signup", "POST /a/%2e%2e/signup", "POST /a%2F..%2Fsignup",
+	"POST /a/%252e%252e/signup", "POST /signup;a=b", "POST /signup/", "POST /signup%20", "POST /signup%09", "POST /signup%00", "POST /signup%3Fa", "POST /signup%23a",
+	"POST /sign%09up", `POST /a\..\signup`, "POST /./signup", "POST http://app.example/signup", "POST http://other.example/signup",
+	"POST /signup?_method=GET", "GET /signup?_method=POST", "PUT /signup?_method=post", "GET /signup?%5Fmethod=POST", "GET /signup?.method=POST",
+	"GET /signup with X-HTTP-Method-Override: POST", "PUT /signup with X-HTTP-Method-Override: post", "PUT /signup with X_HTTP_Method_Override: POST",
+	"POST /account?_method=DELETE", "POST /account?%5Fmethod=DELETE", "POST /account?+[method=DELETE", "POST /account?_method%00=DELETE", "delete /account",
+	"POST /account with X-HTTP-Method-Override: DELETE", "POST /account with X-HTTP-Method-Override: GET, DELETE", "POST /account with X-Method-Override: delete",
+	"PUT /signup with X-HTTP-Method-Override: POST, GET", "PUT /signup with X-HTTP-Method-Override: GET, POST", "PUT /signup with X-Http-Method: POST",
+	"POST /signup with X-Original-URL: /x", "POST /x with X-Original-URL: /signup", "POST /x with X-Rewrite-URL: /signup",
+}
+
+// C9: whatever an app reads as a request that is refused is never forwarded.
+func TestNoFrameworkReadsARefusedRequestInWhatIsForwarded(t *testing.T) {
+	for name, f := range frameworks {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			address := f.start(t)
+			g := start(t, setup{
+				policy:    "version: 1\nroutes: {sign-up: [POST /signup, DELETE /account]}\njurisdictions: {DE: closed-to-new}\n",
+				upstreams: []string{"http://" + address},
+			})
+			plain, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if status, readings := ask(t, plain, trickText("GET /some/page")); status != 200 || !slices.Contains(readings, "GET /some/page") {
+				t.Fatalf("a plain request gets %d, and is read as %q", status, readings)
+			}
+			for _, trick := range append(f.fooled, tricks...) {
+				direct, err := net.Dial("tcp", address)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, alone := ask(t, direct, trickText(trick))
+				if slices.Contains(f.fooled, trick) && !slices.ContainsFunc(alone, isRefused) {
+					t.Errorf("%s is read as %q: is it still worth testing?", trick, alone)
+				}
+				c, _ := g.dial()
+				if status, readings := ask(t, c, trickText(trick)); status == 200 && slices.ContainsFunc(readings, isRefused) {
+					t.Errorf("%s is forwarded, and read as %q", trick, readings)
+				}
+			}
+		})
+	}
+}
+
+// isRefused reports whether a reading is of the class that is refused.
+func isRefused(reading string) bool {
+	method, path, _ := strings.Cut(reading, " ")
+	method = strings.ToUpper(method)
+	return method == "POST" && path == "/signup" || method == "DELETE" && path == "/account"
+}
+
+// start starts the framework and returns where it listens.
+func (f framework) start(t *testing.T) string {
+	t.Helper()
+	missing := t.Skipf
+	if os.Getenv("CI") != "" {
+		missing = t.Fatalf
+	}
+	folder, err := filepath.Abs("testdata/frameworks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := exec.LookPath(f.command[0]); err != nil {
+		missing("%s is not installed", f.command[0])
+	}
+	if _, err := os.Stat(filepath.Join(folder, f.needs)); err != nil {
+		missing("run npm ci in %s", folder)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	_, port, _ := net.SplitHostPort(address)
+
+	scratch := t.TempDir()
+	conf, err := os.ReadFile(filepath.Join(folder, "nginx.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	testkit.WriteFile(t, filepath.Join(scratch, "nginx.conf"), strings.ReplaceAll(string(conf), "PORT", port))
+	var arguments []string
+	for _, a := range f.command[1:] {
+		arguments = append(arguments, strings.NewReplacer("PORT", port, "FOLDER", scratch).Replace(a))
+	}
+	out := new(testkit.Buffer)
+	c := exec.CommandContext(t.Context(), f.command[0], arguments...)
+	c.Dir, c.Stdout, c.Stderr, c.WaitDelay = folder, out, out, time.Second
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.Wait()
+		if t.Failed() {
+			t.Logf("the framework said:\n%s", out)
+		}
+	})
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		if c, err := net.Dial("tcp", address); err == nil {
+			c.Close()
+			return address
+		}
+		if time.Now().After(end) {
+			t.Fatalf("it doesn't listen: %s", out)
+		}
+	}
+}
+
+// trickText returns a trick as bytes of HTTP/1.1.
+func trickText(trick string) string {
+	line, field, _ := strings.Cut(trick, " with ")
+	head := line + " HTTP/1.1\r\nHost: " + host + "\r\nX-Forwarded-For: " + germany + "\r\nContent-Length: 0\r\nConnection: close\r\n"
+	if field != "" {
+		head += field + "\r\n"
+	}
+	return head + "\r\n"
+}
+
+// ask sends a request and returns the lines of the answer.
+func ask(t *testing.T, c net.Conn, request string) (status int, readings []string) {
+	t.Helper()
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return 0, []string{fmt.Sprint("no answer: ", err)}
+	}
+	a, _ := read(res)
+	return a.status, strings.Split(strings.TrimRight(a.body, "\n"), "\n")
+}
