@@ -48,7 +48,8 @@ type Gateway struct {
 	config   config.Config
 	data     statedir.Dir
 	log      *slog.Logger
-	now      func() time.Time
+	now      func() time.Time // the wall clock: what schedules, records and expiries are about
+	elapsed  func() time.Time // with monotonic readings: for how long something took, whatever the wall clock does
 	registry *prometheus.Registry
 	metrics  *metrics.Metrics
 	traffic  *traffic.Counts
@@ -84,14 +85,16 @@ func New(o Options) (_ *Gateway, err error) {
 	if err := o.Config.Validate(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{config: o.Config, log: o.Logger, now: o.Now, registry: prometheus.NewRegistry()}
+	g := &Gateway{config: o.Config, log: o.Logger, elapsed: o.Now, registry: prometheus.NewRegistry()}
+	// With a monotonic reading, times compare as if no clock were ever set.
+	g.now = func() time.Time { return o.Now().Round(0) }
 	defer func() {
 		if err != nil {
 			g.close()
 		}
 	}()
 	g.metrics = metrics.New(g.registry)
-	g.traffic = traffic.New(g.now())
+	g.traffic = traffic.New(g.elapsed())
 	g.events = control.NewEvents(g.now)
 	g.sessions = session.New(g.metrics.Connections("websocket"))
 	if g.data, err = statedir.Open(g.config.Data); err != nil {
@@ -117,7 +120,7 @@ func New(o Options) (_ *Gateway, err error) {
 	}
 	g.requests = request.NewHandler(request.Options{
 		Policy: g.engine.Current, Client: clients.Address, Locate: g.geo.Locate, Apps: apps,
-		Sessions: g.sessions, Metrics: g.metrics, Log: g.log, Now: g.now,
+		Sessions: g.sessions, Metrics: g.metrics, Log: g.log, Now: g.elapsed,
 	})
 	metrics.RegisterState(g.registry, g.state)
 	return g, nil

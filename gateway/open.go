@@ -189,7 +189,7 @@ func clusterOf(l config.Ledger) (_ *ledger.Cluster, err error) {
 
 // encodeTraffic returns this gateway's traffic for another one.
 func (g *Gateway) encodeTraffic() []byte {
-	text, err := json.Marshal(g.traffic.Sums(g.now()))
+	text, err := json.Marshal(g.traffic.Sums(g.elapsed()))
 	if err != nil {
 		g.log.Error("traffic could not be encoded", "error", err)
 	}
@@ -200,7 +200,7 @@ func (g *Gateway) encodeTraffic() []byte {
 func (g *Gateway) newControl() *control.Control {
 	o := control.Options{
 		Version: metrics.Version(), Engine: controlEngine{g.engine}, Source: g.source, Flags: g.flags, FlagSources: len(g.flagSources) > 0,
-		Traffic: func() traffic.Sums { return g.traffic.Sums(g.now()) },
+		Traffic: func() traffic.Sums { return g.traffic.Sums(g.elapsed()) },
 		Locate:  g.geo.Locate, Databases: g.geo.Databases, Certificates: g.certs, Draining: g.draining.Load,
 		Events: g.events, Now: g.now, Log: g.log,
 	}

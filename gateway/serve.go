@@ -138,7 +138,7 @@ func (g *Gateway) adminHandler() http.Handler {
 		Flags:     g.ofrepHandler(),
 		Service:   g.newControl(),
 		Log:       g.log,
-		Now:       g.now,
+		Now:       g.elapsed,
 		Hosts:     g.config.Admin.Hosts,
 		OnFailure: g.metrics.AuthenticationFailed,
 	})
@@ -178,7 +178,7 @@ func (g *Gateway) sweepTraffic(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-sweep.C:
-			g.traffic.Sweep(g.now())
+			g.traffic.Sweep(g.elapsed())
 		}
 	}
 }

@@ -61,7 +61,8 @@ type Rule struct {
 	routes      []string // the names of the features
 	extends     []Code   // the territories that it reaches
 	territories bool
-	because     []string // the demands that it is the answer to
+	because     []string  // the demands that it is the answer to
+	taken       time.Time // the steps up to here hold, whatever the moment
 }
 
 // A group is a built-in group, or one of the operator's own.
@@ -196,20 +197,16 @@ func Name(code Code) string {
 // stepAt returns the step that holds at a moment, the zero Step (open) before the
 // first.
 func (r *Rule) stepAt(t time.Time) Step {
-	var now Step
-	for _, s := range r.steps {
-		if s.From.After(t) {
-			break
-		}
-		now = s
+	if taken := r.Taken(t); len(taken) > 0 {
+		return taken[len(taken)-1]
 	}
-	return now
+	return Step{}
 }
 
 // nextStep returns when the entry's phase changes after a moment, zero if never.
 func (r *Rule) nextStep(t time.Time) time.Time {
 	for _, s := range r.steps {
-		if s.From.After(t) {
+		if !r.isTaken(s, t) {
 			return s.From
 		}
 	}

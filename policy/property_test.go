@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -85,6 +86,24 @@ func TestTimeNeverOpensAMarket(t *testing.T) {
 					t.Fatalf("%v from %+v: %s at %v, but %s at %v\n%s", request, place, sentence(before), times[0], sentence(after), times[1], spec.Document())
 				}
 			}
+		}
+	})
+}
+
+// Issue 10, B7: a step that was taken holds whatever a clock says later.
+func TestStepsThatWereTakenHoldAtEveryMoment(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := parseSpec(t, policytest.Specs.Draw(t, "spec"))
+		at, back := policytest.Moments.Draw(t, "at"), policytest.Moments.Draw(t, "back")
+		if back.After(at) {
+			at, back = back, at
+		}
+		want, got := policy.Compile(p, nil, at), policy.Compile(p.WithTaken(p.TakenAt(at)), nil, back)
+		if !slices.Equal(want.Decisions(), got.Decisions()) || !want.Until().Equal(got.Until()) {
+			t.Fatalf("what was decided at %v isn't at %v: %v", at, back, policy.Differences(want, got))
+		}
+		if again := got.Policy().TakenAt(back); !maps.Equal(again, p.TakenAt(at)) {
+			t.Fatalf("%v were taken, and then %v", p.TakenAt(at), again)
 		}
 	})
 }

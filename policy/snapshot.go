@@ -206,7 +206,7 @@ func (s *Snapshot) Markets() []Market {
 			Because:      s.policy.disclosed(code),
 		}
 		for _, step := range e.steps {
-			if step.From.After(s.at) {
+			if !e.isTaken(step, s.at) {
 				m.Next = append(m.Next, step)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,25 +39,31 @@ func withFlags() string {
 // newEngine returns an Engine that has applied a policy, on a store of its own.
 func newEngine(t testing.TB, document string, now func() time.Time) (*Engine, *memory) {
 	t.Helper()
+	store := &memory{}
+	e := engineOn(t, store, now)
+	apply(t, e, document)
+	return e, store
+}
+
+// engineOn returns an Engine without a policy.
+func engineOn(t testing.TB, store *memory, now func() time.Time) *Engine {
+	t.Helper()
 	table, err := flags.Open(flags.Options{Logger: slog.New(slog.DiscardHandler), Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(table.Close)
-	store := &memory{steps: make(map[string]time.Time)}
-	e := New(Options{
+	return New(Options{
 		Store: store, Flags: table, Metrics: metrics.New(prometheus.NewRegistry()), Traffic: traffic.New(now()),
 		OnTransition: func([]string) {}, Log: slog.New(slog.DiscardHandler), Now: now,
 	})
-	apply(t, e, document)
-	return e, store
 }
 
 func apply(t testing.TB, e *Engine, document string) {
 	t.Helper()
 	p, err := ParsePolicy("policy.yaml", []byte(document))
 	if err == nil {
-		err = e.Apply(p, []byte(document), 0)
+		err = e.Apply(p, []byte(document), 0, time.Time{})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -65,14 +72,37 @@ func apply(t testing.TB, e *Engine, document string) {
 
 // memory is a Store.
 type memory struct {
+	mu       sync.Mutex
 	lastGood []byte
-	steps    map[string]time.Time
+	steps    []byte
+	digest   string
+	at       time.Time
+	onWrite  func([]byte) error // may be nil
 }
 
-func (m *memory) WriteLastGood(source []byte) error  { m.lastGood = source; return nil }
-func (m *memory) LatestStep(digest string) time.Time { return m.steps[digest] }
-func (m *memory) WriteStep(digest string, at time.Time, file string) error {
-	m.steps[digest] = at
+func (m *memory) ReadLastGood() ([]byte, error)     { return m.lastGood, nil }
+func (m *memory) WriteLastGood(source []byte) error { m.lastGood = source; return nil }
+func (m *memory) LastMoment() (string, time.Time)   { return m.digest, m.at }
+func (m *memory) WriteMoment(digest string, at time.Time, _ string) error {
+	m.digest, m.at = digest, at
+	return nil
+}
+
+func (m *memory) ReadSteps() ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.steps, nil
+}
+
+func (m *memory) WriteSteps(s []byte) error {
+	if m.onWrite != nil {
+		if err := m.onWrite(s); err != nil {
+			return err
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.steps = s
 	return nil
 }
 
@@ -87,7 +117,7 @@ func BenchmarkCompile(b *testing.B) {
 				if evaluated {
 					e.evaluateFlags(flagsAtStart)
 				}
-				e.compile(p, time.Now())
+				e.compile(p, nil, time.Now())
 			}
 		})
 	}

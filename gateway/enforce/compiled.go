@@ -34,6 +34,7 @@ func (r BlockedReason) Error() string { return string(r) }
 type Compiled struct {
 	snapshot *policy.Snapshot
 	flags    policy.Flags
+	taken    policy.TakenSteps
 	blocked  BlockedReason
 	outcomes []Outcome // by policy.Decision.ID
 	notices  *notice.Set
@@ -69,6 +70,16 @@ func (c *Compiled) Until() string {
 // isOver reports whether it no longer holds.
 func (c *Compiled) isOver(now time.Time) bool { return c.until != 0 && now.UnixNano() >= c.until }
 
+// latestStep returns the date of the latest step that was taken, zero for none.
+func (c *Compiled) latestStep() (latest time.Time) {
+	for _, step := range c.taken {
+		if step.From.After(latest) {
+			latest = step.From
+		}
+	}
+	return latest
+}
+
 // An Outcome is what follows from a decision.
 type Outcome struct {
 	decisions prometheus.Counter
@@ -100,7 +111,7 @@ func (o *Outcome) ToClient() []proxy.Field { return o.toClient }
 func compile(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metrics, counts *traffic.Counts) (*Compiled, error) {
 	snapshot := policy.Compile(p, flags, at)
 	decisions := snapshot.Decisions()
-	c := &Compiled{snapshot: snapshot, flags: flags, outcomes: make([]Outcome, len(decisions))}
+	c := &Compiled{snapshot: snapshot, flags: flags, taken: p.TakenAt(at), outcomes: make([]Outcome, len(decisions))}
 	if until := snapshot.Until(); !until.IsZero() {
 		c.until = until.UnixNano()
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/document"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 const (
@@ -60,11 +61,16 @@ func withNotices(p *policy.Policy, err error) (*policy.Policy, error) {
 type Store interface {
 	// WriteLastGood keeps the policy in use, for a start with a wrong one.
 	WriteLastGood(source []byte) error
-	// LatestStep returns how far a policy's schedule has come, zero if that
-	// is not known; WriteStep keeps it, and the policy file that the policy
+	ReadLastGood() ([]byte, error)
+	// ReadSteps returns which steps of schedules were taken; WriteSteps keeps
+	// them.
+	ReadSteps() ([]byte, error)
+	WriteSteps([]byte) error
+	// LastMoment returns the latest moment that a policy was decided for, and
+	// its digest; WriteMoment keeps both, and the policy file that the policy
 	// came from, "" for the ledger.
-	LatestStep(digest string) time.Time
-	WriteStep(digest string, at time.Time, file string) error
+	LastMoment() (digest string, at time.Time)
+	WriteMoment(digest string, at time.Time, file string) error
 }
 
 // Options are what an Engine is made of. All are required.
@@ -82,7 +88,8 @@ type Options struct {
 // An Engine holds the compiled policy in use. There is one from the first
 // Apply or StartClosed on. It is safe for concurrent use.
 type Engine struct {
-	o Options
+	o     Options
+	steps *stepKeeper
 
 	current  atomic.Pointer[Compiled]
 	newest   atomic.Pointer[policy.Policy] // in use, or about to be
@@ -104,7 +111,13 @@ type Failure struct {
 }
 
 // New returns an Engine without a policy.
-func New(o Options) *Engine { return &Engine{o: o, changed: make(chan struct{}, 1)} }
+func New(o Options) *Engine {
+	return &Engine{o: o, steps: &stepKeeper{write: o.Store.WriteSteps}, changed: make(chan struct{}, 1)}
+}
+
+// now returns the time by the wall clock: that is what schedules are about. With
+// a monotonic reading, times would compare as if no clock were ever set.
+func (e *Engine) now() time.Time { return e.o.Now().Round(0) }
 
 // Current returns the compiled policy that holds at a moment. Requests don't
 // wait for a timer: the first one past a scheduled change makes it for all.
@@ -121,9 +134,13 @@ func (e *Engine) Current(now time.Time) *Compiled {
 	}
 	next := current.next.Load()
 	if next == nil || next.isOver(now) {
-		next = e.compile(current.snapshot.Policy(), now)
+		next = e.compile(current.snapshot.Policy(), current.taken, now.Round(0))
+	}
+	if !e.steps.has(next.taken) { // the clock has jumped, or nobody was there to prepare it
+		e.keepSteps(savedSteps{Taken: next.taken})
 	}
 	e.current.Store(next)
+	e.newest.CompareAndSwap(current.snapshot.Policy(), next.snapshot.Policy())
 	e.o.Metrics.Transition()
 	changes := formatChanges(policy.Differences(current.snapshot, next.snapshot))
 	e.o.Log.Info("scheduled change", "due", current.snapshot.Until(), "changes", changes, "until", next.Until())
@@ -139,7 +156,7 @@ func (e *Engine) RecordFailure(digest string, err error) error {
 	if e.failure != nil && e.failure.digest == digest && e.failure.Err.Error() == err.Error() {
 		return err
 	}
-	e.failure = &Failure{err, e.o.Now(), digest}
+	e.failure = &Failure{err, e.now(), digest}
 	e.o.Metrics.PolicyFailed()
 	if current := e.current.Load(); current != nil {
 		e.o.Log.Error("the policy is wrong; the previous one stays in use", "from", e.from(), "error", err, "in-use", current.snapshot.Policy().Digest())
@@ -166,7 +183,7 @@ func (e *Engine) StartClosed() {
 	e.newest.Store(p)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.current.Store(e.compile(p, e.o.Now()))
+	e.current.Store(e.compile(p, nil, e.now()))
 }
 
 // Decides reports whether requests are decided by a policy: whether one has
@@ -184,42 +201,82 @@ func (e *Engine) AppliedAt() time.Time {
 }
 
 // Apply takes a policy into use, by its number: that of the ledger's revision,
-// 0 for one more than before. source is kept for a start with a wrong policy;
-// nil is one that came from there.
-func (e *Engine) Apply(p *policy.Policy, source []byte, number uint64) error {
+// 0 for one more than before. made is when the revision was, zero if that isn't
+// known: the policy is decided for that moment at least. source is kept for a
+// start with a wrong policy; nil is one that came from there.
+//
+// What only restricts doesn't wait for flags: by those that are known it holds at
+// once.
+func (e *Engine) Apply(p *policy.Policy, source []byte, number uint64, made time.Time) error {
 	e.applying.Lock()
 	defer e.applying.Unlock()
-	if e.Decides() && e.current.Load().snapshot.Policy().Digest() == p.Digest() {
+	before := e.current.Load()
+	if e.Decides() && before.snapshot.Policy().Digest() == p.Digest() {
 		e.markCurrent(p, number)
 		return nil
 	}
 	if err := notice.Check(p.Notices()); err != nil {
 		return err
 	}
+	var taken policy.TakenSteps
+	if e.Decides() {
+		taken = before.taken
+	} else {
+		taken = e.readTaken(p)
+	}
+	p = p.WithTaken(taken)
+	atOnce := e.Decides() && onlyRestricts(before.snapshot.Policy(), p, e.o.Flags.Known(), e.now())
 	// From here on the policy holds: it may acknowledge breaches.
 	within := flagsAtChange
 	if e.newest.Swap(p) == nil {
 		within = flagsAtStart
 	}
-	e.evaluateFlags(within)
+	if !atOnce {
+		e.evaluateFlags(within)
+	}
+	e.replace(p, taken, source, number, made)
+	if atOnce {
+		e.evaluateFlags(within)
+		e.useFlags()
+	}
+	return nil
+}
+
+// onlyRestricts reports whether nobody gets more by another policy, and somebody
+// less.
+func onlyRestricts(before, after *policy.Policy, known policy.Flags, at time.Time) bool {
+	change := plan.New(before, after, known, at)
+	return change.HasEffect(plan.WithdrawsMarket) && !change.HasEffect(plan.OpensMarket) &&
+		!change.HasEffect(plan.WeakensGuarantee) && !change.HasEffect(plan.AcknowledgesBreach)
+}
+
+// replace puts a policy in the place of the current one.
+func (e *Engine) replace(p *policy.Policy, taken policy.TakenSteps, source []byte, number uint64, made time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var before *policy.Snapshot
 	if current := e.current.Load(); current != nil {
 		before = current.snapshot
+		if e.Decides() {
+			taken = current.taken // a step may have been taken meanwhile
+		}
 	}
-	at, latest := e.o.Now(), e.o.Store.LatestStep(p.Digest())
-	if before != nil && before.At().After(latest) {
-		latest = before.At() // a policy about something else takes no schedule back either
-	}
-	if latest.After(at) {
-		e.o.Log.Warn("the clock is behind the last scheduled change; scheduled changes are not taken back", "clock", at, "deciding-for", latest)
-		at = latest
+	now := e.now()
+	at := now
+	if made.After(at) {
+		at = made
 	}
 	e.closed.Store(false)
-	next := e.compile(p, at)
+	next := e.compile(p, taken, at)
+	if latest := next.latestStep(); latest.After(now) {
+		e.o.Log.Warn("the clock is behind the last scheduled change; scheduled changes are not taken back", "clock", now, "deciding-for", latest)
+	}
+	if !e.steps.has(next.taken) {
+		e.keepSteps(savedSteps{Taken: next.taken})
+	}
 	e.current.Store(next)
-	e.applied, e.number = e.o.Now(), cmp.Or(number, e.number+1)
+	e.newest.Store(next.snapshot.Policy())
+	e.applied, e.number = now, cmp.Or(number, e.number+1)
 	e.o.Metrics.PolicyApplied(e.applied, e.number)
 	for _, w := range document.Warnings("policy", p) {
 		e.o.Log.Warn("policy: "+w.Message, "line", w.Line, "advice", w.Advice)
@@ -233,7 +290,6 @@ func (e *Engine) Apply(p *policy.Policy, source []byte, number uint64) error {
 		}
 	}
 	e.signal()
-	return nil
 }
 
 // markCurrent notes that the policy in use is the newest again.
@@ -266,19 +322,24 @@ func (e *Engine) FollowFlags(ctx context.Context) {
 // applyFlags takes the flags into use as they are now, if they have changed.
 func (e *Engine) applyFlags() {
 	e.evaluateFlags(flagsAtStart)
+	e.useFlags()
+}
 
+// useFlags compiles the current policy anew, if the known flags have changed.
+func (e *Engine) useFlags() {
+	e.Current(e.now()) // a step that is due is one, whatever the flags
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	current := e.current.Load()
 	if current.blocked == e.blockedReason() && reflect.DeepEqual(current.flags, e.o.Flags.Known()) {
 		return
 	}
-	at := e.o.Now()
-	if latest := current.snapshot.At(); latest.After(at) {
-		at = latest // the clock takes no schedule back
+	next := e.compile(current.snapshot.Policy(), current.taken, e.now())
+	if !e.steps.has(next.taken) {
+		e.keepSteps(savedSteps{Taken: next.taken})
 	}
-	next := e.compile(current.snapshot.Policy(), at)
 	e.current.Store(next)
+	e.newest.CompareAndSwap(current.snapshot.Policy(), next.snapshot.Policy())
 	e.o.Log.Info("flags changed", "changes", formatChanges(policy.Differences(current.snapshot, next.snapshot)))
 	e.signal()
 }
@@ -303,11 +364,15 @@ func (e *Engine) signal() {
 // makes those that no request makes, until the context ends.
 func (e *Engine) FollowSchedule(ctx context.Context) {
 	for {
-		current := e.Current(e.o.Now())
+		current := e.Current(e.now())
 		e.prepareNext(current)
 		wait := maxWait
 		if current.until != 0 {
-			wait = min(wait, max(0, time.Unix(0, current.until).Sub(e.o.Now())))
+			left := time.Unix(0, current.until).Sub(e.now())
+			if left > writeAhead {
+				left -= writeAhead
+			}
+			wait = min(wait, max(0, left))
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -322,21 +387,42 @@ func (e *Engine) FollowSchedule(ctx context.Context) {
 }
 
 // prepareNext compiles what follows, so that no request waits for it, and keeps
-// how far the schedule has come.
+// which steps were taken, and shortly before they are, which will be.
 func (e *Engine) prepareNext(current *Compiled) {
 	p := current.snapshot.Policy()
-	if err := e.o.Store.WriteStep(p.Digest(), current.snapshot.At(), e.o.File); err != nil {
-		e.o.Log.Warn("how far the schedule has come could not be kept for the next start", "error", err)
+	next := current.next.Load()
+	if current.until != 0 && next == nil {
+		next = e.compile(p, current.taken, current.snapshot.Until())
+		current.next.Store(next)
 	}
-	if current.until != 0 && current.next.Load() == nil {
-		current.next.Store(e.compile(p, current.snapshot.Until()))
+	steps, now := savedSteps{Taken: current.taken}, e.now()
+	if next != nil && time.Unix(0, current.until).Sub(now) <= writeAhead {
+		steps.Next, steps.Written = next.taken, now
+	}
+	e.mu.Lock()
+	inUse := e.current.Load() == current
+	if inUse {
+		e.steps.want(steps)
+	}
+	e.mu.Unlock()
+	if !inUse {
+		return // what is has signalled
+	}
+	e.flushSteps()
+	latest := current.snapshot.At()
+	if step := current.latestStep(); step.After(latest) {
+		latest = step
+	}
+	if err := e.o.Store.WriteMoment(p.Digest(), latest, e.o.File); err != nil {
+		e.o.Log.Warn("which policy was used last could not be kept for the next start", "error", err)
 	}
 }
 
-// compile compiles a policy with the flags that are known. Nothing is served by
+// compile compiles a policy with the flags that are known, at least as far as the
+// steps that were taken. Nothing is served by
 // it before every guaranteed one has been answered once.
-func (e *Engine) compile(p *policy.Policy, at time.Time) *Compiled {
-	c, err := compile(p, e.o.Flags.Known(), at, e.o.Metrics, e.o.Traffic)
+func (e *Engine) compile(p *policy.Policy, taken policy.TakenSteps, at time.Time) *Compiled {
+	c, err := compile(p.WithTaken(taken), e.o.Flags.Known(), at, e.o.Metrics, e.o.Traffic)
 	if err != nil {
 		e.o.Log.Error("refused clients get the built-in notice", "error", err)
 	}

@@ -50,8 +50,8 @@ func TestTheFirstRequestPastAStepMakesItForAll(t *testing.T) {
 }
 
 func TestAStepThatWasKeptIsNotTakenBackByTheClock(t *testing.T) {
-	e, store := newEngine(t, "version: 1\n", func() time.Time { return start })
-	store.steps[policy.Digest([]byte(scheduled))] = start.AddDate(0, 2, 0)
+	store := &memory{digest: policy.Digest([]byte(scheduled)), at: start.AddDate(0, 2, 0)} // as commit 803cf21 kept it
+	e := engineOn(t, store, func() time.Time { return start })
 	apply(t, e, scheduled)
 	if got := phase(e, start); got != "withdrawn" {
 		t.Errorf("it is %s", got)

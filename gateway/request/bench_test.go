@@ -62,7 +62,7 @@ func newHandler(t testing.TB, document string) *Handler {
 	})
 	p, err := enforce.ParsePolicy("policy.yaml", []byte(document))
 	if err == nil {
-		err = engine.Apply(p, []byte(document), 0)
+		err = engine.Apply(p, []byte(document), 0, time.Time{})
 	}
 	if err != nil {
 		t.Fatal(err)

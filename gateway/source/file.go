@@ -47,7 +47,7 @@ func OpenFile(o FileOptions) (*File, error) {
 		return nil, wrong
 	}
 	o.Log.Error("starting with the last good policy instead", "sha256", p.Digest(), "file", o.Dir.LastGood())
-	return f, o.Engine.Apply(p, nil, 0)
+	return f, o.Engine.Apply(p, nil, 0, time.Time{})
 }
 
 // reload applies the document, if it has changed.
@@ -60,7 +60,7 @@ func (f *File) reload() error {
 	if err != nil {
 		return f.o.Engine.RecordFailure(policy.Digest(source), err)
 	}
-	return f.o.Engine.Apply(p, source, 0)
+	return f.o.Engine.Apply(p, source, 0, time.Time{})
 }
 
 // Run follows the file. What is wrong is logged and shown by the engine.
@@ -87,7 +87,7 @@ func (f *File) State() changes.State {
 
 // PlanState implements Source.
 func (f *File) PlanState() (changes.State, error) {
-	return f.State().With(changes.Record{Number: 1, Time: f.o.Now(), Draft: changes.FirstRevision(f.o.InUse().Source())})
+	return f.State().WithTaken(f.o.Engine.Taken()).With(changes.Record{Number: 1, Time: f.o.Now(), Draft: changes.FirstRevision(f.o.InUse().Source())})
 }
 
 // Write returns that nothing can be changed.

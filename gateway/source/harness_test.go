@@ -171,15 +171,16 @@ func (c *client) Close() error { c.closed = true; return nil }
 // An engine remembers what was applied to it.
 type engine struct {
 	mu       sync.Mutex
-	applied  []string // documents
+	applied  []string  // documents
+	made     time.Time // of the last one
 	failures []error
 	closed   bool
 }
 
-func (e *engine) Apply(p *policy.Policy, _ []byte, _ uint64) error {
+func (e *engine) Apply(p *policy.Policy, _ []byte, _ uint64, made time.Time) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.applied, e.closed = append(e.applied, string(p.Source())), false
+	e.applied, e.closed, e.made = append(e.applied, string(p.Source())), false, made
 	return nil
 }
 
@@ -195,6 +196,8 @@ func (e *engine) StartClosed() {
 	defer e.mu.Unlock()
 	e.closed = true
 }
+
+func (e *engine) Taken() policy.TakenSteps { return nil }
 
 func (e *engine) Decides() bool { return len(e.policies()) > 0 }
 

@@ -44,7 +44,7 @@ func (r *Replica) Write(ctx context.Context, decide func(changes.State) (changes
 	}
 	for {
 		now := r.state.Load()
-		draft, err := decide(now.changes)
+		draft, err := decide(now.changes.WithTaken(r.o.Engine.Taken()))
 		if err == nil {
 			err = r.checkFormat(ctx, l, draft)
 		}

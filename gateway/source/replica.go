@@ -127,7 +127,7 @@ func (r *Replica) start(ctx context.Context) error {
 		if err := r.checkOpensNothing(saved); err != nil {
 			return err
 		}
-		if err := r.o.Engine.Apply(saved.changes.Policy(), saved.changes.Source(), revision); err != nil {
+		if err := r.o.Engine.Apply(saved.changes.Policy(), saved.changes.Source(), revision, time.Time{}); err != nil {
 			return err
 		}
 	}
@@ -427,7 +427,7 @@ func (r *Replica) next(now *state, record ledger.Record) *state {
 func (r *Replica) advance(next *state, all []news) {
 	revision := next.changes.Revision()
 	if revision.Number != r.state.Load().changes.Revision().Number {
-		if err := r.o.Engine.Apply(next.changes.Policy(), next.changes.Source(), revision.Number); err != nil {
+		if err := r.o.Engine.Apply(next.changes.Policy(), next.changes.Source(), revision.Number, revision.Time); err != nil {
 			_ = r.o.Engine.RecordFailure(revision.SHA256, err) // it was checked when it was read
 		}
 	}
@@ -485,7 +485,9 @@ func (r *Replica) Kind() Kind {
 func (r *Replica) File() string { return "" }
 
 // State implements Source.
-func (r *Replica) State() changes.State { return r.state.Load().changes }
+func (r *Replica) State() changes.State {
+	return r.state.Load().changes.WithTaken(r.o.Engine.Taken())
+}
 
 // PlanState returns State.
 func (r *Replica) PlanState() (changes.State, error) { return r.State(), nil }

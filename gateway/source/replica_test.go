@@ -219,7 +219,7 @@ func TestALedgerThatOpensWhatAFileWithdrewEndsTheStart(t *testing.T) {
 	m.mustStart().Close()
 	lastUsed := func(source string) {
 		t.Helper()
-		if err := errors.Join(m.dir.WriteLastGood([]byte(source)), os.RemoveAll(m.dir.Schedule()), m.dir.WriteStep(policy.Digest([]byte(source)), moment, "policy.yaml")); err != nil {
+		if err := errors.Join(m.dir.WriteLastGood([]byte(source)), os.RemoveAll(m.dir.Schedule()), m.dir.WriteMoment(policy.Digest([]byte(source)), moment, "policy.yaml")); err != nil {
 			t.Fatal(err)
 		}
 	}

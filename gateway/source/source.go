@@ -92,10 +92,12 @@ type Connection struct {
 
 // An Engine decides by the policies that a Source applies to it.
 type Engine interface {
-	Apply(p *policy.Policy, source []byte, number uint64) error
+	Apply(p *policy.Policy, source []byte, number uint64, made time.Time) error
 	RecordFailure(digest string, err error) error
 	StartClosed()
 	Decides() bool
+	// Taken returns the steps of schedules that were taken.
+	Taken() policy.TakenSteps
 }
 
 // A Parser reads a policy that can be applied. The name is for errors.

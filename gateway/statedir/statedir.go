@@ -10,17 +10,14 @@
 package statedir
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/exitgate/exitgate/internal/files"
 	"github.com/exitgate/exitgate/internal/strictyaml"
-	"github.com/exitgate/exitgate/policy"
 )
 
 // Path returns the path of the data folder: the one that is named, else by the
@@ -77,65 +74,11 @@ func (d Dir) Flags() string { return d.in("flags.json") }
 // current one is wrong.
 func (d Dir) LastGood() string { return d.in("last-good-policy.yaml") }
 
-// Schedule returns the file that says how far the policy's schedule has come,
-// so that a clock that is set back takes nothing back.
-func (d Dir) Schedule() string { return d.in("schedule.json") }
-
 // ReadLastGood returns the last good policy.
 func (d Dir) ReadLastGood() ([]byte, error) { return files.Read(d.LastGood(), strictyaml.Limit) }
 
 // WriteLastGood keeps a policy as the last good one.
 func (d Dir) WriteLastGood(source []byte) error { return files.Replace(d.LastGood(), source) }
-
-// A step is the latest moment that a policy was compiled for.
-type step struct {
-	SHA256 string    `json:"sha256"`
-	At     time.Time `json:"at"`
-	From   string    `json:"from,omitempty"` // the policy file that it came from; "" is the ledger
-}
-
-// readStep returns the step that was written last, a zero one if that is not
-// known.
-func (d Dir) readStep() (s step) {
-	text, err := files.Read(d.Schedule(), 4096)
-	if err != nil || json.Unmarshal(text, &s) != nil {
-		return step{}
-	}
-	return s
-}
-
-// LatestStep returns how far a policy's schedule has come, zero if that is not
-// known.
-func (d Dir) LatestStep(digest string) time.Time {
-	if s := d.readStep(); s.SHA256 == digest {
-		return s.At
-	}
-	return time.Time{}
-}
-
-// WriteStep keeps how far a policy's schedule has come, and the policy file
-// that it came from, "" for the ledger. A step before the latest is not kept.
-func (d Dir) WriteStep(digest string, at time.Time, from string) error {
-	if !d.LatestStep(digest).Before(at) {
-		return nil
-	}
-	text, err := json.Marshal(step{digest, at, from})
-	if err != nil {
-		return err
-	}
-	return files.Replace(d.Schedule(), text)
-}
-
-// LastFilePolicy returns the policy that the gateway decided by last, if that
-// came from a file, and the file's name.
-func (d Dir) LastFilePolicy() (source []byte, file string) {
-	s := d.readStep()
-	source, err := d.ReadLastGood()
-	if s.From == "" || err != nil || policy.Digest(source) != s.SHA256 {
-		return nil, ""
-	}
-	return source, s.From
-}
 
 // ReadFlags returns what WriteFlags kept, nil if nothing was.
 func (d Dir) ReadFlags() ([]byte, error) {

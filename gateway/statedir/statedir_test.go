@@ -13,7 +13,7 @@ import (
 	"github.com/exitgate/exitgate/policy"
 )
 
-var moment = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 func TestPathIsTheNamedFolderElseByTheEnvironment(t *testing.T) {
 	for _, test := range []struct{ named, state, xdg, home, want string }{
@@ -55,7 +55,7 @@ func TestLastGoodIsReadAsItWasWritten(t *testing.T) {
 
 func TestAWriteThatWasKilledLeavesTheOldContent(t *testing.T) {
 	d := Dir(t.TempDir())
-	if err := errors.Join(d.WriteLastGood([]byte("old")), d.WriteStep("abc", moment, "")); err != nil {
+	if err := errors.Join(d.WriteLastGood([]byte("old")), d.WriteMoment("abc", noon, "")); err != nil {
 		t.Fatal(err)
 	}
 	// What is there until the rename: a part of the new one beside the old.
@@ -64,8 +64,8 @@ func TestAWriteThatWasKilledLeavesTheOldContent(t *testing.T) {
 	if got, err := d.ReadLastGood(); string(got) != "old" || err != nil {
 		t.Errorf("it reads %q, %v", got, err)
 	}
-	if got := d.LatestStep("abc"); !got.Equal(moment) {
-		t.Errorf("the latest step is at %s", got)
+	if _, at := d.LastMoment(); !at.Equal(noon) {
+		t.Errorf("the last moment is %s", at)
 	}
 	if err := d.WriteLastGood([]byte("new")); err != nil {
 		t.Fatal(err)
@@ -75,22 +75,24 @@ func TestAWriteThatWasKilledLeavesTheOldContent(t *testing.T) {
 	}
 }
 
-func TestTheLatestStepOnlyAdvancesAndIsThatOfOnePolicy(t *testing.T) {
+func TestTheLastMomentOnlyAdvancesForOnePolicy(t *testing.T) {
 	d := Dir(t.TempDir())
-	for _, at := range []time.Time{moment, moment.Add(-time.Hour), moment.Add(time.Hour), time.Unix(0, 0)} {
-		if err := d.WriteStep("abc", at, ""); err != nil {
+	expect := func(wanted string, want time.Time) {
+		t.Helper()
+		if digest, at := d.LastMoment(); digest != wanted || !at.Equal(want) {
+			t.Errorf("it is %s of %s, want %s of %s", at, digest, want, wanted)
+		}
+	}
+	for _, at := range []time.Time{noon, noon.Add(-time.Hour), noon.Add(time.Hour), time.Unix(0, 0)} {
+		if err := d.WriteMoment("abc", at, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := d.LatestStep("abc"); !got.Equal(moment.Add(time.Hour)) {
-		t.Errorf("it is at %s", got)
+	expect("abc", noon.Add(time.Hour))
+	if err := d.WriteMoment("def", noon, ""); err != nil {
+		t.Fatal(err)
 	}
-	if got := d.LatestStep("def"); !got.IsZero() {
-		t.Errorf("another policy's is at %s", got)
-	}
-	if err := d.WriteStep("def", moment, ""); err != nil || !d.LatestStep("def").Equal(moment) {
-		t.Errorf("then it is at %s, %v", d.LatestStep("def"), err)
-	}
+	expect("def", noon)
 }
 
 func TestAScheduleThatCantBeReadIsUnknown(t *testing.T) {
@@ -101,13 +103,37 @@ func TestAScheduleThatCantBeReadIsUnknown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := Dir(t.TempDir())
 			testkit.WriteFile(t, d.Schedule(), text)
-			if got := d.LatestStep("abc"); !got.IsZero() {
-				t.Errorf("it is said to be at %s", got)
+			if digest, at := d.LastMoment(); digest != "" || !at.IsZero() {
+				t.Errorf("it is said to be %s of %q", at, digest)
 			}
-			if err := d.WriteStep("abc", moment, ""); err != nil || !d.LatestStep("abc").Equal(moment) {
-				t.Errorf("then it is at %s, %v", d.LatestStep("abc"), err)
+			if err := d.WriteMoment("abc", noon, ""); err != nil {
+				t.Fatal(err)
+			}
+			if _, at := d.LastMoment(); !at.Equal(noon) {
+				t.Errorf("then it is %s", at)
 			}
 		})
+	}
+}
+
+func TestStepsThatWereCutAreAnError(t *testing.T) {
+	d := Dir(t.TempDir())
+	if got, err := d.ReadSteps(); got != nil || err != nil {
+		t.Errorf("before there are any: %q, %v", got, err)
+	}
+	if err := d.WriteSteps([]byte(`{"taken":{}}`)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := d.ReadSteps(); string(got) != `{"taken":{}}` || err != nil {
+		t.Errorf("it reads %q, %v", got, err)
+	}
+	text, err := os.ReadFile(d.Steps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	testkit.WriteFile(t, d.Steps(), string(text[:len(text)-1]))
+	if got, err := d.ReadSteps(); !errors.Is(err, files.ErrSeal) {
+		t.Errorf("cut, it reads %q, %v", got, err)
 	}
 }
 
@@ -115,7 +141,7 @@ func TestAFolderThatCantBeWrittenToIsAnError(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	testkit.WriteFile(t, file, "")
 	for _, d := range []Dir{Dir(file), Dir(filepath.Join(t.TempDir(), "none"))} {
-		if d.WriteLastGood([]byte("x")) == nil || d.WriteStep("abc", moment, "") == nil {
+		if d.WriteLastGood([]byte("x")) == nil || d.WriteMoment("abc", noon, "") == nil {
 			t.Errorf("%s: no error", d)
 		}
 	}
@@ -127,15 +153,15 @@ func TestLastFilePolicyIsTheOneThatWasDecidedByLast(t *testing.T) {
 	if got, _ := d.LastFilePolicy(); got != nil {
 		t.Errorf("before there is one: %q", got)
 	}
-	if err := errors.Join(d.WriteLastGood([]byte(source)), d.WriteStep("another", moment, "/etc/policy.yaml")); err != nil {
+	if err := errors.Join(d.WriteLastGood([]byte(source)), d.WriteMoment("another", noon, "/etc/policy.yaml")); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := d.LastFilePolicy(); got != nil {
-		t.Errorf("with a step of another policy: %q", got)
+		t.Errorf("with a moment of another policy: %q", got)
 	}
 	for _, from := range []string{"/etc/policy.yaml", ""} {
-		moment := moment.Add(time.Duration(-len(from)))
-		if err := d.WriteStep(policy.Digest([]byte(source)), moment, from); err != nil {
+		noon := noon.Add(time.Duration(-len(from)))
+		if err := d.WriteMoment(policy.Digest([]byte(source)), noon, from); err != nil {
 			t.Fatal(err)
 		}
 		if got, file := d.LastFilePolicy(); file != from || string(got) != source && from != "" {

@@ -24,8 +24,8 @@ func TestAFolderOfAnEarlierCommitIsRead(t *testing.T) {
 				t.Errorf("the last good policy is %q, %v", got, err)
 			}
 			at := time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
-			if got := dir.LatestStep(policy.Digest(want)); !got.Equal(at) {
-				t.Errorf("the latest step is %s, want %s", got, at)
+			if digest, got := dir.LastMoment(); digest != policy.Digest(want) || !got.Equal(at) {
+				t.Errorf("the last moment is %s of %s, want %s", got, digest, at)
 			}
 			if _, file := dir.LastFilePolicy(); file != fromFile {
 				t.Errorf("the policy came from the file %q, want %q", file, fromFile)

@@ -55,7 +55,7 @@ func (s State) plan(p Proposal, flags policy.Flags, now time.Time) (Planned, *po
 	if err != nil {
 		return Planned{}, nil, wrongPolicy(err)
 	}
-	planned := plan.New(s.inUse, after, flags, now)
+	planned := s.planFor(after, flags, now)
 	return Planned{
 		Policy:    source,
 		Plan:      planned,
@@ -237,7 +237,7 @@ func (s State) checkStillDoes(c change, hash string, flags policy.Flags, now tim
 	if err != nil {
 		return wrongPolicy(err)
 	}
-	if does := plan.New(s.inUse, after, flags, now); does.Hash != c.Plan {
+	if does := s.planFor(after, flags, now); does.Hash != c.Plan {
 		return refuse(PlanChanged, "edit it to propose it anew", "change %d would do something else by now: %s", c.Number, summarise(does))
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/exitgate/exitgate/internal/strictjson"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 // A State is what the records of a ledger come to. It is immutable and safe for
@@ -16,7 +17,8 @@ import (
 // be changed. As JSON it can be kept, and restored by Restore.
 type State struct {
 	parsers Parsers
-	inUse   *policy.Policy // the policy in force, nil if there is none
+	inUse   *policy.Policy    // the policy in force, nil if there is none
+	taken   policy.TakenSteps // isn't kept here
 	saved   savedState
 }
 
@@ -363,6 +365,18 @@ func (s State) Source() []byte { return s.saved.Policy }
 
 // Policy returns the policy in force, nil if there is none.
 func (s State) Policy() *policy.Policy { return s.inUse }
+
+// WithTaken returns the State with the steps of schedules that were taken: plans
+// go by them, too.
+func (s State) WithTaken(taken policy.TakenSteps) State {
+	s.taken = taken
+	return s
+}
+
+// planFor returns what would come of another policy.
+func (s State) planFor(after *policy.Policy, flags policy.Flags, now time.Time) plan.Plan {
+	return plan.New(s.inUse.WithTaken(s.taken), after.WithTaken(s.taken), flags, now)
+}
 
 // Changes returns the changes that wait, and the last ones that have ended, by
 // number, as they stand at a moment. Those that have been expired or stale for

@@ -418,9 +418,9 @@ func droppedSteps(before, after *policy.Rule, at time.Time) []policy.Step {
 	if after != nil {
 		left = after.Steps()
 	}
-	for _, step := range before.Steps() {
+	for _, step := range before.Steps()[len(before.Taken(at)):] {
 		same := func(s policy.Step) bool { return s.Phase == step.Phase && s.From.Equal(step.From) }
-		if step.From.After(at) && !slices.ContainsFunc(left, same) {
+		if !slices.ContainsFunc(left, same) {
 			dropped = append(dropped, policy.Step{From: step.From.UTC(), Phase: step.Phase})
 		}
 	}

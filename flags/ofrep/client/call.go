@@ -105,8 +105,8 @@ type serverResponse struct {
 // post asks the server. The error is a *fault, or that of the context if it
 // has ended.
 func (p *Provider) post(ctx context.Context, client *http.Client, to string, body []byte, etag string) (serverResponse, error) {
-	if now, hold := p.options.Now(), p.hold.Load(); now.UnixNano() < hold {
-		return serverResponse{}, p.backOffError("wants", time.Unix(0, hold))
+	if p.holdLeft() > 0 {
+		return serverResponse{}, p.backOffError("wants", time.Unix(0, p.hold.Load()))
 	}
 	limited, cancel := context.WithTimeout(ctx, p.options.Timeout)
 	defer cancel()

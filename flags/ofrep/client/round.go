@@ -62,7 +62,16 @@ func (p *Provider) pause() time.Duration {
 		}
 		pause = most/10 + rand.N(most*9/10+1)
 	}
-	return max(pause, time.Unix(0, p.hold.Load()).Sub(p.options.Now()))
+	return max(pause, p.holdLeft())
+}
+
+// holdLeft returns for how long the server wants no request. What is longer than
+// it can have asked for is not: the clock was set back since.
+func (p *Provider) holdLeft() time.Duration {
+	if left := time.Unix(0, p.hold.Load()).Sub(p.options.Now()); left <= maxBackOff {
+		return left
+	}
+	return 0
 }
 
 // Refresh makes a round and waits for it: all kept contexts are asked for,

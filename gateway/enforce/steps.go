@@ -1,0 +1,188 @@
+package enforce
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/exitgate/exitgate/internal/strictjson"
+	"github.com/exitgate/exitgate/policy"
+)
+
+const (
+	// writeAhead is how long before a step it is written down, so that the
+	// first request that is decided by it needn't wait for the disk.
+	writeAhead = 2 * time.Second
+	// writeLimit is how long anything waits for a disk that hangs. What waits
+	// restricts: it must hold, kept or not.
+	writeLimit = 500 * time.Millisecond
+)
+
+// savedSteps are the steps of schedules that were taken, as they are kept, so that
+// a clock that is set back takes none back.
+type savedSteps struct {
+	Version int               `json:"version,omitempty"` // of this format; 1 isn't written
+	Taken   policy.TakenSteps `json:"taken,omitempty"`
+	// Next are those that are taken in a moment. Who reads them later than
+	// Written knows by the clock whether they were; who reads them earlier has a
+	// clock that was set back.
+	Next    policy.TakenSteps `json:"next,omitempty"`
+	Written time.Time         `json:"written,omitzero"`
+}
+
+// Taken returns the steps of schedules that were taken: the policy in use is
+// decided by at least these.
+func (e *Engine) Taken() policy.TakenSteps {
+	if current := e.current.Load(); current != nil {
+		return current.taken
+	}
+	return nil
+}
+
+// readTaken returns the steps that were taken before this process began.
+func (e *Engine) readTaken(p *policy.Policy) policy.TakenSteps {
+	kept, err := e.readSteps()
+	if err != nil {
+		e.o.Log.Error("which steps of schedules were taken can't be read; going by the clock", "error", err)
+	}
+	taken := maps.Clone(kept.Taken)
+	if taken == nil {
+		taken = make(policy.TakenSteps)
+	}
+	add := func(more policy.TakenSteps) {
+		for code, step := range more {
+			if taken[code].From.Before(step.From) {
+				taken[code] = step
+			}
+		}
+	}
+	if e.now().Before(kept.Written) {
+		add(kept.Next) // the clock was set back: nobody knows whether it had come to them
+	}
+	// An earlier version, or one that was used in between, has kept no more than
+	// the moment.
+	if digest, at := e.o.Store.LastMoment(); digest == p.Digest() {
+		add(p.TakenAt(at))
+	} else if source, err := e.o.Store.ReadLastGood(); err == nil && policy.Digest(source) == digest {
+		if last, err := ReadPolicy("last good policy", source); err == nil {
+			add(last.TakenAt(at))
+		}
+	}
+	return taken
+}
+
+// readSteps returns the steps that were kept, none if none were.
+func (e *Engine) readSteps() (s savedSteps, err error) {
+	text, err := e.o.Store.ReadSteps()
+	if text == nil || err != nil {
+		return savedSteps{}, err
+	}
+	if err = strictjson.Unmarshal(text, &s); err == nil && s.Version > 1 {
+		err = fmt.Errorf("a newer exitgate has written them, in format %d", s.Version)
+	}
+	if err != nil {
+		return savedSteps{}, err
+	}
+	return s, nil
+}
+
+// keepSteps keeps which steps were taken, for the next start.
+func (e *Engine) keepSteps(s savedSteps) {
+	e.steps.want(s)
+	e.flushSteps()
+}
+
+// flushSteps writes the steps that are wanted on disk.
+func (e *Engine) flushSteps() {
+	if err, first := e.steps.flush(); first {
+		e.o.Log.Error("which steps of schedules were taken could not be kept for the next start: make room in the data folder, and let the gateway write to it", "error", err)
+	}
+}
+
+// A stepKeeper keeps steps on disk, the newest ones, and each once. It is safe
+// for concurrent use.
+type stepKeeper struct {
+	write   func([]byte) error
+	writing sync.Mutex // held while it is written
+
+	mu     sync.Mutex
+	wanted savedSteps // what is to be on disk
+	number int        // of wanted
+	kept   int        // the number of what is on disk; 0: what was there
+	failed bool       // the last one couldn't be written
+}
+
+// has reports whether steps are on disk, as taken or as those that come next.
+func (k *stepKeeper) has(taken policy.TakenSteps) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.kept > 0 && k.kept == k.number &&
+		(sameSteps(k.wanted.Taken, taken) || k.wanted.Next != nil && sameSteps(k.wanted.Next, taken))
+}
+
+// want sets what is to be on disk.
+func (k *stepKeeper) want(s savedSteps) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.number == 0 || !sameSteps(k.wanted.Taken, s.Taken) || !sameSteps(k.wanted.Next, s.Next) {
+		k.wanted = s
+		k.number++
+	}
+}
+
+// flush writes what is wanted, if it isn't on disk, and waits for the disk, but
+// not for long. It returns whether an error is the first one since the last that
+// was written.
+func (k *stepKeeper) flush() (err error, first bool) {
+	k.mu.Lock()
+	number, done := k.number, k.kept == k.number
+	k.mu.Unlock()
+	if done {
+		return nil, false
+	}
+	written := make(chan error, 1)
+	go func() { written <- k.writeNewest(number) }()
+	limit := time.NewTimer(writeLimit)
+	defer limit.Stop()
+	select {
+	case err = <-written:
+	case <-limit.C:
+		err = errors.New("the disk takes too long")
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	first = err != nil && !k.failed
+	k.failed = err != nil
+	return err, first
+}
+
+// writeNewest writes what is wanted now, unless that number, or one that is
+// newer, is on disk.
+func (k *stepKeeper) writeNewest(number int) error {
+	k.writing.Lock()
+	defer k.writing.Unlock()
+	k.mu.Lock()
+	newest, s, done := k.number, k.wanted, k.kept >= number
+	k.mu.Unlock()
+	if done {
+		return nil
+	}
+	text, err := json.Marshal(s)
+	if err == nil {
+		err = k.write(text)
+	}
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.kept = newest
+	return nil
+}
+
+func sameSteps(a, b policy.TakenSteps) bool {
+	return maps.EqualFunc(a, b, func(a, b policy.Step) bool { return a.Phase == b.Phase && a.From.Equal(b.From) })
+}

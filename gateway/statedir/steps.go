@@ -1,0 +1,89 @@
+package statedir
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/exitgate/exitgate/internal/files"
+	"github.com/exitgate/exitgate/policy"
+)
+
+// Steps returns the sealed file that says which steps of schedules were taken.
+func (d Dir) Steps() string { return d.in("steps.json") }
+
+// ReadSteps returns what WriteSteps kept, nil if nothing was. What was cut or
+// changed is an error.
+func (d Dir) ReadSteps() ([]byte, error) {
+	text, err := files.Read(d.Steps(), 16<<20)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		text, err = files.Unseal(text)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", d.Steps(), err)
+	}
+	return text, nil
+}
+
+// WriteSteps keeps which steps of schedules were taken.
+func (d Dir) WriteSteps(content []byte) error {
+	return files.Replace(d.Steps(), files.Seal(content))
+}
+
+// Schedule returns the file that says which policy was decided by last, from
+// which source, and for which moment. Gateways up to 803cf21 know by it alone
+// how far a schedule has come.
+func (d Dir) Schedule() string { return d.in("schedule.json") }
+
+// A moment is the latest one that a policy was compiled for.
+type moment struct {
+	SHA256 string    `json:"sha256"`
+	At     time.Time `json:"at"`
+	From   string    `json:"from,omitempty"` // the policy file that it came from; "" is the ledger
+}
+
+// readMoment returns what WriteMoment kept last, a zero one if that is not known.
+func (d Dir) readMoment() (m moment) {
+	text, err := files.Read(d.Schedule(), 4096)
+	if err != nil || json.Unmarshal(text, &m) != nil {
+		return moment{}
+	}
+	return m
+}
+
+// LastMoment returns the latest moment that a policy was decided for, and its
+// digest; zero ones if that isn't known.
+func (d Dir) LastMoment() (digest string, at time.Time) {
+	m := d.readMoment()
+	return m.SHA256, m.At
+}
+
+// WriteMoment keeps the latest moment that a policy was decided for, and the
+// policy file that the policy came from, "" for the ledger. One before the latest
+// is not kept.
+func (d Dir) WriteMoment(digest string, at time.Time, from string) error {
+	if last := d.readMoment(); last.SHA256 == digest && !last.At.Before(at) {
+		return nil
+	}
+	text, err := json.Marshal(moment{digest, at, from})
+	if err != nil {
+		return err
+	}
+	return files.Replace(d.Schedule(), text)
+}
+
+// LastFilePolicy returns the policy that the gateway decided by last, if that
+// came from a file, and the file's name.
+func (d Dir) LastFilePolicy() (source []byte, file string) {
+	m := d.readMoment()
+	source, err := d.ReadLastGood()
+	if m.From == "" || err != nil || policy.Digest(source) != m.SHA256 {
+		return nil, ""
+	}
+	return source, m.From
+}
