@@ -20,15 +20,30 @@ const (
 
 	formatGRPC    = negotiable
 	formatGRPCWeb = negotiable + 1
-	formats       = negotiable + 2
+	formatFrame   = negotiable + 2 // a page that may be framed
+	formatImage   = negotiable + 3
+	formatEmpty   = negotiable + 4 // for what can't show words
+	formats       = negotiable + 5
 )
 
 // formatFor returns the format for a request. A gRPC client gets gRPC whatever
-// it accepts. A client that accepts nothing of what there is gets text: a
-// refusal has to be said, so there is no 406.
-func formatFor(accept []string, contentType string) format {
+// it accepts, and a browser what fits where it wants to put it. A client that
+// accepts nothing of what there is gets text: a refusal has to be said, so there
+// is no 406.
+func formatFor(accept []string, contentType, destination string) format {
 	if f, ok := grpcFormat(contentType); ok {
 		return f
+	}
+	switch destination { // https://fetch.spec.whatwg.org/#concept-request-destination
+	case "image":
+		return formatImage
+	case "script", "style", "font", "worker", "sharedworker", "serviceworker", "audioworklet", "paintworklet",
+		"audio", "video", "track", "manifest", "xslt", "json":
+		return formatEmpty
+	case "iframe", "frame", "embed", "object", "fencedframe":
+		if acceptedFormat(accept) == formatHTML {
+			return formatFrame
+		}
 	}
 	return acceptedFormat(accept)
 }

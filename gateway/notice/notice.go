@@ -116,11 +116,12 @@ func Check(notices map[policy.Code]policy.Notice) error {
 
 // For returns the notice for a request that a decision of the snapshot
 // refuses. accept and acceptLanguage are the lines of the fields of these
-// names, contentType is the request's Content-Type. For never returns nil.
-func (s *Set) For(d *policy.Decision, accept, acceptLanguage []string, contentType string) *Response {
+// names, contentType is the request's Content-Type, destination its
+// Sec-Fetch-Dest. For never returns nil.
+func (s *Set) For(d *policy.Decision, accept, acceptLanguage []string, contentType, destination string) *Response {
 	n := s.notice(d)
 	c := n.openCache()
-	f := formatFor(accept, contentType)
+	f := formatFor(accept, contentType, destination)
 	l := n.template.locales.choose(acceptLanguage, c.defaultLocale)
 
 	cached := &c.responses[l*int(formats)+int(f)]

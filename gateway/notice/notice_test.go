@@ -162,7 +162,7 @@ func TestWhatARefusedClientReceives(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newSet(t, c.notice, everyKind...)
-			golden(t, c.name, wire(b.For(c.decision, []string{c.accept}, []string{c.language}, c.contentType)))
+			golden(t, c.name, wire(b.For(c.decision, []string{c.accept}, []string{c.language}, c.contentType, "")))
 		})
 	}
 }
@@ -174,9 +174,9 @@ func everyResponse(t testing.TB, n policy.Notice, visit func(name string, d *pol
 		for _, language := range []string{"en", "fr", "de", "es", "pt", "it", "ru", "ar", "tr", "zh", "zh-Hant", "ja", "hi", "id"} {
 			for _, accept := range []string{"text/html", "text/plain", "application/problem+json"} {
 				name := fmt.Sprint(d.Jurisdiction, " ", d.Phase, " ", language, " ", accept)
-				visit(name, d, b.For(d, []string{accept}, []string{language}, ""))
+				visit(name, d, b.For(d, []string{accept}, []string{language}, "", ""))
 			}
-			visit(fmt.Sprint(d.Jurisdiction, " grpc ", language), d, b.For(d, nil, []string{language}, "application/grpc"))
+			visit(fmt.Sprint(d.Jurisdiction, " grpc ", language), d, b.For(d, nil, []string{language}, "application/grpc", ""))
 		}
 	}
 }
@@ -196,7 +196,7 @@ func TestNoticesAreNotCachedAndNameNoRetry(t *testing.T) {
 		if a.Status == 200 {
 			return // gRPC
 		}
-		if a.Status != 451 || get(a, "Vary") != "Accept, Accept-Language" || get(a, "X-Content-Type-Options") != "nosniff" || get(a, "Content-Language") == "" {
+		if a.Status != 451 || get(a, "Vary") != "Accept, Accept-Language, Origin, Sec-Fetch-Dest" || get(a, "X-Content-Type-Options") != "nosniff" || get(a, "Content-Language") == "" {
 			t.Errorf("%s: %s", name, wire(a))
 		}
 		if !strings.Contains(get(a, "Link"), `<https://example.org/transparency>; rel="blocked-by"`) {
@@ -224,7 +224,7 @@ func TestEveryRefusalSaysHowToAppeal(t *testing.T) {
 func TestWindDownOffersTheExportFirst(t *testing.T) {
 	b := newSet(t, linked, everyKind...)
 	for _, accept := range []string{"text/html", "text/plain"} {
-		body := string(b.For(windDown, []string{accept}, []string{"en"}, "").Body)
+		body := string(b.For(windDown, []string{accept}, []string{"en"}, "", "").Body)
 		export, appeal, facts := strings.Index(body, linked.Export), strings.Index(body, "/appeal"), strings.Index(body, "15 November")
 		if export < 0 || export > appeal || export < facts {
 			t.Errorf("%s: export at %d, facts at %d, appeal at %d", accept, export, facts, appeal)
@@ -233,14 +233,14 @@ func TestWindDownOffersTheExportFirst(t *testing.T) {
 }
 
 func TestClosedToNewOffersNoExport(t *testing.T) {
-	a := newSet(t, linked, everyKind...).For(closedToNew, nil, nil, "")
+	a := newSet(t, linked, everyKind...).For(closedToNew, nil, nil, "", "")
 	if bytes.Contains(a.Body, []byte(linked.Export)) {
 		t.Errorf("offered:\n%s", a.Body)
 	}
 }
 
 func TestAnAnonymousClientIsNotToldAPlace(t *testing.T) {
-	body := string(newSet(t, linked, everyKind...).For(anonymous, nil, []string{"en"}, "").Body)
+	body := string(newSet(t, linked, everyKind...).For(anonymous, nil, []string{"en"}, "", "").Body)
 	if strings.Contains(body, "Germany") || !strings.Contains(body, phrases.All()[0].Anonymous) {
 		t.Error(body)
 	}
@@ -266,7 +266,7 @@ func TestNamesOfPlaces(t *testing.T) {
 	} {
 		d := *withdrawn
 		d.Jurisdiction, d.Entry = c.code, c.code
-		a := newSet(t, policy.Notice{}, &d).For(&d, []string{"application/json"}, []string{c.language}, "")
+		a := newSet(t, policy.Notice{}, &d).For(&d, []string{"application/json"}, []string{c.language}, "", "")
 		var problem struct{ Jurisdiction, Place string }
 		if err := json.Unmarshal(a.Body, &problem); err != nil {
 			t.Fatal(err)
@@ -279,7 +279,7 @@ func TestNamesOfPlaces(t *testing.T) {
 
 func TestStatusOfTheNotice(t *testing.T) {
 	for status, want := range map[int]int{0: 451, 451: 451, 403: 403, 404: 404, 410: 410} {
-		if got := newSet(t, policy.Notice{Status: status}, withdrawn).For(withdrawn, nil, nil, "").Status; got != want {
+		if got := newSet(t, policy.Notice{Status: status}, withdrawn).For(withdrawn, nil, nil, "", "").Status; got != want {
 			t.Errorf("status %d is sent as %d, want %d", status, got, want)
 		}
 	}
@@ -302,7 +302,7 @@ func TestInvalidNotices(t *testing.T) {
 
 func TestAnAddressCannotLeaveItsLink(t *testing.T) {
 	n := policy.Notice{BlockedBy: `https://example.org/a?b=>;"é ` + "`"}
-	got := get(newSet(t, n, feature).For(feature, nil, nil, ""), "Link")
+	got := get(newSet(t, n, feature).For(feature, nil, nil, "", ""), "Link")
 	want := `<https://example.org/a?b=%3E;%22%C3%A9%20%60>; rel="blocked-by", </.well-known/market-status>; rel="sunset"`
 	if got != want {
 		t.Errorf("Link: %s\nwant: %s", got, want)
@@ -373,14 +373,14 @@ func TestHostileTextsAreEscaped(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		harmless(t, b.For(&d, []string{"text/html"}, []string{"en"}, "").Body)
-		harmless(t, b.For(&d, []string{"text/html"}, []string{"fr"}, "").Body)
+		harmless(t, b.For(&d, []string{"text/html"}, []string{"en"}, "", "").Body)
+		harmless(t, b.For(&d, []string{"text/html"}, []string{"fr"}, "", "").Body)
 
-		problem := b.For(&d, []string{"application/json"}, []string{"en"}, "")
+		problem := b.For(&d, []string{"application/json"}, []string{"en"}, "", "")
 		if !json.Valid(problem.Body) {
 			t.Errorf("not JSON:\n%s", problem.Body)
 		}
-		for _, f := range b.For(&d, nil, []string{"en"}, "application/grpc").Header {
+		for _, f := range b.For(&d, nil, []string{"en"}, "application/grpc", "").Header {
 			if strings.ContainsAny(f.Value, "\r\n\x00") {
 				t.Errorf("%s: %q", f.Name, f.Value)
 			}
@@ -403,7 +403,7 @@ func TestAPageAllowsItsOwnStyleAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, a := range map[string]*notice.Response{
-		"notice": newSet(t, linked, withdrawn).For(withdrawn, []string{"text/html"}, nil, ""),
+		"notice": newSet(t, linked, withdrawn).For(withdrawn, []string{"text/html"}, nil, "", ""),
 		"status": s.For([]string{"text/html"}, nil, nil),
 	} {
 		styles := styleElement.FindAllSubmatch(a.Body, -1)
@@ -425,8 +425,8 @@ func TestAPageAllowsItsOwnStyleAndNothingElse(t *testing.T) {
 func TestARenderedNoticeIsCached(t *testing.T) {
 	b := newSet(t, linked, everyKind...)
 	for _, contentType := range []string{"", "application/grpc"} {
-		first := b.For(windDown, []string{"text/html"}, []string{"fr-FR"}, contentType)
-		if again := b.For(windDown, []string{"text/html;q=0.5"}, []string{"fr"}, contentType); first != again {
+		first := b.For(windDown, []string{"text/html"}, []string{"fr-FR"}, contentType, "")
+		if again := b.For(windDown, []string{"text/html;q=0.5"}, []string{"fr"}, contentType, ""); first != again {
 			t.Error("the same notice was rendered twice")
 		}
 	}
@@ -439,7 +439,7 @@ func TestTheCacheIsBounded(t *testing.T) {
 	for range 3 {
 		for _, d := range everyKind {
 			for _, language := range []string{"en", "fr", "de", "es", "ja", "hi"} {
-				a := b.For(d, []string{"text/html"}, []string{language}, "")
+				a := b.For(d, []string{"text/html"}, []string{language}, "", "")
 				if b.Cached() > limit || get(a, "Content-Language") != language || len(a.Body) == 0 {
 					t.Fatalf("%d bytes cached, limit %d; %s for %s", b.Cached(), limit, get(a, "Content-Language"), language)
 				}
@@ -457,7 +457,7 @@ func TestASetIsSharedByManyRequests(t *testing.T) {
 			for j := range 200 {
 				d := everyKind[(i+j)%len(everyKind)]
 				language := []string{"en", "fr", "ar", "ja", "xx"}[j%5]
-				if a := b.For(d, []string{"text/html"}, []string{language}, ""); len(a.Body) == 0 {
+				if a := b.For(d, []string{"text/html"}, []string{language}, "", ""); len(a.Body) == 0 {
 					t.Error("an empty notice")
 				}
 			}
@@ -468,7 +468,7 @@ func TestASetIsSharedByManyRequests(t *testing.T) {
 
 func TestAnUnknownDecisionIsRefusedAllTheSame(t *testing.T) {
 	b := newSet(t, linked, withdrawn)
-	a := b.For(anonymous, []string{"text/html"}, []string{"fr"}, "")
+	a := b.For(anonymous, []string{"text/html"}, []string{"fr"}, "", "")
 	if a.Status != 451 || get(a, "Content-Language") != "fr" || len(a.Body) == 0 {
 		t.Error(wire(a))
 	}

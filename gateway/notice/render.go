@@ -26,8 +26,16 @@ func (n *notice) render(l int, f format, cause policy.Cause, names func(policy.C
 	case formatProblem:
 		return newResponse(c.Status, n.header(c, "application/problem+json"), problemDetails(n.decision, c))
 	case formatHTML:
-		header := append(n.header(c, "text/html; charset=utf-8"), pageHeader()...)
+		header := append(n.header(c, "text/html; charset=utf-8"), pageHeader("; frame-ancestors 'none'")...)
 		return newResponse(c.Status, header, executePage("notice", c))
+	case formatFrame:
+		header := append(n.header(c, "text/html; charset=utf-8"), pageHeader("")...)
+		return newResponse(c.Status, append(header, crossOrigin), executePage("notice", c))
+	case formatImage:
+		header := append(n.header(c, "image/svg+xml"), Field{"Content-Security-Policy", "default-src 'none'"}, crossOrigin)
+		return newResponse(c.Status, header, picture(c))
+	case formatEmpty:
+		return newResponse(c.Status, append(n.header(c, "text/plain; charset=utf-8"), crossOrigin), nil)
 	}
 	return newResponse(c.Status, n.header(c, "text/plain; charset=utf-8"), plainText(c))
 }
@@ -36,7 +44,7 @@ func (n *notice) header(c content, contentType string) []Field {
 	header := []Field{
 		{"Content-Type", contentType},
 		{"Content-Language", c.Language},
-		{"Vary", "Accept, Accept-Language"},
+		{"Vary", "Accept, Accept-Language, Origin, Sec-Fetch-Dest"},
 		{"Cache-Control", "no-store"},
 		{"X-Content-Type-Options", "nosniff"},
 	}
@@ -228,12 +236,16 @@ func executePage(name string, data any) []byte {
 	return b.Bytes()
 }
 
-// pageHeader allows a page its own style and nothing else.
-var pageHeader = sync.OnceValue(func() []Field {
+// crossOrigin lets pages from elsewhere that isolate themselves embed a response.
+var crossOrigin = Field{"Cross-Origin-Resource-Policy", "cross-origin"}
+
+// pageHeader allows a page its own style and nothing else, with what is said of
+// who may frame it.
+func pageHeader(framing string) []Field {
 	hash := sha256.Sum256([]byte(styleCSS))
 	return []Field{
 		{"Content-Security-Policy", "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) +
-			"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+			"'; base-uri 'none'; form-action 'none'" + framing},
 		{"Referrer-Policy", "no-referrer"},
 	}
-})
+}

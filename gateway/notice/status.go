@@ -146,7 +146,7 @@ func (s *Status) page(i int) *representation {
 	fields := append([]Field{
 		{"Content-Type", "text/html; charset=utf-8"},
 		{"Content-Language", locale.name},
-	}, pageHeader()...)
+	}, pageHeader("; frame-ancestors 'none'")...)
 	r := newRepresentation(executePage("status", s.content(locale)), fields)
 	s.pages[i].CompareAndSwap(nil, &r)
 	return s.pages[i].Load()

@@ -1,6 +1,7 @@
 package request
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -34,5 +35,5 @@ func readFacts(r *http.Request) (f Facts, err error) {
 		return f, MalformedTarget
 	}
 	peer, _ := netip.ParseAddrPort(r.RemoteAddr) // the zero one is rejected
-	return Facts{Method: r.Method, Host: host, Path: path, Query: query, Peer: peer.Addr(), Header: r.Header}, nil
+	return Facts{Method: cmp.Or(requestedMethod(r), r.Method), Host: host, Path: path, Query: query, Peer: peer.Addr(), Header: r.Header}, nil
 }

@@ -75,9 +75,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() { h.counters.duration[decision.Action].Observe(h.o.Now().Sub(now).Seconds()) }()
 
 	switch {
+	case decision.Action == policy.Refuse && requestedMethod(r) != "":
+		httpbody.CloseUnread(w, r)
+		allowRefusedRequest(w, r)
 	case decision.Action == policy.Refuse:
 		httpbody.CloseUnread(w, r)
-		compiled.Notices().For(decision, r.Header["Accept"], r.Header["Accept-Language"], r.Header.Get("Content-Type")).Write(w, r)
+		allowOrigin(w, r)
+		h := r.Header
+		compiled.Notices().For(decision, h["Accept"], h["Accept-Language"], h.Get("Content-Type"), h.Get("Sec-Fetch-Dest")).Write(w, r)
 	case facts.Path == policy.StatusPath:
 		httpbody.CloseUnread(w, r)
 		compiled.MarketStatus().For(r.Header["Accept"], r.Header["Accept-Language"], r.Header["If-None-Match"]).Write(w, r)
@@ -97,7 +102,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Facts are what a request is decided on.
 type Facts struct {
-	Method string
+	Method string     // of a preflight: of the request that it is about
 	Host   string     // as Hostname returns it
 	Path   string     // as it is forwarded, escaped, without query
 	Query  string     // behind the "?", as it is forwarded
