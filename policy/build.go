@@ -25,6 +25,7 @@ func New(def Definition, source []byte) (*Policy, error) {
 	b := build(def)
 	if len(b.problems) == 0 {
 		b.policy.setPlaces()
+		b.policy.setBindings()
 		b.checkContradictions()
 		b.checkPromise()
 	}

@@ -50,12 +50,19 @@ func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 		}
 	}
 	s.decisions = c.decisions
+	s.setFloors()
 	return s
 }
 
-// nextStep returns when any entry's phase changes after a moment, zero if never.
+// nextStep returns when any entry's phase changes after a moment, or a demand
+// comes into force, zero if never.
 func (p *Policy) nextStep(at time.Time) time.Time {
 	var first time.Time
+	for _, b := range p.bindings {
+		if !b.isInForce(at) && (first.IsZero() || b.InForce.Before(first)) {
+			first = b.InForce
+		}
+	}
 	for _, e := range p.rules {
 		if next := e.nextStep(at); !next.IsZero() && (first.IsZero() || next.Before(first)) {
 			first = next

@@ -63,6 +63,7 @@ func (s *Snapshot) Explain(place Place, method, host, path string) Explanation {
 		x.Matches = append(x.Matches, s.explainMatch(m, m, place, class, x.Decision))
 		x.addNextStep(hidden, class, s.at)
 	}
+	s.explainBindings(&x, place, class)
 	x.Override = s.policy.formatOverride(x.Decision)
 	for _, flag := range s.FlagsToApp(x.Decision.Jurisdiction) {
 		if x.Flags == nil {
@@ -77,6 +78,41 @@ func (s *Snapshot) Explain(place Place, method, host, path string) Explanation {
 		}
 	}
 	return x
+}
+
+// explainBindings adds what demands make of the place that bind it by any of its
+// codes: what governs there counts here, too.
+func (s *Snapshot) explainBindings(x *Explanation, place Place, class Class) {
+	governed := *s.market(place, class).plain[class] == x.Decision
+	for _, b := range s.policy.bindings {
+		if !b.Concerns(x.Class) {
+			continue
+		}
+		for _, code := range b.binds(place) {
+			if !b.isInForce(s.at) {
+				x.addNext(b.InForce)
+			}
+			governing, _ := mostSpecific(s.policy.appendMatches(nil, PlaceOf(code)))
+			for _, m := range governing {
+				x.addNextStep(m.entry, class, s.at)
+				if b.isInForce(s.at) {
+					s.explainBinding(x, b, code, m, place, class, governed)
+				}
+			}
+		}
+	}
+}
+
+func (s *Snapshot) explainBinding(x *Explanation, b binding, code Code, m match, place Place, class Class, governed bool) {
+	i := slices.IndexFunc(x.Matches, func(known Match) bool { return known.Entry == m.entry.code })
+	if i < 0 {
+		i = len(x.Matches)
+		x.Matches = append(x.Matches, s.explainMatch(m, m, place, class, x.Decision))
+		x.Matches[i].How = fmt.Sprintf("%s is in %s, which %s binds", place.Jurisdiction(), code, b.demand)
+	}
+	if x.Matches[i].Wins && !governed {
+		x.Matches[i].Why = fmt.Sprintf("%s binds all that is in %s", b.demand, code)
+	}
 }
 
 // formatOverride says why flags restrict more than an entry.
@@ -95,8 +131,13 @@ func (p *Policy) formatOverride(d Decision) string {
 // addNextStep takes the next step of an entry that the decision depends on into
 // account.
 func (x *Explanation) addNextStep(e *Rule, class Class, at time.Time) {
-	next := e.nextStep(at)
-	if e.AppliesTo(class) && !next.IsZero() && (x.Next.IsZero() || next.Before(x.Next)) {
+	if e.AppliesTo(class) {
+		x.addNext(e.nextStep(at))
+	}
+}
+
+func (x *Explanation) addNext(next time.Time) {
+	if !next.IsZero() && (x.Next.IsZero() || next.Before(x.Next)) {
 		x.Next = next
 	}
 }

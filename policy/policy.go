@@ -42,6 +42,7 @@ type Policy struct {
 	withFlags    []Code              // the subdivisions that a setting or a group in one names
 	acknowledged []acknowledgement
 	approvals    Approvals
+	bindings     []binding // by the name of the demand
 
 	// The places that are distinguished: subdivisions by country, and all.
 	distinct map[Code][]Code

@@ -191,9 +191,9 @@ func (d Demand) Concerns(class string) bool {
 	return class != Essential && (d.Routes == nil || slices.Contains(d.Routes, class))
 }
 
-// BoundPlaces returns the places that a demand binds: of a group all members,
-// of a country all that the policy distinguishes in it.
-func (p *Policy) BoundPlaces(d Demand) []Place {
+// boundCodes returns the countries and subdivisions that a demand speaks of: of a
+// group all members, of a country its territories where that is said.
+func (p *Policy) boundCodes(d Demand) []Code {
 	codes := []Code{d.Jurisdiction}
 	if p.isGroup(d.Jurisdiction) {
 		codes = p.groups[d.Jurisdiction].members
@@ -208,8 +208,14 @@ func (p *Policy) BoundPlaces(d Demand) []Place {
 			codes = append(slices.Clip(codes), Code(territory))
 		}
 	}
+	return codes
+}
+
+// BoundPlaces returns the places that a demand binds: all that it speaks of, and
+// all that the policy distinguishes in these.
+func (p *Policy) BoundPlaces(d Demand) []Place {
 	var places []Place
-	for _, code := range codes {
+	for _, code := range p.boundCodes(d) {
 		places = append(places, PlaceOf(code))
 		country, _ := countryOf(code)
 		if country == "" {

@@ -24,6 +24,7 @@ type Snapshot struct {
 
 	countries          [26 * 26]country // by slot
 	unlocated, private *market
+	nowhere            country
 }
 
 // A country is the market of a country, and those of its subdivisions that the
@@ -32,6 +33,11 @@ type Snapshot struct {
 type country struct {
 	market       *market
 	subdivisions map[Code]*market
+	// What the whole gets at least by the demands that bind it, and what
+	// subdivisions get that are bound by a demand of theirs or of what they lie
+	// in. Those needn't be distinguished.
+	floor  floor
+	floors map[Code]floor
 }
 
 // A market is one place that the policy distinguishes, with its decisions by
@@ -61,11 +67,11 @@ func slot(code Code) (i int, ok bool) {
 }
 
 // country returns the zero country for a code that isn't one.
-func (s *Snapshot) country(code Code) country {
+func (s *Snapshot) country(code Code) *country {
 	if i, ok := slot(code); ok {
-		return s.countries[i]
+		return &s.countries[i]
 	}
-	return country{}
+	return &s.nowhere
 }
 
 // Policy returns what the snapshot was compiled from.
@@ -97,10 +103,14 @@ func (s *Snapshot) Classify(method, host, path string) Readings {
 // that allocates nothing.
 func (s *Snapshot) Decide(place Place, class Class) *Decision {
 	m := s.market(place, class)
+	d := m.plain[class]
 	if place.Anonymous {
-		return m.anonymous[class]
+		d = m.anonymous[class]
 	}
-	return m.plain[class]
+	if c := s.country(place.Country); c.isBound() && !place.Private {
+		return c.raise(d, place, class)
+	}
+	return d
 }
 
 // DecideReadings returns what a request from a place gets that may be read as

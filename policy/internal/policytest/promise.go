@@ -167,9 +167,21 @@ func RealPlaces(world []string) []policy.Place {
 	return places
 }
 
-// covers is the naive reading of whom a demand binds.
+// Covers is the naive reading of whom a demand binds: who is in its jurisdiction by
+// the database's chain of subdivisions, or by what ISO 3166-2 has these in.
 func (p Promise) Covers(d Demand, place policy.Place) bool {
-	codes := []string{string(place.Country), string(place.Subdivisions[0]), string(place.Subdivisions[1])}
+	if _, none := BuiltInGroups[string(place.Country)]; place.Private || none {
+		return false // a database's own idea of a country
+	}
+	codes := []string{string(place.Country)}
+	for _, sub := range place.Subdivisions {
+		if strings.HasPrefix(string(sub), string(place.Country)+"-") {
+			codes = append(codes, string(sub))
+			if parent := parents[string(sub)]; parent != "" {
+				codes = append(codes, parent)
+			}
+		}
+	}
 	in := func(code string) bool { return slices.Contains(codes, code) }
 	extends := d.territories == "true" || d.territories == "" && p.Entries[d.jurisdiction].Territories
 	return in(d.jurisdiction) || slices.ContainsFunc(p.Groups[d.jurisdiction], in) || slices.ContainsFunc(BuiltInGroups[d.jurisdiction], in) ||

@@ -1,0 +1,150 @@
+package policy_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
+	"github.com/exitgate/exitgate/policy/iso3166"
+)
+
+const law = "guarantees: {e2ee: {require: true}}\n"
+
+// Issue 10, A2: what a demand binds is bound by any reading of where a client is.
+func TestNoEntryWithinABoundPlaceOpensIt(t *testing.T) {
+	at := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	chain := func(country, first, second policy.Code) policy.Place {
+		return policy.Place{Country: country, Subdivisions: [2]policy.Code{first, second}}
+	}
+	for name, test := range map[string]struct {
+		document string
+		place    policy.Place
+		by       policy.Code
+	}{
+		"a municipality, whose county our table doesn't tell": {
+			"demands: {law: {jurisdiction: EE-37, stage: in-force, requires: {e2ee: false}}}\njurisdictions: {EE-37: withdrawn, EE-784: open}\n",
+			chain("EE", "EE-37", "EE-784"), "EE-37",
+		},
+		"Iceland": {
+			"demands: {law: {jurisdiction: IS-1, stage: in-force, requires: {e2ee: false}}}\njurisdictions: {IS-1: withdrawn, IS-RKN: open}\n",
+			chain("IS", "IS-1", "IS-RKN"), "IS-1",
+		},
+		"a province that the database has in another region": {
+			"demands: {law: {jurisdiction: PH-12, stage: in-force, requires: {e2ee: false}}}\njurisdictions: {PH-12: withdrawn, PH-LAS: open}\n",
+			chain("PH", "PH-12", "PH-LAS"), "PH-12",
+		},
+		"a department without its region, as our table has it": {
+			"demands: {law: {jurisdiction: FR-IDF, stage: in-force, requires: {e2ee: false}}}\njurisdictions: {FR-IDF: withdrawn}\n",
+			chain("FR", "FR-77", ""), "FR-IDF",
+		},
+		"a department in another region, by the law of ours": {
+			"demands: {law: {jurisdiction: FR-IDF, stage: in-force, requires: {e2ee: false}}}\njurisdictions: {FR-IDF: withdrawn, FR-ARA: open}\n",
+			chain("FR", "FR-ARA", "FR-75C"), "FR-IDF",
+		},
+		"a member of an open group, standing alone": {
+			"groups: {some: [FR-75C]}\ndemands: {law: {jurisdiction: FR, territories: false, stage: in-force, requires: {e2ee: false}}}\njurisdictions: {EU: withdrawn, FR-IDF: withdrawn, some: open}\n",
+			chain("FR", "FR-75C", ""), "EU",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := document.Parse("policy.yaml", []byte("version: 1\n"+law+test.document))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := policy.Compile(p, nil, at)
+			d := s.Decide(test.place, p.Class(policy.Other))
+			if d.Action != policy.Refuse || d.Phase != policy.Withdrawn || d.Entry != test.by {
+				t.Errorf("%+v: %+v, want it refused by %s", test.place, *d, test.by)
+			}
+			x := s.Explain(test.place, "GET", "", "/")
+			if x.Decision != *d || len(x.Matches) == 0 || x.Matches[0].Entry != test.by || !x.Matches[0].Wins {
+				t.Errorf("explained: %+v", x)
+			}
+		})
+	}
+}
+
+// Issue 10, A2: from its date on, and for what it is about.
+func TestADemandBindsFromItsDateOn(t *testing.T) {
+	p, err := document.Parse("policy.yaml", []byte("version: 1\n"+law+`routes: {news: [/news/]}
+demands: {law: {jurisdiction: EE-37, stage: adopted, in-force: 2026-12-01T00:00:00Z, routes: [news], requires: {e2ee: false}}}
+jurisdictions: {EE-37: withdrawn, EE-784: open}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := policy.Place{Country: "EE", Subdivisions: [2]policy.Code{"EE-37", "EE-784"}}
+	inForce := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		class string
+		at    time.Time
+		want  policy.Action
+	}{
+		{"news", inForce.Add(-1), policy.Forward},
+		{"news", inForce, policy.Refuse},
+		{policy.Other, inForce, policy.Forward},
+	} {
+		s := policy.Compile(p, nil, test.at)
+		if got := s.Decide(place, p.Class(test.class)).Action; got != test.want {
+			t.Errorf("%s at %s: %s, want %s", test.class, test.at, got, test.want)
+		}
+		if test.at.Before(inForce) && !s.Until().Equal(inForce) {
+			t.Errorf("until %s", s.Until())
+		}
+	}
+}
+
+// Issue 10, A2: over the real hierarchy of ISO 3166-2, and whatever chains a
+// database makes of its codes.
+func TestWhatLiesInABoundPlaceIsWithheldByAnyHierarchy(t *testing.T) {
+	var countries []string
+	for country := range iso3166.Countries() {
+		for range iso3166.Subdivisions(country.Code) {
+			countries = append(countries, country.Code)
+			break
+		}
+	}
+	at := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	loaded := 0
+	rapid.Check(t, func(t *rapid.T) {
+		country := rapid.SampledFrom(countries).Draw(t, "country")
+		subs := slices.Collect(iso3166.Subdivisions(country))
+		parents := make(map[string]string)
+		for _, sub := range subs {
+			parents[sub.Code] = sub.Parent
+		}
+		draw := func(label string) string { return rapid.SampledFrom(subs).Draw(t, label).Code }
+		bound := draw("bound")
+		if parent := parents[bound]; parent != "" && rapid.Bool().Draw(t, "its parent") {
+			bound = parent
+		}
+		var b strings.Builder
+		fmt.Fprintf(&b, "version: 1\n%sdemands: {law: {jurisdiction: %s, stage: in-force, requires: {e2ee: false}}}\njurisdictions:\n  %s: withdrawn\n", law, bound, bound)
+		inner := draw("open")
+		if inner != bound {
+			fmt.Fprintf(&b, "  %s: open\n", inner)
+		}
+		p, err := document.Parse("policy.yaml", []byte(b.String()))
+		if err != nil {
+			return // our table has the open one in the bound one
+		}
+		loaded++
+		s := policy.Compile(p, nil, at)
+		for _, chain := range [][2]string{{bound, inner}, {inner, bound}, {bound, ""}, {draw("first"), bound}, {bound, draw("second")}, {draw("first"), draw("second")}, {draw("alone"), ""}, {inner, ""}} {
+			in := slices.ContainsFunc(chain[:], func(code string) bool { return code == bound || parents[code] == bound })
+			place := policy.Place{Country: policy.Code(country), Subdivisions: [2]policy.Code{policy.Code(chain[0]), policy.Code(chain[1])}}
+			if d := s.Decide(place, p.Class(policy.Other)); (d.Action == policy.Refuse) != in {
+				t.Fatalf("%v: %s by %s\n%s", chain, d.Action, d.Entry, b.String())
+			}
+		}
+	})
+	if loaded == 0 {
+		t.Error("no policy was loaded")
+	}
+}
