@@ -148,3 +148,29 @@ func TestWhatLiesInABoundPlaceIsWithheldByAnyHierarchy(t *testing.T) {
 		t.Error("no policy was loaded")
 	}
 }
+
+// Issue 10, C11: a demand about some classes is met by a phase that refuses these,
+// and one about the whole service by nothing but a withdrawal.
+func TestAPartialDemandIsMetByThePhaseThatRefusesItsClasses(t *testing.T) {
+	phases := policy.Phases()
+	for routes, least := range map[string]policy.Phase{
+		"[sign-up]":           policy.ClosedToNew,
+		"[messages]":          policy.WindDown,
+		"[sign-up, messages]": policy.WindDown,
+		"[other]":             policy.WindDown,
+		"[export]":            policy.Withdrawn,
+		"":                    policy.Withdrawn,
+	} {
+		for _, phase := range phases {
+			limit := ""
+			if routes != "" {
+				limit = ", routes: " + routes
+			}
+			text := fmt.Sprintf("version: 1\n%sroutes: {sign-up: [/signup], messages: [/messages/], export: [/export]}\ndemands: {law: {jurisdiction: IT, stage: in-force, requires: {e2ee: false}%s}}\njurisdictions: {IT: %s}\n", law, limit, phase)
+			_, err := document.Parse("policy.yaml", []byte(text))
+			if kept := phase >= least; (err == nil) != kept {
+				t.Errorf("a demand on %s in the phase %s: %v", routes, phase, err)
+			}
+		}
+	}
+}

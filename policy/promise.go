@@ -107,7 +107,11 @@ func adviseWithdrawal(d Demand, served []Place) string {
 	if !d.InForce.IsZero() {
 		by = "by " + d.InForce.Format(time.RFC3339)
 	}
-	return fmt.Sprintf("withdraw %s %s,\nor show that the demand is suspended (stayed by a court), rejected or repealed: change its stage", joinPlaces(served), by)
+	way := "withdraw " + joinPlaces(served)
+	if least := d.LeastPhase(); least < Withdrawn {
+		way = fmt.Sprintf("withdraw %s in %s, or give it the phase %s,", strings.Join(d.Routes, ", "), joinPlaces(served), least)
+	}
+	return fmt.Sprintf("%s %s,\nor show that the demand is suspended (stayed by a court), rejected or repealed: change its stage", way, by)
 }
 
 // warnOfUnboundDemand warns of a demand that doesn't bind, but would break a
@@ -159,7 +163,7 @@ func (p *Policy) formatBrokenGuarantee(flag string, d Demand) string {
 func (p *Policy) servedUnder(d Demand) []Place {
 	var served []Place
 	for _, place := range p.BoundPlaces(d) {
-		if p.mode == Observe || p.serves(place, d.Concerns, d.InForce) {
+		if p.mode == Observe || p.serves(place, d, d.InForce) {
 			served = append(served, place)
 		}
 	}
@@ -170,19 +174,38 @@ func (p *Policy) servedUnder(d Demand) []Place {
 // moment or later, as far as the policy itself goes. A policy that only
 // observes serves everywhere.
 func (p *Policy) Serves(place Place, at time.Time) bool {
-	return p.mode == Observe || p.serves(place, Demand{}.Concerns, at)
+	return p.mode == Observe || p.serves(place, Demand{}, at)
 }
 
-// serves reports whether a place gets any of some route classes at a moment or
-// later. As time only restricts, the moment itself is what counts.
-func (p *Policy) serves(place Place, some func(class string) bool, at time.Time) bool {
-	matches := p.appendMatches(nil, place)
-	for class, name := range p.classes {
-		if some(name) && !p.isEmpty[class] && p.decide("", matches, Class(class), at).Phase != Withdrawn {
-			return true
+// serves reports whether a place gets any of what a demand is about at a moment
+// or later. As time only restricts, the moment itself is what counts.
+func (p *Policy) serves(place Place, d Demand, at time.Time) bool {
+	return slices.ContainsFunc(p.classes, func(class string) bool { return d.Concerns(class) && p.servesClass(place, d, class, at) })
+}
+
+func (p *Policy) servesClass(place Place, d Demand, class string, at time.Time) bool {
+	i := slices.Index(p.classes, class)
+	return !p.isEmpty[i] && !d.isMetBy(p.decide("", p.appendMatches(nil, place), Class(i), at).Phase, class)
+}
+
+// isMetBy reports whether a phase withholds a route class as far as the demand
+// asks for it. One that is about some classes is met where these are refused,
+// one about the whole service where the whole is withdrawn.
+func (d Demand) isMetBy(phase Phase, class string) bool {
+	if d.Routes == nil {
+		return phase == Withdrawn
+	}
+	return phase.Refuses(class)
+}
+
+// LeastPhase returns the least restrictive phase that meets the demand.
+func (d Demand) LeastPhase() Phase {
+	for _, phase := range Phases() {
+		if d.Routes != nil && !slices.ContainsFunc(d.Routes, func(class string) bool { return !d.isMetBy(phase, class) }) {
+			return phase
 		}
 	}
-	return false
+	return Withdrawn
 }
 
 // Concerns reports whether a demand is about a route class. None is about the
@@ -251,7 +274,7 @@ func (p *Policy) formatHowServed(place Place, d Demand) string {
 	}
 	slices.SortFunc(dates, time.Time.Compare)
 	for _, date := range dates {
-		if !date.After(d.InForce) || p.serves(place, d.Concerns, date) {
+		if !date.After(d.InForce) || p.serves(place, d, date) {
 			continue
 		}
 		if d.InForce.IsZero() {
@@ -264,7 +287,7 @@ func (p *Policy) formatHowServed(place Place, d Demand) string {
 		if !d.Concerns(name) || p.isEmpty[class] {
 			continue
 		}
-		if found := p.decide(code, matches, Class(class), d.InForce).Phase; found < Withdrawn {
+		if found := p.decide(code, matches, Class(class), d.InForce).Phase; !d.isMetBy(found, name) {
 			phase = min(phase, found)
 			classes = append(classes, name)
 		} else {
@@ -352,7 +375,7 @@ func (p *builder) checkConflictsOver(flag string, names []string) {
 			if d.InForce.After(from) {
 				from = d.InForce
 			}
-			if !p.policy.serves(place, func(name string) bool { return name == class }, from) {
+			if !p.policy.servesClass(place, one, class, from) || !p.policy.servesClass(place, d, class, from) {
 				return false
 			}
 			p.errorf(fmt.Sprintf("withdraw %s, or correct one of the demands", it.place), key("demands", name),

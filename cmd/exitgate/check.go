@@ -171,7 +171,7 @@ func (d demandResult) outcome() string {
 	}
 	kept := fmt.Sprintf("%s is withdrawn", d.Jurisdiction)
 	if d.Routes != nil {
-		kept += " for " + strings.Join(d.Routes, ", ")
+		kept = fmt.Sprintf("%s refuses %s", d.Jurisdiction, strings.Join(d.Routes, ", "))
 	}
 	if !d.InForce.IsZero() {
 		kept += " by then"

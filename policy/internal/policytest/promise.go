@@ -218,7 +218,7 @@ func (p Promise) Broken() string {
 			if class != "other" && !slices.Contains(p.Routes, class) || classes != nil && !slices.Contains(classes, class) {
 				continue
 			}
-			if v, _ := p.Read(place, class, at); !v.Refused || v.Phase != 4 || p.Observe {
+			if v, _ := p.Read(place, class, at); !v.Refused || classes == nil && v.Phase != 4 || p.Observe {
 				return true
 			}
 		}
