@@ -93,6 +93,9 @@ func (o *logOptions) runVerify(cmd *cobra.Command, c *client) error {
 		return err
 	}
 	out := newPrinter(cmd.OutOrStdout())
+	if v.Copy && !o.json {
+		out.colouredParagraph(yellow, "", "The ledger can't be reached. This is the gateway's own copy of its records.")
+	}
 	switch {
 	case o.json:
 		err = a.writeIndented(cmd.OutOrStdout())

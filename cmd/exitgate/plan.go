@@ -19,7 +19,6 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/statedir"
-	"github.com/exitgate/exitgate/internal/files"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 	"github.com/exitgate/exitgate/policy/document"
@@ -256,8 +255,6 @@ func (o *planOptions) inUse() (*policy.Policy, policy.Flags, error) {
 	return p, flags, err
 }
 
-const maxFlags = 64 << 20 // bytes
-
 // dataFolder returns the folder that the gateway keeps things in.
 func dataFolder(named string) (string, error) {
 	return statedir.Path(cmp.Or(named, os.Getenv("EXITGATE_DATA")))
@@ -269,17 +266,14 @@ func savedFlags(folder string) (policy.Flags, error) {
 	if folder == "" {
 		return nil, nil
 	}
-	file := filepath.Join(folder, "flags.json")
-	text, err := files.Read(file, maxFlags)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
-	case err != nil:
+	dir := statedir.Dir(folder)
+	text, err := dir.ReadFlags()
+	if text == nil || err != nil {
 		return nil, err
 	}
 	var flags policy.Flags
 	if err := json.Unmarshal(text, &flags); err != nil {
-		return nil, fmt.Errorf("the flags in %s can't be read: %w", file, err)
+		return nil, fmt.Errorf("the flags in %s can't be read: %w", dir.Flags(), err)
 	}
 	return flags, nil
 }

@@ -133,6 +133,7 @@ func (o *serveOptions) settings(cmd *cobra.Command) (config.Config, error) {
 }
 
 func (o *serveOptions) serve(cmd *cobra.Command) error {
+	signal.Ignore(syscall.SIGHUP) // what changes is watched, and nothing is reloaded
 	if o.json {
 		o.logFormat = "json"
 	}

@@ -61,6 +61,11 @@ func (c *Control) checkLedger(now time.Time, checks map[string]api.Check) {
 			Detail: fmt.Sprintf("%v\n\nthe next start would need the ledger: make room in the data folder, and let the gateway write to it", err),
 		}
 	}
+	if connection.Differing > 0 {
+		checks["ledger records"] = api.Check{
+			Detail: fmt.Sprintf("%d records of the ledger differ from this gateway's copy of them: one of the two was changed\n\nkeep both: see docs/operations.md, Records differ", connection.Differing),
+		}
+	}
 	for _, revision := range c.source.State().Unsigned() {
 		if now.After(revision.SignBy) {
 			checks[fmt.Sprintf("emergency %d", revision.Number)] = api.Check{

@@ -47,7 +47,7 @@ func (c *Control) Verify(ctx context.Context) (api.Verification, error) {
 	if err != nil {
 		return api.Verification{}, err
 	}
-	v := api.Verification{OK: len(found.Invalid) == 0, Records: found.Records, Last: found.Last, Hash: found.Hash, Wrong: []api.InvalidRecord{}}
+	v := api.Verification{OK: len(found.Invalid) == 0, Records: found.Records, Last: found.Last, Hash: found.Hash, Wrong: []api.InvalidRecord{}, Copy: found.Copy}
 	for _, r := range found.Invalid {
 		v.Wrong = append(v.Wrong, api.InvalidRecord{Number: r.Number, Reason: r.Reason})
 	}

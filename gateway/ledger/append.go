@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // A Conflict is the error of an Append that another one preceded.
@@ -103,18 +102,7 @@ func isTransient(err error) bool {
 
 // publish sends a record to be stored under its number.
 func (l *Ledger) publish(ctx context.Context, r Record, data []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	return l.whileConnected(ctx, func(ctx context.Context) error {
-		ack, err := l.writing.PublishMsg(ctx, &nats.Msg{Subject: l.subject(), Data: data},
-			jetstream.WithExpectStream(l.name),
-			jetstream.WithExpectLastSequence(r.Number-1),
-			jetstream.WithMsgID(r.Hash.String()))
-		if err == nil && ack.Sequence != r.Number {
-			err = fmt.Errorf("NATS stored it as number %d, not %d", ack.Sequence, r.Number)
-		}
-		return err
-	})
+	return l.publishAt(ctx, r.Number, data, r.Hash.String())
 }
 
 // nextAfter returns the record that comes after a point, or if there is none the

@@ -34,12 +34,10 @@ import (
 // does so with go.mod, and tests that write with the server and read here fail
 // (TestBlockFiles…, and every test that opens a folder again).
 func checkBlocks(folder, stream string, known Point) (last uint64, err error) {
-	messages := filepath.Join(folder, "jetstream", "$G", "streams", stream, "msgs")
-	files, err := filepath.Glob(filepath.Join(messages, "*.blk"))
+	files, err := blockFiles(folder, stream)
 	if err != nil {
 		return 0, err
 	}
-	slices.SortFunc(files, func(a, b string) int { return blockNumber(a) - blockNumber(b) })
 	for i, file := range files {
 		in, err := openBlock(file, stream)
 		if err != nil {
@@ -47,7 +45,7 @@ func checkBlocks(folder, stream string, known Point) (last uint64, err error) {
 		}
 		err = errors.Join(in.read(&last), in.file.Close())
 		if d := (*damagedBlock)(nil); errors.As(err, &d) && d.atEnd && i == len(files)-1 && last >= known.Number {
-			if err := os.Remove(filepath.Join(messages, "index.db")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := os.Remove(filepath.Join(filepath.Dir(file), "index.db")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return 0, err
 			}
 			break
@@ -57,6 +55,13 @@ func checkBlocks(folder, stream string, known Point) (last uint64, err error) {
 		}
 	}
 	return last, nil
+}
+
+// blockFiles returns the files of a stream, in their order.
+func blockFiles(folder, stream string) ([]string, error) {
+	blocks, err := filepath.Glob(filepath.Join(folder, "jetstream", "$G", "streams", stream, "msgs", "*.blk"))
+	slices.SortFunc(blocks, func(a, b string) int { return blockNumber(a) - blockNumber(b) })
+	return blocks, err
 }
 
 // blockNumber returns the number that a file is named after.
@@ -75,7 +80,7 @@ type damagedBlock struct {
 }
 
 func (d *damagedBlock) Error() string {
-	return fmt.Sprintf("%s is damaged at byte %d, in record %d (%s): put the ledger's folder back from a backup", d.file, d.offset, d.after+1, d.what)
+	return fmt.Sprintf("%s is damaged at byte %d, in record %d (%s): exitgate ledger repair says whether only what was never acknowledged is damaged; else put the ledger's folder back from a backup, or make it again from a copy of the records: exitgate ledger import", d.file, d.offset, d.after+1, d.what)
 }
 
 // A block is a file of messages. Each is, in little endian:

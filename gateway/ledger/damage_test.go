@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -164,5 +165,78 @@ func TestHistory_damagedLastRecord(t *testing.T) {
 		if err != nil && ctx.Err() != nil {
 			t.Fatalf("it waits: %v", err)
 		}
+	}
+}
+
+// Issue 10, number 17: after a power cut the file ends with zero bytes.
+func TestRepair(t *testing.T) {
+	t.Parallel()
+	folder, l, records := ten(t)
+	closed(t, l)
+	known := ledger.Options{Folder: folder, Known: records[9].Point(), Log: quiet()}
+	repair := func(o ledger.Options, cut bool) (*ledger.Tail, error) {
+		t.Helper()
+		before := must[[]byte](t)(os.ReadFile(blocks(t, folder)[0]))
+		tail, err := ledger.Repair(o, cut)
+		if after := must[[]byte](t)(os.ReadFile(blocks(t, folder)[0])); (!cut || err != nil) && string(after) != string(before) {
+			t.Error("the file was changed")
+		}
+		return tail, err
+	}
+	if tail, err := repair(known, true); tail != nil || err != nil {
+		t.Errorf("with nothing damaged it is %+v, %v", tail, err)
+	}
+	block := blocks(t, folder)[0]
+	content := must[[]byte](t)(os.ReadFile(block))
+	damage := func(with []byte) {
+		t.Helper()
+		if err := os.WriteFile(block, with, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	damage(append(slices.Clone(content), make([]byte, 4096)...))
+	if _, err := ledger.Open(within(t), known); err == nil || !strings.Contains(err.Error(), "exitgate ledger repair") {
+		t.Fatalf("the error is %v", err)
+	}
+	want := &ledger.Tail{File: block, Offset: int64(len(content)), Bytes: 4096, After: 10, What: "its length is impossible"}
+	if tail, err := repair(known, false); err != nil || cmp.Diff(want, tail) != "" {
+		t.Errorf("it is %+v, %v", tail, err)
+	}
+	tail, err := repair(known, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := os.ReadFile(tail.Copy); err != nil || len(kept) != len(content)+4096 {
+		t.Errorf("kept are %d bytes, %v", len(kept), err)
+	}
+	again := open(t, known)
+	if report := verify(t, again); report.Records != 10 || report.Invalid != nil {
+		t.Errorf("it is %+v", report)
+	}
+	add(t, again, records[9].Point(), "again")
+	if _, err := ledger.Repair(known, true); err == nil {
+		t.Error("it is repaired while it is used")
+	}
+	closed(t, again)
+
+	// What this machine has seen is not cut off, nor a whole record.
+	zeroed := slices.Clone(content)
+	clear(zeroed[len(zeroed)-30:])
+	damage(append(zeroed, make([]byte, 100)...))
+	if _, err := repair(known, true); !errors.Is(err, ledger.ErrNotTail) {
+		t.Errorf("of a record that is known the error is %v", err)
+	}
+	less := known
+	less.Known = records[8].Point()
+	if tail, err := repair(less, false); err != nil || tail.After != 9 {
+		t.Errorf("of one that isn't known it is %+v, %v", tail, err)
+	}
+	middle := slices.Clone(content)
+	middle[strings.Index(string(middle), "body-5;")] ^= 1
+	damage(middle)
+	less.Known = records[2].Point()
+	if _, err := repair(less, true); !errors.Is(err, ledger.ErrNotTail) {
+		t.Errorf("before a whole record the error is %v", err)
 	}
 }

@@ -115,6 +115,8 @@ type Record struct {
 	Hash     Hash
 	Time     time.Time // by the clock of the gateway that wrote it, in UTC
 	Content
+	// Raw has all bytes of a record of a later version; of others it is nil.
+	Raw []byte
 }
 
 // Point is the record's place.
@@ -156,12 +158,14 @@ func encode(after Point, number uint64, at time.Time, c Content) (Record, []byte
 		return Record{}, nil, err
 	}
 	data := append(line, c.Body...)
-	return Record{version, number, after.Hash, sha256.Sum256(data), at, c}, data, nil
+	return Record{version, number, after.Hash, sha256.Sum256(data), at, c, nil}, data, nil
 }
 
-// Encode returns the record's bytes: those that Hash is the SHA-256 of. Those of
-// a record of a later version aren't known.
+// Encode returns the record's bytes: those that Hash is the SHA-256 of.
 func (r Record) Encode() ([]byte, error) {
+	if r.Raw != nil {
+		return r.Raw, nil
+	}
 	_, data, err := encode(Point{Hash: r.Previous}, r.Number, r.Time, r.Content)
 	return data, err
 }
@@ -185,7 +189,7 @@ func Decode(data []byte) (Record, error) {
 	}
 	r := Record{Version: h.Version, Number: h.Number, Previous: h.Previous, Hash: sha256.Sum256(data)}
 	if h.Version > version {
-		r.Kind = fmt.Sprintf("unknown (version %d)", h.Version)
+		r.Kind, r.Raw = fmt.Sprintf("unknown (version %d)", h.Version), data
 		return r, nil
 	}
 	r.Time, r.Content = h.Time, Content{h.Kind, h.Author, h.Reason, data[len(line)+1:]}

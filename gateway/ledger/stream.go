@@ -73,7 +73,7 @@ func (l *Ledger) openStream(ctx context.Context, js jetstream.JetStream, want je
 	s, err := retryUnanswered(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, l.name) })
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if minLast > 0 && want.Mirror == nil {
-			return nil, fmt.Errorf("%w: the stream %s is gone, and it had %d records: restore it from a backup", ErrHistory, l.name, minLast)
+			return nil, fmt.Errorf("%w: the stream %s is gone, and it had %d records: restore it from a backup, or make it again from a gateway's copy: exitgate ledger import", ErrHistory, l.name, minLast)
 		}
 		s, err = js.CreateStream(ctx, want)
 	}

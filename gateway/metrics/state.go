@@ -24,6 +24,7 @@ type State struct {
 // A Ledger is whether the ledger is connected, and what is pending in it.
 type Ledger struct {
 	Connected    bool
+	Differing    int         // records that the ledger has otherwise than the gateway's copy
 	Pending      int         // changes that wait for approvals
 	SignatureDue []time.Time // until when emergencies are to be signed, ascending
 }
@@ -92,6 +93,9 @@ func RegisterState(registry prometheus.Registerer, state func() State) {
 		}},
 		{desc("ledger_connected", "1 if the ledger can be reached; 0 if the gateway goes by what it last knew."), ofLedger(func(l *Ledger) float64 {
 			return boolean(l.Connected)
+		})},
+		{desc("ledger_records_differing", "Records that the ledger has otherwise than the gateway's copy of them: one of the two was changed."), ofLedger(func(l *Ledger) float64 {
+			return float64(l.Differing)
 		})},
 		{desc("changes_pending", "Changes of the policy that wait for approvals."), ofLedger(func(l *Ledger) float64 {
 			return float64(l.Pending)

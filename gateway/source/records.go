@@ -68,6 +68,7 @@ func (r *Replica) Write(ctx context.Context, decide func(changes.State) (changes
 		if err := r.waitFor(ctx, record.Number); err != nil {
 			return changes.Record{}, notAcknowledged(fmt.Errorf("record %d is in the ledger, but this gateway hasn't read it yet", record.Number))
 		}
+		r.waitCopied(ctx, record.Number)
 		return changes.Record{Number: record.Number, Time: record.Time, Draft: draft}, nil
 	}
 }
@@ -141,11 +142,7 @@ func (r *Replica) unreadable(err error) error {
 
 // Record implements Source.
 func (r *Replica) Record(ctx context.Context, number uint64) (Record, error) {
-	l, err := r.opened()
-	if err != nil {
-		return Record{}, r.unreadable(err)
-	}
-	record, err := l.Record(ctx, number)
+	record, err := r.read(ctx, number)
 	switch {
 	case isNoRecord(err):
 		return Record{}, &changes.Error{Code: changes.NotFound, Message: fmt.Sprintf("there is no revision %d", number), Advice: "see exitgate log"}
@@ -153,6 +150,26 @@ func (r *Replica) Record(ctx context.Context, number uint64) (Record, error) {
 		return Record{}, r.unreadable(err)
 	}
 	return r.describe(record), nil
+}
+
+// read reads a record from the ledger, or while that can't be reached from this
+// gateway's copy.
+func (r *Replica) read(ctx context.Context, number uint64) (ledger.Record, error) {
+	l, err := r.opened()
+	var record ledger.Record
+	if err == nil && r.unreachable() == nil {
+		record, err = l.Record(ctx, number)
+	} else if err == nil {
+		err = r.unreachable()
+	}
+	if err == nil || isNoRecord(err) {
+		return record, err
+	}
+	copied, failed := r.copied(number)
+	if failed == nil || errors.Is(failed, ledger.ErrNoRecord) && number <= r.state.Load().point.Number && r.copiedLast() >= number {
+		return copied, failed
+	}
+	return ledger.Record{}, err
 }
 
 // isNoRecord reports whether an error is of a number without a valid record.
@@ -163,10 +180,6 @@ func isNoRecord(err error) bool {
 
 // Records implements Source.
 func (r *Replica) Records(ctx context.Context, before uint64, take func(Record) bool) (next uint64, err error) {
-	l, err := r.opened()
-	if err != nil {
-		return 0, r.unreadable(err)
-	}
 	if last := r.state.Load().point.Number; before == 0 || before > last {
 		before = last + 1
 	}
@@ -174,7 +187,7 @@ func (r *Replica) Records(ctx context.Context, before uint64, take func(Record) 
 		if scanned == maxScanned {
 			return before, nil
 		}
-		record, err := l.Record(ctx, before-1)
+		record, err := r.read(ctx, before-1)
 		switch {
 		case err == nil && !take(r.describe(record)):
 			return before, nil
@@ -189,20 +202,29 @@ func (r *Replica) Records(ctx context.Context, before uint64, take func(Record) 
 
 // Verify implements Source.
 func (r *Replica) Verify(ctx context.Context) (Verification, error) {
-	l, err := r.opened()
-	if err != nil {
-		return Verification{}, r.unreadable(err)
-	}
 	read := func(source []byte) (*policy.Policy, error) { return r.o.Read("policy", source) }
 	folded := changes.New(changes.Parsers{Proposed: read, Recorded: read})
-	report, err := l.Verify(ctx, func(record ledger.Record) (err error) {
+	check := func(record ledger.Record) (err error) {
 		folded, err = folded.With(recordOf(record))
 		return err
-	})
+	}
+	l, err := r.opened()
+	if err == nil {
+		err = r.unreachable()
+	}
+	var report ledger.Report
+	if err == nil {
+		report, err = l.Verify(ctx, check)
+	}
+	fromCopy := err != nil && ctx.Err() == nil && r.copiedLast() > 0
+	if fromCopy {
+		folded = changes.New(changes.Parsers{Proposed: read, Recorded: read})
+		report, err = r.openCopy().Verify(check)
+	}
 	if err != nil {
 		return Verification{}, r.unreadable(err)
 	}
-	v := Verification{Records: report.Records, Last: report.Last.Number, Hash: report.Last.Hash.String()}
+	v := Verification{Records: report.Records, Last: report.Last.Number, Hash: report.Last.Hash.String(), Copy: fromCopy}
 	for _, invalid := range report.Invalid {
 		v.Invalid = append(v.Invalid, InvalidRecord{invalid.Number, invalid.Err.Error()})
 	}

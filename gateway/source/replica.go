@@ -42,6 +42,8 @@ type Ledger interface {
 	Verify(ctx context.Context, check func(ledger.Record) error) (ledger.Report, error)
 	Query(ctx context.Context, topic string, question []byte) (answers [][]byte, err error)
 	Respond(topic string, answer func(ctx context.Context, question []byte) []byte) error
+	Fill(context.Context, *ledger.Archive) error
+	Compare(context.Context, *ledger.Archive) (differing []uint64, err error)
 	ExpectAtLeast(number uint64)
 	Status() ledger.Status
 	Close() error
@@ -82,6 +84,7 @@ type Replica struct {
 	lastParsed atomic.Pointer[policy.Policy] // as it was proposed
 	lastRead   atomic.Pointer[policy.Policy] // as it stands
 	invalid    invalidRecords
+	copy       *recordsCopy
 
 	mu        sync.Mutex
 	advanced  chan struct{} // closed when there is another state
@@ -110,7 +113,7 @@ type savedState struct {
 // ledger, else the last one that was saved. It never begins anew in the place of
 // something that was lost.
 func OpenReplica(ctx context.Context, o ReplicaOptions) (*Replica, error) {
-	r := &Replica{o: o, writing: make(chan struct{}, 1), advanced: make(chan struct{})}
+	r := &Replica{o: o, writing: make(chan struct{}, 1), advanced: make(chan struct{}), copy: newRecordsCopy()}
 	if err := r.start(ctx); err != nil {
 		r.Close()
 		return nil, err
@@ -203,7 +206,7 @@ func (r *Replica) save(s *state) {
 func (r *Replica) SaveError() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.saveErr
+	return errors.Join(r.saveErr, r.copyError())
 }
 
 // parsers returns how policies are read. What is planned, proposed and read back
@@ -234,7 +237,11 @@ func (r *Replica) connect(ctx context.Context) error {
 	if l, _ := r.opened(); l != nil {
 		return nil
 	}
-	l, err := r.o.Open(ctx, r.state.Load().point, func(i ledger.InvalidRecord) {
+	known := r.state.Load().point
+	if a := r.openCopy(); a != nil && known == (ledger.Point{}) {
+		known = a.Last()
+	}
+	l, err := r.o.Open(ctx, known, func(i ledger.InvalidRecord) {
 		r.invalid.note(i.Number, i.Err)
 		r.o.OnInvalid(i)
 	})
@@ -335,6 +342,9 @@ func (r *Replica) catchUp(ctx context.Context, mayBegin bool) error {
 	if now.point != (ledger.Point{}) || !mayBegin {
 		return nil
 	}
+	if err := r.checkNothingCopied(); err != nil {
+		return err
+	}
 	first, err := r.firstRevision()
 	if err != nil {
 		return err
@@ -371,6 +381,9 @@ func (r *Replica) limitStall(ctx context.Context) (_ context.Context, progress, 
 
 // Run follows the ledger.
 func (r *Replica) Run(ctx context.Context) {
+	var copying sync.WaitGroup
+	copying.Go(func() { r.keepCopy(ctx) })
+	defer copying.Wait()
 	logged := ""
 	for ctx.Err() == nil {
 		err := r.connect(ctx)
@@ -410,6 +423,7 @@ func (r *Replica) follow(ctx context.Context) error {
 
 // next returns the state behind a record. An invalid one changes nothing.
 func (r *Replica) next(now *state, record ledger.Record) *state {
+	r.copyRecord(record)
 	last := recordOf(record)
 	folded, err := now.changes.With(last)
 	next := &state{changes: folded, point: record.Point(), last: &last, skipped: now.skipped}
@@ -432,6 +446,7 @@ func (r *Replica) advance(next *state, all []news) {
 		}
 	}
 	r.state.Store(next)
+	r.syncCopy()
 	r.save(next)
 	for _, n := range all {
 		r.o.OnRecord(n.record, n.revision)
@@ -496,7 +511,7 @@ func (r *Replica) PlanState() (changes.State, error) { return r.State(), nil }
 func (r *Replica) Connection() *Connection {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := &Connection{Last: r.state.Load().point.Number}
+	c := &Connection{Last: r.state.Load().point.Number, Differing: len(r.differing())}
 	if r.ledger == nil {
 		c.Since, c.Why = r.openErrAt, r.openErr.Error()
 		return c
@@ -511,6 +526,14 @@ func (r *Replica) Close() {
 	if l, _ := r.opened(); l != nil {
 		if err := l.Close(); err != nil {
 			r.o.Log.Error("the ledger was not closed well", "error", err)
+		}
+	}
+	r.copy.mu.Lock()
+	defer r.copy.mu.Unlock()
+	r.copy.closed = true
+	if r.copy.archive != nil {
+		if err := r.copy.archive.Close(); err != nil {
+			r.o.Log.Error("the copy of the ledger's records was not closed well", "error", err)
 		}
 	}
 }

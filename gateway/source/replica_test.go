@@ -66,7 +66,7 @@ func TestAWriteIsAppliedAndSavedWhenItReturns(t *testing.T) {
 	if m.client.appends != 0 {
 		t.Error("somebody is kept waiting for a ledger that has been out of reach for an hour")
 	}
-	_, err = r.Record(t.Context(), 1)
+	_, err = r.Record(t.Context(), 3)
 	expectCode(t, err, changes.Unavailable)
 }
 

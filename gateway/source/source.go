@@ -73,6 +73,7 @@ type Verification struct {
 	Last    uint64 // the number of the last of them, and its hash
 	Hash    string
 	Invalid []InvalidRecord // in order
+	Copy    bool            // of this gateway's copy, as the ledger can't be reached
 }
 
 // An InvalidRecord is a record that is missing, was changed, or doesn't follow
@@ -88,6 +89,7 @@ type Connection struct {
 	Since     time.Time
 	Why       string // it can't be reached
 	Last      uint64 // record that is known
+	Differing int    // records that the ledger has otherwise than this gateway's copy
 }
 
 // An Engine decides by the policies that a Source applies to it.

@@ -5,11 +5,13 @@
 //
 // Everything that any version has written stays readable. A file is replaced
 // as a whole: whenever the machine stops, the old or the new content is there.
-// New files are sealed: before the content stands its SHA-256 (files.Seal). The last good policy is the document as
-// it was applied, so that people can read and restore it.
+// New files are sealed: before the content stands its SHA-256 (files.Seal). The
+// last good policy is the document as it was applied, so that people can read and
+// restore it.
 package statedir
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -64,10 +66,13 @@ func (d Dir) Ledger() string { return d.in("ledger") }
 // Replica returns the sealed file with the state of the ledger's replica.
 func (d Dir) Replica() string { return d.in("ledger.json") }
 
+// Records returns the file with a copy of all records of the ledger.
+func (d Dir) Records() string { return d.in("records.log") }
+
 // Databases returns the folder for copies of geo databases.
 func (d Dir) Databases() string { return d.in("geo") }
 
-// Flags returns the file with the last good values of flags.
+// Flags returns the sealed file with the last good values of flags.
 func (d Dir) Flags() string { return d.in("flags.json") }
 
 // LastGood returns the file with the last good policy, for a start at which the
@@ -87,11 +92,19 @@ func (d Dir) ReadFlags() ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	return text, err
+	if err != nil || bytes.HasPrefix(text, []byte("{")) { // written before it was sealed
+		return text, err
+	}
+	if text, err = files.Unseal(text); err != nil {
+		return nil, fmt.Errorf("%s: %w", d.Flags(), err)
+	}
+	return text, nil
 }
 
 // WriteFlags keeps the last good values of flags.
-func (d Dir) WriteFlags(content []byte) error { return files.Replace(d.Flags(), content) }
+func (d Dir) WriteFlags(content []byte) error {
+	return files.Replace(d.Flags(), files.Seal(content))
+}
 
 // WriteReplica keeps the state of the ledger's replica.
 func (d Dir) WriteReplica(content []byte) error {

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -198,5 +199,36 @@ func TestFlagsThatAreEmptyAreNotTakenForNone(t *testing.T) {
 	}
 	if got, err := d.ReadFlags(); got == nil || err != nil {
 		t.Errorf("of an empty file: %v, %v", got, err)
+	}
+}
+
+// Issue 10, number 17: one that is cut or changed is not taken for good, even if it
+// still is JSON.
+func TestFlags_areSealedAndTheOldOnesRead(t *testing.T) {
+	d := Dir(t.TempDir())
+	old := []byte(`{"FR": {"values": {"end-to-end-encryption": true}}}`)
+	if err := os.WriteFile(d.Flags(), old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := d.ReadFlags(); string(got) != string(old) || err != nil {
+		t.Errorf("the old ones are %q, %v", got, err)
+	}
+	if err := d.WriteFlags(old); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := d.ReadFlags(); string(got) != string(old) || err != nil {
+		t.Errorf("they are %q, %v", got, err)
+	}
+	sealed, err := os.ReadFile(d.Flags())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{strings.Replace(string(sealed), "true", "null", 1), string(sealed[:len(sealed)-2]), ""} {
+		if err := os.WriteFile(d.Flags(), []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.ReadFlags(); !errors.Is(err, files.ErrSeal) || !strings.Contains(err.Error(), d.Flags()) {
+			t.Errorf("of %q the error is %v", bad, err)
+		}
 	}
 }
