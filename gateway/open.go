@@ -118,7 +118,7 @@ func (g *Gateway) openDatabases() (*geo.Locator, error) {
 func (g *Gateway) newEngine() *enforce.Engine {
 	return enforce.New(enforce.Options{
 		File: g.config.Policy.File, Store: g.data, Flags: g.flags, Metrics: g.metrics, Traffic: g.traffic, Log: g.log, Now: g.now,
-		OnTransition: g.events.PublishTransition,
+		OnTransition: g.events.PublishTransition, Capability: g.geo.Capability,
 	})
 }
 
@@ -136,17 +136,10 @@ func (g *Gateway) openSource() (s source.Source, err error) {
 		return nil, err
 	}
 	g.onClose(s.Close)
-	if g.policyInUse().HasEntry(policy.Anonymous) && !g.locatesAnonymous() {
-		g.log.Warn("the policy speaks of anonymous clients, but no database tells who they are; add an anonymous-IP database to geo.databases")
-	}
 	return s, nil
 }
 
 func (g *Gateway) policyInUse() *policy.Policy { return g.engine.Current(g.now()).Snapshot().Policy() }
-
-func (g *Gateway) locatesAnonymous() bool {
-	return slices.ContainsFunc(g.geo.Databases(), func(d geo.Database) bool { return d.Role&geo.RoleAnonymous != 0 })
-}
 
 // openReplica opens the ledger, in the process or the operator's.
 func (g *Gateway) openReplica() (source.Source, error) {
@@ -201,7 +194,7 @@ func (g *Gateway) newControl() *control.Control {
 	o := control.Options{
 		Version: metrics.Version(), Engine: controlEngine{g.engine}, Source: g.source, Flags: g.flags, FlagSources: len(g.flagSources) > 0,
 		Traffic: func() traffic.Sums { return g.traffic.Sums(g.elapsed()) },
-		Locate:  g.geo.Locate, Databases: g.geo.Databases, Certificates: g.certs, Draining: g.draining.Load,
+		Locate:  g.geo.Locate, Databases: g.geo.Databases, Capability: g.geo.Capability, Certificates: g.certs, Draining: g.draining.Load,
 		Events: g.events, Now: g.now, Log: g.log,
 	}
 	if g.ofrep != nil {

@@ -15,6 +15,7 @@ func (g *Gateway) state() metrics.State {
 		Certificates: g.certs.Expiry(),
 		Flags:        g.flagState(),
 	}
+	s.Unenforced = s.Snapshot.Unenforced(g.geo.Capability())
 	if c := g.source.Connection(); c != nil {
 		s.Ledger = g.ledgerState(c)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/exitgate/exitgate/gateway/enforce"
+	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/document"
@@ -30,6 +31,9 @@ type checkResult struct {
 	Flags         []policy.Flag            `json:"flags,omitempty"`
 	Demands       []demandResult           `json:"demands,omitempty"`
 	Jurisdictions []policy.Market          `json:"jurisdictions,omitempty"`
+	// Unfindable are the jurisdictions that it restricts, and in which the
+	// databases of --geo find no clients, or not all.
+	Unfindable []policy.PoorlyFound `json:"unfindable,omitempty"`
 }
 
 // A demandResult is a demand, and what it does to the guarantees. Where one that
@@ -45,6 +49,7 @@ type demandResult struct {
 func newCheck(now func() time.Time) *cobra.Command {
 	var asJSON bool
 	var at timeFlag
+	var databases []string
 	cmd := &cobra.Command{
 		Use:   "check FILE",
 		Short: "Say what a policy does, or what is wrong with it",
@@ -54,9 +59,13 @@ which phase, until when, and whom groups and territories reach.
 
 A policy by which the service would be served against a guarantee is wrong.
 
+With --geo, say too where the policy can't be enforced, as these databases can't
+find who is there.
+
 Exit codes: 0 the policy is valid, 1 it is not.`,
 		Example: `  exitgate check policy.yaml
   exitgate check policy.yaml --at 2026-12-01T00:00:00Z
+  exitgate check policy.yaml --geo GeoLite2-City.mmdb
   exitgate check policy.yaml --json | jq .jurisdictions`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeFiles("yaml", "yml"),
@@ -66,6 +75,14 @@ Exit codes: 0 the policy is valid, 1 it is not.`,
 			if err != nil {
 				return exitFailure(err)
 			}
+			var capability *policy.Capability
+			if databases != nil {
+				locator, err := geo.Open(geo.Options{Files: databases})
+				if err != nil {
+					return exitFailure(err)
+				}
+				capability = locator.Capability()
+			}
 			result := checkResult{File: file, SHA256: policy.Digest(source), At: at.or(now)}
 			p, err := enforce.ParsePolicy(file, source)
 			if err == nil {
@@ -73,6 +90,7 @@ Exit codes: 0 the policy is valid, 1 it is not.`,
 				result.OK, result.Mode, result.Warnings = true, p.Mode(), document.Warnings(file, p)
 				result.Flags, result.Demands = p.Flags(), demandsOf(p)
 				result.Jurisdictions, result.Until = snapshot.Markets(), snapshot.Until()
+				result.Unfindable = policy.Unfindable(p, p.OwnFlags(), result.At, capability)
 			}
 			_ = errors.As(err, &result.Errors)
 			switch {
@@ -85,6 +103,8 @@ Exit codes: 0 the policy is valid, 1 it is not.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringSliceVar(&databases, "geo", nil, "`file` of a MaxMind DB database to enforce it with, or embedded; may be repeated")
+	_ = cmd.MarkFlagFilename("geo", "mmdb") // the flag exists
 	cmd.Flags().Var(&at, "at", "the `time` to say it for, as 2026-12-01T00:00:00Z (default now)")
 	return cmd
 }
@@ -93,6 +113,7 @@ func (r checkResult) write(out, warnings io.Writer) {
 	for _, w := range r.Warnings {
 		fmt.Fprintf(warnings, "warning: %v\n\n", w)
 	}
+	writeUnfindable(warnings, r.Unfindable)
 	fmt.Fprintf(out, "%s is valid (sha256:%s)\n", r.File, r.SHA256[:12])
 	if r.Mode == policy.Observe {
 		fmt.Fprintln(out, "It only observes: nobody is refused.")
@@ -115,6 +136,13 @@ func (r checkResult) write(out, warnings io.Writer) {
 	}
 	if !r.Until.IsZero() {
 		fmt.Fprintf(out, "\nThis holds until %s.\n", formatTime(r.Until))
+	}
+}
+
+// writeUnfindable warns of jurisdictions in which clients can't be found.
+func writeUnfindable(out io.Writer, all []policy.PoorlyFound) {
+	for _, f := range all {
+		fmt.Fprintf(out, "warning: %v\n\n", f)
 	}
 }
 

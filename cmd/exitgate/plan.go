@@ -176,6 +176,7 @@ func (o *planOptions) ask(cmd *cobra.Command, c *client, after *policy.Policy) e
 	for _, w := range plan.Plan.Warnings {
 		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n\n", formatDocumentProblem(w))
 	}
+	writeUnfindable(cmd.ErrOrStderr(), plan.Unfindable)
 	planView{Plan: plan, name: o.name(), before: before}.full(newPrinter(cmd.OutOrStdout()))
 	return nil
 }
@@ -339,6 +340,9 @@ func (s planView) brief(out printer) {
 	}
 	for _, w := range p.Warnings {
 		out.colouredParagraph(yellow, "", "\nwarning: %s", sanitise(w.Message))
+	}
+	for _, f := range s.Unfindable {
+		out.colouredParagraph(yellow, "", "\nwarning: %s", sanitise(f.String()))
 	}
 	s.printNeeds(out)
 }

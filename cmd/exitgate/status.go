@@ -209,6 +209,9 @@ func (s statusText) writeMarkets(out printer) {
 			{text: refused, right: true},
 		}}
 		r.below = marketRemarks(m)
+		if slices.Contains(s.Unenforced, m.Jurisdiction) {
+			r.below = slices.Insert(r.below, 0, "NOT ENFORCED HERE: the databases can't find it, see below")
+		}
 		rows = append(rows, r)
 	}
 	for _, column := range []int{begin, next} {

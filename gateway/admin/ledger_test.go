@@ -62,10 +62,11 @@ func newLedgerFixture(t testing.TB, source string) *memory {
 			key := traffic.Key{Traffic: plan.Traffic{Jurisdiction: "FR", Class: "other"}, Entry: policy.Default}
 			return traffic.Sums{Since: start, Hour: map[traffic.Key]uint64{key: 7}, Day: map[traffic.Key]uint64{key: 7}}
 		},
-		Locate:    func(netip.Addr) policy.Place { return policy.PlaceOf("FR") },
-		Databases: func() []geo.Database { return nil },
-		Draining:  func() bool { return false },
-		Now:       func() time.Time { _, now := m.known(); return now },
+		Locate:     func(netip.Addr) policy.Place { return policy.PlaceOf("FR") },
+		Databases:  func() []geo.Database { return nil },
+		Capability: func() *policy.Capability { return nil },
+		Draining:   func() bool { return false },
+		Now:        func() time.Time { _, now := m.known(); return now },
 	})
 	m.append(t, changes.FirstRevision([]byte(source)))
 	return m

@@ -80,6 +80,7 @@ type Options struct {
 	Traffic      func() traffic.Sums
 	Locate       func(netip.Addr) policy.Place
 	Databases    func() []geo.Database
+	Capability   func() *policy.Capability // what the databases can tell apart
 	Certificates Certificates
 	Draining     func() bool
 	Events       *Events

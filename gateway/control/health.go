@@ -22,6 +22,7 @@ func (c *Control) Readiness() api.Readiness {
 	c.checkLedger(now, r.Checks)
 	c.checkFlags(now, r.Checks)
 	c.checkDatabases(r.Checks)
+	c.checkPlaces(snapshot, r.Checks)
 	c.checkCertificates(now, r.Checks)
 	return r
 }
@@ -125,6 +126,15 @@ func (c *Control) checkDatabases(checks map[string]api.Check) {
 			check = api.Check{Since: &d.Since, Detail: fmt.Sprintf("%v; the one built %s stays in use", d.Err, d.Build.Format(time.DateOnly))}
 		}
 		checks["geo "+d.Path] = check
+	}
+}
+
+// checkPlaces says where the policy isn't enforced here, as the databases can't
+// find who is there.
+func (c *Control) checkPlaces(snapshot *policy.Snapshot, checks map[string]api.Check) {
+	capability := c.o.Capability()
+	for _, code := range snapshot.Unenforced(capability) {
+		checks["not enforced here: "+string(code)] = api.Check{Detail: policy.DescribeUnenforced(code, capability)}
 	}
 }
 

@@ -7,7 +7,9 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/traffic"
+	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/document"
 	"github.com/exitgate/exitgate/policy/edit"
 	"github.com/exitgate/exitgate/policy/plan"
 )
@@ -54,8 +56,13 @@ func (c *Control) plan(ctx context.Context, p changes.Proposal) (api.Plan, error
 	if err != nil {
 		return api.Plan{}, err
 	}
+	proposed, err := document.Read("policy", planned.Policy)
+	if err != nil {
+		return api.Plan{}, err
+	}
 	return api.Plan{
-		Revision: revision, Policy: string(planned.Policy), Plan: planned.Plan,
+		Unfindable: orEmpty(policy.Unfindable(proposed, c.o.Flags.Known(), c.now(), c.o.Capability())),
+		Revision:   revision, Policy: string(planned.Policy), Plan: planned.Plan,
 		Needs: planned.Needs, Emergency: planned.Emergency, Hit: c.impact(ctx, planned.Plan),
 	}, nil
 }

@@ -27,7 +27,7 @@ func (c *Control) Status(by changes.Actor) api.Status {
 		Waiting:  string(blocked),
 		Pending:  []changes.Change{},
 		Unsigned: orEmpty(state.Unsigned()),
-		Markets:  c.markets(snapshot),
+		Markets:  c.markets(snapshot), Unenforced: orEmpty(snapshot.Unenforced(c.o.Capability())),
 	}
 	if l := c.source.Connection(); l != nil {
 		status.Ledger = &api.Ledger{Connected: l.Connected, Since: l.Since, Why: l.Why, Last: l.Last, Format: changes.Format}

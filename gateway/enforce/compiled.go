@@ -1,8 +1,8 @@
 package enforce
 
 import (
+	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,7 +38,7 @@ type Compiled struct {
 	blocked  BlockedReason
 	outcomes []Outcome // by policy.Decision.ID
 	notices  *notice.Set
-	status   func() *notice.Status // made when it is first asked for
+	status   statusCache
 
 	until int64                    // when the snapshot is over, Unix nanoseconds; 0: never
 	next  atomic.Pointer[Compiled] // the one that holds from then on, once it is made
@@ -57,7 +57,7 @@ func (c *Compiled) Outcome(d *policy.Decision) *Outcome { return &c.outcomes[d.I
 func (c *Compiled) Notices() *notice.Set { return c.notices }
 
 // MarketStatus returns what the public may know of the policy.
-func (c *Compiled) MarketStatus() *notice.Status { return c.status() }
+func (c *Compiled) MarketStatus() *notice.Status { return c.status.get(c.snapshot) }
 
 // Until returns until when the policy holds, as text: a time, or "changed".
 func (c *Compiled) Until() string {
@@ -108,7 +108,7 @@ func (o *Outcome) ToClient() []proxy.Field { return o.toClient }
 // policy's notices, and the same for all moments; what is returned is whole even
 // so, with built-in ones: what is refused must be refused, whatever the client
 // is told.
-func compile(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metrics, counts *traffic.Counts) (*Compiled, error) {
+func compile(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metrics, counts *traffic.Counts, capability func() *policy.Capability) (*Compiled, error) {
 	snapshot := policy.Compile(p, flags, at)
 	decisions := snapshot.Decisions()
 	c := &Compiled{snapshot: snapshot, flags: flags, taken: p.TakenAt(at), outcomes: make([]Outcome, len(decisions))}
@@ -142,7 +142,7 @@ func compile(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metr
 		noticeFor = builtInNotice
 	}
 	c.notices = must(notice.NewSet(refused, noticeFor, p.Cause, policy.Name))
-	c.status = sync.OnceValue(func() *notice.Status { return must(notice.NewStatus(publicMarkets(snapshot), policy.Name)) })
+	c.status.capability = capability
 	return c, err
 }
 
@@ -201,14 +201,41 @@ func announcement(d *policy.Decision) []proxy.Field {
 	return fields
 }
 
+// A statusCache makes the public market status when it is first asked for, and
+// again when the databases can tell other places apart.
+type statusCache struct {
+	capability func() *policy.Capability
+	made       atomic.Pointer[madeStatus]
+}
+
+type madeStatus struct {
+	status *notice.Status
+	by     *policy.Capability
+}
+
+func (c *statusCache) get(s *policy.Snapshot) *notice.Status {
+	by := c.capability()
+	made := c.made.Load()
+	if made == nil || made.by != by {
+		made = &madeStatus{must(notice.NewStatus(publicMarkets(s, by), policy.Name)), by}
+		c.made.Store(made)
+	}
+	return made.status
+}
+
 // publicMarkets returns what the public may know of a snapshot: nothing while
-// the policy only observes.
-func publicMarkets(s *policy.Snapshot) []notice.Market {
+// the policy only observes, and no market that can't be told from what is around
+// it, which would be said to be withdrawn and is served.
+func publicMarkets(s *policy.Snapshot, by *policy.Capability) []notice.Market {
 	if s.Policy().Mode() == policy.Observe {
 		return nil
 	}
+	unenforced := s.Unenforced(by)
 	var all []notice.Market
 	for _, m := range s.Markets() {
+		if slices.Contains(unenforced, m.Jurisdiction) {
+			continue
+		}
 		public := notice.Market{Jurisdiction: m.Jurisdiction, Phase: m.Phase, Routes: m.Routes, Since: m.Since, Sunset: m.Sunset, Because: m.Because}
 		for _, step := range m.Next {
 			public.Schedule = append(public.Schedule, notice.Transition(step))

@@ -75,11 +75,13 @@ type Store interface {
 
 // Options are what an Engine is made of. All are required.
 type Options struct {
-	File         string // the policy file that policies come from, "" for the ledger
-	Store        Store
-	Flags        *flags.Table
-	Metrics      *metrics.Metrics
-	Traffic      *traffic.Counts
+	File    string // the policy file that policies come from, "" for the ledger
+	Store   Store
+	Flags   *flags.Table
+	Metrics *metrics.Metrics
+	Traffic *traffic.Counts
+	// Capability returns what the databases that locate clients can tell apart.
+	Capability   func() *policy.Capability
 	OnTransition func(changes []string) // is called after each scheduled change; it must not block
 	Log          *slog.Logger
 	Now          func() time.Time
@@ -422,7 +424,7 @@ func (e *Engine) prepareNext(current *Compiled) {
 // steps that were taken. Nothing is served by
 // it before every guaranteed one has been answered once.
 func (e *Engine) compile(p *policy.Policy, taken policy.TakenSteps, at time.Time) *Compiled {
-	c, err := compile(p.WithTaken(taken), e.o.Flags.Known(), at, e.o.Metrics, e.o.Traffic)
+	c, err := compile(p.WithTaken(taken), e.o.Flags.Known(), at, e.o.Metrics, e.o.Traffic, e.o.Capability)
 	if err != nil {
 		e.o.Log.Error("refused clients get the built-in notice", "error", err)
 	}

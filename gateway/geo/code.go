@@ -32,19 +32,19 @@ func namesNoCountry(code string) bool {
 
 // subdivision returns the ISO 3166-2 code of a country's subdivision, which
 // databases give without the country's part as a rule (MS for US-MS), or
-// nothing if it isn't one. A code that ISO has replaced becomes today's, which
-// is what policies are written in.
+// nothing if ISO 3166-2 hasn't got it. A code that ISO has replaced becomes
+// today's, which is what policies are written in; of one that it has withdrawn
+// without saying what for, no policy can speak.
 func subdivision(of policy.Code, code string) policy.Code {
 	code = strings.TrimPrefix(strings.ToUpper(code), string(of)+"-")
 	if of == "" || len(code) < 1 || len(code) > 3 {
 		return ""
 	}
-	for i := range len(code) {
-		if !isLetter(code[i]) && (code[i] < '0' || code[i] > '9') {
-			return ""
-		}
+	current := iso3166.Current(string(of) + "-" + code)
+	if _, known := iso3166.LookupSubdivision(current); !known {
+		return ""
 	}
-	return policy.Code(iso3166.Current(string(of) + "-" + code))
+	return policy.Code(current)
 }
 
 func isLetter(c byte) bool { return 'A' <= c && c <= 'Z' }

@@ -32,6 +32,8 @@ type database struct {
 	index  offsetTable
 	tree   *tree
 
+	coverage coverage // of its places, if it has the role
+
 	registeredCountry bool
 	subdivided        bool // some place has a subdivision
 }
@@ -136,6 +138,9 @@ func (db *database) tabulate(content []byte) error {
 	if db.role&RolePlace != 0 && !slices.ContainsFunc(db.places, hasCountry) {
 		return fmt.Errorf("is of type %q, but none of its %d records has the ISO 3166-1 code of a country: get the file again",
 			db.kind(), len(offsets))
+	}
+	if db.role&RolePlace != 0 {
+		db.coverage = db.cover()
 	}
 	return nil
 }

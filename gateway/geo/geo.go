@@ -213,6 +213,10 @@ func (l *Locator) Databases() []Database {
 	return slices.Clone(l.inUse.Load().status)
 }
 
+// Capability returns what the databases in use can tell apart. It is shared: don't
+// change it.
+func (l *Locator) Capability() *policy.Capability { return l.inUse.Load().capability }
+
 // settle is how long a changed file must look the same before it is read:
 // somebody may still be writing it.
 const settle = 250 * time.Millisecond
@@ -297,6 +301,7 @@ func (l *Locator) publish() {
 			s.located = append(s.located, f.db)
 		}
 	}
+	s.capability = capability(s.all)
 	l.inUse.Store(s)
 }
 
@@ -305,6 +310,8 @@ type set struct {
 	located []*database // with places or anonymous addresses: one at least
 	all     []*database
 	status  []Database
+
+	capability *policy.Capability
 }
 
 func (s *set) locate(addr netip.Addr) policy.Place {

@@ -1,6 +1,7 @@
 package geo
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -197,6 +198,9 @@ func geoip2Place(record maxminddb.Result, registeredCountry bool) (facts, error)
 	for i := range min(len(r.Subdivisions), len(place.Subdivisions)) {
 		place.Subdivisions[i] = subdivision(place.Country, r.Subdivisions[i].ISOCode)
 	}
+	if len(r.Subdivisions) > 0 && r.Subdivisions[0].ISOCode == "" { // DB-IP City Lite
+		place.Subdivisions[0] = subdivisionNamed(place.Country, r.Subdivisions[0].Names.English)
+	}
 	if place.Country == "" && registeredCountry {
 		place.Country = country(r.RegisteredCountry.ISOCode)
 	}
@@ -226,8 +230,10 @@ func geoip2Anonymous(record maxminddb.Result, _ bool) (facts, error) {
 func flat(record maxminddb.Result, _ bool) (facts, error) {
 	var r struct {
 		CountryCode string `maxminddb:"country_code"`
-		Country     string `maxminddb:"country"`     // the code in IPinfo's older databases, the name in newer ones
-		RegionCode  string `maxminddb:"region_code"` // region, state1 and state2 are names
+		Country     string `maxminddb:"country"` // the code in IPinfo's older databases, the name in newer ones
+		RegionCode  string `maxminddb:"region_code"`
+		Region      string `maxminddb:"region"` // the name, in databases with a code, too
+		State       string `maxminddb:"state1"` // the name, in ip-location-db's; state2 is within it
 
 		ASN          any    `maxminddb:"asn"` // AS15169
 		Number       any    `maxminddb:"autonomous_system_number"`
@@ -255,6 +261,9 @@ func flat(record maxminddb.Result, _ bool) (facts, error) {
 		place.Country = country(r.Country)
 	}
 	place.Subdivisions[0] = subdivision(place.Country, r.RegionCode)
+	if r.RegionCode == "" {
+		place.Subdivisions[0] = subdivisionNamed(place.Country, cmp.Or(r.Region, r.State))
+	}
 	place.Anonymous = slices.ContainsFunc([]any{
 		r.VPN, r.Proxy, r.Tor, r.Relay, r.IsVPN, r.IsProxy, r.IsTor, r.IsRelay, r.IsAnonymous,
 	}, isTrue)

@@ -10,6 +10,7 @@ type tree struct {
 	nodes      uint // how many there are
 	recordSize uint // bits
 	ipv4, ipv6 heads
+	ipv4Root   uint // where IPv4 addresses begin: a node, or what a node may point to
 }
 
 // heads are where the first 16 bits of an address lead, by these bits: to a
@@ -29,6 +30,7 @@ func newTree(content []byte, nodes, recordSize, ipVersion uint) *tree {
 			root = t.child(root, 0)
 		}
 	}
+	t.ipv4Root = root
 	t.ipv4 = t.tabulate(root)
 	return t
 }

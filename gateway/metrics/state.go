@@ -16,6 +16,7 @@ type State struct {
 	// is of an older one.
 	PolicyFailed bool
 	Databases    []Database
+	Unenforced   []policy.Code        // jurisdictions that the databases can't find
 	Certificates map[string]time.Time // when they end, by host
 	Flags        Flags
 	Ledger       *Ledger // nil: the policy comes from a file
@@ -65,6 +66,11 @@ func RegisterState(registry prometheus.Registerer, state func() State) {
 				for _, phase := range policy.Phases() {
 					set(boolean(phase == market.Phase), string(market.Jurisdiction), phase.String())
 				}
+			}
+		}},
+		{desc("jurisdiction_unenforced", "1 for a jurisdiction that the policy restricts and that the databases can't find: who is there is served as what is around it.", "jurisdiction"), func(s State, set set) {
+			for _, code := range s.Unenforced {
+				set(1, string(code))
 			}
 		}},
 		{desc("next_transition_timestamp_seconds", "When the next scheduled change of a phase is due, 0 if none is."), func(s State, set set) {

@@ -20,6 +20,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/session"
 	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/gateway/traffic"
+	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/iso3166"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -57,7 +58,8 @@ func newHandler(t testing.TB, document string) *Handler {
 	t.Cleanup(table.Close)
 	m := metrics.New(prometheus.NewRegistry())
 	engine := enforce.New(enforce.Options{
-		Store: statedir.Dir(t.TempDir()), Flags: table, Metrics: m, Traffic: traffic.New(time.Now()),
+		Capability: func() *policy.Capability { return nil },
+		Store:      statedir.Dir(t.TempDir()), Flags: table, Metrics: m, Traffic: traffic.New(time.Now()),
 		OnTransition: func([]string) {}, Log: logger, Now: time.Now,
 	})
 	p, err := enforce.ParsePolicy("policy.yaml", []byte(document))

@@ -19,8 +19,9 @@ func Alias(subdivision string) (code string, ok bool) {
 // Current returns the code that ISO 3166-2 has today for the same place as one
 // that it has withdrawn: for FR-75, FR-75C. Databases take up a new code years
 // after ISO does, or never; whoever reads codes from one passes them through
-// Current, so that policies need to know today's only. A code that wasn't
-// withdrawn, or whose place was divided or merged, is returned as it is.
+// Current, so that policies need to know today's only. Of a place that was merged
+// with others it is the code of the whole: NO-34 for NO-04. A code that wasn't
+// withdrawn, or whose place was divided, is returned as it is.
 func Current(subdivision string) string {
 	line, ok := renamed.find(subdivision)
 	if !ok {
@@ -73,7 +74,7 @@ US-VI VI
 
 // renamed are codes that ISO 3166-2 changed, each for exactly one other, late
 // enough for a database in use to have the old one. From the change lists of
-// https://www.iso.org/obp/ui/#iso:code:3166:FR, GT, IN, KZ, MX and ZA.
+// https://www.iso.org/obp/ui/#iso:code:3166:FR, GT, IN, KZ, MX, NO and ZA.
 const renamed table = `FR-75 FR-75C
 GT-AV GT-16
 GT-BV GT-15
@@ -116,6 +117,21 @@ KZ-YUZ KZ-61
 KZ-ZAP KZ-27
 KZ-ZHA KZ-31
 MX-DIF MX-CMX
+NO-01 NO-31
+NO-02 NO-32
+NO-04 NO-34
+NO-05 NO-34
+NO-06 NO-33
+NO-07 NO-39
+NO-08 NO-40
+NO-09 NO-42
+NO-10 NO-42
+NO-12 NO-46
+NO-14 NO-46
+NO-16 NO-50
+NO-17 NO-50
+NO-19 NO-55
+NO-20 NO-56
 ZA-GT ZA-GP
 ZA-NL ZA-KZN
 `

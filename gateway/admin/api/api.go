@@ -37,6 +37,10 @@ type Status struct {
 	Pending  []changes.Change   `json:"pending"`  // changes that wait for approvals
 	Unsigned []changes.Revision `json:"unsigned"` // emergency revisions that wait for a second signature
 	Markets  []Market           `json:"markets"`
+	// Unenforced are the jurisdictions that the policy restricts and whose
+	// clients this gateway's databases can't find, so that they are served as
+	// what is around them.
+	Unenforced []policy.Code `json:"unenforced"`
 }
 
 // What a gateway may wait for, in Status.Waiting; it serves nothing until then.
@@ -196,6 +200,9 @@ type Plan struct {
 	Needs     int       `json:"needs"`     // approvals by others than the author
 	Emergency bool      `json:"emergency"` // one person could do it at once, as it only withdraws
 	Hit       *Impact   `json:"hit,omitempty"`
+	// Unfindable are the jurisdictions that the policy would restrict, now or
+	// later, and in which this gateway's databases find no clients, or not all.
+	Unfindable []policy.PoorlyFound `json:"unfindable"`
 }
 
 // Impact is how many of the requests of the last hour and day would have been

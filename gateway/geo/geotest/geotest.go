@@ -298,3 +298,36 @@ func widestFirst(t testing.TB, networks Networks) []netip.Prefix {
 	})
 	return prefixes
 }
+
+// named is the network that has the place in databases with names.
+const named = "81.2.69.0/24"
+
+// DBIPCityLite writes a database as DB-IP's City Lite, with one network,
+// 81.2.69.0/24: subdivisions have names and no codes.
+func DBIPCityLite(t testing.TB, country, subdivision string) []byte {
+	english := func(name string) mmdbtype.Map {
+		return mmdbtype.Map{"names": mmdbtype.Map{"en": mmdbtype.String(name)}}
+	}
+	return Records(t, "DBIP-City-Lite", named, mmdbtype.Map{
+		"city": english("Some city"),
+		"country": mmdbtype.Map{
+			"geoname_id": mmdbtype.Uint32(1), "is_in_european_union": mmdbtype.Bool(false),
+			"iso_code": mmdbtype.String(country), "names": mmdbtype.Map{"en": mmdbtype.String("The country " + country)},
+		},
+		"location":     mmdbtype.Map{"latitude": mmdbtype.Float32(1), "longitude": mmdbtype.Float32(2)},
+		"subdivisions": mmdbtype.Slice{english(subdivision)},
+	})
+}
+
+// IPinfoRegion writes IPinfo's database of locations as it was before it had
+// codes of regions, with one network, 81.2.69.0/24.
+func IPinfoRegion(t testing.TB, country, region string) []byte {
+	return Records(t, "ipinfo standard_location.mmdb", named,
+		strs("city", "Some city", "country", country, "lat", "1", "lng", "2", "postal_code", "", "region", region, "timezone", "Etc/UTC"))
+}
+
+// IPLocationState writes a database of cities as ip-location-db's with one
+// network, 81.2.69.0/24.
+func IPLocationState(t testing.TB, country, state string) []byte {
+	return Records(t, "city ipv4", named, strs("country_code", country, "state1", state, "state2", "", "city", "Some city", "postcode", "", "timezone", "Etc/UTC"))
+}
