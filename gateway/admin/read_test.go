@@ -32,8 +32,8 @@ func TestRead(t *testing.T) {
 func TestRead_names(t *testing.T) {
 	for body, message := range map[string]string{
 		``:                                      "the body can't be read: unexpected end at byte 0",
-		`{"because": "x",}`:                     "the body can't be read: expected a member's name at byte 16",
-		`{"because": 'x'}`:                      "the body can't be read: not a JSON value at byte 12",
+		`{"because": "x",}`:                     "the body can't be read: not one JSON value at byte 15",
+		`{"because": 'x'}`:                      "the body can't be read: not one JSON value at byte 12",
 		`[{}]`:                                  "the body can't be read: not an object",
 		"{\"because\": \"\xff\"}":               "the body can't be read: not UTF-8",
 		`{"Because": "x"}`:                      "Because: unknown member",

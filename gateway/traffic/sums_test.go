@@ -74,7 +74,7 @@ func TestSums_invalid(t *testing.T) {
 	for text, want := range map[string]string{
 		many:                        "not sums of traffic: there are 100002 keys: the limit is 100001",
 		strings.Repeat(" ", 17<<20): "not sums of traffic: 17825792 bytes: the limit is 16777216",
-		written + "{}":              "not sums of traffic: more after the end of the JSON value at byte 185",
+		written + "{}":              "not sums of traffic: not one JSON value at byte 185",
 	} {
 		if err := s.UnmarshalJSON([]byte(text)); err == nil || err.Error() != want {
 			t.Errorf("the error is %v, want %s", err, want)

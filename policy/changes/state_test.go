@@ -257,8 +257,8 @@ func TestRestore(t *testing.T) {
 	text := kept(t, w.s)
 	for _, test := range []struct{ name, text, want string }{
 		{"nothing", "", "unexpected end at byte 0"},
-		{"half", text[:len(text)/2], "unexpected end of a string"},
-		{"more", text + "{}", "more after the end"},
+		{"half", text[:len(text)/2], "unexpected end at byte "},
+		{"more", text + "{}", "not one JSON value at byte "},
 		{"something else", `{"last":1,"votes":[]}`, ""},
 		{"another policy", strings.Replace(text, `"policy":"dm`, `"policy":"dn`, 1), "its policy isn't the one of revision 14"},
 		{"another digest", strings.Replace(text, w.s.Revision().SHA256, policy.Digest(nil), 1), "its policy isn't the one of revision 14"},

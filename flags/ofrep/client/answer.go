@@ -188,14 +188,15 @@ func errorOutcome(code openfeature.ErrorCode) outcome {
 	}
 }
 
+var answerOptions = strictjson.Options{Depth: maxLevels, Values: maxValues, Numbers: strictjson.NumbersBy(readNumber)}
+
 // readAnswer returns the members of the object that a body is.
 func readAnswer(body []byte) (map[string]any, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil, errors.New("it is empty")
 	}
 	var members map[string]any
-	options := strictjson.Options{Depth: maxLevels, Values: maxValues, Number: readNumber}
-	if err := options.Unmarshal(body, &members); err != nil {
+	if err := answerOptions.Unmarshal(body, &members); err != nil {
 		return nil, formatBadAnswer(err)
 	}
 	if members == nil {

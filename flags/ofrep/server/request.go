@@ -88,6 +88,8 @@ func readContext(w http.ResponseWriter, r *http.Request) (map[string]any, error)
 	return parseContext(body)
 }
 
+var contextOptions = strictjson.Options{Depth: 1 + maxDepth, Numbers: strictjson.NumbersBy(readNumber)}
+
 // parseContext returns the context in the body of a request. It is empty if
 // the body is, or has none: a flag that needs to know the user can say so by
 // itself, with TARGETING_KEY_MISSING, and most don't.
@@ -96,8 +98,7 @@ func parseContext(body []byte) (map[string]any, error) {
 		return map[string]any{}, nil
 	}
 	var request map[string]any
-	options := strictjson.Options{Depth: 1 + maxDepth, Number: readNumber}
-	if err := options.Unmarshal(body, &request); err != nil {
+	if err := contextOptions.Unmarshal(body, &request); err != nil {
 		return nil, rejectionOf(err.(*strictjson.Error))
 	}
 	if request == nil {

@@ -153,10 +153,10 @@ func TestRejects(t *testing.T) {
 		return `{"context": {"a":` + strings.Repeat(`[`, levels-1) + strings.Repeat(`]`, levels-1) + `}}`
 	}
 	for name, test := range map[string]struct{ body, code, details string }{
-		"half a JSON":                            {`{"context": {"targetingKey": "u`, "PARSE_ERROR", `the body is not JSON: unexpected end of a string at byte 31`},
-		"something after the end":                {`{"context": {}} {}`, "PARSE_ERROR", `the body is not JSON: more after the end of the JSON value at byte 16`},
-		"a comma too many":                       {`{"context": {"a": 1,}}`, "PARSE_ERROR", `the body is not JSON: expected a member's name at byte 20`},
-		"what is no JSON":                        {"context=DE", "PARSE_ERROR", `the body is not JSON: not a JSON value at byte 0`},
+		"half a JSON":                            {`{"context": {"targetingKey": "u`, "PARSE_ERROR", `the body is not JSON: unexpected end at byte 31`},
+		"something after the end":                {`{"context": {}} {}`, "PARSE_ERROR", `the body is not JSON: not one JSON value at byte 16`},
+		"a comma too many":                       {`{"context": {"a": 1,}}`, "PARSE_ERROR", `the body is not JSON: not one JSON value at byte 19`},
+		"what is no JSON":                        {"context=DE", "PARSE_ERROR", `the body is not JSON: not one JSON value at byte 0`},
 		"bytes that are not UTF-8":               {"{\"context\": {\"a\": \"\xff\"}}", "PARSE_ERROR", `the body is not UTF-8: send JSON in UTF-8, without compression`},
 		"a list":                                 {`[{"context": {}}]`, "PARSE_ERROR", `the body is not a JSON object: send {"context": {...}}`},
 		"a number":                               {`9007199254740993`, "PARSE_ERROR", `the body is not a JSON object: send {"context": {...}}`},
