@@ -120,7 +120,7 @@ func New(o Options) (_ *Gateway, err error) {
 	}
 	g.requests = request.NewHandler(request.Options{
 		Policy: g.engine.Current, Client: clients.Address, Locate: g.geo.Locate, Apps: apps,
-		Sessions: g.sessions, Metrics: g.metrics, Log: g.log, Now: g.elapsed,
+		Sessions: g.sessions, Metrics: g.metrics, MaxHeader: g.config.Limits.Header, Log: g.log, Now: g.elapsed,
 	})
 	metrics.RegisterState(g.registry, g.state)
 	return g, nil

@@ -111,12 +111,17 @@ func (g *Gateway) publicServer(h http.Handler) *http.Server {
 		ReadHeaderTimeout: limits.HeaderTimeout,
 		IdleTimeout:       limits.IdleTimeout,
 		WriteTimeout:      2 * limits.StallTimeout, // put off while a forwarded answer moves
-		MaxHeaderBytes:    int(limits.Header),
+		MaxHeaderBytes:    headerRoom * int(limits.Header),
 		ErrorLog:          listen.ErrorLog(g.log, g.metrics.HandshakeFailed),
 
 		DisableGeneralOptionsHandler: true, // one path for all requests
 	}
 }
+
+// headerRoom is how many times the limit of headers net/http accepts, so that the
+// request is answered that breaks it. net/http ends a connection of HTTP/2, with
+// all other requests on it, as soon as a header is too large for it.
+const headerRoom = 4
 
 // adminServer returns a server for operators.
 func (g *Gateway) adminServer(h http.Handler) *http.Server {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"strings"
 	"testing"
@@ -629,6 +630,50 @@ func TestAMegabyteOfHeadersIsTooLarge(t *testing.T) {
 	}
 }
 
+// C14: over HTTP/2 a header that is too large ends its own stream alone.
+func TestAHeaderThatIsTooLargeLeavesOtherStreamsAlone(t *testing.T) {
+	arrived, goOn := make(chan bool), make(chan bool)
+	g := start(t, setup{policy: spoofed, handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			arrived <- true
+			<-goOn
+		}
+	})})
+	c := g.client(2)
+	slow := make(chan answer, 1)
+	go func() {
+		a, err := g.try(c, "/slow", america)
+		if err != nil {
+			t.Error(err)
+		}
+		slow <- a
+	}()
+	<-arrived
+	reused := false
+	for _, size := range []int{100 << 10, 200 << 10} {
+		r, _ := http.NewRequest("GET", "https://"+host+"/large", nil)
+		r.Header.Set("X-Forwarded-For", america)
+		for i := range size / (20 << 10) {
+			r.Header.Set(fmt.Sprintf("X-%d", i), strings.Repeat("x", 20<<10))
+		}
+		trace := &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { reused = i.Reused }}
+		res, err := c.Do(r.WithContext(httptrace.WithClientTrace(t.Context(), trace)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err := read(res); err != nil || a.status != http.StatusRequestHeaderFieldsTooLarge || !reused {
+			t.Errorf("%d bytes get %d, %v; on the connection of the others: %v", size, a.status, err, reused)
+		}
+	}
+	goOn <- true
+	if a := <-slow; a.status != 200 {
+		t.Errorf("a request beside it gets %d", a.status)
+	}
+	if n := g.metric(`exitgate_requests_rejected_total{reason="header-too-large"}`); n != 2 {
+		t.Errorf("counted %v times", n)
+	}
+}
+
 // An h2 is a connection for HTTP/2, frame by frame.
 type h2 struct {
 	t      *testing.T
@@ -748,6 +793,8 @@ func TestHTTP2RequestsThatCanBeReadInTwoWaysAreRefused(t *testing.T) {
 		"a tunnel":                           {[]string{":method: CONNECT", ":authority: " + host, "x-forwarded-for: " + america}, 405},
 		"a line break in a value":            {with("x: a\r\nx-forwarded-for: " + germany), 0},
 		"an upper-case name":                 {with("X-Forwarded-For: " + germany), 0},
+		"C15: a method that is a request":    {with(":method: POST /x"), 400},
+		"C15: a method with a line break":    {with(":method: GET\r\nX"), 0},
 		"an unknown pseudo field":            {with(":market: x"), 0},
 		"a transfer encoding":                {with("transfer-encoding: chunked"), 0},
 		"a client from France":               {with("x-forwarded-for: " + france), 451},

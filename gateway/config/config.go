@@ -131,7 +131,7 @@ type Limits struct {
 	IdleTimeout     time.Duration `yaml:"idle-timeout" default:"2m" doc:"Time without a request before a connection is closed."`
 	StallTimeout    time.Duration `yaml:"stall-timeout" default:"1m" doc:"Time in which a client sends or takes nothing of a body before it is cut off."`
 	ConnectTimeout  time.Duration `yaml:"connect-timeout" default:"5s" doc:"Time to connect to an upstream."`
-	UpstreamTimeout time.Duration `yaml:"upstream-timeout" default:"1m" doc:"Time for an upstream to begin its answer."`
+	UpstreamTimeout time.Duration `yaml:"upstream-timeout" default:"1m" doc:"Time for an upstream to begin its answer, or to go on with one of known length."`
 }
 
 // Default returns the settings that hold where nothing else is set.

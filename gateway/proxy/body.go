@@ -135,9 +135,21 @@ func (b *requestBody) failure() error {
 type responseBody struct {
 	x   *exchange
 	src io.ReadCloser
+
+	// headDue is after which time of waiting the head of the response is sent
+	// without any of its body; 0: not before there is some.
+	headDue time.Duration
 }
 
+// headFlushAfter is for how long a head may wait to be sent along with the first
+// bytes behind it, as they nearly always come together.
+const headFlushAfter = 50 * time.Millisecond
+
 func (b *responseBody) Read(p []byte) (int, error) {
+	if b.headDue > 0 {
+		defer b.flushHeadAfter(b.headDue)()
+		b.headDue = 0
+	}
 	b.x.watchdog.upstreamRead.begin()
 	n, err := b.src.Read(p)
 	b.x.watchdog.upstreamRead.end()
@@ -148,6 +160,26 @@ func (b *responseBody) Read(p []byte) (int, error) {
 }
 
 func (b *responseBody) Close() error { return b.src.Close() }
+
+// flushHeadAfter sends the head of the response after some time, unless the
+// function that it returns is called before. Nothing is sent once that returns.
+func (b *responseBody) flushHeadAfter(wait time.Duration) (stop func()) {
+	var mu sync.Mutex
+	over := false
+	timer := time.AfterFunc(wait, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !over {
+			_ = (*clientWriter)(b.x).FlushError() // the next write fails, too
+		}
+	})
+	return func() {
+		timer.Stop()
+		mu.Lock()
+		over = true
+		mu.Unlock()
+	}
+}
 
 // clientWriter is the client's side of an exchange, under its watchdog.
 type clientWriter exchange

@@ -204,6 +204,9 @@ func (x *exchange) modifyResponse(res *http.Response) error {
 	}
 	if res.StatusCode != http.StatusSwitchingProtocols {
 		body := &responseBody{x: x, src: res.Body}
+		if res.ContentLength > 0 { // ReverseProxy flushes others by itself
+			body.headDue = headFlushAfter
+		}
 		res.Body = body
 		x.watchdog.follow(body, x.kind == grpc || isEventStream(res.Header))
 	}
@@ -222,6 +225,14 @@ func (x *exchange) prepareResponse(res *http.Response) error {
 	x.app.options.OnResponse(x.upstream.name, res.StatusCode)
 	// It would lead clients past the gateway.
 	delete(res.Header, "Alt-Svc")
+	if res.StatusCode == http.StatusNoContent {
+		// RFC 9110, section 8.6: it has none. Clients of HTTP/2 would wait for
+		// as many bytes, or give the stream up.
+		delete(res.Header, "Content-Length")
+	}
+	if res.ContentLength > 0 {
+		x.watchdog.promised()
+	}
 	if len(res.Trailer) > 0 && x.in.ProtoMajor == 1 {
 		// HTTP/2 has trailers after a body of known length; HTTP/1.1 has
 		// them only after one in chunks.

@@ -211,7 +211,7 @@ func TestAnAnswerWithoutABodyIsNotWaitedFor(t *testing.T) {
 			case strings.HasPrefix(h, "GET /304"):
 				io.WriteString(c, "HTTP/1.1 304 Not Modified\r\nContent-Length: 100\r\n\r\n")
 			default:
-				io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n")
+				io.WriteString(c, "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n")
 			}
 		}
 	})
@@ -227,6 +227,9 @@ func TestAnAnswerWithoutABodyIsNotWaitedFor(t *testing.T) {
 				res := send(t, c, request(t, method, g.URL+path, nil))
 				if got := body(t, res); got != "" {
 					t.Errorf("%s: %s %q", line, res.Status, got)
+				}
+				if length := res.Header.Get("Content-Length"); line == "GET /204" && length != "" { // C14
+					t.Errorf("%s has Content-Length %s", res.Status, length)
 				}
 			}
 		}

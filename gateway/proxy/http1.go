@@ -118,8 +118,8 @@ func (x *exchange) copyBody(w *clientWriter, c *http1Conn, res *http.Response, f
 	body := responseBody{x: x, src: res.Body}
 	buffer := x.app.buffers.Get()
 	defer x.app.buffers.Put(buffer)
-	for {
-		if flush && c.r.Buffered() == 0 && w.FlushError() != nil {
+	for first := true; ; first = false {
+		if (flush || first) && c.r.Buffered() == 0 && w.FlushError() != nil {
 			return false
 		}
 		n, err := body.Read(buffer)

@@ -51,8 +51,9 @@ type Options struct {
 	// applied to gRPC, whose requests carry their own deadline.
 	ResponseHeaderTimeout time.Duration
 	// ResponseIdle is how long an upstream may pause within a response:
-	// 5 min. It is not applied to event streams, gRPC and upgraded
-	// connections, for which silence is normal.
+	// 5 min; within one of known length no longer than
+	// ResponseHeaderTimeout. It is not applied to event streams, gRPC and
+	// upgraded connections, for which silence is normal.
 	ResponseIdle time.Duration
 
 	// BodyIdle is how long a client may pause while it owes a request's

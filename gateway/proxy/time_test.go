@@ -210,30 +210,43 @@ func TestAnUpstreamThatTakesTooLong(t *testing.T) {
 	for _, test := range []struct {
 		name       string
 		head, rest time.Duration // that the app takes
+		length     string        // of its body, if it says so
 		class      string
 	}{
-		{"responds just in time", responseHeaderTimeout - time.Second, responseIdle - time.Second, ""},
-		{"responds too late", time.Hour, 0, `class="response timeout"`},
-		{"stalls", 0, time.Hour, `class="response stalled"`},
+		{"responds just in time", responseHeaderTimeout - time.Second, responseIdle - time.Second, "", ""},
+		{"responds too late", time.Hour, 0, "", `class="response timeout"`},
+		{"stalls", 0, time.Hour, "", `class="response stalled"`},
+		// C14.
+		{"stalls behind a head with a length", 0, time.Hour, "1", `class="response stalled"`},
+		{"pauses behind a head with a length", 0, responseHeaderTimeout - time.Second, "1", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			simulate(t, test.class, func(t *testing.T, clientOf func(http.HandlerFunc) *http.Client) {
 				c := clientOf(func(w http.ResponseWriter, r *http.Request) {
 					select {
 					case <-time.After(test.head):
+						if test.length != "" {
+							w.Header().Set("Content-Length", test.length)
+						}
 						respondSlowly(1, test.rest)(w, r)
 					case <-r.Context().Done():
 					}
 				})
 				start := time.Now()
 				res := get(t, c, gatewayURL)
+				if waited := time.Since(start); test.head == 0 && waited > time.Second {
+					t.Errorf("the head comes after %v", waited)
+				}
 				_, err := io.Copy(io.Discard, res.Body)
-				waited := time.Since(start)
+				waited, idle := time.Since(start), responseIdle
+				if test.length != "" {
+					idle = responseHeaderTimeout
+				}
 				late, stalled := test.head == time.Hour, test.rest == time.Hour
 				if (res.StatusCode == http.StatusGatewayTimeout) != late || (err != nil) != stalled {
 					t.Error(res.Status, err)
 				}
-				if late && waited > responseHeaderTimeout+bodyIdle || stalled && waited > responseIdle+bodyIdle {
+				if late && waited > responseHeaderTimeout+bodyIdle || stalled && waited > idle+bodyIdle {
 					t.Errorf("after %v", waited)
 				}
 			})

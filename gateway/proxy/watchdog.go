@@ -26,9 +26,10 @@ type watchdog struct {
 	x          *exchange
 	control    *http.ResponseController
 	timer      *time.Timer
-	clientDone bool      // the client needn't send any more now
-	mayPause   bool      // the upstream may, for as long as it likes
-	upstream   io.Closer // what to close if the upstream stalls
+	clientDone bool          // the client needn't send any more now
+	mayPause   bool          // the upstream may, for as long as it likes
+	pause      time.Duration // for how long it may otherwise, 0 for as long as it likes
+	upstream   io.Closer     // what to close if the upstream stalls
 }
 
 // A wait is when a wait that is under way began, as the time since epoch; 0 if
@@ -47,6 +48,7 @@ func (w *watchdog) start(x *exchange) {
 	w.control = http.NewResponseController(x.out)
 	w.clientDone = x.kind == grpc
 	w.mayPause = x.kind != ordinary
+	w.pause = x.app.options.ResponseIdle
 	if interval := w.interval(); interval > 0 {
 		w.mu.Lock()
 		w.timer = time.AfterFunc(interval, w.check)
@@ -69,6 +71,17 @@ func (w *watchdog) interval() (shortest time.Duration) {
 func (w *watchdog) responded() {
 	w.mu.Lock()
 	w.clientDone = true
+	w.mu.Unlock()
+}
+
+// promised notes that the upstream has said how long its response is: it has it,
+// or nearly so, and may pause for less long than one who waits for what to send.
+func (w *watchdog) promised() {
+	o := &w.x.app.options
+	w.mu.Lock()
+	if o.ResponseHeaderTimeout > 0 && (w.pause == 0 || o.ResponseHeaderTimeout < w.pause) {
+		w.pause = o.ResponseHeaderTimeout
+	}
 	w.mu.Unlock()
 }
 
@@ -120,7 +133,7 @@ func (w *watchdog) check() {
 		w.control.SetWriteDeadline(now.Add(o.BodyIdle))
 		return
 	case overdue(&w.responseHead, o.ResponseHeaderTimeout),
-		!w.mayPause && overdue(&w.upstreamRead, o.ResponseIdle):
+		!w.mayPause && overdue(&w.upstreamRead, w.pause):
 		w.stalled.Store(true)
 		go w.upstream.Close() // not under the lock: closing waits for the transport
 		return

@@ -5,11 +5,20 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // readFacts returns what a request is decided on, or why it is rejected whatever
 // is decided.
-func readFacts(r *http.Request) (f Facts, err error) {
+func (h *Handler) readFacts(r *http.Request) (f Facts, err error) {
+	if headerSize(r) > h.o.MaxHeader {
+		return f, HeaderTooLarge
+	}
+	// net/http's HTTP/2 lets anything pass for a method, also "POST /x".
+	if !httpguts.ValidHeaderFieldName(r.Method) { // a token, as methods are
+		return f, MalformedMethod
+	}
 	if r.Method == http.MethodConnect {
 		return f, MethodNotAllowed
 	}
@@ -36,4 +45,16 @@ func readFacts(r *http.Request) (f Facts, err error) {
 	}
 	peer, _ := netip.ParseAddrPort(r.RemoteAddr) // the zero one is rejected
 	return Facts{Method: cmp.Or(requestedMethod(r), r.Method), Host: host, Path: path, Query: query, Peer: peer.Addr(), Header: r.Header}, nil
+}
+
+// headerSize returns about how many bytes the header of a request is long, as
+// HTTP/1.1 has it.
+func headerSize(r *http.Request) int64 {
+	size := len(r.Method) + len(r.RequestURI) + len(r.Host)
+	for name, values := range r.Header {
+		for _, value := range values {
+			size += len(name) + len(value) + len(": \r\n")
+		}
+	}
+	return int64(size)
 }

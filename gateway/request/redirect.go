@@ -14,7 +14,7 @@ import (
 func (h *Handler) RedirectTo(https net.Addr) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer h.recoverPanic(w, r)
-		facts, err := readFacts(r)
+		facts, err := h.readFacts(r)
 		if err == nil {
 			if _, known := h.o.Apps.Find(facts.Host); !known {
 				err = UnknownHost

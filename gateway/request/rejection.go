@@ -26,12 +26,14 @@ const (
 	MalformedHost    Rejection = "malformed-host"
 	ConflictingHost  Rejection = "conflicting-host"
 	MethodNotAllowed Rejection = "method"
+	MalformedMethod  Rejection = "malformed-method"
 	MalformedTarget  Rejection = "malformed-target"
+	HeaderTooLarge   Rejection = "header-too-large"
 )
 
 // rejections are all of them that don't come from client.
 var rejections = [...]error{
-	AmbiguousPath, AmbiguousMethod, AmbiguousFraming, UnknownHost, MalformedHost, ConflictingHost, MethodNotAllowed, MalformedTarget,
+	AmbiguousPath, AmbiguousMethod, AmbiguousFraming, UnknownHost, MalformedHost, ConflictingHost, MethodNotAllowed, MalformedMethod, MalformedTarget, HeaderTooLarge,
 	enforce.FlagsUnknown, enforce.PolicyUnknown,
 }
 
@@ -45,6 +47,8 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, why error) {
 	case why == MethodNotAllowed:
 		d.Status, d.Detail = http.StatusMethodNotAllowed, "The method is not served here."
 		w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+	case why == HeaderTooLarge:
+		d.Status, d.Detail = http.StatusRequestHeaderFieldsTooLarge, "The header of the request is larger than this service accepts."
 	case why == enforce.FlagsUnknown, why == enforce.PolicyUnknown:
 		d.Status, d.Detail = http.StatusServiceUnavailable, "The service is starting."
 		w.Header().Set("Retry-After", "5")

@@ -27,14 +27,15 @@ import (
 
 // Options are what a Handler is made of. All are required.
 type Options struct {
-	Policy   func(now time.Time) *enforce.Compiled                         // the one that holds
-	Client   func(peer netip.Addr, header http.Header) (netip.Addr, error) // on whose behalf a request comes
-	Locate   func(netip.Addr) policy.Place
-	Apps     *Hosts[*proxy.App]
-	Sessions *session.Registry
-	Metrics  *metrics.Metrics
-	Log      *slog.Logger
-	Now      func() time.Time
+	Policy    func(now time.Time) *enforce.Compiled                         // the one that holds
+	Client    func(peer netip.Addr, header http.Header) (netip.Addr, error) // on whose behalf a request comes
+	Locate    func(netip.Addr) policy.Place
+	Apps      *Hosts[*proxy.App]
+	Sessions  *session.Registry
+	Metrics   *metrics.Metrics
+	MaxHeader int64 // bytes of a request's header
+	Log       *slog.Logger
+	Now       func() time.Time
 }
 
 // A Handler answers the requests of the public listener. It is safe for
@@ -61,7 +62,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.reject(w, r, framing)
 		return
 	}
-	facts, err := readFacts(r)
+	facts, err := h.readFacts(r)
 	if err != nil {
 		h.reject(w, r, err)
 		return
