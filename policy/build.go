@@ -175,23 +175,15 @@ func (p *builder) addRoutes() {
 				p.errorf("use a host of 253 bytes at most", hosts[host], "%v", err)
 				break
 			}
-			rules = append(rules, routes.Rule{Class: Class(slices.Index(classes, Essential)), Pattern: pattern})
+			rules = append(rules, routes.Rule{Class: Class(slices.Index(classes, Essential)), Pattern: pattern, First: true})
 		}
 	}
 
 	table, conflicts := routes.New(rules)
-	reported := -1 // the last pattern in conflict with essential ones: once is enough
-	for _, c := range conflicts {
+	for _, c := range conflicts { // none of them with what is always essential
 		a, b := rules[c.A], rules[c.B]
-		switch {
-		case c.B < len(paths):
-			p.errorf("make one of them more specific, or put both into one class", paths[c.B],
-				"%q of %s conflicts with %q of %s: %s", b.Pattern, classes[b.Class], a.Pattern, classes[a.Class], c.Reason)
-		case c.A != reported:
-			p.errorf("write a path that has nothing to do with it, as in POST /posts/, or leave the method out", paths[c.A],
-				"%q conflicts with %q, which is always essential: %s", a.Pattern, b.Pattern, c.Reason)
-			reported = c.A
-		}
+		p.errorf("make one of them more specific, or put both into one class", paths[c.B],
+			"%q of %s conflicts with %q of %s: %s", b.Pattern, classes[b.Class], a.Pattern, classes[a.Class], c.Reason)
 	}
 	p.policy.routes = table
 }

@@ -719,3 +719,28 @@ func parse(t testing.TB, source string) *policy.Policy {
 
 // moment is when the tests take place, unless they say otherwise.
 var moment = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+// C15: "no writes" can be said, and leaves what is always essential alone.
+func TestAPatternOfAMethodForAWholeHostLeavesWhatIsEssential(t *testing.T) {
+	s := compile(t, `
+version: 1
+routes: {writing: [POST /, POST news.example.com/, "PUT /{any}/acme-challenge/{x...}", "DELETE /{x...}"]}
+jurisdictions: {FR: {routes: [writing], phase: withdrawn}}
+`, moment)
+	for request, want := range map[string]string{
+		"POST example.org/x":                             "writing",
+		"POST news.example.com/":                         "writing",
+		"GET news.example.com/":                          "other",
+		"DELETE example.org/x":                           "writing",
+		"PUT example.org/x/acme-challenge/y":             "writing",
+		"POST example.org/robots.txt":                    "essential",
+		"DELETE example.org/robots.txt":                  "essential",
+		"POST news.example.com/.well-known/security.txt": "essential",
+		"POST example.org/.well-known/acme-challenge/y":  "essential",
+		"PUT example.org/.well-known/acme-challenge/y":   "essential",
+	} {
+		if got := decide(t, s, "FR", request).Class; got != want {
+			t.Errorf("%s is of the class %s, want %s", request, got, want)
+		}
+	}
+}

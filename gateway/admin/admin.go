@@ -50,7 +50,7 @@ func newHandler(o Options, l limits) http.Handler {
 	})
 	mux.Handle("/ofrep/", o.Flags)
 	mux.Handle("/v1/", newAPI(o, l))
-	return onlyKnownHosts(o.Hosts, mux)
+	return onlyKnownHosts(o.Hosts, fromThisSite(mux))
 }
 
 // writeJSON answers with a body as JSON.

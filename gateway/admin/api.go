@@ -46,7 +46,7 @@ func newAPI(o Options, l limits) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, refuse(unknownPath, "there is nothing at this path", "see /v1/openapi.json for what there is"))
 	})
-	return fromThisSite(mux)
+	return mux
 }
 
 // resource answers for one path.

@@ -111,6 +111,18 @@ func TestOtherOriginsAreRefused(t *testing.T) {
 	}
 }
 
+// C15: not only below /v1/.
+func TestPagesFromElsewhereReadNothing(t *testing.T) {
+	g := newFixture(t)
+	for _, target := range []string{"/metrics", "/healthz", "/readyz", "/ofrep/v1/evaluate/flags", "/v1/status", "/nothing"} {
+		for _, header := range []headers{{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}} {
+			if got := ask(t, g, viewer, "GET", target, nil, header); got.status != http.StatusForbidden || got.code != "cross-site" {
+				t.Errorf("%s with %v: got %d %s", target, header, got.status, got.code)
+			}
+		}
+	}
+}
+
 func TestTwoOriginFieldsAreRefused(t *testing.T) {
 	g := newFixture(t)
 	r := request(t, g, viewer, "GET", "/v1/status", nil)

@@ -155,7 +155,7 @@ func (s *conflictSearch) compare(as, bs leaves, rel relation) {
 			if !shared || a.class == b.class || len(s.found) >= maxConflicts {
 				continue
 			}
-			if whole := rel | methods; whole == same || whole == overlapping {
+			if whole := rel | methods; whole == same || whole == overlapping && !s.rules[a.rule].First && !s.rules[b.rule].First {
 				s.record(min(a.rule, b.rule), max(a.rule, b.rule), whole)
 			}
 		}

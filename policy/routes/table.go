@@ -22,6 +22,11 @@ const None Class = 0
 type Rule struct {
 	Class   Class
 	Pattern Pattern
+	// First says that where the rule and another one match a request, and
+	// neither is the more specific, it decides, and there is no conflict. Its
+	// pattern must be for any method, and a literal path or all below one; no
+	// other rule may match such a path only.
+	First bool
 }
 
 // A Table classifies requests. It doesn't change, so any number of
