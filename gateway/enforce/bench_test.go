@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/open-feature/go-sdk/openfeature"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/exitgate/exitgate/flags"
@@ -46,9 +47,9 @@ func newEngine(t testing.TB, document string, now func() time.Time) (*Engine, *m
 }
 
 // engineOn returns an Engine without a policy.
-func engineOn(t testing.TB, store *memory, now func() time.Time) *Engine {
+func engineOn(t testing.TB, store *memory, now func() time.Time, providers ...openfeature.FeatureProvider) *Engine {
 	t.Helper()
-	table, err := flags.Open(flags.Options{Logger: slog.New(slog.DiscardHandler), Now: now})
+	table, err := flags.Open(flags.Options{Providers: providers, Logger: slog.New(slog.DiscardHandler), Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}

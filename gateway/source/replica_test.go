@@ -227,6 +227,11 @@ func TestALedgerThatOpensWhatAFileWithdrewEndsTheStart(t *testing.T) {
 	if _, err := m.start(); err == nil || m.engine.Decides() {
 		t.Errorf("it starts and applies %q", m.engine.policies())
 	}
+	// Issue 10, E: nor does a guarantee go in silence.
+	lastUsed("version: 1\nguarantees: {end-to-end-encryption: {require: true}}\nflags: {end-to-end-encryption: {value: true}}\n")
+	if _, err := m.start(); err == nil || m.engine.Decides() {
+		t.Errorf("without the file's guarantee it starts and applies %q", m.engine.policies())
+	}
 	lastUsed(open)
 	m.mustStart()
 	m.expectApplied(open)

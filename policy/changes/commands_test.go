@@ -254,6 +254,8 @@ func TestApprove(t *testing.T) {
 
 		{"until it expires", proposed(func(w *world) error { w.passes(72*time.Hour - 1); return w.approves(bob, 2) }), "writes approval"},
 		{"not once it has", proposed(func(w *world) error { w.passes(72 * time.Hour); return w.approves(bob, 2) }), "ended"},
+		{"until it expires by the policy's own rule", expiringIn10Hours(10*time.Hour - 1), "writes approval"}, // issue 10, E
+		{"not once it has by that", expiringIn10Hours(10 * time.Hour), "ended"},
 		{"not what is stale", proposed(func(w *world) error { w.must(w.proposes(oleg, notice())); return w.approves(bob, 2) }), "ended"},
 		{"not what an emergency has made stale", proposed(func(w *world) error { w.must(w.proposes(oleg, emergency())); return w.approves(bob, 2) }), "ended"},
 		{"not what is applied", applied(func(w *world) error { return w.approves(both, 2) }), "ended"},
@@ -632,5 +634,17 @@ func TestWhoMayDoWhat(t *testing.T) {
 				t.Errorf("%s may, not %s", may, command.may)
 			}
 		})
+	}
+}
+
+// expiringIn10Hours is an approval some time after a change was proposed by rules
+// with an expiry of their own.
+func expiringIn10Hours(later time.Duration) func(*world) error {
+	return func(w *world) error {
+		own := strings.Replace(rules, "other: 0", "other: 0, expire: 10h", 1)
+		w.must(w.proposes(ada, proposing(own)))
+		w.must(w.proposes(ada, withdrawal()))
+		w.passes(later)
+		return w.approves(bob, w.last().Number)
 	}
 }
