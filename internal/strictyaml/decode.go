@@ -66,7 +66,7 @@ func nameOf(f reflect.StructField) string {
 
 // reject reports an error about the node, and so that no more will be said
 // about it.
-func (d *decoder) reject(n *node, advice, format string, args ...any) {
+func (d *Document) reject(n *node, advice, format string, args ...any) {
 	n.wrong = true
 	d.report(n.at, advice, format, args...)
 }
@@ -201,11 +201,13 @@ func (d *decoder) decodeMap(n *node, v reflect.Value) {
 		return
 	}
 	entries := reflect.MakeMapWithSize(t, len(n.keys))
+	k, value := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem()
 	for i, key := range n.keys {
 		if d.full() {
 			return
 		}
-		k, value := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem()
+		k.SetZero()
+		value.SetZero()
 		if takesText(t.Key()) {
 			d.decodeText(key, k)
 		} else {

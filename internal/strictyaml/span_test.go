@@ -79,6 +79,47 @@ func TestSpan(t *testing.T) {
 	}
 }
 
+// A value ends where its text does: not where what looks like an end is, and
+// before the comments that follow.
+func TestSpan_ends(t *testing.T) {
+	for name, value := range map[string]string{
+		"a plain text":                         "b",
+		"a plain text with what ends others":   `b#c:d"e'f`,
+		"a plain text of several lines":        "b\n\n  c  d",
+		"double quotes":                        `"b\"c\\"`,
+		"double quotes over lines":             "\"b \\\n  c\n\n  # d\"",
+		"double quotes with a surrogate pair":  `"\ud83d\ude00"`,
+		"single quotes":                        "'b''c # \"'",
+		"an empty text":                        "''",
+		"a list":                               "[b, 'c]', {d: \"e}\"}]",
+		"a list with comments":                 "[ # ]\n  b, # ]\n  # ]\n ]",
+		"an empty list with a comment":         "[ # ]\n ]",
+		"a mapping that ends in a null":        "{b: }",
+		"a mapping of quotes":                  `{"b":"c"}`,
+		"wide characters":                      "[日本, \u2028, é]",
+		"a literal text":                       "|\n  b\n\n   # c\n\n",
+		"a literal text with an indentation":   "|2-\n    b\n  c\n",
+		"a folded text that begins with lines": ">+ # c\n\n\n  b\n\n",
+		"a literal text without lines":         "|\n\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			end := ""
+			if !strings.HasSuffix(value, "\n") {
+				end = " # c ]\n# c }\n"
+			}
+			source := "a: " + value + end + "z: 1\n"
+			var v struct{}
+			d := strictyaml.Decode("policy.yaml", []byte(source), &v)
+			if start, end, ok := d.Span("a"); !ok || source[start:end] != value {
+				t.Errorf("%t, %q\nwant %q: %v", ok, source[start:end], value, d.Err())
+			}
+			if start, end, ok := d.Span("z"); !ok || source[start:end] != "1" {
+				t.Errorf("what follows is at %q", source[start:end])
+			}
+		})
+	}
+}
+
 func TestKeys(t *testing.T) {
 	var v struct{}
 	d := strictyaml.Decode("policy.yaml", []byte(spanned), &v)

@@ -4,9 +4,10 @@
 // place, its line and advice.
 //
 // What YAML has and a configuration does not need is refused: anchors,
-// aliases, merge keys, tags, directives, keys that are not plain words, more
-// than one document. What is left reads the same in every YAML 1.2 parser, is
-// read in linear time, and cannot grow beyond its own size.
+// aliases, merge keys, tags, directives, keys that are lists or mappings or
+// missing, pairs without braces in a list, more than one document. What is left
+// is read by the core schema of YAML 1.2, in linear time, and cannot grow beyond
+// its own size.
 //
 // A struct's fields are settable when they have a yaml tag. Further tags:
 //

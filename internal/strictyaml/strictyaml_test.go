@@ -208,6 +208,28 @@ func TestDecode_wordsThatYAML11TookForBooleans(t *testing.T) {
 	}
 }
 
+// What is legal YAML, if seldom seen, is read.
+func TestDecode_spellings(t *testing.T) {
+	want := document{Version: 1, Notice: &notice{Title: "a b", Body: "c"}}
+	for name, source := range map[string]string{
+		"a key of its own line":        "? version\n: 1\nnotice:\n  ? title\n  : a b\n  ? body\n  : c\n",
+		"a key of its own in braces":   "version: 1\nnotice: {? title : a b, body: c}\n",
+		"in the line of the marker":    "--- {version: 1, notice: {title: a b, body: c}}\n",
+		"between markers":              "# a comment\n---\nversion: 1\nnotice: {title: a b, body: c}\n...\n# the end\n",
+		"brackets that end further up": "version: 1\nnotice: {\ntitle: a\nb,\nbody: c,\n}\n",
+		"a colon after a quote":        `{"version":1,"notice":{"title":"a b","body":"c"}}`,
+		"text below its key":           "version: 1\nnotice:\n  title:\n  >-\n   a\n   b\n  body:\n    c\n",
+		"text of several lines":        "version: 1\nnotice:\n  title: a\n    b\n  body: 'c'\n",
+		"a tab before a comment":       "version: 1\t# one\nnotice: {title: \ta b,\tbody: c}\n\t\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(want, decode(t, source), cmp.AllowUnexported(network{})); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // YAML 1.1 took NEL, LS and PS for line ends; JSON writes some characters as two
 // escapes.
 func TestDecode_characters(t *testing.T) {
@@ -277,7 +299,7 @@ func TestDecode_manyErrors(t *testing.T) {
 }
 
 func TestDecode_tooManyValues(t *testing.T) {
-	for name, values := range map[string]string{"in lines": "- a\n", "in brackets": "[a],", "keys": "a:\n", "comments": "#\n"} {
+	for name, values := range map[string]string{"in lines": "- a\n", "in brackets": "[a],", "keys": "a:\n", "comments": "#\n", "quotes": `""`} {
 		var v document
 		err := strictyaml.Decode("policy.yaml", []byte("version: 1\nproxies:\n"+strings.Repeat(values, 600_000)), &v).Err()
 		if errs, ok := err.(strictyaml.Errors); !ok || len(errs) != 1 || errs[0].Message != "more than 524288 keys, values and comments" {
