@@ -304,6 +304,7 @@ func TestALedgerThatHasNothingLeftBeginsWithTheLastGoodPolicy(t *testing.T) {
 	m.inherits(withFiveRecords(t, func(m *ledgerGateway) { m.stop() }))
 	m.loses("ledger")
 	m.loses("ledger.json")
+	m.loses("records.log")
 	m.restart()
 	if got := m.gets("FR"); got != http.StatusUnavailableForLegalReasons {
 		t.Errorf("France gets %d", got)
@@ -315,6 +316,7 @@ func TestALedgerThatHasNothingLeftBeginsWithTheLastGoodPolicy(t *testing.T) {
 	m.stop()
 	m.loses("ledger")
 	m.loses("ledger.json")
+	m.loses("records.log")
 	m.loses("last-good-policy.yaml")
 	m.start()
 	if got := m.gets("FR"); got != http.StatusOK {

@@ -93,14 +93,18 @@ func (o *logOptions) runVerify(cmd *cobra.Command, c *client) error {
 		return err
 	}
 	out := newPrinter(cmd.OutOrStdout())
-	if v.Copy && !o.json {
-		out.colouredParagraph(yellow, "", "The ledger can't be reached. This is the gateway's own copy of its records.")
+	if v.Unread != "" && !o.json {
+		out.colouredParagraph(yellow, "", "The ledger can't be read: %s\nThis is of the gateway's own copy of its records.", sanitiseLines(v.Unread))
 	}
 	switch {
 	case o.json:
 		err = a.writeIndented(cmd.OutOrStdout())
-	case v.OK:
-		out.colouredParagraph(green, "", "The ledger is valid: %s, each as it was written and in its place.", plural(v.Records, "record"))
+	case v.OK || len(v.Wrong) == 0 && v.Unread != "":
+		what := "ledger"
+		if v.Unread != "" {
+			what = "copy"
+		}
+		out.colouredParagraph(green, "", "The "+what+" is valid: %s, each as it was written and in its place.", plural(v.Records, "record"))
 		fmt.Fprintf(out, "The last is %d, with the hash %s\n", v.Last, sanitise(v.Hash))
 	default:
 		for _, w := range v.Wrong {

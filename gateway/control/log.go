@@ -47,7 +47,10 @@ func (c *Control) Verify(ctx context.Context) (api.Verification, error) {
 	if err != nil {
 		return api.Verification{}, err
 	}
-	v := api.Verification{OK: len(found.Invalid) == 0, Records: found.Records, Last: found.Last, Hash: found.Hash, Wrong: []api.InvalidRecord{}, Copy: found.Copy}
+	v := api.Verification{OK: len(found.Invalid) == 0 && !found.Damaged, Records: found.Records, Last: found.Last, Hash: found.Hash, Wrong: []api.InvalidRecord{}}
+	if found.Unread != nil {
+		v.Unread = found.Unread.Error()
+	}
 	for _, r := range found.Invalid {
 		v.Wrong = append(v.Wrong, api.InvalidRecord{Number: r.Number, Reason: r.Reason})
 	}

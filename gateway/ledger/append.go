@@ -102,7 +102,11 @@ func isTransient(err error) bool {
 
 // publish sends a record to be stored under its number.
 func (l *Ledger) publish(ctx context.Context, r Record, data []byte) error {
-	return l.publishAt(ctx, r.Number, data, r.Hash.String())
+	err := l.publishAt(ctx, r.Number, data, r.Hash.String())
+	if ctx.Err() == nil { // else the caller has not waited for an answer
+		l.noteWrite(err)
+	}
+	return err
 }
 
 // nextAfter returns the record that comes after a point, or if there is none the

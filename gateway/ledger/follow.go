@@ -25,8 +25,11 @@ func (l *Ledger) Follow(ctx context.Context, after Point, deliver func(Record), 
 	ctx, stop := l.untilClosed(ctx)
 	defer stop()
 	at := cursorAt(after)
-	for {
-		err := l.whileConnected(ctx, func(ctx context.Context) error { return l.follow(ctx, &at, deliver, caughtUp) })
+	// The consumer may be made on a server that is frozen: then not for long.
+	for limit := requestTimeout / 4; ; limit = min(2*limit, 2*requestTimeout) {
+		err := l.whileConnected(ctx, func(ctx context.Context) error {
+			return l.follow(ctx, &at, limit, deliver, func() { limit = requestTimeout / 4; caughtUp() })
+		})
 		caughtUp()
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -47,7 +50,7 @@ func (l *Ledger) untilClosed(ctx context.Context) (context.Context, func()) {
 	return ctx, func() { stop(); cancel(nil) }
 }
 
-func (l *Ledger) follow(ctx context.Context, at *cursor, deliver func(Record), caughtUp func()) error {
+func (l *Ledger) follow(ctx context.Context, at *cursor, limit time.Duration, deliver func(Record), caughtUp func()) error {
 	s, err := l.readStream(ctx)
 	if err != nil {
 		return err
@@ -56,7 +59,7 @@ func (l *Ledger) follow(ctx context.Context, at *cursor, deliver func(Record), c
 		return err
 	}
 	at.rewind() // what came after the last record may be of another stream
-	next, stop, err := messages(ctx, s, at.seen+1)
+	next, stop, err := messages(ctx, s, at.seen+1, limit)
 	if err != nil {
 		return err
 	}

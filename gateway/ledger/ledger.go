@@ -93,7 +93,8 @@ const (
 	requestTimeout  = 2 * time.Second        // for NATS to answer
 	retryDelay      = 250 * time.Millisecond // before another attempt
 	appendTimeout   = 20 * time.Second       // if the caller has no deadline: a cluster that lost its leader needs up to nine for a new one
-	heartbeat       = 2 * time.Second        // a connection that is silent for two of them is lost
+	heartbeat       = 500 * time.Millisecond // a connection that is silent for three of them is lost
+	pullExpiry      = 20 * time.Second       // after which messages are asked for anew
 	duplicateWindow = 2 * time.Minute        // in which NATS stores a message that is sent twice once
 )
 
@@ -109,7 +110,7 @@ type Ledger struct {
 	ctx       context.Context // ends with Close
 	end       context.CancelFunc
 	closing   sync.Once
-	responses sync.WaitGroup // to questions, under way
+	responses sync.WaitGroup // to questions, under way, and watchLeader
 
 	mu      sync.Mutex      // guards what follows
 	connCtx context.Context // ends when the connection is lost
@@ -118,6 +119,11 @@ type Ledger struct {
 	logged  []string // why it wasn't connected, since it was
 	known   Point    // the last record that was seen
 	minLast uint64   // the last number of the stream, at the least
+
+	reached     bool      // the connection, or what is read over it, is well
+	unreached   error     // why it isn't
+	leaderless  error     // why the stream can't be written, although it is reached
+	writeFailed time.Time // when one wasn't answered, zero if the last one was
 }
 
 // Open connects to the ledger. A server in the process has started when it
@@ -143,6 +149,9 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 	}
 	if err := open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", where, err), l.Close())
+	}
+	if l.server == nil {
+		l.responses.Go(l.watchLeader)
 	}
 	return l, nil
 }

@@ -40,7 +40,7 @@ const maxScans = 8
 
 // scanOnce visits messages until it is done, or the reading is interrupted.
 func scanOnce(ctx context.Context, s *stream, from *uint64, to uint64, visit func(message) (bool, error)) (done bool, err error) {
-	next, stop, err := messages(ctx, s, *from)
+	next, stop, err := messages(ctx, s, *from, requestTimeout)
 	if err != nil {
 		return false, err
 	}
@@ -58,9 +58,10 @@ func scanOnce(ctx context.Context, s *stream, from *uint64, to uint64, visit fun
 }
 
 // messages reads the stream's messages from a number on, as an ordered
-// consumer: nothing is acknowledged, and what is out of order is an error.
-func messages(ctx context.Context, s *stream, from uint64) (next func() (message, error), stop func(), err error) {
-	starting, cancel := context.WithTimeout(ctx, requestTimeout)
+// consumer: nothing is acknowledged, and what is out of order is an error. The limit is
+// for NATS to make the consumer.
+func messages(ctx context.Context, s *stream, from uint64, limit time.Duration) (next func() (message, error), stop func(), err error) {
+	starting, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	c, err := s.CreateConsumer(starting, jetstream.ConsumerConfig{
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
@@ -86,7 +87,7 @@ func messages(ctx context.Context, s *stream, from uint64) (next func() (message
 			}
 		},
 		jetstream.PullMaxMessagesWithBytesLimit(256, 2*maxRecord),
-		jetstream.PullExpiry(10*heartbeat),
+		jetstream.PullExpiry(pullExpiry),
 		jetstream.PullHeartbeat(heartbeat),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { ended(err) }))
 	if err != nil {

@@ -266,3 +266,94 @@ func TestCluster_nodesLostAndBack(t *testing.T) {
 		}
 	}
 }
+
+// Issue 10, number 16: two of three servers are lost, and each ledger shows it, also
+// one that is connected to the third.
+func TestCluster_twoNodesLost(t *testing.T) {
+	cluster := ledgertest.Start(t)
+	var all []*ledger.Ledger
+	for i := range cluster.Nodes {
+		o := elsewhere(cluster.Nodes[i].URL)
+		o.Cluster.Replicas = 3
+		l := open(t, o)
+		follow(t, l, ledger.Point{})
+		all = append(all, l)
+	}
+	first := add(t, all[0], ledger.Point{}, "a")
+	cluster.AwaitInSync("exitgate-ledger")
+	for _, l := range all {
+		connected(t, l, true)
+	}
+	leader := slices.Index(cluster.Nodes, cluster.Leader("exitgate-ledger"))
+	for name, lose := range map[string]struct{ how, back func(*ledgertest.Node) }{
+		"frozen": {(*ledgertest.Node).Freeze, (*ledgertest.Node).Resume},
+		"killed": {(*ledgertest.Node).Kill, (*ledgertest.Node).Start},
+	} {
+		began := time.Now()
+		for i, n := range cluster.Nodes {
+			if i != leader {
+				lose.how(n)
+			}
+		}
+		for _, l := range all {
+			connected(t, l, false)
+		}
+		for deadline := time.Now().Add(patience); !strings.Contains(all[leader].Status().Why, "servers"); time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the one that is connected to the third says %+v", all[leader].Status())
+			}
+		}
+		t.Logf("two servers are %s: all show it after %v", name, time.Since(began))
+		for i, n := range cluster.Nodes {
+			if i != leader {
+				lose.back(n)
+			}
+		}
+		for _, l := range all {
+			connected(t, l, true)
+		}
+		cluster.AwaitInSync("exitgate-ledger")
+		leader = slices.Index(cluster.Nodes, cluster.Leader("exitgate-ledger"))
+	}
+	// A write that isn't answered shows it, too.
+	for i, n := range cluster.Nodes {
+		if i != leader {
+			n.Freeze()
+			defer n.Resume()
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := all[leader].Append(ctx, first[0].Point(), entry("b")); err == nil {
+		t.Error("it is written")
+	}
+	if all[leader].Connected() {
+		t.Error("a write wasn't answered, and the ledger shows as connected")
+	}
+}
+
+// Issue 10, number 16: whoever is connected to a server that is frozen goes to another.
+func TestCluster_frozenNode(t *testing.T) {
+	cluster := ledgertest.Start(t)
+	o := elsewhere(cluster.URLs()...)
+	o.Cluster.Replicas = 3
+	var all []*follower
+	for range 9 { // some of them on each server
+		all = append(all, follow(t, open(t, o), ledger.Point{}))
+	}
+	writer := open(t, o)
+	last := add(t, writer, ledger.Point{}, "a")[0]
+	for _, f := range all {
+		f.until("1 a")
+	}
+	cluster.AwaitInSync("exitgate-ledger")
+	n := cluster.Nodes[(slices.Index(cluster.Nodes, cluster.Leader("exitgate-ledger"))+1)%3]
+	n.Freeze()
+	defer n.Resume()
+	last = add(t, writer, last.Point(), "b")[0]
+	began := time.Now()
+	for _, f := range all {
+		f.until("2 b")
+	}
+	t.Logf("all have record %d %v after it was written", last.Number, time.Since(began))
+}

@@ -38,12 +38,26 @@ func (l *Ledger) setUnreachable(err error) {
 }
 
 func (l *Ledger) setStatus(connected bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reached, l.unreached = connected, err
+	l.updateStatus()
+}
+
+// updateStatus sets the Status by what is known of the connection and the leader. The
+// lock is held.
+func (l *Ledger) updateStatus() {
+	connected, err := l.reached, l.unreached
+	if l.leaderless != nil && (connected || isTransient(err) && l.conn.IsConnected()) { // it says more
+		connected, err = false, l.leaderless
+	}
+	if !connected && err == nil { // not connected yet
+		return
+	}
 	why := ""
 	if err != nil {
 		why = err.Error()
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.ctx.Err() != nil || l.status.Connected == connected && l.status.Why == why {
 		return
 	}

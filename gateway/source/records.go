@@ -209,22 +209,20 @@ func (r *Replica) Verify(ctx context.Context) (Verification, error) {
 		return err
 	}
 	l, err := r.opened()
-	if err == nil {
-		err = r.unreachable()
-	}
 	var report ledger.Report
 	if err == nil {
 		report, err = l.Verify(ctx, check)
 	}
-	fromCopy := err != nil && ctx.Err() == nil && r.copiedLast() > 0
-	if fromCopy {
+	var v Verification
+	if a := r.openCopy(); err != nil && ctx.Err() == nil && a != nil && a.Last().Number > 0 {
+		v.Unread, v.Damaged = r.connectionError(err), !r.o.Remote || errors.Is(err, ledger.ErrHistory) || errors.Is(err, ledger.ErrStream)
 		folded = changes.New(changes.Parsers{Proposed: read, Recorded: read})
-		report, err = r.openCopy().Verify(check)
+		report, err = a.Verify(check)
 	}
 	if err != nil {
 		return Verification{}, r.unreadable(err)
 	}
-	v := Verification{Records: report.Records, Last: report.Last.Number, Hash: report.Last.Hash.String(), Copy: fromCopy}
+	v.Records, v.Last, v.Hash = report.Records, report.Last.Number, report.Last.Hash.String()
 	for _, invalid := range report.Invalid {
 		v.Invalid = append(v.Invalid, InvalidRecord{invalid.Number, invalid.Err.Error()})
 	}

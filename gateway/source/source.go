@@ -73,7 +73,8 @@ type Verification struct {
 	Last    uint64 // the number of the last of them, and its hash
 	Hash    string
 	Invalid []InvalidRecord // in order
-	Copy    bool            // of this gateway's copy, as the ledger can't be reached
+	Unread  error           // why it is of this gateway's copy, and not of the ledger
+	Damaged bool            // the ledger isn't out of reach, but lost or damaged
 }
 
 // An InvalidRecord is a record that is missing, was changed, or doesn't follow

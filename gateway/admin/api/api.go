@@ -158,8 +158,9 @@ type Verification struct {
 	Last    uint64          `json:"last"`
 	Hash    string          `json:"hash"` // of the last
 	Wrong   []InvalidRecord `json:"wrong"`
-	// Copy: it is of the gateway's own copy, as the ledger can't be reached.
-	Copy bool `json:"copy,omitempty"`
+	// Unread is why the ledger can't be read: then the rest is of the gateway's
+	// own copy of its records.
+	Unread string `json:"unread,omitempty"`
 }
 
 // An InvalidRecord is missing, was changed, or doesn't follow from the record
