@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"log"
 	"net"
 	"net/http"
 	"runtime"
@@ -112,10 +113,17 @@ func (g *Gateway) publicServer(h http.Handler) *http.Server {
 		IdleTimeout:       limits.IdleTimeout,
 		WriteTimeout:      2 * limits.StallTimeout, // put off while a forwarded answer moves
 		MaxHeaderBytes:    headerRoom * int(limits.Header),
-		ErrorLog:          listen.ErrorLog(g.log, g.metrics.HandshakeFailed),
+		ErrorLog:          g.errorLog(),
 
 		DisableGeneralOptionsHandler: true, // one path for all requests
 	}
+}
+
+// errorLog returns where net/http's servers log.
+func (g *Gateway) errorLog() *log.Logger {
+	return listen.ErrorLog(listen.ErrorLogOptions{
+		Log: g.log, OnHandshakeError: g.metrics.HandshakeFailed, OnConnectionError: g.metrics.ConnectionFailed, Now: g.elapsed,
+	})
 }
 
 // headerRoom is how many times the limit of headers net/http accepts, so that the
@@ -132,7 +140,7 @@ func (g *Gateway) adminServer(h http.Handler) *http.Server {
 		WriteTimeout:   time.Minute,
 		IdleTimeout:    time.Minute,
 		MaxHeaderBytes: 16 << 10,
-		ErrorLog:       listen.ErrorLog(g.log, g.metrics.HandshakeFailed),
+		ErrorLog:       g.errorLog(),
 	}
 }
 

@@ -1,9 +1,13 @@
 package listen
 
 import (
+	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/exitgate/exitgate/internal/testkit"
 )
 
 func TestAddressesAreTakenOutOfALine(t *testing.T) {
@@ -26,6 +30,32 @@ func TestAddressesAreTakenOutOfALine(t *testing.T) {
 		if got := withoutAddresses(text); got != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)
 		}
+	}
+}
+
+// C15: whatever clients send, it is counted, and one line a minute says so.
+func TestWhatClientsSendIsCountedAndNotLogged(t *testing.T) {
+	var logged testkit.Buffer
+	clock := testkit.NewClock(time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC))
+	handshakes, connections := 0, 0
+	l := ErrorLog(ErrorLogOptions{
+		Log: slog.New(slog.NewTextHandler(&logged, nil)), Now: clock.Now,
+		OnHandshakeError: func() { handshakes++ }, OnConnectionError: func() { connections++ },
+	})
+	for range 1000 {
+		l.Print(`http2: server: error reading preface from client 192.0.2.7:4711: bogus greeting "chosen words"`)
+		l.Print("http: TLS handshake error from 192.0.2.7:4711: chosen words")
+	}
+	clock.Set(clock.Now().Add(errorLogPause))
+	l.Print("whatever: chosen words")
+	l.Print("http: Accept error: accept tcp 192.0.2.7:443: too many open files; retrying in 5ms")
+	if handshakes != 1000 || connections != 1001 {
+		t.Errorf("counted %d handshakes, %d connections", handshakes, connections)
+	}
+	text := logged.String()
+	if strings.Count(text, "\n") != 3 || strings.Contains(text, "chosen") || strings.Contains(text, "192.0.2.7") ||
+		len(logged.Lines("since_last=1000")) != 1 || len(logged.Lines("too many open files")) != 1 {
+		t.Errorf("logged:\n%s", text)
 	}
 }
 

@@ -33,6 +33,7 @@ type Metrics struct {
 	transitions      prometheus.Counter
 	connections      *prometheus.GaugeVec
 	handshakes       prometheus.Counter
+	badConnections   prometheus.Counter
 	panics           prometheus.Counter
 	upstreams        *prometheus.CounterVec
 	breaches         *prometheus.CounterVec
@@ -73,6 +74,7 @@ func New(registry prometheus.Registerer) *Metrics {
 		transitions:      counter("transitions_total", "Times that scheduled changes of phases took place."),
 		connections:      gauges("connections_active", "Connections of clients.", "protocol"),
 		handshakes:       counter("tls_handshake_errors_total", "TLS handshakes of clients that failed."),
+		badConnections:   counter("connection_errors_total", "Connections of clients that were closed, as what came on them is no valid HTTP."),
 		panics:           counter("panics_total", "Requests that ended in a panic of the gateway: bugs."),
 		upstreams:        counters("upstream_requests_total", "Requests forwarded, by upstream and status code; code 0 if there was no response.", "upstream", "code"),
 		breaches:         counters("guarantee_breaches_total", "Values of flags below a guarantee that were withheld, for a whole jurisdiction or for one user.", "jurisdiction", "flag"),
@@ -143,6 +145,9 @@ func (m *Metrics) Connections(protocol string) prometheus.Gauge {
 
 // HandshakeFailed counts a TLS handshake that failed.
 func (m *Metrics) HandshakeFailed() { m.handshakes.Inc() }
+
+// ConnectionFailed counts a connection on which came what is no valid HTTP.
+func (m *Metrics) ConnectionFailed() { m.badConnections.Inc() }
 
 // Panicked counts a request that ended in a panic.
 func (m *Metrics) Panicked() { m.panics.Inc() }
