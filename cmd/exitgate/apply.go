@@ -7,12 +7,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
-	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/policy/document"
 )
 
 func newApply(now func() time.Time) *cobra.Command {
-	o := applyOptions{now: now}
+	var o proposalOptions
 	cmd := &cobra.Command{
 		Use:   "apply FILE --because WHY",
 		Short: "Put a policy into force",
@@ -30,10 +29,7 @@ policy or conflict.`,
   exitgate apply policy.yaml --because "With the territories." --change 43`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeFiles("yaml", "yml"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.invocation = "apply " + args[0]
-			return o.apply(cmd, args[0])
-		},
+		RunE:              o.withReason(func(cmd *cobra.Command, args []string) error { return o.apply(cmd, args[0], now) }),
 	}
 	o.register(cmd)
 	o.registerEmergency(cmd)
@@ -45,24 +41,12 @@ policy or conflict.`,
 	return cmd
 }
 
-type applyOptions struct {
-	proposalOptions
-	now func() time.Time
-}
-
-func (o *applyOptions) apply(cmd *cobra.Command, file string) error {
-	if err := requireReason(o.because, o.invocation); err != nil {
+func (o *proposalOptions) apply(cmd *cobra.Command, file string, now func() time.Time) error {
+	source, p, err := readPolicy(cmd.OutOrStdout(), o.json, new(timeFlag).or(now), file)
+	if err != nil {
 		return err
 	}
-	source, err := readFile(file)
-	if err != nil {
-		return exitFailure(err)
-	}
-	p, err := enforce.ParsePolicy(file, source)
-	if err != nil {
-		return policyRefused(cmd.OutOrStdout(), o.json, new(timeFlag).or(o.now), file, source, err)
-	}
-	return o.propose(cmd, api.Proposal{Policy: string(source)}, func(out printer, s planView) {
+	return o.propose(cmd, api.Proposal{Policy: string(source)}, func(s planView, out printer) {
 		for _, w := range document.Warnings(file, p) {
 			fmt.Fprintf(cmd.ErrOrStderr(), "warning: %v\n\n", w)
 		}

@@ -90,21 +90,15 @@ func (o *approveOptions) approve(cmd *cobra.Command, text string) error {
 		agreed, moves = shown.Planned.Plan.Hash, shown.Planned.Plan.Moves
 	}
 	a, err := c.write(ctx, http.MethodPost, changePath(number)+"/approvals", always, api.Approval{Plan: cmp.Or(o.plan, agreed), Because: o.because})
-	if err == nil && o.json {
-		return exitFailure(a.writeIndented(cmd.OutOrStdout()))
-	}
-	change, err := decode[api.Change](a, err)
-	if err != nil {
-		return commandError(cmd, o.json, err)
-	}
-	fmt.Fprintln(out)
-	if emergency != nil {
-		out.colouredParagraph(green, "", "Revision %d is signed.", number)
-		return nil
-	}
-	out.paragraph("", "Change %d is approved.", number)
-	printOutcome(out, change, moves)
-	return nil
+	return printResponse(cmd, o.json, a, err, func(out printer, change api.Change) {
+		fmt.Fprintln(out)
+		if emergency != nil {
+			out.colouredParagraph(green, "", "Revision %d is signed.", number)
+			return
+		}
+		out.paragraph("", "Change %d is approved.", number)
+		printOutcome(out, change, moves)
+	})
 }
 
 // checkApproval returns why the gateway would not let whoever asks approve, as
@@ -120,8 +114,7 @@ func (c *client) checkApproval(ctx context.Context, number uint64, change api.Ch
 	} else {
 		err = changes.CheckApprover(you, "approve", fmt.Sprintf("change %d", number), change.Authors, changes.Approvers(change.Approvals))
 	}
-	var refusal *changes.Error
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*changes.Error](err); ok {
 		return &api.Problem{Code: string(refusal.Code), Detail: refusal.Message, Advice: refusal.Advice}
 	}
 	return err
@@ -130,8 +123,7 @@ func (c *client) checkApproval(ctx context.Context, number uint64, change api.Ch
 // pendingChange returns a change; or the emergency revision of that number.
 func (c *client) pendingChange(ctx context.Context, number uint64) (api.Change, *changes.Revision, error) {
 	change, err := decode[api.Change](c.get(ctx, changePath(number)))
-	var p *api.Problem
-	if !errors.As(err, &p) || p.Code != string(changes.NotFound) {
+	if p, ok := errors.AsType[*api.Problem](err); !ok || p.Code != string(changes.NotFound) {
 		return change, nil, err
 	}
 	s, unknown := decode[api.Status](c.get(ctx, "/v1/status"))
@@ -166,8 +158,7 @@ func (o *approveOptions) completeWaiting(cmd *cobra.Command, args []string, _ st
 }
 
 func newReject() *cobra.Command {
-	var o queryOptions
-	var why string
+	var o writeOptions
 	cmd := &cobra.Command{
 		Use:   "reject NUMBER --because WHY",
 		Short: "Give up a change that waits",
@@ -178,30 +169,19 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy or conflict.`,
 		Example:           `  exitgate reject 43 --because "The court has stayed the law."`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: o.completeChanges,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: o.withReason(func(cmd *cobra.Command, args []string) error {
 			number, err := parseNumber(args[0])
 			if err != nil {
-				return err
-			}
-			if err := requireReason(why, "reject "+args[0]); err != nil {
 				return err
 			}
 			c, err := o.open()
 			if err != nil {
 				return err
 			}
-			a, err := c.write(cmd.Context(), http.MethodPost, changePath(number)+"/rejection", always, api.Rejection{Because: why})
-			switch {
-			case err != nil:
-			case o.json:
-				err = a.writeIndented(cmd.OutOrStdout())
-			default:
-				fmt.Fprintf(cmd.OutOrStdout(), "Change %d is rejected.\n", number)
-			}
-			return commandError(cmd, o.json, err)
-		},
+			a, err := c.write(cmd.Context(), http.MethodPost, changePath(number)+"/rejection", always, api.Rejection{Because: o.because})
+			return printResponse(cmd, o.json, a, err, printed("Change %d is rejected.", number))
+		}),
 	}
 	o.register(cmd)
-	cmd.Flags().StringVar(&why, "because", "", "`why`, for everybody who reads the log")
 	return cmd
 }

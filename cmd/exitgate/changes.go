@@ -1,12 +1,14 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/policy/changes"
@@ -26,32 +28,20 @@ all of one: who wants it, why, who has approved, and what it would do now.`,
 		ValidArgsFunction: o.completeChanges,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return o.show(cmd, "/v1/changes", func(out printer, a apiResponse) error {
-					all, err := decode[api.Changes](a, nil)
-					if err == nil {
-						printChanges(out, all.Changes)
-					}
-					return err
-				})
+				return show(cmd, o, "/v1/changes", printChanges)
 			}
 			number, err := parseNumber(args[0])
 			if err != nil {
 				return err
 			}
-			return o.show(cmd, changePath(number), func(out printer, a apiResponse) error {
-				change, err := decode[api.Change](a, nil)
-				if err == nil {
-					printChange(out, change)
-				}
-				return err
-			})
+			return show(cmd, o, changePath(number), printChange)
 		},
 	}
 	o.register(cmd)
 	return cmd
 }
 
-// An queryOptions is a verb that only shows something.
+// A queryOptions is a verb that only shows something.
 type queryOptions struct {
 	connection
 	json bool
@@ -62,28 +52,66 @@ func (o *queryOptions) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON")
 }
 
-// show asks for what is at a path, and shows it.
-func (o *queryOptions) show(cmd *cobra.Command, path string, people func(printer, apiResponse) error) error {
+// show asks for what is at a path, and prints it.
+func show[T any](cmd *cobra.Command, o queryOptions, path string, print func(printer, T)) error {
 	c, err := o.open()
 	if err != nil {
 		return err
 	}
 	a, err := c.get(cmd.Context(), path)
-	switch {
-	case err != nil:
-	case o.json:
-		err = a.writeIndented(cmd.OutOrStdout())
-	default:
-		err = people(newPrinter(cmd.OutOrStdout()), a)
+	return printResponse(cmd, o.json, a, err, print)
+}
+
+// printResponse prints what the API has said, as it came or for people.
+func printResponse[T any](cmd *cobra.Command, asJSON bool, a apiResponse, err error, print func(printer, T)) error {
+	if err == nil && asJSON {
+		return exitFailure(a.writeIndented(cmd.OutOrStdout()))
 	}
-	return commandError(cmd, o.json, err)
+	v, err := decode[T](a, err)
+	if err != nil {
+		return commandError(cmd, asJSON, err)
+	}
+	print(newPrinter(cmd.OutOrStdout()), v)
+	return nil
+}
+
+// printed prints that something is done, whatever the API says of it.
+func printed(format string, args ...any) func(printer, json.RawMessage) {
+	return func(out printer, _ json.RawMessage) { fmt.Fprintf(out, format+"\n", args...) }
+}
+
+// A writeOptions is a verb that changes something, and says why.
+type writeOptions struct {
+	queryOptions
+	because string
+}
+
+func (o *writeOptions) register(cmd *cobra.Command) {
+	o.queryOptions.register(cmd)
+	cmd.Flags().StringVar(&o.because, "because", "", "`why`, for everybody who reads the log")
+}
+
+// withReason runs a verb if the reason is given.
+func (o *writeOptions) withReason(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if strings.TrimSpace(o.because) != "" {
+			return run(cmd, args)
+		}
+		words := append([]string{cmd.CommandPath()}, args...)
+		cmd.Flags().Visit(func(f *pflag.Flag) {
+			if f.Value.Type() == "bool" {
+				words = append(words, "--"+f.Name)
+			}
+		})
+		return fmt.Errorf("say why, for everybody who reads the log: %s --because \"…\"", strings.Join(words, " "))
+	}
 }
 
 func changePath(number uint64) string { return "/v1/changes/" + strconv.FormatUint(number, 10) }
 
-func printChanges(out printer, all []changes.Change) {
+func printChanges(out printer, all api.Changes) {
 	var pending, ended []changes.Change
-	for _, c := range all {
+	for _, c := range all.Changes {
 		if c.Status == changes.Pending || c.Status == changes.Stale {
 			pending = append(pending, c)
 		} else {
@@ -204,7 +232,7 @@ func (o *connection) completeChanges(cmd *cobra.Command, args []string, _ string
 	return words, cobra.ShellCompDirectiveNoFileComp
 }
 
-// withReason puts a reason into a path, for requests that have no body.
-func withReason(path, reason string) string {
+// pathWithReason is for requests that have no body.
+func pathWithReason(path, reason string) string {
 	return path + "?" + url.Values{"because": {reason}}.Encode()
 }

@@ -240,8 +240,7 @@ func (c *client) write(ctx context.Context, method, path string, when condition,
 	sent := false
 	for attempt := 0; ; attempt++ {
 		a, err := c.send(ctx, r)
-		var away *unreachableError
-		never := errors.As(err, &away)
+		_, never := errors.AsType[*unreachableError](err)
 		switch {
 		case err == nil, !outcomeUnknown(err) && !never, never && !sent:
 			return a, err
@@ -393,8 +392,8 @@ func (e *unreachableError) Error() string {
 
 // isNotRunning reports whether an error is that there is no gateway at all.
 func isNotRunning(err error) bool {
-	var away *unreachableError
-	return errors.As(err, &away) && away.socket &&
+	away, ok := errors.AsType[*unreachableError](err)
+	return ok && away.socket &&
 		(errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR))
 }
 
@@ -428,19 +427,17 @@ func (e *noResponseError) Error() string {
 // outcomeUnknown reports whether the gateway may have done what it was asked for, without
 // saying so.
 func outcomeUnknown(err error) bool {
-	var away *noResponseError
-	var p *api.Problem
-	return errors.As(err, &away) || errors.As(err, &p) && p.Code == "not-acknowledged"
+	_, away := errors.AsType[*noResponseError](err)
+	p, ok := errors.AsType[*api.Problem](err)
+	return away || ok && p.Code == "not-acknowledged"
 }
 
 // networkCause takes from an error of the network what people can't read.
 func networkCause(err error) error {
-	var number syscall.Errno
-	var of *url.Error
-	switch {
-	case errors.As(err, &number):
+	if number, ok := errors.AsType[syscall.Errno](err); ok {
 		return number
-	case errors.As(err, &of):
+	}
+	if of, ok := errors.AsType[*url.Error](err); ok {
 		return of.Err
 	}
 	return err
@@ -449,8 +446,8 @@ func networkCause(err error) error {
 // commandError makes of an error what the command ends with. For machines a problem
 // is printed as JSON.
 func commandError(cmd *cobra.Command, asJSON bool, err error) error {
-	var p *api.Problem
-	if !errors.As(err, &p) {
+	p, ok := errors.AsType[*api.Problem](err)
+	if !ok {
 		return exitFailure(err)
 	}
 	code := exitCode(p)

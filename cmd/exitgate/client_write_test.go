@@ -282,7 +282,7 @@ func TestWhatIsShownFits(t *testing.T) {
 		for name, show := range map[string]func(printer){
 			"status":  func(out printer) { statusText{s}.write(out) },
 			"log":     func(out printer) { printRecords(out, records) },
-			"changes": func(out printer) { printChanges(out, []changes.Change{change, rejectedChange}) },
+			"changes": func(out printer) { printChanges(out, api.Changes{Changes: []changes.Change{change, rejectedChange}}) },
 			"plan":    func(out printer) { planView{Plan: plan}.brief(out) },
 		} {
 			t.Run(fmt.Sprintf("%s in %d columns", name, width), func(t *testing.T) {

@@ -50,7 +50,6 @@ gateway with these would; without any policy, it is only located.`,
 	f.StringVar(&o.host, "host", "example.org", "`host` that is asked for (asking the gateway: one of its apps')")
 	f.StringVar(&o.path, "path", "/", "`path` that is asked for")
 	f.Var(&o.at, "at", "the `time` to say it for, as 2026-12-01T00:00:00Z (default now)")
-	f.BoolVar(&o.json, "json", false, "print JSON")
 	for _, file := range []string{"config", "policy", "geo"} {
 		_ = cmd.MarkFlagFilename(file) // the flags exist
 		cmd.MarkFlagsMutuallyExclusive("api", file)
@@ -59,12 +58,11 @@ gateway with these would; without any policy, it is only located.`,
 }
 
 type explainOptions struct {
-	connection
+	queryOptions
 	now                                func() time.Time
 	config, policy, method, host, path string
 	geo                                []string
 	at                                 timeFlag
-	json                               bool
 	flagServerNotAsked                 bool
 }
 
@@ -207,13 +205,9 @@ func (o *explainOptions) decide(cmd *cobra.Command, asked string) (explanation, 
 func (o *explainOptions) locate(cmd *cobra.Command, asked string) (policy.Place, *location, error) {
 	options := geo.Options{Files: o.geo}
 	if o.config != "" {
-		source, err := readFile(o.config)
+		c, err := readSettings(o.config)
 		if err != nil {
-			return policy.Place{}, nil, exitFailure(fmt.Errorf("settings: %w", err))
-		}
-		c, err := config.Parse(o.config, source)
-		if err != nil {
-			return policy.Place{}, nil, exitFailure(err)
+			return policy.Place{}, nil, err
 		}
 		if o.policy == "" {
 			o.policy = c.Policy.File

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -43,23 +43,9 @@ func (o *offlineOptions) register(cmd *cobra.Command) {
 }
 
 func (o *offlineOptions) settings() (config.Config, error) {
-	c := config.Default()
-	if o.config != "" {
-		source, err := readFile(o.config)
-		if err != nil {
-			return c, exitFailure(fmt.Errorf("settings: %w", err))
-		}
-		if c, err = config.Parse(o.config, source); err != nil {
-			return c, exitFailure(err)
-		}
-	}
-	switch {
-	case o.data != "":
-		c.Data = o.data
-	case c.Data == "":
-		c.Data = os.Getenv("EXITGATE_DATA")
-	}
-	return c, nil
+	c, err := readSettings(o.config)
+	c.Data = cmp.Or(o.data, c.Data, os.Getenv("EXITGATE_DATA"))
+	return c, err
 }
 
 // offlineError is what a command ends with: 3 where it would do harm to go on.

@@ -247,8 +247,7 @@ func printRecordsVerbose(out printer, records []api.Record) {
 // printOne shows a revision with its policy; of another record, what the log says.
 func (o *logOptions) printOne(cmd *cobra.Command, c *client, number uint64) error {
 	a, err := c.get(cmd.Context(), fmt.Sprintf("/v1/revisions/%d", number))
-	var p *api.Problem
-	if errors.As(err, &p) && p.Status == http.StatusNotFound && !o.policy {
+	if p, ok := errors.AsType[*api.Problem](err); ok && p.Status == http.StatusNotFound && !o.policy {
 		some, failed := c.log(cmd.Context(), number+1, 1)
 		if failed != nil || len(some.Records) == 0 || some.Records[0].Number != number {
 			return err

@@ -45,11 +45,10 @@ func run(ctx context.Context, now func() time.Time, args []string, in io.Reader,
 	root.SetOut(out)
 	root.SetErr(errOut)
 	err := root.ExecuteContext(ctx)
-	var status *exitError
-	switch {
-	case err == nil:
+	if err == nil {
 		return exitDone
-	case errors.As(err, &status):
+	}
+	if status, ok := errors.AsType[*exitError](err); ok {
 		if status.err != nil {
 			fmt.Fprintln(errOut, status.err)
 		}
@@ -69,8 +68,7 @@ func (e *exitError) Error() string { return fmt.Sprint(e.err) }
 
 // exitFailure is an error that is not about how the command was called.
 func exitFailure(err error) error {
-	var status *exitError
-	if err == nil || errors.As(err, &status) {
+	if _, ok := errors.AsType[*exitError](err); ok || err == nil {
 		return err
 	}
 	return &exitError{exitFailed, err}

@@ -59,7 +59,6 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 the policy is wrong.`,
 	f.Uint64Var(&o.rollback, "rollback", 0, "`number` of a revision, in place of a file: what exitgate rollback would do")
 	f.StringVar(&o.against, "against", "", "`file` with the policy to compare with (default: the one in force)")
 	f.Var(&o.at, "at", "the `time` of the change, as 2026-12-01T00:00:00Z (default now)")
-	f.BoolVar(&o.json, "json", false, "print JSON")
 	cmd.MarkFlagsMutuallyExclusive("set", "rollback")
 	for _, flag := range []string{"against", "at"} {
 		cmd.MarkFlagsMutuallyExclusive("set", flag)
@@ -73,13 +72,12 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 the policy is wrong.`,
 }
 
 type planOptions struct {
-	connection
+	queryOptions
 	now      func() time.Time
 	against  string
 	set      string
 	from, at timeFlag
 	rollback uint64
-	json     bool
 
 	file     string
 	proposal api.Proposal
@@ -127,12 +125,10 @@ func (o *planOptions) name() string {
 func (o *planOptions) run(cmd *cobra.Command) error {
 	var after *policy.Policy
 	if o.file != "" {
-		source, err := readFile(o.file)
-		if err != nil {
-			return exitFailure(err)
-		}
-		if after, err = enforce.ParsePolicy(o.file, source); err != nil {
-			return policyRefused(cmd.OutOrStdout(), o.json, o.at.or(o.now), o.file, source, err)
+		var source []byte
+		var err error
+		if source, after, err = readPolicy(cmd.OutOrStdout(), o.json, o.at.or(o.now), o.file); err != nil {
+			return err
 		}
 		o.proposal.Policy = string(source)
 	}
@@ -213,19 +209,24 @@ type offlinePlan struct {
 	Plan   plan.Plan `json:"plan"`
 }
 
-// policyRefused says what is wrong with a policy, as check does.
-func policyRefused(out io.Writer, asJSON bool, at time.Time, file string, source []byte, err error) error {
-	if !asJSON {
-		return &exitError{exitRefused, err}
+// readPolicy reads a policy, and says what is wrong with it as check does.
+func readPolicy(out io.Writer, asJSON bool, at time.Time, file string) ([]byte, *policy.Policy, error) {
+	source, err := readFile(file)
+	if err != nil {
+		return nil, nil, exitFailure(err)
+	}
+	p, err := enforce.ParsePolicy(file, source)
+	if err == nil {
+		return source, p, nil
 	}
 	result := checkResult{File: file, SHA256: policy.Digest(source), At: at}
-	if !errors.As(err, &result.Errors) {
-		return &exitError{exitRefused, err}
+	if !asJSON || !errors.As(err, &result.Errors) {
+		return nil, nil, &exitError{exitRefused, err}
 	}
 	if err := writeJSON(out, result); err != nil {
-		return exitFailure(err)
+		return nil, nil, exitFailure(err)
 	}
-	return &exitError{code: exitRefused}
+	return nil, nil, &exitError{code: exitRefused}
 }
 
 // inUse returns the policy to compare with, and the flags as they are known.
@@ -431,7 +432,7 @@ func printAmendments(out printer, p plan.Plan) {
 		fmt.Fprintln(out, "\nNothing would change but the text.")
 	}
 	if len(p.Exceptions) > 0 {
-		out.paragraph("", "\nNot along with formatMove they lie in, but as above or not at all: %s", joinCodes(p.Exceptions))
+		out.paragraph("", "\nNot along with what they lie in, but as above or not at all: %s", joinCodes(p.Exceptions))
 	}
 	if len(p.Amendments) > 0 {
 		fmt.Fprintf(out, "\nThe documents differ in:\n")

@@ -36,13 +36,7 @@ principal's name, so that nobody approves their own change by another door.`,
   exitgate principal remove ada --because "She has left."`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.show(cmd, "/v1/principals", func(out printer, a apiResponse) error {
-				all, err := decode[api.Principals](a, nil)
-				if err == nil {
-					printPrincipals(out, all.Principals, now())
-				}
-				return err
-			})
+			return show(cmd, o, "/v1/principals", func(out printer, all api.Principals) { printPrincipals(out, all.Principals, now()) })
 		},
 	}
 	o.register(cmd)
@@ -88,30 +82,25 @@ func formatValidity(t changes.Token, now time.Time) string {
 
 // A principalOptions changes something of a principal.
 type principalOptions struct {
-	queryOptions
-	because string
-	now     func() time.Time
+	writeOptions
+	now func() time.Time
 }
 
 func (o *principalOptions) register(cmd *cobra.Command) {
-	o.queryOptions.register(cmd)
-	cmd.Flags().StringVar(&o.because, "because", "", "`why`, for everybody who reads the log")
+	o.writeOptions.register(cmd)
 	cmd.ValidArgsFunction = o.completePrincipals
 }
 
 func principalPath(name string) string { return "/v1/principals/" + url.PathEscape(name) }
 
-// do has a request done, and says in words what was done.
-func (o *principalOptions) do(cmd *cobra.Command, c *client, method, path string, body any, said string) error {
-	a, err := c.write(cmd.Context(), method, path, always, body)
-	switch {
-	case err != nil:
-	case o.json:
-		err = a.writeIndented(cmd.OutOrStdout())
-	default:
-		fmt.Fprintln(cmd.OutOrStdout(), said)
+// delete has what is at a path deleted, and says in words what was done.
+func (o *principalOptions) delete(cmd *cobra.Command, path, format string, args ...any) error {
+	c, err := o.open()
+	if err != nil {
+		return err
 	}
-	return commandError(cmd, o.json, err)
+	a, err := c.write(cmd.Context(), http.MethodDelete, pathWithReason(path, o.because), always, nil)
+	return printResponse(cmd, o.json, a, err, printed(format, args...))
 }
 
 // newPrincipalSet makes the verb that adds a principal, or that changes one.
@@ -129,13 +118,10 @@ func newPrincipalSet(now func() time.Time, adds bool) *cobra.Command {
 		Short:   short,
 		Example: example,
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: o.withReason(func(cmd *cobra.Command, args []string) error {
 			name := args[0]
 			if adds && len(roles) == 0 {
 				return fmt.Errorf("as what? give --role viewer, operator or approver, or several: exitgate principal add %s --role operator,approver --because \"…\"", name)
-			}
-			if err := requireReason(o.because, fmt.Sprintf("principal %s %s", verb, name)); err != nil {
-				return err
 			}
 			c, err := o.open()
 			if err != nil {
@@ -164,8 +150,9 @@ func newPrincipalSet(now func() time.Time, adds bool) *cobra.Command {
 			if set("certificate") {
 				p.Certificate = certificate
 			}
-			return o.do(cmd, c, http.MethodPut, principalPath(name), p, fmt.Sprintf("%s is %s.", name, formatRoles(p.Roles)))
-		},
+			a, err := c.write(cmd.Context(), http.MethodPut, principalPath(name), always, p)
+			return printResponse(cmd, o.json, a, err, printed("%s is %s.", name, formatRoles(p.Roles)))
+		}),
 	}
 	o.register(cmd)
 	f := cmd.Flags()
@@ -195,16 +182,9 @@ func newPrincipalRemove(now func() time.Time) *cobra.Command {
 		Short:   "Remove a principal and its tokens",
 		Example: `  exitgate principal remove ada --because "She has left."`,
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := requireReason(o.because, "principal remove "+args[0]); err != nil {
-				return err
-			}
-			c, err := o.open()
-			if err != nil {
-				return err
-			}
-			return o.do(cmd, c, http.MethodDelete, withReason(principalPath(args[0]), o.because), nil, args[0]+" is removed, with all tokens.")
-		},
+		RunE: o.withReason(func(cmd *cobra.Command, args []string) error {
+			return o.delete(cmd, principalPath(args[0]), "%s is removed, with all tokens.", args[0])
+		}),
 	}
 	o.register(cmd)
 	return cmd
@@ -222,12 +202,9 @@ file, and it is shown this once: the gateway only keeps a hash of it.`,
 		Example: `  exitgate principal token ada --expires 720h --because "For her laptop."
   (umask 077; exitgate principal token ci --expires 2027-01-01 --because "For the pipeline." > token)`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: o.withReason(func(cmd *cobra.Command, args []string) error {
 			until, err := parseExpiry(expires, now())
 			if err != nil {
-				return err
-			}
-			if err := requireReason(o.because, "principal token "+args[0]); err != nil {
 				return err
 			}
 			c, err := o.open()
@@ -235,17 +212,11 @@ file, and it is shown this once: the gateway only keeps a hash of it.`,
 				return err
 			}
 			a, err := c.write(cmd.Context(), http.MethodPost, principalPath(args[0])+"/tokens", always, api.TokenRequest{Expires: until, Because: o.because})
-			if err == nil && o.json {
-				return exitFailure(a.writeIndented(cmd.OutOrStdout()))
-			}
-			made, err := decode[api.NewToken](a, err)
-			if err != nil {
-				return commandError(cmd, o.json, err)
-			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "Token %s of %s, %s. It is shown only this once:\n", sanitise(made.ID), args[0], formatValidity(made.Token, now()))
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), sanitise(made.Secret))
-			return exitFailure(err)
-		},
+			return printResponse(cmd, o.json, a, err, func(out printer, made api.NewToken) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "Token %s of %s, %s. It is shown only this once:\n", sanitise(made.ID), args[0], formatValidity(made.Token, now()))
+				fmt.Fprintln(out, sanitise(made.Secret))
+			})
+		}),
 	}
 	o.register(cmd)
 	cmd.Flags().StringVar(&expires, "expires", "", "`when` it ends: after a time such as 720h, or on a date such as 2027-01-01 (default never)")
@@ -280,17 +251,10 @@ func newPrincipalRevoke(now func() time.Time) *cobra.Command {
 		Short:   "Take a token away",
 		Example: `  exitgate principal revoke ada 3f9a1c --because "The laptop is lost."`,
 		Args:    cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := requireReason(o.because, "principal revoke "+strings.Join(args, " ")); err != nil {
-				return err
-			}
-			c, err := o.open()
-			if err != nil {
-				return err
-			}
+		RunE: o.withReason(func(cmd *cobra.Command, args []string) error {
 			path := principalPath(args[0]) + "/tokens/" + url.PathEscape(args[1])
-			return o.do(cmd, c, http.MethodDelete, withReason(path, o.because), nil, fmt.Sprintf("The token %s of %s is revoked.", args[1], args[0]))
-		},
+			return o.delete(cmd, path, "The token %s of %s is revoked.", args[1], args[0])
+		}),
 	}
 	o.register(cmd)
 	return cmd

@@ -19,43 +19,26 @@ import (
 // A proposalOptions is what the verbs have in common that change the policy: they
 // plan, show the plan, and propose what it says.
 type proposalOptions struct {
-	connection
-	because   string
+	writeOptions
 	plan      string // hash of a plan that was agreed to before
 	expected  uint64 // revision, if one was named
 	change    uint64 // that is edited, if one was named
 	emergency bool
-	yes, json bool
-
-	invocation string // the verb as it was called, for advice
+	yes       bool
 }
 
 // register adds the flags that all of them have.
 func (o *proposalOptions) register(cmd *cobra.Command) {
-	o.connection.register(cmd)
-	f := cmd.Flags()
-	f.StringVar(&o.because, "because", "", "`why`, for everybody who reads the log")
-	f.BoolVar(&o.yes, "yes", false, "don't ask before it is done, on a terminal")
-	f.BoolVar(&o.json, "json", false, "print JSON")
+	o.writeOptions.register(cmd)
+	cmd.Flags().BoolVar(&o.yes, "yes", false, "don't ask before it is done, on a terminal")
 }
 
 func (o *proposalOptions) registerEmergency(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.emergency, "emergency", false, "withdraw at once, without the approvals that it needs; somebody else signs afterwards")
 }
 
-// requireReason is the mistake of a change that says no reason.
-func requireReason(because, words string) error {
-	if strings.TrimSpace(because) != "" {
-		return nil
-	}
-	return fmt.Errorf("say why, for everybody who reads the log: exitgate %s --because \"…\"", words)
-}
-
 // propose plans a proposal, shows what it would do, and has it done.
-func (o *proposalOptions) propose(cmd *cobra.Command, p api.Proposal, show func(printer, planView)) error {
-	if err := requireReason(o.because, o.invocation); err != nil {
-		return err
-	}
+func (o *proposalOptions) propose(cmd *cobra.Command, p api.Proposal, show func(planView, printer)) error {
 	c, err := o.open()
 	if err != nil {
 		return err
@@ -86,7 +69,7 @@ func (o *proposalOptions) propose(cmd *cobra.Command, p api.Proposal, show func(
 		})
 	}
 	if !o.json && !o.willBeRefused(plan) {
-		show(out, planView{Plan: plan, emergency: o.emergency})
+		show(planView{Plan: plan, emergency: o.emergency}, out)
 		if o.plan == "" && !o.yes {
 			if err := confirm(cmd, "Do it?"); err != nil {
 				return err
@@ -98,16 +81,10 @@ func (o *proposalOptions) propose(cmd *cobra.Command, p api.Proposal, show func(
 		method, path = http.MethodPut, changePath(o.change)
 	}
 	a, err := c.write(ctx, method, path, ifRevision(cmp.Or(o.expected, plan.Revision)), p)
-	if err == nil && o.json {
-		return exitFailure(a.writeIndented(cmd.OutOrStdout()))
-	}
-	change, err := decode[api.Change](a, err)
-	if err != nil {
-		return commandError(cmd, o.json, err)
-	}
-	fmt.Fprintln(out)
-	printOutcome(out, change, plan.Plan.Moves)
-	return nil
+	return printResponse(cmd, o.json, a, err, func(out printer, change api.Change) {
+		fmt.Fprintln(out)
+		printOutcome(out, change, plan.Plan.Moves)
+	})
 }
 
 // willBeRefused reports whether the gateway is going to refuse what is planned: then

@@ -25,14 +25,13 @@ policy or conflict.`,
   exitgate plan --rollback 41`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: o.completeRevisions,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: o.withReason(func(cmd *cobra.Command, args []string) error {
 			number, err := parseNumber(args[0])
 			if err != nil {
 				return err
 			}
-			o.invocation = "rollback " + args[0]
-			return o.propose(cmd, api.Proposal{Rollback: number}, func(out printer, s planView) { s.brief(out) })
-		},
+			return o.propose(cmd, api.Proposal{Rollback: number}, planView.brief)
+		}),
 	}
 	o.register(cmd)
 	o.registerEmergency(cmd)

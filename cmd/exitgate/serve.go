@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,18 +73,25 @@ type serveOptions struct {
 	now                                                        func() time.Time
 }
 
+// readSettings reads a file of settings; "" are the defaults.
+func readSettings(file string) (config.Config, error) {
+	if file == "" {
+		return config.Default(), nil
+	}
+	source, err := readFile(file)
+	if err != nil {
+		return config.Config{}, exitFailure(fmt.Errorf("settings: %w", err))
+	}
+	c, err := config.Parse(file, source)
+	return c, exitFailure(err)
+}
+
 // settings reads the settings file, if there is one, and puts the flags in
 // front of it.
 func (o *serveOptions) settings(cmd *cobra.Command) (config.Config, error) {
-	c := config.Default()
-	if o.config != "" {
-		source, err := readFile(o.config)
-		if err != nil {
-			return c, exitFailure(fmt.Errorf("settings: %w", err))
-		}
-		if c, err = config.Parse(o.config, source); err != nil {
-			return c, exitFailure(err)
-		}
+	c, err := readSettings(o.config)
+	if err != nil {
+		return c, err
 	}
 	set := cmd.Flags().Changed
 	if set("to") {
@@ -110,9 +118,7 @@ func (o *serveOptions) settings(cmd *cobra.Command) (config.Config, error) {
 			*f.into = f.value
 		}
 	}
-	if c.Data == "" {
-		c.Data = os.Getenv("EXITGATE_DATA")
-	}
+	c.Data = cmp.Or(c.Data, os.Getenv("EXITGATE_DATA"))
 	if set("geo") {
 		c.Geo.Databases = o.geo
 	}

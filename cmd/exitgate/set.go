@@ -38,8 +38,11 @@ policy or conflict.`,
   exitgate set FR --remove --because "The law is repealed."`,
 		Args:              o.parse,
 		ValidArgsFunction: o.completeSet,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return o.set(cmd) },
 	}
+	cmd.RunE = o.withReason(func(cmd *cobra.Command, _ []string) error {
+		set := api.Set{Jurisdiction: o.code, Phase: o.phase, From: o.from.Time, Remove: o.remove}
+		return o.propose(cmd, api.Proposal{Set: &set}, planView.brief)
+	})
 	o.register(cmd)
 	o.registerEmergency(cmd)
 	cmd.Flags().Var(&o.from, "from", "the `time` from which the phase holds, as 2026-12-01T00:00:00Z (default at once)")
@@ -69,9 +72,7 @@ func (o *setOptions) parse(_ *cobra.Command, args []string) error {
 		return fmt.Errorf("one market and one phase at a time, as in: exitgate set %s %s; several at once are a policy to apply", args[0], args[1])
 	}
 	o.code = policy.Code(args[0])
-	o.invocation = "set " + strings.Join(args, " ")
 	if o.remove {
-		o.invocation += " --remove"
 		return nil
 	}
 	return parsePhase(args[1], &o.phase)
@@ -91,11 +92,6 @@ func phaseNames() string {
 		names = append(names, p.String())
 	}
 	return strings.Join(names, ", ")
-}
-
-func (o *setOptions) set(cmd *cobra.Command) error {
-	set := api.Set{Jurisdiction: o.code, Phase: o.phase, From: o.from.Time, Remove: o.remove}
-	return o.propose(cmd, api.Proposal{Set: &set}, func(out printer, s planView) { s.brief(out) })
 }
 
 // completeSet completes a jurisdiction, those first that the policy speaks of,

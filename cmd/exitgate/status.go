@@ -100,11 +100,11 @@ func (v statusView) watch(ctx context.Context) error {
 	defer func() { stop(); <-following }()
 	for first := true; ; first = false {
 		err := v.show(ctx)
-		var problem *api.Problem
+		_, answered := errors.AsType[*api.Problem](err)
 		switch {
 		case ctx.Err() != nil:
 			return nil // that is how one stops watching
-		case err != nil && (first || errors.As(err, &problem)):
+		case err != nil && (first || answered):
 			return err
 		case err != nil:
 			fmt.Fprintf(v.cmd.ErrOrStderr(), "%v; trying again\n", err)
