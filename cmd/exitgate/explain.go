@@ -237,27 +237,15 @@ func (o *explainOptions) locate(cmd *cobra.Command, asked string) (policy.Place,
 
 // placeOf returns the place that a jurisdiction's code stands for.
 func placeOf(code string) (policy.Place, error) {
-	switch policy.Code(code) {
-	case policy.Unlocated:
-		return policy.Place{}, nil
-	case policy.Private:
-		return policy.Place{Private: true}, nil
-	case policy.Anonymous:
+	switch jurisdiction := policy.Code(code); {
+	case jurisdiction == policy.Anonymous:
 		return policy.Place{Anonymous: true}, nil
-	}
-	if c, ok := iso3166.LookupCountry(code); ok {
-		return policy.Place{Country: policy.Code(c.Code)}, nil
-	}
-	s, ok := iso3166.LookupSubdivision(code)
-	switch {
-	case !ok && iso3166.Closest(code) != "":
+	case policy.IsPlace(jurisdiction):
+		return policy.PlaceOf(jurisdiction), nil
+	case iso3166.Closest(code) != "":
 		return policy.Place{}, fmt.Errorf("%q is neither an address nor a country or subdivision: did you mean %s?", code, iso3166.Closest(code))
-	case !ok:
-		return policy.Place{}, fmt.Errorf("%q is neither an address nor a country or subdivision", code)
-	case s.Parent != "":
-		return policy.Place{Country: policy.Code(s.Country), Subdivisions: [2]policy.Code{policy.Code(s.Parent), policy.Code(code)}}, nil
 	}
-	return policy.Place{Country: policy.Code(s.Country), Subdivisions: [2]policy.Code{policy.Code(code)}}, nil
+	return policy.Place{}, fmt.Errorf("%q is neither an address nor a country or subdivision", code)
 }
 
 func (x explanation) write(out io.Writer) {

@@ -94,7 +94,7 @@ func (h *handler) serve(e endpoint, w http.ResponseWriter, r *http.Request) erro
 			return err
 		}
 	}
-	if c.query, err = parseQuery(r.URL.RawQuery, e.query); err != nil {
+	if err := c.parseURL(e); err != nil {
 		return err
 	}
 	if e.ifMatch {

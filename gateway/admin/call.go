@@ -5,7 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
-	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,7 +19,10 @@ type call struct {
 	*http.Request
 	writer   http.ResponseWriter
 	by       changes.Actor
-	query    url.Values
+	number   uint64 // in the path
+	before   uint64 // the page of a list
+	limit    int
+	because  string // the reason of a request that has no body
 	expected uint64 // the revision in If-Match
 	repeat   changes.Request
 
@@ -29,39 +32,35 @@ type call struct {
 	yaml     string // sent in place of the body
 }
 
-// number reads a number in the path.
-func (c *call) number() (uint64, error) {
-	n, err := strconv.ParseUint(c.PathValue("number"), 10, 64)
-	if err != nil || n == 0 {
-		return 0, refuse(changes.NotFound, "the number in the path is none that a record can have", "send a whole number from 1 on")
+// parseURL reads the number in the path and the parameters, as far as the
+// endpoint has them.
+func (c *call) parseURL(e endpoint) error {
+	query, err := parseQuery(c.URL.RawQuery, e.query)
+	if err != nil {
+		return err
 	}
-	return n, nil
-}
-
-// page reads which page of a list is asked for.
-func (c *call) page() (before uint64, limit int, err error) {
+	if strings.Contains(e.path, "{number}") {
+		if c.number, err = strconv.ParseUint(c.PathValue("number"), 10, 64); err != nil || c.number == 0 {
+			return refuse(changes.NotFound, "the number in the path is none that a record can have", "send a whole number from 1 on")
+		}
+	}
 	const usual, most = 50, 200
-	if text := c.query.Get("before"); text != "" {
-		if before, err = strconv.ParseUint(text, 10, 64); err != nil || before == 0 {
-			return 0, 0, refuse(changes.Invalid, "before is not a number from 1 on", "send next of the page before, or leave it out")
+	if text := query.Get("before"); text != "" {
+		if c.before, err = strconv.ParseUint(text, 10, 64); err != nil || c.before == 0 {
+			return refuse(changes.Invalid, "before is not a number from 1 on", "send next of the page before, or leave it out")
 		}
 	}
-	limit = usual
-	if text := c.query.Get("limit"); text != "" {
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > most {
-			return 0, 0, refuse(changes.Invalid, fmt.Sprintf("limit is not a number from 1 to %d", most), "send one that is, or leave it out")
+	c.limit = usual
+	if text := query.Get("limit"); text != "" {
+		if c.limit, err = strconv.Atoi(text); err != nil || c.limit < 1 || c.limit > most {
+			return refuse(changes.Invalid, fmt.Sprintf("limit is not a number from 1 to %d", most), "send one that is, or leave it out")
 		}
 	}
-	return before, limit, nil
-}
-
-// because reads the reason of a request that has no body.
-func (c *call) because() (string, error) {
-	because := c.query.Get("because")
-	if strings.TrimSpace(because) == "" {
-		return "", refuse(changes.Invalid, "there is no reason", "add ?because= and why")
+	c.because = query.Get("because")
+	if slices.Contains(e.query, "because") && strings.TrimSpace(c.because) == "" {
+		return refuse(changes.Invalid, "there is no reason", "add ?because= and why")
 	}
-	return because, nil
+	return nil
 }
 
 // wantsYAML reports whether a client prefers a policy as it was written.

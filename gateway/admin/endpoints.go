@@ -100,33 +100,17 @@ func (h *handler) endpoints() []endpoint {
 				return p, nil
 			}),
 		newEndpoint(spec{method: "GET", path: "/v1/revisions", access: view, query: page},
-			func(c *call, _ none) (api.Revisions, error) {
-				before, limit, err := c.page()
-				if err != nil {
-					return api.Revisions{}, err
-				}
-				return s.Revisions(c.Context(), before, limit)
-			}),
+			func(c *call, _ none) (api.Revisions, error) { return s.Revisions(c.Context(), c.before, c.limit) }),
 		newEndpoint(spec{method: "GET", path: "/v1/revisions/{number}", access: view, etag: true, yaml: true},
 			func(c *call, _ none) (api.Policy, error) {
-				number, err := c.number()
-				if err != nil {
-					return api.Policy{}, err
-				}
-				p, err := s.Revision(c.Context(), number)
+				p, err := s.Revision(c.Context(), c.number)
 				if err == nil {
 					c.setPolicy(p)
 				}
 				return p, err
 			}),
 		newEndpoint(spec{method: "GET", path: "/v1/log", access: view, query: page},
-			func(c *call, _ none) (api.Log, error) {
-				before, limit, err := c.page()
-				if err != nil {
-					return api.Log{}, err
-				}
-				return s.Log(c.Context(), before, limit)
-			}),
+			func(c *call, _ none) (api.Log, error) { return s.Log(c.Context(), c.before, c.limit) }),
 		newEndpoint(spec{method: "GET", path: "/v1/log/verification", access: view},
 			func(c *call, _ none) (api.Verification, error) {
 				if !h.verifierSlots.try() {
@@ -159,19 +143,19 @@ func (h *handler) endpoints() []endpoint {
 				return change, err
 			}),
 		newEndpoint(spec{method: "GET", path: "/v1/changes/{number}", access: view},
-			ofNumber(func(c *call, number uint64, _ none) (api.Change, error) { return s.Change(c.Context(), number) })),
+			func(c *call, _ none) (api.Change, error) { return s.Change(c.Context(), c.number) }),
 		newEndpoint(spec{method: "PUT", path: "/v1/changes/{number}", access: propose, limit: policyBody, ifMatch: true, idempotent: true},
-			ofNumber(func(c *call, number uint64, p api.Proposal) (api.Change, error) {
-				return s.Edit(c.Context(), c.by, number, c.expected, p, c.repeat)
-			})),
+			func(c *call, p api.Proposal) (api.Change, error) {
+				return s.Edit(c.Context(), c.by, c.number, c.expected, p, c.repeat)
+			}),
 		newEndpoint(spec{method: "POST", path: "/v1/changes/{number}/approvals", access: approve, limit: smallBody, idempotent: true},
-			ofNumber(func(c *call, number uint64, a api.Approval) (api.Change, error) {
-				return s.Approve(c.Context(), c.by, number, a, c.repeat)
-			})),
+			func(c *call, a api.Approval) (api.Change, error) {
+				return s.Approve(c.Context(), c.by, c.number, a, c.repeat)
+			}),
 		newEndpoint(spec{method: "POST", path: "/v1/changes/{number}/rejection", access: reject, limit: smallBody, idempotent: true},
-			ofNumber(func(c *call, number uint64, r api.Rejection) (api.Change, error) {
-				return s.Reject(c.Context(), c.by, number, r.Because, c.repeat)
-			})),
+			func(c *call, r api.Rejection) (api.Change, error) {
+				return s.Reject(c.Context(), c.by, c.number, r.Because, c.repeat)
+			}),
 
 		newEndpoint(spec{method: "GET", path: "/v1/principals", access: view},
 			func(*call, none) (api.Principals, error) { return s.Principals(), nil }),
@@ -181,11 +165,7 @@ func (h *handler) endpoints() []endpoint {
 			}),
 		newEndpoint(spec{method: "DELETE", path: "/v1/principals/{name}", access: managePrincipals, query: because, idempotent: true},
 			func(c *call, _ none) (none, error) {
-				because, err := c.because()
-				if err != nil {
-					return none{}, err
-				}
-				return none{}, s.RemovePrincipal(c.Context(), c.by, c.PathValue("name"), because, c.repeat)
+				return none{}, s.RemovePrincipal(c.Context(), c.by, c.PathValue("name"), c.because, c.repeat)
 			}),
 		newEndpoint(spec{method: "POST", path: "/v1/principals/{name}/tokens", access: managePrincipals, limit: smallBody, idempotent: true, created: true},
 			func(c *call, t api.TokenRequest) (api.NewToken, error) {
@@ -196,23 +176,8 @@ func (h *handler) endpoints() []endpoint {
 			}),
 		newEndpoint(spec{method: "DELETE", path: "/v1/principals/{name}/tokens/{id}", access: managePrincipals, query: because, idempotent: true},
 			func(c *call, _ none) (none, error) {
-				because, err := c.because()
-				if err != nil {
-					return none{}, err
-				}
-				return none{}, s.RevokeToken(c.Context(), c.by, c.PathValue("name"), c.PathValue("id"), because, c.repeat)
+				return none{}, s.RevokeToken(c.Context(), c.by, c.PathValue("name"), c.PathValue("id"), c.because, c.repeat)
 			}),
-	}
-}
-
-// ofNumber reads the number in the path for a handler.
-func ofNumber[Request, Response any](handle func(*call, uint64, Request) (Response, error)) func(*call, Request) (Response, error) {
-	return func(c *call, request Request) (response Response, err error) {
-		number, err := c.number()
-		if err != nil {
-			return response, err
-		}
-		return handle(c, number, request)
 	}
 }
 
