@@ -14,21 +14,25 @@ import (
 type binding struct {
 	demand string
 	Demand
-	codes []Code // countries and subdivisions
+	codes []Code    // countries and subdivisions
+	taken time.Time // it came into force up to then
 }
 
 // setBindings notes which demands have to be kept by withholding.
 func (p *Policy) setBindings() {
 	for name, d := range p.demands {
 		if d.Binds() && p.BrokenGuarantees(d) != nil {
-			p.bindings = append(p.bindings, binding{name, d, p.boundCodes(d)})
+			p.bindings = append(p.bindings, binding{demand: name, Demand: d, codes: p.boundCodes(d)})
 		}
 	}
 	slices.SortFunc(p.bindings, func(a, b binding) int { return cmp.Compare(a.demand, b.demand) })
 }
 
-// isInForce reports whether the demand binds at a moment.
-func (b binding) isInForce(at time.Time) bool { return !b.InForce.After(at) }
+// isInForce reports whether the demand binds at a moment, by its date or as it did
+// before, whatever a clock says.
+func (b binding) isInForce(at time.Time) bool {
+	return !b.InForce.After(at) || !b.InForce.After(b.taken)
+}
 
 // chain returns all codes that a place has by any reading: those that the
 // database gives, and what ISO 3166-2 has these in.

@@ -310,28 +310,20 @@ func (p *builder) addRules() {
 func (p *builder) newRule(code Code, text Entry) *Rule {
 	path := at("jurisdictions", string(code))
 	e := &Rule{code: code}
+	steps := p.newSteps(string(code), text.Phase, text.Schedule, path, text.Features != nil)
 	switch {
-	case text.Phase != nil && text.Schedule != nil:
-		p.errorf("put the phase into the schedule, with the date from which it holds", append(path, "phase"), "%s has both a phase and a schedule", code)
-	case text.Phase != nil:
-		e.steps = []Step{{Phase: *text.Phase}}
-	case len(text.Schedule) == 0:
-		p.errorf("add a phase, as in phase: withdrawn, or a schedule", append(path, "phase"), "%s has no phase", code)
+	case text.Routes != nil && text.Features != nil:
+		p.errorf("write them under features, too", append(path, "routes"), "%s has both routes and features", code)
+	case text.Routes != nil:
+		p.addRoutesTo(e, text.Routes, steps, append(path, "routes"))
 	default:
-		e.steps = text.Schedule
-		p.checkSchedule(append(path, "schedule"), text.Schedule)
+		e.steps = steps
+		p.addFeatures(e, text.Features, append(path, "features"))
 	}
-
-	if text.Routes != nil {
-		e.features = make([]bool, len(p.policy.classes))
-		if len(text.Routes) == 0 {
-			p.errorf("list route classes, or remove routes to mean the whole service", append(path, "routes"), "%s is limited to no routes", code)
-		}
-	}
-	p.lookUpClasses(text.Routes, append(path, "routes"), func(class Class) { e.features[class] = true })
-	for class, name := range p.policy.classes {
-		if e.features != nil && e.features[class] {
-			e.routes = append(e.routes, name)
+	if e.features != nil {
+		e.byClass = make([][]Step, len(e.features))
+		for class, steps := range e.features {
+			e.byClass[class] = mergeSteps(e.steps, steps)
 		}
 	}
 	e.territories = text.Territories
@@ -347,22 +339,73 @@ func (p *builder) newRule(code Code, text Entry) *Rule {
 	return e
 }
 
+// newSteps checks a phase or a schedule, of which there has to be one unless it is
+// optional.
+func (p *builder) newSteps(name string, phase *Phase, schedule []Step, path []any, optional bool) []Step {
+	switch {
+	case phase != nil && schedule != nil:
+		p.errorf("put the phase into the schedule, with the date from which it holds", append(slices.Clip(path), "phase"), "%s has both a phase and a schedule", name)
+	case phase != nil:
+		return []Step{{Phase: *phase}}
+	case len(schedule) > 0:
+		p.checkSchedule(append(slices.Clip(path), "schedule"), schedule)
+		return schedule
+	case !optional || schedule != nil:
+		p.errorf("add a phase, as in phase: withdrawn, or a schedule", append(slices.Clip(path), "phase"), "%s has no phase", name)
+	}
+	return nil
+}
+
+// addRoutesTo limits what an entry says to some route classes.
+func (p *builder) addRoutesTo(e *Rule, names []string, steps []Step, path []any) {
+	if len(names) == 0 {
+		p.errorf("list route classes, or remove routes to mean the whole service", path, "%s is limited to no routes", e.code)
+	}
+	e.features = make([][]Step, len(p.policy.classes))
+	p.lookUpClasses(names, path, func(class Class) { e.features[class] = steps })
+}
+
+// addFeatures adds what an entry says of single features.
+func (p *builder) addFeatures(e *Rule, features map[string]Feature, path []any) {
+	if features == nil {
+		return
+	}
+	if len(features) == 0 {
+		p.errorf("list route classes, or remove features", path, "%s has no features", e.code)
+	}
+	e.features = make([][]Step, len(p.policy.classes))
+	for _, name := range slices.Sorted(maps.Keys(features)) {
+		feature, path := features[name], append(slices.Clip(path), name)
+		steps := p.newSteps(name, feature.Phase, feature.Schedule, path, false)
+		if slices.ContainsFunc(steps, func(s Step) bool { return s.Phase == ClosedToNew || s.Phase == WindDown }) {
+			p.errorf("use announced or withdrawn", path, "a feature can only be announced or withdrawn")
+		}
+		p.lookUpClass(name, append(path[:len(path)-1:len(path)-1], Key(name)), func(class Class) { e.features[class] = steps })
+	}
+}
+
 // lookUpClasses looks up the route classes that something is limited to.
 func (p *builder) lookUpClasses(names []string, path []any, found func(Class)) {
 	for i, name := range names {
 		path := append(slices.Clip(path), i)
-		class := slices.Index(p.policy.classes, name)
-		_, defined := p.def.Routes[name]
-		switch {
-		case name == Essential:
-			p.errorf("remove it", path, "the essential class is never refused")
-		case class < 0 || !defined && name != Other:
-			p.errorf("define it under routes:, or use one of: "+strings.Join(p.refusableClasses(), ", "), path, "there is no route class %q", name)
-		case slices.Contains(names[:i], name):
+		if slices.Contains(names[:i], name) {
 			p.errorf("remove one", path, "%s is listed twice", name)
-		default:
-			found(Class(class))
+			continue
 		}
+		p.lookUpClass(name, path, found)
+	}
+}
+
+func (p *builder) lookUpClass(name string, path []any, found func(Class)) {
+	class := slices.Index(p.policy.classes, name)
+	_, defined := p.def.Routes[name]
+	switch {
+	case name == Essential:
+		p.errorf("remove it", path, "the essential class is never refused")
+	case class < 0 || !defined && name != Other:
+		p.errorf("define it under routes:, or use one of: "+strings.Join(p.refusableClasses(), ", "), path, "there is no route class %q", name)
+	default:
+		found(Class(class))
 	}
 }
 

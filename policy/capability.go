@@ -96,7 +96,7 @@ func (s *Snapshot) Unenforced(c *Capability) []Code {
 			missed[d.Jurisdiction] = true
 		}
 	}
-	if rule := s.policy.rules[Anonymous]; rule != nil && !c.Anonymous && rule.stepAt(s.at).Phase > Open {
+	if rule := s.policy.rules[Anonymous]; rule != nil && !c.Anonymous && rule.restrictsAt(s.at) {
 		missed[Anonymous] = true
 	}
 	return slices.Sorted(maps.Keys(missed))

@@ -64,8 +64,10 @@ func (p *Policy) nextStep(at time.Time) time.Time {
 		}
 	}
 	for _, e := range p.rules {
-		if next := e.nextStep(at); !next.IsZero() && (first.IsZero() || next.Before(first)) {
-			first = next
+		for _, steps := range e.Timelines() {
+			if next := e.nextStep(steps, at); !next.IsZero() && (first.IsZero() || next.Before(first)) {
+				first = next
+			}
 		}
 	}
 	return first

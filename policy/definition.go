@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -77,7 +78,86 @@ type Entry struct {
 	Phase       *Phase   `yaml:"phase" doc:"What the market gets from now on. Or give a schedule."`
 	Schedule    []Step   `yaml:"schedule" doc:"Phases by date, each more restrictive than the one before; open until the first."`
 	Territories bool     `yaml:"territories" doc:"Also the country's territories that have ISO 3166-1 codes of their own; an entry for one of them overrides."`
-	Routes      []string `yaml:"routes" doc:"Only these route classes, one feature of the service rather than all of it."`
+	// Features are what single route classes get, where that is stricter than
+	// what the whole service gets.
+	Features map[string]Feature `yaml:"features" doc:"What single features of the service get, by their route classes: announced or withdrawn, where that is more than what the whole service gets."`
+	Routes   []string           `yaml:"routes" doc:"The older way to write features: only these route classes get the phase or the schedule."`
+}
+
+// A Feature is what a policy says of one route class in one jurisdiction. A phase
+// alone, as in "news: withdrawn", is short for a Feature with that phase from now
+// on.
+type Feature struct {
+	Phase    *Phase `yaml:"phase" doc:"announced or withdrawn, from now on. Or give a schedule."`
+	Schedule []Step `yaml:"schedule" doc:"announced and withdrawn by date; as the whole service until the first."`
+}
+
+// UnmarshalText reads the shorthand: a phase.
+func (f *Feature) UnmarshalText(text []byte) error {
+	var phase Phase
+	if err := phase.UnmarshalText(text); err != nil {
+		return err
+	}
+	*f = Feature{Phase: &phase}
+	return nil
+}
+
+// SchemaEnum lists what the shorthand may say.
+func (Feature) SchemaEnum() []string { return []string{Announced.String(), Withdrawn.String()} }
+
+// String writes the feature as a policy has it, in one line.
+func (f Feature) String() string {
+	if f.Phase != nil {
+		return f.Phase.String()
+	}
+	var steps []string
+	for _, s := range f.Schedule {
+		steps = append(steps, fmt.Sprintf("{from: %s, phase: %s}", s.From.UTC().Format(time.RFC3339Nano), s.Phase))
+	}
+	return "{schedule: [" + strings.Join(steps, ", ") + "]}"
+}
+
+// WithFeatures returns the entry with its routes, if it has any, written as
+// features: the whole service gets nothing of the phases then, and of the classes
+// those are withdrawn that they refused.
+func (e Entry) WithFeatures() Entry {
+	if e.Routes == nil {
+		return e
+	}
+	features := make(map[string]Feature, len(e.Routes))
+	for _, class := range e.Routes {
+		features[class] = e.featureOf(class)
+	}
+	e.Features, e.Routes, e.Phase, e.Schedule = features, nil, nil, nil
+	return e
+}
+
+func (e Entry) featureOf(class string) Feature {
+	as := func(phase Phase) Phase {
+		switch {
+		case phase.Refuses(class):
+			return Withdrawn
+		case phase > Open:
+			return Announced
+		}
+		return Open
+	}
+	if e.Phase != nil {
+		phase := as(*e.Phase)
+		return Feature{Phase: &phase}
+	}
+	var f Feature
+	for _, step := range e.Schedule {
+		step.Phase = as(step.Phase)
+		if last := len(f.Schedule) - 1; step.Phase > Open && (last < 0 || f.Schedule[last].Phase < step.Phase) {
+			f.Schedule = append(f.Schedule, step)
+		}
+	}
+	if f.Schedule == nil {
+		open := Open
+		f.Phase = &open
+	}
+	return f
 }
 
 // A Step is one line of a schedule.

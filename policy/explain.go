@@ -131,9 +131,7 @@ func (p *Policy) formatOverride(d Decision) string {
 // addNextStep takes the next step of an entry that the decision depends on into
 // account.
 func (x *Explanation) addNextStep(e *Rule, class Class, at time.Time) {
-	if e.AppliesTo(class) {
-		x.addNext(e.nextStep(at))
-	}
+	x.addNext(e.nextStep(e.StepsOf(class), at))
 }
 
 func (x *Explanation) addNext(next time.Time) {
@@ -163,14 +161,14 @@ func (s *Snapshot) normalize(place Place) Place {
 
 // explainMatch says what became of a match, first being the most specific one.
 func (s *Snapshot) explainMatch(m, first match, place Place, class Class, d Decision) Match {
-	step := m.entry.stepAt(s.at)
+	step, routes := s.stepOf(m.entry, class)
 	x := Match{
 		Entry:   m.entry.code,
 		Name:    Name(m.entry.code),
 		How:     s.policy.describeMatch(m, place),
 		Phase:   step.Phase,
 		Since:   step.From,
-		Routes:  m.entry.routes,
+		Routes:  routes,
 		Because: m.entry.because,
 		Wins:    m.entry.code == d.Entry,
 	}
@@ -195,6 +193,21 @@ func (s *Snapshot) explainMatch(m, first match, place Place, class Class, d Deci
 		x.Why += fmt.Sprintf("; isn't about the class %s", d.Class)
 	}
 	return x
+}
+
+// stepOf returns what an entry gives a class now, with the features that it is
+// about if it isn't about the whole service; and of a class that it isn't about,
+// what it gives them.
+func (s *Snapshot) stepOf(e *Rule, class Class) (step Step, routes []string) {
+	step = e.stepAt(e.StepsOf(class), s.at)
+	only, ok := s.policy.onlyFeature(e)
+	switch {
+	case ok:
+		return e.stepAt(only.Steps, s.at), only.Routes
+	case step.Phase > e.stepAt(e.steps, s.at).Phase:
+		routes = []string{s.policy.classes[class]}
+	}
+	return step, routes
 }
 
 // describeMatch says in which way an entry matches a place.

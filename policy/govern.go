@@ -96,18 +96,16 @@ func (p *Policy) decide(jurisdiction Code, matches []match, class Class, at time
 // decideBy decides a class by one entry.
 func (p *Policy) decideBy(jurisdiction Code, m match, class Class, at time.Time) Decision {
 	d := Decision{Jurisdiction: jurisdiction, Reason: m.reason, Entry: m.entry.code, Class: p.classes[class]}
-	if !m.entry.AppliesTo(class) {
-		return d
-	}
-	step := m.entry.stepAt(at)
+	steps := m.entry.StepsOf(class)
+	step := m.entry.stepAt(steps, at)
 	if step.Phase == Open {
 		return d
 	}
 	d.Phase = step.Phase
 	d.Since = step.From
-	d.Announced = m.entry.announcedAt()
-	d.Sunset = m.entry.withdrawnAt()
-	d.Feature = m.entry.features != nil
+	d.Announced = announcedAt(steps)
+	d.Sunset = withdrawnAt(steps)
+	d.Feature = m.entry.features != nil && step.Phase > m.entry.stepAt(m.entry.steps, at).Phase
 	d.Action = p.action(d.Phase, d.Class)
 	return d
 }

@@ -54,16 +54,20 @@ type Policy struct {
 	rulesOf     map[Code][]*Rule
 }
 
-// An Rule is an Entry with everything looked up.
+// A Rule is an Entry with everything looked up.
 type Rule struct {
-	code        Code
-	steps       []Step   // ascending in time and restriction; a plain phase is one step without a date
-	features    []bool   // by Class; nil if the entry is about the whole service
-	routes      []string // the names of the features
-	extends     []Code   // the territories that it reaches
-	territories bool
-	because     []string  // the demands that it is the answer to
-	taken       time.Time // the steps up to here hold, whatever the moment
+	code Code
+	// What the whole service gets: ascending in time and restriction; a plain
+	// phase is one step without a date. None where the entry is about features
+	// alone, and all else is open.
+	steps []Step
+	// What single features get, by Class, and what all classes come to get: the
+	// stricter of that and of what the whole gets. Nil if there are no features.
+	features, byClass [][]Step
+	extends           []Code // the territories that it reaches
+	territories       bool
+	because           []string  // the demands that it is the answer to
+	taken             time.Time // the steps up to here hold, whatever the moment
 }
 
 // A group is a built-in group, or one of the operator's own.
@@ -195,29 +199,36 @@ func Name(code Code) string {
 	return string(code)
 }
 
-// stepAt returns the step that holds at a moment, the zero Step (open) before the
-// first.
-func (r *Rule) stepAt(t time.Time) Step {
-	if taken := r.Taken(t); len(taken) > 0 {
+// stepAt returns which of the rule's steps holds at a moment, the zero Step (open)
+// before the first.
+func (r *Rule) stepAt(steps []Step, t time.Time) Step {
+	if taken := r.TakenOf(steps, t); len(taken) > 0 {
 		return taken[len(taken)-1]
 	}
 	return Step{}
 }
 
-// nextStep returns when the entry's phase changes after a moment, zero if never.
-func (r *Rule) nextStep(t time.Time) time.Time {
-	for _, s := range r.steps {
-		if !r.isTaken(s, t) {
-			return s.From
-		}
+// nextStep returns when the next of some of the rule's steps is taken after a
+// moment, zero if never.
+func (r *Rule) nextStep(steps []Step, t time.Time) time.Time {
+	if taken := len(r.TakenOf(steps, t)); taken < len(steps) {
+		return steps[taken].From
 	}
 	return time.Time{}
 }
 
-// announcedAt is when the entry's first restriction begins, zero if it gives no
-// date.
-func (r *Rule) announcedAt() time.Time {
-	for _, s := range r.steps {
+// Timelines returns the rule's steps: those of the whole service, and those of
+// features, by Class. Don't change them.
+func (r *Rule) Timelines() [][]Step { return append([][]Step{r.steps}, r.features...) }
+
+// restrictsAt reports whether the rule gives anything but open at a moment.
+func (r *Rule) restrictsAt(t time.Time) bool {
+	return slices.ContainsFunc(r.Timelines(), func(steps []Step) bool { return r.stepAt(steps, t).Phase > Open })
+}
+
+// announcedAt is when the first restriction begins, zero if no date is given.
+func announcedAt(steps []Step) time.Time {
+	for _, s := range steps {
 		if s.Phase != Open {
 			return s.From
 		}
@@ -225,9 +236,9 @@ func (r *Rule) announcedAt() time.Time {
 	return time.Time{}
 }
 
-// withdrawnAt is when the entry withdraws, zero if it gives no date.
-func (r *Rule) withdrawnAt() time.Time {
-	for _, s := range r.steps {
+// withdrawnAt is when steps withdraw, zero if no date is given.
+func withdrawnAt(steps []Step) time.Time {
+	for _, s := range steps {
 		if s.Phase == Withdrawn {
 			return s.From
 		}
@@ -235,17 +246,74 @@ func (r *Rule) withdrawnAt() time.Time {
 	return time.Time{}
 }
 
-// Steps returns what the rule gives over time, ascending in time and
-// restriction; a phase without a date is one step without. Don't change them.
+// mergeSteps returns what becomes of a class that the steps of the whole service
+// and those of a feature are about: as time only restricts, whichever has come
+// furthest.
+func mergeSteps(whole, feature []Step) []Step {
+	if feature == nil {
+		return whole
+	}
+	all := slices.Concat(whole, feature)
+	slices.SortStableFunc(all, func(a, b Step) int { return cmp.Or(a.From.Compare(b.From), cmp.Compare(a.Phase, b.Phase)) })
+	merged := all[:0]
+	for _, step := range all {
+		if len(merged) == 0 || step.Phase > merged[len(merged)-1].Phase {
+			merged = append(merged, step)
+		}
+	}
+	return merged
+}
+
+// Steps returns what the rule gives the whole service over time, ascending in
+// time and restriction; a phase without a date is one step without. There are
+// none where the rule is about features alone. Don't change them.
 func (r *Rule) Steps() []Step { return r.steps }
 
-// Routes returns the route classes that the rule is limited to, nil if it is
-// about the whole service. Don't change them.
-func (r *Rule) Routes() []string { return r.routes }
+// StepsOf returns what the rule gives a route class over time, as Steps does. Don't
+// change them.
+func (r *Rule) StepsOf(class Class) []Step {
+	if r.byClass == nil {
+		return r.steps
+	}
+	return r.byClass[class]
+}
 
 // AppliesTo reports whether the rule is about a route class.
-func (r *Rule) AppliesTo(class Class) bool {
-	return r.features == nil || r.features[class]
+func (r *Rule) AppliesTo(class Class) bool { return len(r.StepsOf(class)) > 0 }
+
+// A FeatureRule is what several features get alike.
+type FeatureRule struct {
+	Routes []string // their classes
+	Steps  []Step   // what they get over time, as of Rule.Steps
+}
+
+// Features returns what the rule gives single features, those together that get
+// the same. Don't change it.
+func (p *Policy) Features(r *Rule) []FeatureRule {
+	var rules []FeatureRule
+	for class, steps := range r.features {
+		if steps == nil {
+			continue
+		}
+		i := slices.IndexFunc(rules, func(f FeatureRule) bool {
+			return slices.EqualFunc(f.Steps, steps, func(a, b Step) bool { return a.Phase == b.Phase && a.From.Equal(b.From) })
+		})
+		if i < 0 {
+			i = len(rules)
+			rules = append(rules, FeatureRule{Steps: steps})
+		}
+		rules[i].Routes = append(rules[i].Routes, p.classes[class])
+	}
+	return rules
+}
+
+// onlyFeature returns what the rule gives features, if it is about nothing else
+// and all of them get the same.
+func (p *Policy) onlyFeature(r *Rule) (only FeatureRule, ok bool) {
+	if features := p.Features(r); len(features) == 1 && r.steps == nil {
+		return features[0], true
+	}
+	return FeatureRule{}, false
 }
 
 // Digest returns the SHA-256 of a policy document, in hexadecimal.

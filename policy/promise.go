@@ -268,8 +268,10 @@ func (p *Policy) formatHowServed(place Place, d Demand) string {
 	matches := p.appendMatches(nil, place)
 	var dates []time.Time
 	for _, m := range matches {
-		for _, step := range m.entry.steps {
-			dates = append(dates, step.From)
+		for _, steps := range m.entry.Timelines() {
+			for _, step := range steps {
+				dates = append(dates, step.From)
+			}
 		}
 	}
 	slices.SortFunc(dates, time.Time.Compare)

@@ -189,12 +189,23 @@ type Market struct {
 	Name         string    `json:"name"`
 	Phase        Phase     `json:"phase"`
 	Reason       Reason    `json:"reason"`
-	Routes       []string  `json:"routes,omitempty"`  // only these classes
+	Routes       []string  `json:"routes,omitempty"`  // only these classes; all else is open
 	Reaches      []Code    `json:"reaches,omitempty"` // members of a group, territories of a country
 	Since        time.Time `json:"since,omitzero"`
 	Sunset       time.Time `json:"sunset,omitzero"`
 	Next         []Step    `json:"next,omitempty"`    // the steps still to come
 	Because      []Demand  `json:"because,omitempty"` // those that may be disclosed
+	// Features are those that get more than Phase, beside the whole service.
+	Features []MarketFeature `json:"features,omitempty"`
+}
+
+// A MarketFeature is what some features of a Market get alike.
+type MarketFeature struct {
+	Routes []string  `json:"routes"`
+	Phase  Phase     `json:"phase"`
+	Since  time.Time `json:"since,omitzero"`
+	Sunset time.Time `json:"sunset,omitzero"`
+	Next   []Step    `json:"next,omitempty"`
 }
 
 // Markets returns what the snapshot says of each entry of the policy, and of
@@ -203,22 +214,26 @@ func (s *Snapshot) Markets() []Market {
 	markets := make([]Market, 0, len(s.policy.rules))
 	for _, code := range s.policy.Jurisdictions() {
 		e := s.policy.rules[code]
-		now := e.stepAt(s.at)
+		steps, routes, features := e.steps, []string(nil), s.policy.Features(e)
+		if only, ok := s.policy.onlyFeature(e); ok {
+			steps, routes, features = only.Steps, only.Routes, nil
+		}
+		now := e.stepAt(steps, s.at)
 		m := Market{
 			Jurisdiction: code,
 			Name:         Name(code),
 			Phase:        now.Phase,
 			Reason:       reasonOf(code, s.policy),
-			Routes:       e.routes,
+			Routes:       routes,
 			Reaches:      s.policy.Reaches(code),
 			Since:        now.From,
-			Sunset:       e.withdrawnAt(),
+			Sunset:       withdrawnAt(steps),
+			Next:         e.stepsAfter(steps, s.at),
 			Because:      s.policy.disclosed(code),
 		}
-		for _, step := range e.steps {
-			if !e.isTaken(step, s.at) {
-				m.Next = append(m.Next, step)
-			}
+		for _, f := range features {
+			now := e.stepAt(f.Steps, s.at)
+			m.Features = append(m.Features, MarketFeature{f.Routes, now.Phase, now.From, withdrawnAt(f.Steps), e.stepsAfter(f.Steps, s.at)})
 		}
 		markets = append(markets, m)
 	}
@@ -236,6 +251,14 @@ func (s *Snapshot) Markets() []Market {
 		}
 	}
 	return markets
+}
+
+// stepsAfter returns which of the rule's steps are still to come.
+func (r *Rule) stepsAfter(steps []Step, at time.Time) []Step {
+	if next := steps[len(r.TakenOf(steps, at)):]; len(next) > 0 {
+		return next
+	}
+	return nil
 }
 
 // reasonOf is the reason of the decisions by an entry.

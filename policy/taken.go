@@ -18,7 +18,13 @@ type TakenSteps map[Code]Step
 func (p *Policy) WithTaken(taken TakenSteps) *Policy {
 	dates := make(map[*Rule]time.Time)
 	extend := func(r *Rule, date time.Time) {
-		if last := r.steps[len(r.steps)-1].From; last.Before(date) {
+		var last time.Time
+		for _, steps := range r.Timelines() {
+			if len(steps) > 0 && steps[len(steps)-1].From.After(last) {
+				last = steps[len(steps)-1].From
+			}
+		}
+		if last.Before(date) {
 			date = last
 		}
 		if r.taken.Before(date) && dates[r].Before(date) {
@@ -39,7 +45,8 @@ func (p *Policy) WithTaken(taken TakenSteps) *Policy {
 			}
 		}
 	}
-	if len(dates) == 0 {
+	bindings := p.bindingsTaken(taken)
+	if len(dates) == 0 && bindings == nil {
 		return p
 	}
 	copies := make(map[*Rule]*Rule, len(dates))
@@ -55,6 +62,9 @@ func (p *Policy) WithTaken(taken TakenSteps) *Policy {
 		return r
 	}
 	next := *p
+	if bindings != nil {
+		next.bindings = bindings
+	}
 	next.rules, next.territoryOf, next.rulesOf = maps.Clone(p.rules), maps.Clone(p.territoryOf), maps.Clone(p.rulesOf)
 	for code, r := range next.rules {
 		next.rules[code] = replace(r)
@@ -77,8 +87,15 @@ func (p *Policy) WithTaken(taken TakenSteps) *Policy {
 func (p *Policy) TakenAt(at time.Time) TakenSteps {
 	taken := make(TakenSteps)
 	for code, r := range p.rules {
-		if step := r.stepAt(at); !step.From.IsZero() {
-			taken[code] = Step{From: step.From.UTC(), Phase: step.Phase}
+		for _, steps := range r.Timelines() {
+			if step := r.stepAt(steps, at); step.From.After(taken[code].From) {
+				taken[code] = Step{From: step.From.UTC(), Phase: step.Phase}
+			}
+		}
+	}
+	for _, b := range p.bindings {
+		if b.isInForce(at) && !b.InForce.IsZero() {
+			taken[b.key()] = Step{From: b.InForce.UTC(), Phase: Withdrawn}
 		}
 	}
 	return taken
@@ -90,12 +107,31 @@ func (r *Rule) isTaken(s Step, at time.Time) bool {
 	return !s.From.After(at) || !s.From.After(r.taken)
 }
 
-// Taken returns the steps that hold at a moment, by their dates or as they were
-// taken before.
-func (r *Rule) Taken(at time.Time) []Step {
-	i := slices.IndexFunc(r.steps, func(s Step) bool { return !r.isTaken(s, at) })
+// TakenOf returns which of some of the rule's steps hold at a moment, by their
+// dates or as they were taken before.
+func (r *Rule) TakenOf(steps []Step, at time.Time) []Step {
+	i := slices.IndexFunc(steps, func(s Step) bool { return !r.isTaken(s, at) })
 	if i < 0 {
-		i = len(r.steps)
+		i = len(steps)
 	}
-	return r.steps[:i]
+	return steps[:i]
+}
+
+// key names the demand among the steps that were taken. No jurisdiction has such a
+// name.
+func (b binding) key() Code { return Code("demands/" + b.demand) }
+
+// bindingsTaken returns the demands as they hold after some came into force, nil
+// if that changes nothing.
+func (p *Policy) bindingsTaken(taken TakenSteps) []binding {
+	var bindings []binding
+	for i, b := range p.bindings {
+		if step, ok := taken[b.key()]; ok && b.taken.Before(step.From) {
+			if bindings == nil {
+				bindings = slices.Clone(p.bindings)
+			}
+			bindings[i].taken = step.From
+		}
+	}
+	return bindings
 }

@@ -45,21 +45,45 @@ func (p *builder) warnOfAlias(code Code, path []any) {
 func (p *builder) warnOfEntry(e *Rule) {
 	path := key("jurisdictions", string(e.code))
 	for _, step := range e.steps {
-		switch limited := e.features != nil; {
-		case limited && step.Phase >= ClosedToNew && !slices.ContainsFunc(e.routes, step.Phase.Refuses):
-			p.warnf("list a route class that it refuses, or use another phase", at("jurisdictions", string(e.code), "routes"),
-				"%s refuses nothing of %s", step.Phase, strings.Join(e.routes, ", "))
-		case !limited && step.Phase == ClosedToNew:
+		switch step.Phase {
+		case ClosedToNew:
 			p.warnOfMissing(SignUp, step.Phase, path)
-		case !limited && step.Phase == WindDown:
+		case WindDown:
 			p.warnOfMissing(Export, step.Phase, path)
 		}
 	}
 	p.warnOfPast(e)
-	if other := p.policy.openedBy(e); other != "" {
-		p.warnf("list all that it withholds, or remove routes to mean the whole service", at("jurisdictions", string(e.code), "routes"),
-			"%s is more specific than %s, and so opens whatever these routes leave out", e.code, other)
+	where := "features"
+	if text := p.def.Jurisdictions[string(e.code)]; text.Routes != nil {
+		where = "routes"
+		p.warnOfRoutes(e, text)
 	}
+	if other := p.policy.openedBy(e); other != "" {
+		p.warnf("say what the whole service gets, as in phase: withdrawn", at("jurisdictions", string(e.code), where),
+			"%s is more specific than %s, and so opens whatever these features leave out", e.code, other)
+	}
+}
+
+// warnOfRoutes tells how an entry with routes is written today.
+func (p *builder) warnOfRoutes(e *Rule, text Entry) {
+	path := at("jurisdictions", string(e.code), "routes")
+	for _, f := range p.policy.Features(e) {
+		for _, step := range f.Steps {
+			if step.Phase >= ClosedToNew && !slices.ContainsFunc(f.Routes, step.Phase.Refuses) {
+				p.warnf("list a route class that it refuses, or use another phase", path, "%s refuses nothing of %s", step.Phase, strings.Join(f.Routes, ", "))
+			}
+		}
+	}
+	p.warnf("write "+FormatFeatures(text.WithFeatures().Features), path, "routes are written as features today: they say nothing of the whole service")
+}
+
+// FormatFeatures writes features as a policy has them, in one line.
+func FormatFeatures(features map[string]Feature) string {
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(features)) {
+		words = append(words, name+": "+features[name].String())
+	}
+	return "features: {" + strings.Join(words, ", ") + "}"
 }
 
 func (p *builder) warnOfDemand(name string, d Demand) {
@@ -95,7 +119,7 @@ func (p *builder) warnOfMissing(class string, phase Phase, path []any) {
 // some route classes, if it restricts classes that the latter leaves alone; ""
 // if there is none.
 func (p *Policy) openedBy(e *Rule) Code {
-	if e.features == nil {
+	if e.features == nil || e.steps != nil {
 		return ""
 	}
 	for _, code := range append(p.Reaches(e.code), e.code) {
@@ -116,11 +140,9 @@ func (p *Policy) openedBy(e *Rule) Code {
 // restrictsBeyond reports whether an entry ever restricts a class that the other
 // isn't about.
 func (e *Rule) restrictsBeyond(other *Rule) bool {
-	if e.steps[len(e.steps)-1].Phase == Open {
-		return false
-	}
 	for class := range other.features {
-		if e.AppliesTo(Class(class)) && !other.AppliesTo(Class(class)) {
+		steps := e.StepsOf(Class(class))
+		if len(steps) > 0 && steps[len(steps)-1].Phase != Open && !other.AppliesTo(Class(class)) {
 			return true
 		}
 	}

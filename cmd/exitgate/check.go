@@ -127,6 +127,10 @@ func (r checkResult) write(out, warnings io.Writer) {
 	var rows [][]string
 	for _, m := range r.Jurisdictions {
 		rows = append(rows, []string{string(m.Jurisdiction), shorten(m.Name, 32), phaseSince(m), formatSteps(m.Next)})
+		for _, f := range m.Features {
+			part := policy.Market{Phase: f.Phase, Since: f.Since, Routes: f.Routes}
+			rows = append(rows, []string{"", "", phaseSince(part), formatSteps(f.Next)})
+		}
 	}
 	writeTable(out, rows)
 	for _, m := range r.Jurisdictions {
@@ -216,6 +220,19 @@ func phaseSince(m policy.Market) string {
 		text += " since " + formatTime(m.Since)
 	}
 	return text
+}
+
+// formatFeatures says what single features get: "news: withdrawn".
+func formatFeatures(features []policy.MarketFeature) string {
+	var texts []string
+	for _, f := range features {
+		phases := []string{f.Phase.String()}
+		if len(f.Next) > 0 {
+			phases = append(phases, formatSteps(f.Next))
+		}
+		texts = append(texts, strings.Join(f.Routes, ", ")+": "+strings.Join(phases, ", "))
+	}
+	return strings.Join(texts, "; ")
 }
 
 func formatSteps(steps []policy.Step) string {

@@ -280,6 +280,9 @@ func marketRemarks(m api.Market) []string {
 	if len(m.Routes) > 0 {
 		all = append(all, "only "+sanitise(strings.Join(m.Routes, ", ")))
 	}
+	if len(m.Features) > 0 {
+		all = append(all, sanitise(formatFeatures(m.Features)))
+	}
 	switch m.Reason {
 	case policy.ByGuarantee:
 		all = append(all, "by a flag that is, or was, below its guarantee")

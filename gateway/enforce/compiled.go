@@ -237,10 +237,19 @@ func publicMarkets(s *policy.Snapshot, by *policy.Capability) []notice.Market {
 			continue
 		}
 		public := notice.Market{Jurisdiction: m.Jurisdiction, Phase: m.Phase, Routes: m.Routes, Since: m.Since, Sunset: m.Sunset, Because: m.Because}
-		for _, step := range m.Next {
-			public.Schedule = append(public.Schedule, notice.Transition(step))
-		}
+		public.Schedule = transitions(m.Next)
 		all = append(all, public)
+		for _, f := range m.Features {
+			all = append(all, notice.Market{Jurisdiction: m.Jurisdiction, Phase: f.Phase, Routes: f.Routes, Since: f.Since, Sunset: f.Sunset, Schedule: transitions(f.Next), Because: m.Because})
+		}
+	}
+	return all
+}
+
+func transitions(steps []policy.Step) []notice.Transition {
+	var all []notice.Transition
+	for _, step := range steps {
+		all = append(all, notice.Transition(step))
 	}
 	return all
 }

@@ -19,8 +19,8 @@ import (
 type Market struct {
 	Jurisdiction policy.Code  `json:"jurisdiction"`
 	Phase        policy.Phase `json:"phase"`
-	// Routes are the classes that the entry is limited to, none if it speaks
-	// of the whole service.
+	// Routes are the classes that this is limited to, none if it is about the
+	// whole service. A jurisdiction may have both.
 	Routes []string `json:"routes,omitempty"`
 	// Since is when Phase began, Sunset when the service is, or was,
 	// withdrawn. Zero if the policy gives no date.

@@ -17,8 +17,9 @@ import (
 	"github.com/exitgate/exitgate/policy/document"
 )
 
-// A PhaseChange is what Apply does to the entry of one jurisdiction. What else
-// the entry says (because, territories, routes) stays.
+// A PhaseChange is what Apply does to the entry of one jurisdiction: it changes
+// what the whole service gets. What else the entry says (because, territories,
+// features) stays; routes become the features that they mean.
 type PhaseChange struct {
 	Jurisdiction policy.Code
 	Phase        policy.Phase
@@ -54,7 +55,7 @@ func Apply(source []byte, c PhaseChange) ([]byte, error) {
 	}
 	e := editor{source: source, doc: before.YAML}
 	was, exists := before.Definition.Jurisdictions[string(c.Jurisdiction)]
-	wanted, err := c.apply(was)
+	wanted, err := c.apply(was.WithFeatures())
 	switch {
 	case err != nil:
 		return nil, err
@@ -123,7 +124,7 @@ func (c PhaseChange) apply(was policy.Entry) (policy.Entry, error) {
 func (c PhaseChange) dated(was policy.Entry) ([]policy.Step, error) {
 	switch {
 	case was.Phase == nil:
-		return was.Schedule, nil
+		return was.Schedule, nil // none where features alone are spoken of
 	case *was.Phase == policy.Open:
 		return nil, nil
 	case *was.Phase == c.Phase:
@@ -159,7 +160,7 @@ func sameEntry(a, b policy.Entry) bool {
 	return slices.EqualFunc(a.Schedule, b.Schedule, sameStep) &&
 		(a.Phase == nil) == (b.Phase == nil) && (a.Phase == nil || *a.Phase == *b.Phase) &&
 		slices.Equal(a.Because, b.Because) && slices.Equal(a.Routes, b.Routes) && (a.Routes == nil) == (b.Routes == nil) &&
-		a.Territories == b.Territories
+		a.Territories == b.Territories && policy.FormatFeatures(a.Features) == policy.FormatFeatures(b.Features)
 }
 
 // An editor changes the text of a valid policy.
@@ -185,6 +186,10 @@ func (e *editor) set(c PhaseChange, was policy.Entry, exists bool, wanted policy
 	switch {
 	case !exists:
 		e.add(code, wanted)
+	case was.Routes != nil:
+		e.respell(was, wanted, code)
+	case was.Phase == nil && was.Schedule == nil:
+		e.addTo(whole(wanted), code)
 	case was.Schedule != nil && wanted.Schedule != nil:
 		e.step(c, was.Schedule, code)
 	case was.Schedule != nil:
@@ -198,6 +203,47 @@ func (e *editor) set(c PhaseChange, was policy.Entry, exists bool, wanted policy
 	default:
 		e.put(wanted.Phase.String(), section, code)
 	}
+}
+
+// respell writes an entry with routes as one with features, and what the whole
+// service gets beside them.
+func (e *editor) respell(was, wanted policy.Entry, code string) {
+	e.replace(policy.FormatFeatures(wanted.Features), code, "routes")
+	if was.Phase != nil {
+		e.replace(whole(wanted), code, "phase")
+	} else {
+		e.replace(whole(wanted), code, "schedule")
+	}
+}
+
+// whole writes what an entry gives the whole service.
+func whole(wanted policy.Entry) string {
+	if wanted.Phase != nil {
+		return "phase: " + wanted.Phase.String()
+	}
+	return "schedule: " + flowSteps(wanted.Schedule)
+}
+
+// replace writes a line in the place of a key of an entry and its value.
+func (e *editor) replace(text string, code, name string) {
+	start, keyEnd := e.span(section, code, strictyaml.Key(name))
+	value, end := e.span(section, code, name)
+	if e.inOneLine(start, value) {
+		e.splice(start, end, text)
+		return
+	}
+	e.splice(start, e.colon(keyEnd), text)
+	e.splice(e.lineStart(value), e.nextLine(end), "")
+}
+
+// addTo writes a line more into an entry, before the others.
+func (e *editor) addTo(text string, code string) {
+	start, _ := e.span(section, code, strictyaml.Key(e.doc.Keys(section, code)[0]))
+	if e.isFlow(section, code) {
+		e.splice(start, start, text+", ")
+		return
+	}
+	e.splice(start, start, text+"\n"+indent(e.column(start)))
 }
 
 // put writes a text in the place of a value.

@@ -378,7 +378,7 @@ func (p *Plan) amendJurisdictions(before, after *policy.Policy) {
 		code := policy.Code(name)
 		old, had := entriesBefore[name]
 		now, has := entriesAfter[name]
-		was, is := formatEntry(old, before.Rule(code)), formatEntry(now, after.Rule(code))
+		was, is := formatEntry(old, before, before.Rule(code)), formatEntry(now, after, after.Rule(code))
 		reached, reaches := before.Reaches(code), after.Reaches(code)
 		regrouped := !slices.Equal(slices.Sorted(slices.Values(reached)), slices.Sorted(slices.Values(reaches)))
 		if was != is {
@@ -416,19 +416,21 @@ func droppedSteps(before, after *policy.Rule, at time.Time) []policy.Step {
 	}
 	var left, dropped []policy.Step
 	if after != nil {
-		left = after.Steps()
+		left = slices.Concat(after.Timelines()...)
 	}
-	for _, step := range before.Steps()[len(before.Taken(at)):] {
-		same := func(s policy.Step) bool { return s.Phase == step.Phase && s.From.Equal(step.From) }
-		if !slices.ContainsFunc(left, same) {
-			dropped = append(dropped, policy.Step{From: step.From.UTC(), Phase: step.Phase})
+	for _, steps := range before.Timelines() {
+		for _, step := range steps[len(before.TakenOf(steps, at)):] {
+			same := func(s policy.Step) bool { return s.Phase == step.Phase && s.From.Equal(step.From) }
+			if !slices.ContainsFunc(left, same) && !slices.ContainsFunc(dropped, same) {
+				dropped = append(dropped, policy.Step{From: step.From.UTC(), Phase: step.Phase})
+			}
 		}
 	}
 	return dropped
 }
 
 // formatEntry writes all that an entry says, nothing if there is none.
-func formatEntry(e policy.Entry, r *policy.Rule) string {
+func formatEntry(e policy.Entry, p *policy.Policy, r *policy.Rule) string {
 	if r == nil {
 		return ""
 	}
@@ -436,8 +438,17 @@ func formatEntry(e policy.Entry, r *policy.Rule) string {
 	for _, step := range r.Steps() {
 		words = append(words, formatStep(step))
 	}
-	if e.Routes != nil {
-		words = append(words, "routes "+strings.Join(r.Routes(), " "))
+	for _, f := range p.Features(r) {
+		if r.Steps() == nil && len(p.Features(r)) == 1 {
+			for _, step := range f.Steps {
+				words = append(words, formatStep(step))
+			}
+			words = append(words, "routes "+strings.Join(f.Routes, " ")) // as ever: it is part of the hash
+			continue
+		}
+		for _, step := range f.Steps {
+			words = append(words, strings.Join(f.Routes, " ")+" "+formatStep(step))
+		}
 	}
 	if e.Territories {
 		words = append(words, "with territories")

@@ -138,13 +138,12 @@ func (c outcome) timeline(class string) timeline {
 	}
 	var steps []policy.Step
 	for _, rule := range c.governing {
-		if rule.AppliesTo(c.policy.Class(class)) {
-			taken := rule.Taken(time.Time{}) // whatever the moment
-			for _, step := range taken {
-				steps = append(steps, policy.Step{Phase: step.Phase})
-			}
-			steps = append(steps, rule.Steps()[len(taken):]...)
+		all := rule.StepsOf(c.policy.Class(class))
+		taken := rule.TakenOf(all, time.Time{}) // whatever the moment
+		for _, step := range taken {
+			steps = append(steps, policy.Step{Phase: step.Phase})
 		}
+		steps = append(steps, all[len(taken):]...)
 	}
 	slices.SortStableFunc(steps, func(a, b policy.Step) int { return a.From.Compare(b.From) })
 	furthest := policy.Open

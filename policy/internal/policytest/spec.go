@@ -56,6 +56,7 @@ type Entry struct {
 	Steps       []Step
 	Territories bool
 	Routes      []string // nil: the whole service
+	Features    map[string][]Step
 }
 
 type Step struct {
@@ -92,7 +93,7 @@ func (s Spec) Document() string {
 }
 
 func (e Entry) write(b *strings.Builder, code string) {
-	if e.Steps[0].From == "" && !e.Territories && e.Routes == nil {
+	if e.Steps[0].From == "" && !e.Territories && e.Routes == nil && e.Features == nil {
 		fmt.Fprintf(b, "  %s: %s\n", code, e.Steps[0].Phase)
 		return
 	}
@@ -103,13 +104,24 @@ func (e Entry) write(b *strings.Builder, code string) {
 	if e.Routes != nil {
 		fmt.Fprintf(b, "    routes: [%s]\n", strings.Join(e.Routes, ", "))
 	}
-	if e.Steps[0].From == "" {
-		fmt.Fprintf(b, "    phase: %s\n", e.Steps[0].Phase)
+	if e.Features != nil {
+		b.WriteString("    features:\n")
+	}
+	for _, class := range slices.Sorted(maps.Keys(e.Features)) {
+		fmt.Fprintf(b, "      %s:\n", class)
+		writeSteps(b, "        ", e.Features[class])
+	}
+	writeSteps(b, "    ", e.Steps)
+}
+
+func writeSteps(b *strings.Builder, indent string, steps []Step) {
+	if steps[0].From == "" {
+		fmt.Fprintf(b, "%sphase: %s\n", indent, steps[0].Phase)
 		return
 	}
-	b.WriteString("    schedule:\n")
-	for _, s := range e.Steps {
-		fmt.Fprintf(b, "      - {from: %s, phase: %s}\n", s.From, s.Phase)
+	fmt.Fprintf(b, "%sschedule:\n", indent)
+	for _, s := range steps {
+		fmt.Fprintf(b, "%s  - {from: %s, phase: %s}\n", indent, s.From, s.Phase)
 	}
 }
 
@@ -160,6 +172,13 @@ func DrawEntry(t *rapid.T, code string, classes []string) Entry {
 	limits := append(slices.DeleteFunc(slices.Clone(classes), func(c string) bool { return c == "essential" }), "other")
 	if rapid.IntRange(0, 3).Draw(t, "limited") == 0 {
 		e.Routes = rapid.SliceOfNDistinct(rapid.SampledFrom(limits), 1, -1, rapid.ID).Draw(t, "routes")
+	} else if rapid.IntRange(0, 2).Draw(t, "features") == 0 {
+		e.Features = map[string][]Step{}
+		for _, class := range rapid.SliceOfNDistinct(rapid.SampledFrom(limits), 1, -1, rapid.ID).Draw(t, "features") {
+			e.Features[class] = rapid.SampledFrom([][]Step{
+				{{"", "announced"}}, {{"", "withdrawn"}}, {{Times[1], "withdrawn"}}, {{Times[0], "announced"}, {Times[3], "withdrawn"}},
+			}).Draw(t, class)
+		}
 	}
 	return e
 }
@@ -220,8 +239,8 @@ func (e Entry) verdict(class string, at time.Time) Verdict {
 		return Verdict{}
 	}
 	phase := "open"
-	for _, s := range e.Steps {
-		if s.From == "" || !Date(s.From).After(at) {
+	for _, s := range slices.Concat(e.Steps, e.Features[class]) {
+		if begun := s.From == "" || !Date(s.From).After(at); begun && slices.Index(Phases, s.Phase) > slices.Index(Phases, phase) {
 			phase = s.Phase
 		}
 	}
