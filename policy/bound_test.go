@@ -174,3 +174,22 @@ func TestAPartialDemandIsMetByThePhaseThatRefusesItsClasses(t *testing.T) {
 		}
 	}
 }
+
+// Issue 10, A6: a list of the markets that are served.
+func TestOnlyTheMarketsThatAreNamedAreServed(t *testing.T) {
+	p, err := document.Parse("policy.yaml", []byte("version: 1\njurisdictions: {default: withdrawn, DE: open, EFTA: open, private: open}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := policy.Compile(p, nil, time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC))
+	for _, place := range p.Places() {
+		served := slices.Contains([]policy.Code{"DE", "NO", "IS", "LI", "CH", policy.Private}, place.Jurisdiction())
+		d := s.Decide(place, p.Class(policy.Other))
+		if (d.Action == policy.Forward) != served {
+			t.Errorf("%s: %s by %s", place.Jurisdiction(), d.Action, d.Entry)
+		}
+		if !served && (d.Entry != policy.Default || d.Reason != policy.ByDefault) {
+			t.Errorf("%s: by %s, %s", place.Jurisdiction(), d.Entry, d.Reason)
+		}
+	}
+}

@@ -276,7 +276,7 @@ func (p *builder) addRules() {
 	p.policy.rules = make(map[Code]*Rule)
 	for _, name := range slices.Sorted(maps.Keys(p.def.Jurisdictions)) {
 		code := Code(name)
-		if !p.policy.isGroup(code) && !isPlace(name) && !isPseudo(code) {
+		if !p.policy.isGroup(code) && !isPlace(name) && !isPseudo(code) && code != Default {
 			p.unknownCode(key("jurisdictions", name), name, aJurisdiction)
 			continue
 		}
@@ -502,7 +502,7 @@ func (p *builder) unknownCode(path []any, code, wanted string) {
 
 // CheckJurisdiction returns why a code can't be that of an entry, nil if it can.
 func (p *Policy) CheckJurisdiction(code Code) error {
-	if p.isGroup(code) || isPlace(string(code)) || isPseudo(code) {
+	if p.isGroup(code) || isPlace(string(code)) || isPseudo(code) || code == Default {
 		return nil
 	}
 	b := &builder{policy: p}
@@ -522,7 +522,7 @@ func (p *builder) suggest(code, wanted string) string {
 	case wanted == aPlace:
 		return "use an ISO 3166-1 code (FR) or an ISO 3166-2 code (US-MS)"
 	case code == string(Default):
-		return "leave it out: what isn't named is open"
+		return "leave it out"
 	}
 	candidates := append(slices.Sorted(maps.Keys(p.policy.groups)), Unlocated, Private, Anonymous)
 	if wanted == anAudience {

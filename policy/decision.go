@@ -29,7 +29,7 @@ func (a *Action) UnmarshalText(text []byte) error {
 type Reason uint8
 
 const (
-	ByDefault   Reason = iota // no entry matches the place
+	ByDefault   Reason = iota // no entry matches the place but default
 	ByEntry                   // the entry of the place itself: subdivision, country, unlocated, private
 	ByTerritory               // the entry of a country whose territory the place is
 	ByGroup                   // the entry of a group, the operator's or a built-in one

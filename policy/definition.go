@@ -22,7 +22,7 @@ type Definition struct {
 	Routes        map[string][]string  `yaml:"routes" doc:"Route classes: named sets of requests, each a list of patterns in the syntax of Go's net/http.ServeMux: [METHOD ][HOST]/PATH. The phases know sign-up, export and essential."`
 	Demands       map[string]Demand    `yaml:"demands" doc:"Laws and orders that require flag values, by a name of the operator's."`
 	Flags         map[string]Setting   `yaml:"flags" doc:"Values of flags, by their names, everywhere or by jurisdiction. A value below a guarantee is possible only where the service is withdrawn."`
-	Jurisdictions map[string]Entry     `yaml:"jurisdictions" doc:"What each jurisdiction gets: by ISO 3166-1 country (FR), ISO 3166-2 subdivision (US-MS), group (EU), or unlocated, private, anonymous. What isn't named is open."`
+	Jurisdictions map[string]Entry     `yaml:"jurisdictions" doc:"What each jurisdiction gets: by ISO 3166-1 country (FR), ISO 3166-2 subdivision (US-MS), group (EU), or unlocated, private, anonymous. What isn't named gets what default does, and is open without that."`
 	Notices       map[string]Notice    `yaml:"notices" doc:"What refused clients are told, by jurisdiction, or default."`
 	Acknowledge   []Acknowledgement    `yaml:"acknowledge" doc:"Breaches of guarantees that somebody has looked into, so that the service may be offered again. Until then a jurisdiction stays withdrawn, whatever the flag is now."`
 	Approvals     Approvals            `yaml:"approvals" doc:"How many others must approve a change of this document before it comes into force, by what it does. It needs none by default, and never one of its author."`

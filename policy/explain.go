@@ -229,6 +229,8 @@ func (p *Policy) describeMatch(m match, place Place) string {
 		return "second-level subdivision"
 	case firstLevel:
 		return "first-level subdivision"
+	case anywhere:
+		return "what no other entry names"
 	}
 	if isPseudo(m.entry.code) {
 		return "not in any country"

@@ -20,13 +20,14 @@ const (
 	territory
 	ownGroup
 	builtInGroup
+	anywhere // the entry default
 )
 
 // appendMatches appends every entry that matches a place, the most specific
 // first, except anonymous, which applies besides.
 func (p *Policy) appendMatches(matches []match, place Place) []match {
 	if place.Private || place.Country == "" {
-		return p.appendEntry(matches, place.Jurisdiction(), wholeCountry)
+		return p.appendDefault(p.appendEntry(matches, place.Jurisdiction(), wholeCountry))
 	}
 	matches = p.appendEntry(matches, place.Subdivisions[1], secondLevel)
 	matches = p.appendEntry(matches, place.Subdivisions[0], firstLevel)
@@ -36,6 +37,14 @@ func (p *Policy) appendMatches(matches []match, place Place) []match {
 	}
 	for _, rank := range [...]rank{ownGroup, builtInGroup} {
 		matches = p.appendGroups(matches, place, rank)
+	}
+	return p.appendDefault(matches)
+}
+
+// appendDefault appends the entry default, which matches every place.
+func (p *Policy) appendDefault(matches []match) []match {
+	if e := p.rules[Default]; e != nil {
+		matches = append(matches, match{e, ByDefault, anywhere})
 	}
 	return matches
 }

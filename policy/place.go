@@ -19,8 +19,8 @@ const (
 // Every policy has it in the essential class.
 const StatusPath = "/.well-known/market-status"
 
-// Default is what governs a place that no entry of the policy matches. It is
-// not a jurisdiction: a policy can't name it.
+// Default is what governs a place that no other entry of the policy matches: the
+// entry of that name, without which all is open. It is not a jurisdiction.
 const Default Code = "default"
 
 // A Place is where a client is, as far as its address and the databases tell.

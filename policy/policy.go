@@ -344,7 +344,7 @@ func (p *Policy) Cause(d Decision) Cause {
 	switch d.Reason {
 	case ByGuarantee:
 		broken[d.Flag] = true
-	case ByEntry, ByTerritory, ByGroup, ByAnonymity:
+	case ByDefault, ByEntry, ByTerritory, ByGroup, ByAnonymity:
 		c.Demands = p.disclosed(d.Entry)
 	}
 	for _, demand := range c.Demands {

@@ -268,6 +268,8 @@ func reasonOf(code Code, p *Policy) Reason {
 		return ByGroup
 	case code == Anonymous:
 		return ByAnonymity
+	case code == Default:
+		return ByDefault
 	}
 	return ByEntry
 }

@@ -157,5 +157,5 @@ func (p *Policy) usesNotice(code Code) bool {
 	if country, ok := countryOf(code); ok {
 		return slices.Contains(p.distinct[country], code)
 	}
-	return p.territoryOf[code] != nil || p.rulesOf[code] != nil || p.distinct[code] != nil || p.HasEntry(Anonymous)
+	return p.territoryOf[code] != nil || p.rulesOf[code] != nil || p.distinct[code] != nil || p.HasEntry(Anonymous) || p.HasEntry(Default)
 }

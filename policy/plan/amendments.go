@@ -368,6 +368,9 @@ func (p *Plan) amendJurisdictions(before, after *policy.Policy) {
 		}
 	}
 	movesAlong := func(code policy.Code) bool {
+		if code == policy.Default {
+			return len(p.Moves) > 0
+		}
 		for !slices.Contains(p.Exceptions, code) && p.parentOf(code) != "" {
 			code = p.parentOf(code)
 		}
@@ -384,7 +387,7 @@ func (p *Plan) amendJurisdictions(before, after *policy.Policy) {
 		if was != is {
 			concerned := slices.Concat([]policy.Code{code}, reached, reaches)
 			hides := func(effect Effect) bool {
-				return slices.ContainsFunc(concerned, func(code policy.Code) bool { return slices.Contains(p.hidden[effect], code) })
+				return code == policy.Default && p.hidden[effect] != nil || slices.ContainsFunc(concerned, func(code policy.Code) bool { return slices.Contains(p.hidden[effect], code) })
 			}
 			effect := ChangesOther
 			switch {

@@ -37,7 +37,7 @@ var (
 	Unnamed = []policy.Place{{Country: "JP"}, {Country: "CY"}, {Country: "IT"}, {Country: "NO"}, {Country: "NZ"}, {Country: "NC"}, {Country: "MQ"}, {Country: "JE"},
 		{Country: "GB", Subdivisions: [2]policy.Code{"GB-NIR"}}}
 	ownNames = []string{"alpha", "beta", "FR-and-more"}
-	pseudos  = []string{"unlocated", "private", "anonymous"}
+	pseudos  = []string{"unlocated", "private", "anonymous", "default"}
 	Phases   = []string{"open", "announced", "closed-to-new", "wind-down", "withdrawn"}
 	Times    = []string{"2026-01-01T00:00:00Z", "2026-02-01T00:00:00+02:00", "2026-03-01T12:30:00Z", "2026-04-01T00:00:00.000000001Z", "2026-05-01T00:00:00Z"}
 )
@@ -297,14 +297,14 @@ func (s Spec) Read(place policy.Place, class string, at time.Time) (best Verdict
 func (s Spec) levels(place policy.Place) [][]string {
 	country := string(place.Country)
 	if place.Private {
-		return [][]string{{"private"}}
+		return [][]string{{"private"}, {"default"}}
 	}
 	if !slices.Contains(Countries, country) && !slices.Contains(Unnamed, policy.Place{Country: place.Country}) {
-		return [][]string{{"unlocated"}}
+		return [][]string{{"unlocated"}, {"default"}}
 	}
 	of := Subdivisions[country]
 	codes := []string{country}
-	levels := [][]string{nil, nil, {country}, nil, nil, nil}
+	levels := [][]string{nil, nil, {country}, nil, nil, nil, {"default"}}
 	for i, sub := range place.Subdivisions {
 		if sub := string(sub); slices.Contains(of[0], sub) || slices.Contains(of[1], sub) || slices.Contains(Unnamed, place) && sub != "" {
 			codes = append(codes, sub)
