@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -45,12 +46,14 @@ var clients = map[string]string{
 type gatewayProcess struct {
 	t *testing.T
 	*recorder
-	folder string
-	geo    string // file
-	source string // setting of where the policy comes from, "" for the file
-	flags  string // settings of the flag source, "" for none
-	clock  string // file, "" for the system's clock
-	limit  string // of a file's size, as ulimit -f takes it; "" for none
+	folder  string
+	geo     string // file
+	source  string // setting of where the policy comes from, "" for the file
+	flags   string // settings of the flag source, "" for none
+	clock   string // file, "" for the system's clock
+	program string // "" for the tests' own
+	env     []string
+	limit   string // of a file's size, as ulimit -f takes it; "" for none
 
 	https, admin string
 	log          *testkit.Buffer
@@ -147,11 +150,11 @@ drain: 1s
 	}
 	m.write("exitgate.yaml", settings)
 
-	cmd := exec.Command("exitgate", "serve", "--config", m.file("exitgate.yaml"), "--log-format", "json")
+	cmd := exec.Command(cmp.Or(m.program, "exitgate"), "serve", "--config", m.file("exitgate.yaml"), "--log-format", "json")
 	if m.limit != "" {
 		cmd = exec.Command("sh", append([]string{"-c", `ulimit -f "$0" && exec "$@"`, m.limit}, cmd.Args...)...)
 	}
-	cmd.Env = os.Environ()
+	cmd.Env = append(os.Environ(), m.env...)
 	if m.clock != "" {
 		cmd.Env = append(cmd.Env, clockFile+"="+m.clock)
 	}
