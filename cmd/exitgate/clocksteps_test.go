@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -14,7 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/ledger/ledgertest"
 	"github.com/exitgate/exitgate/internal/testkit"
+	"github.com/exitgate/exitgate/policy"
 )
 
 // A steppedGateway is the built program with a wall clock that a test sets while
@@ -40,14 +44,20 @@ var buildStepped = sync.OnceValues(func() (program string, err error) {
 
 func newSteppedGateway(t *testing.T, policy string, now time.Time) *steppedGateway {
 	t.Helper()
-	program, err := buildStepped()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &steppedGateway{newGatewayProcess(t, policy)}
-	m.program, m.env = program, []string{clockAhead + "=@" + m.file("ahead")}
+	m := stepped(newGatewayProcess(t, policy))
 	m.setClock(now)
 	return m
+}
+
+// stepped gives a gateway that hasn't started a clock that steps.
+func stepped(g *gatewayProcess) *steppedGateway {
+	g.t.Helper()
+	program, err := buildStepped()
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.program, g.env = program, []string{clockAhead + "=@" + g.file("ahead")}
+	return &steppedGateway{g}
 }
 
 // setClock sets the wall clock, which goes on from there.
@@ -129,4 +139,63 @@ func TestAStepIsKeptByWhoIsKilledAtTheFirstRequestByIt(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestAGatewayWhoseClockIsAheadSaysSoAndMovesNoOther has two gateways share a
+// ledger in a NATS server, and sets the clock of one an hour ahead.
+func TestAGatewayWhoseClockIsAheadSaysSoAndMovesNoOther(t *testing.T) {
+	t.Parallel()
+	source := fmt.Sprintf("{ledger: {nats: [%q], replicas: 1}}", ledgertest.StartOn(t, t.TempDir()).URL)
+	fast, right := newLedgerGateway(t), newLedgerGateway(t)
+	fast.source, right.source = source, source
+	clock := stepped(fast.gatewayProcess)
+	clock.setClock(time.Now())
+	clock.begin()
+	right.restart()
+	step := time.Now().Add(30 * time.Minute).UTC().Format(time.RFC3339)
+	right.apply("version: 1\njurisdictions:\n  FR: withdrawn\n  ES: {schedule: [{from: "+step+", phase: withdrawn}]}\n", "an exit")
+	testkit.Eventually(t, "both know it", func() bool { return fast.gets("FR") == 451 && right.gets("FR") == 451 })
+
+	clock.setClock(time.Now().Add(time.Hour))
+	var offset float64
+	testkit.Eventually(t, "the gateway knows that its clock is off", func() bool {
+		offset, _ = strconv.ParseFloat(fast.metric("exitgate_clock_offset_seconds"), 64)
+		return offset > 60
+	})
+	if offset < 3590 || offset > 3610 {
+		t.Errorf("its clock is said to be off by %v s", offset)
+	}
+	if ready := fast.getAdmin("/readyz"); ready.status != http.StatusOK || !strings.Contains(ready.body, "ahead of that of the NATS servers") {
+		t.Errorf("it is said to be %d: %s", ready.status, ready.body)
+	}
+	if !strings.Contains(fast.log.String(), `"clock off`) {
+		t.Error("it isn't logged")
+	}
+	opening := toggle{country: "FR", phase: policy.Open, because: "by mistake", key: "k"}
+	err := fast.planToggle(&opening)
+	if err == nil {
+		_, err = fast.toggleMarket(opening)
+	}
+	if problem := new(api.Problem); !errors.As(err, &problem) || problem.Code != "ledger-unavailable" {
+		t.Errorf("an opening there: %v", err)
+	}
+	fast.setPhase("DE", policy.Withdrawn, "at once")
+	testkit.Eventually(t, "the withdrawal is everywhere", func() bool { return fast.gets("DE") == 451 && right.gets("DE") == 451 })
+	if got := right.gets("ES"); got != http.StatusOK {
+		t.Errorf("at the other gateway, Spain gets %d before its time", got)
+	}
+	history := right.history()
+	if written := history[len(history)-1].Time; time.Since(written).Abs() > 10*time.Minute {
+		t.Errorf("it is dated %s", written)
+	}
+
+	clock.setClock(time.Now())
+	testkit.Eventually(t, "changes can be made again", func() bool {
+		opening := toggle{country: "FR", phase: policy.Open, because: "again", key: "again"}
+		err := fast.planToggle(&opening)
+		if err == nil {
+			_, err = fast.toggleMarket(opening)
+		}
+		return err == nil
+	})
 }

@@ -62,6 +62,12 @@ func (c *Control) checkLedger(now time.Time, checks map[string]api.Check) {
 			Detail: fmt.Sprintf("%v\n\nthe next start would need the ledger: make room in the data folder, and let the gateway write to it", err),
 		}
 	}
+	if connection.Clock != "" {
+		checks["clock"] = api.Check{
+			Since:  &connection.ClockOffSince,
+			Detail: connection.Clock + "\n\nnothing can be changed here, but markets withdrawn: set the clock, as with NTP; clients get what they got before",
+		}
+	}
 	if connection.Differing > 0 {
 		checks["ledger records"] = api.Check{
 			Detail: fmt.Sprintf("%d records of the ledger differ from this gateway's copy of them: one of the two was changed\n\nkeep both: see docs/operations.md, Records differ", connection.Differing),

@@ -48,7 +48,7 @@ func (l *Ledger) Append(ctx context.Context, after Point, c Content) (Record, er
 	}
 	var sent *Record
 	var notStored error // the reason
-	at, began := l.options.Now(), time.Now()
+	at, began := l.date(), time.Now()
 	for {
 		last, next, err := l.nextAfter(ctx, after)
 		switch {

@@ -36,6 +36,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -111,6 +112,8 @@ type Ledger struct {
 	end       context.CancelFunc
 	closing   sync.Once
 	responses sync.WaitGroup // to questions, under way, and watchLeader
+
+	clockOffset atomic.Int64 // of this machine to the NATS servers, nanoseconds
 
 	mu      sync.Mutex      // guards what follows
 	connCtx context.Context // ends when the connection is lost

@@ -25,9 +25,10 @@ type State struct {
 // A Ledger is whether the ledger is connected, and what is pending in it.
 type Ledger struct {
 	Connected    bool
-	Differing    int         // records that the ledger has otherwise than the gateway's copy
-	Pending      int         // changes that wait for approvals
-	SignatureDue []time.Time // until when emergencies are to be signed, ascending
+	ClockOffset  time.Duration // ahead of the NATS servers
+	Differing    int           // records that the ledger has otherwise than the gateway's copy
+	Pending      int           // changes that wait for approvals
+	SignatureDue []time.Time   // until when emergencies are to be signed, ascending
 }
 
 // Flags are the state of the flags.
@@ -102,6 +103,9 @@ func RegisterState(registry prometheus.Registerer, state func() State) {
 		})},
 		{desc("ledger_records_differing", "Records that the ledger has otherwise than the gateway's copy of them: one of the two was changed."), ofLedger(func(l *Ledger) float64 {
 			return float64(l.Differing)
+		})},
+		{desc("clock_offset_seconds", "How far this machine's clock is ahead of that of the NATS servers; 0 for a ledger in the process."), ofLedger(func(l *Ledger) float64 {
+			return l.ClockOffset.Seconds()
 		})},
 		{desc("changes_pending", "Changes of the policy that wait for approvals."), ofLedger(func(l *Ledger) float64 {
 			return float64(l.Pending)

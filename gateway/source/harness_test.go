@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,6 +83,7 @@ type client struct {
 	*stream
 	appends int // that were tried
 	closed  bool
+	offset  atomic.Int64        // of this machine's clock
 	answers map[string][][]byte // of other gateways, by topic
 }
 
@@ -187,6 +189,12 @@ func (c *client) Status() ledger.Status {
 	}
 	return ledger.Status{Connected: true, Since: moment}
 }
+
+func (c *client) ClockOffset(context.Context) (time.Duration, error) {
+	return time.Duration(c.offset.Load()), nil
+}
+
+func (c *client) setOffset(offset time.Duration) { c.offset.Store(int64(offset)) }
 
 func (c *client) Close() error { c.closed = true; return nil }
 

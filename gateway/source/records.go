@@ -42,11 +42,15 @@ func (r *Replica) Write(ctx context.Context, decide func(changes.State) (changes
 	if err != nil {
 		return changes.Record{}, notWritten(err)
 	}
+	r.measureClock(ctx, l)
 	for {
 		now := r.state.Load()
-		draft, err := decide(now.changes.WithTaken(r.o.Engine.Taken()))
+		draft, err := decide(r.withFacts(now.changes))
 		if err == nil {
 			err = r.checkFormat(ctx, l, draft)
+		}
+		if err == nil {
+			err = r.checkClock(draft)
 		}
 		if err != nil {
 			return changes.Record{}, err

@@ -46,6 +46,7 @@ type Ledger interface {
 	Compare(context.Context, *ledger.Archive) (differing []uint64, err error)
 	ExpectAtLeast(number uint64)
 	Status() ledger.Status
+	ClockOffset(context.Context) (time.Duration, error)
 	Close() error
 }
 
@@ -84,14 +85,17 @@ type Replica struct {
 	lastParsed atomic.Pointer[policy.Policy] // as it was proposed
 	lastRead   atomic.Pointer[policy.Policy] // as it stands
 	invalid    invalidRecords
-	copy       *recordsCopy
 
-	mu        sync.Mutex
-	advanced  chan struct{} // closed when there is another state
-	ledger    Ledger        // nil: it can't be opened
-	openErr   error         // why it can't
-	openErrAt time.Time     // since when
-	saveErr   error         // why the last state isn't on disk
+	clockOffset atomic.Int64 // of this machine to the NATS servers, nanoseconds
+	copy        *recordsCopy
+
+	mu            sync.Mutex
+	advanced      chan struct{} // closed when there is another state
+	ledger        Ledger        // nil: it can't be opened
+	openErr       error         // why it can't
+	openErrAt     time.Time     // since when
+	clockOffSince time.Time
+	saveErr       error // why the last state isn't on disk
 }
 
 // A state is what the ledger leads to at one point. It is immutable.
@@ -330,6 +334,7 @@ func (r *Replica) catchUp(ctx context.Context, mayBegin bool) error {
 		now = r.next(now, record)
 		progress()
 	}
+	r.measureClock(ctx, l)
 	if now.point != r.state.Load().point {
 		if err := r.checkMatchesLastPolicy(now); err != nil {
 			return err
@@ -383,6 +388,7 @@ func (r *Replica) limitStall(ctx context.Context) (_ context.Context, progress, 
 func (r *Replica) Run(ctx context.Context) {
 	var copying sync.WaitGroup
 	copying.Go(func() { r.keepCopy(ctx) })
+	copying.Go(func() { r.watchClock(ctx) })
 	defer copying.Wait()
 	logged := ""
 	for ctx.Err() == nil {
@@ -441,7 +447,7 @@ func (r *Replica) next(now *state, record ledger.Record) *state {
 func (r *Replica) advance(next *state, all []news) {
 	revision := next.changes.Revision()
 	if revision.Number != r.state.Load().changes.Revision().Number {
-		if err := r.o.Engine.Apply(next.changes.Policy(), next.changes.Source(), revision.Number, revision.Time); err != nil {
+		if err := r.o.Engine.Apply(next.changes.Policy(), next.changes.Source(), revision.Number, r.decidedFor(revision)); err != nil {
 			_ = r.o.Engine.RecordFailure(revision.SHA256, err) // it was checked when it was read
 		}
 	}
@@ -501,7 +507,7 @@ func (r *Replica) File() string { return "" }
 
 // State implements Source.
 func (r *Replica) State() changes.State {
-	return r.state.Load().changes.WithTaken(r.o.Engine.Taken())
+	return r.withFacts(r.state.Load().changes)
 }
 
 // PlanState returns State.
@@ -518,6 +524,9 @@ func (r *Replica) Connection() *Connection {
 	}
 	s := r.ledger.Status()
 	c.Connected, c.Since, c.Why = s.Connected, s.Since, s.Why
+	if c.ClockOffset = time.Duration(r.clockOffset.Load()); isOff(c.ClockOffset) {
+		c.Clock, c.ClockOffSince = formatOffset(c.ClockOffset), r.clockOffSince
+	}
 	return c
 }
 

@@ -90,7 +90,12 @@ type Connection struct {
 	Since     time.Time
 	Why       string // it can't be reached
 	Last      uint64 // record that is known
-	Differing int    // records that the ledger has otherwise than this gateway's copy
+	// ClockOffset is how far this machine's clock is ahead of that of the NATS
+	// servers; Clock says so if that is too far, since when.
+	ClockOffset   time.Duration
+	Clock         string
+	ClockOffSince time.Time
+	Differing     int // records that the ledger has otherwise than this gateway's copy
 }
 
 // An Engine decides by the policies that a Source applies to it.

@@ -167,7 +167,7 @@ func (s State) draft(by Actor, number uint64, authors []string, p Proposal, plan
 		return newDraft(RevisionMade, by, because, revisionBody{terms: t, Change: number}, planned.Policy)
 	}
 	if p.Emergency {
-		return newDraft(RevisionMade, by, because, revisionBody{terms: t, Change: number, Emergency: true, SignBy: now.Add(SignWithin).UTC()}, planned.Policy)
+		return newDraft(RevisionMade, by, because, revisionBody{terms: t, Change: number, Emergency: true, SignBy: now.Add(SignWithin - s.clockOffset).UTC()}, planned.Policy)
 	}
 	kind := ChangeProposed
 	if number != 0 {

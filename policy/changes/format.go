@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 // Format is the newest format of records that this package reads. It is raised
@@ -45,6 +48,14 @@ func (d Draft) isUnknown() bool {
 		return d.Format() > Format
 	}
 	return true
+}
+
+// OnlyWithdraws reports whether the draft is of a revision that does nothing but
+// withdraw, in an emergency or not.
+func (d Draft) OnlyWithdraws() bool {
+	var body revisionBody
+	line, _, _ := bytes.Cut(d.Body, []byte("\n"))
+	return d.Kind == RevisionMade && json.Unmarshal(line, &body) == nil && slices.Equal(body.Effects, []plan.Effect{plan.WithdrawsMarket})
 }
 
 // Format returns the format that the body of a record says, 1 if it says none.

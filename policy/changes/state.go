@@ -16,10 +16,11 @@ import (
 // concurrent use; what is within the things that its methods return is not to
 // be changed. As JSON it can be kept, and restored by Restore.
 type State struct {
-	parsers Parsers
-	inUse   *policy.Policy    // the policy in force, nil if there is none
-	taken   policy.TakenSteps // isn't kept here
-	saved   savedState
+	parsers     Parsers
+	inUse       *policy.Policy // the policy in force, nil if there is none
+	clockOffset time.Duration
+	taken       policy.TakenSteps // isn't kept here
+	saved       savedState
 }
 
 // savedState is all that there is to keep. Its lists may be shared by States: who
@@ -373,9 +374,16 @@ func (s State) WithTaken(taken policy.TakenSteps) State {
 	return s
 }
 
+// WithClockOffset returns the State for a gateway whose clock is ahead of that of
+// the ledger: plans, and the time to sign an emergency, go by the ledger's.
+func (s State) WithClockOffset(ahead time.Duration) State {
+	s.clockOffset = ahead
+	return s
+}
+
 // planFor returns what would come of another policy.
 func (s State) planFor(after *policy.Policy, flags policy.Flags, now time.Time) plan.Plan {
-	return plan.New(s.inUse.WithTaken(s.taken), after.WithTaken(s.taken), flags, now)
+	return plan.New(s.inUse.WithTaken(s.taken), after.WithTaken(s.taken), flags, now.Add(-s.clockOffset))
 }
 
 // Changes returns the changes that wait, and the last ones that have ended, by
