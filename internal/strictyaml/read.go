@@ -99,10 +99,13 @@ func (d *Document) read() *node {
 // tooManyNodes returns where the library's tree would become too large, -1 if
 // it doesn't: its nodes can't be more than what begins one.
 func tooManyNodes(text string) int {
+	if len(text) <= maxNodes {
+		return -1
+	}
 	isSpace := func(i int) bool { return i < 0 || i >= len(text) || isSpace(text[i]) }
 	count := 1
 	last := byte(0) // that is no space
-	for i := 0; i < len(text) && len(text) > maxNodes; i++ {
+	for i := range len(text) {
 		switch c := text[i]; c {
 		case '"', '\'':
 			if isQuote(last) {
@@ -204,23 +207,23 @@ func (r *reader) list(y *yaml.Node, n *node) {
 	for _, item := range y.Content {
 		owner := -1
 		if y.Style&yaml.FlowStyle == 0 {
-			owner = r.dash(item.Line, n.from)
+			owner = r.dash(y, item)
 		}
 		n.items = append(n.items, r.node(item, owner))
 	}
 }
 
-// dash returns the offset of the dash of an item in a line, which is in the
-// column of the list's first.
-func (r *reader) dash(line, first int) int {
-	column := first - r.source.lines[r.source.line(first)-1]
-	for ; line > 0; line-- {
-		at := r.source.lines[line-1] + column
-		if at <= first || at < len(r.source.text) && r.source.text[at] == '-' {
-			return max(at, first)
+// dash returns the offset of the dash of a list's item, which is in the same
+// column as the first, in the item's line or one above.
+func (r *reader) dash(list, item *yaml.Node) int {
+	lines := r.source.lines
+	for line := item.Line; line > list.Line; line-- {
+		at := lines[line-1] + list.Column - 1
+		if at < len(r.source.text) && r.source.text[at] == '-' && (line == len(lines) || at < lines[line]) {
+			return at
 		}
 	}
-	return first
+	return lines[list.Line-1] + list.Column - 1
 }
 
 func (r *reader) mapping(y *yaml.Node, n *node) {
@@ -231,6 +234,7 @@ func (r *reader) mapping(y *yaml.Node, n *node) {
 	for i := 0; i < len(y.Content); i += 2 {
 		key := r.node(y.Content[i], -1)
 		value := r.node(y.Content[i+1], key.from)
+		unspaced := y.Style&yaml.FlowStyle != 0 && key.plain && strings.Contains(key.text, ":") && value.plain && value.text == "" // {a:b}
 		switch before := n.index(key.text); {
 		case key.kind == refused:
 			n.incomplete = true
@@ -241,7 +245,7 @@ func (r *reader) mapping(y *yaml.Node, n *node) {
 		case key.plain && key.text == "<<":
 			n.incomplete = true
 			r.report(key.from, "write out the keys that it stands for", "a merge key, which is refused")
-		case value.plain && value.text == "" && key.plain && strings.Contains(key.text, ":"): // {a:b}
+		case unspaced:
 			n.incomplete = true
 			r.report(key.from, noSpace.advice, "%s", noSpace.message)
 		case before >= 0:

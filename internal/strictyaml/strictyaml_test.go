@@ -478,6 +478,16 @@ func FuzzDecode(f *testing.F) {
 		d := strictyaml.Decode("f", source, &v)
 		d.Errorf("", []any{"jurisdictions", "FR", "schedule", 0, strictyaml.Key("from")}, "wrong")
 		d.Warnf("", nil, "doubtful")
+		before := 0
+		for _, key := range d.Keys() {
+			for _, step := range []any{strictyaml.Key(key), key} {
+				start, end, ok := d.Span(step)
+				if !ok || start < before || end < start || end > len(source) {
+					t.Errorf("%q is from %d to %d", key, start, end)
+				}
+			}
+			before, _, _ = d.Span(strictyaml.Key(key))
+		}
 		problems := d.Warnings()
 		if err := d.Err(); err != nil {
 			_ = err.Error()

@@ -18,16 +18,11 @@ import (
 // The library takes NEL, LS and PS for line ends, as YAML 1.1 did; YAML 1.2 and
 // the source's line numbers don't. It refuses the surrogate pairs of JSON. So it
 // is given stand-ins of as many characters, which no text has (noncharacters).
-const (
-	nelStandIn  = "\ufdd0"
-	lsStandIn   = "\ufdd1"
-	psStandIn   = "\ufdd2"
-	noCharacter = "\ufdd3"
-)
+const noCharacter = "\ufdd3"
 
 var (
-	standIns   = strings.NewReplacer("\u0085", nelStandIn, "\u2028", lsStandIn, "\u2029", psStandIn)
-	originals  = strings.NewReplacer(nelStandIn, "\u0085", lsStandIn, "\u2028", psStandIn, "\u2029", noCharacter, "")
+	standIns   = strings.NewReplacer("\u0085", "\ufdd0", "\u2028", "\ufdd1", "\u2029", "\ufdd2")
+	originals  = strings.NewReplacer("\ufdd0", "\u0085", "\ufdd1", "\u2028", "\ufdd2", "\u2029", noCharacter, "")
 	directive  = regexp.MustCompile(`^([ \t]*(#.*)?\n)*%`)
 	surrogates = regexp.MustCompile(`\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}`)
 )
@@ -134,7 +129,7 @@ var syntaxMistakes = []struct {
 	{words: "cannot start any token", mistake: mistake{"text that begins with %q", "put it into quotes"}},
 	{words: "mapping values are not", mistake: mistake{"no key and colon can be here", "put a value with a colon into quotes, or indent this line as the one that it belongs with"}},
 	{words: "block sequence entries", mistake: mistake{"no list can begin here", "begin a new line, or write [a, b]"}},
-	{words: "expected ':'", mistake: mistake{"this line has no key", `a key ends with a colon and a space: "key: value"`}},
+	{words: "expected ':'", begin: true, mistake: mistake{"this line has no key", `a key ends with a colon and a space: "key: value"`}},
 	{words: "flow", mistake: mistake{"%q is not possible here in brackets", `write a comma between entries, and text with brackets or braces in quotes: "/{name}"`}},
 }
 
@@ -154,33 +149,29 @@ func (r *reader) reportSyntax(e *yaml.LoadError) {
 			continue
 		}
 		m = known.mistake
-		switch known.words {
-		case "flow":
-			switch {
-			case at == len(text):
-				at = max(0, strings.LastIndexAny(text, "[{")) // the library may not know it
-				m = mistake{"%q is never closed", "end a list with ], a mapping with }"}
-			case text[at] == ':' && begin < start:
-				at, m = begin, mistake{"%q is not closed before the next key", "end a list with ], a mapping with }"}
-			case at > start && text[at-1] == ':':
-				at, m = at-1, noSpace
-			}
-		case "mapping values are not":
-			above := len(strings.TrimRight(text[:start], " \n"))
-			if colon := missingSpace(text, above); colon >= 0 {
-				at, m = colon, noSpace
-			} else if key := strings.TrimLeft(text[start:at], " "); !strings.Contains(key, ": ") {
+		line := begin // that may lack a space
+		switch {
+		case known.words == "flow" && at == len(text):
+			at = max(0, strings.LastIndexAny(text, "[{")) // the library may not know it
+			m = mistake{"%q is never closed", "end a list with ], a mapping with }"}
+		case known.words == "flow" && text[at] == ':' && begin < start:
+			at, m = begin, mistake{"%q is not closed before the next key", "end a list with ], a mapping with }"}
+		case known.words == "flow" && at > start && text[at-1] == ':':
+			at, m = at-1, noSpace
+		case known.words == "mapping values are not":
+			if key := strings.TrimLeft(text[start:at], " "); !strings.Contains(key, ": ") {
 				at -= len(key)
 			}
-		case "expected ':'":
-			at = begin
-			if colon := missingSpace(text, begin); colon >= 0 {
+			line = len(strings.TrimRight(text[:start], " \n")) // the one above
+			fallthrough
+		case known.words == "expected ':'":
+			if colon := missingSpace(text, line); colon >= 0 {
 				at, m = colon, noSpace
-			}
-		default:
-			if known.begin {
+			} else if known.begin {
 				at = begin
 			}
+		case known.begin:
+			at = begin
 		}
 		break
 	}
