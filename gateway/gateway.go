@@ -63,6 +63,7 @@ type Gateway struct {
 	engine   *enforce.Engine
 	source   source.Source
 	sessions *session.Registry
+	sources  *client.Sources
 	requests *request.Handler
 
 	flagSources []string // the names of the providers, but for the policy's own
@@ -114,13 +115,14 @@ func New(o Options) (_ *Gateway, err error) {
 		return nil, err
 	}
 
+	g.sources = client.NewSources(clients)
 	g.engine = g.newEngine()
 	if g.source, err = g.openSource(); err != nil {
 		return nil, err
 	}
 	g.requests = request.NewHandler(request.Options{
 		Policy: g.engine.Current, Client: clients.Address, Locate: g.geo.Locate, Apps: apps,
-		Sessions: g.sessions, Metrics: g.metrics, MaxHeader: g.config.Limits.Header, Log: g.log, Now: g.elapsed,
+		Sessions: g.sessions, Metrics: g.metrics, Sources: g.sources, MaxHeader: g.config.Limits.Header, Log: g.log, Now: g.elapsed,
 	})
 	metrics.RegisterState(g.registry, g.state)
 	return g, nil

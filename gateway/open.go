@@ -195,6 +195,7 @@ func (g *Gateway) newControl() *control.Control {
 		Version: metrics.Version(), Engine: controlEngine{g.engine}, Source: g.source, Flags: g.flags, FlagSources: len(g.flagSources) > 0,
 		Traffic: func() traffic.Sums { return g.traffic.Sums(g.elapsed()) },
 		Locate:  g.geo.Locate, Databases: g.geo.Databases, Capability: g.geo.Capability, Certificates: g.certs, Draining: g.draining.Load,
+		Doubt:  func() (string, time.Time) { d := g.doubt(); return d.Reason.String(), d.Since },
 		Events: g.events, Now: g.now, Log: g.log,
 	}
 	if g.ofrep != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin"
 	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/listen"
+	"github.com/exitgate/exitgate/policy"
 )
 
 // Addresses are where a Gateway listens; "" where it doesn't.
@@ -182,7 +183,18 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	return err
 }
 
-// sweepTraffic dates the counts of requests, until the context ends.
+// doubt returns why clients seem not to be located by their own addresses, and
+// warns of it.
+func (g *Gateway) doubt() client.Doubt {
+	doubt, warn := g.sources.Review(g.now(), g.policyInUse().HasEntry(policy.Private))
+	if warn {
+		g.log.Warn("clients may be located by other addresses than their own", "reason", string(doubt.Reason), "advice", doubt.Reason.String())
+	}
+	return doubt
+}
+
+// sweepTraffic dates the counts of requests and reviews where they come from,
+// until the context ends.
 func (g *Gateway) sweepTraffic(ctx context.Context) {
 	sweep := time.NewTicker(5 * time.Second)
 	defer sweep.Stop()
@@ -192,6 +204,7 @@ func (g *Gateway) sweepTraffic(ctx context.Context) {
 			return
 		case <-sweep.C:
 			g.traffic.Sweep(g.elapsed())
+			g.doubt()
 		}
 	}
 }

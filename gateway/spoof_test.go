@@ -858,3 +858,29 @@ func TestOnlyTheSourcesOfTheSettingsSpeakThePROXYProtocolAndTheyMust(t *testing.
 		t.Errorf("counted %v times", n)
 	}
 }
+
+// A5: without trusted-proxies all clients are where the load balancer is.
+func TestAForgottenTrustedProxyIsNoticed(t *testing.T) {
+	s := withoutTrustedProxies()
+	s.policy = "version: 1\njurisdictions: {FR: withdrawn}\n"
+	g := start(t, s)
+	const metric = `exitgate_clients_doubtful{reason="forwarding-headers-ignored"}`
+	if _, checks := g.ready(); checks["clients"].Detail != "" || g.metric(metric) != 0 {
+		t.Errorf("at the start there is %+v", checks["clients"])
+	}
+	for range 25 {
+		if a := g.request(g.client(1), "/", france); a.status != 200 {
+			t.Fatalf("it gets %d", a.status) // that is the fault
+		}
+	}
+	status, checks := g.ready()
+	if c := checks["clients"]; status != 200 || c.OK || c.Since == nil || !strings.Contains(c.Detail, "trusted-proxies") {
+		t.Errorf("%d, %+v", status, c)
+	}
+	if g.metric(metric) != 1 || g.metric("exitgate_forwarding_headers_ignored_total") != 25 {
+		t.Error("the metrics don't show it")
+	}
+	if n := len(g.log.Lines("forwarding-headers-ignored", "trusted-proxies")); n != 1 {
+		t.Errorf("%d warnings", n)
+	}
+}

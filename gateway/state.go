@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/source"
@@ -14,6 +15,11 @@ func (g *Gateway) state() metrics.State {
 		PolicyFailed: g.engine.Failure() != nil,
 		Certificates: g.certs.Expiry(),
 		Flags:        g.flagState(),
+		Doubts:       make(map[string]bool),
+	}
+	doubt := g.doubt()
+	for _, reason := range client.DoubtReasons() {
+		s.Doubts[string(reason)] = doubt.Reason == reason
 	}
 	s.Unenforced = s.Snapshot.Unenforced(g.geo.Capability())
 	if c := g.source.Connection(); c != nil {

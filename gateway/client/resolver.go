@@ -60,6 +60,8 @@ func NewResolver(trust Trust) (*Resolver, error) {
 		switch {
 		case !proxy.IsValid():
 			errs = append(errs, errors.New("trusted proxies: a network is missing its address or length: write it as 10.0.0.0/8"))
+		case unmapped(proxy).Bits() == 0 && proxy.Bits() > 0:
+			errs = append(errs, fmt.Errorf("trusted proxies: %s is every IPv4 address, 0.0.0.0/0, and would let everybody claim any address: name the networks of your own proxies, as 10.0.0.0/8", proxy))
 		case proxy.Bits() == 0:
 			errs = append(errs, fmt.Errorf("trusted proxies: %s would let everybody claim any address: name the networks of your own proxies", proxy))
 		case proxy != proxy.Masked():

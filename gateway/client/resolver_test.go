@@ -261,13 +261,14 @@ func TestInvalidTrustIsRejectedAllAtOnce(t *testing.T) {
 			netip.MustParsePrefix("192.0.2.0/24"),
 			netip.MustParsePrefix("10.0.0.7/8"),
 			netip.MustParsePrefix("2001:db8::1/32"),
+			netip.MustParsePrefix("::ffff:0:0/96"), // F: all of IPv4
 		},
 	})
 	if err == nil {
 		t.Fatal("no error")
 	}
 	lines := strings.Split(err.Error(), "\n")
-	names := []string{"missing", "0.0.0.0/0", "10.0.0.0/8", "2001:db8::/32", `"X Forwarded For"`}
+	names := []string{"missing", "0.0.0.0/0", "10.0.0.0/8", "2001:db8::/32", "::ffff:0.0.0.0/96", `"X Forwarded For"`}
 	if len(lines) != len(names) {
 		t.Fatal(err)
 	}

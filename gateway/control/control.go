@@ -71,16 +71,19 @@ type Certificates interface {
 
 // Options are what a Control is made of.
 type Options struct {
-	Version      string
-	Engine       Engine
-	Source       Source
-	Flags        Flags
-	FlagSources  bool                                // there are providers of flags beside the policy
-	FlagServer   func() (since time.Time, err error) // why the flag server fails, and since when; nil: there is none
-	Traffic      func() traffic.Sums
-	Locate       func(netip.Addr) policy.Place
-	Databases    func() []geo.Database
-	Capability   func() *policy.Capability // what the databases can tell apart
+	Version     string
+	Engine      Engine
+	Source      Source
+	Flags       Flags
+	FlagSources bool                                // there are providers of flags beside the policy
+	FlagServer  func() (since time.Time, err error) // why the flag server fails, and since when; nil: there is none
+	Traffic     func() traffic.Sums
+	Locate      func(netip.Addr) policy.Place
+	Databases   func() []geo.Database
+	Capability  func() *policy.Capability // what the databases can tell apart
+	// Doubt returns why clients seem not to be located by their own addresses,
+	// and since when; "" for no reason.
+	Doubt        func() (string, time.Time)
 	Certificates Certificates
 	Draining     func() bool
 	Events       *Events

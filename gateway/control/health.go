@@ -22,6 +22,9 @@ func (c *Control) Readiness() api.Readiness {
 	c.checkLedger(now, r.Checks)
 	c.checkFlags(now, r.Checks)
 	c.checkDatabases(r.Checks)
+	if doubt, since := c.o.Doubt(); doubt != "" {
+		r.Checks["clients"] = api.Check{Since: &since, Detail: doubt}
+	}
 	c.checkPlaces(snapshot, r.Checks)
 	c.checkCertificates(now, r.Checks)
 	return r

@@ -34,6 +34,7 @@ type Metrics struct {
 	connections      *prometheus.GaugeVec
 	handshakes       prometheus.Counter
 	badConnections   prometheus.Counter
+	headersIgnored   prometheus.Counter
 	panics           prometheus.Counter
 	upstreams        *prometheus.CounterVec
 	breaches         *prometheus.CounterVec
@@ -75,6 +76,7 @@ func New(registry prometheus.Registerer) *Metrics {
 		connections:      gauges("connections_active", "Connections of clients.", "protocol"),
 		handshakes:       counter("tls_handshake_errors_total", "TLS handshakes of clients that failed."),
 		badConnections:   counter("connection_errors_total", "Connections of clients that were closed, as what came on them is no valid HTTP."),
+		headersIgnored:   counter("forwarding_headers_ignored_total", "Requests with forwarding headers from peers that are not trusted."),
 		panics:           counter("panics_total", "Requests that ended in a panic of the gateway: bugs."),
 		upstreams:        counters("upstream_requests_total", "Requests forwarded, by upstream and status code; code 0 if there was no response.", "upstream", "code"),
 		breaches:         counters("guarantee_breaches_total", "Values of flags below a guarantee that were withheld, for a whole jurisdiction or for one user.", "jurisdiction", "flag"),
@@ -148,6 +150,10 @@ func (m *Metrics) HandshakeFailed() { m.handshakes.Inc() }
 
 // ConnectionFailed counts a connection on which came what is no valid HTTP.
 func (m *Metrics) ConnectionFailed() { m.badConnections.Inc() }
+
+// HeadersIgnored returns the counter of requests whose forwarding headers were
+// ignored, as their sender isn't trusted.
+func (m *Metrics) HeadersIgnored() prometheus.Counter { return m.headersIgnored }
 
 // Panicked counts a request that ended in a panic.
 func (m *Metrics) Panicked() { m.panics.Inc() }

@@ -17,6 +17,7 @@ type State struct {
 	PolicyFailed bool
 	Databases    []Database
 	Unenforced   []policy.Code        // jurisdictions that the databases can't find
+	Doubts       map[string]bool      // why clients may not be located by their own addresses, and whether it holds
 	Certificates map[string]time.Time // when they end, by host
 	Flags        Flags
 	Ledger       *Ledger // nil: the policy comes from a file
@@ -119,6 +120,11 @@ func RegisterState(registry prometheus.Registerer, state func() State) {
 			}
 			return seconds(l.SignatureDue[0])
 		})},
+		{desc("clients_doubtful", "1 if clients seem not to be located by their own addresses, by why.", "reason"), func(s State, set set) {
+			for reason, holds := range s.Doubts {
+				set(boolean(holds), reason)
+			}
+		}},
 		{desc("certificate_expiry_timestamp_seconds", "When a certificate ends.", "host"), func(s State, set set) {
 			for host, end := range s.Certificates {
 				set(seconds(end), host)

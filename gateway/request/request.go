@@ -33,7 +33,8 @@ type Options struct {
 	Apps      *Hosts[*proxy.App]
 	Sessions  *session.Registry
 	Metrics   *metrics.Metrics
-	MaxHeader int64 // bytes of a request's header
+	Sources   *client.Sources // hears of each request that is decided
+	MaxHeader int64           // bytes of a request's header
 	Log       *slog.Logger
 	Now       func() time.Time
 }
@@ -137,6 +138,9 @@ func (h *Handler) Decide(compiled *enforce.Compiled, f Facts) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, err
 	}
+	if h.o.Sources.Count(f.Peer, f.Header, place.Private) {
+		h.counters.headersIgnored.Inc()
+	}
 	outcome := compiled.Outcome(decision)
 	outcome.Count(place)
 	return Verdict{app, address, decision, outcome}, nil
@@ -159,11 +163,12 @@ func (h *Handler) locate(address netip.Addr) policy.Place {
 // counters are the metrics of the request path, resolved once.
 type counters struct {
 	located, unlocated, private prometheus.Counter
+	headersIgnored              prometheus.Counter
 	duration                    [3]prometheus.Observer // by policy.Action
 }
 
 func newCounters(m *metrics.Metrics) counters {
-	c := counters{located: m.Lookup("located"), unlocated: m.Lookup("unlocated"), private: m.Lookup("private")}
+	c := counters{located: m.Lookup("located"), unlocated: m.Lookup("unlocated"), private: m.Lookup("private"), headersIgnored: m.HeadersIgnored()}
 	for _, action := range []policy.Action{policy.Forward, policy.Refuse, policy.WouldRefuse} {
 		c.duration[action] = m.Duration(action)
 	}
