@@ -300,7 +300,7 @@ func currentRevision(plan api.Plan) string {
 // full shows all of the plan.
 func (s planView) full(out printer) {
 	p := s.Plan.Plan
-	fmt.Fprintf(out, "%s (sha256:%.12s) in place of %s (sha256:%.12s)\n", s.name, p.After, currentRevision(s.Plan), p.Before)
+	fmt.Fprintf(out, "%s (sha256:%.12s) in place of %s (sha256:%.12s) on %s\n", s.name, p.After, currentRevision(s.Plan), p.Before, formatTime(p.At))
 	if p.Before == p.After {
 		fmt.Fprintln(out, "\nThey are the same: nothing would change.")
 		return
