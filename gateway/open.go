@@ -55,7 +55,7 @@ func (g *Gateway) openApps() (*request.Hosts[*proxy.App], error) {
 
 // openCertificates reads the certificates of the public listener, or makes one.
 func (g *Gateway) openCertificates() (*certs.Files, error) {
-	options := certs.Options{Logger: g.log, Now: g.now, OnFailure: g.metrics.CertificatesFailed}
+	options := certs.Options{Logger: g.log, Now: g.now, OnFailure: g.metrics.CertificateFailures.Inc}
 	if len(g.config.TLS.Files) > 0 {
 		var pairs []certs.Pair
 		for _, f := range g.config.TLS.Files {
@@ -159,7 +159,7 @@ func (g *Gateway) openReplica() (source.Source, error) {
 		Dir:    g.data, Engine: g.engine, Parse: enforce.ParsePolicy, Read: enforce.ReadPolicy, Flags: g.flags.Known, Traffic: g.encodeTraffic,
 		OnRecord: g.events.PublishRecord, Log: g.log, Now: g.now,
 		OnInvalid: func(r ledger.InvalidRecord) {
-			g.metrics.InvalidRecord()
+			g.metrics.InvalidRecords.Inc()
 			g.events.PublishInvalid(r.Number, r)
 		},
 	})

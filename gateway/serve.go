@@ -123,7 +123,7 @@ func (g *Gateway) publicServer(h http.Handler) *http.Server {
 // errorLog returns where net/http's servers log.
 func (g *Gateway) errorLog() *log.Logger {
 	return listen.ErrorLog(listen.ErrorLogOptions{
-		Log: g.log, OnHandshakeError: g.metrics.HandshakeFailed, OnConnectionError: g.metrics.ConnectionFailed, Now: g.elapsed,
+		Log: g.log, OnHandshakeError: g.metrics.HandshakeErrors.Inc, OnConnectionError: g.metrics.ConnectionErrors.Inc, Now: g.elapsed,
 	})
 }
 
@@ -154,7 +154,7 @@ func (g *Gateway) adminHandler() http.Handler {
 		Log:       g.log,
 		Now:       g.elapsed,
 		Hosts:     g.config.Admin.Hosts,
-		OnFailure: g.metrics.AuthenticationFailed,
+		OnFailure: g.metrics.AuthenticationFailures.Inc,
 	})
 }
 

@@ -143,7 +143,7 @@ func (e *Engine) Current(now time.Time) *Compiled {
 	}
 	e.current.Store(next)
 	e.newest.CompareAndSwap(current.snapshot.Policy(), next.snapshot.Policy())
-	e.o.Metrics.Transition()
+	e.o.Metrics.Transitions.Inc()
 	changes := formatChanges(policy.Differences(current.snapshot, next.snapshot))
 	e.o.Log.Info("scheduled change", "due", current.snapshot.Until(), "changes", changes, "until", next.Until())
 	e.o.OnTransition(changes)
@@ -159,7 +159,7 @@ func (e *Engine) RecordFailure(digest string, err error) error {
 		return err
 	}
 	e.failure = &Failure{err, e.now(), digest}
-	e.o.Metrics.PolicyFailed()
+	e.o.Metrics.PolicyFailures.Inc()
 	if current := e.current.Load(); current != nil {
 		e.o.Log.Error("the policy is wrong; the previous one stays in use", "from", e.from(), "error", err, "in-use", current.snapshot.Policy().Digest())
 	} else {

@@ -21,6 +21,16 @@ const namespace = "exitgate"
 // Metrics are those that are counted when something happens; [RegisterState] has
 // those of the gateway's state. All methods may be called concurrently.
 type Metrics struct {
+	PolicyFailures         prometheus.Counter
+	CertificateFailures    prometheus.Counter
+	Transitions            prometheus.Counter
+	HandshakeErrors        prometheus.Counter
+	ConnectionErrors       prometheus.Counter
+	HeadersIgnored         prometheus.Counter // forwarding headers of senders that aren't trusted
+	Panics                 prometheus.Counter
+	InvalidRecords         prometheus.Counter
+	AuthenticationFailures prometheus.Counter
+
 	decisions        *prometheus.CounterVec
 	rejections       *prometheus.CounterVec
 	duration         *prometheus.HistogramVec
@@ -28,18 +38,9 @@ type Metrics struct {
 	databaseFailures *prometheus.CounterVec
 	policyRevision   prometheus.Gauge
 	policyApplied    prometheus.Gauge
-	policyFailures   prometheus.Counter
-	certFailures     prometheus.Counter
-	transitions      prometheus.Counter
 	connections      *prometheus.GaugeVec
-	handshakes       prometheus.Counter
-	badConnections   prometheus.Counter
-	headersIgnored   prometheus.Counter
-	panics           prometheus.Counter
 	upstreams        *prometheus.CounterVec
 	breaches         *prometheus.CounterVec
-	invalidRecords   prometheus.Counter
-	authFailures     prometheus.Counter
 }
 
 // New registers the metrics, with those of the process and of the Go runtime.
@@ -66,22 +67,22 @@ func New(registry prometheus.Registerer) *Metrics {
 			NativeHistogramMaxBucketNumber:  100,
 			NativeHistogramMinResetDuration: time.Hour,
 		}, []string{"action"}),
-		lookups:          counters("geo_lookups_total", "Clients located, by result: located, unlocated, private.", "result"),
-		databaseFailures: counters("geo_database_reload_failures_total", "Changed geo databases that were not taken into use.", "database"),
-		policyRevision:   gauge("policy_revision", "Number of the revision in use; of a policy file, how many were applied since the start."),
-		policyApplied:    gauge("policy_apply_timestamp_seconds", "When the policy in use was applied."),
-		policyFailures:   counter("policy_apply_failures_total", "Policies that were not applied, as something is wrong with them."),
-		certFailures:     counter("certificate_reload_failures_total", "Changed certificates that were not taken into use."),
-		transitions:      counter("transitions_total", "Times that scheduled changes of phases took place."),
-		connections:      gauges("connections_active", "Connections of clients.", "protocol"),
-		handshakes:       counter("tls_handshake_errors_total", "TLS handshakes of clients that failed."),
-		badConnections:   counter("connection_errors_total", "Connections of clients that were closed, as what came on them is no valid HTTP."),
-		headersIgnored:   counter("forwarding_headers_ignored_total", "Requests with forwarding headers from peers that are not trusted."),
-		panics:           counter("panics_total", "Requests that ended in a panic of the gateway: bugs."),
-		upstreams:        counters("upstream_requests_total", "Requests forwarded, by upstream and status code; code 0 if there was no response.", "upstream", "code"),
-		breaches:         counters("guarantee_breaches_total", "Values of flags below a guarantee that were withheld, for a whole jurisdiction or for one user.", "jurisdiction", "flag"),
-		invalidRecords:   counter("ledger_records_refused_total", "Messages in the ledger that aren't valid records: changed, forged or damaged ones."),
-		authFailures:     counter("admin_authentication_failures_total", "Requests to the admin API whose sender could not be authenticated."),
+		lookups:                counters("geo_lookups_total", "Clients located, by result: located, unlocated, private.", "result"),
+		databaseFailures:       counters("geo_database_reload_failures_total", "Changed geo databases that were not taken into use.", "database"),
+		policyRevision:         gauge("policy_revision", "Number of the revision in use; of a policy file, how many were applied since the start."),
+		policyApplied:          gauge("policy_apply_timestamp_seconds", "When the policy in use was applied."),
+		PolicyFailures:         counter("policy_apply_failures_total", "Policies that were not applied, as something is wrong with them."),
+		CertificateFailures:    counter("certificate_reload_failures_total", "Changed certificates that were not taken into use."),
+		Transitions:            counter("transitions_total", "Times that scheduled changes of phases took place."),
+		connections:            gauges("connections_active", "Connections of clients.", "protocol"),
+		HandshakeErrors:        counter("tls_handshake_errors_total", "TLS handshakes of clients that failed."),
+		ConnectionErrors:       counter("connection_errors_total", "Connections of clients that were closed, as what came on them is no valid HTTP."),
+		HeadersIgnored:         counter("forwarding_headers_ignored_total", "Requests with forwarding headers from peers that are not trusted."),
+		Panics:                 counter("panics_total", "Requests that ended in a panic of the gateway: bugs."),
+		upstreams:              counters("upstream_requests_total", "Requests forwarded, by upstream and status code; code 0 if there was no response.", "upstream", "code"),
+		breaches:               counters("guarantee_breaches_total", "Values of flags below a guarantee that were withheld, for a whole jurisdiction or for one user.", "jurisdiction", "flag"),
+		InvalidRecords:         counter("ledger_records_refused_total", "Messages in the ledger that aren't valid records: changed, forged or damaged ones."),
+		AuthenticationFailures: counter("admin_authentication_failures_total", "Requests to the admin API whose sender could not be authenticated."),
 	}
 }
 
@@ -125,38 +126,10 @@ func (m *Metrics) PolicyApplied(at time.Time, number uint64) {
 	m.policyApplied.Set(seconds(at))
 }
 
-// InvalidRecord counts a message in the ledger that isn't a valid record.
-func (m *Metrics) InvalidRecord() { m.invalidRecords.Inc() }
-
-// AuthenticationFailed counts a request to the admin API that wasn't authenticated.
-func (m *Metrics) AuthenticationFailed() { m.authFailures.Inc() }
-
-// PolicyFailed counts a policy that was not taken into use.
-func (m *Metrics) PolicyFailed() { m.policyFailures.Inc() }
-
-// CertificatesFailed counts certificates that were not taken into use.
-func (m *Metrics) CertificatesFailed() { m.certFailures.Inc() }
-
-// Transition counts scheduled changes that took place.
-func (m *Metrics) Transition() { m.transitions.Inc() }
-
 // Connections returns the gauge of connections that speak a protocol.
 func (m *Metrics) Connections(protocol string) prometheus.Gauge {
 	return m.connections.WithLabelValues(protocol)
 }
-
-// HandshakeFailed counts a TLS handshake that failed.
-func (m *Metrics) HandshakeFailed() { m.handshakes.Inc() }
-
-// ConnectionFailed counts a connection on which came what is no valid HTTP.
-func (m *Metrics) ConnectionFailed() { m.badConnections.Inc() }
-
-// HeadersIgnored returns the counter of requests whose forwarding headers were
-// ignored, as their sender isn't trusted.
-func (m *Metrics) HeadersIgnored() prometheus.Counter { return m.headersIgnored }
-
-// Panicked counts a request that ended in a panic.
-func (m *Metrics) Panicked() { m.panics.Inc() }
 
 // Upstream counts a request that was forwarded. Codes that aren't HTTP's count
 // as 0.

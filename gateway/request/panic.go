@@ -21,7 +21,7 @@ func (h *Handler) recoverPanic(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // the way to cut off an answer; not logged
 	}
 	httpbody.CloseUnread(w, r)
-	h.o.Metrics.Panicked()
+	h.o.Metrics.Panics.Inc()
 	h.o.Log.Error("a request made the gateway panic; please report this", "panic", describePanic(p), "stack", stack())
 	panic(http.ErrAbortHandler)
 }

@@ -168,7 +168,7 @@ type counters struct {
 }
 
 func newCounters(m *metrics.Metrics) counters {
-	c := counters{located: m.Lookup("located"), unlocated: m.Lookup("unlocated"), private: m.Lookup("private"), headersIgnored: m.HeadersIgnored()}
+	c := counters{located: m.Lookup("located"), unlocated: m.Lookup("unlocated"), private: m.Lookup("private"), headersIgnored: m.HeadersIgnored}
 	for _, action := range []policy.Action{policy.Forward, policy.Refuse, policy.WouldRefuse} {
 		c.duration[action] = m.Duration(action)
 	}
