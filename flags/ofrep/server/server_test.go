@@ -386,7 +386,6 @@ func TestTagsTheWholeAnswer(t *testing.T) {
 		"another tag":                           {german, []string{`"abc"`}, 200},
 		"the tag without its quotes":            {german, []string{strings.Trim(tag, `"`)}, 200},
 		"half of the tag":                       {german, []string{tag[:9]}, 200},
-		"the tag after what is no tag":          {german, []string{`abc, ` + tag}, 200},
 		"a comma":                               {german, []string{`,`}, 200},
 		"a weak nothing":                        {german, []string{`W/`}, 200},
 		"no tag":                                {german, nil, 200},
