@@ -120,8 +120,9 @@ func New(o Options) (_ *Gateway, err error) {
 	if g.source, err = g.openSource(); err != nil {
 		return nil, err
 	}
+	g.geo.Review()
 	g.requests = request.NewHandler(request.Options{
-		Policy: g.engine.Current, Client: clients.Address, Locate: g.geo.Locate, Apps: apps,
+		Policy: g.engine.Current, Client: clients.Address, Locate: g.geo.Locate, LocateHeld: g.geo.LocateHeld, Apps: apps,
 		Sessions: g.sessions, Metrics: g.metrics, Sources: g.sources, MaxHeader: g.config.Limits.Header, Log: g.log, Now: g.elapsed,
 	})
 	metrics.RegisterState(g.registry, g.state)

@@ -127,7 +127,7 @@ func tryStart(t testing.TB, s setup) (*gate, error) {
 	c.Data = filepath.Join(t.TempDir(), "data")
 	c.Drain = time.Second
 	c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	c.Geo.Databases = s.databases
+	c.Geo.Databases, c.Geo.Hold = s.databases, config.GeoHold{} // world is small
 	if s.databases == nil {
 		g.geo = geotest.File(t, worldDatabase(t))
 		c.Geo.Databases = []string{g.geo}

@@ -94,6 +94,8 @@ func (g *Gateway) openDatabases() (*geo.Locator, error) {
 		RegisteredCountry: g.config.Geo.RegisteredCountry,
 		AllowOlder:        g.config.Geo.AllowOlder,
 		CopyFolder:        g.data.Databases(),
+		Hold:              geo.Limits(g.config.Geo.Hold),
+		Restricted:        func() []policy.Code { return policy.Restricted(g.policyInUse(), g.flags.Known(), g.now()) },
 		Logger:            g.log,
 		Now:               g.now,
 		OnReload: func(path string, err error) {
@@ -194,7 +196,7 @@ func (g *Gateway) newControl() *control.Control {
 	o := control.Options{
 		Version: metrics.Version(), Engine: controlEngine{g.engine}, Source: g.source, Flags: g.flags, FlagSources: len(g.flagSources) > 0,
 		Traffic: func() traffic.Sums { return g.traffic.Sums(g.elapsed()) },
-		Locate:  g.geo.Locate, Databases: g.geo.Databases, Capability: g.geo.Capability, Certificates: g.certs, Draining: g.draining.Load,
+		Locate:  g.geo.Locate, LocateHeld: g.geo.LocateHeld, Databases: g.geo, Capability: g.geo.Capability, Certificates: g.certs, Draining: g.draining.Load,
 		Doubt:  func() (string, time.Time) { d := g.doubt(); return d.Reason.String(), d.Since },
 		Events: g.events, Now: g.now, Log: g.log,
 	}

@@ -1,12 +1,14 @@
 package gateway_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/geo/geotest"
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
@@ -58,4 +60,75 @@ func (g *gate) status() (s api.Status) {
 	g.t.Helper()
 	g.operate(200, "GET", "/v1/status", "", &s)
 	return s
+}
+
+// Issue 10, A3: 1,404 bytes with one network, renamed over the database: it was
+// taken into use, and France was served.
+func TestAHollowDatabaseOpensNoMarket(t *testing.T) {
+	g := start(t, setup{
+		policy:    "version: 1\njurisdictions: {FR: withdrawn}\n",
+		configure: func(c *config.Config) { c.Geo.Hold = config.Default().Geo.Hold },
+	})
+	c := g.client(1)
+	decide := func(accept, because string) (after api.Geo) {
+		t.Helper()
+		g.operate(200, "POST", "/v1/geo/decisions", fmt.Sprintf(`{"path": %q, "accept": %s, "because": %q}`, g.geo, accept, because), &after)
+		return after
+	}
+
+	// A first start: it is compared with the embedded one, and is small.
+	if g.metric(`exitgate_geo_database_held{database="`+g.geo+`"}`) != 1 {
+		t.Error("a small database isn't held at a first start")
+	}
+	if after := decide("true", "It is all that the test needs."); len(after.Held) > 0 {
+		t.Fatalf("accepted, there is still held %+v", after.Held)
+	}
+
+	hollow := geotest.City(t, geotest.Networks{"3.1.0.0/24": "US-MS"})
+	geotest.Replace(t, g.geo, hollow)
+	held := func() bool { return g.metric(`exitgate_geo_database_held{database="`+g.geo+`"}`) == 1 }
+	testkit.Eventually(t, "the database is held", held)
+	if got := g.request(c, "/", france); got.status != 451 {
+		t.Errorf("France gets %d by a hollow database", got.status)
+	}
+	if got := g.request(c, "/", mississippi); got.status != 200 {
+		t.Errorf("who isn't restricted by either gets %d", got.status)
+	}
+	if _, checks := g.ready(); checks["geo "+g.geo].OK {
+		t.Error("/readyz doesn't say that it is held")
+	}
+	var x policy.Explanation
+	g.operate(200, "POST", "/v1/explain", `{"address": "2.0.0.7"}`, &x)
+	if x.Decision.Jurisdiction != "FR" {
+		t.Errorf("explained as %s", x.Decision.Jurisdiction)
+	}
+	var shown api.Geo
+	g.operate(200, "GET", "/v1/geo", "", &shown)
+	if len(shown.Held) != 1 || len(shown.Held[0].Losses) == 0 || len(shown.Decided) != 1 {
+		t.Errorf("shown are %+v", shown)
+	}
+
+	decide("false", "A broken download.")
+	if held() || g.request(c, "/", france).status != 451 {
+		t.Error("what was rejected is in use, or held")
+	}
+
+	// One in which France is somewhere else: either of them is enough.
+	moved := geotest.Networks{}
+	for prefix, place := range world {
+		moved[prefix] = place
+	}
+	moved["2.0.0.0/16"], moved["2.1.0.0/16"], moved["5.1.0.0/20"] = "DE", "DE", "FR"
+	geotest.Replace(t, g.geo, geotest.City(t, moved))
+	testkit.Eventually(t, "the other database is held", held)
+	for _, client := range []string{france, germany} {
+		if got := g.request(c, "/", client); got.status != 451 {
+			t.Errorf("%s gets %d", client, got.status)
+		}
+	}
+	decide("true", "The blocks were sold.")
+	if got := g.request(c, "/", france); got.status != 200 {
+		t.Errorf("by what was accepted %s gets %d", france, got.status)
+	}
+	g.operate(404, "POST", "/v1/geo/decisions", fmt.Sprintf(`{"path": %q, "accept": true, "because": "again"}`, g.geo), new(any))
 }

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"slices"
+
 	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/metrics"
@@ -25,8 +27,10 @@ func (g *Gateway) state() metrics.State {
 	if c := g.source.Connection(); c != nil {
 		s.Ledger = g.ledgerState(c)
 	}
+	holds := g.geo.Holds()
 	for _, d := range g.geo.Databases() {
-		s.Databases = append(s.Databases, metrics.Database{Name: d.Path, Build: d.Build, Embedded: d.Path == geo.Embedded})
+		isHeld := slices.ContainsFunc(holds, func(h geo.Hold) bool { return h.Path == d.Path })
+		s.Databases = append(s.Databases, metrics.Database{Name: d.Path, Build: d.Build, Embedded: d.Path == geo.Embedded, Held: isHeld})
 	}
 	return s
 }

@@ -140,7 +140,7 @@ func (m *gatewayProcess) run() bool {
 admin: {listen: "127.0.0.1:0"}
 apps: [{hosts: ["*"], upstreams: [%q]}]
 trusted-proxies: [127.0.0.0/8]
-geo: {databases: [%q]}
+geo: {databases: [%q], hold: {coverage: 0, jurisdiction: 0}}
 policy: %s
 data: %q
 drain: 1s

@@ -46,7 +46,7 @@ listen: {https: "127.0.0.1:{{.Port}}", http: ""}
 apps: [{hosts: ["*"], upstreams: ["http://{{.Origin}}"]}]
 tls: {files: [{cert: "{{.Cert}}", key: "{{.Key}}"}]}
 trusted-proxies: ["127.0.0.0/8"]
-geo: {databases: ["{{.Database}}"]}
+geo: {databases: ["{{.Database}}"], hold: {coverage: 0, jurisdiction: 0}}
 policy: {file: "{{.Policy}}"}
 admin: {listen: ""}
 data: "{{.Dir}}/data"

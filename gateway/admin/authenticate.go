@@ -107,6 +107,10 @@ var (
 		roles:  []changes.Role{changes.Operator, changes.Approver},
 		detail: "only an operator or an approver rejects changes", advice: "ask one to, or ask for the role",
 	}
+	decideGeo = access{
+		roles:  []changes.Role{changes.Approver},
+		detail: "only an approver decides on databases", advice: "ask one to, or ask for the role",
+	}
 	managePrincipals = access{
 		local:  true,
 		detail: "principals are only changed over the gateway's socket", advice: "use exitgate principal on the gateway's machine",

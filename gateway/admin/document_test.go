@@ -101,6 +101,13 @@ var operations = map[string]operation{
 		id: "reject", summary: "Give a change up", missing: true,
 		codes: []changes.ErrorCode{changes.Ended},
 	},
+	"GET /v1/geo": {
+		id: "geo", summary: "The databases that clients are located by, and those that are held",
+	},
+	"POST /v1/geo/decisions": {
+		id: "decide-geo", summary: "Take a database that is held into use, or go on with the one before",
+		codes: []changes.ErrorCode{changes.NotFound},
+	},
 	"GET /v1/principals": {
 		id: "principals", summary: "Who may use the API",
 	},

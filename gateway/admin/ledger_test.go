@@ -3,6 +3,7 @@ package admin_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"sync"
 	"testing"
@@ -63,7 +64,9 @@ func newLedgerFixture(t testing.TB, source string) *memory {
 			return traffic.Sums{Since: start, Hour: map[traffic.Key]uint64{key: 7}, Day: map[traffic.Key]uint64{key: 7}}
 		},
 		Locate:     func(netip.Addr) policy.Place { return policy.PlaceOf("FR") },
-		Databases:  func() []geo.Database { return nil },
+		LocateHeld: func(netip.Addr) (policy.Place, bool) { return policy.Place{}, false },
+		Databases:  databases{},
+		Log:        slog.New(slog.DiscardHandler),
 		Capability: func() *policy.Capability { return nil },
 		Draining:   func() bool { return false },
 		Now:        func() time.Time { _, now := m.known(); return now },
@@ -71,6 +74,29 @@ func newLedgerFixture(t testing.TB, source string) *memory {
 	m.append(t, changes.FirstRevision([]byte(source)))
 	return m
 }
+
+// heldFile is the database that is held in tests.
+const heldFile = "/var/lib/GeoIP/GeoLite2-City.mmdb"
+
+// databases has one, which is held.
+type databases struct{}
+
+func (databases) Databases() []geo.Database {
+	return []geo.Database{{Path: heldFile, Type: "GeoLite2-City", Build: start, Role: geo.RolePlace}}
+}
+
+func (databases) Holds() []geo.Hold {
+	return []geo.Hold{{Path: heldFile, Against: heldFile, Build: start, Since: start, Losses: []geo.Loss{{Jurisdiction: "FR", Family: "ipv4", Before: 80_000_000}}}}
+}
+
+func (databases) Accept(path string) error {
+	if path != heldFile {
+		return fmt.Errorf("no database %s is held", path)
+	}
+	return nil
+}
+
+func (d databases) Reject(path, _ string) error { return d.Accept(path) }
 
 func parse(source []byte) (*policy.Policy, error) { return document.Parse("policy", source) }
 

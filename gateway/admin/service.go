@@ -39,6 +39,11 @@ type Service interface {
 	Jurisdiction(code policy.Code) (api.Jurisdiction, error)
 	Explain(q api.Question) (policy.Explanation, error)
 
+	// Geo returns the databases that clients are located by; DecideGeo decides on
+	// one that is held.
+	Geo() api.Geo
+	DecideGeo(by changes.Actor, d api.GeoDecisionRequest) (api.Geo, error)
+
 	Plan(ctx context.Context, p api.Proposal) (api.Plan, error)
 	Changes() api.Changes
 	Change(ctx context.Context, number uint64) (api.Change, error)

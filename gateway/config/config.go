@@ -66,6 +66,13 @@ type Geo struct {
 	Databases         []string `yaml:"databases" doc:"MaxMind DB files: GeoIP2 or GeoLite2, DB-IP, IPinfo, ip-location-db; for the place, ASN and anonymous IPs. Empty: the embedded country database."`
 	RegisteredCountry bool     `yaml:"registered-country" default:"false" doc:"Where a database has no country for an address, believe the country it is registered in."`
 	AllowOlder        bool     `yaml:"allow-older" default:"false" doc:"Take a changed database even if it was built before the one in use."`
+	Hold              GeoHold  `yaml:"hold" doc:"How much less than the one before a database may have, in percent, before it is held until somebody decides."`
+}
+
+// GeoHold says when a database is held.
+type GeoHold struct {
+	Coverage     int `yaml:"coverage" default:"10" doc:"Of the addresses that are located to any country, by IPv4 and IPv6; also a country that is gone. 0: not looked at."`
+	Jurisdiction int `yaml:"jurisdiction" default:"33" doc:"Of the addresses of a jurisdiction that the policy restricts. 0: not looked at."`
 }
 
 // A PolicySource says where the policy comes from. Without a file it is the
@@ -139,6 +146,7 @@ func Default() Config {
 	return Config{
 		Listen:       Listen{HTTPS: ":8443", HTTP: ":8080"},
 		ClientHeader: "X-Forwarded-For",
+		Geo:          Geo{Hold: GeoHold{Coverage: 10, Jurisdiction: 33}},
 		Policy:       PolicySource{Ledger: Ledger{Replicas: 3, Name: "exitgate"}},
 		Admin:        Admin{Listen: "127.0.0.1:8600"},
 		Drain:        30 * time.Second,
@@ -249,6 +257,11 @@ func (c Config) faults() []fault {
 	}
 	if l.Body < 0 {
 		report("give a number of bytes, or 0 for no limit", []any{"limits", "body"}, "a limit of %d bytes for a body", l.Body)
+	}
+	for field, percent := range map[string]int{"coverage": c.Geo.Hold.Coverage, "jurisdiction": c.Geo.Hold.Jurisdiction} {
+		if percent < 0 || percent > 100 {
+			report("give a number from 1 to 100, or 0 to look at nothing of the kind", []any{"geo", "hold", field}, "%d percent", percent)
+		}
 	}
 	if c.Drain < 0 {
 		report("give a time, as in 30s", []any{"drain"}, "drain is %s", c.Drain)

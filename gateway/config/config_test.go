@@ -119,7 +119,7 @@ data: /var/lib/exitgate
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 		ClientHeader:   "CF-Connecting-IP",
 		ProxyProtocol:  []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")},
-		Geo:            config.Geo{Databases: []string{"city.mmdb", "asn.mmdb"}, RegisteredCountry: true, AllowOlder: true},
+		Geo:            config.Geo{Databases: []string{"city.mmdb", "asn.mmdb"}, RegisteredCountry: true, AllowOlder: true, Hold: config.GeoHold{Coverage: 10, Jurisdiction: 33}},
 		Policy: config.PolicySource{Ledger: config.Ledger{
 			NATS:        []string{"tls://10.0.0.1:4222", "tls://10.0.0.2:4222"},
 			Credentials: "/etc/exitgate/nats.creds",

@@ -17,7 +17,6 @@ import (
 	"github.com/exitgate/exitgate/flags"
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/enforce"
-	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/source"
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
@@ -79,8 +78,10 @@ type Options struct {
 	FlagServer  func() (since time.Time, err error) // why the flag server fails, and since when; nil: there is none
 	Traffic     func() traffic.Sums
 	Locate      func(netip.Addr) policy.Place
-	Databases   func() []geo.Database
-	Capability  func() *policy.Capability // what the databases can tell apart
+	// LocateHeld locates by databases that are held, if any are.
+	LocateHeld func(netip.Addr) (place policy.Place, held bool)
+	Databases  Databases
+	Capability func() *policy.Capability // what the databases can tell apart
 	// Doubt returns why clients seem not to be located by their own addresses,
 	// and since when; "" for no reason.
 	Doubt        func() (string, time.Time)
@@ -97,6 +98,8 @@ type Control struct {
 	engine Engine
 	source Source
 	now    func() time.Time
+
+	decided geoDecisions
 }
 
 // New returns a Control.

@@ -12,7 +12,8 @@ import (
 
 // Explain returns what a request would get, and why.
 func (c *Control) Explain(q api.Question) (policy.Explanation, error) {
-	var place policy.Place
+	var place, other policy.Place // other: by databases that are held
+	var held bool
 	switch {
 	case (q.Address == "") == (q.Jurisdiction == ""):
 		return policy.Explanation{}, invalid("not one of address and jurisdiction is given", "give one of the two")
@@ -22,6 +23,7 @@ func (c *Control) Explain(q api.Question) (policy.Explanation, error) {
 			return policy.Explanation{}, invalid("address is not an IP address", "write it as 90.0.0.1 or 2001:db8::1")
 		}
 		place = c.o.Locate(address)
+		other, held = c.o.LocateHeld(address)
 	case !policy.IsPlace(q.Jurisdiction):
 		return policy.Explanation{}, invalid(fmt.Sprintf("%q is no jurisdiction that a client can be in", q.Jurisdiction), "write an ISO 3166-1 country as FR, or an ISO 3166-2 subdivision as US-MS")
 	default:
@@ -31,7 +33,14 @@ func (c *Control) Explain(q api.Question) (policy.Explanation, error) {
 	if !q.At.IsZero() {
 		snapshot = policy.Compile(snapshot.Policy(), c.o.Flags.Known(), q.At)
 	}
-	return explain(snapshot, place, cmp.Or(q.Method, http.MethodGet), q.Host, cmp.Or(q.Path, "/")), nil
+	method, path := cmp.Or(q.Method, http.MethodGet), cmp.Or(q.Path, "/")
+	x := explain(snapshot, place, method, q.Host, path)
+	if held && other != place {
+		if byHeld := explain(snapshot, other, method, q.Host, path); policy.Stricter(&x.Decision, &byHeld.Decision) == &byHeld.Decision {
+			return byHeld, nil
+		}
+	}
+	return x, nil
 }
 
 func explain(snapshot *policy.Snapshot, place policy.Place, method, host, path string) policy.Explanation {

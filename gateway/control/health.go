@@ -7,6 +7,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/enforce"
+	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -129,12 +130,15 @@ func (c *Control) checkFlags(now time.Time, checks map[string]api.Check) {
 }
 
 func (c *Control) checkDatabases(checks map[string]api.Check) {
-	for _, d := range c.o.Databases() {
+	for _, d := range c.o.Databases.Databases() {
 		check := api.Check{OK: true, Detail: fmt.Sprintf("%s, built %s", d.Type, d.Build.Format(time.DateOnly))}
 		if d.Err != nil {
 			check = api.Check{Since: &d.Since, Detail: fmt.Sprintf("%v; the one built %s stays in use", d.Err, d.Build.Format(time.DateOnly))}
 		}
 		checks["geo "+d.Path] = check
+	}
+	for _, h := range c.o.Databases.Holds() {
+		checks["geo "+h.Path] = api.Check{Since: &h.Since, Detail: fmt.Sprintf("the one built %s is held: it has lost much of what %s has. Until somebody decides, clients get the stricter of both: see exitgate geo diff, then exitgate geo accept or reject", h.Build.Format(time.DateOnly), formatAgainst(h))}
 	}
 }
 
@@ -145,6 +149,13 @@ func (c *Control) checkPlaces(snapshot *policy.Snapshot, checks map[string]api.C
 	for _, code := range snapshot.Unenforced(capability) {
 		checks["not enforced here: "+string(code)] = api.Check{Detail: policy.DescribeUnenforced(code, capability)}
 	}
+}
+
+func formatAgainst(h geo.Hold) string {
+	if h.Against == geo.Embedded {
+		return "the embedded one"
+	}
+	return "the one before"
 }
 
 func (c *Control) checkCertificates(now time.Time, checks map[string]api.Check) {

@@ -6,7 +6,7 @@ import (
 )
 
 // A coverage is how much of the address space each country and subdivision of a
-// database has.
+// database has, and policy.Anonymous.
 type coverage map[policy.Code]policy.Coverage
 
 // cover returns the coverage of a database's places.
@@ -14,6 +14,9 @@ func (db *database) cover() coverage {
 	c := make(coverage)
 	for i, addresses := range db.measure() {
 		place := &db.places[i]
+		if place.Anonymous {
+			c[policy.Anonymous] = policy.Coverage{All: c[policy.Anonymous].All.Add(addresses)}
+		}
 		if place.Country == "" || addresses == (policy.Addresses{}) {
 			continue
 		}
@@ -53,6 +56,9 @@ func capability(databases []*database) *policy.Capability {
 	for _, db := range databases {
 		all.Anonymous = all.Anonymous || db.role&RoleAnonymous != 0
 		for code, one := range db.coverage {
+			if code == policy.Anonymous {
+				continue
+			}
 			most := all.Places[code]
 			most.All, most.Subdivided = larger(most.All, one.All), larger(most.Subdivided, one.Subdivided)
 			all.Places[code] = most

@@ -32,7 +32,7 @@ type database struct {
 	index  offsetTable
 	tree   *tree
 
-	coverage coverage // of its places, if it has the role
+	coverage coverage // of its places and anonymous addresses
 
 	registeredCountry bool
 	subdivided        bool // some place has a subdivision
@@ -139,7 +139,7 @@ func (db *database) tabulate(content []byte) error {
 		return fmt.Errorf("is of type %q, but none of its %d records has the ISO 3166-1 code of a country: get the file again",
 			db.kind(), len(offsets))
 	}
-	if db.role&RolePlace != 0 {
+	if db.role&(RolePlace|RoleAnonymous) != 0 {
 		db.coverage = db.cover()
 	}
 	return nil

@@ -25,6 +25,10 @@ type file struct {
 	invalidChecksum [sha256.Size]byte // of the content that err is about
 	err             error             // why the file, as it is, isn't in use
 	since           time.Time         // of err
+
+	held      *database // isn't trusted yet; nil: there is none
+	losses    []Loss    // of held
+	heldSince time.Time
 }
 
 // An outcome is what came of reading a file again.
@@ -34,6 +38,7 @@ const (
 	unchanged outcome = iota // since the last time, valid or not
 	changing                 // somebody is writing it
 	invalid                  // for err
+	held                     // isn't trusted yet, for losses
 	replaced                 // db is what it holds now
 	recovered                // was invalid, and holds again what db is
 )
@@ -51,9 +56,9 @@ func (f *file) open(registeredCountry bool) error {
 	return nil
 }
 
-// reload reads the file and replaces the database in use by what is in it, if
-// that is valid and differs.
-func (f *file) reload(registeredCountry, allowOlder bool) outcome {
+// read reads a file and replaces the database in use by what is in it, if that is
+// valid, differs, and hasn't lost too much.
+func (l *Locator) read(f *file) outcome {
 	content, err := f.read()
 	switch {
 	case errors.Is(err, errChanging):
@@ -63,18 +68,24 @@ func (f *file) reload(registeredCountry, allowOlder bool) outcome {
 	}
 	checksum := sha256.Sum256(content)
 	switch {
-	case checksum == f.db.checksum && f.err == nil, checksum == f.invalidChecksum && f.err != nil:
+	case f.held != nil && checksum == f.held.checksum, checksum == f.db.checksum && f.err == nil && f.held == nil,
+		checksum == f.invalidChecksum && f.err != nil:
 		return unchanged
 	case checksum == f.db.checksum:
 		f.accept(f.db)
 		return recovered
 	}
-	db, err := parse(content, registeredCountry)
+	db, err := parse(content, l.options.RegisteredCountry)
 	if err == nil {
-		err = db.mayReplace(f.db, allowOlder)
+		err = db.mayReplace(f.db, l.options.AllowOlder)
 	}
 	if err != nil {
 		return f.reject(err, checksum)
+	}
+	if losses := l.options.Hold.losses(f.db.coverage, db.coverage, l.restricted()); losses != nil {
+		f.accept(f.db)
+		f.hold(db, losses, l.options.Now())
+		return held
 	}
 	db.path = f.path
 	f.accept(db)
@@ -83,6 +94,7 @@ func (f *file) reload(registeredCountry, allowOlder bool) outcome {
 
 func (f *file) accept(db *database) {
 	f.db, f.err, f.since, f.invalidChecksum = db, nil, time.Time{}, [sha256.Size]byte{}
+	f.held, f.losses = nil, nil
 }
 
 // reject notes why the file isn't used. The same error again is no change, even
@@ -90,6 +102,7 @@ func (f *file) accept(db *database) {
 func (f *file) reject(err error, checksum [sha256.Size]byte) outcome {
 	err = f.wrap(err)
 	f.invalidChecksum = checksum
+	f.held, f.losses = nil, nil
 	if f.err != nil && f.err.Error() == err.Error() {
 		return unchanged
 	}

@@ -87,6 +87,10 @@ type Options struct {
 	// a file that it can't use Open takes its copy, and reports the error as
 	// for a file that was valid before. Empty: there are no copies.
 	CopyFolder string
+	// Hold says how much a database may lose before it is held, and Restricted
+	// returns the jurisdictions whose losses count for themselves.
+	Hold       Limits
+	Restricted func() []policy.Code
 
 	Logger *slog.Logger     // default: discards
 	Now    func() time.Time // default: time.Now
@@ -102,8 +106,10 @@ type Locator struct {
 	options Options
 	inUse   atomic.Pointer[set]
 
-	reload sync.Mutex // held by Reload: guards files
-	files  []*file
+	reload    sync.Mutex // guards what follows
+	files     []*file
+	first     *database // the embedded one, while the operator's are held at a first start
+	firstHold Hold
 }
 
 // Open opens the databases that the options name. The error is all that is wrong
@@ -246,7 +252,7 @@ func (l *Locator) reloadIf(wanted func(*file) bool) error {
 }
 
 func (l *Locator) reloadFile(f *file) error {
-	switch f.reload(l.options.RegisteredCountry, l.options.AllowOlder) {
+	switch l.read(f) {
 	case unchanged:
 		return f.err
 	case changing:
@@ -256,7 +262,12 @@ func (l *Locator) reloadFile(f *file) error {
 			f.since = l.options.Now()
 		}
 		l.options.Logger.Error("geo database invalid, the one in use stays", "path", f.path, "error", f.err)
+	case held:
+		l.logHold(f.path, f.losses)
 	case replaced:
+		if l.first != nil {
+			l.compareWithEmbedded()
+		}
 		l.log("geo database replaced", f.db)
 	case recovered:
 		l.log("geo database is again the one in use", f.db)
@@ -271,7 +282,7 @@ func (l *Locator) writeCopies() {
 	l.reload.Lock()
 	var inUse []*database
 	for _, f := range l.files {
-		if f.path != Embedded && f.err == nil {
+		if f.path != Embedded && f.err == nil && f.held == nil && l.first == nil {
 			inUse = append(inUse, f.db)
 		}
 	}
@@ -302,6 +313,7 @@ func (l *Locator) publish() {
 		}
 	}
 	s.capability = capability(s.all)
+	l.withHeld(s)
 	l.inUse.Store(s)
 }
 
@@ -312,6 +324,9 @@ type set struct {
 	status  []Database
 
 	capability *policy.Capability
+
+	held  *set // what is held, with the rest; nil if nothing is
+	holds []Hold
 }
 
 func (s *set) locate(addr netip.Addr) policy.Place {

@@ -50,6 +50,7 @@ type Database struct {
 	Name     string
 	Build    time.Time
 	Embedded bool
+	Held     bool // one that isn't trusted yet is in its place
 }
 
 // RegisterState registers the metrics of the gateway's state. They are collected
@@ -85,6 +86,11 @@ func RegisterState(registry prometheus.Registerer, state func() State) {
 		}},
 		{desc("geo_database_embedded", "1 if clients are located by the embedded database, which is meant for trying out."), func(s State, set set) {
 			set(boolean(slices.ContainsFunc(s.Databases, func(d Database) bool { return d.Embedded })))
+		}},
+		{desc("geo_database_held", "1 if the file has a database that lacks much of what the one in use has, so that clients get the stricter of both until somebody decides.", "database"), func(s State, set set) {
+			for _, d := range s.Databases {
+				set(boolean(d.Held), d.Name)
+			}
 		}},
 		{desc("flags_last_success_timestamp_seconds", "When a flag provider last answered for all jurisdictions, 0 for never.", "provider"), func(s State, set set) {
 			for provider, last := range s.Flags.LastSuccess {

@@ -27,16 +27,19 @@ import (
 
 // Options are what a Handler is made of. All are required.
 type Options struct {
-	Policy    func(now time.Time) *enforce.Compiled                         // the one that holds
-	Client    func(peer netip.Addr, header http.Header) (netip.Addr, error) // on whose behalf a request comes
-	Locate    func(netip.Addr) policy.Place
-	Apps      *Hosts[*proxy.App]
-	Sessions  *session.Registry
-	Metrics   *metrics.Metrics
-	Sources   *client.Sources // hears of each request that is decided
-	MaxHeader int64           // bytes of a request's header
-	Log       *slog.Logger
-	Now       func() time.Time
+	Policy func(now time.Time) *enforce.Compiled                         // the one that holds
+	Client func(peer netip.Addr, header http.Header) (netip.Addr, error) // on whose behalf a request comes
+	Locate func(netip.Addr) policy.Place
+	// LocateHeld returns where an address is by databases that are not trusted
+	// yet, if there are any: the stricter decision counts.
+	LocateHeld func(netip.Addr) (place policy.Place, held bool)
+	Apps       *Hosts[*proxy.App]
+	Sessions   *session.Registry
+	Metrics    *metrics.Metrics
+	Sources    *client.Sources // hears of each request that is decided
+	MaxHeader  int64           // bytes of a request's header
+	Log        *slog.Logger
+	Now        func() time.Time
 }
 
 // A Handler answers the requests of the public listener. It is safe for
@@ -140,6 +143,15 @@ func (h *Handler) Decide(compiled *enforce.Compiled, f Facts) (Verdict, error) {
 	}
 	if h.o.Sources.Count(f.Peer, f.Header, place.Private) {
 		h.counters.headersIgnored.Inc()
+	}
+	if other, held := h.o.LocateHeld(address); held && other != place {
+		byHeld, err := decideByReadings(compiled.Snapshot(), other, f)
+		if err != nil {
+			return Verdict{}, err
+		}
+		if policy.Stricter(decision, byHeld) == byHeld {
+			decision, place = byHeld, other
+		}
 	}
 	outcome := compiled.Outcome(decision)
 	outcome.Count(place)

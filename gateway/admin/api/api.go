@@ -315,3 +315,55 @@ func (p *Problem) Error() string {
 	}
 	return p.Detail + "; " + p.Advice
 }
+
+// Geo is the answer of GET /v1/geo: the databases that clients are located by.
+type Geo struct {
+	Databases []Database     `json:"databases"`
+	Held      []HeldDatabase `json:"held"`
+	// Decided are decisions on databases that were held, since the gateway's
+	// start, the newest first.
+	Decided []GeoDecision `json:"decided"`
+}
+
+// A Database locates clients.
+type Database struct {
+	Path  string    `json:"path"` // of the file, or embedded
+	Type  string    `json:"type"` // GeoLite2-City
+	Build time.Time `json:"build"`
+	Role  string    `json:"role"`            // place, asn, anonymous, separated by +
+	Error string    `json:"error,omitempty"` // why the file, as it is, isn't in use
+}
+
+// A HeldDatabase lacks much of what the one before had. Until somebody decides,
+// clients are located by both, and get the stricter of both.
+type HeldDatabase struct {
+	Path    string    `json:"path"`
+	Against string    `json:"against"` // what it was compared with: the path, or embedded at a first start
+	Build   time.Time `json:"build"`
+	Since   time.Time `json:"since"`
+	Losses  []GeoLoss `json:"losses"`
+}
+
+// A GeoLoss is what a database has less of than the one before.
+type GeoLoss struct {
+	Jurisdiction policy.Code `json:"jurisdiction,omitempty"` // none: all countries together
+	Family       string      `json:"family"`                 // ipv4, in addresses; ipv6, in networks of 48 bits
+	Before       float64     `json:"before"`
+	After        float64     `json:"after"`
+}
+
+// A GeoDecision is what was decided on a database that was held.
+type GeoDecision struct {
+	Path     string    `json:"path"`
+	Accepted bool      `json:"accepted"`
+	By       string    `json:"by"`
+	Because  string    `json:"because"`
+	Time     time.Time `json:"time"`
+}
+
+// A GeoDecisionRequest is the body of POST /v1/geo/decisions.
+type GeoDecisionRequest struct {
+	Path    string `json:"path"`
+	Accept  bool   `json:"accept"` // take it into use; else go on with the one before
+	Because string `json:"because"`
+}

@@ -1,0 +1,32 @@
+package policy
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// Restricted returns the jurisdictions that a policy restricts at a moment or
+// later, sorted: the places that it tells apart, and Anonymous.
+func Restricted(p *Policy, flags Flags, at time.Time) []Code {
+	restricted := make(map[Code]bool)
+	for steps := 0; steps < maxSteps; steps++ {
+		s := Compile(p, flags, at)
+		for i := range s.decisions {
+			if d := &s.decisions[i]; d.restriction() > 0 {
+				restricted[d.Jurisdiction] = true
+			}
+		}
+		if rule := p.rules[Anonymous]; rule != nil && rule.restrictsAt(s.at) {
+			restricted[Anonymous] = true
+		}
+		if at = s.Until(); at.IsZero() {
+			break
+		}
+	}
+	return slices.Sorted(maps.Keys(restricted))
+}
+
+// Stricter returns the more restrictive of two decisions of one snapshot on one
+// class, the first if they restrict alike.
+func Stricter(a, b *Decision) *Decision { return stricter(a, b) }
