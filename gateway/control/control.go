@@ -83,7 +83,7 @@ type Options struct {
 	Databases  Databases
 	Capability func() *policy.Capability // what the databases can tell apart
 	// Doubt returns why clients seem not to be located by their own addresses,
-	// and since when; "" for no reason.
+	// and since when; "" for no reason. It may be nil.
 	Doubt        func() (string, time.Time)
 	Certificates Certificates
 	Draining     func() bool

@@ -23,9 +23,7 @@ func (c *Control) Readiness() api.Readiness {
 	c.checkLedger(now, r.Checks)
 	c.checkFlags(now, r.Checks)
 	c.checkDatabases(r.Checks)
-	if doubt, since := c.o.Doubt(); doubt != "" {
-		r.Checks["clients"] = api.Check{Since: &since, Detail: doubt}
-	}
+	c.checkClients(r.Checks)
 	c.checkPlaces(snapshot, r.Checks)
 	c.checkCertificates(now, r.Checks)
 	return r
@@ -156,6 +154,16 @@ func formatAgainst(h geo.Hold) string {
 		return "the embedded one"
 	}
 	return "the one before"
+}
+
+// checkClients says why they seem not to be located by their own addresses.
+func (c *Control) checkClients(checks map[string]api.Check) {
+	if c.o.Doubt == nil {
+		return
+	}
+	if doubt, since := c.o.Doubt(); doubt != "" {
+		checks["clients"] = api.Check{Since: &since, Detail: doubt}
+	}
 }
 
 func (c *Control) checkCertificates(now time.Time, checks map[string]api.Check) {
