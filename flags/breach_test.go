@@ -96,18 +96,6 @@ func TestAnyValueBelowAGuaranteeIsABreach(t *testing.T) {
 	}
 }
 
-func TestAGoodValueDoesNotReopen(t *testing.T) {
-	r := breached(t)
-	r.logged()
-	r.source.forgets(e2ee, "FR")
-	for range 3 {
-		r.round()
-		r.want("in France", r.gets("FR"), withheld)
-	}
-	r.want("breaches", r.breaches, []string{"FR " + e2ee})
-	r.want("logged", r.logged(), "")
-}
-
 // TestWhatAnAcknowledgementCovers has a breach in France, first seen at 12:02.
 // The flag is good again when a revision comes at 12:04.
 func TestWhatAnAcknowledgementCovers(t *testing.T) {
@@ -183,18 +171,6 @@ func TestAnAcknowledgementOfAFlagThatIsStillBelowIsANewBreach(t *testing.T) {
 	r.want("good again", r.gets("FR"), withheld)
 	r.want("breaches", r.breaches, []string{"FR " + e2ee, "FR " + e2ee})
 	r.want("status", r.table.Status().Breaches, []flags.Unacknowledged{{Jurisdiction: "FR", Flag: e2ee, Since: moment("2026-11-22T12:03:00Z")}})
-}
-
-func TestAnAcknowledgementIsUsedUp(t *testing.T) {
-	r := breached(t)
-	r.source.forgets(e2ee, "FR")
-	r.revise(acknowledged(inFrance, "2026-11-22T12:03:00Z"))
-	r.want("acknowledged", r.gets("FR"), allIsWell)
-	r.source.says(e2ee, "FR", value(false))
-	r.round()
-	r.source.forgets(e2ee, "FR")
-	r.round()
-	r.want("below and good again under the same policy", r.gets("FR"), withheld)
 }
 
 func TestWhileASourceHasNoGoodAnswerAnAcknowledgementOpensNothing(t *testing.T) {

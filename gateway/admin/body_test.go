@@ -291,35 +291,6 @@ func TestBody_memoryOfAThousandClients(t *testing.T) {
 	}
 }
 
-func TestAThousandRequestsAtATime(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes long under the race detector")
-	}
-	g := newFixtureWithin(t, admin.Limits{SlotWait: time.Hour})
-	before := g.count()
-	body := emptyBody(admin.SmallBody + 1)
-	var asking sync.WaitGroup
-	for range 1000 {
-		asking.Go(func() {
-			r := request(t, g, both, "POST", "/v1/plan", body)
-			if got := serve(t, g, r); got.code != "invalid" {
-				t.Errorf("got %d %s", got.status, got.code)
-			}
-			r = request(t, g, nobody, "GET", "/v1/status", nil, headers{"Authorization": "Bearer wrong"})
-			if got := serve(t, g, r); got.status != 401 && got.status != 429 {
-				t.Errorf("got %d %s", got.status, got.code)
-			}
-		})
-	}
-	asking.Wait()
-	if g.count() != before {
-		t.Error("a record was written")
-	}
-	if n := g.failures.Load(); n != 1000 {
-		t.Errorf("%d failures were counted", n)
-	}
-}
-
 // What takes long is not cut off by the time that a server gives requests to
 // arrive.
 func TestVerify_outlastsTheReadTimeout(t *testing.T) {

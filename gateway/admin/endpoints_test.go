@@ -342,19 +342,6 @@ func TestErrors_ofRequests(t *testing.T) {
 	}
 }
 
-func TestErrors_ofAPolicy(t *testing.T) {
-	g := newFixture(t)
-	p := api.Proposal{Policy: "version: 1\njurisdictions:\n  XX: open\n", Because: "x", Plan: "x"}
-	got := ask(t, g, operator, "POST", "/v1/changes", p, g.ifMatch())
-	var problem api.Problem
-	if err := json.Unmarshal([]byte(got.body), &problem); err != nil {
-		t.Fatal(err)
-	}
-	if len(problem.Errors) != 1 || problem.Errors[0].Line != 3 || problem.Errors[0].Column != 3 {
-		t.Errorf("got %s", got.body)
-	}
-}
-
 func TestErrors_aConflictNamesTheRevisionInForce(t *testing.T) {
 	g := newFixture(t)
 	seen := g.ifMatch()
@@ -540,17 +527,6 @@ func TestErrors_ofTheService(t *testing.T) {
 				t.Errorf("the log doesn't say where: %s", log)
 			}
 		})
-	}
-}
-
-func TestEndpoints_listsAreNeverNull(t *testing.T) {
-	for endpoint, make := range calls {
-		method, _, _ := strings.Cut(endpoint, " ")
-		g := newFixture(t)
-		c := make(t, g)
-		if got := ask(t, g, socket, method, c.target, c.body, c.header); strings.Contains(got.body, ": null") {
-			t.Errorf("%s: %s", endpoint, got.body)
-		}
 	}
 }
 

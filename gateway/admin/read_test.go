@@ -7,27 +7,11 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/exitgate/exitgate/gateway/admin"
 	"github.com/exitgate/exitgate/gateway/admin/api"
-	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
-
-func TestRead(t *testing.T) {
-	body := `{"set": {"jurisdiction": "FR", "phase": "wind-down", "from": "2026-12-01T00:00:00Z"}, "because": "x", "rollback": 12}`
-	want := api.Proposal{Set: &api.Set{Jurisdiction: "FR", Phase: policy.WindDown, From: start.AddDate(0, 0, 9).Add(-12 * time.Hour)}, Because: "x", Rollback: 12}
-	var got api.Proposal
-	if err := admin.Read([]byte(body), &got); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
 
 func TestRead_names(t *testing.T) {
 	for body, message := range map[string]string{

@@ -79,37 +79,6 @@ func TestAWithheldServiceBlamesNoLaw(t *testing.T) {
 	}
 }
 
-func TestTheProblemNamesTheCauses(t *testing.T) {
-	type problem struct {
-		Type       string
-		Because    []map[string]string
-		Guarantees []string
-	}
-	const types = "https://github.com/exitgate/exitgate/blob/main/docs/policy.md#"
-	for _, c := range []struct {
-		name     string
-		decision *policy.Decision
-		want     problem
-	}{
-		{"a demand and what it would break", demanded, problem{types + "withdrawn", []map[string]string{
-			{"title": narcotrafic.Title, "authority": "Sénat", "source": "https://example.org/law", "stage": "adopted", "in-force": "2026-12-01T00:00:00Z"},
-			{"authority": "Conseil d’État", "stage": "in-force"},
-		}, []string{encrypted}}},
-		{"a guarantee that a flag is below", withheld, problem{types + "guarantee", nil, []string{encrypted}}},
-		{"no cause", withdrawn, problem{types + "withdrawn", nil, nil}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			var got problem
-			if err := json.Unmarshal(newSet(t, linked, everyKind...).For(c.decision, []string{"application/json"}, nil, "", "").Body, &got); err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(c.want, got); diff != "" {
-				t.Error(diff)
-			}
-		})
-	}
-}
-
 // links returns the targets of a page's links by their words.
 func links(t testing.TB, page []byte) map[string]string {
 	t.Helper()

@@ -221,17 +221,6 @@ func TestEveryRefusalSaysHowToAppeal(t *testing.T) {
 	})
 }
 
-func TestWindDownOffersTheExportFirst(t *testing.T) {
-	b := newSet(t, linked, everyKind...)
-	for _, accept := range []string{"text/html", "text/plain"} {
-		body := string(b.For(windDown, []string{accept}, []string{"en"}, "", "").Body)
-		export, appeal, facts := strings.Index(body, linked.Export), strings.Index(body, "/appeal"), strings.Index(body, "15 November")
-		if export < 0 || export > appeal || export < facts {
-			t.Errorf("%s: export at %d, facts at %d, appeal at %d", accept, export, facts, appeal)
-		}
-	}
-}
-
 func TestClosedToNewOffersNoExport(t *testing.T) {
 	a := newSet(t, linked, everyKind...).For(closedToNew, nil, nil, "", "")
 	if bytes.Contains(a.Body, []byte(linked.Export)) {

@@ -1,7 +1,6 @@
 package notice_test
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -72,27 +71,6 @@ func TestTheStatusIsNotSentAgainToWhoHasIt(t *testing.T) {
 		a.Write(w, httptest.NewRequest(http.MethodGet, policy.StatusPath, nil))
 		if a.Status != want || (w.Body.Len() == 0) != (want == 304) || get(a, "Etag") != etag {
 			t.Errorf("who has %s gets %d with %d bytes and tag %s, want %d", has, a.Status, w.Body.Len(), get(a, "Etag"), want)
-		}
-	}
-}
-
-func TestTheStatusSaysTheSameInEveryForm(t *testing.T) {
-	var said struct {
-		Default policy.Phase
-		Markets []struct {
-			Jurisdiction policy.Code
-			Phase        policy.Phase
-		}
-	}
-	if err := json.Unmarshal(marketStatus(t, markets).For(nil, nil, nil).Body, &said); err != nil {
-		t.Fatal(err)
-	}
-	if said.Default != policy.Open || len(said.Markets) != len(markets) {
-		t.Fatalf("%+v", said)
-	}
-	for i, m := range said.Markets {
-		if m.Jurisdiction != markets[i].Jurisdiction || m.Phase != markets[i].Phase {
-			t.Errorf("%+v, want %+v", m, markets[i])
 		}
 	}
 }
