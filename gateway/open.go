@@ -91,6 +91,7 @@ func openAdminTLS(c config.AdminTLS) (*tls.Config, error) {
 func (g *Gateway) openDatabases() (*geo.Locator, error) {
 	locator, err := geo.Open(geo.Options{
 		Files:             g.config.Geo.Databases,
+		Corrections:       g.config.Geo.Corrections,
 		RegisteredCountry: g.config.Geo.RegisteredCountry,
 		AllowOlder:        g.config.Geo.AllowOlder,
 		CopyFolder:        g.data.Databases(),

@@ -29,6 +29,9 @@ func (g *Gateway) state() metrics.State {
 	}
 	holds := g.geo.Holds()
 	for _, d := range g.geo.Databases() {
+		if d.Build.IsZero() {
+			continue // corrections don't get old
+		}
 		isHeld := slices.ContainsFunc(holds, func(h geo.Hold) bool { return h.Path == d.Path })
 		s.Databases = append(s.Databases, metrics.Database{Name: d.Path, Build: d.Build, Embedded: d.Path == geo.Embedded, Held: isHeld})
 	}

@@ -215,7 +215,7 @@ func (o *explainOptions) locate(cmd *cobra.Command, asked string) (policy.Place,
 		if !cmd.Flags().Changed("geo") {
 			options.Files = c.Geo.Databases
 		}
-		options.RegisteredCountry = c.Geo.RegisteredCountry
+		options.RegisteredCountry, options.Corrections = c.Geo.RegisteredCountry, c.Geo.Corrections
 		o.flagServerNotAsked = c.Flags.OFREP != (config.OFREP{})
 	}
 	address, err := netip.ParseAddr(asked)

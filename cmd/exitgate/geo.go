@@ -43,7 +43,11 @@ func newGeoDiff() *cobra.Command {
 
 func printGeo(out printer, g api.Geo) {
 	for _, d := range g.Databases {
-		out.paragraph("", "%s: %s (%s), built %s", sanitise(d.Path), sanitise(d.Type), d.Role, d.Build.Format(time.DateOnly))
+		text := fmt.Sprintf("%s: %s (%s)", sanitise(d.Path), sanitise(d.Type), d.Role)
+		if !d.Build.IsZero() {
+			text += ", built " + d.Build.Format(time.DateOnly)
+		}
+		out.paragraph("", "%s", text)
 		if d.Error != "" {
 			out.colouredParagraph(red, "  ", "%s", sanitise(d.Error))
 		}

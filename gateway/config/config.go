@@ -66,6 +66,7 @@ type Geo struct {
 	Databases         []string `yaml:"databases" doc:"MaxMind DB files: GeoIP2 or GeoLite2, DB-IP, IPinfo, ip-location-db; for the place, ASN and anonymous IPs. Empty: the embedded country database."`
 	RegisteredCountry bool     `yaml:"registered-country" default:"false" doc:"Where a database has no country for an address, believe the country it is registered in."`
 	AllowOlder        bool     `yaml:"allow-older" default:"false" doc:"Take a changed database even if it was built before the one in use."`
+	Corrections       []string `yaml:"corrections" doc:"Files with what the operator knows better, in the format of RFC 8805: prefix, country, region, city, postal code. They go before the databases."`
 	Hold              GeoHold  `yaml:"hold" doc:"How much less than the one before a database may have, in percent, before it is held until somebody decides."`
 }
 

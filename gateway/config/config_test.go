@@ -59,6 +59,7 @@ func TestSettingsThatAreNotGivenHaveTheirDefaults(t *testing.T) {
 	want := config.Config{
 		Listen:       config.Listen{HTTPS: ":8443", HTTP: ":8080"},
 		ClientHeader: "X-Forwarded-For",
+		Geo:          config.Geo{Hold: config.GeoHold{Coverage: 10, Jurisdiction: 33}},
 		Policy:       config.PolicySource{Ledger: config.Ledger{Replicas: 3, Name: "exitgate"}},
 		Admin:        config.Admin{Listen: "127.0.0.1:8600"},
 		Drain:        30 * time.Second,

@@ -130,7 +130,12 @@ func (c *Control) checkFlags(now time.Time, checks map[string]api.Check) {
 func (c *Control) checkDatabases(checks map[string]api.Check) {
 	for _, d := range c.o.Databases.Databases() {
 		check := api.Check{OK: true, Detail: fmt.Sprintf("%s, built %s", d.Type, d.Build.Format(time.DateOnly))}
-		if d.Err != nil {
+		if d.Build.IsZero() {
+			check.Detail = d.Type
+		}
+		if d.Err != nil && d.Build.IsZero() {
+			check = api.Check{Since: &d.Since, Detail: fmt.Sprintf("%v; what it had before stays in use", d.Err)}
+		} else if d.Err != nil {
 			check = api.Check{Since: &d.Since, Detail: fmt.Sprintf("%v; the one built %s stays in use", d.Err, d.Build.Format(time.DateOnly))}
 		}
 		checks["geo "+d.Path] = check

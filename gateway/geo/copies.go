@@ -34,7 +34,7 @@ func (f copyFolder) name(path string, checksum [sha256.Size]byte) string {
 }
 
 // open opens the copy of a file.
-func (f copyFolder) open(path string, registeredCountry bool) (*database, error) {
+func (f copyFolder) open(path string, parse func([]byte) (*database, error)) (*database, error) {
 	err := errors.New("there is no copy")
 	for _, name := range f.of(path) {
 		var content []byte
@@ -42,7 +42,7 @@ func (f copyFolder) open(path string, registeredCountry bool) (*database, error)
 			continue
 		}
 		var db *database
-		if db, err = parse(content, registeredCountry); err == nil && name == f.name(path, db.checksum) {
+		if db, err = parse(content); err == nil && name == f.name(path, db.checksum) {
 			db.path = path
 			return db, nil
 		}
@@ -64,7 +64,7 @@ func (f copyFolder) write(db *database) error {
 		return err
 	}
 	files.RemoveUnfinished(string(f))
-	if err := files.Replace(name, db.tree.content); err != nil {
+	if err := files.Replace(name, db.content()); err != nil {
 		return fmt.Errorf("copy %s: %w", db.path, err)
 	}
 	for _, old := range before {

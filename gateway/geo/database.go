@@ -34,6 +34,11 @@ type database struct {
 
 	coverage coverage // of its places and anonymous addresses
 
+	// corrections is the file's content if it is one of corrections, and lines are
+	// those of its lines, by offset; there is no reader then.
+	corrections []byte
+	lines       []int
+
 	registeredCountry bool
 	subdivided        bool // some place has a subdivision
 }
@@ -188,6 +193,8 @@ func (db *database) mayAddTo(place *policy.Place) bool {
 // policy withholds from a subdivision.
 func (db *database) mayReplace(old *database, allowOlder bool) error {
 	switch {
+	case db.corrections != nil:
+		return nil
 	case old.role != db.role:
 		return fmt.Errorf("is of type %q (%s), where %q (%s) is in use: restart exitgate if that is meant",
 			db.kind(), db.role, old.kind(), old.role)
@@ -201,6 +208,27 @@ func (db *database) mayReplace(old *database, allowOlder bool) error {
 	return nil
 }
 
-func (db *database) kind() string { return db.reader.Metadata.DatabaseType }
+// kind returns the type that the database says it is of.
+func (db *database) kind() string {
+	if db.corrections != nil {
+		return "corrections"
+	}
+	return db.reader.Metadata.DatabaseType
+}
 
-func (db *database) build() time.Time { return db.reader.Metadata.BuildTime().UTC() }
+// build returns when the database was built: zero for corrections, which don't
+// say it.
+func (db *database) build() time.Time {
+	if db.corrections != nil {
+		return time.Time{}
+	}
+	return db.reader.Metadata.BuildTime().UTC()
+}
+
+// content returns what the file has.
+func (db *database) content() []byte {
+	if db.corrections != nil {
+		return db.corrections
+	}
+	return db.tree.content
+}

@@ -18,8 +18,9 @@ const maxSize = 2 << 30
 
 // A file is one of the operator's databases: where it is, and what came of it.
 type file struct {
-	path string
-	db   *database // in use
+	path        string
+	corrections bool      // it has corrections, and no database
+	db          *database // in use
 
 	seen            os.FileInfo       // when the file was read last; nil: it was missing or changing
 	invalidChecksum [sha256.Size]byte // of the content that err is about
@@ -47,13 +48,21 @@ const (
 func (f *file) open(registeredCountry bool) error {
 	content, err := f.read()
 	if err == nil {
-		f.db, err = parse(content, registeredCountry)
+		f.db, err = f.parser(registeredCountry)(content)
 	}
 	if err != nil {
 		return f.wrap(err)
 	}
 	f.db.path = f.path
 	return nil
+}
+
+// parser returns what reads the file's content.
+func (f *file) parser(registeredCountry bool) func(content []byte) (*database, error) {
+	if f.corrections {
+		return parseCorrections
+	}
+	return func(content []byte) (*database, error) { return parse(content, registeredCountry) }
 }
 
 // read reads a file and replaces the database in use by what is in it, if that is
@@ -75,14 +84,14 @@ func (l *Locator) read(f *file) outcome {
 		f.accept(f.db)
 		return recovered
 	}
-	db, err := parse(content, l.options.RegisteredCountry)
+	db, err := f.parser(l.options.RegisteredCountry)(content)
 	if err == nil {
 		err = db.mayReplace(f.db, l.options.AllowOlder)
 	}
 	if err != nil {
 		return f.reject(err, checksum)
 	}
-	if losses := l.options.Hold.losses(f.db.coverage, db.coverage, l.restricted()); losses != nil {
+	if losses := l.limits(f).losses(f.db.coverage, db.coverage, l.restricted()); losses != nil {
 		f.accept(f.db)
 		f.hold(db, losses, l.options.Now())
 		return held
@@ -111,6 +120,9 @@ func (f *file) reject(err error, checksum [sha256.Size]byte) outcome {
 }
 
 func (f *file) wrap(err error) error {
+	if f.corrections {
+		return fmt.Errorf("geo corrections %s %w", f.path, err)
+	}
 	return fmt.Errorf("geo database %s %w", f.path, err)
 }
 

@@ -20,6 +20,8 @@
 //     Enterprise, which MaxMind no longer maintains.
 //   - The autonomous system is for [Locator.Describe] only.
 //
+// Before all of them come the operator's corrections.
+//
 // # Which country
 //
 // The one in which the address is used (country). Where a database has none,
@@ -78,6 +80,9 @@ type Options struct {
 	// asked. Empty: the embedded one. The word "embedded" among them is it
 	// too, not a file.
 	Files []string
+	// Corrections are files in the format of RFC 8805 that are asked before the
+	// databases.
+	Corrections []string
 	// RegisteredCountry permits registered_country where a database has no
 	// country.
 	RegisteredCountry bool
@@ -130,14 +135,15 @@ func Open(options Options) (*Locator, error) {
 
 	l := &Locator{options: options}
 	var errs []error
-	for i, path := range options.Files {
-		if slices.Contains(options.Files[:i], path) {
+	paths := slices.Concat(options.Corrections, options.Files)
+	for i, path := range paths {
+		if slices.Contains(paths[:i], path) {
 			errs = append(errs, fmt.Errorf("geo database %s is named twice: name it once", path))
 			continue
 		}
-		f := &file{path: path}
+		f := &file{path: path, corrections: i < len(options.Corrections)}
 		if err := f.open(options.RegisteredCountry); err != nil {
-			backup, noCopy := copyFolder(options.CopyFolder).open(path, options.RegisteredCountry)
+			backup, noCopy := copyFolder(options.CopyFolder).open(path, f.parser(options.RegisteredCountry))
 			if noCopy != nil {
 				errs = append(errs, err)
 				continue
@@ -149,7 +155,7 @@ func Open(options Options) (*Locator, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	if !slices.ContainsFunc(l.files, func(f *file) bool { return f.db.role&RolePlace != 0 }) {
+	if !slices.ContainsFunc(l.files, func(f *file) bool { return f.db.role&RolePlace != 0 && !f.corrections }) {
 		return nil, errors.New("no geo database has countries: add a Country or City database, or \"embedded\", to " +
 			strings.Join(options.Files, ", "))
 	}
@@ -229,7 +235,7 @@ const settle = 250 * time.Millisecond
 
 // Watch takes changed files into use until the context ends.
 func (l *Locator) Watch(ctx context.Context) {
-	paths := slices.DeleteFunc(slices.Clone(l.options.Files), func(path string) bool { return path == Embedded })
+	paths := slices.DeleteFunc(slices.Concat(l.options.Corrections, l.options.Files), func(path string) bool { return path == Embedded })
 	watch.Files(ctx, paths, watch.Options{Settle: settle, Logger: l.options.Logger}, func() {
 		_ = l.reloadIf((*file).changed) // logged, and handed to OnReload
 		l.writeCopies()
@@ -351,10 +357,10 @@ func (s *set) describe(addr netip.Addr) Description {
 			add(&d.Place, db.find(addr))
 		}
 		if d.Place.Country != before.Country {
-			d.CountryFrom = db.path
+			d.CountryFrom = db.source(addr)
 		}
 		if d.Place.Subdivisions != before.Subdivisions {
-			d.SubdivisionsFrom = db.path
+			d.SubdivisionsFrom = db.source(addr)
 		}
 		if d.Place.Anonymous != before.Anonymous {
 			d.AnonymousFrom = db.path

@@ -109,6 +109,14 @@ func (l *Locator) restricted() []policy.Code {
 	return l.options.Restricted()
 }
 
+// limits returns what a file may lose: corrections are what the operator says.
+func (l *Locator) limits(f *file) Limits {
+	if f.corrections {
+		return Limits{}
+	}
+	return l.options.Hold
+}
+
 // Review compares the databases that were opened with the ones of the last run,
 // of which there are copies, or at a first start with the embedded one, and
 // holds those that have lost too much. Call it when the policy is known, and
@@ -118,6 +126,9 @@ func (l *Locator) Review() {
 	defer l.reload.Unlock()
 	known := false
 	for _, f := range l.files {
+		if f.corrections {
+			continue
+		}
 		if f.path == Embedded || f.err != nil {
 			known = known || f.db.role&RolePlace != 0
 			continue
@@ -127,7 +138,7 @@ func (l *Locator) Review() {
 		if len(copies) == 0 || slices.Contains(copies, copyFolder(l.options.CopyFolder).name(f.path, f.db.checksum)) {
 			continue
 		}
-		before, err := copyFolder(l.options.CopyFolder).open(f.path, l.options.RegisteredCountry)
+		before, err := copyFolder(l.options.CopyFolder).open(f.path, f.parser(l.options.RegisteredCountry))
 		if err != nil {
 			continue // there is nothing to compare with
 		}
@@ -158,6 +169,9 @@ func (l *Locator) compareWithEmbedded() {
 	var path string
 	var all []*database
 	for _, f := range l.files {
+		if f.corrections {
+			continue
+		}
 		all = append(all, f.db)
 		if path == "" && f.db.role&RolePlace != 0 {
 			path = f.path
@@ -206,11 +220,19 @@ func (l *Locator) Holds() []Hold { return l.inUse.Load().holds }
 // withHeld adds to the set of databases in use the one of those that are held.
 func (l *Locator) withHeld(s *set) {
 	other := &set{}
+	for _, f := range l.files { // corrections come first, of all that there is
+		if f.corrections {
+			other.located = append(other.located, f.db)
+		}
+	}
 	if l.first != nil {
 		s.holds = append(s.holds, l.firstHold)
 		other.located = append(other.located, l.first)
 	}
 	for _, f := range l.files {
+		if f.corrections {
+			continue
+		}
 		db := f.db
 		if f.held != nil {
 			db = f.held
