@@ -117,7 +117,7 @@ func worldwide() string {
 	for i := 3; i < 20; i++ {
 		fmt.Fprintf(&b, "  flag-%d: {value: %d, in: {FR: 1, DE: 2, EU: 3, US-MS: 4}}\n", i, i)
 	}
-	b.WriteString("demands:\n  law: {jurisdiction: FR, stage: adopted, in-force: 2027-01-01T00:00:00Z, requires: {flag-0: false}}\n")
+	b.WriteString("demands:\n  law: {jurisdiction: FR, territories: none, stage: adopted, in-force: 2027-01-01T00:00:00Z, requires: {flag-0: false}}\n")
 	b.WriteString("jurisdictions:\n")
 	named := 0
 	for country := range iso3166.Countries() {

@@ -193,3 +193,44 @@ func TestOnlyTheMarketsThatAreNamedAreServed(t *testing.T) {
 		}
 	}
 }
+
+// Issue 10, A4: a binding demand says which territories it reaches, itself or by
+// the entry of its country. What stands needn't.
+func TestABindingDemandSaysWhichTerritoriesItReaches(t *testing.T) {
+	for name, test := range map[string]struct {
+		demand, entry string
+		said          bool
+		reached       []policy.Code
+	}{
+		"unsaid":            {"", "{phase: withdrawn}", false, nil},
+		"all":               {", territories: all", "{phase: withdrawn, territories: all}", true, []policy.Code{"RE", "GP"}},
+		"as before":         {", territories: true", "{phase: withdrawn, territories: true}", true, []policy.Code{"RE", "GP"}},
+		"none":              {", territories: none", "withdrawn", true, nil},
+		"not, as before":    {", territories: false", "withdrawn", true, nil},
+		"some":              {", territories: [RE]", "{phase: withdrawn, territories: [RE, YT]}", true, []policy.Code{"RE"}},
+		"by the entry":      {"", "{phase: withdrawn, territories: [GP]}", true, []policy.Code{"GP"}},
+		"none by the entry": {"", "{phase: withdrawn, territories: none}", true, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := []byte(fmt.Sprintf("version: 1\n%sdemands: {law: {jurisdiction: FR, stage: in-force, requires: {e2ee: false}%s}}\njurisdictions: {FR: %s}\n", law, test.demand, test.entry))
+			if _, err := document.Parse("policy.yaml", text); (err == nil) != test.said {
+				t.Errorf("proposed: %v", err)
+			}
+			p, err := document.Read("policy.yaml", text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			bound := p.BoundPlaces(p.Demands()["law"])
+			for _, code := range []policy.Code{"RE", "GP"} {
+				in := slices.ContainsFunc(bound, func(place policy.Place) bool { return place.Country == code })
+				if in != slices.Contains(test.reached, code) {
+					t.Errorf("%s is bound: %t", code, in)
+				}
+			}
+		})
+	}
+	open := fmt.Sprintf("version: 1\n%sdemands: {law: {jurisdiction: FR, territories: [RE], stage: in-force, requires: {e2ee: false}}}\njurisdictions: {FR: withdrawn}\n", law)
+	if _, err := document.Read("policy.yaml", []byte(open)); err == nil {
+		t.Error("RE is served under a demand that reaches it")
+	}
+}

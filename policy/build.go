@@ -290,17 +290,11 @@ func (p *builder) addRules() {
 		for _, member := range p.policy.groups[code].members {
 			p.policy.rulesOf[member] = append(p.policy.rulesOf[member], e)
 		}
-		if !p.def.Jurisdictions[string(code)].Territories {
-			continue
-		}
-		territories := iso3166.Territories(string(code))
-		if len(territories) == 0 {
-			p.errorf("remove territories", at("jurisdictions", string(code), "territories"), "%s has no territories with codes of their own", code)
-		}
-		for _, t := range territories {
-			if !p.policy.HasEntry(Code(t)) {
-				p.policy.territoryOf[Code(t)] = e
-				e.extends = append(e.extends, Code(t))
+		p.checkTerritories(code, e.territories, at("jurisdictions", string(code), "territories"))
+		for _, t := range e.territories.Of(code) {
+			if !p.policy.HasEntry(t) {
+				p.policy.territoryOf[t] = e
+				e.extends = append(e.extends, t)
 			}
 		}
 	}

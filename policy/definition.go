@@ -74,10 +74,10 @@ func (a Acknowledgement) Scope(demands map[string]Demand) (flags []string, juris
 // An Entry is what a policy says of one jurisdiction. A phase alone, as in
 // "US-MS: withdrawn", is short for an Entry with that phase from now on.
 type Entry struct {
-	Because     []string `yaml:"because" doc:"The demands that this is the answer to. Notices name those that may be disclosed."`
-	Phase       *Phase   `yaml:"phase" doc:"What the market gets from now on. Or give a schedule."`
-	Schedule    []Step   `yaml:"schedule" doc:"Phases by date, each more restrictive than the one before; open until the first."`
-	Territories bool     `yaml:"territories" doc:"Also the country's territories that have ISO 3166-1 codes of their own; an entry for one of them overrides."`
+	Because     []string    `yaml:"because" doc:"The demands that this is the answer to. Notices name those that may be disclosed."`
+	Phase       *Phase      `yaml:"phase" doc:"What the market gets from now on. Or give a schedule."`
+	Schedule    []Step      `yaml:"schedule" doc:"Phases by date, each more restrictive than the one before; open until the first."`
+	Territories Territories `yaml:"territories" doc:"Which of the country's territories that have ISO 3166-1 codes of their own it reaches, too: all, none or a list; an entry for one of them overrides."`
 	// Features are what single route classes get, where that is stricter than
 	// what the whole service gets.
 	Features map[string]Feature `yaml:"features" doc:"What single features of the service get, by their route classes: announced or withdrawn, where that is more than what the whole service gets."`

@@ -8,7 +8,7 @@ import (
 // A Demand is a law or an order that requires flag values in a jurisdiction.
 type Demand struct {
 	Jurisdiction Code             `yaml:"jurisdiction" json:"jurisdiction" required:"true" doc:"Whose law it is: a country, a subdivision or a group, whose members it binds all."`
-	Territories  *bool            `yaml:"territories" json:"territories,omitempty" doc:"Whether it binds the country's territories that have codes of their own, too. Default: if the entry of the jurisdiction has territories: true."`
+	Territories  Territories      `yaml:"territories" json:"territories,omitempty" doc:"Which of the country's territories that have codes of their own it binds, too: all, none or a list. It has to be said of one that binds, here or by the entry of the jurisdiction, which counts by default."`
 	Routes       []string         `yaml:"routes" json:"routes,omitempty" doc:"The route classes that it is about. Default: the whole service."`
 	Title        string           `yaml:"title" json:"title,omitempty" doc:"What it is called, as notices show it."`
 	Authority    string           `yaml:"authority" json:"authority,omitempty" doc:"Who demands it."`

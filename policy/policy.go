@@ -65,7 +65,7 @@ type Rule struct {
 	// stricter of that and of what the whole gets. Nil if there are no features.
 	features, byClass [][]Step
 	extends           []Code // the territories that it reaches
-	territories       bool
+	territories       Territories
 	because           []string  // the demands that it is the answer to
 	taken             time.Time // the steps up to here hold, whatever the moment
 }

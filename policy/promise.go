@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/exitgate/exitgate/policy/iso3166"
 )
 
 // The check that makes it a promise: a policy by which the service would be
@@ -42,8 +40,8 @@ func (p *builder) demand(name string, d Demand) {
 		p.errorf("use the country, subdivision or group whose law it is", append(path, "jurisdiction"), "there is no law of %s", code)
 	case !p.policy.isGroup(code) && !isPlace(string(code)):
 		p.unknownCode(append(path, "jurisdiction"), string(code), aSovereign)
-	case d.Territories != nil && *d.Territories && len(iso3166.Territories(string(code))) == 0:
-		p.errorf("remove territories", append(path, "territories"), "%s has no territories with codes of their own", code)
+	default:
+		p.checkTerritories(code, d.Territories, append(path, "territories"))
 	}
 	p.lookUpClasses(d.Routes, append(path, "routes"), func(Class) {})
 	for field, text := range map[string]string{"title": d.Title, "authority": d.Authority} {
@@ -221,17 +219,11 @@ func (p *Policy) boundCodes(d Demand) []Code {
 	if p.isGroup(d.Jurisdiction) {
 		codes = p.groups[d.Jurisdiction].members
 	}
-	e := p.rules[d.Jurisdiction]
-	extends := e != nil && e.territories
-	if d.Territories != nil {
-		extends = *d.Territories
+	reached := d.Territories
+	if e := p.rules[d.Jurisdiction]; e != nil && !reached.Said() {
+		reached = e.territories
 	}
-	if extends {
-		for _, territory := range iso3166.Territories(string(d.Jurisdiction)) {
-			codes = append(slices.Clip(codes), Code(territory))
-		}
-	}
-	return codes
+	return append(slices.Clip(codes), reached.Of(d.Jurisdiction)...)
 }
 
 // BoundPlaces returns the places that a demand binds: all that it speaks of, and

@@ -14,7 +14,7 @@ import (
 func TestAPolicyLoadsIfAndOnlyIfItKeepsItsPromise(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := policytest.Promises.Draw(t, "promise")
-		_, err := document.Parse("policy.yaml", []byte(p.Document()))
+		_, err := document.Read("policy.yaml", []byte(p.Document()))
 		switch broken := p.Broken(); {
 		case broken != "" && err == nil:
 			t.Fatalf("it loads, although %s\n%s", broken, p.Document())
@@ -30,7 +30,7 @@ func TestNoSnapshotForwardsBelowAGuarantee(t *testing.T) {
 	loaded := 0
 	rapid.Check(t, func(t *rapid.T) {
 		p := policytest.Promises.Draw(t, "promise")
-		loads, err := document.Parse("policy.yaml", []byte(p.Document()))
+		loads, err := document.Read("policy.yaml", []byte(p.Document()))
 		if err != nil {
 			return
 		}
@@ -87,7 +87,7 @@ func TestNoSnapshotForwardsBelowAGuarantee(t *testing.T) {
 func TestOwnFlagsAreWhatValueReturns(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := policytest.Promises.Draw(t, "promise")
-		loads, err := document.Parse("policy.yaml", []byte(p.Document()))
+		loads, err := document.Read("policy.yaml", []byte(p.Document()))
 		if err != nil {
 			return
 		}

@@ -399,7 +399,7 @@ func TestWhatIsForgedInTheLedgerIsRefusedByAllGatewaysAndTheLastGoodRevisionStay
 			return after(last, last.Hash, revision(last.Number, `version: 1
 guarantees: {end-to-end-encryption: {require: true}}
 demands:
-  spy: {jurisdiction: FR, title: Spy, stage: in-force, in-force: 2026-01-01T00:00:00Z, requires: {end-to-end-encryption: false}}
+  spy: {jurisdiction: FR, territories: none, title: Spy, stage: in-force, in-force: 2026-01-01T00:00:00Z, requires: {end-to-end-encryption: false}}
 `))
 		}, true, "end-to-end-encryption"},
 		{"a revision of one that isn't in force", func(last ledger.Record) []byte {

@@ -161,7 +161,7 @@ jurisdictions:
   ES: closed-to-new                       # no new users
   NL: wind-down                           # only what people need to leave
   FR: {phase: withdrawn, territories: true, because: [fr-sample]}
-  CA: {phase: withdrawn, routes: [live]}  # one feature, not the service
+  CA: {features: {live: withdrawn}}       # one feature, not the service
   PT:
     because: [pt-sample]
     schedule:

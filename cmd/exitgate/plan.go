@@ -55,6 +55,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 the policy is wrong.`,
 	o.register(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.set, "set", "", "`JURISDICTION=PHASE`, in place of a file: what exitgate set would do")
+	f.Var(&o.territories, "territories", "`which` of a country's territories the phase of --set reaches: all, none, or as GP,RE")
 	f.Var(&o.from, "from", "the `time` from which the phase of --set holds (default at once)")
 	f.Uint64Var(&o.rollback, "rollback", 0, "`number` of a revision, in place of a file: what exitgate rollback would do")
 	f.StringVar(&o.against, "against", "", "`file` with the policy to compare with (default: the one in force)")
@@ -77,7 +78,9 @@ type planOptions struct {
 	against  string
 	set      string
 	from, at timeFlag
-	rollback uint64
+
+	territories territoriesFlag
+	rollback    uint64
 
 	file     string
 	proposal api.Proposal
@@ -94,6 +97,8 @@ func (o *planOptions) parse(_ *cobra.Command, args []string) error {
 	switch {
 	case ways != 1 || len(args) > 1:
 		return errors.New("plan what? one file, or --set, or --rollback, as in: exitgate plan policy.yaml")
+	case o.set == "" && o.territories.Said():
+		return errors.New("--territories says whom the phase of --set reaches: give --set too")
 	case o.set == "" && !o.from.IsZero():
 		return errors.New("--from says when the phase of --set begins: give --set too")
 	case o.rollback != 0:
@@ -103,7 +108,7 @@ func (o *planOptions) parse(_ *cobra.Command, args []string) error {
 		if !ok {
 			return errors.New("--set is a jurisdiction and a phase, as in --set FR=withdrawn")
 		}
-		o.proposal.Set = &api.Set{Jurisdiction: policy.Code(code), From: o.from.Time}
+		o.proposal.Set = &api.Set{Jurisdiction: policy.Code(code), From: o.from.Time, Territories: o.territories.Territories}
 		return parsePhase(text, &o.proposal.Set.Phase)
 	default:
 		o.file = args[0]

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -8,6 +9,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 func newSet() *cobra.Command {
@@ -34,20 +36,27 @@ Exit codes: 0 done, or waits for approvals, 1 failed, 2 usage, 3 refused by
 policy or conflict.`,
 		Example: `  exitgate set FR withdrawn --because "Law 8ter is in force."
   exitgate set FR wind-down --from 2026-11-15T00:00:00Z --because "Law 8ter is adopted."
+  exitgate set FR withdrawn --territories GP,MQ,RE --because "It is law there, too."
   exitgate set FR withdrawn --emergency --because "Our office was searched."
   exitgate set FR --remove --because "The law is repealed."`,
 		Args:              o.parse,
 		ValidArgsFunction: o.completeSet,
 	}
 	cmd.RunE = o.withReason(func(cmd *cobra.Command, _ []string) error {
-		set := api.Set{Jurisdiction: o.code, Phase: o.phase, From: o.from.Time, Remove: o.remove}
+		territories, err := o.territories.ask(cmd, o.code, o.phase, o.standing)
+		if err != nil {
+			return err
+		}
+		set := api.Set{Jurisdiction: o.code, Phase: o.phase, From: o.from.Time, Remove: o.remove, Territories: territories}
 		return o.propose(cmd, api.Proposal{Set: &set}, planView.brief)
 	})
 	o.register(cmd)
 	o.registerEmergency(cmd)
 	cmd.Flags().Var(&o.from, "from", "the `time` from which the phase holds, as 2026-12-01T00:00:00Z (default at once)")
 	cmd.Flags().BoolVar(&o.remove, "remove", false, "remove the jurisdiction's entry, so that what else speaks of it governs")
+	cmd.Flags().Var(&o.territories, "territories", "`which` of a country's territories that have codes of their own it reaches: all, none, or as GP,RE (default: as the market's entry says, else none)")
 	cmd.MarkFlagsMutuallyExclusive("from", "remove")
+	cmd.MarkFlagsMutuallyExclusive("territories", "remove")
 	return cmd
 }
 
@@ -57,6 +66,17 @@ type setOptions struct {
 	phase  policy.Phase
 	from   timeFlag
 	remove bool
+
+	territories territoriesFlag
+}
+
+// standing returns what the policy in force says of the territories of a country.
+func (o *setOptions) standing(ctx context.Context, code policy.Code) policy.Territories {
+	in, err := decode[api.Policy](o.getForCompletion(ctx, "/v1/policy"))
+	if err != nil {
+		return nil // asked once more is better than not
+	}
+	return document.Decode("policy", []byte(in.Policy)).Definition.Jurisdictions[string(code)].Territories
 }
 
 // parse reads what is to be set; without a mistake only when all is there.

@@ -30,7 +30,7 @@ func (c *Control) proposal(ctx context.Context, expected uint64, p api.Proposal,
 		proposal.Policy = []byte(p.Policy)
 	}
 	if p.Set != nil {
-		proposal.Set = &edit.PhaseChange{Jurisdiction: p.Set.Jurisdiction, Phase: p.Set.Phase, From: p.Set.From, Remove: p.Set.Remove}
+		proposal.Set = &edit.PhaseChange{Jurisdiction: p.Set.Jurisdiction, Phase: p.Set.Phase, From: p.Set.From, Remove: p.Set.Remove, Territories: p.Set.Territories}
 	}
 	if p.Rollback == 0 {
 		return proposal, nil

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -56,7 +57,11 @@ func (f *File) reload() error {
 	if err != nil {
 		return f.o.Engine.RecordFailure("", fmt.Errorf("policy: %w", err))
 	}
-	p, err := f.o.Read(f.o.Name, source)
+	read := f.o.Parse // it counts as proposed whenever it has changed
+	if last, err := f.o.Dir.ReadLastGood(); err == nil && bytes.Equal(source, last) {
+		read = f.o.Read
+	}
+	p, err := read(f.o.Name, source)
 	if err != nil {
 		return f.o.Engine.RecordFailure(policy.Digest(source), err)
 	}

@@ -67,3 +67,28 @@ func TestAFileIsReadOnlyAndHasNoRecords(t *testing.T) {
 		t.Errorf("it is planned against %q, %v", planned.Source(), err)
 	}
 }
+
+// Issue 10, A4: a policy file counts as proposed whenever it has changed. What was
+// kept is read on as it stands.
+func TestAFileThatHasChangedGoesByTheRulesForNewPolicies(t *testing.T) {
+	unsaid := "version: 1\ndemands: {law: {jurisdiction: FR, stage: in-force, requires: {a: 1}}}\n"
+	o, e := fileOptions(t, unsaid)
+	if _, err := OpenFile(o); err == nil {
+		t.Errorf("a new one is applied: %q", e.policies())
+	}
+	if err := o.Dir.WriteLastGood([]byte(unsaid)); err != nil {
+		t.Fatal(err)
+	}
+	f, err := OpenFile(o)
+	if err != nil || len(e.policies()) != 1 {
+		t.Fatalf("what was kept: %v, applied %q", err, e.policies())
+	}
+	testkit.WriteFile(t, o.Name, unsaid+"# changed\n")
+	if err := f.reload(); err == nil {
+		t.Errorf("a changed one is applied: %q", e.policies())
+	}
+	testkit.WriteFile(t, o.Name, unsaid)
+	if err := f.reload(); err != nil {
+		t.Error(err)
+	}
+}

@@ -92,7 +92,7 @@ func (d *decoder) decode(n *node, v reflect.Value) {
 		d.decodeDuration(n, v)
 	case takesScalar(t) && (n.kind == scalar || !takesMapping(t)):
 		d.decodeOwnScalar(n, v)
-	case takesText(t) && (n.kind == scalar || !takesMapping(t)):
+	case takesText(t) && (n.kind == scalar || !takesMapping(t) && t.Kind() != reflect.Slice):
 		d.decodeText(n, v)
 	case t.Kind() == reflect.Struct:
 		d.decodeStruct(n, v)

@@ -63,6 +63,12 @@ func (s *schema) of(t reflect.Type) (object, error) {
 		return s.structure(t)
 	case takesScalar(t):
 		return anyScalar(), nil
+	case takesText(t) && t.Kind() == reflect.Slice:
+		items, err := s.of(t.Elem())
+		if err != nil {
+			return nil, err
+		}
+		return object{"oneOf": []any{text(t), object{"type": "boolean"}, object{"type": "array", "items": items}}}, nil
 	case takesText(t):
 		return text(t), nil
 	}

@@ -51,7 +51,11 @@ func (s State) plan(p Proposal, flags policy.Flags, now time.Time) (Planned, *po
 	if err != nil {
 		return Planned{}, nil, err
 	}
-	after, err := s.parsers.Proposed(source)
+	parse := s.parsers.Proposed
+	if p.Set != nil {
+		parse = s.parsers.Recorded // what stands beside the change needn't be as new ones have to be
+	}
+	after, err := parse(source)
 	if err != nil {
 		return Planned{}, nil, wrongPolicy(err)
 	}

@@ -123,7 +123,7 @@ func TestPlan(t *testing.T) {
 	t.Run("of what would break a promise", func(t *testing.T) {
 		w := begun(t, `version: 1
 guarantees: {e2ee: {require: true}}
-demands: {law: {jurisdiction: FR, stage: in-force, in-force: 2026-01-01T00:00:00Z, requires: {e2ee: false}}}
+demands: {law: {jurisdiction: FR, territories: none, stage: in-force, in-force: 2026-01-01T00:00:00Z, requires: {e2ee: false}}}
 jurisdictions: {FR: withdrawn}
 `)
 		_, err := w.s.Plan(opening(), nil, w.now)

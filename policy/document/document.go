@@ -40,9 +40,18 @@ func Decode(name string, text []byte) *Document {
 }
 
 // NewPolicy returns the policy that the document makes, by the rules for new
-// ones. Today they are the same. A rule that refuses what was allowed before is
-// added here, and not in Policy.
-func (d *Document) NewPolicy() (*policy.Policy, error) { return d.Policy() }
+// ones. A rule that refuses what was allowed before is one of
+// policy.CheckProposed, and not of policy.New.
+func (d *Document) NewPolicy() (*policy.Policy, error) {
+	p, err := d.Policy()
+	if err != nil {
+		return nil, err
+	}
+	if d.locate(p.CheckProposed(), d.YAML.Errorf); d.YAML.Err() != nil {
+		return nil, d.YAML.Err()
+	}
+	return p, nil
+}
 
 // Policy returns the policy that the document makes, by the rules for those that
 // stand already.

@@ -34,13 +34,16 @@ type PhaseChange struct {
 	// Remove removes the entry, in place of setting a phase: what else matches
 	// the jurisdiction governs then.
 	Remove bool
+	// Territories are which of a country's territories the entry reaches, from
+	// now on. Left out, what the entry says of them stays.
+	Territories policy.Territories
 }
 
 // Apply returns the text of a policy with one entry changed or added, and all
 // else as it is, to the byte. Comments stay, but for those between the lines of
 // steps that are dropped. Setting what is so already returns the source.
 //
-// The result is a policy that document.Parse accepts, and that says exactly what
+// The result is a policy that document.Read accepts, and that says exactly what
 // was asked for; else there is an error. One that wraps strictyaml.Errors comes
 // from there: what was asked for would break a rule or a promise.
 func Apply(source []byte, c PhaseChange) ([]byte, error) {
@@ -56,6 +59,9 @@ func Apply(source []byte, c PhaseChange) ([]byte, error) {
 	e := editor{source: source, doc: before.YAML}
 	was, exists := before.Definition.Jurisdictions[string(c.Jurisdiction)]
 	wanted, err := c.apply(was.WithFeatures())
+	if c.Territories.Said() && !c.Remove {
+		wanted.Territories = c.Territories
+	}
 	switch {
 	case err != nil:
 		return nil, err
@@ -71,7 +77,8 @@ func Apply(source []byte, c PhaseChange) ([]byte, error) {
 	if after.YAML.Err() != nil || !c.isOnlyChange(before.Definition, after.Definition, wanted) {
 		return nil, fmt.Errorf("%s: %w", c.Jurisdiction, errUneditable)
 	}
-	if _, err := after.NewPolicy(); err != nil {
+	// What stands beside the change needn't be as new ones have to be.
+	if _, err := after.Policy(); err != nil {
 		if c.Remove {
 			return nil, fmt.Errorf("the entry %s can't be removed: %w", c.Jurisdiction, err)
 		}
@@ -155,12 +162,16 @@ func (c PhaseChange) isOnlyChange(before, after policy.Definition, wanted policy
 	return reflect.DeepEqual(rest(before), rest(after))
 }
 
-func sameEntry(a, b policy.Entry) bool {
+func samePhases(a, b policy.Entry) bool {
 	sameStep := func(a, b policy.Step) bool { return a.Phase == b.Phase && a.From.Equal(b.From) }
 	return slices.EqualFunc(a.Schedule, b.Schedule, sameStep) &&
-		(a.Phase == nil) == (b.Phase == nil) && (a.Phase == nil || *a.Phase == *b.Phase) &&
+		(a.Phase == nil) == (b.Phase == nil) && (a.Phase == nil || *a.Phase == *b.Phase) && (a.Routes == nil) == (b.Routes == nil)
+}
+
+func sameEntry(a, b policy.Entry) bool {
+	return samePhases(a, b) &&
 		slices.Equal(a.Because, b.Because) && slices.Equal(a.Routes, b.Routes) && (a.Routes == nil) == (b.Routes == nil) &&
-		a.Territories == b.Territories && policy.FormatFeatures(a.Features) == policy.FormatFeatures(b.Features)
+		a.Territories.Equal(b.Territories) && policy.FormatFeatures(a.Features) == policy.FormatFeatures(b.Features)
 }
 
 // An editor changes the text of a valid policy.
@@ -183,6 +194,14 @@ const section = "jurisdictions"
 func (e *editor) set(c PhaseChange, was policy.Entry, exists bool, wanted policy.Entry) {
 	code := string(c.Jurisdiction)
 	_, _, isMapping := e.doc.Span(section, code, "phase")
+	if exists && !was.Territories.Equal(wanted.Territories) {
+		if e.setTerritories(was, wanted, code) {
+			return
+		}
+	}
+	if exists && samePhases(was, wanted) {
+		return
+	}
 	switch {
 	case !exists:
 		e.add(code, wanted)
@@ -214,6 +233,21 @@ func (e *editor) respell(was, wanted policy.Entry, code string) {
 	} else {
 		e.replace(whole(wanted), code, "schedule")
 	}
+}
+
+// setTerritories writes which territories an entry reaches. It reports whether
+// that was all, as the entry had to be written anew.
+func (e *editor) setTerritories(was, wanted policy.Entry, code string) bool {
+	switch start, _ := e.span(section, code); {
+	case e.source[start] != '{' && len(e.doc.Keys(section, code)) == 0: // a phase alone
+		e.put("{territories: "+wanted.Territories.String()+", "+whole(wanted)+"}", section, code)
+		return true
+	case was.Territories != nil:
+		e.replace("territories: "+wanted.Territories.String(), code, "territories")
+	default:
+		e.addTo("territories: "+wanted.Territories.String(), code)
+	}
+	return false
 }
 
 // whole writes what an entry gives the whole service.
@@ -279,6 +313,9 @@ func (e *editor) entry(below, column, unit int, code string, wanted policy.Entry
 		return
 	}
 	e.below(below, column, code+":")
+	if wanted.Territories.Said() {
+		e.below(below, column+unit, "territories: "+wanted.Territories.String())
+	}
 	e.below(below, column+unit, "schedule:")
 	e.steps(below, column+2*unit, wanted.Schedule)
 }
@@ -535,7 +572,10 @@ func indent(column int) string { return strings.Repeat(" ", column) }
 
 // flow writes an entry in one line.
 func flow(wanted policy.Entry) string {
-	if wanted.Schedule == nil {
+	switch {
+	case wanted.Territories.Said():
+		return "{territories: " + wanted.Territories.String() + ", " + whole(wanted) + "}"
+	case wanted.Schedule == nil:
 		return wanted.Phase.String()
 	}
 	return "{schedule: " + flowSteps(wanted.Schedule) + "}"

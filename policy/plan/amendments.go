@@ -305,8 +305,11 @@ func formatDemand(d policy.Demand, exists bool) string {
 		words[0] += " from " + formatTime(d.InForce)
 	}
 	where := string(d.Jurisdiction)
-	if d.Territories != nil {
-		where += fmt.Sprintf(" (territories: %t)", *d.Territories)
+	switch t := d.Territories; {
+	case t.Equal(policy.AllTerritories()), t.Equal(policy.NoTerritories()):
+		where += fmt.Sprintf(" (territories: %t)", t.Equal(policy.AllTerritories())) // as ever: it is part of the hash
+	case t.Said():
+		where += fmt.Sprintf(" (territories: %s)", t)
 	}
 	words = append(words, where)
 	if d.Routes != nil {
@@ -453,8 +456,11 @@ func formatEntry(e policy.Entry, p *policy.Policy, r *policy.Rule) string {
 			words = append(words, strings.Join(f.Routes, " ")+" "+formatStep(step))
 		}
 	}
-	if e.Territories {
+	switch t := e.Territories; {
+	case t.Equal(policy.AllTerritories()):
 		words = append(words, "with territories")
+	case t.Said() && !t.Equal(policy.NoTerritories()):
+		words = append(words, fmt.Sprintf("with the territories %s", t))
 	}
 	if e.Because != nil {
 		words = append(words, "because of "+strings.Join(e.Because, " "))

@@ -59,7 +59,7 @@ func TestNew(t *testing.T) {
 // parse returns the policy of a document that has to be good.
 func parse(t testing.TB, source string) *policy.Policy {
 	t.Helper()
-	p, err := document.Parse("policy.yaml", []byte(source))
+	p, err := document.Read("policy.yaml", []byte(source))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,11 +36,11 @@ var successions = rapid.Custom(func(t *rapid.T) [2]policytest.Promise {
 
 // parseBoth returns nil unless both documents are good.
 func parseBoth(pair [2]policytest.Promise) (before, after *policy.Policy) {
-	before, err := document.Parse("before.yaml", []byte(pair[0].Document()))
+	before, err := document.Read("before.yaml", []byte(pair[0].Document()))
 	if err != nil {
 		return nil, nil
 	}
-	after, err = document.Parse("after.yaml", []byte(pair[1].Document()))
+	after, err = document.Read("after.yaml", []byte(pair[1].Document()))
 	if err != nil {
 		return nil, nil
 	}
@@ -245,7 +245,7 @@ func restricted(t *rapid.T, p policytest.Promise) policytest.Promise {
 
 func TestNothingIsPlannedForThePolicyInUse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p, err := document.Parse("policy.yaml", []byte(policytest.Promises.Draw(t, "promise").Document()))
+		p, err := document.Read("policy.yaml", []byte(policytest.Promises.Draw(t, "promise").Document()))
 		if err != nil {
 			return
 		}

@@ -191,6 +191,10 @@ type Set struct {
 	Phase  policy.Phase `json:"phase"`
 	From   time.Time    `json:"from,omitzero"`    // when the phase begins, which can only restrict; at once if it is missing
 	Remove bool         `json:"remove,omitempty"` // the entry, instead of setting a phase
+	// Territories are which of a country's territories the entry reaches, from
+	// now on: true, false or a list. It has to be said once of a country that has
+	// some, if the phase isn't open.
+	Territories policy.Territories `json:"territories,omitempty"`
 }
 
 // Plan is the answer of POST /v1/plan, and part of GET /v1/changes/{number}.

@@ -50,7 +50,7 @@ func WithFlags(subdivisions int) string {
 	}
 	b.WriteString("demands:\n")
 	for i, code := range []string{"FR", "DE", "EU", "US", "GB", "IN", "BR", "ZA", "AU", "NATO"} {
-		fmt.Fprintf(&b, "  law-%d: {jurisdiction: %s, stage: adopted, in-force: 2027-01-01T00:00:00Z, requires: {guaranteed-%d: %d}}\n", i, code, i, i)
+		fmt.Fprintf(&b, "  law-%d: {jurisdiction: %s, territories: none, stage: adopted, in-force: 2027-01-01T00:00:00Z, requires: {guaranteed-%d: %d}}\n", i, code, i, i)
 	}
 	return b.String()
 }
