@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/internal/testkit"
@@ -139,21 +140,25 @@ func TestALedgerThatIsLostIsNotBegunAnewWhereThereIsACopy(t *testing.T) {
 }
 
 func TestACopyThatCantBeWrittenStopsNoChange(t *testing.T) {
-	m := newMachine(t, newStream())
-	if err := os.Mkdir(m.dir.Records(), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	r := m.mustStart()
-	m.run(r)
-	m.write(r, withdrawn)
-	if err := r.SaveError(); err == nil || !strings.Contains(err.Error(), m.dir.Records()) {
-		t.Errorf("the error is %v", err)
-	}
-	m.expectApplied(open, withdrawn)
-	if err := os.Remove(m.dir.Records()); err != nil {
-		t.Fatal(err)
-	}
-	m.write(r, wider)
-	m.expectCopied(1, 2, 3)
-	testkit.Eventually(t, "nothing is wrong any more", func() bool { return r.SaveError() == nil })
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t, newStream())
+		if err := os.Mkdir(m.dir.Records(), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		r := m.mustStart()
+		stop := m.run(r)
+		m.write(r, withdrawn)
+		if err := r.SaveError(); err == nil || !strings.Contains(err.Error(), m.dir.Records()) {
+			t.Errorf("the error is %v", err)
+		}
+		m.expectApplied(open, withdrawn)
+		if err := os.Remove(m.dir.Records()); err != nil {
+			t.Fatal(err)
+		}
+		m.write(r, wider)
+		m.expectCopied(1, 2, 3)
+		testkit.Eventually(t, "nothing is wrong any more", func() bool { return r.SaveError() == nil })
+		stop()
+		r.Close()
+	})
 }

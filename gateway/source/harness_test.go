@@ -81,14 +81,32 @@ func (s *stream) after(p ledger.Point) ([]ledger.Record, <-chan struct{}, error)
 // A client is a Ledger on a stream.
 type client struct {
 	*stream
-	appends int // that were tried
-	closed  bool
-	offset  atomic.Int64        // of this machine's clock
-	answers map[string][][]byte // of other gateways, by topic
+	*peers
+	offset    atomic.Int64 // of this machine's clock
+	appends   int          // that were tried
+	closed    bool
+	responses map[string]func(context.Context, []byte) []byte // of this gateway, by topic
+}
+
+// Peers are what other gateways on a stream do.
+type peers struct {
+	answers      map[string][][]byte // by topic
+	queryErr     error
+	respondErr   error
+	expected     uint64       // what the ledger was told to have at the least
+	beforeAppend func()       // may be nil
+	historyErr   error        // after the first record
+	known        ledger.Point // what the ledger was opened with
+	onInvalid    func(ledger.InvalidRecord)
+	openErr      error
 }
 
 func (c *client) Append(_ context.Context, after ledger.Point, content ledger.Content) (ledger.Record, error) {
 	c.appends++
+	if before := c.beforeAppend; before != nil {
+		c.beforeAppend = nil
+		before()
+	}
 	between, _, err := c.after(after)
 	switch {
 	case err != nil:
@@ -108,6 +126,10 @@ func (c *client) History(_ context.Context, after ledger.Point) iter.Seq2[ledger
 		}
 		for _, r := range records {
 			if !yield(r, nil) {
+				return
+			}
+			if c.historyErr != nil {
+				yield(ledger.Record{}, c.historyErr)
 				return
 			}
 		}
@@ -176,12 +198,18 @@ func (c *client) Compare(_ context.Context, a *ledger.Archive) (differing []uint
 }
 
 func (c *client) Query(_ context.Context, topic string, _ []byte) ([][]byte, error) {
-	return c.answers[topic], nil
+	return c.answers[topic], c.queryErr
 }
 
-func (c *client) Respond(string, func(context.Context, []byte) []byte) error { return nil }
+func (c *client) Respond(topic string, answer func(context.Context, []byte) []byte) error {
+	if c.responses == nil {
+		c.responses = make(map[string]func(context.Context, []byte) []byte)
+	}
+	c.responses[topic] = answer
+	return c.respondErr
+}
 
-func (c *client) ExpectAtLeast(uint64) {}
+func (c *client) ExpectAtLeast(number uint64) { c.expected = number }
 
 func (c *client) Status() ledger.Status {
 	if _, _, err := c.after(ledger.Point{}); err != nil {
@@ -245,31 +273,46 @@ type machine struct {
 	remote bool
 	engine *engine // of the gateway that was started last
 	client *client
+	peers  *peers
 	news   []uint64 // numbers of the records that OnRecord was told of
+	onNews func(number, revision uint64)
+	parse  Parser // of what is proposed, and of what stands
+	read   Parser
+	now    time.Time
+	told   []uint64 // numbers that OnInvalid was told of
 }
 
 func newMachine(t *testing.T, s *stream) *machine {
-	return &machine{t: t, dir: statedir.Dir(t.TempDir()), stream: s}
+	return &machine{t: t, dir: statedir.Dir(t.TempDir()), stream: s, peers: new(peers), parse: document.Parse, read: document.Read, now: moment}
 }
 
 // start opens the replica of a gateway that starts.
 func (m *machine) start() (*Replica, error) {
 	m.engine = new(engine)
 	return OpenReplica(m.t.Context(), ReplicaOptions{
-		Open: func(context.Context, ledger.Point, func(ledger.InvalidRecord)) (Ledger, error) {
+		Open: func(_ context.Context, known ledger.Point, onInvalid func(ledger.InvalidRecord)) (Ledger, error) {
+			m.peers.known, m.peers.onInvalid = known, onInvalid
+			if m.peers.openErr != nil {
+				return nil, m.peers.openErr
+			}
 			if _, _, err := m.stream.after(ledger.Point{}); err != nil && !m.remote {
 				return nil, err
 			}
-			m.client = &client{stream: m.stream}
+			m.client = &client{stream: m.stream, peers: m.peers}
 			return m.client, nil
 		},
-		Remote: m.remote, Dir: m.dir, Engine: m.engine, Parse: document.Parse, Read: document.Read,
-		Flags:     func() policy.Flags { return nil },
-		Traffic:   func() []byte { return nil },
-		OnRecord:  func(r changes.Record, _ uint64) { m.news = append(m.news, r.Number) },
-		OnInvalid: func(ledger.InvalidRecord) {},
+		Remote: m.remote, Dir: m.dir, Engine: m.engine, Parse: m.parse, Read: m.read,
+		Flags:   func() policy.Flags { return nil },
+		Traffic: func() []byte { return []byte("traffic") },
+		OnRecord: func(r changes.Record, revision uint64) {
+			m.news = append(m.news, r.Number)
+			if m.onNews != nil {
+				m.onNews(r.Number, revision)
+			}
+		},
+		OnInvalid: func(i ledger.InvalidRecord) { m.told = append(m.told, i.Number) },
 		Log:       slog.New(slog.DiscardHandler),
-		Now:       func() time.Time { return moment },
+		Now:       func() time.Time { return m.now },
 	})
 }
 

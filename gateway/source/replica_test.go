@@ -79,10 +79,10 @@ func TestNothingIsWrittenThatAGatewayPresentCantRead(t *testing.T) {
 	newer := func(changes.State) (changes.Draft, error) {
 		return changes.Draft{Kind: "vote", Author: "ada", Body: []byte(`{"format":2}`)}, nil
 	}
-	m.client.answers = map[string][][]byte{"last": {[]byte("1"), []byte("1")}, "format": {[]byte("2")}}
+	m.peers.answers = map[string][][]byte{"last": {[]byte("1"), []byte("1")}, "format": {[]byte("2")}}
 	_, err := r.Write(t.Context(), newer) // the other doesn't say
 	expectCode(t, err, changes.Conflict)
-	m.client.answers["format"] = [][]byte{[]byte("2"), []byte("2")}
+	m.peers.answers["format"] = [][]byte{[]byte("2"), []byte("2")}
 	if _, err := r.Write(t.Context(), newer); err != nil || r.State().Unknown() != 1 {
 		t.Errorf("%v, %d unknown", err, r.State().Unknown())
 	}
@@ -191,6 +191,9 @@ func TestADamagedStateIsMadeUpForByTheLedgerOrEndsTheStart(t *testing.T) {
 		t.Error("it starts with a ledger whose newest record is invalid")
 	}
 	damage()
+	if err := os.Remove(m.dir.Records()); err != nil {
+		t.Fatal(err)
+	}
 	m.stream = newStream()
 	if _, err := m.start(); err == nil || !strings.Contains(err.Error(), m.dir.Replica()) || len(m.stream.records) != 0 {
 		t.Errorf("with a ledger that is empty it starts with %v, %v", m.stream.records, err)

@@ -5,18 +5,21 @@
 //
 // Everything that any version has written stays readable. A file is replaced
 // as a whole: whenever the machine stops, the old or the new content is there.
-// New files are sealed: before the content stands its SHA-256 (files.Seal). The
+// New files are sealed: before the content stands its SHA-256 (files.Seal), or behind
+// it (flags). The
 // last good policy is the document as it was applied, so that people can read and
 // restore it.
 package statedir
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/exitgate/exitgate/internal/files"
 	"github.com/exitgate/exitgate/internal/strictyaml"
@@ -92,18 +95,34 @@ func (d Dir) ReadFlags() ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil || bytes.HasPrefix(text, []byte("{")) { // written before it was sealed
-		return text, err
+	if err != nil {
+		return nil, err
 	}
-	if text, err = files.Unseal(text); err != nil {
-		return nil, fmt.Errorf("%s: %w", d.Flags(), err)
+	content := text[:max(0, len(text)-8*sha256.Size)]
+	if len(bytes.Trim(text[len(content):], " \t")) > 0 || len(content) == 0 { // written before it was sealed
+		return text, nil
 	}
-	return text, nil
+	if !bytes.Equal(text, sealFlags(content)) {
+		return nil, fmt.Errorf("%s: it doesn't match the checksum at its end: it was changed", d.Flags())
+	}
+	return content, nil
+}
+
+// sealFlags returns flags with their SHA-256 behind them, as spaces and tabs for zeros
+// and ones: so they stay the JSON that earlier versions read.
+func sealFlags(content []byte) []byte {
+	sealed := slices.Clone(content)
+	for _, b := range sha256.Sum256(content) {
+		for bit := 7; bit >= 0; bit-- {
+			sealed = append(sealed, " \t"[b>>bit&1])
+		}
+	}
+	return sealed
 }
 
 // WriteFlags keeps the last good values of flags.
 func (d Dir) WriteFlags(content []byte) error {
-	return files.Replace(d.Flags(), files.Seal(content))
+	return files.Replace(d.Flags(), sealFlags(content))
 }
 
 // WriteReplica keeps the state of the ledger's replica.
