@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -38,6 +39,9 @@ func (g *Gateway) openApps() (*request.Hosts[*proxy.App], error) {
 			ResponseHeaderTimeout: g.config.Limits.UpstreamTimeout,
 			BodyIdle:              g.config.Limits.StallTimeout,
 			MaxBody:               g.config.Limits.Body,
+			MaxBodies:             g.config.Limits.Bodies,
+			BodyRate:              cmp.Or(g.config.Limits.BodyRate, -1),
+			OnBusy:                func() { g.metrics.Rejected(tooManyBodies) },
 			Forwarded:             a.Forwarded,
 			Logger:                g.log,
 			OnResponse:            g.metrics.Upstream,

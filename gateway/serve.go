@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"github.com/exitgate/exitgate/gateway/admin"
 	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/listen"
@@ -36,6 +38,7 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 	for _, reason := range client.Rejections() {
 		g.metrics.InitRejection(proxyProtocol + string(reason))
 	}
+	g.metrics.InitRejection(tooManyBodies)
 	requests, cutOff := context.WithCancel(context.Background())
 	g.cutOff = cutOff
 	public, operators := g.config.Listen, g.adminHandler()
@@ -83,6 +86,9 @@ func (g *Gateway) listenTCP(name, setting, address string, public bool, s *http.
 		return nil, err
 	}
 	if public {
+		if limit := g.config.Limits.Connections; limit > 0 {
+			l = netutil.LimitListener(l, limit)
+		}
 		l = client.ProxyProtocol(l, g.config.ProxyProtocol, g.config.Limits.HeaderTimeout, func(reason string) {
 			g.metrics.Rejected(proxyProtocol + reason)
 		})
@@ -91,8 +97,11 @@ func (g *Gateway) listenTCP(name, setting, address string, public bool, s *http.
 	return l.Addr(), nil
 }
 
-// proxyProtocol begins the reasons for which connections are rejected.
-const proxyProtocol = "proxy-protocol-"
+// Why requests are rejected, beside what request and client say.
+const (
+	proxyProtocol = "proxy-protocol-" // and why a connection is
+	tooManyBodies = "too-many-bodies"
+)
 
 // httpsServer returns the server of the service. Its requests end with the
 // context.

@@ -884,3 +884,24 @@ func TestAForgottenTrustedProxyIsNoticed(t *testing.T) {
 		t.Errorf("%d warnings", n)
 	}
 }
+
+// C15: connections beyond the limit wait for others to end.
+func TestConnectionsAreBounded(t *testing.T) {
+	s := withoutTrustedProxies()
+	s.configure = func(c *config.Config) { c.Limits.Connections = 2 }
+	g := start(t, s)
+	first, _ := g.dial()
+	g.dial()
+	raw, err := net.Dial("tcp", g.at.HTTPS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	raw.SetDeadline(time.Now().Add(200 * time.Millisecond))
+	if tls.Client(raw, g.tls).Handshake() == nil {
+		t.Error("a third connection is served")
+	}
+	raw.Close()
+	first.Close()
+	g.dial() // or the test fails
+}

@@ -135,6 +135,9 @@ type AdminTLS struct {
 type Limits struct {
 	Header          int64         `yaml:"header" default:"65536" doc:"Bytes of a request's header."`
 	Body            int64         `yaml:"body" default:"0" doc:"Bytes of a request's body; 0: no limit."`
+	Bodies          int           `yaml:"bodies" default:"4096" doc:"Requests with a body, but for gRPC, that are under way for an app at a time; 0: no limit."`
+	BodyRate        int           `yaml:"body-rate" default:"256" doc:"Bytes a second at which a client must send a body, on average; 0: no limit."`
+	Connections     int           `yaml:"connections" default:"32768" doc:"Connections of clients at a time, on each public listener; others wait. 0: no limit."`
 	HeaderTimeout   time.Duration `yaml:"header-timeout" default:"10s" doc:"Time to send a request's header."`
 	IdleTimeout     time.Duration `yaml:"idle-timeout" default:"2m" doc:"Time without a request before a connection is closed."`
 	StallTimeout    time.Duration `yaml:"stall-timeout" default:"1m" doc:"Time in which a client sends or takes nothing of a body before it is cut off."`
@@ -153,6 +156,9 @@ func Default() Config {
 		Drain:        30 * time.Second,
 		Limits: Limits{
 			Header:          64 << 10,
+			Bodies:          4096,
+			BodyRate:        256,
+			Connections:     32768,
 			HeaderTimeout:   10 * time.Second,
 			IdleTimeout:     2 * time.Minute,
 			StallTimeout:    time.Minute,
@@ -255,6 +261,11 @@ func (c Config) faults() []fault {
 	}
 	if l.Header < 1<<10 || l.Header > 16<<20 {
 		report("give between 1024 and 16777216 bytes", []any{"limits", "header"}, "a limit of %d bytes for a header", l.Header)
+	}
+	for field, n := range map[string]int{"bodies": l.Bodies, "body-rate": l.BodyRate, "connections": l.Connections} {
+		if n < 0 {
+			report("give a number, or 0 for no limit", []any{"limits", field}, "%s is %d", field, n)
+		}
 	}
 	if l.Body < 0 {
 		report("give a number of bytes, or 0 for no limit", []any{"limits", "body"}, "a limit of %d bytes for a body", l.Body)

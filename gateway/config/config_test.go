@@ -65,7 +65,7 @@ func TestSettingsThatAreNotGivenHaveTheirDefaults(t *testing.T) {
 		Drain:        30 * time.Second,
 		Data:         "/var/lib/exitgate",
 		Limits: config.Limits{
-			Header: 8192, HeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, StallTimeout: time.Minute,
+			Header: 8192, Bodies: 4096, BodyRate: 256, Connections: 32768, HeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, StallTimeout: time.Minute,
 			ConnectTimeout: 5 * time.Second, UpstreamTimeout: time.Minute,
 		},
 	}
@@ -103,7 +103,7 @@ admin:
   tls: {cert: admin.crt, key: admin.key, client-ca: operators.pem}
   hosts: [config.example.org]
 limits:
-  {header: 16384, body: 1048576, header-timeout: 5s, idle-timeout: 1m, stall-timeout: 10s, connect-timeout: 1s, upstream-timeout: 2m30s}
+  {header: 16384, body: 1048576, bodies: 100, body-rate: 1000, connections: 5000, header-timeout: 5s, idle-timeout: 1m, stall-timeout: 10s, connect-timeout: 1s, upstream-timeout: 2m30s}
 drain: 0s
 data: /var/lib/exitgate
 `))
@@ -129,7 +129,7 @@ data: /var/lib/exitgate
 		}},
 		Admin: config.Admin{Listen: "10.0.0.9:8600", TLS: config.AdminTLS{Cert: "admin.crt", Key: "admin.key", ClientCA: "operators.pem"}, Hosts: []string{"config.example.org"}},
 		Limits: config.Limits{
-			Header: 16384, Body: 1048576, HeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, StallTimeout: 10 * time.Second,
+			Header: 16384, Body: 1048576, Bodies: 100, BodyRate: 1000, Connections: 5000, HeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, StallTimeout: 10 * time.Second,
 			ConnectTimeout: time.Second, UpstreamTimeout: 150 * time.Second,
 		},
 		Data: "/var/lib/exitgate",

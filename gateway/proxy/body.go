@@ -3,9 +3,11 @@ package proxy
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,8 +27,10 @@ type requestBody struct {
 	unwanted atomic.Bool // the transport has no more use for it
 	stopped  atomic.Bool // nobody may read it any more
 
-	reading  sync.Mutex // held while the client's side is read
-	stopping sync.Mutex // held while that is being ended
+	reading  sync.Mutex    // held while the client's side is read
+	received int64         // bytes, guarded by reading, as is
+	waited   time.Duration // for them
+	stopping sync.Mutex    // held while that is being ended
 
 	mu  sync.Mutex
 	err error // that the client's side had
@@ -41,9 +45,15 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if b.unwanted.Load() || b.stopped.Load() {
 		return 0, errBodyClosed
 	}
+	start := time.Now()
 	b.x.watchdog.clientRead.begin()
 	n, err := b.src.Read(p)
 	b.x.watchdog.clientRead.end()
+	b.received += int64(n)
+	b.waited += time.Since(start)
+	if err == nil && b.isTooSlow() {
+		err = errTooSlow
+	}
 	switch {
 	case err == io.EOF:
 		b.copyTrailer()
@@ -54,6 +64,16 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		b.mu.Unlock()
 	}
 	return n, err
+}
+
+// errTooSlow is that a client sends, but too little.
+var errTooSlow = fmt.Errorf("the body comes too slowly: %w", os.ErrDeadlineExceeded)
+
+// isTooSlow reports whether the client has sent less than it must, by more than
+// what may have come and not been read yet.
+func (b *requestBody) isTooSlow() bool {
+	must := float64(b.x.app.options.BodyRate) * b.waited.Seconds()
+	return float64(b.received)+bufferSize < must && b.x.watchdog.owesBody()
 }
 
 // copyTrailer gives the transport the trailers that are known now.

@@ -395,6 +395,58 @@ func TestABodyOverTheLimitIsRefused(t *testing.T) {
 	})
 }
 
+// C15: uploads that are under way are bounded, and nothing else by it.
+func TestTooManyBodiesAtATimeAreRefused(t *testing.T) {
+	arrived := make(chan bool)
+	o := serve(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			arrived <- true
+			io.Copy(io.Discard, r.Body)
+		}
+	}))
+	busy := make(chan bool, 10)
+	o.MaxBodies, o.OnBusy = 2, func() { busy <- true }
+	each(t, func(t *testing.T, major int) {
+		g := newGateway(t, o)
+		c := g.client(major)
+		done := make(chan int)
+		var uploads []*io.PipeWriter
+		for range 2 {
+			from, to := io.Pipe()
+			uploads = append(uploads, to)
+			go func() {
+				res, err := c.Post(g.URL, "", from)
+				if err != nil {
+					t.Error(err)
+					done <- 0
+					return
+				}
+				res.Body.Close()
+				done <- res.StatusCode
+			}()
+			io.WriteString(to, ".")
+			<-arrived
+		}
+		if res := post(t, c, g.URL, strings.NewReader("one more")); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
+			t.Error(res.Status)
+		}
+		<-busy
+		if res := get(t, c, g.URL); res.StatusCode != 200 {
+			t.Error(res.Status)
+		}
+		for _, upload := range uploads {
+			upload.Close()
+			if status := <-done; status != 200 {
+				t.Error(status)
+			}
+		}
+		go func() { <-arrived }()
+		if res := post(t, c, g.URL, strings.NewReader("one more")); res.StatusCode != 200 {
+			t.Errorf("then there is %s", res.Status)
+		}
+	})
+}
+
 func TestAWebSocketClientThatDoesNotReadIsCutOff(t *testing.T) {
 	t.Parallel() // it waits
 	broken := make(chan error, 1)

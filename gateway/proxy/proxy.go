@@ -20,6 +20,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -66,6 +67,14 @@ type Options struct {
 	// here. Give the server a WriteTimeout of at least twice BodyIdle for
 	// that; Forward puts it off for as long as the client isn't slow.
 	BodyIdle time.Duration
+	// BodyRate is the least of bytes a second at which a client must send a
+	// request's body, on average over the time that it is waited for: 256.
+	// It may be 32 KiB behind that. Like BodyIdle, it says nothing once the
+	// upstream has begun its response, or in gRPC. Negative: no limit.
+	BodyRate int
+	// MaxBodies is how many requests with a body may be under way, but for
+	// gRPC; zero or less: no limit. Others are answered with 503.
+	MaxBodies int
 	// MaxBody is the largest request body in bytes; zero or less: no
 	// limit. A larger one is answered with 413.
 	MaxBody int64
@@ -74,6 +83,8 @@ type Options struct {
 	// X-Forwarded ones.
 	Forwarded bool
 
+	// OnBusy, if not nil, is called for every request that MaxBodies refuses.
+	OnBusy func()
 	// Logger is for upstreams that fail. Default: discards.
 	Logger *slog.Logger
 	// OnResponse, if not nil, is called for every request for which an
@@ -111,7 +122,8 @@ type Forwarding struct {
 type App struct {
 	options   Options
 	upstreams balancer
-	http1     bool // all upstreams speak plain HTTP/1.1
+	bodies    atomic.Int64 // under way
+	http1     bool         // all upstreams speak plain HTTP/1.1
 	buffers   bufferPool
 	errors    *log.Logger // of ReverseProxy
 	log       *slog.Logger
@@ -135,6 +147,12 @@ func New(o Options) (*App, error) {
 	orElse(&o.ResponseHeaderTimeout, time.Minute)
 	orElse(&o.ResponseIdle, 5*time.Minute)
 	orElse(&o.BodyIdle, 30*time.Second)
+	if o.BodyRate == 0 {
+		o.BodyRate = 256
+	}
+	if o.OnBusy == nil {
+		o.OnBusy = func() {}
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -190,7 +208,15 @@ func (a *App) Forward(w http.ResponseWriter, r *http.Request, f Forwarding) {
 		x.reject(http.StatusNotImplemented, "This service is not a tunnel.")
 	case a.options.MaxBody > 0 && r.ContentLength > a.options.MaxBody:
 		x.reject(http.StatusRequestEntityTooLarge, detailTooLarge)
+	case r.ContentLength == 0 || isGRPC(r.Header):
+		x.forward()
+	case a.bodies.Add(1) > int64(a.options.MaxBodies) && a.options.MaxBodies > 0:
+		a.bodies.Add(-1)
+		a.options.OnBusy()
+		w.Header().Set("Retry-After", "5")
+		x.reject(http.StatusServiceUnavailable, "Too many uploads are under way. Try again later.")
 	default:
+		defer a.bodies.Add(-1)
 		x.forward()
 	}
 }

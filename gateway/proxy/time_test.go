@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -100,17 +101,21 @@ const (
 	bodyIdle              = 30 * time.Second
 	responseHeaderTimeout = time.Minute
 	responseIdle          = 5 * time.Minute
+	bodyRate              = 256.0
 )
 
 const gatewayURL = "http://gateway.example"
 
 // slowBody is a body of n bytes with a pause before each.
-func slowBody(n int, pause time.Duration) io.Reader {
+func slowBody(n int, pause time.Duration) io.Reader { return slowBodyOf(n, ".", pause) }
+
+// slowBodyOf is a body of n parts with a pause before each.
+func slowBodyOf(n int, part string, pause time.Duration) io.Reader {
 	from, to := io.Pipe()
 	go func() {
 		for range n {
 			time.Sleep(pause)
-			io.WriteString(to, ".")
+			io.WriteString(to, part)
 		}
 		to.Close()
 	}()
@@ -134,9 +139,60 @@ func respondSlowly(n int, pause time.Duration) http.HandlerFunc {
 
 func TestAClientThatSendsSlowlyIsNotCutOff(t *testing.T) {
 	simulate(t, "", func(t *testing.T, clientOf func(http.HandlerFunc) *http.Client) {
-		c := clientOf(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
-		if got := body(t, post(t, c, gatewayURL, slowBody(60, bodyIdle-time.Second))); len(got) != 60 {
-			t.Error(got)
+		c := clientOf(func(w http.ResponseWriter, r *http.Request) {
+			n, err := io.Copy(io.Discard, r.Body)
+			fmt.Fprint(w, n, err)
+		})
+		pause := bodyIdle - time.Second
+		part := strings.Repeat(".", int(bodyRate*pause.Seconds())+1)
+		if got, want := body(t, post(t, c, gatewayURL, slowBodyOf(10, part, pause))), fmt.Sprint(10*len(part), nil); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	})
+}
+
+// C15: a byte now and then doesn't keep an upstream's connection.
+func TestAClientThatSendsTooLittleIsCutOff(t *testing.T) {
+	simulate(t, "", func(t *testing.T, clientOf func(http.HandlerFunc) *http.Client) {
+		broken := make(chan error, 1)
+		c := clientOf(func(w http.ResponseWriter, r *http.Request) {
+			_, err := io.Copy(io.Discard, r.Body)
+			broken <- err
+		})
+		start := time.Now()
+		from, to := io.Pipe()
+		sent := make(chan bool)
+		go func() {
+			defer close(sent)
+			for err := error(nil); err == nil; time.Sleep(bodyIdle - time.Second) {
+				_, err = io.WriteString(to, ".")
+			}
+		}()
+		res := post(t, c, gatewayURL, from)
+		from.Close()
+		<-sent
+		if waited := time.Since(start); res.StatusCode != http.StatusRequestTimeout || waited > 7*bodyIdle {
+			t.Errorf("%s after %v", res.Status, waited)
+		}
+		if err := <-broken; err == nil {
+			t.Error("the app took the body for complete")
+		}
+	})
+}
+
+// That the app is slow to take a body isn't the client's fault.
+func TestAClientOfASlowAppIsNotCutOff(t *testing.T) {
+	simulate(t, "", func(t *testing.T, clientOf func(http.HandlerFunc) *http.Client) {
+		c := clientOf(func(w http.ResponseWriter, r *http.Request) {
+			for buffer := make([]byte, 16<<10); ; {
+				time.Sleep(bodyIdle / 2)
+				if _, err := io.ReadFull(r.Body, buffer); err != nil {
+					return
+				}
+			}
+		})
+		if res := post(t, c, gatewayURL, strings.NewReader(strings.Repeat(".", 256<<10))); res.StatusCode != 200 {
+			t.Error(res.Status)
 		}
 	})
 }

@@ -74,6 +74,13 @@ func (w *watchdog) responded() {
 	w.mu.Unlock()
 }
 
+// owesBody reports whether the client must go on to send its body.
+func (w *watchdog) owesBody() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.clientDone
+}
+
 // promised notes that the upstream has said how long its response is: it has it,
 // or nearly so, and may pause for less long than one who waits for what to send.
 func (w *watchdog) promised() {
