@@ -637,6 +637,20 @@ func TestLeavesAServerAloneForAsLongAsItWants(t *testing.T) {
 	}
 }
 
+// Issue 10, B7: a clock that is set back doesn't prolong it.
+func TestDoesNotLeaveAServerAloneForAsLongAsTheClockIsSetBack(t *testing.T) {
+	clock := newClock("2024-02-07T12:00:00Z")
+	source := newServer(t, answerStatus(429, ``, "Retry-After", "90"))
+	p := newClient(t, source.URL, func(o *client.Options) { o.Now = clock.Now })
+	keep(t, p, []string{"e2ee"}, france)
+	if p.Refresh(t.Context()) == nil {
+		t.Fatal("the server wants to be left alone")
+	}
+	source.answers(answerByCountry)
+	clock.move(-time.Hour)
+	refresh(t, p)
+}
+
 func TestAsksAFewContextsAtOnce(t *testing.T) {
 	var now, most atomic.Int32
 	var together sync.WaitGroup
