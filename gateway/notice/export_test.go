@@ -9,5 +9,5 @@ func (s *Set) Cached() int64 { return s.cached.Load() }
 // MarketLanguages is marketLanguages, and LanguagesOf its table.
 var (
 	MarketLanguages = marketLanguages
-	LanguagesOf     = languagesOf
+	LanguagesOf     = languagesOf()
 )
