@@ -54,10 +54,10 @@ func BenchmarkEvaluate(b *testing.B) {
 	} {
 		b.Run(test.name, func(b *testing.B) {
 			table := open(b, flags.Options{Providers: test.providers})
-			table.Evaluate(b.Context(), p)
+			table.Evaluate(b.Context(), always(p))
 			b.ReportAllocs()
 			for b.Loop() {
-				table.Evaluate(b.Context(), p)
+				table.Evaluate(b.Context(), always(p))
 			}
 			b.ReportMetric(float64(len(p.Places())), "jurisdictions")
 			if status := table.Status(); status.Rejected != nil {
@@ -75,7 +75,7 @@ func BenchmarkAnswer(b *testing.B) {
 	attributes := map[string]any{"jurisdiction": "FR", "plan": "free"}
 	client := clientOf(b, inMemory(p, true))
 	table := open(b, flags.Options{Providers: []openfeature.FeatureProvider{inMemory(p, true)}})
-	table.Evaluate(b.Context(), p)
+	table.Evaluate(b.Context(), always(p))
 	for _, test := range []struct {
 		flag  string
 		plain func() error
@@ -116,7 +116,7 @@ func BenchmarkAnswerAll(b *testing.B) {
 	p := twentyFlags(b)
 	context := map[string]any{"targetingKey": "user-1", "jurisdiction": "FR", "plan": "free"}
 	table := open(b, flags.Options{Providers: []openfeature.FeatureProvider{inMemory(p, true)}})
-	table.Evaluate(b.Context(), p)
+	table.Evaluate(b.Context(), always(p))
 	b.ReportAllocs()
 	for b.Loop() {
 		if all, err := table.AnswerAll(b.Context(), p, context); len(all) != 20 || err != nil {

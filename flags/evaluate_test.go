@@ -197,7 +197,7 @@ func TestThePolicyThatIsAskedAboutAnswers(t *testing.T) {
 	table := open(t, flags.Options{})
 	for _, days := range []int{3, 5} {
 		p := parse(t, fmt.Sprintf("flags: {retention-days: {in: {FR: %d}}}\n", days))
-		table.Evaluate(t.Context(), p)
+		table.Evaluate(t.Context(), always(p))
 		if got, want := inWords(table.Answer(t.Context(), p, "retention-days", user("FR"))), fmt.Sprintf("%d STATIC", days); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
@@ -272,7 +272,7 @@ func TestABulkAnswerHasWhatThePolicyNamesAndTheSourceLists(t *testing.T) {
 				provider = listing{inner, test.keys, test.err}
 			}
 			table, p := open(t, flags.Options{Providers: []openfeature.FeatureProvider{provider}}), parse(t, guaranteed)
-			table.Evaluate(t.Context(), p)
+			table.Evaluate(t.Context(), always(p))
 			all, err := table.AnswerAll(t.Context(), p, user("FR"))
 			if err != nil {
 				t.Fatal(err)
@@ -291,7 +291,7 @@ func TestABulkAnswerHasWhatThePolicyNamesAndTheSourceLists(t *testing.T) {
 func TestABulkAnswerOfNothingIsAnEmptyList(t *testing.T) {
 	table := open(t, flags.Options{})
 	p := parse(t, "")
-	table.Evaluate(t.Context(), p)
+	table.Evaluate(t.Context(), always(p))
 	all, err := table.AnswerAll(t.Context(), p, user("FR"))
 	if all == nil || len(all) != 0 || err != nil {
 		t.Errorf("%v, %v", all, err)

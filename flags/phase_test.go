@@ -112,7 +112,7 @@ func TestAWithdrawalByFlagIsNoneForTheEssentialPages(t *testing.T) {
 func TestWithoutAFlagSourceThereIsNoPhaseFlag(t *testing.T) {
 	p := parse(t, "flags: {theme: light}\n")
 	table := open(t, flags.Options{})
-	if phase := table.Evaluate(t.Context(), p)["FR"].Phase; phase != policy.Open {
+	if phase := table.Evaluate(t.Context(), always(p))["FR"].Phase; phase != policy.Open {
 		t.Errorf("France is %s", phase)
 	}
 	if refused := table.Status().Rejected; refused != nil {

@@ -193,7 +193,7 @@ func (w *world) acknowledgedUntil(flag, place string) time.Time {
 
 // round evaluates everything, keeps the naive account, and compares.
 func (w *world) round(t *testing.T) {
-	w.table.Evaluate(t.Context(), w.policy)
+	w.table.Evaluate(t.Context(), always(w.policy))
 	for _, place := range watchedPlaces {
 		for _, flag := range watchedFlags {
 			w.account(flag, place)

@@ -150,14 +150,11 @@ func (t *Table) Status() Status { return t.known.Load().status }
 // than the context allows, it goes on in the background, Hints says so when it
 // is done, and what was known before is returned. What it returns is never
 // changed.
-func (t *Table) Evaluate(ctx context.Context, p *policy.Policy) policy.Flags {
-	return t.EvaluateNewest(ctx, func() *policy.Policy { return p })
-}
-
-// EvaluateNewest evaluates as Evaluate does, by the policy that is the newest
-// when it comes to it: a round before it may take a while, and one by a policy
-// that is out of date would forget what that doesn't speak of.
-func (t *Table) EvaluateNewest(ctx context.Context, newest func() *policy.Policy) policy.Flags {
+//
+// The policy is the newest when it comes to it: a round before it may take a
+// while, and one by a policy that is out of date would forget what that doesn't
+// speak of.
+func (t *Table) Evaluate(ctx context.Context, newest func() *policy.Policy) policy.Flags {
 	select {
 	case t.running <- struct{}{}:
 	case <-ctx.Done():

@@ -118,7 +118,7 @@ func (r *rig) revise(document string) {
 func (r *rig) round() policy.Flags {
 	r.Helper()
 	r.now = r.now.Add(time.Minute)
-	return r.table.Evaluate(r.Context(), r.policy)
+	return r.table.Evaluate(r.Context(), always(r.policy))
 }
 
 // gets says what a visitor from a jurisdiction gets, and what the app is told:
@@ -398,7 +398,7 @@ func TestWithoutAnAnswerThereIsNoValue(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			p := parse(t, "guarantees: {end-to-end-encryption: {require: true}}\n")
 			table := open(t, flags.Options{Providers: []openfeature.FeatureProvider{test.provider}})
-			known := table.Evaluate(t.Context(), p)
+			known := table.Evaluate(t.Context(), always(p))
 			status := table.Status()
 			if status.Answered || !status.LastSuccess.IsZero() {
 				t.Errorf("it passes for an answer: %+v", status)
@@ -419,7 +419,7 @@ func TestWithoutAnyProviderThePolicyIsTheSource(t *testing.T) {
 	if !table.Status().Answered {
 		t.Error("a policy has to be waited for")
 	}
-	s := policy.Compile(p, table.Evaluate(t.Context(), p), moment(noon))
+	s := policy.Compile(p, table.Evaluate(t.Context(), always(p)), moment(noon))
 	if got := fmt.Sprint(s.FlagsToApp("FR"), s.FlagsToApp("DE")); got != `[{end-to-end-encryption true} {tier "gold"}] [{end-to-end-encryption true}]` {
 		t.Errorf("told %s", got)
 	}
@@ -435,7 +435,7 @@ func TestTheFirstSourceThatHasAFlagAnswers(t *testing.T) {
 	first.says("d", "", down)
 	second.says("d", "", value("second"))
 
-	s := policy.Compile(p, table.Evaluate(t.Context(), p), moment(noon))
+	s := policy.Compile(p, table.Evaluate(t.Context(), always(p)), moment(noon))
 	if got := fmt.Sprint(s.FlagsToApp("FR")); got != `[{a "first"} {b "second"} {c "policy"}]` {
 		t.Errorf("told %s", got)
 	}
@@ -504,7 +504,7 @@ func TestUsersWithoutAnAnswerAreProbedOnlyForGuaranteedFlags(t *testing.T) {
 	s := newSource("source")
 	s.says("theme", "", value("light"))
 	table := open(t, flags.Options{Providers: []openfeature.FeatureProvider{s}})
-	table.Evaluate(t.Context(), p)
+	table.Evaluate(t.Context(), always(p))
 	if want := 2 * len(p.Places()); s.asked != want { // theme and exitgate.phase
 		t.Errorf("%d evaluations, want %d", s.asked, want)
 	}
@@ -577,7 +577,7 @@ func TestAFlagThatThePolicyNoLongerSetsIsDropped(t *testing.T) {
 		{guarantee, "[]"},
 	} {
 		p := parse(t, step.document)
-		s := policy.Compile(p, table.Evaluate(t.Context(), p), moment(noon))
+		s := policy.Compile(p, table.Evaluate(t.Context(), always(p)), moment(noon))
 		if got := fmt.Sprint(s.FlagsToApp("FR")); got != step.want {
 			t.Errorf("%s: told %s, want %s", step.document, got, step.want)
 		}
@@ -675,3 +675,6 @@ var (
 		Prefetch(ctx context.Context, c openfeature.FlattenedContext) (context.Context, []string, error)
 	} = (*client.Provider)(nil)
 )
+
+// always is a policy that stays the newest.
+func always(p *policy.Policy) func() *policy.Policy { return func() *policy.Policy { return p } }

@@ -351,7 +351,7 @@ func (e *Engine) useFlags() {
 func (e *Engine) evaluateFlags(within time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
-	e.o.Flags.EvaluateNewest(ctx, e.newest.Load)
+	e.o.Flags.Evaluate(ctx, e.newest.Load)
 }
 
 // signal tells FollowSchedule that the current compiled policy has changed.
