@@ -27,6 +27,10 @@ func TestTheDemoShowsAPolicyThatIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	if !strings.HasPrefix(seen.URL, "https://localhost:") || len(seen.Trials) < 10 || !strings.Contains(seen.Trials[0].Command, seen.URL) {
+		t.Errorf("it says %+v", seen)
+	}
+
 	var wrong strings.Builder
 	if code := run(ctx, time.Now, []string{"check", seen.Policy}, nil, io.Discard, &wrong); code != exitDone {
 		t.Errorf("the demo's own policy ends check with %d:\n%s", code, wrong.String())

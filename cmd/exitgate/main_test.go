@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"flag"
 	"io"
 	"net"
@@ -153,28 +152,6 @@ func TestTheCommandsThatTheDemoPrintsGiveTheAnswersThatItPrints(t *testing.T) {
 	folder := regexp.MustCompile(`policy   (\S+)/policy\.yaml`).FindStringSubmatch(printed)[1]
 	if _, err := os.Stat(folder); !os.IsNotExist(err) {
 		t.Errorf("the demo left %s behind", folder)
-	}
-}
-
-func TestTheDemoSaysAsJSONWhatThereIsToTry(t *testing.T) {
-	ctx, stop := context.WithCancel(t.Context())
-	reader, writer := io.Pipe()
-	done := make(chan int, 1)
-	go func() {
-		done <- run(ctx, time.Now, []string{"demo", "--json", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, nil, writer, io.Discard)
-		writer.Close()
-	}()
-	var seen demoInfo
-	if err := json.NewDecoder(reader).Decode(&seen); err != nil {
-		t.Fatal(err)
-	}
-	go func() { _, _ = io.Copy(io.Discard, reader) }()
-	if !strings.HasPrefix(seen.URL, "https://localhost:") || len(seen.Trials) < 10 || !strings.Contains(seen.Trials[0].Command, seen.URL) {
-		t.Errorf("it says %+v", seen)
-	}
-	stop()
-	if code := <-done; code != exitDone {
-		t.Errorf("the demo ended with %d", code)
 	}
 }
 

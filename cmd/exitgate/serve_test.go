@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -85,72 +84,6 @@ func TestServeStandsInFrontOfGoHTTPBin(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestServeStandsInFrontOfNginx(t *testing.T) {
-	requireProgram(t, "nginx")
-	g := startServe(t, startNginx(t))
-	if status, body := g.ask(t, "GET", "/", fromGermany); status != 200 || body != "hello from nginx\n" {
-		t.Errorf("from Germany: %d %q", status, body)
-	}
-	if status, _ := g.ask(t, "GET", "/", fromFrance); status != 451 {
-		t.Errorf("from France: %d", status)
-	}
-	if status, _ := g.ask(t, "GET", "/missing", fromGermany); status != 404 {
-		t.Errorf("a missing page from Germany: %d", status)
-	}
-}
-
-// startNginx runs an nginx that says hello, and returns its URL.
-func startNginx(t *testing.T) string {
-	t.Helper()
-	folder := t.TempDir()
-	address := freeAddress(t)
-	config := fmt.Sprintf(`daemon off; master_process off; pid %[1]s/pid; error_log %[1]s/error.log;
-events {}
-http {
-  access_log off;
-  client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/fastcgi;
-  uwsgi_temp_path %[1]s/uwsgi; scgi_temp_path %[1]s/scgi;
-  server {
-    listen %[2]s;
-    location = / { return 200 "hello from nginx\n"; }
-    location / { return 404; }
-  }
-}
-`, folder, address)
-	file := filepath.Join(folder, "nginx.conf")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("nginx", "-c", file, "-p", folder, "-e", filepath.Join(folder, "error.log"))
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	for {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-			return "http://" + address
-		}
-		if t.Context().Err() != nil {
-			t.Fatal("nginx didn't start")
-		}
-	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // A served is a running "exitgate serve".
