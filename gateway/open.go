@@ -201,7 +201,7 @@ func (g *Gateway) newControl() *control.Control {
 	o := control.Options{
 		Version: metrics.Version(), Engine: controlEngine{g.engine}, Source: g.source, Flags: g.flags, FlagSources: len(g.flagSources) > 0,
 		Traffic: func() traffic.Sums { return g.traffic.Sums(g.elapsed()) },
-		Locate:  g.geo.Locate, LocateHeld: g.geo.LocateHeld, Databases: g.geo, Capability: g.geo.Capability, Certificates: g.certs, Draining: g.draining.Load,
+		Locate:  g.geo.Locate, LocateHeld: g.geo.LocateHeld, Databases: g.geo, Overdue: g.databaseOverdue, Capability: g.geo.Capability, Certificates: g.certs, Draining: g.draining.Load,
 		Doubt:  func() (string, time.Time) { d := g.doubt(); return d.Reason.String(), d.Since },
 		Events: g.events, Now: g.now, Log: g.log,
 	}

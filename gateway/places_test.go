@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -131,4 +132,29 @@ func TestAHollowDatabaseOpensNoMarket(t *testing.T) {
 		t.Errorf("by what was accepted %s gets %d", france, got.status)
 	}
 	g.operate(404, "POST", "/v1/geo/decisions", fmt.Sprintf(`{"path": %q, "accept": true, "because": "again"}`, g.geo), new(any))
+}
+
+// Issue 10, F: a database that is too old, while a market is restricted because of
+// a demand.
+func TestADatabaseTooOldForADemand(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	old := geotest.File(t, geotest.City(t, world, geotest.Built(now.AddDate(0, 0, -61))))
+	for stage, overdue := range map[string]float64{"in-force, in-force: 2026-01-01T00:00:00Z": 1, "proposed": 0} {
+		g := start(t, setup{
+			databases: []string{old},
+			now:       func() time.Time { return now },
+			policy: `version: 1
+guarantees: {e2ee: {require: true}}
+flags: {e2ee: true}
+demands: {law: {jurisdiction: DE, title: A law, stage: ` + stage + `, requires: {e2ee: false}}}
+jurisdictions: {DE: {phase: withdrawn, because: [law]}}
+`,
+		})
+		if got := g.metric(`exitgate_geo_database_overdue{database="` + old + `"}`); got != overdue {
+			t.Errorf("%q: overdue is %v, want %v", stage, got, overdue)
+		}
+		if _, checks := g.ready(); checks["geo "+old].OK == (overdue == 1) {
+			t.Errorf("%q: /readyz says %+v", stage, checks["geo "+old])
+		}
+	}
 }

@@ -33,7 +33,7 @@ func (g *Gateway) state() metrics.State {
 			continue // corrections don't get old
 		}
 		isHeld := slices.ContainsFunc(holds, func(h geo.Hold) bool { return h.Path == d.Path })
-		s.Databases = append(s.Databases, metrics.Database{Name: d.Path, Build: d.Build, Embedded: d.Path == geo.Embedded, Held: isHeld})
+		s.Databases = append(s.Databases, metrics.Database{Name: d.Path, Build: d.Build, Embedded: d.Path == geo.Embedded, Held: isHeld, Overdue: g.databaseOverdue(d)})
 	}
 	return s
 }
@@ -51,4 +51,11 @@ func (g *Gateway) ledgerState(c *source.Connection) *metrics.Ledger {
 		l.SignatureDue = append(l.SignatureDue, revision.SignBy)
 	}
 	return l
+}
+
+// databaseOverdue reports whether a database is too old to locate the clients of
+// a market that is restricted because of a demand that binds.
+func (g *Gateway) databaseOverdue(d geo.Database) bool {
+	limit := g.config.Geo.MaxAge
+	return limit > 0 && !d.Build.IsZero() && g.now().Sub(d.Build) > limit && g.engine.Current(g.now()).Snapshot().RestrictsByDemand()
 }

@@ -30,3 +30,21 @@ func Restricted(p *Policy, flags Flags, at time.Time) []Code {
 // Stricter returns the more restrictive of two decisions of one snapshot on one
 // class, the first if they restrict alike.
 func Stricter(a, b *Decision) *Decision { return stricter(a, b) }
+
+// RestrictsByDemand reports whether a market is restricted now because of a
+// demand that binds: by an entry that says so, or as what is demanded there
+// breaks a guarantee.
+func (s *Snapshot) RestrictsByDemand() bool {
+	p := s.policy
+	for _, d := range p.demands {
+		if d.Binds() && !d.InForce.After(s.at) && len(p.BrokenGuarantees(d)) > 0 {
+			return true
+		}
+	}
+	for _, rule := range p.rules {
+		if rule.restrictsAt(s.at) && slices.ContainsFunc(rule.because, func(name string) bool { return p.demands[name].Binds() }) {
+			return true
+		}
+	}
+	return false
+}

@@ -31,7 +31,8 @@ unlocated, private or anonymous.
 
 The gateway is asked, which knows its databases and flags. Where none is running,
 or with --policy, --geo or --config, the address is located and decided on as a
-gateway with these would; without any policy, it is only located.`,
+gateway with these would; without any policy, it is only located. One person's IPv4
+and IPv6 addresses may be located differently: ask about both.`,
 		Example: `  exitgate explain 90.0.0.1
   exitgate explain 90.0.0.1 --policy policy.yaml
   exitgate explain FR --policy policy.yaml --method POST --path /signup

@@ -2,8 +2,12 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
+	_ "time/tzdata" // where the system has none
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +21,9 @@ type versionInfo struct {
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 	Geo      string `json:"embedded-geo-database"`
+	// TimeZones is the version of the data of time zones: the system's, or the
+	// embedded one, which is that of the Go version.
+	TimeZones string `json:"time-zones"`
 }
 
 func newVersion() *cobra.Command {
@@ -35,12 +42,30 @@ func newVersion() *cobra.Command {
 			if v.Revision != "" {
 				fmt.Fprintf(cmd.OutOrStdout(), "  revision      %s\n", v.Revision)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "  go            %s %s\n  geo database  %s (embedded)\n", v.Go, v.Platform, v.Geo)
+			fmt.Fprintf(cmd.OutOrStdout(), "  go            %s %s\n  geo database  %s (embedded)\n  time zones    %s\n", v.Go, v.Platform, v.Geo, v.TimeZones)
 			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// timeZones returns the version of the data of time zones in the first of the
+// system's folders that has any: where time looks, before what is embedded.
+func timeZones(folders ...string) string {
+	for _, folder := range folders {
+		if _, err := os.Stat(filepath.Join(folder, "UTC")); err != nil {
+			continue
+		}
+		if text, err := os.ReadFile(filepath.Join(folder, "tzdata.zi")); err == nil { // "# version 2026b"
+			line, _, _ := strings.Cut(string(text), "\n")
+			if version, ok := strings.CutPrefix(line, "# version "); ok {
+				return version + " (" + folder + ")"
+			}
+		}
+		return "unknown (" + folder + ")"
+	}
+	return "that of " + runtime.Version() + " (embedded)"
 }
 
 func version() versionInfo {
@@ -49,6 +74,8 @@ func version() versionInfo {
 		Go:       runtime.Version(),
 		Platform: runtime.GOOS + "/" + runtime.GOARCH,
 		Geo:      geo.EmbeddedBuild().Format("2006-01-02"),
+
+		TimeZones: timeZones("/usr/share/zoneinfo", "/usr/share/lib/zoneinfo", "/usr/lib/locale/TZ"),
 	}
 	if build, ok := debug.ReadBuildInfo(); ok {
 		if build.Main.Version != "" && build.Main.Version != "(devel)" {

@@ -66,6 +66,7 @@ func newLedgerFixture(t testing.TB, source string) *memory {
 		Locate:     func(netip.Addr) policy.Place { return policy.PlaceOf("FR") },
 		LocateHeld: func(netip.Addr) (policy.Place, bool) { return policy.Place{}, false },
 		Databases:  databases{},
+		Overdue:    func(geo.Database) bool { return false },
 		Doubt:      func() (string, time.Time) { return "", time.Time{} },
 		Log:        slog.New(slog.DiscardHandler),
 		Capability: func() *policy.Capability { return nil },

@@ -63,11 +63,12 @@ type CertFile struct {
 
 // Geo says how clients are located.
 type Geo struct {
-	Databases         []string `yaml:"databases" doc:"MaxMind DB files: GeoIP2 or GeoLite2, DB-IP, IPinfo, ip-location-db; for the place, ASN and anonymous IPs. Empty: the embedded country database."`
-	RegisteredCountry bool     `yaml:"registered-country" default:"false" doc:"Where a database has no country for an address, believe the country it is registered in."`
-	AllowOlder        bool     `yaml:"allow-older" default:"false" doc:"Take a changed database even if it was built before the one in use."`
-	Corrections       []string `yaml:"corrections" doc:"Files with what the operator knows better, in the format of RFC 8805: prefix, country, region, city, postal code. They go before the databases."`
-	Hold              GeoHold  `yaml:"hold" doc:"How much less than the one before a database may have, in percent, before it is held until somebody decides."`
+	Databases         []string      `yaml:"databases" doc:"MaxMind DB files: GeoIP2 or GeoLite2, DB-IP, IPinfo, ip-location-db; for the place, ASN and anonymous IPs. Empty: the embedded country database."`
+	RegisteredCountry bool          `yaml:"registered-country" default:"false" doc:"Where a database has no country for an address, believe the country it is registered in."`
+	AllowOlder        bool          `yaml:"allow-older" default:"false" doc:"Take a changed database even if it was built before the one in use."`
+	Corrections       []string      `yaml:"corrections" doc:"Files with what the operator knows better, in the format of RFC 8805: prefix, country, region, city, postal code. They go before the databases."`
+	MaxAge            time.Duration `yaml:"max-age" default:"1440h" doc:"How old a database may be while a market is restricted because of a demand that binds: 60 days. 0: as old as it is."`
+	Hold              GeoHold       `yaml:"hold" doc:"How much less than the one before a database may have, in percent, before it is held until somebody decides."`
 }
 
 // GeoHold says when a database is held.
@@ -150,7 +151,7 @@ func Default() Config {
 	return Config{
 		Listen:       Listen{HTTPS: ":8443", HTTP: ":8080"},
 		ClientHeader: "X-Forwarded-For",
-		Geo:          Geo{Hold: GeoHold{Coverage: 10, Jurisdiction: 33}},
+		Geo:          Geo{MaxAge: 60 * 24 * time.Hour, Hold: GeoHold{Coverage: 10, Jurisdiction: 33}},
 		Policy:       PolicySource{Ledger: Ledger{Replicas: 3, Name: "exitgate"}},
 		Admin:        Admin{Listen: "127.0.0.1:8600"},
 		Drain:        30 * time.Second,
@@ -274,6 +275,9 @@ func (c Config) faults() []fault {
 		if percent < 0 || percent > 100 {
 			report("give a number from 1 to 100, or 0 to look at nothing of the kind", []any{"geo", "hold", field}, "%d percent", percent)
 		}
+	}
+	if c.Geo.MaxAge < 0 {
+		report("give a time, as in 1440h, or 0 for no limit", []any{"geo", "max-age"}, "max-age is %s", c.Geo.MaxAge)
 	}
 	if c.Drain < 0 {
 		report("give a time, as in 30s", []any{"drain"}, "drain is %s", c.Drain)

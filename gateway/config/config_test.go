@@ -59,7 +59,7 @@ func TestSettingsThatAreNotGivenHaveTheirDefaults(t *testing.T) {
 	want := config.Config{
 		Listen:       config.Listen{HTTPS: ":8443", HTTP: ":8080"},
 		ClientHeader: "X-Forwarded-For",
-		Geo:          config.Geo{Hold: config.GeoHold{Coverage: 10, Jurisdiction: 33}},
+		Geo:          config.Geo{MaxAge: 60 * 24 * time.Hour, Hold: config.GeoHold{Coverage: 10, Jurisdiction: 33}},
 		Policy:       config.PolicySource{Ledger: config.Ledger{Replicas: 3, Name: "exitgate"}},
 		Admin:        config.Admin{Listen: "127.0.0.1:8600"},
 		Drain:        30 * time.Second,
@@ -120,7 +120,7 @@ data: /var/lib/exitgate
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 		ClientHeader:   "CF-Connecting-IP",
 		ProxyProtocol:  []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")},
-		Geo:            config.Geo{Databases: []string{"city.mmdb", "asn.mmdb"}, RegisteredCountry: true, AllowOlder: true, Hold: config.GeoHold{Coverage: 10, Jurisdiction: 33}},
+		Geo:            config.Geo{Databases: []string{"city.mmdb", "asn.mmdb"}, RegisteredCountry: true, AllowOlder: true, MaxAge: 60 * 24 * time.Hour, Hold: config.GeoHold{Coverage: 10, Jurisdiction: 33}},
 		Policy: config.PolicySource{Ledger: config.Ledger{
 			NATS:        []string{"tls://10.0.0.1:4222", "tls://10.0.0.2:4222"},
 			Credentials: "/etc/exitgate/nats.creds",

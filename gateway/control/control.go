@@ -17,6 +17,7 @@ import (
 	"github.com/exitgate/exitgate/flags"
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/enforce"
+	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/source"
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
@@ -81,6 +82,7 @@ type Options struct {
 	// LocateHeld locates by databases that are held, if any are.
 	LocateHeld func(netip.Addr) (place policy.Place, held bool)
 	Databases  Databases
+	Overdue    func(geo.Database) bool   // whether one is too old for what the policy restricts
 	Capability func() *policy.Capability // what the databases can tell apart
 	// Doubt returns why clients seem not to be located by their own addresses,
 	// and since when; "" for no reason. It may be nil.

@@ -50,6 +50,7 @@ type Database struct {
 	Name     string
 	Build    time.Time
 	Embedded bool
+	Overdue  bool // too old for a market that is restricted because of a demand
 	Held     bool // one that isn't trusted yet is in its place
 }
 
@@ -90,6 +91,11 @@ func RegisterState(registry prometheus.Registerer, state func() State) {
 		{desc("geo_database_held", "1 if the file has a database that lacks much of what the one in use has, so that clients get the stricter of both until somebody decides.", "database"), func(s State, set set) {
 			for _, d := range s.Databases {
 				set(boolean(d.Held), d.Name)
+			}
+		}},
+		{desc("geo_database_overdue", "1 if it is older than geo.max-age, and a market is restricted because of a demand that binds.", "database"), func(s State, set set) {
+			for _, d := range s.Databases {
+				set(boolean(d.Overdue), d.Name)
 			}
 		}},
 		{desc("flags_last_success_timestamp_seconds", "When a flag provider last answered for all jurisdictions, 0 for never.", "provider"), func(s State, set set) {
