@@ -41,7 +41,7 @@ func (g *Gateway) state() metrics.State {
 // ledgerState is what the metrics show of the ledger.
 func (g *Gateway) ledgerState(c *source.Connection) *metrics.Ledger {
 	state, now := g.source.State(), g.now()
-	l := &metrics.Ledger{Connected: c.Connected, Differing: c.Differing, ClockOffset: c.ClockOffset}
+	l := &metrics.Ledger{Connected: c.Connected, Differing: c.Differing, Reserved: c.Reserve == nil, ClockOffset: c.ClockOffset}
 	for _, c := range state.Changes(now) {
 		if c.Status == changes.Pending {
 			l.Pending++

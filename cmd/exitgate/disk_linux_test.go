@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -239,4 +240,42 @@ func TestADataFolderThatCantBeWrittenIsSaidToBe(t *testing.T) {
 	w.stop()
 	w.start()
 	w.waitRecovered()
+}
+
+// TestAWithdrawalIsMadeWhileTheDiskIsFull: issue 10, number 17.
+func TestAWithdrawalIsMadeWhileTheDiskIsFull(t *testing.T) {
+	t.Parallel()
+	g := newLedgerGateway(t)
+	g.disk("20m")
+	g.restart()
+	if reserve := g.metric("exitgate_disk_reserve"); reserve != "1" {
+		t.Fatalf("the reserve is %q", reserve)
+	}
+	g.setPhase("DE", policy.Withdrawn, "before")
+	g.fillDisk()
+	// Another change: for a comment nothing is given up.
+	comment := filepath.Join(t.TempDir(), "policy.yaml")
+	testkit.WriteFile(t, comment, "version: 1\njurisdictions: {DE: withdrawn}\n"+strings.Repeat("# a comment\n", 20_000))
+	if said := g.runCommand("apply", comment, "--because", "I can."); said.code != exitFailed {
+		t.Errorf("on a full disk a comment is applied: %d %s", said.code, said.text())
+	}
+	g.setPhase("FR", policy.Withdrawn, "by law")
+	if got := g.gets("FR"); got != http.StatusUnavailableForLegalReasons {
+		t.Errorf("France gets %d", got)
+	}
+	if reserve := g.metric("exitgate_disk_reserve"); reserve != "0" {
+		t.Errorf("the reserve is %q", reserve)
+	}
+	g.says("/readyz", g.getAdmin("/readyz").body, roomAdvice)
+	g.kill()
+	g.client.CloseIdleConnections()
+	g.api.CloseIdleConnections()
+	g.restart()
+	if got := g.gets("FR"); got != http.StatusUnavailableForLegalReasons {
+		t.Errorf("after a restart, France gets %d", got)
+	}
+	g.expectVerified(3)
+	g.freeDisk()
+	testkit.Eventually(t, "the reserve is made again", func() bool { return g.metric("exitgate_disk_reserve") == "1" })
+	g.stop()
 }

@@ -70,6 +70,9 @@ func (c *Control) checkLedger(now time.Time, checks map[string]api.Check) {
 			Detail: connection.Clock + "\n\nnothing can be changed here, but markets withdrawn: set the clock, as with NTP; clients get what they got before",
 		}
 	}
+	if connection.Reserve != nil {
+		checks["disk"] = api.Check{Detail: fmt.Sprintf("%v\n\nmake room in the data folder: the reserve is made again by itself", connection.Reserve)}
+	}
 	if connection.Differing > 0 {
 		checks["ledger records"] = api.Check{
 			Detail: fmt.Sprintf("%d records of the ledger differ from this gateway's copy of them: one of the two was changed\n\nkeep both: see docs/operations.md, Records differ", connection.Differing),

@@ -27,6 +27,7 @@ type State struct {
 type Ledger struct {
 	Connected    bool
 	ClockOffset  time.Duration // ahead of the NATS servers
+	Reserved     bool          // there is room that is given up for a withdrawal when the disk is full
 	Differing    int           // records that the ledger has otherwise than the gateway's copy
 	Pending      int           // changes that wait for approvals
 	SignatureDue []time.Time   // until when emergencies are to be signed, ascending
@@ -119,6 +120,9 @@ func RegisterState(registry prometheus.Registerer, state func() State) {
 		})},
 		{desc("clock_offset_seconds", "How far this machine's clock is ahead of that of the NATS servers; 0 for a ledger in the process."), ofLedger(func(l *Ledger) float64 {
 			return l.ClockOffset.Seconds()
+		})},
+		{desc("disk_reserve", "1 if room is reserved in the data folder; 0 if it was given up for a withdrawal, or the disk has no room for it."), ofLedger(func(l *Ledger) float64 {
+			return boolean(l.Reserved)
 		})},
 		{desc("changes_pending", "Changes of the policy that wait for approvals."), ofLedger(func(l *Ledger) float64 {
 			return float64(l.Pending)

@@ -55,6 +55,7 @@ func (r *Replica) Write(ctx context.Context, decide func(changes.State) (changes
 		if err != nil {
 			return changes.Record{}, err
 		}
+		r.makeRoomFor(now.changes, draft)
 		record, err := l.Append(ctx, now.point, contentOf(draft))
 		var conflict *ledger.Conflict
 		var unknown *ledger.Unacknowledged

@@ -118,6 +118,7 @@ type savedState struct {
 // something that was lost.
 func OpenReplica(ctx context.Context, o ReplicaOptions) (*Replica, error) {
 	r := &Replica{o: o, writing: make(chan struct{}, 1), advanced: make(chan struct{}), copy: newRecordsCopy()}
+	r.makeReserve()
 	if err := r.start(ctx); err != nil {
 		r.Close()
 		return nil, err
@@ -388,6 +389,7 @@ func (r *Replica) limitStall(ctx context.Context) (_ context.Context, progress, 
 func (r *Replica) Run(ctx context.Context) {
 	var copying sync.WaitGroup
 	copying.Go(func() { r.keepCopy(ctx) })
+	copying.Go(func() { r.keepReserve(ctx) })
 	copying.Go(func() { r.watchClock(ctx) })
 	defer copying.Wait()
 	logged := ""
@@ -446,7 +448,8 @@ func (r *Replica) next(now *state, record ledger.Record) *state {
 // reports the records that led to it.
 func (r *Replica) advance(next *state, all []news) {
 	revision := next.changes.Revision()
-	if revision.Number != r.state.Load().changes.Revision().Number {
+	if before := r.state.Load().changes; revision.Number != before.Revision().Number {
+		r.makeRoom(before.Policy(), next.changes.Policy())
 		if err := r.o.Engine.Apply(next.changes.Policy(), next.changes.Source(), revision.Number, r.decidedFor(revision)); err != nil {
 			_ = r.o.Engine.RecordFailure(revision.SHA256, err) // it was checked when it was read
 		}
@@ -517,7 +520,7 @@ func (r *Replica) PlanState() (changes.State, error) { return r.State(), nil }
 func (r *Replica) Connection() *Connection {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := &Connection{Last: r.state.Load().point.Number, Differing: len(r.differing())}
+	c := &Connection{Last: r.state.Load().point.Number, Differing: len(r.differing()), Reserve: r.reserveError()}
 	if r.ledger == nil {
 		c.Since, c.Why = r.openErrAt, r.openErr.Error()
 		return c

@@ -95,7 +95,8 @@ type Connection struct {
 	ClockOffset   time.Duration
 	Clock         string
 	ClockOffSince time.Time
-	Differing     int // records that the ledger has otherwise than this gateway's copy
+	Reserve       error // why there is no room reserved for a withdrawal; nil: there is
+	Differing     int   // records that the ledger has otherwise than this gateway's copy
 }
 
 // An Engine decides by the policies that a Source applies to it.

@@ -72,6 +72,28 @@ func (d Dir) Replica() string { return d.in("ledger.json") }
 // Records returns the file with a copy of all records of the ledger.
 func (d Dir) Records() string { return d.in("records.log") }
 
+// Reserve returns the file that takes up room, and is given up when the disk is full.
+func (d Dir) Reserve() string { return d.in("reserve") }
+
+// ReserveSize is the size of the reserve, in bytes: for some records, and the files
+// that follow from them.
+const ReserveSize = 4 << 20
+
+// MakeReserve makes the reserve.
+func (d Dir) MakeReserve() error { return files.Reserve(d.Reserve(), ReserveSize) }
+
+// HasReserve reports whether there is a reserve.
+func (d Dir) HasReserve() bool {
+	info, err := os.Stat(d.Reserve())
+	return err == nil && info.Size() >= ReserveSize
+}
+
+// GiveUpReserve gives the room of the reserve back.
+func (d Dir) GiveUpReserve() error { return os.Remove(d.Reserve()) }
+
+// Free returns how many bytes can be written to the data folder.
+func (d Dir) Free() (int64, error) { return files.Free(string(d)) }
+
 // Databases returns the folder for copies of geo databases.
 func (d Dir) Databases() string { return d.in("geo") }
 
