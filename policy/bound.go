@@ -115,17 +115,21 @@ func (s *Snapshot) addFloor(code Code, b binding) {
 	}
 }
 
-// isBound reports whether a demand binds the country, or a part of it.
-func (c *country) isBound() bool { return c.floor != nil || c.floors != nil }
+// hasFloor reports whether a demand binds the country or a part of it, or a part is
+// withheld from all who may be there.
+func (c *country) hasFloor() bool { return c.floor != nil || c.floors != nil || c.untold != nil }
 
-// raise returns the strictest of a decision and of what the demands along the
-// chain of a place make of it.
+// raise returns the strictest of a decision, of what the demands along the chain
+// of a place make of it, and of what is withheld as more isn't known.
 func (c *country) raise(d *Decision, place Place, class Class) *Decision {
 	d = c.floor.raise(d, class)
 	for _, code := range place.Subdivisions {
 		if code != "" {
 			d = c.floors[code].raise(d, class)
 		}
+	}
+	if c.untold != nil {
+		d = c.untold[c.untoldCode(place)].raise(d, class)
 	}
 	return d
 }

@@ -53,7 +53,7 @@ func TestNoEntryWithinABoundPlaceOpensIt(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := document.Parse("policy.yaml", []byte("version: 1\n"+law+test.document))
+			p, err := document.Read("policy.yaml", []byte("version: 1\n"+law+test.document))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,7 +72,7 @@ func TestNoEntryWithinABoundPlaceOpensIt(t *testing.T) {
 
 // Issue 10, A2: from its date on, and for what it is about.
 func TestADemandBindsFromItsDateOn(t *testing.T) {
-	p, err := document.Parse("policy.yaml", []byte("version: 1\n"+law+`routes: {news: [/news/]}
+	p, err := document.Read("policy.yaml", []byte("version: 1\n"+law+`routes: {news: [/news/]}
 demands: {law: {jurisdiction: EE-37, stage: adopted, in-force: 2026-12-01T00:00:00Z, routes: [news], requires: {e2ee: false}}}
 jurisdictions: {EE-37: withdrawn, EE-784: open}
 `))
@@ -130,7 +130,7 @@ func TestWhatLiesInABoundPlaceIsWithheldByAnyHierarchy(t *testing.T) {
 		if inner != bound {
 			fmt.Fprintf(&b, "  %s: open\n", inner)
 		}
-		p, err := document.Parse("policy.yaml", []byte(b.String()))
+		p, err := document.Read("policy.yaml", []byte(b.String()))
 		if err != nil {
 			return // our table has the open one in the bound one
 		}
@@ -232,5 +232,52 @@ func TestABindingDemandSaysWhichTerritoriesItReaches(t *testing.T) {
 	open := fmt.Sprintf("version: 1\n%sdemands: {law: {jurisdiction: FR, territories: [RE], stage: in-force, requires: {e2ee: false}}}\njurisdictions: {FR: withdrawn}\n", law)
 	if _, err := document.Read("policy.yaml", []byte(open)); err == nil {
 		t.Error("RE is served under a demand that reaches it")
+	}
+}
+
+// Issue 10, A1: what those get who are located to the country alone, while an entry
+// is about a part of it, is said by the entry.
+func TestWhoMayBeInAPartGetsWhatItsEntrySays(t *testing.T) {
+	text := func(unknown string) []byte {
+		return []byte(fmt.Sprintf("version: 1\n%sdemands: {law: {jurisdiction: US-MS, stage: in-force, requires: {e2ee: false}}}\njurisdictions: {US-MS: {phase: withdrawn%s}, FR-75C: {phase: withdrawn, unknown-part: withhold}}\n", law, unknown))
+	}
+	if _, err := document.Parse("policy.yaml", text("")); err == nil {
+		t.Error("it isn't said, and taken")
+	}
+	if _, err := document.Read("policy.yaml", text("")); err != nil {
+		t.Error("what stands is refused:", err)
+	}
+	if _, err := document.Parse("policy.yaml", []byte(strings.Replace(string(text("")), "FR-75C:", "US: withdrawn, FR-75C:", 1))); err != nil {
+		t.Error("the place around it is withdrawn:", err)
+	}
+	for unknown, withheld := range map[string]bool{", unknown-part: serve": false, ", unknown-part: withhold": true} {
+		p, err := document.Parse("policy.yaml", text(unknown))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := policy.Compile(p, nil, time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC))
+		for place, want := range map[policy.Place]bool{
+			{Country: "US"}: withheld,
+			{Country: "US", Subdivisions: [2]policy.Code{"US-MS"}}: true,
+			{Country: "US", Subdivisions: [2]policy.Code{"US-AL"}}: false,
+			{Country: "US", Subdivisions: [2]policy.Code{"US-00"}}: withheld, // of no use
+			{Country: "FR"}: true,
+			{Country: "FR", Subdivisions: [2]policy.Code{"FR-IDF"}}:           true,
+			{Country: "FR", Subdivisions: [2]policy.Code{"FR-ARA"}}:           false,
+			{Country: "FR", Subdivisions: [2]policy.Code{"FR-77"}}:            false,
+			{Country: "FR", Subdivisions: [2]policy.Code{"FR-IDF", "FR-77"}}:  false,
+			{Country: "FR", Subdivisions: [2]policy.Code{"FR-IDF", "FR-75C"}}: true,
+		} {
+			d := s.Decide(place, p.Class(policy.Other))
+			if (d.Action == policy.Refuse) != want {
+				t.Errorf("%s: %+v: %s by %s", unknown, place, d.Action, d.Entry)
+			}
+			if x := s.Explain(place, "GET", "", "/"); want && (x.Decision != *d || !x.Matches[0].Wins || x.Matches[0].Entry != d.Entry) {
+				t.Errorf("%+v: explained %+v", place, x)
+			}
+			if want && place.Subdivisions[0] == "" && (d.Jurisdiction != place.Country || d.Reason != policy.ByUnknownPart) {
+				t.Errorf("%+v: %+v", place, *d)
+			}
+		}
 	}
 }

@@ -290,6 +290,7 @@ func (p *builder) addRules() {
 		for _, member := range p.policy.groups[code].members {
 			p.policy.rulesOf[member] = append(p.policy.rulesOf[member], e)
 		}
+		p.checkUnknownPart(e, at("jurisdictions", string(code), "unknown-part"))
 		p.checkTerritories(code, e.territories, at("jurisdictions", string(code), "territories"))
 		for _, t := range e.territories.Of(code) {
 			if !p.policy.HasEntry(t) {
@@ -320,7 +321,7 @@ func (p *builder) newRule(code Code, text Entry) *Rule {
 			e.byClass[class] = mergeSteps(e.steps, steps)
 		}
 	}
-	e.territories = text.Territories
+	e.territories, e.unknownPart = text.Territories, text.UnknownPart
 	e.because = text.Because
 	for i, name := range text.Because {
 		path := append(slices.Clip(path), "because", i)

@@ -22,6 +22,8 @@ func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 		markets += len(subdivisions)
 	}
 	markets += len(p.parents)
+	untold := p.untold()
+	markets += len(untold)
 	decisions := markets * len(p.classes)
 	if p.HasEntry(Anonymous) {
 		decisions *= 2
@@ -49,6 +51,7 @@ func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 			s.countries[i] = c.addCountry(code, apart[code])
 		}
 	}
+	c.setUntold(s, untold)
 	s.decisions = c.decisions
 	s.setFloors()
 	return s

@@ -671,8 +671,8 @@ func TestName(t *testing.T) {
 			t.Errorf("%s is read as %s: %v", phase, read, err)
 		}
 	}
-	got := fmt.Sprint(policy.Phases(), policy.Phase(5), policy.WouldRefuse, policy.Action(3), policy.ByAnonymity, policy.Reason(7))
-	if want := "[open announced closed-to-new wind-down withdrawn] Phase(5) would-refuse Action(3) anonymous Reason(7)"; got != want {
+	got := fmt.Sprint(policy.Phases(), policy.Phase(5), policy.WouldRefuse, policy.Action(3), policy.ByAnonymity, policy.Reason(8))
+	if want := "[open announced closed-to-new wind-down withdrawn] Phase(5) would-refuse Action(3) anonymous Reason(8)"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -29,16 +29,17 @@ func (a *Action) UnmarshalText(text []byte) error {
 type Reason uint8
 
 const (
-	ByDefault   Reason = iota // no entry matches the place but default
-	ByEntry                   // the entry of the place itself: subdivision, country, unlocated, private
-	ByTerritory               // the entry of a country whose territory the place is
-	ByGroup                   // the entry of a group, the operator's or a built-in one
-	ByAnonymity               // the entry anonymous, more restrictive than that of the place
-	ByGuarantee               // a flag that is, or was, below what is guaranteed: withdrawn
-	ByFlag                    // the flag exitgate.phase, more restrictive than any entry
+	ByDefault     Reason = iota // no entry matches the place but default
+	ByEntry                     // the entry of the place itself: subdivision, country, unlocated, private
+	ByTerritory                 // the entry of a country whose territory the place is
+	ByGroup                     // the entry of a group, the operator's or a built-in one
+	ByAnonymity                 // the entry anonymous, more restrictive than that of the place
+	ByGuarantee                 // a flag that is, or was, below what is guaranteed: withdrawn
+	ByFlag                      // the flag exitgate.phase, more restrictive than any entry
+	ByUnknownPart               // the entry of a part of the place, which withholds from those who may be there or not
 )
 
-var reasonNames = [...]string{"default", "entry", "territory", "group", "anonymous", "guarantee", "flag"}
+var reasonNames = [...]string{"default", "entry", "territory", "group", "anonymous", "guarantee", "flag", "unknown-part"}
 
 func (r Reason) String() string { return nameOf(reasonNames[:], r, "Reason") }
 

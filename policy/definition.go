@@ -78,6 +78,8 @@ type Entry struct {
 	Phase       *Phase      `yaml:"phase" doc:"What the market gets from now on. Or give a schedule."`
 	Schedule    []Step      `yaml:"schedule" doc:"Phases by date, each more restrictive than the one before; open until the first."`
 	Territories Territories `yaml:"territories" doc:"Which of the country's territories that have ISO 3166-1 codes of their own it reaches, too: all, none or a list; an entry for one of them overrides."`
+	// UnknownPart is for entries about parts of a country.
+	UnknownPart UnknownPart `yaml:"unknown-part" doc:"For a subdivision: what clients get of whom only the country is known, who may be there or not: serve, as the country, or withhold, as the subdivision. It has to be said under a demand that binds."`
 	// Features are what single route classes get, where that is stricter than
 	// what the whole service gets.
 	Features map[string]Feature `yaml:"features" doc:"What single features of the service get, by their route classes: announced or withdrawn, where that is more than what the whole service gets."`

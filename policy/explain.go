@@ -64,6 +64,7 @@ func (s *Snapshot) Explain(place Place, method, host, path string) Explanation {
 		x.addNextStep(hidden, class, s.at)
 	}
 	s.explainBindings(&x, place, class)
+	s.explainUntold(&x, place, class)
 	x.Override = s.policy.formatOverride(x.Decision)
 	for _, flag := range s.FlagsToApp(x.Decision.Jurisdiction) {
 		if x.Flags == nil {
@@ -101,6 +102,20 @@ func (s *Snapshot) explainBindings(x *Explanation, place Place, class Class) {
 			}
 		}
 	}
+}
+
+// explainUntold adds the entry of a part, where it isn't known whether a client is
+// there and it withholds.
+func (s *Snapshot) explainUntold(x *Explanation, place Place, class Class) {
+	d := x.Decision
+	if d.Reason != ByUnknownPart {
+		return
+	}
+	m := match{entry: s.policy.rules[d.Entry], reason: ByUnknownPart}
+	match := s.explainMatch(m, m, place, class, d)
+	match.How = fmt.Sprintf("the part of %s isn't known", place.Jurisdiction())
+	match.Why = "withholds where the part isn't known"
+	x.Matches = append(slices.DeleteFunc(x.Matches, func(known Match) bool { return known.Entry == d.Entry }), match)
 }
 
 func (s *Snapshot) explainBinding(x *Explanation, b binding, code Code, m match, place Place, class Class, governed bool) {

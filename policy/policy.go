@@ -66,6 +66,7 @@ type Rule struct {
 	features, byClass [][]Step
 	extends           []Code // the territories that it reaches
 	territories       Territories
+	unknownPart       UnknownPart
 	because           []string  // the demands that it is the answer to
 	taken             time.Time // the steps up to here hold, whatever the moment
 }
@@ -344,7 +345,7 @@ func (p *Policy) Cause(d Decision) Cause {
 	switch d.Reason {
 	case ByGuarantee:
 		broken[d.Flag] = true
-	case ByDefault, ByEntry, ByTerritory, ByGroup, ByAnonymity:
+	case ByDefault, ByEntry, ByTerritory, ByGroup, ByAnonymity, ByUnknownPart:
 		c.Demands = p.disclosed(d.Entry)
 	}
 	for _, demand := range c.Demands {

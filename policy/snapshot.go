@@ -38,6 +38,10 @@ type country struct {
 	// in. Those needn't be distinguished.
 	floor  floor
 	floors map[Code]floor
+	// What those get at least of whom it isn't known where in a place they are,
+	// and which subdivisions there are to be known.
+	untold map[Code]floor
+	known  map[Code]bool
 }
 
 // A market is one place that the policy distinguishes, with its decisions by
@@ -107,7 +111,7 @@ func (s *Snapshot) Decide(place Place, class Class) *Decision {
 	if place.Anonymous {
 		d = m.anonymous[class]
 	}
-	if c := s.country(place.Country); c.isBound() && !place.Private {
+	if c := s.country(place.Country); c.hasFloor() && !place.Private {
 		return c.raise(d, place, class)
 	}
 	return d

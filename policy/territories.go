@@ -165,6 +165,9 @@ func (p *Policy) CheckProposed() Problems {
 			b.checkTerritoriesSaid(name, d)
 		}
 	}
+	for _, binding := range p.bindings {
+		b.checkUnknownPartsSaid(binding)
+	}
 	return b.problems
 }
 

@@ -171,7 +171,7 @@ func samePhases(a, b policy.Entry) bool {
 func sameEntry(a, b policy.Entry) bool {
 	return samePhases(a, b) &&
 		slices.Equal(a.Because, b.Because) && slices.Equal(a.Routes, b.Routes) && (a.Routes == nil) == (b.Routes == nil) &&
-		a.Territories.Equal(b.Territories) && policy.FormatFeatures(a.Features) == policy.FormatFeatures(b.Features)
+		a.Territories.Equal(b.Territories) && a.UnknownPart == b.UnknownPart && policy.FormatFeatures(a.Features) == policy.FormatFeatures(b.Features)
 }
 
 // An editor changes the text of a valid policy.

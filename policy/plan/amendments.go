@@ -393,7 +393,11 @@ func (p *Plan) amendJurisdictions(before, after *policy.Policy) {
 				return code == policy.Default && p.hidden[effect] != nil || slices.ContainsFunc(concerned, func(code policy.Code) bool { return slices.Contains(p.hidden[effect], code) })
 			}
 			effect := ChangesOther
-			switch {
+			switch withheld, withholds := old.UnknownPart == policy.WithholdPart, now.UnknownPart == policy.WithholdPart; {
+			case withheld && !withholds:
+				effect = OpensMarket // to those who may be there or not
+			case withholds && !withheld:
+				effect = WithdrawsMarket
 			case had && has && !slices.Equal(old.Because, now.Because):
 			case hides(OpensMarket):
 				effect = OpensMarket
@@ -461,6 +465,9 @@ func formatEntry(e policy.Entry, p *policy.Policy, r *policy.Rule) string {
 		words = append(words, "with territories")
 	case t.Said() && !t.Equal(policy.NoTerritories()):
 		words = append(words, fmt.Sprintf("with the territories %s", t))
+	}
+	if e.UnknownPart != "" {
+		words = append(words, "unknown parts: "+string(e.UnknownPart))
 	}
 	if e.Because != nil {
 		words = append(words, "because of "+strings.Join(e.Because, " "))

@@ -57,6 +57,7 @@ type Entry struct {
 	Territories bool
 	Routes      []string // nil: the whole service
 	Features    map[string][]Step
+	Withhold    bool // also where it isn't known whether a client is there
 }
 
 type Step struct {
@@ -93,7 +94,7 @@ func (s Spec) Document() string {
 }
 
 func (e Entry) write(b *strings.Builder, code string) {
-	if e.Steps[0].From == "" && !e.Territories && e.Routes == nil && e.Features == nil {
+	if e.Steps[0].From == "" && !e.Territories && e.Routes == nil && e.Features == nil && !e.Withhold {
 		fmt.Fprintf(b, "  %s: %s\n", code, e.Steps[0].Phase)
 		return
 	}
@@ -103,6 +104,9 @@ func (e Entry) write(b *strings.Builder, code string) {
 	}
 	if e.Routes != nil {
 		fmt.Fprintf(b, "    routes: [%s]\n", strings.Join(e.Routes, ", "))
+	}
+	if e.Withhold {
+		b.WriteString("    unknown-part: withhold\n")
 	}
 	if e.Features != nil {
 		b.WriteString("    features:\n")
@@ -169,6 +173,11 @@ func DrawEntry(t *rapid.T, code string, classes []string) Entry {
 		e.Steps = []Step{{"", rapid.SampledFrom(Phases).Draw(t, "phase")}}
 	}
 	e.Territories = (code == "FR" || code == "GB") && rapid.Bool().Draw(t, "territories")
+	isPart := code == "GB-nations"
+	for _, of := range Subdivisions {
+		isPart = isPart || slices.Contains(of[0], code) || slices.Contains(of[1], code)
+	}
+	e.Withhold = isPart && rapid.IntRange(0, 2).Draw(t, "withhold") == 0
 	limits := append(slices.DeleteFunc(slices.Clone(classes), func(c string) bool { return c == "essential" }), "other")
 	if rapid.IntRange(0, 3).Draw(t, "limited") == 0 {
 		e.Routes = rapid.SliceOfNDistinct(rapid.SampledFrom(limits), 1, -1, rapid.ID).Draw(t, "routes")
@@ -259,6 +268,74 @@ func (e Entry) verdict(class string, at time.Time) Verdict {
 // Read is the naive reading of a document: the verdict on a request, and the
 // names of the entries that come to it.
 func (s Spec) Read(place policy.Place, class string, at time.Time) (best Verdict, by []string) {
+	best, by = s.readPlain(place, class, at)
+	for _, part := range s.perhapsIn(place) {
+		if v, also := s.readPlain(part, class, at); v.StricterThan(best) {
+			best, by = v, also
+		} else if v == best {
+			by = append(slices.Clip(by), also...)
+		}
+	}
+	if e, named := s.Entries["anonymous"]; named && place.Anonymous {
+		if v := e.verdict(s.classOf(class), at); v.StricterThan(best) {
+			best, by = v, []string{"anonymous"}
+		} else if v == best {
+			by = append(slices.Clip(by), "anonymous")
+		}
+	}
+	return best, by
+}
+
+// perhapsIn lists the parts that a client may be in or not, as no database tells,
+// and whose entries withhold then.
+func (s Spec) perhapsIn(place policy.Place) []policy.Place {
+	country := string(place.Country)
+	if place.Private || !slices.Contains(Countries, country) {
+		return nil
+	}
+	of := Subdivisions[country]
+	known := func(code policy.Code) bool {
+		return slices.Contains(of[0], string(code)) || slices.Contains(of[1], string(code)) || country == "GB" && code == "GB-NIR"
+	}
+	within := ""
+	switch first, second := place.Subdivisions[0], place.Subdivisions[1]; {
+	case known(second):
+		return nil
+	case known(first):
+		within = string(first)
+	}
+	var parts []policy.Place
+	for _, code := range slices.Concat(of[0], of[1], []string{"GB-NIR"}) {
+		part := policy.Place{Country: place.Country, Subdivisions: [2]policy.Code{policy.Code(code)}}
+		if parent := parents[code]; parent != "" {
+			part.Subdivisions = [2]policy.Code{policy.Code(parent), policy.Code(code)}
+		}
+		if code == "GB-NIR" && country != "GB" || within != "" && parents[code] != within {
+			continue
+		}
+		for _, level := range s.levels(part) {
+			governs := slices.DeleteFunc(slices.Clone(level), func(name string) bool { _, named := s.Entries[name]; return !named })
+			if slices.ContainsFunc(governs, func(name string) bool { return s.Entries[name].Withhold }) {
+				parts = append(parts, part)
+			}
+			if len(governs) > 0 {
+				break
+			}
+		}
+	}
+	return parts
+}
+
+func (s Spec) classOf(class string) string {
+	if class == "always" {
+		return "essential"
+	} else if !slices.Contains(s.Routes, class) {
+		return "other"
+	}
+	return class
+}
+
+func (s Spec) readPlain(place policy.Place, class string, at time.Time) (best Verdict, by []string) {
 	if class == "always" {
 		class = "essential"
 	} else if !slices.Contains(s.Routes, class) {
@@ -283,11 +360,6 @@ func (s Spec) Read(place policy.Place, class string, at time.Time) (best Verdict
 	}
 	if by == nil {
 		by = []string{"default"}
-	}
-	if e, named := s.Entries["anonymous"]; named && place.Anonymous {
-		if v := e.verdict(class, at); v.StricterThan(best) {
-			best, by = v, []string{"anonymous"}
-		}
 	}
 	return best, by
 }
