@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -26,36 +24,30 @@ import (
 type steppedGateway struct{ *gatewayProcess }
 
 // buildStepped builds the program with a time.Now of that kind.
-var buildStepped = sync.OnceValues(func() (program string, err error) {
-	to, err := os.MkdirTemp("", "stepped")
-	if err != nil {
-		return "", err
-	}
+func buildStepped(t *testing.T) (program string) {
+	t.Helper()
+	folder := t.TempDir()
+	program = filepath.Join(folder, "exitgate")
 	for _, args := range [][]string{
-		{"../../.ci/clock-overlay", to},
-		{"go", "build", "-overlay", filepath.Join(to, "overlay.json"), "-o", filepath.Join(to, "exitgate"), "."},
+		{"../../.ci/clock-overlay", folder},
+		{"go", "build", "-overlay", filepath.Join(folder, "overlay.json"), "-o", program, "."},
 	} {
-		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-			return "", fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out)
+		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
 		}
 	}
-	return filepath.Join(to, "exitgate"), nil
-})
+	return program
+}
 
-func newSteppedGateway(t *testing.T, policy string, now time.Time) *steppedGateway {
+func newSteppedGateway(t *testing.T, program, policy string, now time.Time) *steppedGateway {
 	t.Helper()
-	m := stepped(newGatewayProcess(t, policy))
+	m := stepped(newGatewayProcess(t, policy), program)
 	m.setClock(now)
 	return m
 }
 
 // stepped gives a gateway that hasn't started a clock that steps.
-func stepped(g *gatewayProcess) *steppedGateway {
-	g.t.Helper()
-	program, err := buildStepped()
-	if err != nil {
-		g.t.Fatal(err)
-	}
+func stepped(g *gatewayProcess, program string) *steppedGateway {
 	g.program, g.env = program, []string{clockAhead + "=@" + g.file("ahead")}
 	return &steppedGateway{g}
 }
@@ -94,7 +86,7 @@ const steppedPolicy = "jurisdictions:\n  FR: {schedule: [{from: 2030-06-01T00:00
 
 func TestAWallClockThatIsSetBackOpensNothing(t *testing.T) {
 	t.Parallel()
-	m := newSteppedGateway(t, steppedPolicy, exitAt.Add(time.Minute))
+	m := newSteppedGateway(t, buildStepped(t), steppedPolicy, exitAt.Add(time.Minute))
 	m.begin()
 	m.expect("after the step", "FR", 451)
 	m.setClock(exitAt.Add(-time.Hour))
@@ -122,10 +114,11 @@ func TestAWallClockThatIsSetBackOpensNothing(t *testing.T) {
 // one client has been refused, and starts it again with the clock an hour back.
 func TestAStepIsKeptByWhoIsKilledAtTheFirstRequestByIt(t *testing.T) {
 	t.Parallel()
+	program := buildStepped(t)
 	for name, before := range map[string]time.Duration{"the clock goes on": 4 * time.Second, "the clock jumps": time.Hour} {
 		for round := range 3 {
 			t.Run(fmt.Sprintf("%s %d", name, round+1), func(t *testing.T) {
-				m := newSteppedGateway(t, steppedPolicy, exitAt.Add(-before))
+				m := newSteppedGateway(t, program, steppedPolicy, exitAt.Add(-before))
 				m.begin()
 				m.expect("before the step", "FR", 200)
 				if before == time.Hour {
@@ -148,7 +141,7 @@ func TestAGatewayWhoseClockIsAheadSaysSoAndMovesNoOther(t *testing.T) {
 	source := fmt.Sprintf("{ledger: {nats: [%q], replicas: 1}}", ledgertest.StartOn(t, t.TempDir()).URL)
 	fast, right := newLedgerGateway(t), newLedgerGateway(t)
 	fast.source, right.source = source, source
-	clock := stepped(fast.gatewayProcess)
+	clock := stepped(fast.gatewayProcess, buildStepped(t))
 	clock.setClock(time.Now())
 	clock.begin()
 	right.restart()
