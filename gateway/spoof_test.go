@@ -478,6 +478,16 @@ func TestHTTP10WithABodyOfUnknownLengthIsRefused(t *testing.T) {
 	}
 }
 
+// nginx speaks HTTP/1.0 by default, and sends no length where its client sent none.
+func TestHTTP10WithoutABodyIsServed(t *testing.T) {
+	g := start(t, setup{policy: spoofed})
+	for _, method := range []string{"GET", "DELETE", "OPTIONS", "PATCH"} {
+		if a := g.raw(lines(method+" / HTTP/1.0", "Host: "+host, "X-Forwarded-For: "+america)); a.status != 200 {
+			t.Errorf("%s gets %d", method, a.status)
+		}
+	}
+}
+
 func TestHeadersThatCanBeReadInTwoWaysAreRefused(t *testing.T) {
 	g := start(t, setup{policy: spoofed})
 	head := "POST / HTTP/1.1\r\nHost: " + host + "\r\nX-Forwarded-For: " + america + "\r\n"
