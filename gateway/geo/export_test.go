@@ -1,6 +1,7 @@
 package geo
 
 import (
+	"crypto/sha256"
 	"net/netip"
 
 	"github.com/exitgate/exitgate/policy"
@@ -8,7 +9,7 @@ import (
 
 // OpenContent opens a database as if a file had the content.
 func OpenContent(content []byte) (locate func(netip.Addr) policy.Place, err error) {
-	db, err := parse(content, true)
+	db, err := parse(content, true, func([sha256.Size]byte) bool { return false })
 	if err != nil {
 		return nil, err
 	}

@@ -4,14 +4,17 @@ package geo_test
 
 import (
 	"compress/gzip"
+	"context"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/geo"
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/iso3166"
 )
@@ -93,5 +96,29 @@ func TestGeoLite2City_coverage(t *testing.T) {
 		if !c.Finds(policy.Code(country.Code)) {
 			t.Errorf("%s (%s) isn't found: say what of that in the documentation", country.Code, country.Name)
 		}
+	}
+}
+
+// A start with a database that was in use before doesn't verify it again.
+func TestGeoLite2City_start(t *testing.T) {
+	options := geo.Options{Files: []string{geoLite(t)}, CopyFolder: t.TempDir()}
+	begin := time.Now()
+	first := open(t, options)
+	t.Logf("a first start takes %s", time.Since(begin))
+	ctx, stop := context.WithCancel(t.Context())
+	var watching sync.WaitGroup
+	watching.Go(func() { first.Watch(ctx) })
+	testkit.Eventually(t, "there is a copy", func() bool {
+		copies, _ := filepath.Glob(filepath.Join(options.CopyFolder, "*.mmdb"))
+		return len(copies) == 1
+	})
+	stop()
+	watching.Wait()
+	begin = time.Now()
+	again := open(t, options)
+	again.Review()
+	t.Logf("a later one %s", time.Since(begin))
+	if !again.Capability().Finds("US-MS") || len(again.Holds()) > 0 {
+		t.Error("it isn't as it was")
 	}
 }
