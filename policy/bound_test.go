@@ -281,3 +281,19 @@ func TestWhoMayBeInAPartGetsWhatItsEntrySays(t *testing.T) {
 		}
 	}
 }
+
+// Issue 10, E: the demand of a region binds a department that has an entry of its
+// own.
+func TestARegionsDemandBindsADepartmentWithAnEntry(t *testing.T) {
+	for entries, kept := range map[string]bool{
+		"FR-IDF: withdrawn":                    true,
+		"FR-IDF: withdrawn, FR-75C: withdrawn": true,
+		"FR-IDF: withdrawn, FR-75C: open":      false,
+		"FR-IDF: withdrawn, FR-69: open":       true, // elsewhere
+	} {
+		_, err := document.Read("policy.yaml", []byte("version: 1\n"+law+"demands: {law: {jurisdiction: FR-IDF, stage: in-force, requires: {e2ee: false}}}\njurisdictions: {"+entries+"}\n"))
+		if (err == nil) != kept {
+			t.Errorf("%s: %v", entries, err)
+		}
+	}
+}

@@ -386,3 +386,24 @@ func BenchmarkPlan(b *testing.B) {
 		plan.New(was, is, flags, planned)
 	}
 }
+
+// Issue 10, E: a demand of a region that no longer binds a department with an entry
+// of its own.
+func TestNew_aRegionsDemandThatLeavesADepartmentOut(t *testing.T) {
+	const rest = "version: 1\njurisdictions: {FR-IDF: withdrawn, FR-75C: withdrawn}\n"
+	before := parse(t, rest+"demands: {law: {jurisdiction: FR-IDF, stage: in-force, requires: {a: 1}}}\n")
+	for name, test := range map[string]struct {
+		demand string
+		weaker bool
+	}{
+		"another department of it": {"{jurisdiction: FR-77, stage: in-force, requires: {a: 1}}", true},
+		"the department alone":     {"{jurisdiction: FR-75C, stage: in-force, requires: {a: 1}}", true},
+		"the country":              {"{jurisdiction: FR, territories: none, stage: in-force, requires: {a: 1}}", false},
+		"the same":                 {"{jurisdiction: FR-IDF, stage: in-force, requires: {a: 1}, title: The same}", false},
+	} {
+		change := plan.New(before, parse(t, rest+"demands: {law: "+test.demand+"}\n"), nil, planned)
+		if got := change.HasEffect(plan.WeakensDemand); got != test.weaker {
+			t.Errorf("%s: weaker: %t", name, got)
+		}
+	}
+}

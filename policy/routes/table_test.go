@@ -211,3 +211,25 @@ func TestNew_conflictsUpToALimit(t *testing.T) {
 		t.Errorf("%d conflicts", len(conflicts))
 	}
 }
+
+// Issue 10, E: wildcards below two parents, one of which is a wildcard itself.
+func TestNew_conflictOfWildcardsBelowTwoParents(t *testing.T) {
+	for _, test := range []struct {
+		a, b     string
+		conflict bool
+	}{
+		{"/{x}/{y}/b", "/a/{z}/{w}", true},
+		{"/a/{z}/{w}", "/{x}/{y}/b", true},
+		{"/{x}/{y}/b", "/a/{z}/{w...}", true},
+		{"/{x}/{y}/b", "/a/{z}/b", false}, // more specific
+		{"/{x}/{y}/b", "/a/{z}/c", false}, // share nothing
+		{"/{x}/{y}/b", "/a/{z}/{$}", false},
+		{"/{x}/{y}/{z}", "/a/{w}/b", false},
+		{"/{x}/{y}/b/{v}", "/a/{z}/{w}/c", true},
+	} {
+		_, conflicts := routes.New([]routes.Rule{{Class: 1, Pattern: parse(t, test.a)}, {Class: 2, Pattern: parse(t, test.b)}})
+		if (len(conflicts) == 1) != test.conflict {
+			t.Errorf("%s and %s: %v", test.a, test.b, conflicts)
+		}
+	}
+}
