@@ -99,6 +99,7 @@ type peers struct {
 	known        ledger.Point // what the ledger was opened with
 	onInvalid    func(ledger.InvalidRecord)
 	openErr      error
+	pause        time.Duration // before each record of the history
 }
 
 func (c *client) Append(_ context.Context, after ledger.Point, content ledger.Content) (ledger.Record, error) {
@@ -117,7 +118,7 @@ func (c *client) Append(_ context.Context, after ledger.Point, content ledger.Co
 	return c.append(content), nil
 }
 
-func (c *client) History(_ context.Context, after ledger.Point) iter.Seq2[ledger.Record, error] {
+func (c *client) History(ctx context.Context, after ledger.Point) iter.Seq2[ledger.Record, error] {
 	return func(yield func(ledger.Record, error) bool) {
 		records, _, err := c.after(after)
 		if err != nil {
@@ -125,6 +126,12 @@ func (c *client) History(_ context.Context, after ledger.Point) iter.Seq2[ledger
 			return
 		}
 		for _, r := range records {
+			select {
+			case <-ctx.Done():
+				yield(ledger.Record{}, context.Cause(ctx))
+				return
+			case <-time.After(c.pause):
+			}
 			if !yield(r, nil) {
 				return
 			}

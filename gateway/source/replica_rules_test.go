@@ -222,3 +222,38 @@ func TestAStateThatCantBeSavedIsTold(t *testing.T) {
 		t.Errorf("when it is saved again, it is %v", err)
 	}
 }
+
+func TestAHistoryThatStallsEndsTheStartAndASlowOneDoesNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t, newStream())
+		r := m.mustStart()
+		stop := m.run(r)
+		for _, source := range []string{withdrawn, open, wider} {
+			m.write(r, source)
+		}
+		stop()
+		r.Close()
+		late := newMachine(t, m.stream)
+		late.peers.pause = stallLimit - time.Second
+		late.mustStart().Close()
+		late.expectApplied(wider)
+		late = newMachine(t, m.stream)
+		late.peers.pause = stallLimit + time.Second
+		if _, err := late.start(); err == nil || late.engine.Decides() {
+			t.Errorf("it applies %q, %v", late.engine.policies(), err)
+		}
+	})
+}
+
+func TestADamagedStateWithALedgerOutOfReachEndsTheStart(t *testing.T) {
+	m := newMachine(t, newStream())
+	m.remote = true
+	m.mustStart().Close()
+	if err := os.WriteFile(m.dir.Replica(), []byte("damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.stream.fail(errors.New("gone"))
+	if _, err := m.start(); err == nil || m.engine.closed {
+		t.Errorf("the error is %v", err)
+	}
+}

@@ -85,7 +85,7 @@ func Start(t testing.TB) *Cluster {
 	}
 	for i := range size {
 		name, port := fmt.Sprint("node", i), FreePort(t)
-		n := &Node{t: t, Name: name, URL: fmt.Sprintf("nats://127.0.0.1:%d", port), config: filepath.Join(folder, name+".conf")}
+		n := &Node{t: t, Name: name, URL: fmt.Sprintf("nats://127.0.0.1:%d", port), Folder: filepath.Join(folder, name), config: filepath.Join(folder, name+".conf")}
 		text := fmt.Sprintf(`
 			server_name: %s
 			listen: "127.0.0.1:%d"
@@ -93,7 +93,7 @@ func Start(t testing.TB) *Cluster {
 			jetstream: {store_dir: %q, sync_interval: always}
 			cluster: {name: test, no_advertise: true, listen: %q, routes: [%s]}
 			log_file: %q
-		`, name, port, filepath.Join(folder, name), strings.TrimPrefix(routes[i], "nats://"), strings.Join(routes, ", "), filepath.Join(folder, name+".log"))
+		`, name, port, n.Folder, strings.TrimPrefix(routes[i], "nats://"), strings.Join(routes, ", "), filepath.Join(folder, name+".log"))
 		if err := os.WriteFile(n.config, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -193,6 +193,7 @@ func (c *Cluster) await(what string, ok func(context.Context) bool) {
 type Node struct {
 	t         testing.TB
 	Name, URL string
+	Folder    string // of JetStream
 	config    string // file
 	process   *exec.Cmd
 	stdin     io.Closer
