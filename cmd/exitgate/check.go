@@ -172,15 +172,15 @@ func (r checkResult) writePromise(out io.Writer) {
 	for _, d := range r.Demands {
 		demands = append(demands, []string{d.Name, string(d.Jurisdiction), d.inForce(), d.outcome()})
 	}
-	for _, part := range []struct {
-		title string
-		rows  [][]string
-	}{{"Guaranteed wherever the service is served", guarantees}, {"Demanded", demands}} {
-		if part.rows == nil {
-			continue
-		}
-		fmt.Fprintf(out, "\n%s:\n\n", part.title)
-		writeTable(out, part.rows)
+	writeSection(out, "Guaranteed wherever the service is served", guarantees)
+	writeSection(out, "Demanded", demands)
+}
+
+// writeSection writes a table under a title, if it has rows.
+func writeSection(out io.Writer, title string, rows [][]string) {
+	if len(rows) > 0 {
+		fmt.Fprintf(out, "\n%s:\n\n", title)
+		writeTable(out, rows)
 	}
 }
 

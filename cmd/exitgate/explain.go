@@ -276,39 +276,32 @@ func (x explanation) write(out io.Writer) {
 	if x.Override != "" {
 		fmt.Fprintf(out, "  %s\n", x.Override)
 	}
-	if len(x.Matches) > 0 {
-		fmt.Fprintf(out, "\nEntries of the policy that match:\n\n")
-		var rows [][]string
-		for _, m := range x.Matches {
-			mark := " "
-			if m.Wins {
-				mark = "→"
-			}
-			phase := phaseSince(policy.Market{Phase: m.Phase, Since: m.Since, Routes: m.Routes})
-			because := ""
-			if len(m.Because) > 0 {
-				because = "because of " + strings.Join(m.Because, ", ")
-			}
-			rows = append(rows, []string{mark + " " + string(m.Entry), m.How, phase, m.Why, because})
+	var matches, flags [][]string
+	for _, m := range x.Matches {
+		mark := " "
+		if m.Wins {
+			mark = "→"
 		}
-		writeTable(out, rows)
+		phase := phaseSince(policy.Market{Phase: m.Phase, Since: m.Since, Routes: m.Routes})
+		because := ""
+		if len(m.Because) > 0 {
+			because = "because of " + strings.Join(m.Because, ", ")
+		}
+		matches = append(matches, []string{mark + " " + string(m.Entry), m.How, phase, m.Why, because})
 	}
-	if len(x.Flags) > 0 {
-		by := ", by the policy's own table"
-		if x.fromGateway {
-			by = ""
-		}
-		fmt.Fprintf(out, "\nFlags that the app is told%s:\n\n", by)
-		var rows [][]string
-		for _, name := range slices.Sorted(maps.Keys(x.Flags)) {
-			rows = append(rows, []string{name, x.Flags[name].String()})
-		}
-		writeTable(out, rows)
+	writeSection(out, "Entries of the policy that match", matches)
+	for _, name := range slices.Sorted(maps.Keys(x.Flags)) {
+		flags = append(flags, []string{name, x.Flags[name].String()})
 	}
+	by := ", by the policy's own table"
+	if x.fromGateway {
+		by = ""
+	}
+	writeSection(out, "Flags that the app is told"+by, flags)
 	if x.Unasked {
 		fmt.Fprintln(out, "\nThe flag server was not asked: the gateway's market status shows what its flags restrict.")
 	}
-	by := "the policy"
+	by = "the policy"
 	if x.Revision != 0 {
 		by = fmt.Sprintf("revision %d,", x.Revision)
 	}

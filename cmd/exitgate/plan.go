@@ -506,16 +506,8 @@ type movesTable struct {
 
 // write shows first what would be opened.
 func (s movesTable) write(out printer) {
-	for _, part := range []struct {
-		effect plan.Effect
-		title  string
-		colour string
-	}{
-		{plan.OpensMarket, "Would be opened:", green},
-		{plan.WithdrawsMarket, "Would be restricted:", red},
-	} {
-		s.writePart(out, part.effect, part.title, part.colour)
-	}
+	s.writePart(out, plan.OpensMarket, "Would be opened:", green)
+	s.writePart(out, plan.WithdrawsMarket, "Would be restricted:", red)
 }
 
 const minCodesWidth = 16 // characters in a line of jurisdictions

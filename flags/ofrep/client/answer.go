@@ -171,21 +171,23 @@ func errorOutcome(code openfeature.ErrorCode) outcome {
 	switch code {
 	case openfeature.FlagNotFoundCode:
 		return notFound
-	case openfeature.ProviderNotReadyCode:
-		return failedOutcome(code, "the flag server is not ready: look into its log")
-	case openfeature.ParseErrorCode:
-		return failedOutcome(code, "the flag server can't read the flag's definition: correct it there")
-	case openfeature.TypeMismatchCode:
-		return failedOutcome(code, "the flag server finds the flag's value to be of another type: correct it there")
-	case openfeature.TargetingKeyMissingCode:
-		return failedOutcome(code, "the flag server wants a targeting key: add one to the context")
-	case openfeature.InvalidContextCode:
-		return failedOutcome(code, "the flag server can't use the context: look into its log")
-	case openfeature.GeneralCode, openfeature.ProviderFatalCode:
-		return failedOutcome(openfeature.GeneralCode, "the flag server failed to evaluate the flag: look into its log")
-	default:
-		return failedOutcome(openfeature.GeneralCode, "the flag server reports an error by a code that OpenFeature does not have: look into its log")
+	case openfeature.ProviderFatalCode:
+		code = openfeature.GeneralCode
 	}
+	words, known := serverErrors[code]
+	if !known {
+		code, words = openfeature.GeneralCode, "the flag server reports an error by a code that OpenFeature does not have: look into its log"
+	}
+	return failedOutcome(code, "%s", words)
+}
+
+var serverErrors = map[openfeature.ErrorCode]string{
+	openfeature.ProviderNotReadyCode:    "the flag server is not ready: look into its log",
+	openfeature.ParseErrorCode:          "the flag server can't read the flag's definition: correct it there",
+	openfeature.TypeMismatchCode:        "the flag server finds the flag's value to be of another type: correct it there",
+	openfeature.TargetingKeyMissingCode: "the flag server wants a targeting key: add one to the context",
+	openfeature.InvalidContextCode:      "the flag server can't use the context: look into its log",
+	openfeature.GeneralCode:             "the flag server failed to evaluate the flag: look into its log",
 }
 
 var answerOptions = strictjson.Options{Depth: maxLevels, Values: maxValues, Numbers: strictjson.NumbersBy(readNumber)}
