@@ -101,10 +101,19 @@ func TestGeoLite2City_coverage(t *testing.T) {
 
 // A start with a database that was in use before doesn't verify it again.
 func TestGeoLite2City_start(t *testing.T) {
-	options := geo.Options{Files: []string{geoLite(t)}, CopyFolder: t.TempDir()}
+	options := geo.Options{Files: []string{geoLite(t)}, CopyFolder: t.TempDir(), Hold: limits, Restricted: func() (all []policy.Code) {
+		for country := range iso3166.Countries() {
+			all = append(all, policy.Code(country.Code))
+		}
+		return all
+	}}
 	begin := time.Now()
 	first := open(t, options)
 	t.Logf("a first start takes %s", time.Since(begin))
+	// Issue 10, A3: limits are for collapse.
+	if first.Review(); len(first.Holds()) > 0 {
+		t.Fatalf("a real database is held against the embedded one: %v", first.Holds())
+	}
 	ctx, stop := context.WithCancel(t.Context())
 	var watching sync.WaitGroup
 	watching.Go(func() { first.Watch(ctx) })
