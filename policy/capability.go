@@ -144,6 +144,33 @@ func Unfindable(p *Policy, flags Flags, at time.Time, c *Capability) []PoorlyFou
 	return all
 }
 
+// Unkept returns the jurisdictions that demands bind, and in which the service would
+// be served as no client can be found there: the databases have no such place, and
+// what is around it is served. They are sorted.
+func (p *Policy) Unkept(c *Capability) []Code {
+	if c == nil || p.mode == Observe {
+		return nil
+	}
+	missed := make(map[Code]bool)
+	for _, b := range p.bindings {
+		var s *Snapshot
+		for _, code := range b.codes {
+			if c.Finds(code) {
+				continue
+			}
+			if s == nil { // costs
+				s = Compile(p, nil, b.InForce)
+			}
+			for class, name := range p.classes {
+				if b.Concerns(name) && !p.isEmpty[class] && s.Decide(c.Around(code), Class(class)).Action == Forward {
+					missed[code] = true
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(missed))
+}
+
 // maxSteps is how many scheduled changes ahead are looked at.
 const maxSteps = 100
 

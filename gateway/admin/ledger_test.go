@@ -50,7 +50,9 @@ type memory struct {
 	// verifying is called by Verify.
 	verifying func(context.Context)
 	happening chan api.Event
-	following chan struct{} // told of every call of Events
+	// capability is what the databases can tell apart.
+	capability *policy.Capability
+	following  chan struct{} // told of every call of Events
 }
 
 func newLedgerFixture(t testing.TB, source string) *memory {
@@ -69,7 +71,7 @@ func newLedgerFixture(t testing.TB, source string) *memory {
 		Overdue:    func(geo.Database) bool { return false },
 		Doubt:      func() (string, time.Time) { return "", time.Time{} },
 		Log:        slog.New(slog.DiscardHandler),
-		Capability: func() *policy.Capability { return nil },
+		Capability: func() *policy.Capability { return m.capability },
 		Draining:   func() bool { return false },
 		Now:        func() time.Time { _, now := m.known(); return now },
 	})

@@ -49,6 +49,9 @@ func (c *Control) Propose(ctx context.Context, by changes.Actor, expected uint64
 		return api.Change{}, err
 	}
 	return c.writeChange(ctx, func(state changes.State) (changes.Draft, error) {
+		if err := c.checkFindable(state, proposal); err != nil {
+			return changes.Draft{}, err
+		}
 		return state.Propose(by, proposal, c.o.Flags.Known(), c.now())
 	})
 }
@@ -60,6 +63,9 @@ func (c *Control) Edit(ctx context.Context, by changes.Actor, number, expected u
 		return api.Change{}, err
 	}
 	return c.writeChange(ctx, func(state changes.State) (changes.Draft, error) {
+		if err := c.checkFindable(state, proposal); err != nil {
+			return changes.Draft{}, err
+		}
 		return state.Edit(by, number, proposal, c.o.Flags.Known(), c.now())
 	})
 }

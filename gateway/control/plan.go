@@ -3,6 +3,8 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
@@ -65,6 +67,38 @@ func (c *Control) plan(ctx context.Context, p changes.Proposal) (api.Plan, error
 		Revision:   revision, Policy: string(planned.Policy), Plan: planned.Plan,
 		Needs: planned.Needs, Emergency: planned.Emergency, Hit: c.impact(ctx, planned.Plan),
 	}, nil
+}
+
+// checkFindable refuses a proposal by which a place would be withdrawn because of
+// a demand, and in which no client can be found by the databases here: it would be
+// said to be withdrawn, and be served. What was so before is no reason, and an
+// emergency waits for nothing.
+func (c *Control) checkFindable(state changes.State, p changes.Proposal) error {
+	capability := c.o.Capability()
+	if capability == nil || p.Emergency {
+		return nil
+	}
+	planned, err := state.Plan(p, c.o.Flags.Known(), c.now())
+	if err != nil {
+		return nil // whoever proposes it is told why
+	}
+	proposed, err := document.Read("policy", planned.Policy)
+	if err != nil {
+		return nil
+	}
+	before := state.Policy().Unkept(capability)
+	for _, code := range proposed.Unkept(capability) {
+		if slices.Contains(before, code) {
+			continue
+		}
+		around := string(capability.Around(code).Jurisdiction())
+		return &changes.Error{
+			Code:    changes.WrongPolicy,
+			Message: fmt.Sprintf("a demand binds %s, and no database here can tell who is there: they would be served as %s", code, around),
+			Advice:  fmt.Sprintf("add a database to geo.databases that has %s, or withdraw %s, or write unknown-part: withhold in the entry", code, around),
+		}
+	}
+	return nil
 }
 
 // impact returns how many requests a plan would have decided otherwise: those of
