@@ -297,3 +297,27 @@ func TestARegionsDemandBindsADepartmentWithAnEntry(t *testing.T) {
 		}
 	}
 }
+
+// Issue 10, A2 with B7: a clock that is set back takes no demand back, and neither
+// costs a decision an allocation.
+func TestADemandThatCameIntoForceStaysSoWhateverTheClock(t *testing.T) {
+	p, err := document.Read("policy.yaml", []byte("version: 1\n"+law+`demands: {law: {jurisdiction: EE-37, stage: adopted, in-force: 2026-12-01T00:00:00Z, requires: {e2ee: false}}}
+jurisdictions: {EE-37: {phase: withdrawn, unknown-part: withhold}, EE-784: open}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	inForce := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	place := policy.Place{Country: "EE", Subdivisions: [2]policy.Code{"EE-37", "EE-784"}}
+	class := p.Class(policy.Other)
+	if d := policy.Compile(p, nil, inForce.Add(-time.Hour)).Decide(place, class); d.Action != policy.Forward {
+		t.Errorf("an hour before: %s", d.Action)
+	}
+	s := policy.Compile(p.WithTaken(p.TakenAt(inForce)), nil, inForce.Add(-time.Hour))
+	if d := s.Decide(place, class); d.Action != policy.Refuse {
+		t.Errorf("an hour before, set back: %s", d.Action)
+	}
+	if allocations := testing.AllocsPerRun(100, func() { s.Decide(place, class); s.Decide(policy.Place{Country: "EE"}, class) }); allocations != 0 {
+		t.Errorf("%v allocations", allocations)
+	}
+}
