@@ -2,100 +2,15 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
-	"log"
-	"net"
-	"net/http"
 	"runtime"
 	"runtime/debug"
 	"sync"
-	"syscall"
 	"time"
 
-	"golang.org/x/net/netutil"
-
-	"github.com/exitgate/exitgate/gateway/admin"
 	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/listen"
 	"github.com/exitgate/exitgate/policy"
 )
-
-// Addresses are where a Gateway listens; "" where it doesn't.
-type Addresses struct{ HTTPS, HTTP, Admin, Socket string }
-
-// Listen binds the addresses. Port 0 is any free one: Addresses tells which.
-// After an error the Gateway is closed.
-func (g *Gateway) Listen() (at Addresses, err error) {
-	defer func() {
-		if err != nil {
-			for _, e := range g.endpoints {
-				_ = e.Close() // nothing was accepted
-			}
-			g.close()
-		}
-	}()
-	for _, reason := range client.Rejections() {
-		g.metrics.InitRejection(proxyProtocol + string(reason))
-	}
-	g.metrics.InitRejection(tooManyBodies)
-	requests, cutOff := context.WithCancel(context.Background())
-	g.cutOff = cutOff
-	public, operators := g.config.Listen, g.adminHandler()
-
-	https, err := g.listenTCP("https", "listen.https", public.HTTPS, true, g.httpsServer(requests))
-	if err != nil {
-		return Addresses{}, err
-	}
-	at.HTTPS = https.String()
-	if public.HTTP != "" {
-		redirect := g.publicServer(g.certs.HTTPHandler(g.requests.RedirectTo(https)))
-		http, err := g.listenTCP("http", "listen.http", public.HTTP, true, redirect)
-		if err != nil {
-			return Addresses{}, err
-		}
-		at.HTTP = http.String()
-	}
-	if g.config.Admin.Listen != "" {
-		remote := g.adminServer(operators)
-		remote.TLSConfig = g.adminTLS
-		admin, err := g.listenTCP("admin", "admin.listen", g.config.Admin.Listen, false, remote)
-		if err != nil {
-			return Addresses{}, err
-		}
-		at.Admin = admin.String()
-	}
-	socket, err := admin.ListenSocket(g.data.Socket())
-	switch {
-	case err == nil:
-		at.Socket = g.data.Socket()
-		g.endpoints = append(g.endpoints, listen.Endpoint{Name: "socket", Server: listen.HTTP(socket, g.adminServer(operators))})
-	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOSPC), errors.Is(err, admin.ErrLongPath):
-		g.log.Error("operators can't use the socket; the gateway serves without it", "error", err, "advice", "make room in the data folder, and let the gateway write to it; if its path is long, choose another; then start it again")
-	default:
-		return Addresses{}, err
-	}
-	return at, nil
-}
-
-// listenTCP adds an endpoint at a TCP address. A public one may be behind
-// something that speaks the PROXY protocol, and is drained.
-func (g *Gateway) listenTCP(name, setting, address string, public bool, s *http.Server) (net.Addr, error) {
-	l, err := listen.TCP(address, setting)
-	if err != nil {
-		return nil, err
-	}
-	if public {
-		if limit := g.config.Limits.Connections; limit > 0 {
-			l = netutil.LimitListener(l, limit)
-		}
-		l = client.ProxyProtocol(l, g.config.ProxyProtocol, g.config.Limits.HeaderTimeout, func(reason string) {
-			g.metrics.Rejected(proxyProtocol + reason)
-		})
-	}
-	g.endpoints = append(g.endpoints, listen.Endpoint{Name: name, Drain: public, Server: listen.HTTP(l, s)})
-	return l.Addr(), nil
-}
 
 // Why requests are rejected, beside what request and client say.
 const (
@@ -103,69 +18,10 @@ const (
 	tooManyBodies = "too-many-bodies"
 )
 
-// httpsServer returns the server of the service. Its requests end with the
-// context.
-func (g *Gateway) httpsServer(requests context.Context) *http.Server {
-	s := g.publicServer(g.requests)
-	s.TLSConfig = &tls.Config{GetCertificate: g.certs.GetCertificate, MinVersion: tls.VersionTLS12}
-	s.BaseContext = func(net.Listener) context.Context { return requests }
-	s.ConnState = listen.CountConnections(g.metrics.Connections)
-	s.HTTP2 = &http.HTTP2Config{WriteByteTimeout: g.config.Limits.StallTimeout}
-	return s
-}
-
-// publicServer returns a server for clients.
-func (g *Gateway) publicServer(h http.Handler) *http.Server {
-	limits := g.config.Limits
-	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: limits.HeaderTimeout,
-		IdleTimeout:       limits.IdleTimeout,
-		WriteTimeout:      2 * limits.StallTimeout, // put off while a forwarded answer moves
-		MaxHeaderBytes:    headerRoom * int(limits.Header),
-		ErrorLog:          g.errorLog(),
-
-		DisableGeneralOptionsHandler: true, // one path for all requests
-	}
-}
-
-// errorLog returns where net/http's servers log.
-func (g *Gateway) errorLog() *log.Logger {
-	return listen.ErrorLog(listen.ErrorLogOptions{
-		Log: g.log, OnHandshakeError: g.metrics.HandshakeErrors.Inc, OnConnectionError: g.metrics.ConnectionErrors.Inc, Now: g.elapsed,
-	})
-}
-
 // headerRoom is how many times the limit of headers net/http accepts, so that the
 // request is answered that breaks it. net/http ends a connection of HTTP/2, with
 // all other requests on it, as soon as a header is too large for it.
 const headerRoom = 4
-
-// adminServer returns a server for operators.
-func (g *Gateway) adminServer(h http.Handler) *http.Server {
-	return &http.Server{
-		Handler:        h,
-		ConnContext:    admin.ConnContext,
-		ReadTimeout:    10 * time.Second,
-		WriteTimeout:   time.Minute,
-		IdleTimeout:    time.Minute,
-		MaxHeaderBytes: 16 << 10,
-		ErrorLog:       g.errorLog(),
-	}
-}
-
-// adminHandler answers operators, on the socket and on the admin listener.
-func (g *Gateway) adminHandler() http.Handler {
-	return admin.New(admin.Options{
-		Metrics:   g.registry,
-		Flags:     g.ofrepHandler(),
-		Service:   g.newControl(),
-		Log:       g.log,
-		Now:       g.elapsed,
-		Hosts:     g.config.Admin.Hosts,
-		OnFailure: g.metrics.AuthenticationFailures.Inc,
-	})
-}
 
 // Serve serves until the context ends. Then it accepts nothing more, lets what
 // is under way finish within the drain, cuts off the rest and returns nil. Call

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/exitgate/exitgate/flags"
 	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/enforce"
@@ -22,7 +24,6 @@ import (
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/iso3166"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // withRules returns a policy of so many rules: half of them entries for

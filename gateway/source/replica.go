@@ -3,10 +3,8 @@ package source
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"log/slog"
 	"strconv"
@@ -106,13 +104,6 @@ type state struct {
 	skipped int             // invalid records since the state was read from disk, or began
 }
 
-// savedState is a state on disk. The names are those of version 1.
-type savedState struct {
-	Point   ledger.Point      `json:"point"`
-	State   json.RawMessage   `json:"state"`
-	Invalid map[uint64]string `json:"refused,omitempty"`
-}
-
 // OpenReplica applies the newest revision that can be found out: that of the
 // ledger, else the last one that was saved. It never begins anew in the place of
 // something that was lost.
@@ -166,52 +157,6 @@ func (r *Replica) start(ctx context.Context) error {
 		return err
 	}
 	return nil
-}
-
-// restore reads the state that was saved, an empty one if there is none.
-func (r *Replica) restore() (*state, error) {
-	empty := &state{changes: changes.New(r.parsers())}
-	text, err := r.o.Dir.ReadReplica()
-	if errors.Is(err, fs.ErrNotExist) {
-		return empty, nil
-	}
-	var saved savedState
-	if err == nil {
-		err = json.Unmarshal(text, &saved)
-	}
-	var restored changes.State
-	if err == nil {
-		restored, err = changes.Restore(saved.State, r.parsers())
-	}
-	if err != nil {
-		return empty, fmt.Errorf("%s: %w", r.o.Dir.Replica(), err)
-	}
-	r.invalid.restore(saved.Invalid)
-	return &state{changes: restored, point: saved.Point}, nil
-}
-
-// save keeps a state for the next start.
-func (r *Replica) save(s *state) {
-	text, err := s.changes.MarshalJSON()
-	if err == nil {
-		text, err = json.Marshal(savedState{s.point, text, r.invalid.all()})
-	}
-	if err == nil {
-		err = r.o.Dir.WriteReplica(text)
-	}
-	if err != nil {
-		r.o.Log.Error("the ledger's state could not be saved: the next start would need the ledger", "error", err)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.saveErr = err
-}
-
-// SaveError implements Source.
-func (r *Replica) SaveError() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return errors.Join(r.saveErr, r.copyError())
 }
 
 // parsers returns how policies are read. What is planned, proposed and read back

@@ -1,0 +1,77 @@
+package request
+
+import (
+	"net/http"
+	"net/netip"
+
+	"github.com/exitgate/exitgate/gateway/enforce"
+	"github.com/exitgate/exitgate/gateway/proxy"
+	"github.com/exitgate/exitgate/policy"
+)
+
+// Facts are what a request is decided on.
+type Facts struct {
+	Method string     // of a preflight: of the request that it is about
+	Host   string     // as Hostname returns it
+	Path   string     // as it is forwarded, escaped, without query
+	Query  string     // behind the "?", as it is forwarded
+	Peer   netip.Addr // who the connection is with; the zero one is rejected
+	// Header has at least the fields that say on whose behalf a request
+	// comes, and those that override its method.
+	Header http.Header
+}
+
+// A Verdict is what comes of a request that is not rejected.
+type Verdict struct {
+	App      *proxy.App
+	Client   netip.Addr
+	Decision *policy.Decision
+	Outcome  *enforce.Outcome
+}
+
+// Decide decides on a request and counts it. An error is why it is rejected.
+// It doesn't allocate.
+func (h *Handler) Decide(compiled *enforce.Compiled, f Facts) (Verdict, error) {
+	app, known := h.o.Apps.Find(f.Host)
+	if !known {
+		return Verdict{}, UnknownHost
+	}
+	address, err := h.o.Client(f.Peer, f.Header)
+	if err != nil {
+		return Verdict{}, err
+	}
+	place := h.locate(address)
+	decision, err := decideByReadings(compiled.Snapshot(), place, f)
+	if err != nil {
+		return Verdict{}, err
+	}
+	if h.o.Sources.Count(f.Peer, f.Header, place.Private) {
+		h.counters.headersIgnored.Inc()
+	}
+	if other, held := h.o.LocateHeld(address); held && other != place {
+		byHeld, err := decideByReadings(compiled.Snapshot(), other, f)
+		if err != nil {
+			return Verdict{}, err
+		}
+		if policy.Stricter(decision, byHeld) == byHeld {
+			decision, place = byHeld, other
+		}
+	}
+	outcome := compiled.Outcome(decision)
+	outcome.Count(place)
+	return Verdict{app, address, decision, outcome}, nil
+}
+
+// locate finds out where an address is, and counts how well that went.
+func (h *Handler) locate(address netip.Addr) policy.Place {
+	place := h.o.Locate(address)
+	switch {
+	case place.Private:
+		h.counters.private.Inc()
+	case place.Country == "":
+		h.counters.unlocated.Inc()
+	default:
+		h.counters.located.Inc()
+	}
+	return place
+}

@@ -1,0 +1,132 @@
+package changes
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/exitgate/exitgate/policy"
+)
+
+// Approve returns the entry by which a change is approved, which may bring it
+// into force; or by which an emergency revision is signed. plan is the hash of
+// the plan that is agreed to, of a revision its SHA256. A reason isn't needed.
+func (s State) Approve(by Actor, number uint64, plan, because string, request Request, flags policy.Flags, now time.Time) (Draft, error) {
+	if err := s.checkRole(by, request, Approver); err != nil {
+		return Draft{}, err
+	}
+	because = strings.TrimSpace(because)
+	if because != "" {
+		if err := checkReason(because); err != nil {
+			return Draft{}, err
+		}
+	}
+	for _, u := range s.saved.Unsigned {
+		if u.Number == number {
+			return s.sign(by, u, plan, because, request)
+		}
+	}
+	c, err := s.unfinishedChange(number)
+	if err != nil {
+		return Draft{}, err
+	}
+	switch s.status(c, now) {
+	case Expired:
+		return Draft{}, refuse(Ended, "edit it to propose it anew", "change %d has expired at %s", number, c.Expires.Format(time.RFC3339))
+	case Stale:
+		return Draft{}, refuse(Ended, "edit it to propose it anew", "change %d is stale: %s came between", number, s.saved.Revision.describe())
+	}
+	person := Actor{Name: s.person(by.Name), Roles: by.Roles}
+	if err := CheckApprover(person, "approve", fmt.Sprintf("change %d", number), s.people(c.Authors), s.people(Approvers(c.Approvals))); err != nil {
+		return Draft{}, err
+	}
+	if err := s.checkStillDoes(c, plan, flags, now); err != nil {
+		return Draft{}, err
+	}
+	if len(c.Approvals)+1 < c.Needs {
+		return newDraft(ChangeApproved, by, because, approvalBody{Change: number, Plan: plan, Request: request.ifKeyed()}, nil)
+	}
+	return newDraft(RevisionMade, by, c.Because, revisionBody{
+		terms:     terms{c.Base, c.Authors, c.Plan, c.Effects, c.Needs, c.Summary, request.ifKeyed()},
+		Change:    number,
+		Approvals: append(slices.Clip(c.Approvals), Approval{by.Name, now.UTC(), because}),
+	}, c.Policy)
+}
+
+// checkStillDoes returns an error unless a change does now what was agreed to
+// by who proposed it and by who approves it: a date may have passed, or a flag
+// changed.
+func (s State) checkStillDoes(c change, hash string, flags policy.Flags, now time.Time) error {
+	switch hash {
+	case c.Plan:
+	case "":
+		return refuse(Invalid, "look at the change, and send the hash of its plan", "it isn't said what plan is agreed to")
+	default:
+		return refuse(PlanChanged, "look at the change again", "this isn't the plan of change %d, which is %s", c.Number, c.Summary)
+	}
+	after, err := s.parsers.Recorded(c.Policy)
+	if err != nil {
+		return wrongPolicy(err)
+	}
+	if does := s.planFor(after, flags, now); does.Hash != c.Plan {
+		return refuse(PlanChanged, "edit it to propose it anew", "change %d would do something else by now: %s", c.Number, summarise(does))
+	}
+	return nil
+}
+
+func (s State) sign(by Actor, u Revision, sha256, because string, request Request) (Draft, error) {
+	person := Actor{Name: s.person(by.Name), Roles: by.Roles}
+	if err := CheckApprover(person, "sign", fmt.Sprintf("revision %d", u.Number), s.people(u.Authors), nil); err != nil {
+		return Draft{}, err
+	}
+	switch {
+	case sha256 == "":
+		return Draft{}, refuse(Invalid, "look at the revision, and send its SHA-256", "it isn't said what is signed")
+	case sha256 != u.SHA256:
+		return Draft{}, refuse(PlanChanged, "look at the revision again", "this isn't the SHA-256 of revision %d", u.Number)
+	}
+	return newDraft(ChangeApproved, by, because, approvalBody{Revision: u.Number, SHA256: sha256, Request: request.ifKeyed()}, nil)
+}
+
+// CheckApprover returns why somebody can't approve a change or sign a revision,
+// as far as that depends on who they are and who wrote and has approved it; nil
+// if they can. verb and what are for the message: "approve", "change 42".
+func CheckApprover(by Actor, verb, what string, authors, approvers []string) error {
+	switch {
+	case !slices.Contains(by.Roles, Approver):
+		return missingRole(by, Approver)
+	case slices.Contains(authors, by.Name):
+		return refuse(FourEyes, fmt.Sprintf("somebody else has to %s it", verb), "%s is an author of %s", by.Name, what)
+	case slices.Contains(approvers, by.Name):
+		return refuse(NoChange, "", "%s has approved %s already: it waits for somebody else", by.Name, what)
+	}
+	return nil
+}
+
+// people returns who did something by some names.
+func (s State) people(names []string) []string {
+	people := make([]string, len(names))
+	for i, name := range names {
+		people[i] = s.person(name)
+	}
+	return people
+}
+
+// person returns who did something by a name. A local user may have become a
+// principal since.
+func (s State) person(name string) string {
+	if user, local := strings.CutPrefix(name, localPrefix); local {
+		return s.ByUser(user).Name
+	}
+	return name
+}
+
+// Approvers returns who has given some approvals.
+func Approvers(approvals []Approval) []string {
+	names := make([]string, len(approvals))
+	for i, a := range approvals {
+		names[i] = a.By
+	}
+	return names
+}
