@@ -55,7 +55,7 @@ func stepped(g *gatewayProcess, program string) *steppedGateway {
 // setClock sets the wall clock, which goes on from there.
 func (m *steppedGateway) setClock(now time.Time) {
 	m.t.Helper()
-	m.write("ahead", strconv.FormatInt(int64(now.Sub(time.Now())/time.Second), 10))
+	m.write("ahead", strconv.FormatInt(int64(time.Until(now)/time.Second), 10))
 }
 
 // begin starts the gateway, for the test to kill.

@@ -175,7 +175,9 @@ func (p Promise) Covers(d Demand, place policy.Place) bool {
 	}
 	codes := []string{string(place.Country)}
 	for _, sub := range place.Subdivisions {
-		if strings.HasPrefix(string(sub), string(place.Country)+"-") {
+		// Up to three characters behind the country's (ISO 3166-2): no database's
+		// code is the name of a group.
+		if strings.HasPrefix(string(sub), string(place.Country)+"-") && len(sub) <= len("CC-NNN") {
 			codes = append(codes, string(sub))
 			if parent := parents[string(sub)]; parent != "" {
 				codes = append(codes, parent)
@@ -218,7 +220,9 @@ func (p Promise) Broken() string {
 			if class != "other" && !slices.Contains(p.Routes, class) || classes != nil && !slices.Contains(classes, class) {
 				continue
 			}
-			if v, _ := p.Read(place, class, at); !v.Refused || classes == nil && v.Phase != 4 || p.Observe {
+			// Somebody is in a place beside the parts of it that have entries, for
+			// whom unknown-part makes no difference.
+			if v, _ := p.readPlain(place, class, at); !v.Refused || classes == nil && v.Phase != 4 || p.Observe {
 				return true
 			}
 		}
