@@ -184,7 +184,7 @@ func (o *explainOptions) decide(cmd *cobra.Command, asked string) (explanation, 
 		if err != nil {
 			return explanation{}, exitFailure(fmt.Errorf("policy: %w", err))
 		}
-		if p, err = document.Parse(o.policy, source); err != nil {
+		if p, err = document.Read(o.policy, source); err != nil {
 			return explanation{}, exitFailure(err)
 		}
 	}
