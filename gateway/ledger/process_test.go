@@ -18,10 +18,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/gateway/ledger/ledgertest"
-	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 )
 
 // The test binary is also what runs in the processes that tests kill.
@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	case "writer":
 		runWriter()
 	default:
-		goleak.VerifyTestMain(m)
+		verifyNoLeak(m)
 	}
 }
 
