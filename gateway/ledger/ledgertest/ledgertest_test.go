@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) {
 	ledgertest.Main()
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run")) // it leaves some behind
 }
 
 func TestCluster_writesWhileANodeIsKilledOrFrozen(t *testing.T) {
