@@ -52,7 +52,7 @@ func (s *crashTest) restart() {
 		}
 		s.kills++
 	}
-	s.restart()
+	s.ledgerGateway.restart()
 }
 
 // killWithin kills the gateway at some moment from now on.

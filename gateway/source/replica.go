@@ -80,6 +80,7 @@ type Replica struct {
 
 	writing    chan struct{} // held by who writes: two on one gateway needn't race
 	state      atomic.Pointer[state]
+	settled    atomic.Uint64                 // number of the last record that is applied, and saved if it can be
 	lastParsed atomic.Pointer[policy.Policy] // as it was proposed
 	lastRead   atomic.Pointer[policy.Policy] // as it stands
 	invalid    invalidRecords
@@ -120,6 +121,7 @@ func OpenReplica(ctx context.Context, o ReplicaOptions) (*Replica, error) {
 func (r *Replica) start(ctx context.Context) error {
 	saved, damage := r.restore()
 	r.state.Store(saved)
+	r.settled.Store(saved.point.Number)
 	revision := saved.changes.Revision().Number
 	known := damage == nil && revision > 0
 	if known {
@@ -402,6 +404,7 @@ func (r *Replica) advance(next *state, all []news) {
 	r.state.Store(next)
 	r.syncCopy()
 	r.save(next)
+	r.settled.Store(next.point.Number)
 	for _, n := range all {
 		r.o.OnRecord(n.record, n.revision)
 	}
@@ -431,7 +434,7 @@ func (r *Replica) waitFor(ctx context.Context, number uint64) error {
 		r.mu.Lock()
 		advanced := r.advanced
 		r.mu.Unlock()
-		if r.state.Load().point.Number >= number {
+		if r.settled.Load() >= number {
 			return nil
 		}
 		select {
