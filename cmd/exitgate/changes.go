@@ -41,7 +41,7 @@ all of one: who wants it, why, who has approved, and what it would do now.`,
 	return cmd
 }
 
-// A queryOptions is a verb that only shows something.
+// queryOptions are the flags of a verb that only shows something.
 type queryOptions struct {
 	connection
 	json bool

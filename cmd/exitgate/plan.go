@@ -208,7 +208,7 @@ func (o *planOptions) compare(cmd *cobra.Command, after *policy.Policy) error {
 	return nil
 }
 
-// An offlinePlan plan has as much of an api.Plan as can be told without a gateway.
+// An offlinePlan has as much of an api.Plan as can be told without a gateway.
 type offlinePlan struct {
 	Policy string    `json:"policy"`
 	Plan   plan.Plan `json:"plan"`

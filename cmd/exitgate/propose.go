@@ -16,7 +16,7 @@ import (
 	"github.com/exitgate/exitgate/policy/plan"
 )
 
-// A proposalOptions is what the verbs have in common that change the policy: they
+// proposalOptions are what the verbs have in common that change the policy: they
 // plan, show the plan, and propose what it says.
 type proposalOptions struct {
 	writeOptions
