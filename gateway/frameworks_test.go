@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -112,13 +113,8 @@ func (f framework) start(t *testing.T) string {
 	if _, err := os.Stat(filepath.Join(folder, f.needs)); err != nil {
 		missing("run npm ci in %s", folder)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	_, port, _ := net.SplitHostPort(address)
+	port := strconv.Itoa(testkit.FreePort(t))
+	address := "127.0.0.1:" + port
 
 	scratch := t.TempDir()
 	conf, err := os.ReadFile(filepath.Join(folder, "nginx.conf"))

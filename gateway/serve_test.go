@@ -637,12 +637,7 @@ func TestAnAppThatFailsIsSaidToAndServedAgainWhenItIsBack(t *testing.T) {
 }
 
 func TestAnAppThatIsDownIsServedWhenItIsUp(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := fmt.Sprint("127.0.0.1:", testkit.FreePort(t))
 	g := start(t, setup{upstreams: []string{"http://" + address}, policy: twoRefused})
 	c := g.client(2)
 	if a := g.request(c, "/", germany); a.status != 502 || a.body != "502 Bad Gateway\nThe service did not answer. Try again later.\n" {

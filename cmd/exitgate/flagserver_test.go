@@ -17,7 +17,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -92,23 +91,11 @@ type flagServer struct {
 	before func(about map[string]any) // is called with each context that is asked for
 }
 
-var flagServers atomic.Uint32 // made so far
-
 // newFlagServer makes a server that isn't started yet, with values as of
 // flagServer.
 func newFlagServer(t *testing.T, values map[string]map[string]any) *flagServer {
 	t.Helper()
-	// An address of its own, from whose ports nobody else takes what is free
-	// while the server is down.
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.1.%d:0", 1+flagServers.Add(1)%250))
-	if err != nil {
-		l, err = net.Listen("tcp", "127.0.0.1:0") // not all systems have others
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &flagServer{address: l.Addr().String(), values: values}
-	l.Close()
+	s := &flagServer{address: fmt.Sprint("127.0.0.1:", testkit.FreePort(t)), values: values}
 	t.Cleanup(s.stop)
 	return s
 }

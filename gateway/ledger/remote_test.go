@@ -17,11 +17,12 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/gateway/ledger/ledgertest"
+	"github.com/exitgate/exitgate/internal/testkit"
 )
 
 func TestFollow_unreachableAtFirst(t *testing.T) {
 	t.Parallel()
-	folder, port := t.TempDir(), ledgertest.FreePort(t)
+	folder, port := t.TempDir(), testkit.FreePort(t)
 	url := fmt.Sprint("nats://127.0.0.1:", port)
 	l := open(t, elsewhere(url))
 	f := follow(t, l, ledger.Point{})
@@ -108,7 +109,7 @@ func TestFollow_mirror(t *testing.T) {
 	t.Parallel()
 	hub := start(t, &server.Options{ServerName: "hub", JetStreamDomain: "hub", LeafNode: server.LeafNodeOpts{Host: "127.0.0.1", Port: -1}})
 	remote := must[*url.URL](t)(url.Parse(fmt.Sprint("nats://127.0.0.1:", must[*server.Varz](t)(hub.Varz(nil)).LeafNode.Port)))
-	folder, port := t.TempDir(), ledgertest.FreePort(t)
+	folder, port := t.TempDir(), testkit.FreePort(t)
 	starting := func() *server.Server {
 		return start(t, &server.Options{
 			ServerName: "west", Port: port, StoreDir: folder, JetStreamDomain: "west",

@@ -1,10 +1,13 @@
 // Package testkit has what the tests of several packages need: golden files,
-// waiting for an event, a buffer for concurrent writers, a clock that is set.
+// waiting for an event, a buffer for concurrent writers, a clock that is set, a
+// port that is free.
 // Only tests import it.
 package testkit
 
 import (
 	"bytes"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,3 +125,23 @@ func (c *Clock) Set(at time.Time) { c.at.Store(&at) }
 
 // Now returns what the clock shows.
 func (c *Clock) Now() time.Time { return *c.at.Load() }
+
+// ports counts the ports that FreePort has tried in this process.
+var ports atomic.Uint32
+
+// FreePort returns a TCP port of 127.0.0.1 that nobody listens on, and that nobody
+// else gets while nobody does: it is below those that systems give away, and each
+// process that runs tests starts at one of its own.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	const first, last, each = 10_000, 30_000, 100
+	for range last - first {
+		port := first + (os.Getpid()*each+int(ports.Add(1)))%(last-first)
+		if l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port)); err == nil {
+			_ = l.Close() // nothing was accepted
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
+}

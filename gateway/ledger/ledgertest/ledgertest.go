@@ -5,11 +5,8 @@ package ledgertest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -81,10 +79,10 @@ func Start(t testing.TB) *Cluster {
 	c, folder := &Cluster{t: t}, t.TempDir()
 	var routes []string
 	for range size {
-		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", FreePort(t)))
+		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", testkit.FreePort(t)))
 	}
 	for i := range size {
-		name, port := fmt.Sprint("node", i), FreePort(t)
+		name, port := fmt.Sprint("node", i), testkit.FreePort(t)
 		n := &Node{t: t, Name: name, URL: fmt.Sprintf("nats://127.0.0.1:%d", port), Folder: filepath.Join(folder, name), config: filepath.Join(folder, name+".conf")}
 		text := fmt.Sprintf(`
 			server_name: %s
@@ -250,22 +248,4 @@ func (n *Node) answers(ctx context.Context) bool {
 		_, err = js.AccountInfo(ctx)
 	}
 	return err == nil
-}
-
-// FreePort returns a port that nobody listens on, and that no outgoing connection
-// gets by chance while nobody does: it is below those that systems give away.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	var errs []error
-	for range 100 {
-		port := 10_000 + rand.IntN(20_000)
-		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port))
-		if err == nil {
-			_ = l.Close() // nothing was accepted
-			return port
-		}
-		errs = append(errs, err)
-	}
-	t.Fatal(errors.Join(errs...))
-	return 0
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/rs/zerolog"
 )
 
@@ -22,7 +23,7 @@ type Link struct {
 func NewLink(t testing.TB, url string) *Link {
 	t.Helper()
 	for attempt := 1; ; attempt++ {
-		l := &Link{t, newProxy(fmt.Sprint("127.0.0.1:", FreePort(t)), strings.TrimPrefix(url, "nats://"))}
+		l := &Link{t, newProxy(fmt.Sprint("127.0.0.1:", testkit.FreePort(t)), strings.TrimPrefix(url, "nats://"))}
 		err := l.proxy.Start()
 		if err == nil {
 			t.Cleanup(func() { l.proxy.Stop() })
