@@ -35,6 +35,8 @@ var importRules = []importRule{
 		"a replica follows the ledger and is kept in the data folder"},
 	{"gateway/control", []string{"gateway/admin/api", "gateway/certs", "gateway/enforce", "gateway/geo", "gateway/source", "gateway/traffic", "flags", "policy/...", "internal/..."},
 		"it shows and changes what the others hold"},
+	{"gateway/admin", []string{"gateway/control", "policy/...", "internal/..."},
+		"it says who asks, and what they may, of what operators see and do"},
 	{"gateway/...", []string{"policy/...", "internal/..."},
 		"the packages below gateway don't know each other"},
 	{"flags/...", []string{"flags/...", "policy", "internal/..."},

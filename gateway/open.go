@@ -146,7 +146,9 @@ func (g *Gateway) openSource() (s source.Source, err error) {
 	return s, nil
 }
 
-func (g *Gateway) policyInUse() *policy.Policy { return g.engine.Current(g.now()).Snapshot().Policy() }
+func (g *Gateway) snapshot() *policy.Snapshot { return g.engine.Current(g.now()).Snapshot() }
+
+func (g *Gateway) policyInUse() *policy.Policy { return g.snapshot().Policy() }
 
 // openReplica opens the ledger, in the process or the operator's.
 func (g *Gateway) openReplica() (source.Source, error) {
@@ -199,7 +201,7 @@ func (g *Gateway) encodeTraffic() []byte {
 // newControl returns what operators see and do.
 func (g *Gateway) newControl() *control.Control {
 	o := control.Options{
-		Version: metrics.Version(), Engine: controlEngine{g.engine}, Source: g.source, Flags: g.flags, FlagSources: len(g.flagSources) > 0,
+		Version: metrics.Version(), Engine: g.engine, Source: g.source, Flags: g.flags, FlagSources: len(g.flagSources) > 0,
 		Traffic: func() traffic.Sums { return g.traffic.Sums(g.elapsed()) },
 		Locate:  g.geo.Locate, LocateHeld: g.geo.LocateHeld, Databases: g.geo, Overdue: g.databaseOverdue, Capability: g.geo.Capability, Certificates: g.certs, Draining: g.draining.Load,
 		Doubt:  func() (string, time.Time) { d := g.doubt(); return d.Reason.String(), d.Since },
@@ -212,12 +214,4 @@ func (g *Gateway) newControl() *control.Control {
 		}
 	}
 	return control.New(o)
-}
-
-// A controlEngine shows of an Engine what operators see.
-type controlEngine struct{ *enforce.Engine }
-
-func (e controlEngine) Current(now time.Time) (*policy.Snapshot, enforce.BlockedReason) {
-	current := e.Engine.Current(now)
-	return current.Snapshot(), current.Blocked()
 }

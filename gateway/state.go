@@ -13,7 +13,7 @@ import (
 // state is what the metrics show of what the gateway works with.
 func (g *Gateway) state() metrics.State {
 	s := metrics.State{
-		Snapshot:     g.engine.Current(g.now()).Snapshot(),
+		Snapshot:     g.snapshot(),
 		PolicyFailed: g.engine.Failure() != nil,
 		Certificates: g.certs.Expiry(),
 		Flags:        g.flagState(),
@@ -57,5 +57,5 @@ func (g *Gateway) ledgerState(c *source.Connection) *metrics.Ledger {
 // a market that is restricted because of a demand that binds.
 func (g *Gateway) databaseOverdue(d geo.Database) bool {
 	limit := g.config.Geo.MaxAge
-	return limit > 0 && !d.Build.IsZero() && g.now().Sub(d.Build) > limit && g.engine.Current(g.now()).Snapshot().RestrictsByDemand()
+	return limit > 0 && !d.Build.IsZero() && g.now().Sub(d.Build) > limit && g.snapshot().RestrictsByDemand()
 }

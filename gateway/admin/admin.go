@@ -13,14 +13,16 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/exitgate/exitgate/gateway/control"
 )
 
 // Options are what the admin side answers from. All functions are called from
 // many goroutines at once.
 type Options struct {
 	Metrics prometheus.Gatherer
-	Flags   http.Handler // answers what is below /ofrep/
-	Service Service      // what /readyz and the API below /v1/ are about
+	Flags   http.Handler     // answers what is below /ofrep/
+	Service *control.Control // what /readyz and the API below /v1/ are about
 	Log     *slog.Logger
 	Now     func() time.Time
 	// Hosts are names that a TCP listener may be asked for beside loopback's:

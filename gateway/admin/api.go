@@ -8,13 +8,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/exitgate/exitgate/gateway/control"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
 // A handler answers what is below /v1/.
 type handler struct {
 	limits
-	service   Service
+	service   *control.Control
 	log       *slog.Logger
 	now       func() time.Time
 	onFailure func()

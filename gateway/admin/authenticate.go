@@ -80,7 +80,7 @@ func certificateNames(c *x509.Certificate) []string {
 	return names
 }
 
-// An access is what an actor needs to be allowed something. The Service checks
+// An access is what an actor needs to be allowed something. The Control checks
 // it again, with what depends on the change.
 type access struct {
 	public         bool           // for everybody

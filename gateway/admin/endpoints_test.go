@@ -62,7 +62,7 @@ var calls = map[string]func(testing.TB, *fixture) call{
 		return call{target: "/v1/explain", body: api.Question{Jurisdiction: "BY"}}
 	},
 	"GET /v1/events": func(_ testing.TB, g *fixture) call {
-		close(g.happening)
+		g.happening.Close()
 		return call{target: "/v1/events"}
 	},
 	"POST /v1/plan": func(testing.TB, *fixture) call {

@@ -15,7 +15,7 @@ import (
 )
 
 // The codes of what is wrong with a request before anything is asked of the
-// Service.
+// Control.
 const (
 	unauthenticated      changes.ErrorCode = "unauthenticated"
 	tooManyFailures      changes.ErrorCode = "too-many-failures"

@@ -87,17 +87,17 @@ func TestEvents(t *testing.T) {
 	if got := f.next(t); got != ":\n\n" {
 		t.Errorf("at first %q", got)
 	}
-	g.happening <- api.Event{Type: "revision", Time: start, Number: 7, Author: "ada", Message: "FR open → withdrawn\n<now>", Revision: 7}
+	g.happening.Publish(api.Event{Type: "revision", Number: 7, Author: "ada", Message: "FR open → withdrawn\n<now>", Revision: 7})
 	want := "event: revision\n" +
 		`data: {"type":"revision","time":"2026-11-22T12:00:00Z","number":7,"author":"ada","message":"FR open → withdrawn\n\u003cnow\u003e","revision":7}` + "\n\n"
 	if got := f.event(t); got != want {
 		t.Errorf("got %s\nnot %s", got, want)
 	}
-	g.happening <- api.Event{Type: "ledger", Time: start, Message: "the ledger can't be reached"}
+	g.happening.Publish(api.Event{Type: "ledger", Message: "the ledger can't be reached"})
 	if got := f.event(t); !strings.HasPrefix(got, "event: ledger\n") {
 		t.Errorf("got %s", got)
 	}
-	close(g.happening)
+	g.happening.Close()
 	f.ends(t)
 }
 
@@ -114,11 +114,11 @@ func TestEvents_outlastTimeouts(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	}
-	g.happening <- api.Event{Type: "transition", Time: start, Message: "x"}
+	g.happening.Publish(api.Event{Type: "transition", Message: "x"})
 	if got := f.event(t); !strings.HasPrefix(got, "event: transition\n") {
 		t.Errorf("got %s", got)
 	}
-	close(g.happening)
+	g.happening.Close()
 	f.ends(t)
 }
 
@@ -149,7 +149,7 @@ func TestEvents_endWithThePermission(t *testing.T) {
 				f := follow(t, g, server, token)
 				end(g, id)
 				if happens {
-					g.happening <- api.Event{Type: "revision", Time: start, Message: "nothing for them"}
+					g.happening.Publish(api.Event{Type: "revision", Message: "nothing for them"})
 				}
 				f.ends(t)
 			})
@@ -168,11 +168,8 @@ func TestEvents_fewStreamsAtATime(t *testing.T) {
 	}
 	second.next(t)
 	_ = second.Body.Close()
-	close(g.happening)
+	g.happening.Close()
 	first.ends(t)
-	for range 2 {
-		<-g.following
-	}
 	// Both places are free again, once the server has noticed.
 	for ask(t, g, socket, "GET", "/v1/events", nil).code == "busy" {
 		time.Sleep(time.Millisecond)
@@ -190,13 +187,10 @@ func TestEvents_aReaderThatStopsIsDropped(t *testing.T) {
 	f := follow(t, g, server, g.tokens[viewer])
 	defer f.Body.Close()
 	message := strings.Repeat("x", 1<<20)
-	for {
-		select {
-		case g.happening <- api.Event{Type: "revision", Time: start, Message: message}:
-		case <-ended:
-			return
-		}
+	for range 64 { // more than the sockets hold
+		g.happening.Publish(api.Event{Type: "revision", Message: message})
 	}
+	<-ended
 }
 
 func TestEvents_aClientThatLeavesIsNoticed(t *testing.T) {

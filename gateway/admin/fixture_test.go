@@ -70,7 +70,7 @@ func (g *fixture) options() admin.Options {
 	return admin.Options{
 		Metrics:   prometheus.NewRegistry(),
 		Flags:     http.NotFoundHandler(),
-		Service:   g.memory,
+		Service:   g.memory.Control,
 		Log:       slog.New(slog.NewTextHandler(g.log, nil)),
 		Now:       func() time.Time { _, now := g.known(); return now },
 		Hosts:     []string{"gate.example.org"},

@@ -49,15 +49,15 @@ type memory struct {
 	closed string
 	// verifying is called by Verify.
 	verifying func(context.Context)
-	happening chan api.Event
+	happening *control.Events
 	// capability is what the databases can tell apart.
 	capability *policy.Capability
-	following  chan struct{} // told of every call of Events
 }
 
 func newLedgerFixture(t testing.TB, source string) *memory {
 	t.Helper()
-	m := &memory{now: start, state: changes.New(parsers), happening: make(chan api.Event, 100), following: make(chan struct{}, 1000)}
+	m := &memory{now: start, state: changes.New(parsers)}
+	m.happening = control.NewEvents(func() time.Time { _, now := m.known(); return now })
 	ledger := ledger{m}
 	m.Control = control.New(control.Options{
 		Version: "v1.2.3", Engine: ledger, Source: ledger, Flags: noFlags{}, Certificates: noCertificates{},
@@ -73,6 +73,7 @@ func newLedgerFixture(t testing.TB, source string) *memory {
 		Log:        slog.New(slog.DiscardHandler),
 		Capability: func() *policy.Capability { return m.capability },
 		Draining:   func() bool { return false },
+		Events:     m.happening,
 		Now:        func() time.Time { _, now := m.known(); return now },
 	})
 	m.append(t, changes.FirstRevision([]byte(source)))
@@ -176,15 +177,10 @@ func (m *memory) pending(t testing.TB, by changes.Actor, code policy.Code) chang
 	return c.Change
 }
 
-func (m *memory) Events(context.Context) <-chan api.Event {
-	m.following <- struct{}{}
-	return m.happening
-}
-
 // A ledger is what a memory remembers, as an engine and a source.
 type ledger struct{ *memory }
 
-func (l ledger) Current(now time.Time) (*policy.Snapshot, enforce.BlockedReason) {
+func (l ledger) Snapshot(now time.Time) (*policy.Snapshot, enforce.BlockedReason) {
 	if l.Closed() {
 		return policy.Compile(policy.OpenEverywhere(), nil, now), enforce.PolicyUnknown
 	}
@@ -194,6 +190,9 @@ func (l ledger) Current(now time.Time) (*policy.Snapshot, enforce.BlockedReason)
 func (l ledger) AppliedAt() time.Time      { return start }
 func (l ledger) Failure() *enforce.Failure { return nil }
 func (l ledger) Closed() bool              { return l.closed != "" }
+
+func (l ledger) Run(context.Context) {}
+func (l ledger) Close()              {}
 
 func (l ledger) Kind() source.Kind { return source.KindLedger }
 func (l ledger) File() string      { return "" }

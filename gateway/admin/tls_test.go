@@ -139,11 +139,11 @@ func TestEventsOverHTTP2(t *testing.T) {
 	g := newFixtureWithin(t, admin.Limits{Heartbeat: 5 * time.Millisecond})
 	server := serveOverTLS(t, g, newAuthority(t))
 	f := follow(t, g, server, g.tokens[viewer])
-	g.happening <- api.Event{Type: "breach", Time: start, Message: "x"}
+	g.happening.Publish(api.Event{Type: "breach", Message: "x"})
 	if got := f.event(t); f.ProtoMajor != 2 || !strings.HasPrefix(got, "event: breach\n") {
 		t.Errorf("got %s over %s", got, f.Proto)
 	}
-	close(g.happening)
+	g.happening.Close()
 	f.ends(t)
 }
 

@@ -8,7 +8,6 @@
 package control
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -26,35 +25,11 @@ import (
 
 // An Engine has the policy that requests are decided by.
 type Engine interface {
-	// Current returns it, and why nothing is served by it, "" if something is.
-	Current(now time.Time) (*policy.Snapshot, enforce.BlockedReason)
+	// Snapshot returns it, and why nothing is served by it, "" if something is.
+	Snapshot(now time.Time) (*policy.Snapshot, enforce.BlockedReason)
 	AppliedAt() time.Time
 	Failure() *enforce.Failure // of the newest policy; nil if it is in use
 	Closed() bool              // no policy is known, and nothing is served
-}
-
-// A Source is where policies come from: a file, or a ledger. What a file can't
-// do is a *changes.Error.
-type Source interface {
-	Kind() source.Kind
-	File() string         // the name of the policy file, "" for a ledger
-	State() changes.State // what the ledger comes to
-	// PlanState returns what a proposal is planned against.
-	PlanState() (changes.State, error)
-	// Write appends what is decided by the newest state, and returns when
-	// this gateway decides by it.
-	Write(ctx context.Context, decide func(changes.State) (changes.Draft, error)) (changes.Record, error)
-	// Records calls take with the records before a number, the newest first,
-	// until it returns false; 0 is from the newest of all on. next is the
-	// number to go on with, 0 if there is none.
-	Records(ctx context.Context, before uint64, take func(source.Record) bool) (next uint64, err error)
-	Record(ctx context.Context, number uint64) (source.Record, error)
-	Verify(ctx context.Context) (source.Verification, error)
-	Connection() *source.Connection // nil: there is no ledger
-	SaveError() error               // why the replica's state isn't on disk; nil if it is
-	// QueryTraffic returns what all gateways have counted: each a traffic.Sums
-	// as JSON. It is nil where there are no others.
-	QueryTraffic(ctx context.Context) ([][]byte, error)
 }
 
 // Flags is what is known of flags.
@@ -73,7 +48,7 @@ type Certificates interface {
 type Options struct {
 	Version     string
 	Engine      Engine
-	Source      Source
+	Source      source.Source
 	Flags       Flags
 	FlagSources bool                                // there are providers of flags beside the policy
 	FlagServer  func() (since time.Time, err error) // why the flag server fails, and since when; nil: there is none
@@ -94,11 +69,11 @@ type Options struct {
 	Log          *slog.Logger
 }
 
-// A Control is safe for concurrent use. It is an admin.Service.
+// A Control is safe for concurrent use.
 type Control struct {
 	o      Options
 	engine Engine
-	source Source
+	source source.Source
 	now    func() time.Time
 
 	decided geoDecisions
@@ -124,7 +99,7 @@ func (c *Control) Unavailable() error {
 
 // snapshot returns the policy that requests are decided by now.
 func (c *Control) snapshot() *policy.Snapshot {
-	snapshot, _ := c.engine.Current(c.now())
+	snapshot, _ := c.engine.Snapshot(c.now())
 	return snapshot
 }
 

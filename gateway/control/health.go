@@ -14,7 +14,7 @@ import (
 // Readiness returns whether the gateway can serve, and what it is serving by.
 func (c *Control) Readiness() api.Readiness {
 	now := c.now()
-	snapshot, blocked := c.engine.Current(now)
+	snapshot, blocked := c.engine.Snapshot(now)
 	draining := c.o.Draining()
 	r := api.Readiness{Ready: !draining && blocked == "", Checks: map[string]api.Check{"policy": c.checkPolicy(snapshot, blocked)}}
 	if draining {

@@ -12,7 +12,7 @@ import (
 func (c *Control) Status(by changes.Actor) api.Status {
 	now := c.now()
 	ready, state := c.Readiness(), c.source.State()
-	snapshot, blocked := c.engine.Current(now)
+	snapshot, blocked := c.engine.Snapshot(now)
 	host, _ := os.Hostname() // "" is shown as it is
 	status := api.Status{
 		Version: c.o.Version, Host: host, Time: now,

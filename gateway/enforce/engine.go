@@ -151,6 +151,13 @@ func (e *Engine) Current(now time.Time) *Compiled {
 	return next
 }
 
+// Snapshot returns the snapshot of the compiled policy that holds at a moment, and
+// why nothing is served, "" if something is.
+func (e *Engine) Snapshot(now time.Time) (*policy.Snapshot, BlockedReason) {
+	current := e.Current(now)
+	return current.snapshot, current.blocked
+}
+
 // RecordFailure notes that a policy can't be used, once, and returns the error.
 func (e *Engine) RecordFailure(digest string, err error) error {
 	e.mu.Lock()
