@@ -163,7 +163,7 @@ func TestApplyLeavesAllElseAsItWas(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := policytest.Promises.Draw(t, "promise")
 		source := styled(t, p.Document())
-		before, err := document.Parse("policy", source)
+		before, err := document.Read("policy", source)
 		if err != nil {
 			return
 		}
@@ -183,7 +183,7 @@ func TestApplyLeavesAllElseAsItWas(t *testing.T) {
 			t.Fatalf("%+v: %v\n%s", c, err, source)
 		}
 		sets++
-		after, err := document.Parse("policy", set)
+		after, err := document.Read("policy", set)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, set)
 		}
