@@ -386,6 +386,8 @@ func (e *unreachableError) Error() string {
 		return fmt.Sprintf("the path %s is too long for a socket: use a data folder with a shorter one", e.target)
 	case errors.As(e.err, &untrusted):
 		return fmt.Sprintf("the certificate of %s is not to be trusted (%v): name who signed it with --ca", e.target, untrusted.Err)
+	case errors.Is(e.err, context.DeadlineExceeded):
+		return fmt.Sprintf("the gateway at %s did not answer in time", e.target)
 	}
 	return fmt.Sprintf("the gateway at %s can't be reached (%v): see that it runs, and that --api or --data is right", e.target, networkCause(e.err))
 }

@@ -125,7 +125,9 @@ func (p *Plan) amendRoutes(before, after *policy.Policy) {
 	was, is := patterns(before), patterns(after)
 	for _, class := range allKeys(was, is) {
 		if old, now := strings.Join(was[class], ", "), strings.Join(is[class], ", "); old != now {
-			p.addAmendment(p.effectOfRoutes(class, before, after), "routes", class, old, now)
+			effects := p.effectsOfRoutes(class, before, after)
+			p.addAmendment(effects[0], "routes", class, old, now)
+			p.Effects = append(p.Effects, effects[1:]...)
 		}
 	}
 }
@@ -148,9 +150,10 @@ func patterns(p *policy.Policy) map[string][]string {
 	return all
 }
 
-// effectOfRoutes returns what it does that requests change their class because of
-// the patterns of one, beside what the moves of their class do.
-func (p *Plan) effectOfRoutes(class string, before, after *policy.Policy) Effect {
+// effectsOfRoutes returns what it does that requests change their class because of
+// the patterns of one, beside what the moves of their class do: at least one
+// effect, the gravest first.
+func (p *Plan) effectsOfRoutes(class string, before, after *policy.Policy) []Effect {
 	// A request that changes its class matched a pattern that its class has
 	// no longer, or matches one that its class now has.
 	type change struct{ from, to string }
@@ -167,7 +170,7 @@ func (p *Plan) effectOfRoutes(class string, before, after *policy.Policy) Effect
 	}
 	delete(possible, change{class, class})
 
-	effect := ChangesOther
+	var opens, withdraws bool
 	for _, code := range p.jurisdictions() {
 		was, is := p.before.outcome(code), p.after.outcome(code)
 		for c := range possible {
@@ -175,14 +178,22 @@ func (p *Plan) effectOfRoutes(class string, before, after *policy.Policy) Effect
 			for _, at := range times(p.At, before, stayed, after) {
 				switch effectOfReclass(before.at(at), stayed.at(at), after.at(at), c.from, c.to) {
 				case OpensMarket:
-					return OpensMarket
+					opens = true
 				case WithdrawsMarket:
-					effect = WithdrawsMarket
+					withdraws = true
 				}
 			}
 		}
 	}
-	return effect
+	switch {
+	case opens && withdraws:
+		return []Effect{OpensMarket, WithdrawsMarket}
+	case opens:
+		return []Effect{OpensMarket}
+	case withdraws:
+		return []Effect{WithdrawsMarket}
+	}
+	return []Effect{ChangesOther}
 }
 
 // patternsMissing returns the patterns that a class has in one policy and not in
