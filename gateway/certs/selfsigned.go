@@ -41,12 +41,8 @@ func SelfSigned(folder string, hosts []string, o Options) (*Files, error) {
 // validFor reports whether the certificate is for all hosts, and for long enough.
 func (f *Files) validFor(hosts []string, now time.Time) bool {
 	leaf := (*f.loaded.Load())[0].Leaf
-	for _, host := range hosts {
-		if leaf.VerifyHostname(host) != nil {
-			return false
-		}
-	}
-	return now.After(leaf.NotBefore) && now.Add(renewal).Before(leaf.NotAfter)
+	missing := slices.ContainsFunc(hosts, func(host string) bool { return leaf.VerifyHostname(host) != nil })
+	return !missing && now.After(leaf.NotBefore) && now.Add(renewal).Before(leaf.NotAfter)
 }
 
 func sign(pair Pair, names []string, now time.Time) error {

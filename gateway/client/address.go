@@ -10,11 +10,14 @@
 package client
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // Names of the list headers, as http.Header spells them.
@@ -69,11 +72,8 @@ func NewResolver(trust Trust) (*Resolver, error) {
 				proxy, proxy.Masked(), netip.PrefixFrom(proxy.Addr(), proxy.Addr().BitLen())))
 		}
 	}
-	header := http.CanonicalHeaderKey(trust.Header)
-	if header == "" {
-		header = xForwardedFor
-	}
-	if !isToken(header) {
+	header := cmp.Or(http.CanonicalHeaderKey(trust.Header), xForwardedFor)
+	if !httpguts.ValidHeaderFieldName(header) {
 		errs = append(errs, fmt.Errorf("client address header: %q is not the name of a header: write X-Forwarded-For, Forwarded, or a name like CF-Connecting-IP", trust.Header))
 	}
 	if len(errs) > 0 {

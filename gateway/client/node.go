@@ -2,6 +2,7 @@ package client
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -63,17 +64,8 @@ func isPort(s string) bool {
 	if isObfuscated(s) {
 		return true
 	}
-	if len(s) == 0 || len(s) > 5 {
-		return false
-	}
-	port := 0
-	for _, c := range []byte(s) {
-		if c < '0' || c > '9' {
-			return false
-		}
-		port = port*10 + int(c-'0')
-	}
-	return port <= 65535
+	_, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && len(s) <= len("65535")
 }
 
 // isObfuscated reports whether s is an obfnode or obfport of RFC 7239, section 6.3.

@@ -2,7 +2,10 @@ package client
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // maxParameters is how many parameters an element of Forwarded may have; there
@@ -28,7 +31,8 @@ func forwardedFor(element string) (netip.Addr, error) {
 		}
 		name, value, after, ok := cutPair(rest)
 		rest = trimSpace(after)
-		if !ok || rest != "" && rest[0] != ';' || containsFold(names[:count], name) {
+		repeated := slices.ContainsFunc(names[:count], func(other string) bool { return strings.EqualFold(other, name) })
+		if !ok || repeated || rest != "" && rest[0] != ';' {
 			return netip.Addr{}, Malformed
 		}
 		if count == maxParameters {
@@ -106,28 +110,8 @@ func isControl(c byte) bool { return c < ' ' && c != '\t' || c == 0x7f }
 
 func cutToken(s string) (token, rest string) {
 	i := 0
-	for i < len(s) && isTokenChar(s[i]) {
+	for i < len(s) && httpguts.IsTokenRune(rune(s[i])) {
 		i++
 	}
 	return s[:i], s[i:]
-}
-
-func isToken(s string) bool {
-	token, rest := cutToken(s)
-	return token != "" && rest == ""
-}
-
-// isTokenChar reports whether c is a tchar of RFC 9110, section 5.6.2.
-func isTokenChar(c byte) bool {
-	return isAlphanumeric(c) || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
-}
-
-// containsFold reports whether a name is among others, regardless of case.
-func containsFold(names []string, name string) bool {
-	for _, other := range names {
-		if strings.EqualFold(other, name) {
-			return true
-		}
-	}
-	return false
 }

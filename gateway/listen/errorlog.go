@@ -4,6 +4,8 @@ import (
 	"log"
 	"log/slog"
 	"net/netip"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -48,12 +50,8 @@ func ErrorLog(o ErrorLogOptions) *log.Logger {
 // isAboutServer reports whether a line of net/http is about what the server
 // does, and has nothing in it that a client chose.
 func isAboutServer(text string) bool {
-	for _, prefix := range []string{"http: Accept error: ", "http: superfluous response.WriteHeader call ", "http: response.Write"} {
-		if strings.HasPrefix(text, prefix) {
-			return true
-		}
-	}
-	return false
+	prefixes := []string{"http: Accept error: ", "http: superfluous response.WriteHeader call ", "http: response.Write"}
+	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(text, prefix) })
 }
 
 // A limiter lets one in a while pass, and counts the others.
@@ -84,30 +82,17 @@ func (f writerFunc) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// addressLike matches what consists of the characters of addresses.
+var addressLike = regexp.MustCompile(`[0-9a-fA-F.:\[\]%]+`)
+
 // withoutAddresses replaces every IP address in a text, with its port, by "…".
 func withoutAddresses(text string) string {
-	ofAddresses := func(r rune) bool {
-		return '0' <= r && r <= '9' || 'a' <= r && r <= 'f' || 'A' <= r && r <= 'F' || strings.ContainsRune(".:[]%", r)
-	}
-	var b strings.Builder
-	for len(text) > 0 {
-		end := strings.IndexFunc(text, func(r rune) bool { return !ofAddresses(r) })
-		if end < 0 {
-			end = len(text)
+	return addressLike.ReplaceAllStringFunc(text, func(word string) string {
+		if holdsAddress(word) {
+			return "…"
 		}
-		if word := text[:end]; holdsAddress(word) {
-			b.WriteString("…")
-		} else {
-			b.WriteString(word)
-		}
-		next := strings.IndexFunc(text[end:], ofAddresses)
-		if next < 0 {
-			next = len(text) - end
-		}
-		b.WriteString(text[end : end+next])
-		text = text[end+next:]
-	}
-	return b.String()
+		return word
+	})
 }
 
 // holdsAddress reports whether a word is an address, with or without brackets,

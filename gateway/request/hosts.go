@@ -90,16 +90,6 @@ func Hostname(host string) (string, bool) {
 
 // isPort reports whether text is nothing, or a colon and a port.
 func isPort(text string) bool {
-	if text == "" {
-		return true
-	}
-	if text[0] != ':' || len(text) > 6 {
-		return false
-	}
-	for i := 1; i < len(text); i++ {
-		if text[i] < '0' || text[i] > '9' {
-			return false
-		}
-	}
-	return true
+	port, found := strings.CutPrefix(text, ":")
+	return text == "" || found && len(port) <= 5 && strings.Trim(port, "0123456789") == ""
 }

@@ -65,18 +65,10 @@ func itemEnd(list string) int {
 // weighted reads an item and its quality; not ok if there is no item or no
 // quality in what stands for it.
 func weighted(item string) (name string, quality int, ok bool) {
-	parameters := ""
-	if i := strings.IndexByte(item, ';'); i >= 0 {
-		item, parameters = item[:i], item[i+1:]
-	}
-	name = strings.Trim(item, " \t")
-	for parameters != "" {
-		parameter := parameters
-		if i := strings.IndexByte(parameters, ';'); i >= 0 {
-			parameter, parameters = parameters[:i], parameters[i+1:]
-		} else {
-			parameters = ""
-		}
+	name, parameters, _ := strings.Cut(item, ";")
+	name = strings.Trim(name, " \t")
+	for parameter := ""; parameters != ""; {
+		parameter, parameters, _ = strings.Cut(parameters, ";")
 		parameter = strings.Trim(parameter, " \t")
 		if len(parameter) >= 2 && parameter[0]|0x20 == 'q' && parameter[1] == '=' {
 			quality, ok := thousandths(parameter[2:])
