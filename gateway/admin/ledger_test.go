@@ -15,6 +15,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/control"
 	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/geo"
+	chain "github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/gateway/source"
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
@@ -251,7 +252,7 @@ func (l ledger) Verify(ctx context.Context) (source.Verification, error) {
 		l.verifying(ctx)
 	}
 	last := l.State().Last()
-	return source.Verification{Records: int(last), Last: last, Hash: "ab"}, l.fail
+	return source.Verification{Report: chain.Report{Records: int(last), Last: chain.Point{Number: last}}}, l.fail
 }
 
 func (l ledger) Connection() *source.Connection {

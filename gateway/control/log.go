@@ -47,12 +47,15 @@ func (c *Control) Verify(ctx context.Context) (api.Verification, error) {
 	if err != nil {
 		return api.Verification{}, err
 	}
-	v := api.Verification{OK: len(found.Invalid) == 0 && !found.Damaged, Records: found.Records, Last: found.Last, Hash: found.Hash, Wrong: []api.InvalidRecord{}}
+	v := api.Verification{
+		OK: len(found.Invalid) == 0 && !found.Damaged, Records: found.Records,
+		Last: found.Last.Number, Hash: found.Last.Hash.String(), Wrong: []api.InvalidRecord{},
+	}
 	if found.Unread != nil {
 		v.Unread = found.Unread.Error()
 	}
 	for _, r := range found.Invalid {
-		v.Wrong = append(v.Wrong, api.InvalidRecord{Number: r.Number, Reason: r.Reason})
+		v.Wrong = append(v.Wrong, api.InvalidRecord{Number: r.Number, Reason: r.Err.Error()})
 	}
 	return v, nil
 }

@@ -138,10 +138,7 @@ func (e *Engine) Current(now time.Time) *Compiled {
 	if next == nil || next.isOver(now) {
 		next = e.compile(current.snapshot.Policy(), current.taken, now.Round(0))
 	}
-	if !e.steps.has(next.taken) { // the clock has jumped, or nobody was there to prepare it
-		e.keepSteps(savedSteps{Taken: next.taken})
-	}
-	e.current.Store(next)
+	e.use(next)
 	e.newest.CompareAndSwap(current.snapshot.Policy(), next.snapshot.Policy())
 	e.o.Metrics.Transitions.Inc()
 	changes := formatChanges(policy.Differences(current.snapshot, next.snapshot))
@@ -280,10 +277,7 @@ func (e *Engine) replace(p *policy.Policy, taken policy.TakenSteps, source []byt
 	if latest := next.latestStep(); latest.After(now) {
 		e.o.Log.Warn("the clock is behind the last scheduled change; scheduled changes are not taken back", "clock", now, "deciding-for", latest)
 	}
-	if !e.steps.has(next.taken) {
-		e.keepSteps(savedSteps{Taken: next.taken})
-	}
-	e.current.Store(next)
+	e.use(next)
 	e.newest.Store(next.snapshot.Policy())
 	e.applied, e.number = now, cmp.Or(number, e.number+1)
 	e.o.Metrics.PolicyApplied(e.applied, e.number)
@@ -299,6 +293,17 @@ func (e *Engine) replace(p *policy.Policy, taken policy.TakenSteps, source []byt
 		}
 	}
 	e.signal()
+}
+
+// use has requests decided by a compiled policy. Which steps it takes is on disk
+// before, also if the clock has jumped, or nobody was there to prepare it. e.mu is
+// held.
+func (e *Engine) use(next *Compiled) {
+	if !e.steps.has(next.taken) {
+		e.steps.want(savedSteps{Taken: next.taken})
+		e.flushSteps()
+	}
+	e.current.Store(next)
 }
 
 // markCurrent notes that the policy in use is the newest again.
@@ -324,14 +329,9 @@ func (e *Engine) FollowFlags(ctx context.Context) {
 		case <-e.o.Flags.Hints():
 		case <-ticker.C:
 		}
-		e.applyFlags()
+		e.evaluateFlags(flagsAtStart)
+		e.useFlags()
 	}
-}
-
-// applyFlags takes the flags into use as they are now, if they have changed.
-func (e *Engine) applyFlags() {
-	e.evaluateFlags(flagsAtStart)
-	e.useFlags()
 }
 
 // useFlags compiles the current policy anew, if the known flags have changed.
@@ -344,10 +344,7 @@ func (e *Engine) useFlags() {
 		return
 	}
 	next := e.compile(current.snapshot.Policy(), current.taken, e.now())
-	if !e.steps.has(next.taken) {
-		e.keepSteps(savedSteps{Taken: next.taken})
-	}
-	e.current.Store(next)
+	e.use(next)
 	e.newest.CompareAndSwap(current.snapshot.Policy(), next.snapshot.Policy())
 	e.o.Log.Info("flags changed", "changes", formatChanges(policy.Differences(current.snapshot, next.snapshot)))
 	e.signal()

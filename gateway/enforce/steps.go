@@ -89,12 +89,6 @@ func (e *Engine) readSteps() (s savedSteps, err error) {
 	return s, nil
 }
 
-// keepSteps keeps which steps were taken, for the next start.
-func (e *Engine) keepSteps(s savedSteps) {
-	e.steps.want(s)
-	e.flushSteps()
-}
-
 // flushSteps writes the steps that are wanted on disk.
 func (e *Engine) flushSteps() {
 	if err, first := e.steps.flush(); first {

@@ -57,17 +57,16 @@ func (r *Replica) Write(ctx context.Context, decide func(changes.State) (changes
 		}
 		r.makeRoomFor(now.changes, draft)
 		record, err := l.Append(ctx, now.point, contentOf(draft))
-		var conflict *ledger.Conflict
-		var unknown *ledger.Unacknowledged
-		switch {
-		case errors.As(err, &conflict):
+		if conflict, ok := errors.AsType[*ledger.Conflict](err); ok {
 			if err := r.waitFor(ctx, conflict.Winner.Number); err != nil {
 				return changes.Record{}, notWritten(conflict)
 			}
 			continue
-		case errors.As(err, &unknown):
+		}
+		if unknown, ok := errors.AsType[*ledger.Unacknowledged](err); ok {
 			return changes.Record{}, notAcknowledged(unknown)
-		case err != nil:
+		}
+		if err != nil {
 			return changes.Record{}, notWritten(r.connectionError(err))
 		}
 		if err := r.waitFor(ctx, record.Number); err != nil {
@@ -179,8 +178,8 @@ func (r *Replica) read(ctx context.Context, number uint64) (ledger.Record, error
 
 // isNoRecord reports whether an error is of a number without a valid record.
 func isNoRecord(err error) bool {
-	var invalid ledger.InvalidRecord
-	return errors.As(err, &invalid) || errors.Is(err, ledger.ErrNoRecord)
+	_, invalid := errors.AsType[ledger.InvalidRecord](err)
+	return invalid || errors.Is(err, ledger.ErrNoRecord)
 }
 
 // Records implements Source.
@@ -214,22 +213,17 @@ func (r *Replica) Verify(ctx context.Context) (Verification, error) {
 		return err
 	}
 	l, err := r.opened()
-	var report ledger.Report
-	if err == nil {
-		report, err = l.Verify(ctx, check)
-	}
 	var v Verification
+	if err == nil {
+		v.Report, err = l.Verify(ctx, check)
+	}
 	if a := r.openCopy(); err != nil && ctx.Err() == nil && a != nil && a.Last().Number > 0 {
 		v.Unread, v.Damaged = r.connectionError(err), !r.o.Remote || errors.Is(err, ledger.ErrHistory) || errors.Is(err, ledger.ErrStream)
 		folded = changes.New(changes.Parsers{Proposed: read, Recorded: read})
-		report, err = a.Verify(check)
+		v.Report, err = a.Verify(check)
 	}
 	if err != nil {
 		return Verification{}, r.unreadable(err)
-	}
-	v.Records, v.Last, v.Hash = report.Records, report.Last.Number, report.Last.Hash.String()
-	for _, invalid := range report.Invalid {
-		v.Invalid = append(v.Invalid, InvalidRecord{invalid.Number, invalid.Err.Error()})
 	}
 	return v, nil
 }

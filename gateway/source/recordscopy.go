@@ -196,10 +196,10 @@ func (r *Replica) completeCopy(ctx context.Context, checked, compared *bool) err
 	case errors.Is(err, ledger.ErrHistory):
 		r.noteDiffering([]uint64{a.Last().Number})
 		return err
-	case err != nil && isDiskError(err):
-		r.copyResult(err)
-		return err
 	case err != nil:
+		if _, ofFile := errors.AsType[*fs.PathError](err); ofFile {
+			r.copyResult(err)
+		}
 		return err
 	}
 	r.copyResult(nil)
@@ -213,12 +213,6 @@ func (r *Replica) completeCopy(ctx context.Context, checked, compared *bool) err
 	r.noteDiffering(differing)
 	*compared = true
 	return nil
-}
-
-// isDiskError reports whether an error is of a file.
-func isDiskError(err error) bool {
-	var path *fs.PathError
-	return errors.As(err, &path)
 }
 
 // noteDiffering notes which records the ledger has otherwise than the copy.

@@ -85,7 +85,7 @@ func TestWhileTheLedgerIsAwayTheLogIsReadFromTheCopy(t *testing.T) {
 	if _, err := r.Records(t.Context(), 0, func(record Record) bool { numbers = append(numbers, record.Number); return true }); err != nil || len(numbers) != 2 || numbers[0] != 2 {
 		t.Errorf("the log is %v, %v", numbers, err)
 	}
-	if v, err := r.Verify(t.Context()); err != nil || v.Unread == nil || v.Damaged || v.Records != 2 || v.Last != 2 || v.Invalid != nil {
+	if v, err := r.Verify(t.Context()); err != nil || v.Unread == nil || v.Damaged || v.Records != 2 || v.Last.Number != 2 || v.Invalid != nil {
 		t.Errorf("it is verified as %+v, %v", v, err)
 	}
 	m.stream.fail(nil)

@@ -303,8 +303,7 @@ func (r *Replica) catchUp(ctx context.Context, mayBegin bool) error {
 		return err
 	}
 	record, err := l.Append(ctx, ledger.Point{}, contentOf(first))
-	var conflict *ledger.Conflict
-	if errors.As(err, &conflict) {
+	if _, conflict := errors.AsType[*ledger.Conflict](err); conflict {
 		return r.catchUp(ctx, false) // another gateway was first
 	}
 	if err != nil {

@@ -157,7 +157,7 @@ func TestAnInvalidRecordIsSkippedAndRemembered(t *testing.T) {
 	}
 	check(r)
 	v, err := r.Verify(t.Context())
-	if err != nil || v.Records != 2 || v.Last != 3 || len(v.Invalid) != 1 || v.Invalid[0].Number != 2 {
+	if err != nil || v.Records != 2 || v.Last.Number != 3 || len(v.Invalid) != 1 || v.Invalid[0].Number != 2 {
 		t.Errorf("it is verified as %+v, %v", v, err)
 	}
 	stop()

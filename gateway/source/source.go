@@ -7,6 +7,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
@@ -69,19 +70,9 @@ type Record struct {
 
 // A Verification is what Verify found.
 type Verification struct {
-	Records int    // that are good
-	Last    uint64 // the number of the last of them, and its hash
-	Hash    string
-	Invalid []InvalidRecord // in order
-	Unread  error           // why it is of this gateway's copy, and not of the ledger
-	Damaged bool            // the ledger isn't out of reach, but lost or damaged
-}
-
-// An InvalidRecord is a record that is missing, was changed, or doesn't follow
-// from the one before it.
-type InvalidRecord struct {
-	Number uint64
-	Reason string
+	ledger.Report
+	Unread  error // why it is of this gateway's copy, and not of the ledger
+	Damaged bool  // the ledger isn't out of reach, but lost or damaged
 }
 
 // A Connection is how well the ledger can be reached.
