@@ -93,7 +93,7 @@ func (s *Snapshot) addFloor(code Code, b binding) {
 				continue
 			}
 			least := s.market(place, Class(class)).plain[class]
-			if f[class] == nil || stricter(f[class], least) == least {
+			if f[class] == nil || Stricter(f[class], least) == least {
 				f[class] = least
 			}
 		}
@@ -138,5 +138,5 @@ func (f floor) raise(d *Decision, class Class) *Decision {
 	if f == nil || f[class] == nil {
 		return d
 	}
-	return stricter(d, f[class])
+	return Stricter(d, f[class])
 }

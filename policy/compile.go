@@ -187,7 +187,7 @@ func (c *compiler) addMarket(jurisdiction Code, place Place) *market {
 		m.anonymous = c.newTable()
 		for class, plain := range m.plain {
 			besides := restrict(c.policy.decideBy(jurisdiction, match{hidden, ByAnonymity, 0}, Class(class), c.at))
-			if stricter(plain, &besides) == plain {
+			if Stricter(plain, &besides) == plain {
 				m.anonymous[class] = plain
 			} else {
 				m.anonymous[class] = c.addDecision(besides)

@@ -168,6 +168,9 @@ type Step struct {
 	Phase Phase     `yaml:"phase" json:"phase" required:"true" doc:"What the market gets from then on."`
 }
 
+// Equal reports whether two steps are the same, whatever zone their times are in.
+func (s Step) Equal(other Step) bool { return s.Phase == other.Phase && s.From.Equal(other.From) }
+
 // UnmarshalText reads the shorthand: a phase.
 func (e *Entry) UnmarshalText(text []byte) error {
 	var phase Phase
@@ -188,16 +191,6 @@ const (
 	Enforce Mode = "enforce"
 	Observe Mode = "observe"
 )
-
-// UnmarshalText reads a mode's name.
-func (m *Mode) UnmarshalText(text []byte) error {
-	switch mode := Mode(text); mode {
-	case Enforce, Observe:
-		*m = mode
-		return nil
-	}
-	return fmt.Errorf("%q is not a mode", text)
-}
 
 // SchemaEnum lists the modes for the JSON Schema.
 func (Mode) SchemaEnum() []string { return []string{string(Enforce), string(Observe)} }

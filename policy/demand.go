@@ -1,9 +1,6 @@
 package policy
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // A Demand is a law or an order that requires flag values in a jurisdiction.
 type Demand struct {
@@ -40,17 +37,6 @@ const (
 )
 
 var stages = []string{string(Proposed), string(Adopted), string(InForce), string(Suspended), string(Rejected), string(Repealed)}
-
-// UnmarshalText reads a stage's name.
-func (s *Stage) UnmarshalText(text []byte) error {
-	for _, name := range stages {
-		if string(text) == name {
-			*s = Stage(name)
-			return nil
-		}
-	}
-	return fmt.Errorf("%q is not a stage", text)
-}
 
 // SchemaEnum lists the stages for the JSON Schema.
 func (Stage) SchemaEnum() []string { return stages }

@@ -1,6 +1,9 @@
 package policy
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // An enum is a type whose values have names, by number.
 type enum interface{ ~uint8 }
@@ -15,11 +18,10 @@ func nameOf[E enum](names []string, e E, kind string) string {
 
 // parseName sets a value by its name. what is for the error: "a phase".
 func parseName[E enum](names []string, e *E, text []byte, what string) error {
-	for i, name := range names {
-		if string(text) == name {
-			*e = E(i)
-			return nil
-		}
+	i := slices.Index(names, string(text))
+	if i < 0 {
+		return fmt.Errorf("%q is not %s", text, what)
 	}
-	return fmt.Errorf("%q is not %s", text, what)
+	*e = E(i)
+	return nil
 }

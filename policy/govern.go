@@ -1,6 +1,9 @@
 package policy
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A match is an entry that matches a place.
 type match struct {
@@ -61,17 +64,11 @@ func (p *Policy) appendEntry(matches []match, code Code, rank rank) []match {
 func (p *Policy) appendGroups(matches []match, place Place, rank rank) []match {
 	start := len(matches)
 	for _, code := range [...]Code{place.Country, place.Subdivisions[0], place.Subdivisions[1]} {
-	memberships:
 		for _, e := range p.rulesOf[code] {
-			if p.groups[e.code].builtIn != (rank == builtInGroup) {
-				continue
+			known := slices.ContainsFunc(matches[start:], func(m match) bool { return m.entry == e })
+			if !known && p.groups[e.code].builtIn == (rank == builtInGroup) {
+				matches = append(matches, match{e, ByGroup, rank})
 			}
-			for _, m := range matches[start:] {
-				if m.entry == e {
-					continue memberships
-				}
-			}
-			matches = append(matches, match{e, ByGroup, rank})
 		}
 	}
 	return matches
@@ -97,7 +94,7 @@ func (p *Policy) decide(jurisdiction Code, matches []match, class Class, at time
 	best := p.decideBy(jurisdiction, governing[0], class, at)
 	for _, m := range governing[1:] {
 		other := p.decideBy(jurisdiction, m, class, at)
-		best = *stricter(&best, &other)
+		best = *Stricter(&best, &other)
 	}
 	return best
 }
@@ -112,8 +109,8 @@ func (p *Policy) decideBy(jurisdiction Code, m match, class Class, at time.Time)
 	}
 	d.Phase = step.Phase
 	d.Since = step.From
-	d.Announced = announcedAt(steps)
-	d.Sunset = withdrawnAt(steps)
+	d.Announced = reachedAt(steps, Announced)
+	d.Sunset = reachedAt(steps, Withdrawn)
 	d.Feature = m.entry.features != nil && step.Phase > m.entry.stepAt(m.entry.steps, at).Phase
 	d.Action = p.action(d.Phase, d.Class)
 	return d

@@ -1,6 +1,10 @@
 package policy
 
-import "github.com/exitgate/exitgate/policy/iso3166"
+import (
+	"cmp"
+
+	"github.com/exitgate/exitgate/policy/iso3166"
+)
 
 // A Code names a jurisdiction: a country (FR, ISO 3166-1 alpha-2), a
 // subdivision (US-MS, ISO 3166-2), a group (EU) or one of the
@@ -79,4 +83,11 @@ func PlaceOf(jurisdiction Code) Place {
 		return Place{Country: Code(sub.Country), Subdivisions: [2]Code{jurisdiction}}
 	}
 	return Place{Country: Code(sub.Country), Subdivisions: [2]Code{Code(sub.Parent), jurisdiction}}
+}
+
+// partOf returns what ISO 3166-2 has a subdivision in, another one or the country;
+// "" for what isn't a subdivision.
+func partOf(code Code) Code {
+	sub, _ := iso3166.LookupSubdivision(string(code))
+	return Code(cmp.Or(sub.Parent, sub.Country))
 }

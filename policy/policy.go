@@ -106,12 +106,7 @@ func (p *Policy) Classes() []string { return slices.Clone(p.classes) }
 
 // Jurisdictions returns the codes that the policy has entries for, sorted.
 func (p *Policy) Jurisdictions() []Code {
-	codes := make([]Code, 0, len(p.rules))
-	for code := range p.rules {
-		codes = append(codes, code)
-	}
-	slices.Sort(codes)
-	return codes
+	return slices.Sorted(maps.Keys(p.rules))
 }
 
 // Rule returns the rule of a jurisdiction, nil if the policy has no entry for
@@ -227,20 +222,11 @@ func (r *Rule) restrictsAt(t time.Time) bool {
 	return slices.ContainsFunc(r.Timelines(), func(steps []Step) bool { return r.stepAt(steps, t).Phase > Open })
 }
 
-// announcedAt is when the first restriction begins, zero if no date is given.
-func announcedAt(steps []Step) time.Time {
+// reachedAt is when steps come to a phase, or a stricter one; zero if no date is
+// given.
+func reachedAt(steps []Step, phase Phase) time.Time {
 	for _, s := range steps {
-		if s.Phase != Open {
-			return s.From
-		}
-	}
-	return time.Time{}
-}
-
-// withdrawnAt is when steps withdraw, zero if no date is given.
-func withdrawnAt(steps []Step) time.Time {
-	for _, s := range steps {
-		if s.Phase == Withdrawn {
+		if s.Phase >= phase {
 			return s.From
 		}
 	}
@@ -297,7 +283,7 @@ func (p *Policy) Features(r *Rule) []FeatureRule {
 			continue
 		}
 		i := slices.IndexFunc(rules, func(f FeatureRule) bool {
-			return slices.EqualFunc(f.Steps, steps, func(a, b Step) bool { return a.Phase == b.Phase && a.From.Equal(b.From) })
+			return slices.EqualFunc(f.Steps, steps, Step.Equal)
 		})
 		if i < 0 {
 			i = len(rules)

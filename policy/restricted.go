@@ -27,10 +27,6 @@ func Restricted(p *Policy, flags Flags, at time.Time) []Code {
 	return slices.Sorted(maps.Keys(restricted))
 }
 
-// Stricter returns the more restrictive of two decisions of one snapshot on one
-// class, the first if they restrict alike.
-func Stricter(a, b *Decision) *Decision { return stricter(a, b) }
-
 // RestrictsByDemand reports whether a market is restricted now because of a
 // demand that binds: by an entry that says so, or as what is demanded there
 // breaks a guarantee.

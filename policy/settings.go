@@ -1,10 +1,6 @@
 package policy
 
-import (
-	"time"
-
-	"github.com/exitgate/exitgate/policy/iso3166"
-)
+import "time"
 
 // Settings are what the flags of one jurisdiction are set to.
 type Settings struct {
@@ -32,18 +28,9 @@ type Flags map[Code]Settings
 // In returns the settings of a jurisdiction, zero ones if nothing is known of
 // it nor of what it lies in.
 func (f Flags) In(jurisdiction Code) Settings {
-	for len(f) > 0 {
+	for ; len(f) > 0 && jurisdiction != ""; jurisdiction = partOf(jurisdiction) {
 		if s, ok := f[jurisdiction]; ok {
 			return s
-		}
-		sub, ok := iso3166.LookupSubdivision(string(jurisdiction))
-		switch {
-		case !ok:
-			return Settings{}
-		case sub.Parent != "":
-			jurisdiction = Code(sub.Parent)
-		default:
-			jurisdiction = Code(sub.Country)
 		}
 	}
 	return Settings{}
@@ -91,7 +78,7 @@ func (p *Policy) withhold(b breach, d Decision) Decision {
 func (p *Policy) restrict(phase Phase, d Decision) Decision {
 	restricted := Decision{Jurisdiction: d.Jurisdiction, Phase: phase, Reason: ByFlag, Entry: d.Entry, Class: d.Class, Flag: PhaseFlag}
 	restricted.Action = p.action(phase, d.Class)
-	return *stricter(&d, &restricted)
+	return *Stricter(&d, &restricted)
 }
 
 // A FlagValue is a flag as an app gets it.

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/exitgate/exitgate/policy/iso3166"
 	"github.com/exitgate/exitgate/policy/routes"
 )
 
@@ -129,7 +128,7 @@ func (s *Snapshot) DecideReadings(place Place, r Readings) (d *Decision, inDoubt
 		if r.Include(class) {
 			other := s.Decide(place, class)
 			inDoubt = inDoubt || (other.Action == Refuse) != (d.Action == Refuse)
-			d = stricter(d, other)
+			d = Stricter(d, other)
 		}
 	}
 	return d, inDoubt
@@ -162,15 +161,15 @@ func (s *Snapshot) market(place Place, class Class) *market {
 		return fine
 	case fine == nil || coarse.rank < fine.rank:
 		return coarse
-	case stricter(fine.plain[class], coarse.plain[class]) == coarse.plain[class]: // groups of the same kind
+	case Stricter(fine.plain[class], coarse.plain[class]) == coarse.plain[class]: // groups of the same kind
 		return coarse
 	}
 	return fine
 }
 
-// stricter returns the more restrictive of two decisions on one class, the
-// first if they restrict alike.
-func stricter(a, b *Decision) *Decision {
+// Stricter returns the more restrictive of two decisions of one snapshot on one
+// class, the first if they restrict alike.
+func Stricter(a, b *Decision) *Decision {
 	if b.restriction() > a.restriction() {
 		return b
 	}
@@ -231,13 +230,13 @@ func (s *Snapshot) Markets() []Market {
 			Routes:       routes,
 			Reaches:      s.policy.Reaches(code),
 			Since:        now.From,
-			Sunset:       withdrawnAt(steps),
+			Sunset:       reachedAt(steps, Withdrawn),
 			Next:         e.stepsAfter(steps, s.at),
 			Because:      s.policy.disclosed(code),
 		}
 		for _, f := range features {
 			now := e.stepAt(f.Steps, s.at)
-			m.Features = append(m.Features, MarketFeature{f.Routes, now.Phase, now.From, withdrawnAt(f.Steps), e.stepsAfter(f.Steps, s.at)})
+			m.Features = append(m.Features, MarketFeature{f.Routes, now.Phase, now.From, reachedAt(f.Steps, Withdrawn), e.stepsAfter(f.Steps, s.at)})
 		}
 		markets = append(markets, m)
 	}
@@ -309,14 +308,10 @@ func Differences(before, after *Snapshot) []Difference {
 
 // descriptionFor returns what is said of a place, or of the one that it lies in.
 func descriptionFor(code Code, words map[Code]string) string {
-	if said, ok := words[code]; ok {
-		return said
-	}
-	if sub, ok := iso3166.LookupSubdivision(string(code)); ok {
-		if sub.Parent != "" {
-			return descriptionFor(Code(sub.Parent), words)
+	for ; code != ""; code = partOf(code) {
+		if said, ok := words[code]; ok {
+			return said
 		}
-		return descriptionFor(Code(sub.Country), words)
 	}
 	return Open.String()
 }

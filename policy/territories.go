@@ -91,11 +91,7 @@ func (t Territories) String() string {
 	case t[0] == allTerritories || t[0] == noTerritories:
 		return string(t[0])
 	}
-	var codes []string
-	for _, code := range t {
-		codes = append(codes, string(code))
-	}
-	return "[" + strings.Join(codes, ", ") + "]"
+	return "[" + joinCodes(t) + "]"
 }
 
 // MarshalJSON writes true, false or a list.

@@ -77,7 +77,7 @@ func (c *compiler) setUntold(s *Snapshot, untold map[Code][]Code) {
 			around := s.market(place, Class(class)).plain[class]
 			strictest := around
 			for _, part := range untold[code] {
-				strictest = stricter(strictest, s.market(PlaceOf(part), Class(class)).plain[class])
+				strictest = Stricter(strictest, s.market(PlaceOf(part), Class(class)).plain[class])
 			}
 			if strictest == around {
 				continue

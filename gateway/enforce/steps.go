@@ -178,5 +178,5 @@ func (k *stepKeeper) writeNewest(number int) error {
 }
 
 func sameSteps(a, b policy.TakenSteps) bool {
-	return maps.EqualFunc(a, b, func(a, b policy.Step) bool { return a.Phase == b.Phase && a.From.Equal(b.From) })
+	return maps.EqualFunc(a, b, policy.Step.Equal)
 }

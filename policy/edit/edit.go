@@ -163,8 +163,7 @@ func (c PhaseChange) isOnlyChange(before, after policy.Definition, wanted policy
 }
 
 func samePhases(a, b policy.Entry) bool {
-	sameStep := func(a, b policy.Step) bool { return a.Phase == b.Phase && a.From.Equal(b.From) }
-	return slices.EqualFunc(a.Schedule, b.Schedule, sameStep) &&
+	return slices.EqualFunc(a.Schedule, b.Schedule, policy.Step.Equal) &&
 		(a.Phase == nil) == (b.Phase == nil) && (a.Phase == nil || *a.Phase == *b.Phase) && (a.Routes == nil) == (b.Routes == nil)
 }
 

@@ -441,8 +441,7 @@ func droppedSteps(before, after *policy.Rule, at time.Time) []policy.Step {
 	}
 	for _, steps := range before.Timelines() {
 		for _, step := range steps[len(before.TakenOf(steps, at)):] {
-			same := func(s policy.Step) bool { return s.Phase == step.Phase && s.From.Equal(step.From) }
-			if !slices.ContainsFunc(left, same) && !slices.ContainsFunc(dropped, same) {
+			if !slices.ContainsFunc(left, step.Equal) && !slices.ContainsFunc(dropped, step.Equal) {
 				dropped = append(dropped, policy.Step{From: step.From.UTC(), Phase: step.Phase})
 			}
 		}
