@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/oschwald/maxminddb-golang/v2"
@@ -39,17 +38,15 @@ type database struct {
 	corrections []byte
 	lines       []int
 
-	registeredCountry bool
-	subdivided        bool // some place has a subdivision
+	decoding   decoding
+	subdivided bool // some place has a subdivision
 }
 
 // sampled is how many records recognise gets to see.
 const sampled = 1000
 
-// parse reads a database from the content of a file, which verified reports to
-// have been verified before, if it has: that takes most of the time. The errors
-// name no file.
-func parse(content []byte, registeredCountry bool, verified func(checksum [sha256.Size]byte) bool) (db *database, err error) {
+// parse reads a database from the content of a file. The errors name no file.
+func parse(content []byte, registeredCountry bool) (db *database, err error) {
 	defer func() {
 		// The reader is made for well-formed files. A panic of it must not end
 		// a process that serves from a valid one.
@@ -61,20 +58,14 @@ func parse(content []byte, registeredCountry bool, verified func(checksum [sha25
 	if err != nil {
 		return nil, notDatabase(content, err)
 	}
-	checksum := sha256.Sum256(content)
-	if !verified(checksum) {
-		if err := verify(reader); err != nil {
-			return nil, damaged(err)
-		}
+	if err := verify(content, reader.Metadata); err != nil {
+		return nil, damaged(err)
 	}
-	db = &database{
-		checksum:          checksum,
-		reader:            reader,
-		registeredCountry: registeredCountry,
-	}
+	db = &database{checksum: sha256.Sum256(content), reader: reader, decoding: decoding{registeredCountry, make(map[[2]string]policy.Code)}}
 	if err := db.tabulate(content); err != nil {
 		return nil, err
 	}
+	db.decoding.subdivisions = nil // from here on it is read by many
 	return db, nil
 }
 
@@ -86,24 +77,10 @@ func notDatabase(content []byte, err error) error {
 		return errors.New("is compressed with gzip: unpack it first")
 	case bytes.HasPrefix(content, []byte("PK\x03\x04")):
 		return errors.New("is a zip archive: unpack it first")
-	case !bytes.Contains(content, []byte("\xab\xcd\xefMaxMind.com")):
+	case !bytes.Contains(content, []byte(metadataMarker)):
 		return errors.New("is no MaxMind DB file (.mmdb), or one that was cut short: get the file again")
 	}
 	return damaged(err)
-}
-
-// verify checks the structure of a database. The reader's own check asks for
-// more than any look-up needs, and good databases fail it: ip-location-db's
-// have no description, and the format permits data that no address leads to.
-func verify(reader *maxminddb.Reader) error {
-	if len(reader.Metadata.Description) == 0 {
-		reader.Metadata.Description = map[string]string{"en": reader.Metadata.DatabaseType}
-	}
-	err := reader.Verify()
-	if err != nil && strings.Contains(err.Error(), "that the search tree does not point to") {
-		return nil
-	}
-	return err
 }
 
 func damaged(err error) error {
@@ -156,7 +133,7 @@ func (db *database) tabulate(content []byte) error {
 }
 
 func (db *database) decode(offset uint32) (policy.Place, error) {
-	found, err := db.schema(db.reader.LookupOffset(uintptr(offset)), db.registeredCountry)
+	found, err := db.schema(db.reader.LookupOffset(uintptr(offset)), &db.decoding)
 	if db.role&RolePlace == 0 {
 		found.place = policy.Place{Anonymous: found.place.Anonymous}
 	}
@@ -180,7 +157,7 @@ func (db *database) autonomousSystem(addr netip.Addr) (number uint32, organisati
 	if !found {
 		return 0, ""
 	}
-	facts, err := db.schema(db.reader.LookupOffset(uintptr(offset)), db.registeredCountry)
+	facts, err := db.schema(db.reader.LookupOffset(uintptr(offset)), &db.decoding)
 	if err != nil {
 		return 0, "" // can't be: every record was decoded before
 	}

@@ -1,7 +1,6 @@
 package geo
 
 import (
-	"crypto/sha256"
 	"net/netip"
 
 	"github.com/exitgate/exitgate/policy"
@@ -9,7 +8,7 @@ import (
 
 // OpenContent opens a database as if a file had the content.
 func OpenContent(content []byte) (locate func(netip.Addr) policy.Place, err error) {
-	db, err := parse(content, true, func([sha256.Size]byte) bool { return false })
+	db, err := parse(content, true)
 	if err != nil {
 		return nil, err
 	}

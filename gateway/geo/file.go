@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/exitgate/exitgate/internal/files"
@@ -20,7 +19,6 @@ const maxSize = 2 << 30
 // A file is one of the operator's databases: where it is, and what came of it.
 type file struct {
 	path        string
-	copies      copyFolder
 	corrections bool      // it has corrections, and no database
 	db          *database // in use
 
@@ -64,10 +62,7 @@ func (f *file) parser(registeredCountry bool) func(content []byte) (*database, e
 	if f.corrections {
 		return parseCorrections
 	}
-	verified := func(checksum [sha256.Size]byte) bool {
-		return f.path == Embedded || slices.Contains(f.copies.of(f.path), f.copies.name(f.path, checksum))
-	}
-	return func(content []byte) (*database, error) { return parse(content, registeredCountry, verified) }
+	return func(content []byte) (*database, error) { return parse(content, registeredCountry) }
 }
 
 // read reads a file and replaces the database in use by what is in it, if that is

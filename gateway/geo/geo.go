@@ -141,7 +141,7 @@ func Open(options Options) (*Locator, error) {
 			errs = append(errs, fmt.Errorf("geo database %s is named twice: name it once", path))
 			continue
 		}
-		f := &file{path: path, copies: copyFolder(options.CopyFolder), corrections: i < len(options.Corrections)}
+		f := &file{path: path, corrections: i < len(options.Corrections)}
 		if err := f.open(options.RegisteredCountry); err != nil {
 			backup, noCopy := copyFolder(options.CopyFolder).open(path, f.parser(options.RegisteredCountry))
 			if noCopy != nil {

@@ -99,7 +99,7 @@ func TestGeoLite2City_coverage(t *testing.T) {
 	}
 }
 
-// A start with a database that was in use before doesn't verify it again.
+// A start verifies a database whether it was in use before or not.
 func TestGeoLite2City_start(t *testing.T) {
 	options := geo.Options{Files: []string{geoLite(t)}, CopyFolder: t.TempDir(), Hold: limits, Restricted: func() (all []policy.Code) {
 		for country := range iso3166.Countries() {

@@ -43,7 +43,26 @@ type facts struct {
 }
 
 // A schema decodes the records of a kind of database.
-type schema func(record maxminddb.Result, registeredCountry bool) (facts, error)
+type schema func(record maxminddb.Result, d *decoding) (facts, error)
+
+// decoding is how records are decoded.
+type decoding struct {
+	registeredCountry bool
+	subdivisions      map[[2]string]policy.Code // by country and code, of those that were looked up; nil: they aren't kept
+}
+
+// subdivision is the function of that name, for many records.
+func (d *decoding) subdivision(of policy.Code, code string) policy.Code {
+	key := [2]string{string(of), code}
+	known, ok := d.subdivisions[key]
+	if !ok {
+		known = subdivision(of, code)
+		if d.subdivisions != nil {
+			d.subdivisions[key] = known
+		}
+	}
+	return known
+}
 
 const supported = "supported are Country, City, Enterprise, ASN, ISP and Anonymous-IP in MaxMind's schemas " +
 	"(DB-IP's too), and IPinfo's and ip-location-db's databases of places, autonomous systems and privacy"
@@ -182,33 +201,49 @@ func (f fields) String() string {
 	return strings.Join(names, ", ")
 }
 
-// geoip2Place is the schema of MaxMind's Country, City and Enterprise: the
-// record of Enterprise has the fields of the others and more.
-func geoip2Place(record maxminddb.Result, registeredCountry bool) (facts, error) {
-	var r geoip2.Enterprise
+// A placeRecord is what is needed of geoip2.Enterprise, and of City, which has the
+// same fields: to decode that alone takes a fifth of the time.
+type placeRecord struct {
+	Country           coded   `maxminddb:"country"`
+	RegisteredCountry coded   `maxminddb:"registered_country"`
+	Subdivisions      []coded `maxminddb:"subdivisions"`
+	Traits            struct {
+		Number       uint32 `maxminddb:"autonomous_system_number"`
+		Organisation string `maxminddb:"autonomous_system_organization"`
+	} `maxminddb:"traits"`
+}
+
+type coded struct {
+	ISOCode string `maxminddb:"iso_code"`
+}
+
+// geoip2Place is the schema of MaxMind's Country, City and Enterprise.
+func geoip2Place(record maxminddb.Result, d *decoding) (facts, error) {
+	var r placeRecord
 	if err := record.Decode(&r); err != nil {
 		return facts{}, err
 	}
-	found := facts{
-		asn:          uint32(r.Traits.AutonomousSystemNumber),
-		organisation: r.Traits.AutonomousSystemOrganization,
-	}
+	found := facts{asn: r.Traits.Number, organisation: r.Traits.Organisation}
 	place := &found.place
 	place.Country = country(r.Country.ISOCode)
 	for i := range min(len(r.Subdivisions), len(place.Subdivisions)) {
-		place.Subdivisions[i] = subdivision(place.Country, r.Subdivisions[i].ISOCode)
+		place.Subdivisions[i] = d.subdivision(place.Country, r.Subdivisions[i].ISOCode)
 	}
 	if len(r.Subdivisions) > 0 && r.Subdivisions[0].ISOCode == "" { // DB-IP City Lite
-		place.Subdivisions[0] = subdivisionNamed(place.Country, r.Subdivisions[0].Names.English)
+		var name string
+		if err := record.DecodePath(&name, "subdivisions", 0, "names", "en"); err != nil {
+			return facts{}, err
+		}
+		place.Subdivisions[0] = subdivisionNamed(place.Country, name)
 	}
-	if place.Country == "" && registeredCountry {
+	if place.Country == "" && d.registeredCountry {
 		place.Country = country(r.RegisteredCountry.ISOCode)
 	}
 	return found, nil
 }
 
 // geoip2ASN is the schema of MaxMind's ASN and ISP, and of ip-location-db's asn.
-func geoip2ASN(record maxminddb.Result, _ bool) (facts, error) {
+func geoip2ASN(record maxminddb.Result, _ *decoding) (facts, error) {
 	var r geoip2.ASN
 	err := record.Decode(&r)
 	return facts{asn: uint32(r.AutonomousSystemNumber), organisation: r.AutonomousSystemOrganization}, err
@@ -216,7 +251,7 @@ func geoip2ASN(record maxminddb.Result, _ bool) (facts, error) {
 
 // geoip2Anonymous is the schema of MaxMind's Anonymous-IP and Anonymous-Plus.
 // The field is_anonymous doesn't suffice: it is also set for hosting providers.
-func geoip2Anonymous(record maxminddb.Result, _ bool) (facts, error) {
+func geoip2Anonymous(record maxminddb.Result, _ *decoding) (facts, error) {
 	var r geoip2.AnonymousIP
 	err := record.Decode(&r)
 	kindKnown := r.IsAnonymousVPN || r.IsPublicProxy || r.IsResidentialProxy || r.IsTorExitNode
@@ -227,7 +262,7 @@ func geoip2Anonymous(record maxminddb.Result, _ bool) (facts, error) {
 
 // flat is the schema of IPinfo's and ip-location-db's databases: one level of
 // fields, most of them strings, even for numbers and truth.
-func flat(record maxminddb.Result, _ bool) (facts, error) {
+func flat(record maxminddb.Result, d *decoding) (facts, error) {
 	var r struct {
 		CountryCode string `maxminddb:"country_code"`
 		Country     string `maxminddb:"country"` // the code in IPinfo's older databases, the name in newer ones
@@ -260,7 +295,7 @@ func flat(record maxminddb.Result, _ bool) (facts, error) {
 	if r.CountryCode == "" {
 		place.Country = country(r.Country)
 	}
-	place.Subdivisions[0] = subdivision(place.Country, r.RegionCode)
+	place.Subdivisions[0] = d.subdivision(place.Country, r.RegionCode)
 	if r.RegionCode == "" {
 		place.Subdivisions[0] = subdivisionNamed(place.Country, cmp.Or(r.Region, r.State))
 	}
