@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -123,57 +124,18 @@ func addressOrFreePort(address string) string {
 	return net.JoinHostPort(host, "0")
 }
 
+var (
+	//go:embed demo/policy.yaml
+	demoPolicyText string
+	//go:embed demo/introduction.txt
+	introductionText string
+)
+
 // demoPolicy is a policy with real countries in each phase. One of them
 // leaves while people watch: if that is after a law there is in force, the
 // policy is refused.
 func demoPolicy(law, leaves time.Time) []byte {
-	return []byte(fmt.Sprintf(`# The policy of exitgate demo. Edit and save it: the gateway follows at once.
-version: 1
-
-guarantees:                               # what holds wherever the service is served
-  end-to-end-encryption: {require: true, statement: Private messages are end-to-end encrypted.}
-
-demands:                                  # laws against it: these are made up
-  fr-sample:
-    jurisdiction: FR
-    title: A law that this demo has made up
-    stage: in-force
-    requires: {end-to-end-encryption: false}
-  pt-sample:
-    jurisdiction: PT
-    title: Another law that this demo has made up
-    stage: adopted
-    in-force: %s
-    requires: {end-to-end-encryption: false}
-
-flags:                                    # what the app is told, by market
-  end-to-end-encryption: true
-  link-previews: {value: true, in: {DE: false}}
-
-routes:
-  sign-up:   [POST /signup]
-  export:    [/login, /account/export, /account/delete]
-  live:      [/api/live, /api/events]
-  essential: [/legal/]
-
-jurisdictions:
-  IT: announced                           # everything works, the end is announced
-  ES: closed-to-new                       # no new users
-  NL: wind-down                           # only what people need to leave
-  FR: {phase: withdrawn, territories: true, because: [fr-sample]}
-  CA: {features: {live: withdrawn}}       # one feature, not the service
-  PT:
-    because: [pt-sample]
-    schedule:
-      - {from: 2026-01-01T00:00:00Z, phase: announced}
-      - {from: %s, phase: withdrawn}
-
-notices:
-  default:
-    blocked-by: https://example.org/transparency
-    appeal: https://example.org/appeal
-    export: https://example.org/account/export
-`, law.Format(time.RFC3339), leaves.Format(time.RFC3339)))
+	return fmt.Appendf(nil, demoPolicyText, law.Format(time.RFC3339), leaves.Format(time.RFC3339))
 }
 
 // A trial is a command to paste, and what it answers.
@@ -238,34 +200,7 @@ func trials(url, admin string) []trial {
 	}
 }
 
-var introduction = template.Must(template.New("demo").Parse(`exitgate stands in front of a small messenger.
-
-  app      {{.URL}}/  (the certificate is self-signed)
-  markets  {{.URL}}/.well-known/market-status
-  metrics  {{.Admin}}/metrics
-  policy   {{.Policy}}  (edit it, and the gateway follows)
-
-Try it, as a client from anywhere:
-{{range .Trials}}
-  # {{.About}}
-  {{.Command}}
-  → {{.Answer}}
-{{end}}
-Portugal leaves at {{.Leaves.Format "15:04:05 MST"}}. Watch it:
-
-  while sleep 5; do curl -sk {{.URL}}/ -H 'X-Forwarded-For: 85.240.0.1' | head -1; done
-
-A law against encryption binds there from that second on, and the policy guarantees
-encryption. One that served Portugal an hour longer is refused:
-
-  {{.Program}} check {{.Refused}}
-
-The gateway doesn't take it either, says why, and goes on with the one it has:
-
-  cp {{.Refused}} {{.Policy}}
-
-Ctrl-C ends the demo.
-`))
+var introduction = template.Must(template.New("demo").Parse(introductionText))
 
 // introduce says what there is to see.
 func (d *demo) introduce(at gateway.Addresses, policyFile, refusedFile string, leaves time.Time) error {

@@ -19,6 +19,32 @@ var (
 	subdivisions table
 )
 
+// The tables that people keep: a code, and another one that it stands for.
+var (
+	// aliases are the cross-entries of ISO 3166-2, which says of each "included
+	// also as country in ISO 3166-1", besides FR-GF, -GP, -MQ, -RE and -YT: the
+	// overseas regions, withdrawn in favour of FR-971 to -976.
+	//
+	//go:embed aliases.txt
+	aliases table
+
+	// renamed are codes that ISO 3166-2 changed, each for exactly one other, late
+	// enough for a database in use to have the old one. From the change lists of
+	// https://www.iso.org/obp/ui/#iso:code:3166:FR, GT, IN, KZ, MX, NO and ZA.
+	//
+	//go:embed renamed.txt
+	renamed table
+
+	// wrongCodes are codes that are in use for a country but aren't its own: what
+	// ISO 3166-1 reserves for it or withdrew, and EL, which the European Union
+	// writes for Greece (Interinstitutional Style Guide, annex A5). Reserved codes
+	// of what isn't a country (EU, UN), and of countries that broke up (SU, YU),
+	// aren't here.
+	//
+	//go:embed wrongcodes.txt
+	wrongCodes table
+)
+
 // A table is text of one entry a line. Each line begins with a code and a
 // space, ends with a newline, and the lines are sorted by code.
 type table string
