@@ -23,3 +23,22 @@ func (l *Locator) Reload() error {
 
 // EmbeddedContent returns the embedded database as a file would hold it.
 func EmbeddedContent() ([]byte, error) { return decompress() }
+
+// Places returns each place that occurs in the first database.
+func Places(l *Locator) []policy.Place { return l.files[0].db.places }
+
+// RawSubdivisions returns the codes of subdivisions as the first database has
+// them, MaxMind's, with the country's.
+func RawSubdivisions(l *Locator) map[string]bool {
+	db, codes := l.files[0].db, make(map[string]bool)
+	for _, offset := range db.index.offsets() {
+		var r placeRecord
+		if db.reader.LookupOffset(uintptr(offset)).Decode(&r) != nil {
+			continue
+		}
+		for _, s := range r.Subdivisions {
+			codes[r.Country.ISOCode+"-"+s.ISOCode] = true
+		}
+	}
+	return codes
+}
