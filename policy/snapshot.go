@@ -24,6 +24,9 @@ type Snapshot struct {
 	countries          [26 * 26]country // by slot
 	unlocated, private *market
 	nowhere            country
+
+	// When those are refused who hide where they are, and anybody at all.
+	hiding, anywhere moments
 }
 
 // A country is the market of a country, and those of its subdivisions that the
@@ -41,6 +44,8 @@ type country struct {
 	// and which subdivisions there are to be known.
 	untold map[Code]floor
 	known  map[Code]bool
+
+	refusals refusals
 }
 
 // A market is one place that the policy distinguishes, with its decisions by
@@ -58,6 +63,8 @@ type market struct {
 	parent           Code
 	nested           *market
 	plain, anonymous []*Decision
+	// When it is refused what; and when anybody is in it, by whatever reading.
+	refused, anybody moments
 }
 
 // slot is a country's index, by its letters.
