@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -124,6 +125,7 @@ func New(o Options) (_ *Gateway, err error) {
 	g.requests = request.NewHandler(request.Options{
 		Policy: g.engine.Current, Client: clients.Address, Locate: g.geo.Locate, LocateHeld: g.geo.LocateHeld, Apps: apps,
 		Sessions: g.sessions, Metrics: g.metrics, Sources: g.sources, MaxHeader: g.config.Limits.Header, Log: g.log, Now: g.elapsed,
+		CacheKey: http.CanonicalHeaderKey(g.config.Caches.KeyHeader), Trusts: clients.Trusts,
 	})
 	metrics.RegisterState(g.registry, g.state)
 	return g, nil

@@ -98,6 +98,9 @@ func (s *Snapshot) Until() time.Time { return s.until }
 // shared: don't change it.
 func (s *Snapshot) Decisions() []Decision { return s.decisions }
 
+// Classes returns how many route classes there are: each Class below is one.
+func (s *Snapshot) Classes() int { return len(s.policy.classes) }
+
 // Readings are the classes that a request may be read as, as Classify finds
 // them and DecideReadings takes them.
 type Readings = routes.Readings

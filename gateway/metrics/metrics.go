@@ -27,6 +27,7 @@ type Metrics struct {
 	HandshakeErrors        prometheus.Counter
 	ConnectionErrors       prometheus.Counter
 	HeadersIgnored         prometheus.Counter // forwarding headers of senders that aren't trusted
+	CacheKeysOther         prometheus.Counter // requests whose cache has the client elsewhere
 	Panics                 prometheus.Counter
 	InvalidRecords         prometheus.Counter
 	AuthenticationFailures prometheus.Counter
@@ -78,6 +79,7 @@ func New(registry prometheus.Registerer) *Metrics {
 		HandshakeErrors:        counter("tls_handshake_errors_total", "TLS handshakes of clients that failed."),
 		ConnectionErrors:       counter("connection_errors_total", "Connections of clients that were closed, as what came on them is no valid HTTP."),
 		HeadersIgnored:         counter("forwarding_headers_ignored_total", "Requests with forwarding headers from peers that are not trusted."),
+		CacheKeysOther:         counter("cache_keys_other_total", "Requests of trusted proxies whose cache key names another place than the client's."),
 		Panics:                 counter("panics_total", "Requests that ended in a panic of the gateway: bugs."),
 		upstreams:              counters("upstream_requests_total", "Requests forwarded, by upstream and status code; code 0 if there was no response.", "upstream", "code"),
 		breaches:               counters("guarantee_breaches_total", "Values of flags below a guarantee that were withheld, for a whole jurisdiction or for one user.", "jurisdiction", "flag"),

@@ -115,6 +115,9 @@ type Forwarding struct {
 	// replace the app's fields of the same name, except Link, which is a
 	// list to add to.
 	Response []Field
+	// Caching, if not nil, is asked when the head of the app's response is
+	// there: until when caches may give that out.
+	Caching func() Caching
 }
 
 // App is an app behind the gateway: its upstreams, their health and the

@@ -81,7 +81,7 @@ func newHandler(t testing.TB, document string) *Handler {
 	return NewHandler(Options{
 		Policy: engine.Current, Client: clients.Address, Locate: locator.Locate, LocateHeld: locator.LocateHeld,
 		Apps:     NewHosts(map[string]*proxy.App{"app.example": nil}),
-		Sessions: session.New(m.Connections("websocket")), Metrics: m, Sources: client.NewSources(clients), MaxHeader: 64 << 10, Log: logger, Now: time.Now,
+		Sessions: session.New(m.Connections("websocket")), Metrics: m, Sources: client.NewSources(clients), MaxHeader: 64 << 10, Trusts: clients.Trusts, Log: logger, Now: time.Now,
 	})
 }
 

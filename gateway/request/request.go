@@ -37,9 +37,13 @@ type Options struct {
 	Sessions   *session.Registry
 	Metrics    *metrics.Metrics
 	Sources    *client.Sources // hears of each request that is decided
-	MaxHeader  int64           // bytes of a request's header
-	Log        *slog.Logger
-	Now        func() time.Time
+	// CacheKey is the field by which shared caches among the trusted proxies tell
+	// places apart, canonical; "": they don't.
+	CacheKey  string
+	Trusts    func(peer netip.Addr) bool
+	MaxHeader int64 // bytes of a request's header
+	Log       *slog.Logger
+	Now       func() time.Time
 }
 
 // A Handler answers the requests of the public listener. It is safe for
@@ -101,6 +105,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			RequestID: rand.Text(),
 			Headers:   verdict.Outcome.ToApp(),
 			Response:  verdict.Outcome.ToClient(),
+			Caching:   func() proxy.Caching { return h.caching(compiled, verdict, facts, r.Method) },
 		})
 	}
 }
@@ -108,12 +113,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // counters are the metrics of the request path, resolved once.
 type counters struct {
 	located, unlocated, private prometheus.Counter
-	headersIgnored              prometheus.Counter
+	headersIgnored, otherKeys   prometheus.Counter
 	duration                    [3]prometheus.Observer // by policy.Action
 }
 
 func newCounters(m *metrics.Metrics) counters {
-	c := counters{located: m.Lookup("located"), unlocated: m.Lookup("unlocated"), private: m.Lookup("private"), headersIgnored: m.HeadersIgnored}
+	c := counters{located: m.Lookup("located"), unlocated: m.Lookup("unlocated"), private: m.Lookup("private"), headersIgnored: m.HeadersIgnored, otherKeys: m.CacheKeysOther}
 	for _, action := range []policy.Action{policy.Forward, policy.Refuse, policy.WouldRefuse} {
 		c.duration[action] = m.Duration(action)
 	}
