@@ -203,7 +203,7 @@ func Parse(file string, source []byte) (Config, error) {
 }
 
 // Schema returns the JSON Schema of the settings file, for editors.
-func Schema() ([]byte, error) {
+func Schema() []byte {
 	return strictyaml.Schema(Config{}, "https://exitgate.example/exitgate.schema.json", "exitgate settings")
 }
 
