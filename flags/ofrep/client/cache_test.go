@@ -495,7 +495,7 @@ func TestRepeatsNeitherContextsNorSecrets(t *testing.T) {
 func manyContexts(n int) []openfeature.FlattenedContext {
 	contexts := make([]openfeature.FlattenedContext, n)
 	for i := range contexts {
-		contexts[i] = openfeature.FlattenedContext{"targetingKey": fmt.Sprint("probe-", i%4), "jurisdiction": fmt.Sprint("J", i/4)}
+		contexts[i] = openfeature.FlattenedContext{"targetingKey": fmt.Sprintf("J%d/%d", i/4, i%4), "jurisdiction": fmt.Sprint("J", i/4)}
 	}
 	return contexts
 }
