@@ -134,7 +134,7 @@ func (g *Gateway) newEngine() *enforce.Engine {
 func (g *Gateway) openSource() (s source.Source, err error) {
 	if file := g.config.Policy.File; file != "" {
 		s, err = source.OpenFile(source.FileOptions{
-			Name: file, Dir: g.data, Engine: g.engine, Parse: enforce.ParsePolicy, Read: enforce.ReadPolicy, InUse: g.policyInUse, Log: g.log, Now: g.now,
+			Name: file, Dir: g.data, Engine: g.engine, InUse: g.policyInUse, Log: g.log, Now: g.now,
 		})
 	} else {
 		s, err = g.openReplica()
@@ -165,7 +165,7 @@ func (g *Gateway) openReplica() (source.Source, error) {
 			})
 		},
 		Remote: cluster != nil,
-		Dir:    g.data, Engine: g.engine, Parse: enforce.ParsePolicy, Read: enforce.ReadPolicy, Flags: g.flags.Known, Traffic: g.encodeTraffic,
+		Dir:    g.data, Engine: g.engine, Flags: g.flags.Known, Traffic: g.encodeTraffic,
 		OnRecord: g.events.PublishRecord, Log: g.log, Now: g.now,
 		OnInvalid: func(r ledger.InvalidRecord) {
 			g.metrics.InvalidRecords.Inc()

@@ -18,7 +18,6 @@ import (
 
 	"github.com/exitgate/exitgate/flags"
 	"github.com/exitgate/exitgate/gateway/metrics"
-	"github.com/exitgate/exitgate/gateway/notice"
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/document"
@@ -37,25 +36,6 @@ const (
 	// they may have changed: hints can get lost.
 	flagsInterval = 15 * time.Second
 )
-
-// ParsePolicy returns a policy that is checked or proposed now, and that an
-// Engine can apply: also its notices can be shown. The name is for errors.
-func ParsePolicy(name string, source []byte) (*policy.Policy, error) {
-	return withNotices(document.Parse(name, source))
-}
-
-// ReadPolicy returns a policy that stands, in a ledger or on disk, and that an
-// Engine can apply.
-func ReadPolicy(name string, source []byte) (*policy.Policy, error) {
-	return withNotices(document.Read(name, source))
-}
-
-func withNotices(p *policy.Policy, err error) (*policy.Policy, error) {
-	if err != nil {
-		return nil, err
-	}
-	return p, notice.Check(p.Notices())
-}
 
 // A Store keeps what must outlive the process.
 type Store interface {
@@ -220,9 +200,6 @@ func (e *Engine) Apply(p *policy.Policy, source []byte, number uint64, made time
 	if e.Decides() && before.snapshot.Policy().Digest() == p.Digest() {
 		e.markCurrent(p, number)
 		return nil
-	}
-	if err := notice.Check(p.Notices()); err != nil {
-		return err
 	}
 	var taken policy.TakenSteps
 	if e.Decides() {
@@ -428,10 +405,7 @@ func (e *Engine) prepareNext(current *Compiled) {
 // steps that were taken. Nothing is served by
 // it before every guaranteed one has been answered once.
 func (e *Engine) compile(p *policy.Policy, taken policy.TakenSteps, at time.Time) *Compiled {
-	c, err := compile(p.WithTaken(taken), e.o.Flags.Known(), at, e.o.Metrics, e.o.Traffic, e.o.Capability)
-	if err != nil {
-		e.o.Log.Error("refused clients get the built-in notice", "error", err)
-	}
+	c := compile(p.WithTaken(taken), e.o.Flags.Known(), at, e.o.Metrics, e.o.Traffic, e.o.Capability)
 	c.blocked = e.blockedReason()
 	return c
 }

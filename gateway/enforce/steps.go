@@ -10,6 +10,7 @@ import (
 
 	"github.com/exitgate/exitgate/internal/strictjson"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 const (
@@ -67,7 +68,7 @@ func (e *Engine) readTaken(p *policy.Policy) policy.TakenSteps {
 	if digest, at := e.o.Store.LastMoment(); digest == p.Digest() {
 		add(p.TakenAt(at))
 	} else if source, err := e.o.Store.ReadLastGood(); err == nil && policy.Digest(source) == digest {
-		if last, err := ReadPolicy("last good policy", source); err == nil {
+		if last, err := document.Read("last good policy", source); err == nil {
 			add(last.TakenAt(at))
 		}
 	}

@@ -96,7 +96,7 @@ type Options struct {
 }
 
 // Field is a header field.
-type Field struct{ Name, Value string }
+type Field = struct{ Name, Value string }
 
 // Forwarding is what the gateway knows about a request that it forwards.
 type Forwarding struct {

@@ -23,6 +23,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 	"github.com/exitgate/exitgate/policy/iso3166"
 )
 
@@ -49,7 +50,7 @@ func withRules(rules int) string {
 
 // newHandler returns a Handler that locates by the embedded database and
 // decides by a policy.
-func newHandler(t testing.TB, document string) *Handler {
+func newHandler(t testing.TB, text string) *Handler {
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
 	table, err := flags.Open(flags.Options{Logger: logger, Now: time.Now})
@@ -63,9 +64,9 @@ func newHandler(t testing.TB, document string) *Handler {
 		Store:      statedir.Dir(t.TempDir()), Flags: table, Metrics: m, Traffic: traffic.New(time.Now()),
 		OnTransition: func([]string) {}, Log: logger, Now: time.Now,
 	})
-	p, err := enforce.ParsePolicy("policy.yaml", []byte(document))
+	p, err := document.Parse("policy.yaml", []byte(text))
 	if err == nil {
-		err = engine.Apply(p, []byte(document), 0, time.Time{})
+		err = engine.Apply(p, []byte(text), 0, time.Time{})
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -21,8 +21,6 @@ type FileOptions struct {
 	Name   string
 	Dir    statedir.Dir
 	Engine Engine
-	Parse  Parser                // what is proposed
-	Read   Parser                // what stands
 	InUse  func() *policy.Policy // the policy that is decided by
 	Log    *slog.Logger
 	Now    func() time.Time
@@ -57,9 +55,9 @@ func (f *File) reload() error {
 	if err != nil {
 		return f.o.Engine.RecordFailure("", fmt.Errorf("policy: %w", err))
 	}
-	read := f.o.Parse // it counts as proposed whenever it has changed
+	read := document.Parse // it counts as proposed whenever it has changed
 	if last, err := f.o.Dir.ReadLastGood(); err == nil && bytes.Equal(source, last) {
-		read = f.o.Read
+		read = document.Read
 	}
 	p, err := read(f.o.Name, source)
 	if err != nil {
@@ -84,10 +82,7 @@ func (f *File) File() string { return f.o.Name }
 
 // State returns an empty State.
 func (f *File) State() changes.State {
-	return changes.New(changes.Parsers{
-		Proposed: func(source []byte) (*policy.Policy, error) { return f.o.Parse("policy", source) },
-		Recorded: func(source []byte) (*policy.Policy, error) { return f.o.Read("policy", source) },
-	})
+	return changes.New(parsers())
 }
 
 // PlanState implements Source.

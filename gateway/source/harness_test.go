@@ -18,7 +18,6 @@ import (
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
-	"github.com/exitgate/exitgate/policy/document"
 )
 
 // Policies of these tests.
@@ -283,14 +282,12 @@ type machine struct {
 	peers  *peers
 	news   []uint64 // numbers of the records that OnRecord was told of
 	onNews func(number, revision uint64)
-	parse  Parser // of what is proposed, and of what stands
-	read   Parser
 	now    time.Time
 	told   []uint64 // numbers that OnInvalid was told of
 }
 
 func newMachine(t *testing.T, s *stream) *machine {
-	return &machine{t: t, dir: statedir.Dir(t.TempDir()), stream: s, peers: new(peers), parse: document.Parse, read: document.Read, now: moment}
+	return &machine{t: t, dir: statedir.Dir(t.TempDir()), stream: s, peers: new(peers), now: moment}
 }
 
 // start opens the replica of a gateway that starts.
@@ -308,7 +305,7 @@ func (m *machine) start() (*Replica, error) {
 			m.client = &client{stream: m.stream, peers: m.peers}
 			return m.client, nil
 		},
-		Remote: m.remote, Dir: m.dir, Engine: m.engine, Parse: m.parse, Read: m.read,
+		Remote: m.remote, Dir: m.dir, Engine: m.engine,
 		Flags:   func() policy.Flags { return nil },
 		Traffic: func() []byte { return []byte("traffic") },
 		OnRecord: func(r changes.Record, revision uint64) {

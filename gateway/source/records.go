@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/ledger"
-	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -206,8 +205,7 @@ func (r *Replica) Records(ctx context.Context, before uint64, take func(Record) 
 
 // Verify implements Source.
 func (r *Replica) Verify(ctx context.Context) (Verification, error) {
-	read := func(source []byte) (*policy.Policy, error) { return r.o.Read("policy", source) }
-	folded := changes.New(changes.Parsers{Proposed: read, Recorded: read})
+	folded := changes.New(parsers())
 	check := func(record ledger.Record) (err error) {
 		folded, err = folded.With(recordOf(record))
 		return err
@@ -219,7 +217,7 @@ func (r *Replica) Verify(ctx context.Context) (Verification, error) {
 	}
 	if a := r.openCopy(); err != nil && ctx.Err() == nil && a != nil && a.Last().Number > 0 {
 		v.Unread, v.Damaged = r.connectionError(err), !r.o.Remote || errors.Is(err, ledger.ErrHistory) || errors.Is(err, ledger.ErrStream)
-		folded = changes.New(changes.Parsers{Proposed: read, Recorded: read})
+		folded = changes.New(parsers())
 		v.Report, err = a.Verify(check)
 	}
 	if err != nil {

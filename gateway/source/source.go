@@ -10,6 +10,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 // A Source is where policies come from. Its errors are *changes.Error where
@@ -100,5 +101,10 @@ type Engine interface {
 	Taken() policy.TakenSteps
 }
 
-// A Parser reads a policy that can be applied. The name is for errors.
-type Parser func(name string, source []byte) (*policy.Policy, error)
+// parsers read policies in records.
+func parsers() changes.Parsers {
+	return changes.Parsers{
+		Proposed: func(source []byte) (*policy.Policy, error) { return document.Parse("policy", source) },
+		Recorded: func(source []byte) (*policy.Policy, error) { return document.Read("policy", source) },
+	}
+}
