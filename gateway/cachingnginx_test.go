@@ -283,3 +283,66 @@ func TestACacheInFrontEndsWithTheStep(t *testing.T) {
 	}
 	t.Logf("before, the cache served %d", hits)
 }
+
+// What a cache had before a withdrawal is purged by the hook, and so is what it
+// stores later of answers that were under way then.
+func TestACacheInFrontIsPurged(t *testing.T) {
+	release, purge := make(chan struct{}), filepath.Join(t.TempDir(), "purge")
+	g := start(t, setup{
+		policy: "version: 1\n",
+		handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			sayingApp.ServeHTTP(w, r)
+			if r.URL.Path == "/0/slow" {
+				w.(http.Flusher).Flush()
+				<-release
+			}
+		}),
+		configure: func(c *config.Config) { c.Caches.Purge.Command = []string{"/bin/sh", purge} },
+	})
+	c := startCache(t, g.at.HTTPS, true, stubborn)
+	testkit.WriteFile(t, purge, "find "+c.folder+" -type f -delete\n")
+	var kept []string
+	for n, saying := range sayings {
+		if !strings.Contains(saying, "private") {
+			kept = append(kept, fmt.Sprintf("/%d/x", n))
+		}
+	}
+	for _, path := range kept {
+		c.get(path, germany)
+		if a := c.get(path, france); a.header.Get("X-Cache") != "HIT" {
+			t.Fatalf("%s: %s", path, a.header.Get("X-Cache"))
+		}
+	}
+	slow := make(chan answer)
+	go func() { slow <- c.get("/0/slow", germany) }()
+	testkit.Eventually(t, "an answer is under way", func() bool {
+		return g.sum("exitgate_upstream_requests_total", `code="200"`) == float64(len(kept)+1)
+	})
+
+	testkit.ReplaceFile(t, g.policy, "version: 1\njurisdictions: {FR: withdrawn}\n")
+	testkit.Eventually(t, "the cache is purged", func() bool { return g.metric(`exitgate_cache_purges_total{result="success"}`) > 0 })
+	for range 20 {
+		for _, path := range kept {
+			if a := c.get(path, france); a.status != 451 {
+				t.Fatalf("%s from France: %d, %s", path, a.status, a.header.Get("X-Cache"))
+			}
+			if a := c.get(path, germany); a.status != 200 {
+				t.Fatalf("%s from Germany: %d", path, a.status)
+			}
+		}
+	}
+	close(release)
+	<-slow
+	testkit.Eventually(t, "the cache is purged for good", func() bool {
+		text, _ := os.ReadFile(filepath.Join(g.data, "purges.json"))
+		return strings.Contains(string(text), `"FR"`)
+	})
+	if entries, err := filepath.Glob(c.folder + "/*"); err != nil || len(entries) > 0 {
+		t.Errorf("it has %v, %v", entries, err)
+	}
+	for range 20 {
+		if a := c.get("/0/slow", france); a.status != 451 {
+			t.Fatalf("what was under way, from France: %d, %s", a.status, a.header.Get("X-Cache"))
+		}
+	}
+}

@@ -25,6 +25,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/listen"
 	"github.com/exitgate/exitgate/gateway/metrics"
+	"github.com/exitgate/exitgate/gateway/purge"
 	"github.com/exitgate/exitgate/gateway/request"
 	"github.com/exitgate/exitgate/gateway/session"
 	"github.com/exitgate/exitgate/gateway/source"
@@ -66,6 +67,7 @@ type Gateway struct {
 	sessions *session.Registry
 	sources  *client.Sources
 	requests *request.Handler
+	purger   *purge.Purger // nil: nothing purges caches
 
 	flagSources []string // the names of the providers, but for the policy's own
 
@@ -117,15 +119,22 @@ func New(o Options) (_ *Gateway, err error) {
 	}
 
 	g.sources = client.NewSources(clients)
+	if g.purger, err = g.openPurger(); err != nil {
+		return nil, err
+	}
 	g.engine = g.newEngine()
 	if g.source, err = g.openSource(); err != nil {
 		return nil, err
 	}
 	g.geo.Review()
+	var beginStorable func() func()
+	if g.purger != nil {
+		beginStorable = g.purger.Begin
+	}
 	g.requests = request.NewHandler(request.Options{
 		Policy: g.engine.Current, Client: clients.Address, Locate: g.geo.Locate, LocateHeld: g.geo.LocateHeld, Apps: apps,
 		Sessions: g.sessions, Metrics: g.metrics, Sources: g.sources, MaxHeader: g.config.Limits.Header, Log: g.log, Now: g.elapsed,
-		CacheKey: http.CanonicalHeaderKey(g.config.Caches.KeyHeader), Trusts: clients.Trusts,
+		CacheKey: http.CanonicalHeaderKey(g.config.Caches.KeyHeader), Trusts: clients.Trusts, BeginStorable: beginStorable,
 	})
 	metrics.RegisterState(g.registry, g.state)
 	return g, nil

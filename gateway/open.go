@@ -125,7 +125,7 @@ func (g *Gateway) openDatabases() (*geo.Locator, error) {
 func (g *Gateway) newEngine() *enforce.Engine {
 	return enforce.New(enforce.Options{
 		File: g.config.Policy.File, Store: g.data, Flags: g.flags, Metrics: g.metrics, Traffic: g.traffic, Log: g.log, Now: g.now,
-		OnTransition: g.events.PublishTransition, Capability: g.geo.Capability,
+		OnTransition: g.events.PublishTransition, OnSnapshot: g.followSnapshot, Capability: g.geo.Capability,
 	})
 }
 
@@ -205,7 +205,7 @@ func (g *Gateway) newControl() *control.Control {
 		Traffic: func() traffic.Sums { return g.traffic.Sums(g.elapsed()) },
 		Locate:  g.geo.Locate, LocateHeld: g.geo.LocateHeld, Databases: g.geo, Overdue: g.databaseOverdue, Capability: g.geo.Capability, Certificates: g.certs, Draining: g.draining.Load,
 		Doubt:  func() (string, time.Time) { d := g.doubt(); return d.Reason.String(), d.Since },
-		Events: g.events, Now: g.now, Log: g.log,
+		Events: g.events, Purges: g.purges, Now: g.now, Log: g.log,
 	}
 	if g.ofrep != nil {
 		o.FlagServer = func() (time.Time, error) {

@@ -29,9 +29,13 @@ const headerRoom = 4
 func (g *Gateway) Serve(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	for _, run := range []func(context.Context){
+	tasks := []func(context.Context){
 		g.engine.FollowSchedule, g.engine.FollowFlags, g.source.Run, g.geo.Watch, g.certs.Watch, g.sweepTraffic, freeStartupMemory,
-	} {
+	}
+	if g.purger != nil {
+		tasks = append(tasks, g.purger.Run)
+	}
+	for _, run := range tasks {
 		running.Go(func() { run(background) })
 	}
 	err := listen.Serve(ctx, g.endpoints, listen.Shutdown{

@@ -331,7 +331,10 @@ func (s *Snapshot) Refusals() []Refusal {
 			}
 		}
 	}
-	return slices.SortedFunc(maps.Keys(all), func(a, b Refusal) int {
-		return cmp.Or(cmp.Compare(a.Jurisdiction, b.Jurisdiction), strings.Compare(a.Class, b.Class), strings.Compare(a.Of, b.Of))
-	})
+	return slices.SortedFunc(maps.Keys(all), Refusal.Compare)
+}
+
+// Compare orders refusals by jurisdiction.
+func (r Refusal) Compare(other Refusal) int {
+	return cmp.Or(cmp.Compare(r.Jurisdiction, other.Jurisdiction), strings.Compare(r.Class, other.Class), strings.Compare(r.Of, other.Of))
 }

@@ -83,6 +83,15 @@ func (e *Events) PublishBreach(jurisdiction policy.Code, flag string) {
 	e.Publish(api.Event{Type: "breach", Message: fmt.Sprintf("%s is below its guarantee in %s", flag, jurisdiction)})
 }
 
+// PublishPurge publishes that the caches in front were purged, or could not be.
+func (e *Events) PublishPurge(jurisdictions string, err error) {
+	message := "the caches were purged, as more is refused than before in " + jurisdictions
+	if err != nil {
+		message = fmt.Sprintf("the caches could not be purged, and may serve what is refused now in %s: %v", jurisdictions, err)
+	}
+	e.Publish(api.Event{Type: "purge", Message: message})
+}
+
 // drop ends a subscription. e.mu is held.
 func (e *Events) drop(s chan api.Event) {
 	if _, subscribed := e.subscribers[s]; subscribed {

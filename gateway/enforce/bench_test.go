@@ -14,6 +14,7 @@ import (
 	"github.com/exitgate/exitgate/flags"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/traffic"
+	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/document"
 	"github.com/exitgate/exitgate/policy/iso3166"
 )
@@ -57,7 +58,7 @@ func engineOn(t testing.TB, store *memory, now func() time.Time, providers ...op
 	t.Cleanup(table.Close)
 	return New(Options{
 		Store: store, Flags: table, Metrics: metrics.New(prometheus.NewRegistry()), Traffic: traffic.New(now()),
-		OnTransition: func([]string) {}, Log: slog.New(slog.DiscardHandler), Now: now,
+		OnTransition: func([]string) {}, OnSnapshot: func(*policy.Snapshot) {}, Log: slog.New(slog.DiscardHandler), Now: now,
 	})
 }
 

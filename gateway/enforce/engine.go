@@ -63,6 +63,7 @@ type Options struct {
 	// Capability returns what the databases that locate clients can tell apart.
 	Capability   func() *policy.Capability
 	OnTransition func(changes []string) // is called after each scheduled change; it must not block
+	OnSnapshot   func(*policy.Snapshot) // is called once one is in use; it must not block
 	Log          *slog.Logger
 	Now          func() time.Time
 }
@@ -281,6 +282,7 @@ func (e *Engine) use(next *Compiled) {
 		e.flushSteps()
 	}
 	e.current.Store(next)
+	e.o.OnSnapshot(next.snapshot)
 }
 
 // markCurrent notes that the policy in use is the newest again.

@@ -39,11 +39,14 @@ type Options struct {
 	Sources    *client.Sources // hears of each request that is decided
 	// CacheKey is the field by which shared caches among the trusted proxies tell
 	// places apart, canonical; "": they don't.
-	CacheKey  string
-	Trusts    func(peer netip.Addr) bool
-	MaxHeader int64 // bytes of a request's header
-	Log       *slog.Logger
-	Now       func() time.Time
+	CacheKey string
+	Trusts   func(peer netip.Addr) bool
+	// BeginStorable notes that an answer is begun that a cache may store, and
+	// returns what is called when it has ended. It may be nil.
+	BeginStorable func() (end func())
+	MaxHeader     int64 // bytes of a request's header
+	Log           *slog.Logger
+	Now           func() time.Time
 }
 
 // A Handler answers the requests of the public listener. It is safe for
@@ -99,13 +102,25 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 			defer h.o.Sessions.Begin()()
 		}
+		end := func() {}
+		defer func() { end() }()
 		verdict.App.Forward(w, r, proxy.Forwarding{
 			Client:    verdict.Client,
 			Proto:     "https",
 			RequestID: rand.Text(),
 			Headers:   verdict.Outcome.ToApp(),
 			Response:  verdict.Outcome.ToClient(),
-			Caching:   func() proxy.Caching { return h.caching(compiled, verdict, facts, r.Method) },
+			Caching: func() proxy.Caching {
+				if h.o.BeginStorable != nil { // before it is known whether it is
+					end = h.o.BeginStorable()
+				}
+				c := h.caching(compiled, verdict, facts, r.Method)
+				if !c.Shared.IsZero() && !c.Shared.After(h.o.Now()) {
+					end()
+					end = func() {}
+				}
+				return c
+			},
 		})
 	}
 }

@@ -286,7 +286,7 @@ type NewToken struct {
 // An Event is what GET /v1/events tells of, as the data of a server-sent event
 // whose event field is Type.
 type Event struct {
-	Type     string    `json:"type"` // revision, change, principal, transition, breach, ledger
+	Type     string    `json:"type"` // revision, change, principal, transition, breach, ledger, purge
 	Time     time.Time `json:"time"`
 	Number   uint64    `json:"number,omitempty"` // of the record
 	Author   string    `json:"author,omitempty"`
