@@ -64,6 +64,7 @@ type Gateway struct {
 	ofrep    *ofrepclient.Provider // nil: there is none
 	engine   *enforce.Engine
 	source   source.Source
+	outbox   *source.Outbox // nil: the policy is a file, and there is no ledger
 	sessions *session.Registry
 	sources  *client.Sources
 	requests *request.Handler
@@ -108,6 +109,9 @@ func New(o Options) (_ *Gateway, err error) {
 		return nil, err
 	}
 
+	if g.config.Policy.File == "" {
+		g.outbox = source.OpenOutbox(g.data, g.log)
+	}
 	clients, clientsErr := client.NewResolver(client.Trust{Proxies: g.config.TrustedProxies, Header: g.config.ClientHeader})
 	apps, appsErr := g.openApps()
 	var certsErr, geoErr, flagsErr error

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -125,7 +126,7 @@ func (g *Gateway) openDatabases() (*geo.Locator, error) {
 func (g *Gateway) newEngine() *enforce.Engine {
 	return enforce.New(enforce.Options{
 		File: g.config.Policy.File, Store: g.data, Flags: g.flags, Metrics: g.metrics, Traffic: g.traffic, Log: g.log, Now: g.now,
-		OnTransition: g.events.PublishTransition, OnSnapshot: g.followSnapshot, Capability: g.geo.Capability,
+		OnTransition: g.transition, OnSnapshot: g.followSnapshot, Capability: g.geo.Capability,
 	})
 }
 
@@ -166,12 +167,19 @@ func (g *Gateway) openReplica() (source.Source, error) {
 		},
 		Remote: cluster != nil,
 		Dir:    g.data, Engine: g.engine, Flags: g.flags.Known, Traffic: g.encodeTraffic,
+		Outbox: g.outbox, Breaches: g.breaches, Name: hostname(),
 		OnRecord: g.events.PublishRecord, Log: g.log, Now: g.now,
 		OnInvalid: func(r ledger.InvalidRecord) {
 			g.metrics.InvalidRecords.Inc()
 			g.events.PublishInvalid(r.Number, r)
 		},
 	})
+}
+
+// hostname returns the name of this machine, "" if it has none.
+func hostname() string {
+	name, _ := os.Hostname()
+	return name
 }
 
 // clusterOf returns the operator's NATS, nil if there is none.

@@ -316,6 +316,22 @@ func Differences(before, after *Snapshot) []Difference {
 	return changes
 }
 
+// FormatDifferences returns which jurisdictions go from which phase to which, as
+// "open → withdrawn: DE, FR".
+func FormatDifferences(changes []Difference) []string {
+	places := make(map[string][]string)
+	for _, c := range changes {
+		step := c.Before + " → " + c.After
+		places[step] = append(places[step], string(c.Jurisdiction))
+	}
+	lines := make([]string, 0, len(places))
+	for step, codes := range places {
+		lines = append(lines, step+": "+strings.Join(codes, ", "))
+	}
+	slices.Sort(lines)
+	return lines
+}
+
 // descriptionFor returns what is said of a place, or of the one that it lies in.
 func descriptionFor(code Code, words map[Code]string) string {
 	for ; code != ""; code = partOf(code) {

@@ -55,6 +55,8 @@ func (e *Events) PublishRecord(r changes.Record, revision uint64) {
 		event.Type = "revision"
 	case changes.PrincipalSet, changes.PrincipalRemoved:
 		event.Type = "principal"
+	case changes.StepTaken, changes.GuaranteeBreached, changes.BreachAcknowledged:
+		event.Type = "recorded" // it was published when it took place
 	}
 	e.Publish(event)
 }

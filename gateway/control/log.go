@@ -32,6 +32,7 @@ func logRecord(r source.Record) api.Record {
 		record.Refused = err.Error()
 	}
 	record.Summary, record.Emergency, record.Change = d.Summary, d.Emergency, d.Number
+	record.Took, record.Gateway = d.Took, d.Gateway
 	if d.Revision != nil {
 		record.Authors = d.Revision.Authors
 		for _, approval := range d.Revision.Approvals {

@@ -58,7 +58,7 @@ func engineOn(t testing.TB, store *memory, now func() time.Time, providers ...op
 	t.Cleanup(table.Close)
 	return New(Options{
 		Store: store, Flags: table, Metrics: metrics.New(prometheus.NewRegistry()), Traffic: traffic.New(now()),
-		OnTransition: func([]string) {}, OnSnapshot: func(*policy.Snapshot) {}, Log: slog.New(slog.DiscardHandler), Now: now,
+		OnTransition: func(Transition) {}, OnSnapshot: func(*policy.Snapshot) {}, Log: slog.New(slog.DiscardHandler), Now: now,
 	})
 }
 

@@ -71,8 +71,10 @@ func (c *Compiled) Until() string {
 func (c *Compiled) isOver(now time.Time) bool { return c.until != 0 && now.UnixNano() >= c.until }
 
 // latestStep returns the date of the latest step that was taken, zero for none.
-func (c *Compiled) latestStep() (latest time.Time) {
-	for _, step := range c.taken {
+func (c *Compiled) latestStep() time.Time { return latestStep(c.taken) }
+
+func latestStep(taken policy.TakenSteps) (latest time.Time) {
+	for _, step := range taken {
 		if step.From.After(latest) {
 			latest = step.From
 		}

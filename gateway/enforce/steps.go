@@ -43,6 +43,15 @@ func (e *Engine) Taken() policy.TakenSteps {
 	return nil
 }
 
+// TakenBefore returns the date of the latest step that was taken before this process
+// began, zero for none.
+func (e *Engine) TakenBefore() time.Time {
+	if latest := e.takenBefore.Load(); latest != nil {
+		return *latest
+	}
+	return time.Time{}
+}
+
 // readTaken returns the steps that were taken before this process began.
 func (e *Engine) readTaken(p *policy.Policy) policy.TakenSteps {
 	kept, err := e.readSteps()

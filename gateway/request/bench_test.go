@@ -62,7 +62,7 @@ func newHandler(t testing.TB, text string) *Handler {
 	engine := enforce.New(enforce.Options{
 		Capability: func() *policy.Capability { return nil },
 		Store:      statedir.Dir(t.TempDir()), Flags: table, Metrics: m, Traffic: traffic.New(time.Now()),
-		OnTransition: func([]string) {}, OnSnapshot: func(*policy.Snapshot) {}, Log: logger, Now: time.Now,
+		OnTransition: func(enforce.Transition) {}, OnSnapshot: func(*policy.Snapshot) {}, Log: logger, Now: time.Now,
 	})
 	p, err := document.Parse("policy.yaml", []byte(text))
 	if err == nil {

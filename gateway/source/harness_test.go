@@ -239,6 +239,8 @@ type engine struct {
 	made     time.Time // of the last one
 	failures []error
 	closed   bool
+
+	takenBefore time.Time
 }
 
 func (e *engine) Apply(p *policy.Policy, _ []byte, _ uint64, made time.Time) error {
@@ -263,6 +265,8 @@ func (e *engine) StartClosed() {
 
 func (e *engine) Taken() policy.TakenSteps { return nil }
 
+func (e *engine) TakenBefore() time.Time { return e.takenBefore }
+
 func (e *engine) Decides() bool { return len(e.policies()) > 0 }
 
 func (e *engine) policies() []string {
@@ -284,6 +288,14 @@ type machine struct {
 	onNews func(number, revision uint64)
 	now    time.Time
 	told   []uint64 // numbers that OnInvalid was told of
+
+	waiting  *Outbox // of the gateway that was started last
+	breaches []changes.Breach
+}
+
+func (m *machine) outbox() *Outbox {
+	m.waiting = OpenOutbox(m.dir, slog.New(slog.DiscardHandler))
+	return m.waiting
 }
 
 func newMachine(t *testing.T, s *stream) *machine {
@@ -306,7 +318,8 @@ func (m *machine) start() (*Replica, error) {
 			return m.client, nil
 		},
 		Remote: m.remote, Dir: m.dir, Engine: m.engine,
-		Flags:   func() policy.Flags { return nil },
+		Flags:  func() policy.Flags { return nil },
+		Outbox: m.outbox(), Breaches: func() []changes.Breach { return m.breaches }, Name: "machine",
 		Traffic: func() []byte { return []byte("traffic") },
 		OnRecord: func(r changes.Record, revision uint64) {
 			m.news = append(m.news, r.Number)

@@ -28,6 +28,10 @@ func (r *Replica) Write(ctx context.Context, decide func(changes.State) (changes
 	// Whoever asked may go away: what was sent is not called back by that.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
+	return r.write(ctx, decide)
+}
+
+func (r *Replica) write(ctx context.Context, decide func(changes.State) (changes.Draft, error)) (changes.Record, error) {
 	select {
 	case r.writing <- struct{}{}:
 		defer func() { <-r.writing }()

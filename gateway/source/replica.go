@@ -58,6 +58,10 @@ type ReplicaOptions struct {
 	Dir    statedir.Dir
 	Engine Engine
 	Flags  func() policy.Flags
+	Outbox *Outbox // what took place, to be recorded
+	// Breaches returns those that nobody has acknowledged.
+	Breaches func() []changes.Breach
+	Name     string // of this gateway, in what it records
 	// Traffic returns how many requests this gateway has had, for others that
 	// ask.
 	Traffic func() []byte
@@ -333,6 +337,7 @@ func (r *Replica) Run(ctx context.Context) {
 	copying.Go(func() { r.keepCopy(ctx) })
 	copying.Go(func() { r.keepReserve(ctx) })
 	copying.Go(func() { r.watchClock(ctx) })
+	copying.Go(func() { r.keepRecording(ctx) })
 	defer copying.Wait()
 	logged := ""
 	for ctx.Err() == nil {

@@ -99,6 +99,8 @@ type Engine interface {
 	Decides() bool
 	// Taken returns the steps of schedules that were taken.
 	Taken() policy.TakenSteps
+	// TakenBefore returns the date of the latest that was taken before this start.
+	TakenBefore() time.Time
 }
 
 // parsers read policies in records.

@@ -72,6 +72,24 @@ func (d Dir) Replica() string { return d.in("ledger.json") }
 // Records returns the file with a copy of all records of the ledger.
 func (d Dir) Records() string { return d.in("records.log") }
 
+// Occurrences returns the sealed file with what took place and isn't in the ledger yet.
+func (d Dir) Occurrences() string { return d.in("occurrences.json") }
+
+// ReadOccurrences returns what WriteOccurrences kept. What was cut or changed is an
+// error.
+func (d Dir) ReadOccurrences() ([]byte, error) {
+	text, err := files.Read(d.Occurrences(), 16<<20)
+	if err != nil {
+		return nil, err
+	}
+	return files.Unseal(text)
+}
+
+// WriteOccurrences keeps what took place and isn't in the ledger yet.
+func (d Dir) WriteOccurrences(content []byte) error {
+	return files.Replace(d.Occurrences(), files.Seal(content))
+}
+
 // Reserve returns the file that takes up room, and is given up when the disk is full.
 func (d Dir) Reserve() string { return d.in("reserve") }
 

@@ -135,6 +135,10 @@ type Description struct {
 	SHA256    string // of its policy, if it has one
 	Policy    []byte
 	Revision  *Revision // what comes into force by it
+	// Took is when it took place, nil of what somebody did; Gateway has
+	// recorded it.
+	Took    *time.Time
+	Gateway string
 }
 
 // Describe returns what is in a record. Whether it is valid is for State.With to
@@ -156,7 +160,7 @@ func describe(r Record) (Description, error) {
 			return Description{}, err
 		}
 		revision := b.revision(r, policy.Digest(text))
-		return Description{b.Summary, b.Change, b.Emergency, revision.SHA256, text, &revision}, nil
+		return Description{Summary: b.Summary, Number: b.Change, Emergency: b.Emergency, SHA256: revision.SHA256, Policy: text, Revision: &revision}, nil
 	case ChangeProposed, ChangeEdited:
 		var b changeBody
 		text, err := decodeBodyWithPolicy(r.Body, &b)
@@ -187,6 +191,10 @@ func describe(r Record) (Description, error) {
 		var b removalBody
 		err := decodeBody(r.Body, &b)
 		return Description{Summary: "removes " + b.Name}, err
+	case StepTaken, GuaranteeBreached, BreachAcknowledged:
+		var b occurrenceBody
+		err := decodeBody(r.Body, &b)
+		return Description{Summary: b.summary(r.Kind), Took: &b.At, Gateway: b.Gateway}, err
 	}
 	return Description{}, errUnknown
 }

@@ -148,6 +148,10 @@ type Record struct {
 	Approvers []string `json:"approvers,omitempty"` // of a revision: who approved it
 	Emergency bool     `json:"emergency,omitempty"`
 	Refused   string   `json:"refused,omitempty"` // why it is skipped
+	// Took is of what took place, a step, a breach or an acknowledgement: when
+	// it did at the gateway that has recorded it. Time is when that was.
+	Took    *time.Time `json:"took,omitempty"`
+	Gateway string     `json:"gateway,omitempty"`
 }
 
 // Verification is the answer of GET /v1/log/verification: the whole ledger read
@@ -286,7 +290,7 @@ type NewToken struct {
 // An Event is what GET /v1/events tells of, as the data of a server-sent event
 // whose event field is Type.
 type Event struct {
-	Type     string    `json:"type"` // revision, change, principal, transition, breach, ledger, purge
+	Type     string    `json:"type"` // revision, change, principal, recorded, transition, breach, ledger, purge
 	Time     time.Time `json:"time"`
 	Number   uint64    `json:"number,omitempty"` // of the record
 	Author   string    `json:"author,omitempty"`
