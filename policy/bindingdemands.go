@@ -106,20 +106,13 @@ func (s *Snapshot) addFloor(code Code, b binding) {
 	if country.floors == nil {
 		country.floors = make(map[Code]floor)
 	}
-	for _, inner := range within(code) {
-		country.floors[inner] = add(country.floors[inner])
-	}
-}
-
-// within returns a subdivision and those that ISO 3166-2 has in it.
-func within(code Code) []Code {
-	codes := []Code{code}
-	for sub := range iso3166.Subdivisions(string(PlaceOf(code).Country)) {
+	country.floors[code] = add(country.floors[code])
+	for sub := range iso3166.Subdivisions(string(place.Country)) {
 		if Code(sub.Parent) == code {
-			codes = append(codes, Code(sub.Code))
+			inner := Code(sub.Code)
+			country.floors[inner] = add(country.floors[inner])
 		}
 	}
-	return codes
 }
 
 // hasFloor reports whether a demand binds the country or a part of it, or a part is

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy"
@@ -83,7 +84,7 @@ Exit codes: 0 the policy is valid, 1 it is not.`,
 				capability = locator.Capability()
 			}
 			result := checkResult{File: file, SHA256: policy.Digest(source), At: at.or(now)}
-			p, err := document.Parse(file, source)
+			p, err := enforce.ParsePolicy(file, source)
 			if err == nil {
 				snapshot := policy.Compile(p, p.OwnFlags(), result.At)
 				result.OK, result.Mode, result.Warnings = true, p.Mode(), document.Warnings(file, p)

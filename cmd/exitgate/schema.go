@@ -23,7 +23,11 @@ describes every setting, and an editor completes and checks by it.`,
 			if args[0] == "config" {
 				schema = config.Schema
 			}
-			_, err := cmd.OutOrStdout().Write(schema())
+			text, err := schema()
+			if err != nil {
+				return exitFailure(err)
+			}
+			_, err = cmd.OutOrStdout().Write(text)
 			return exitFailure(err)
 		},
 	}

@@ -94,11 +94,11 @@ func oneLine(text string) string {
 // webAddress returns an address that a page of the web has, and nothing for
 // any other.
 func webAddress(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+	if u, err := url.Parse(address); err != nil || u.Scheme != "https" && u.Scheme != "http" {
 		return ""
 	}
-	return escapeLink(u.String())
+	address, _ = checkLink("source", address) // empty if it isn't one
+	return address
 }
 
 // stageName returns the name of a stage, empty if the phrases have none.

@@ -17,9 +17,12 @@ import (
 // because returns a set of the notice of withdrawn alone, with a cause.
 func because(t testing.TB, cause policy.Cause) *notice.Set {
 	t.Helper()
-	b := notice.NewSet([]*policy.Decision{withdrawn},
+	b, err := notice.NewSet([]*policy.Decision{withdrawn},
 		func(policy.Decision) policy.Notice { return linked },
-		func(policy.Decision) policy.Cause { return cause }, names)
+		func(policy.Decision) policy.Cause { return cause }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return b
 }
 
@@ -205,7 +208,7 @@ func TestLongCausesLeaveTheAppealInAGRPCMessage(t *testing.T) {
 
 func TestACauseIsLookedUpOnce(t *testing.T) {
 	asked := 0
-	b := notice.NewSet(everyKind,
+	b, err := notice.NewSet(everyKind,
 		func(policy.Decision) policy.Notice { return linked },
 		func(d policy.Decision) policy.Cause {
 			if d != *demanded {
@@ -213,7 +216,10 @@ func TestACauseIsLookedUpOnce(t *testing.T) {
 			}
 			asked++
 			return causes(d)
-		}, names)
+		}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i := range 3 {
 		if asked != min(i, 1) {
 			t.Errorf("asked %d times after %d requests", asked, i)

@@ -30,20 +30,19 @@ import (
 // could serve what is refused, or somebody be refused what is served.
 
 // decideByReadings decides on a request from a place.
-func decideByReadings(s *policy.Snapshot, place policy.Place, f Facts) (*policy.Decision, policy.Readings, error) {
+func decideByReadings(s *policy.Snapshot, place policy.Place, f Facts) (*policy.Decision, error) {
 	readings := s.Classify(f.Method, f.Host, f.Path)
 	decision, inDoubt := s.DecideReadings(place, readings)
 	if inDoubt {
-		return nil, readings, AmbiguousPath
+		return nil, AmbiguousPath
 	}
 	if !mayOverride(f) {
-		return decision, readings, nil
+		return decision, nil
 	}
-	readings = withOverrides(s, readings, f)
-	if decision, inDoubt = s.DecideReadings(place, readings); inDoubt {
-		return nil, readings, AmbiguousMethod
+	if decision, inDoubt = s.DecideReadings(place, withOverrides(s, readings, f)); inDoubt {
+		return nil, AmbiguousMethod
 	}
-	return decision, readings, nil
+	return decision, nil
 }
 
 // withOverrides adds to the readings of a request those by other methods.

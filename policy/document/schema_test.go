@@ -11,7 +11,10 @@ import (
 // TestSchema keeps policy.schema.json, which editors load and
 // the documentation links to.
 func TestSchema(t *testing.T) {
-	schema := document.Schema()
+	schema, err := document.Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if !json.Valid(schema) {
 		t.Error("the schema is not JSON")
 	}

@@ -3,6 +3,7 @@ package client
 import (
 	"encoding/json"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"reflect"
 	"slices"
@@ -15,7 +16,7 @@ import (
 type contextTable struct {
 	keys     *keySet
 	contexts []*cachedContext
-	found    map[string][]*cachedContext // by targeting key
+	found    map[uint64][]*cachedContext // by fingerprint
 }
 
 // A keySet is distinguished by its address: an answer that was filtered for
@@ -56,7 +57,7 @@ func (p *Provider) Cache(contexts []openfeature.FlattenedContext, keys []string)
 	defer p.keeping.Unlock()
 	before := p.table.Load()
 
-	next := &contextTable{keys: &keySet{map[string]struct{}{}}, found: map[string][]*cachedContext{}}
+	next := &contextTable{keys: &keySet{map[string]struct{}{}}, found: map[uint64][]*cachedContext{}}
 	for _, key := range keys {
 		next.keys.of[key] = struct{}{}
 	}
@@ -64,10 +65,11 @@ func (p *Provider) Cache(contexts []openfeature.FlattenedContext, keys []string)
 		next.keys = before.keys
 	}
 	for i, flat := range contexts {
-		if next.find(flat) != nil {
+		at := fingerprint(p.seed, flat)
+		if next.find(at, flat) != nil {
 			continue
 		}
-		kept := before.find(flat)
+		kept := before.find(at, flat)
 		if kept == nil {
 			body, err := requestBody(flat)
 			if err != nil {
@@ -76,8 +78,7 @@ func (p *Provider) Cache(contexts []openfeature.FlattenedContext, keys []string)
 			kept = &cachedContext{flat: maps.Clone(flat), body: body}
 		}
 		next.contexts = append(next.contexts, kept)
-		key := targetingKey(flat)
-		next.found[key] = append(next.found[key], kept)
+		next.found[at] = append(next.found[at], kept)
 	}
 	p.table.Store(next)
 
@@ -99,8 +100,8 @@ func requestBody(flat openfeature.FlattenedContext) ([]byte, error) {
 	}{flat})
 }
 
-func (t *contextTable) find(flat openfeature.FlattenedContext) *cachedContext {
-	for _, kept := range t.found[targetingKey(flat)] {
+func (t *contextTable) find(at uint64, flat openfeature.FlattenedContext) *cachedContext {
+	for _, kept := range t.found[at] {
 		if sameContext(kept.flat, flat) {
 			return kept
 		}
@@ -129,11 +130,28 @@ func (c *cachedContext) outcome(key string) outcome {
 	return notFound
 }
 
-// targetingKey returns the attribute by which nearly all contexts differ, "" if a
-// context has none.
-func targetingKey(flat openfeature.FlattenedContext) string {
-	key, _ := flat[openfeature.TargetingKey].(string)
-	return key
+// fingerprint is the same for the same context. It depends on the order of
+// nothing, and is made for evaluations to find a context within nanoseconds.
+func fingerprint(seed maphash.Seed, flat openfeature.FlattenedContext) uint64 {
+	var sum uint64
+	for name, value := range flat {
+		of := uint64(0) // lists and the like: they are distinguished by sameContext
+		switch value := value.(type) {
+		case string:
+			of = maphash.String(seed, value)
+		case bool:
+			of = maphash.Comparable(seed, value)
+		case int:
+			of = maphash.Comparable(seed, value)
+		case int64:
+			of = maphash.Comparable(seed, value)
+		case float64:
+			of = maphash.Comparable(seed, value)
+		}
+		const odd = 0x9e3779b97f4a7c15 // a name and a value may not change places
+		sum += maphash.String(seed, name)*odd ^ of
+	}
+	return sum
 }
 
 func sameContext(a, b openfeature.FlattenedContext) bool {
