@@ -105,7 +105,7 @@ const alertInterval = 10 * time.Minute
 // reportBreach raises the alarm for a value that an app would have got for a
 // user.
 func (t *Table) reportBreach(b *Breach) {
-	t.onBreach(b.Jurisdiction, b.Flag)
+	t.onBreach(Unacknowledged{Jurisdiction: b.Jurisdiction, Flag: b.Flag})
 	about, now := alertKey{b.Jurisdiction, b.Flag}, t.now()
 	if last, ok := t.alerted.Load(about); !ok || now.Sub(last.(time.Time)) >= alertInterval {
 		t.alerted.Store(about, now)

@@ -31,7 +31,8 @@ type Table struct {
 	save     func([]byte) error
 	log      *slog.Logger
 	now      func() time.Time
-	onBreach func(jurisdiction policy.Code, flag string)
+	onBreach func(Unacknowledged)
+	onAck    func(Unacknowledged)
 
 	running  chan struct{} // held by a round
 	contexts contextCache
@@ -59,8 +60,10 @@ type Options struct {
 	Logger *slog.Logger     // nil: none
 	Now    func() time.Time // nil: time.Now
 	// OnBreach is called for each value below a guarantee that was withheld
-	// and hadn't been known, in a round or for a user.
-	OnBreach func(jurisdiction policy.Code, flag string)
+	// and hadn't been known, in a round or, without Since, for a user, by whom
+	// nothing is withdrawn; OnAcknowledged for each breach that is lifted. They
+	// must not block.
+	OnBreach, OnAcknowledged func(Unacknowledged)
 }
 
 // A Status says how a Table knows what it knows.
@@ -108,14 +111,18 @@ func Open(o Options) (*Table, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	ignore := func(Unacknowledged) {}
 	if o.OnBreach == nil {
-		o.OnBreach = func(policy.Code, string) {}
+		o.OnBreach = ignore
+	}
+	if o.OnAcknowledged == nil {
+		o.OnAcknowledged = ignore
 	}
 	source, err := newSource(o.Providers)
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{source: source, running: make(chan struct{}, 1), save: o.Save, log: o.Logger, now: o.Now, onBreach: o.OnBreach}
+	t := &Table{source: source, running: make(chan struct{}, 1), save: o.Save, log: o.Logger, now: o.Now, onBreach: o.OnBreach, onAck: o.OnAcknowledged}
 	first := &snapshot{status: Status{Answered: len(o.Providers) == 0}}
 	if o.Saved != nil {
 		// Not to be passed over: breaches that nobody has acknowledged may
@@ -330,11 +337,13 @@ func (r *round) breachedSince(f policy.Flag, place policy.Place, below, sure boo
 	acknowledged := breached && sure && !until.Before(since)
 	switch {
 	case below && (acknowledged || !breached && r.policy.Serves(place, r.now)):
-		r.reportBreach(jurisdiction, f)
 		// What was acknowledged before it was seen doesn't cover it, whatever
 		// the clock says.
-		return latest(r.now.Truncate(time.Second), until.Truncate(time.Second).Add(time.Second)), true
+		since = latest(r.now.Truncate(time.Second), until.Truncate(time.Second).Add(time.Second))
+		r.reportBreach(jurisdiction, f, since)
+		return since, true
 	case !below && acknowledged:
+		r.onAck(Unacknowledged{jurisdiction, f.Name, since})
 		r.log.Info("the breach of a guarantee is acknowledged, and its flag is as guaranteed: the jurisdiction is no longer withheld for it", "jurisdiction", jurisdiction, "flag", f.Name, "since", since)
 		return time.Time{}, false
 	}
@@ -440,8 +449,8 @@ func (r *round) reject(flag string, jurisdiction policy.Code, err error) {
 }
 
 // reportBreach tells of a breach. It doesn't say the value, which nobody is to have.
-func (r *round) reportBreach(jurisdiction policy.Code, f policy.Flag) {
-	r.onBreach(jurisdiction, f.Name)
+func (r *round) reportBreach(jurisdiction policy.Code, f policy.Flag, since time.Time) {
+	r.onBreach(Unacknowledged{jurisdiction, f.Name, since})
 	r.log.Error("a flag is below its guarantee: the service is withdrawn there until a policy revision acknowledges it",
 		"jurisdiction", jurisdiction, "flag", f.Name, "guarantee", f.Guarantee.String())
 }

@@ -25,14 +25,15 @@ import (
 // that can be seen of it.
 type rig struct {
 	testing.TB
-	policy   *policy.Policy
-	source   *source
-	table    *flags.Table
-	now      time.Time
-	log      strings.Builder
-	breaches []string
-	kept     []byte
-	disk     error // what Keep returns
+	policy       *policy.Policy
+	source       *source
+	table        *flags.Table
+	now          time.Time
+	log          strings.Builder
+	breaches     []string
+	acknowledged []string
+	kept         []byte
+	disk         error // what Keep returns
 }
 
 const noon = "2026-11-22T12:00:00Z"
@@ -73,8 +74,11 @@ func (r *rig) open() {
 		},
 		Logger: logger(&r.log),
 		Now:    func() time.Time { return r.now },
-		OnBreach: func(jurisdiction policy.Code, flag string) {
-			r.breaches = append(r.breaches, string(jurisdiction)+" "+flag)
+		OnBreach: func(b flags.Unacknowledged) {
+			r.breaches = append(r.breaches, string(b.Jurisdiction)+" "+b.Flag)
+		},
+		OnAcknowledged: func(b flags.Unacknowledged) {
+			r.acknowledged = append(r.acknowledged, string(b.Jurisdiction)+" "+b.Flag)
 		},
 	})
 }

@@ -16,9 +16,10 @@ import (
 	ofrepserver "github.com/exitgate/exitgate/flags/ofrep/server"
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/config"
+	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/internal/files"
-	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
 )
 
 // openFlags opens the table of flags, with the providers that the settings and
@@ -36,7 +37,7 @@ func (g *Gateway) openFlags(providers []openfeature.FeatureProvider) (*flags.Tab
 	var table *flags.Table
 	if err == nil {
 		table, err = flags.Open(flags.Options{
-			Providers: providers, Saved: saved, Save: g.data.WriteFlags, OnBreach: g.breached, Logger: g.log, Now: g.now,
+			Providers: providers, Saved: saved, Save: g.data.WriteFlags, OnBreach: g.breached, OnAcknowledged: g.acknowledged, Logger: g.log, Now: g.now,
 		})
 	}
 	switch {
@@ -77,10 +78,41 @@ func openFlagServer(c config.OFREP, log *slog.Logger, now func() time.Time) (*of
 }
 
 // breached counts a flag below its guarantee and tells of it.
-func (g *Gateway) breached(jurisdiction policy.Code, flag string) {
-	g.metrics.Breached(jurisdiction, flag)
-	if jurisdiction != "" {
-		g.events.PublishBreach(jurisdiction, flag)
+func (g *Gateway) breached(b flags.Unacknowledged) {
+	g.metrics.Breached(b.Jurisdiction, b.Flag)
+	if b.Jurisdiction != "" {
+		g.events.PublishBreach(b.Jurisdiction, b.Flag)
+	}
+	if !b.Since.IsZero() {
+		g.occurred(changes.Occurrence{Kind: changes.GuaranteeBreached, At: g.now(), Breach: changes.Breach(b)})
+	}
+}
+
+// acknowledged tells of a breach that is lifted.
+func (g *Gateway) acknowledged(b flags.Unacknowledged) {
+	g.occurred(changes.Occurrence{Kind: changes.BreachAcknowledged, At: g.now(), Breach: changes.Breach(b)})
+}
+
+// breaches returns those that nobody has acknowledged.
+func (g *Gateway) breaches() (all []changes.Breach) {
+	for _, b := range g.flags.Status().Breaches {
+		all = append(all, changes.Breach(b))
+	}
+	return all
+}
+
+// transition tells of a scheduled change.
+func (g *Gateway) transition(t enforce.Transition) {
+	g.events.PublishTransition(t.Changes)
+	if len(t.Changes) > 0 {
+		g.occurred(changes.Occurrence{Kind: changes.StepTaken, Revision: t.Number, At: t.At, Due: t.Due, Changes: t.Changes})
+	}
+}
+
+// occurred has what took place recorded in the ledger, if there is one.
+func (g *Gateway) occurred(o changes.Occurrence) {
+	if g.outbox != nil {
+		g.outbox.Add(o)
 	}
 }
 

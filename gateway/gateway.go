@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/listen"
 	"github.com/exitgate/exitgate/gateway/metrics"
+	"github.com/exitgate/exitgate/gateway/purge"
 	"github.com/exitgate/exitgate/gateway/request"
 	"github.com/exitgate/exitgate/gateway/session"
 	"github.com/exitgate/exitgate/gateway/source"
@@ -62,13 +64,14 @@ type Gateway struct {
 	ofrep    *ofrepclient.Provider // nil: there is none
 	engine   *enforce.Engine
 	source   source.Source
+	outbox   *source.Outbox // nil: the policy is a file, and there is no ledger
 	sessions *session.Registry
 	sources  *client.Sources
 	requests *request.Handler
+	purger   *purge.Purger // nil: nothing purges caches
 
 	flagSources []string // the names of the providers, but for the policy's own
 
-	recorded  chan struct{} // there are records that weren't looked at for decisions on databases
 	endpoints []listen.Endpoint
 	cutOff    context.CancelFunc // ends requests that are under way
 	draining  atomic.Bool
@@ -87,7 +90,7 @@ func New(o Options) (_ *Gateway, err error) {
 	if err := o.Config.Validate(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{config: o.Config, log: o.Logger, elapsed: o.Now, registry: prometheus.NewRegistry(), recorded: make(chan struct{}, 1)}
+	g := &Gateway{config: o.Config, log: o.Logger, elapsed: o.Now, registry: prometheus.NewRegistry()}
 	// With a monotonic reading, times compare as if no clock were ever set.
 	g.now = func() time.Time { return o.Now().Round(0) }
 	defer func() {
@@ -106,6 +109,9 @@ func New(o Options) (_ *Gateway, err error) {
 		return nil, err
 	}
 
+	if g.config.Policy.File == "" {
+		g.outbox = source.OpenOutbox(g.data, g.log)
+	}
 	clients, clientsErr := client.NewResolver(client.Trust{Proxies: g.config.TrustedProxies, Header: g.config.ClientHeader})
 	apps, appsErr := g.openApps()
 	var certsErr, geoErr, flagsErr error
@@ -117,14 +123,22 @@ func New(o Options) (_ *Gateway, err error) {
 	}
 
 	g.sources = client.NewSources(clients)
+	if g.purger, err = g.openPurger(); err != nil {
+		return nil, err
+	}
 	g.engine = g.newEngine()
 	if g.source, err = g.openSource(); err != nil {
 		return nil, err
 	}
 	g.geo.Review()
+	var beginStorable func() func()
+	if g.purger != nil {
+		beginStorable = g.purger.Begin
+	}
 	g.requests = request.NewHandler(request.Options{
 		Policy: g.engine.Current, Client: clients.Address, Locate: g.geo.Locate, LocateHeld: g.geo.LocateHeld, Apps: apps,
 		Sessions: g.sessions, Metrics: g.metrics, Sources: g.sources, MaxHeader: g.config.Limits.Header, Log: g.log, Now: g.elapsed,
+		CacheKey: http.CanonicalHeaderKey(g.config.Caches.KeyHeader), Trusts: clients.Trusts, BeginStorable: beginStorable,
 	})
 	metrics.RegisterState(g.registry, g.state)
 	return g, nil

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -22,7 +23,6 @@ import (
 	"github.com/exitgate/exitgate/gateway/source"
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
-	"github.com/exitgate/exitgate/policy/changes"
 )
 
 // openApps returns the apps by their hosts.
@@ -102,7 +102,6 @@ func (g *Gateway) openDatabases() (*geo.Locator, error) {
 		CopyFolder:        g.data.Databases(),
 		Hold:              geo.Limits(g.config.Geo.Hold),
 		Restricted:        func() []policy.Code { return policy.Restricted(g.policyInUse(), g.flags.Known(), g.now()) },
-		Decided:           g.decidedOnDatabase,
 		Logger:            g.log,
 		Now:               g.now,
 		OnReload: func(path string, err error) {
@@ -123,21 +122,11 @@ func (g *Gateway) openDatabases() (*geo.Locator, error) {
 	return locator, nil
 }
 
-// decidedOnDatabase returns what was decided on a geo database.
-func (g *Gateway) decidedOnDatabase(sha256 string) geo.Decision {
-	d, _ := g.source.State().Database(sha256)
-	decision := geo.Decision{Accepted: d.Status == changes.Accepted}
-	if d.Status == changes.Rejected {
-		decision.Rejected = d.Rejection.By + ": " + d.Rejection.Because
-	}
-	return decision
-}
-
 // newEngine returns the engine that the source applies policies to.
 func (g *Gateway) newEngine() *enforce.Engine {
 	return enforce.New(enforce.Options{
 		File: g.config.Policy.File, Store: g.data, Flags: g.flags, Metrics: g.metrics, Traffic: g.traffic, Log: g.log, Now: g.now,
-		OnTransition: g.events.PublishTransition, Capability: g.geo.Capability,
+		OnTransition: g.transition, OnSnapshot: g.followSnapshot, Capability: g.geo.Capability,
 	})
 }
 
@@ -146,7 +135,7 @@ func (g *Gateway) newEngine() *enforce.Engine {
 func (g *Gateway) openSource() (s source.Source, err error) {
 	if file := g.config.Policy.File; file != "" {
 		s, err = source.OpenFile(source.FileOptions{
-			Name: file, Dir: g.data, Engine: g.engine, Parse: enforce.ParsePolicy, Read: enforce.ReadPolicy, InUse: g.policyInUse, Log: g.log, Now: g.now,
+			Name: file, Dir: g.data, Engine: g.engine, InUse: g.policyInUse, Log: g.log, Now: g.now,
 		})
 	} else {
 		s, err = g.openReplica()
@@ -177,20 +166,20 @@ func (g *Gateway) openReplica() (source.Source, error) {
 			})
 		},
 		Remote: cluster != nil,
-		Dir:    g.data, Engine: g.engine, Parse: enforce.ParsePolicy, Read: enforce.ReadPolicy, Flags: g.flags.Known, Traffic: g.encodeTraffic,
-		OnRecord: func(r changes.Record, revision uint64) {
-			g.events.PublishRecord(r, revision)
-			select {
-			case g.recorded <- struct{}{}:
-			default: // it is looked at soon
-			}
-		},
-		Log: g.log, Now: g.now,
+		Dir:    g.data, Engine: g.engine, Flags: g.flags.Known, Traffic: g.encodeTraffic,
+		Outbox: g.outbox, Breaches: g.breaches, Name: hostname(),
+		OnRecord: g.events.PublishRecord, Log: g.log, Now: g.now,
 		OnInvalid: func(r ledger.InvalidRecord) {
 			g.metrics.InvalidRecords.Inc()
 			g.events.PublishInvalid(r.Number, r)
 		},
 	})
+}
+
+// hostname returns the name of this machine, "" if it has none.
+func hostname() string {
+	name, _ := os.Hostname()
+	return name
 }
 
 // clusterOf returns the operator's NATS, nil if there is none.
@@ -224,7 +213,7 @@ func (g *Gateway) newControl() *control.Control {
 		Traffic: func() traffic.Sums { return g.traffic.Sums(g.elapsed()) },
 		Locate:  g.geo.Locate, LocateHeld: g.geo.LocateHeld, Databases: g.geo, Overdue: g.databaseOverdue, Capability: g.geo.Capability, Certificates: g.certs, Draining: g.draining.Load,
 		Doubt:  func() (string, time.Time) { d := g.doubt(); return d.Reason.String(), d.Since },
-		Events: g.events, Now: g.now, Log: g.log,
+		Events: g.events, Purges: g.purges, Now: g.now, Log: g.log,
 	}
 	if g.ofrep != nil {
 		o.FlagServer = func() (time.Time, error) {

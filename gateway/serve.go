@@ -29,9 +29,13 @@ const headerRoom = 4
 func (g *Gateway) Serve(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	for _, run := range []func(context.Context){
-		g.engine.FollowSchedule, g.engine.FollowFlags, g.source.Run, g.geo.Watch, g.followDecisions, g.certs.Watch, g.sweepTraffic, freeStartupMemory,
-	} {
+	tasks := []func(context.Context){
+		g.engine.FollowSchedule, g.engine.FollowFlags, g.source.Run, g.geo.Watch, g.certs.Watch, g.sweepTraffic, freeStartupMemory,
+	}
+	if g.purger != nil {
+		tasks = append(tasks, g.purger.Run)
+	}
+	for _, run := range tasks {
 		running.Go(func() { run(background) })
 	}
 	err := listen.Serve(ctx, g.endpoints, listen.Shutdown{
@@ -46,19 +50,6 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	g.close()
 	running.Wait()
 	return err
-}
-
-// followDecisions has databases go by what was decided on them, here or at another
-// gateway, until the context ends.
-func (g *Gateway) followDecisions(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-g.recorded:
-			g.geo.Reconsider()
-		}
-	}
 }
 
 // doubt returns why clients seem not to be located by their own addresses, and

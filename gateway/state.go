@@ -24,6 +24,7 @@ func (g *Gateway) state() metrics.State {
 		s.Doubts[string(reason)] = doubt.Reason == reason
 	}
 	s.Unenforced = s.Snapshot.Unenforced(g.geo.Capability())
+	s.Purge = g.purgeState()
 	if c := g.source.Connection(); c != nil {
 		s.Ledger = g.ledgerState(c)
 	}

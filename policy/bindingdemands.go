@@ -106,13 +106,20 @@ func (s *Snapshot) addFloor(code Code, b binding) {
 	if country.floors == nil {
 		country.floors = make(map[Code]floor)
 	}
-	country.floors[code] = add(country.floors[code])
-	for sub := range iso3166.Subdivisions(string(place.Country)) {
+	for _, inner := range within(code) {
+		country.floors[inner] = add(country.floors[inner])
+	}
+}
+
+// within returns a subdivision and those that ISO 3166-2 has in it.
+func within(code Code) []Code {
+	codes := []Code{code}
+	for sub := range iso3166.Subdivisions(string(PlaceOf(code).Country)) {
 		if Code(sub.Parent) == code {
-			inner := Code(sub.Code)
-			country.floors[inner] = add(country.floors[inner])
+			codes = append(codes, Code(sub.Code))
 		}
 	}
+	return codes
 }
 
 // hasFloor reports whether a demand binds the country or a part of it, or a part is

@@ -54,6 +54,7 @@ func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 	c.setUntold(s, untold)
 	s.decisions = c.decisions
 	s.setFloors()
+	c.setRefusals(s, untold)
 	return s
 }
 
@@ -182,6 +183,7 @@ func (c *compiler) addMarket(jurisdiction Code, place Place) *market {
 	for class := range m.plain {
 		m.plain[class] = c.addDecision(restrict(c.policy.decide(jurisdiction, c.matches, Class(class), c.at)))
 	}
+	c.setRefused(m)
 	m.anonymous = m.plain
 	if hidden := c.policy.rules[Anonymous]; hidden != nil {
 		m.anonymous = c.newTable()

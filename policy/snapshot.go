@@ -24,6 +24,9 @@ type Snapshot struct {
 	countries          [26 * 26]country // by slot
 	unlocated, private *market
 	nowhere            country
+
+	// When those are refused who hide where they are, and anybody at all.
+	hiding, anywhere moments
 }
 
 // A country is the market of a country, and those of its subdivisions that the
@@ -41,6 +44,8 @@ type country struct {
 	// and which subdivisions there are to be known.
 	untold map[Code]floor
 	known  map[Code]bool
+
+	refusals refusals
 }
 
 // A market is one place that the policy distinguishes, with its decisions by
@@ -58,6 +63,8 @@ type market struct {
 	parent           Code
 	nested           *market
 	plain, anonymous []*Decision
+	// When it is refused what; and when anybody is in it, by whatever reading.
+	refused, anybody moments
 }
 
 // slot is a country's index, by its letters.
@@ -90,6 +97,9 @@ func (s *Snapshot) Until() time.Time { return s.until }
 // Decisions returns every decision that the snapshot can come to, by ID. It is
 // shared: don't change it.
 func (s *Snapshot) Decisions() []Decision { return s.decisions }
+
+// Classes returns how many route classes there are: each Class below is one.
+func (s *Snapshot) Classes() int { return len(s.policy.classes) }
 
 // Readings are the classes that a request may be read as, as Classify finds
 // them and DecideReadings takes them.
@@ -304,6 +314,22 @@ func Differences(before, after *Snapshot) []Difference {
 	}
 	slices.SortFunc(changes, func(a, b Difference) int { return cmp.Compare(a.Jurisdiction, b.Jurisdiction) })
 	return changes
+}
+
+// FormatDifferences returns which jurisdictions go from which phase to which, as
+// "open → withdrawn: DE, FR".
+func FormatDifferences(changes []Difference) []string {
+	places := make(map[string][]string)
+	for _, c := range changes {
+		step := c.Before + " → " + c.After
+		places[step] = append(places[step], string(c.Jurisdiction))
+	}
+	lines := make([]string, 0, len(places))
+	for step, codes := range places {
+		lines = append(lines, step+": "+strings.Join(codes, ", "))
+	}
+	slices.Sort(lines)
+	return lines
 }
 
 // descriptionFor returns what is said of a place, or of the one that it lies in.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy"
@@ -84,7 +83,7 @@ Exit codes: 0 the policy is valid, 1 it is not.`,
 				capability = locator.Capability()
 			}
 			result := checkResult{File: file, SHA256: policy.Digest(source), At: at.or(now)}
-			p, err := enforce.ParsePolicy(file, source)
+			p, err := document.Parse(file, source)
 			if err == nil {
 				snapshot := policy.Compile(p, p.OwnFlags(), result.At)
 				result.OK, result.Mode, result.Warnings = true, p.Mode(), document.Warnings(file, p)

@@ -148,8 +148,8 @@ func TestAClockThatJumpsOpensNothingAndChangesNoOrder(t *testing.T) {
 	if want := []string{"There was no policy yet.", "an exit", "in a year", "the day before", "two days before"}; !slices.Equal(order, want) {
 		t.Errorf("the revisions are %q", order)
 	}
-	m.expectVerified(7)
-	if revision := m.status().Revision; revision != 7 {
+	m.expectVerified(8) // the step is one record, however often the clock comes to it
+	if revision := m.status().Revision; revision != 8 {
 		t.Errorf("revision %d is in force", revision)
 	}
 }

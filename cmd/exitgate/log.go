@@ -23,7 +23,8 @@ func newLog() *cobra.Command {
 		Short: "Show who changed what, when and why, and verify it",
 		Long: `Show the records of the ledger, the newest first; or one revision with its policy.
 Only what says "in force" came into force; what somebody proposes, approves or
-rejects is a record of its own. Times are UTC.
+rejects is a record of its own. So is what took place: a step of a schedule, a
+breach of a guarantee, an acknowledgement that came into effect. Times are UTC.
 
 With --verify, read the whole ledger from its first record, and say whether
 anything in it was changed, removed or forged.
@@ -239,11 +240,10 @@ func printRecordsVerbose(out printer, records []api.Record) {
 		if by := formatOrigin(r); by != "" {
 			out.paragraph("  ", "%s", by)
 		}
-		printReason(out, r.Because)
-		if r.Database != nil {
-			fmt.Fprintf(out, "  sha256:%s\n", sanitise(r.Database.SHA256))
-			printLosses(out, *r.Database)
+		if r.Took != nil {
+			out.paragraph("  ", "took place at %s, by %s", formatTime(*r.Took), sanitise(r.Gateway))
 		}
+		printReason(out, r.Because)
 		fmt.Fprintf(out, "  %s\n", sanitise(r.Hash))
 	}
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
-	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
@@ -220,7 +219,7 @@ func readPolicy(out io.Writer, asJSON bool, at time.Time, file string) ([]byte, 
 	if err != nil {
 		return nil, nil, exitFailure(err)
 	}
-	p, err := enforce.ParsePolicy(file, source)
+	p, err := document.Parse(file, source)
 	if err == nil {
 		return source, p, nil
 	}

@@ -23,11 +23,7 @@ describes every setting, and an editor completes and checks by it.`,
 			if args[0] == "config" {
 				schema = config.Schema
 			}
-			text, err := schema()
-			if err != nil {
-				return exitFailure(err)
-			}
-			_, err = cmd.OutOrStdout().Write(text)
+			_, err := cmd.OutOrStdout().Write(schema())
 			return exitFailure(err)
 		},
 	}

@@ -171,7 +171,8 @@ func (g *writtenGateway) compare(recorded string) {
 		"principals": {"principal"},
 	} {
 		want, got := testkit.WrittenJSON[any](g.t, recorded+"/"+name+".json"), g.says(args...)
-		if diff := cmp.Diff(facts(want[0]), known(facts(want[0]), facts(got))); diff != "" {
+		was, is := withoutSteps(facts(want[0])), withoutSteps(facts(got))
+		if diff := cmp.Diff(was, known(was, is)); diff != "" {
 			g.t.Errorf("exitgate %s says otherwise (-recorded +now)\n%s", strings.Join(args, " "), diff)
 		}
 	}
@@ -288,6 +289,24 @@ func facts(value any) any {
 	default:
 		return value
 	}
+}
+
+// withoutSteps returns what a gateway says without what it adds to the ledger by itself:
+// what took place before it was there to record it.
+func withoutSteps(said any) any {
+	all, _ := said.(map[string]any)
+	if records, isLog := all["records"].([]any); isLog {
+		all["records"] = slices.DeleteFunc(records, func(r any) bool { return r.(map[string]any)["took"] != nil })
+	}
+	if _, isVerification := all["wrong"]; isVerification { // the log has the hashes
+		delete(all, "records")
+		delete(all, "last")
+		delete(all, "hash")
+	}
+	if ledger, isStatus := all["ledger"].(map[string]any); isStatus {
+		delete(ledger, "last")
+	}
+	return said
 }
 
 // known returns of a JSON value the members that an earlier one has, too: later

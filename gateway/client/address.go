@@ -119,7 +119,7 @@ func (r *Resolver) Address(peer netip.Addr, header http.Header) (netip.Addr, err
 	if !peer.IsValid() {
 		return netip.Addr{}, NoPeer
 	}
-	if !r.proxies.contain(peer) {
+	if !r.Trusts(peer) {
 		return peer, nil
 	}
 	named, listed, standard := header[r.header], header[xForwardedFor], header[forwarded]
@@ -138,6 +138,9 @@ func (r *Resolver) Address(peer netip.Addr, header http.Header) (netip.Addr, err
 		return bareNode(trimSpace(named[0]))
 	}
 }
+
+// Trusts reports whether a peer is a trusted proxy.
+func (r *Resolver) Trusts(peer netip.Addr) bool { return r.proxies.contain(normalize(peer)) }
 
 // addressInBoth returns the client that one list header names, if the other
 // doesn't name another.

@@ -64,7 +64,7 @@ func NewSources(r *Resolver) *Sources { return &Sources{resolver: r} }
 // Count counts a request: whom its connection is with, and whether its client has
 // a private address. It reports whether its forwarding headers were ignored.
 func (s *Sources) Count(peer netip.Addr, header http.Header, private bool) (ignored bool) {
-	if s.resolver.proxies.contain(normalize(peer)) {
+	if s.resolver.Trusts(peer) {
 		if !private {
 			s.requests.Add(1)
 		} else if s.resolver.forwards(header) { // else it checks the gateway's health

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/exitgate/exitgate/internal/loopback"
 	"github.com/exitgate/exitgate/internal/strictyaml"
 )
@@ -26,6 +28,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix `yaml:"trusted-proxies" doc:"Who may say on whose behalf a request comes, as CIDRs. Nobody is believed by default."`
 	ClientHeader   string         `yaml:"client-header" default:"X-Forwarded-For" doc:"Where trusted proxies say it: X-Forwarded-For, Forwarded, or a header with one address, as CF-Connecting-IP."`
 	ProxyProtocol  []netip.Prefix `yaml:"proxy-protocol" doc:"Who must begin each connection with a PROXY protocol header, as CIDRs."`
+	Caches         Caches         `yaml:"caches" doc:"The shared caches in front of the gateway, as a CDN or a proxy that keeps answers."`
 	Geo            Geo            `yaml:"geo" doc:"The databases that locate clients."`
 	Policy         PolicySource   `yaml:"policy" doc:"Where the policy comes from: a file, or else the ledger, whose first revision serves everywhere."`
 	Flags          FlagSources    `yaml:"flags" doc:"Where flags come from, before the policy's own flags: table."`
@@ -60,6 +63,24 @@ type CertFile struct {
 	Cert string `yaml:"cert" required:"true" doc:"Certificate chain, PEM."`
 	Key  string `yaml:"key" required:"true" doc:"Private key, PEM."`
 }
+
+// Caches says what shared caches in front do with answers.
+type Caches struct {
+	KeyHeader string `yaml:"key-header" doc:"Request header by which the caches tell places apart: part of their key, set by trusted proxies to the client's country (FR) or first-level subdivision (US-MS), in the codes of ISO 3166. Without one, what is refused anywhere is kept by no shared cache."`
+	Purge     Purge  `yaml:"purge" doc:"What empties the caches when a market becomes more restricted."`
+}
+
+// A Purge is a command, a request, or both. It is done again until it succeeds.
+type Purge struct {
+	Command   []string      `yaml:"command" doc:"Program with its arguments, without a shell. It reads what is refused now as JSON; exit code 0: done."`
+	URL       string        `yaml:"url" doc:"Where the same JSON is sent with POST, over https or to loopback; status 2xx: done."`
+	TokenFile string        `yaml:"token-file" doc:"File with a bearer token for it, read each time."`
+	CA        string        `yaml:"ca" doc:"File of certificate authorities to trust for it, instead of the system's."`
+	Timeout   time.Duration `yaml:"timeout" default:"30s" doc:"How long each of the two may take."`
+}
+
+// IsSet reports whether there is anything to do.
+func (p Purge) IsSet() bool { return len(p.Command) > 0 || p.URL != "" }
 
 // Geo says how clients are located.
 type Geo struct {
@@ -151,6 +172,7 @@ func Default() Config {
 	return Config{
 		Listen:       Listen{HTTPS: ":8443", HTTP: ":8080"},
 		ClientHeader: "X-Forwarded-For",
+		Caches:       Caches{Purge: Purge{Timeout: 30 * time.Second}},
 		Geo:          Geo{MaxAge: 60 * 24 * time.Hour, Hold: GeoHold{Coverage: 10, Jurisdiction: 33}},
 		Policy:       PolicySource{Ledger: Ledger{Replicas: 3, Name: "exitgate"}},
 		Admin:        Admin{Listen: "127.0.0.1:8600"},
@@ -181,7 +203,7 @@ func Parse(file string, source []byte) (Config, error) {
 }
 
 // Schema returns the JSON Schema of the settings file, for editors.
-func Schema() ([]byte, error) {
+func Schema() []byte {
 	return strictyaml.Schema(Config{}, "https://exitgate.example/exitgate.schema.json", "exitgate settings")
 }
 
@@ -222,6 +244,7 @@ func (c Config) faults() []fault {
 		report("listen on loopback, as in 127.0.0.1:8600, or let clients show certificates: set tls:", []any{"admin", "listen"}, "%q is not a loopback address", a)
 	}
 	found = append(found, c.Policy.faults()...)
+	found = append(found, c.Caches.faults(c.TrustedProxies)...)
 	if len(c.TLS.Files) > 0 && c.TLS.SelfSigned {
 		report("remove self-signed", []any{"tls", "self-signed"}, "there are certificate files already")
 	}
@@ -283,6 +306,33 @@ func (c Config) faults() []fault {
 		report("give a time, as in 30s", []any{"drain"}, "drain is %s", c.Drain)
 	}
 	slices.SortFunc(found, func(a, b fault) int { return strings.Compare(fmt.Sprint(a.path), fmt.Sprint(b.path)) })
+	return found
+}
+
+func (c Caches) faults(trusted []netip.Prefix) (found []fault) {
+	report := func(advice, message string, path ...any) {
+		found = append(found, fault{append([]any{"caches"}, path...), message, advice})
+	}
+	switch key := c.KeyHeader; {
+	case key == "":
+	case !httpguts.ValidHeaderFieldName(key):
+		report("write a name, as in X-Country", fmt.Sprintf("%q is not the name of a header", key), "key-header")
+	case len(trusted) == 0:
+		report("name the caches' networks in trusted-proxies", "nobody is trusted to send the key of a cache", "key-header")
+	}
+	p := c.Purge
+	if len(p.Command) > 0 && p.Command[0] == "" {
+		report("begin with the path of a program", "the command has no program", "purge", "command")
+	}
+	if u, err := url.Parse(p.URL); p.URL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && loopback.IsHost(u.Hostname()))) {
+		report("write https://HOST/PATH; http:// only to loopback", "it is not an address to send purges to", "purge", "url")
+	}
+	if p.URL == "" && (p.TokenFile != "" || p.CA != "") {
+		report("give the url, or remove them", "there is a token-file or a ca for a url, and no url", "purge")
+	}
+	if p.IsSet() && (p.Timeout < 100*time.Millisecond || p.Timeout > 10*time.Minute) {
+		report("give a time from 100ms to 10m", fmt.Sprintf("timeout is %s", p.Timeout), "purge", "timeout")
+	}
 	return found
 }
 

@@ -59,6 +59,7 @@ func TestSettingsThatAreNotGivenHaveTheirDefaults(t *testing.T) {
 	want := config.Config{
 		Listen:       config.Listen{HTTPS: ":8443", HTTP: ":8080"},
 		ClientHeader: "X-Forwarded-For",
+		Caches:       config.Caches{Purge: config.Purge{Timeout: 30 * time.Second}},
 		Geo:          config.Geo{MaxAge: 60 * 24 * time.Hour, Hold: config.GeoHold{Coverage: 10, Jurisdiction: 33}},
 		Policy:       config.PolicySource{Ledger: config.Ledger{Replicas: 3, Name: "exitgate"}},
 		Admin:        config.Admin{Listen: "127.0.0.1:8600"},
@@ -88,6 +89,7 @@ tls: {files: [{cert: a.crt, key: a.key}]}
 trusted-proxies: [10.0.0.0/8, "fd00::/8"]
 client-header: CF-Connecting-IP
 proxy-protocol: [10.0.0.1/32]
+caches: {key-header: X-Country, purge: {command: [/usr/local/bin/purge, all], url: "https://cdn.example.org/purge", token-file: token, ca: cdn.pem, timeout: 5s}}
 geo: {databases: [city.mmdb, asn.mmdb], registered-country: true, allow-older: true}
 policy:
   ledger:
@@ -120,7 +122,10 @@ data: /var/lib/exitgate
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 		ClientHeader:   "CF-Connecting-IP",
 		ProxyProtocol:  []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")},
-		Geo:            config.Geo{Databases: []string{"city.mmdb", "asn.mmdb"}, RegisteredCountry: true, AllowOlder: true, MaxAge: 60 * 24 * time.Hour, Hold: config.GeoHold{Coverage: 10, Jurisdiction: 33}},
+		Caches: config.Caches{KeyHeader: "X-Country", Purge: config.Purge{
+			Command: []string{"/usr/local/bin/purge", "all"}, URL: "https://cdn.example.org/purge", TokenFile: "token", CA: "cdn.pem", Timeout: 5 * time.Second,
+		}},
+		Geo: config.Geo{Databases: []string{"city.mmdb", "asn.mmdb"}, RegisteredCountry: true, AllowOlder: true, MaxAge: 60 * 24 * time.Hour, Hold: config.GeoHold{Coverage: 10, Jurisdiction: 33}},
 		Policy: config.PolicySource{Ledger: config.Ledger{
 			NATS:        []string{"tls://10.0.0.1:4222", "tls://10.0.0.2:4222"},
 			Credentials: "/etc/exitgate/nats.creds",
@@ -143,9 +148,5 @@ data: /var/lib/exitgate
 }
 
 func TestTheSchemaOfTheSettings(t *testing.T) {
-	schema, err := config.Schema()
-	if err != nil {
-		t.Fatal(err)
-	}
-	testkit.Golden(t, "testdata/exitgate.schema.json", string(schema))
+	testkit.Golden(t, "testdata/exitgate.schema.json", string(config.Schema()))
 }

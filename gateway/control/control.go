@@ -65,8 +65,16 @@ type Options struct {
 	Certificates Certificates
 	Draining     func() bool
 	Events       *Events
+	Purges       func() *Purges // of the caches in front; it may be nil, and return nil: there are none
 	Now          func() time.Time
 	Log          *slog.Logger
+}
+
+// Purges are how the operator's caches are purged.
+type Purges struct {
+	Pending string    // jurisdictions that no purge has succeeded for, "" for none
+	Since   time.Time // when something began to be refused there
+	Err     error     // of the last attempt
 }
 
 // A Control is safe for concurrent use.
@@ -75,6 +83,8 @@ type Control struct {
 	engine Engine
 	source source.Source
 	now    func() time.Time
+
+	decided geoDecisions
 }
 
 // New returns a Control.

@@ -55,8 +55,8 @@ func (e *Events) PublishRecord(r changes.Record, revision uint64) {
 		event.Type = "revision"
 	case changes.PrincipalSet, changes.PrincipalRemoved:
 		event.Type = "principal"
-	case changes.DatabaseDecided:
-		event.Type = "database"
+	case changes.StepTaken, changes.GuaranteeBreached, changes.BreachAcknowledged:
+		event.Type = "recorded" // it was published when it took place
 	}
 	e.Publish(event)
 }
@@ -83,6 +83,15 @@ func (e *Events) PublishTransition(changes []string) {
 // PublishBreach publishes that a flag is below its guarantee.
 func (e *Events) PublishBreach(jurisdiction policy.Code, flag string) {
 	e.Publish(api.Event{Type: "breach", Message: fmt.Sprintf("%s is below its guarantee in %s", flag, jurisdiction)})
+}
+
+// PublishPurge publishes that the caches in front were purged, or could not be.
+func (e *Events) PublishPurge(jurisdictions string, err error) {
+	message := "the caches were purged, as more is refused than before in " + jurisdictions
+	if err != nil {
+		message = fmt.Sprintf("the caches could not be purged, and may serve what is refused now in %s: %v", jurisdictions, err)
+	}
+	e.Publish(api.Event{Type: "purge", Message: message})
 }
 
 // drop ends a subscription. e.mu is held.

@@ -26,6 +26,7 @@ func (c *Control) Readiness() api.Readiness {
 	c.checkClients(r.Checks)
 	c.checkPlaces(snapshot, r.Checks)
 	c.checkCertificates(now, r.Checks)
+	c.checkCaches(r.Checks)
 	return r
 }
 
@@ -147,11 +148,7 @@ func (c *Control) checkDatabases(checks map[string]api.Check) {
 		checks["geo "+d.Path] = check
 	}
 	for _, h := range c.o.Databases.Holds() {
-		why := "it has lost much of what " + formatAgainst(h) + " has"
-		if h.Losses == nil {
-			why = "it was rejected, and there is none before it"
-		}
-		checks["geo "+h.Path] = api.Check{Since: &h.Since, Detail: fmt.Sprintf("the one built %s is held: %s. Until somebody decides, clients get the stricter of both: see exitgate geo diff, then exitgate geo accept or reject", h.Build.Format(time.DateOnly), why)}
+		checks["geo "+h.Path] = api.Check{Since: &h.Since, Detail: fmt.Sprintf("the one built %s is held: it has lost much of what %s has. Until somebody decides, clients get the stricter of both: see exitgate geo diff, then exitgate geo accept or reject", h.Build.Format(time.DateOnly), formatAgainst(h))}
 	}
 }
 
@@ -188,6 +185,19 @@ func (c *Control) checkCertificates(now time.Time, checks map[string]api.Check) 
 	for host, end := range c.o.Certificates.Expiry() {
 		if !now.Before(end) {
 			checks["certificate "+host] = api.Check{Since: &end, Detail: "has ended"}
+		}
+	}
+}
+
+// checkCaches says that caches may serve what is refused, as they can't be purged.
+func (c *Control) checkCaches(checks map[string]api.Check) {
+	if c.o.Purges == nil {
+		return
+	}
+	if p := c.o.Purges(); p != nil && p.Err != nil {
+		checks["caches"] = api.Check{
+			Since:  &p.Since,
+			Detail: fmt.Sprintf("%v\n\nthe caches in front may serve what is refused now in %s: it is tried again; see caches.purge in the settings", p.Err, p.Pending),
 		}
 	}
 }

@@ -31,7 +31,8 @@ func logRecord(r source.Record) api.Record {
 	if err != nil {
 		record.Refused = err.Error()
 	}
-	record.Summary, record.Emergency, record.Change, record.Database = d.Summary, d.Emergency, d.Number, d.Database
+	record.Summary, record.Emergency, record.Change = d.Summary, d.Emergency, d.Number
+	record.Took, record.Gateway = d.Took, d.Gateway
 	if d.Revision != nil {
 		record.Authors = d.Revision.Authors
 		for _, approval := range d.Revision.Approvals {

@@ -14,6 +14,8 @@ import (
 	"github.com/exitgate/exitgate/flags"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/traffic"
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 	"github.com/exitgate/exitgate/policy/iso3166"
 )
 
@@ -38,11 +40,11 @@ func withFlags() string {
 }
 
 // newEngine returns an Engine that has applied a policy, on a store of its own.
-func newEngine(t testing.TB, document string, now func() time.Time) (*Engine, *memory) {
+func newEngine(t testing.TB, text string, now func() time.Time) (*Engine, *memory) {
 	t.Helper()
 	store := &memory{}
 	e := engineOn(t, store, now)
-	apply(t, e, document)
+	apply(t, e, text)
 	return e, store
 }
 
@@ -56,15 +58,15 @@ func engineOn(t testing.TB, store *memory, now func() time.Time, providers ...op
 	t.Cleanup(table.Close)
 	return New(Options{
 		Store: store, Flags: table, Metrics: metrics.New(prometheus.NewRegistry()), Traffic: traffic.New(now()),
-		OnTransition: func([]string) {}, Log: slog.New(slog.DiscardHandler), Now: now,
+		OnTransition: func(Transition) {}, OnSnapshot: func(*policy.Snapshot) {}, Log: slog.New(slog.DiscardHandler), Now: now,
 	})
 }
 
-func apply(t testing.TB, e *Engine, document string) {
+func apply(t testing.TB, e *Engine, text string) {
 	t.Helper()
-	p, err := ParsePolicy("policy.yaml", []byte(document))
+	p, err := document.Parse("policy.yaml", []byte(text))
 	if err == nil {
-		err = e.Apply(p, []byte(document), 0, time.Time{})
+		err = e.Apply(p, []byte(text), 0, time.Time{})
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 // A steppingClock is as the system's: its wall clock may be set, while its
@@ -217,7 +218,7 @@ func TestStepsOfALaterFormatAreNotRead(t *testing.T) {
 func TestARevisionFromTheFutureIsDecidedForItsOwnTime(t *testing.T) {
 	clock := newSteppingClock(start)
 	e := engineOn(t, &memory{}, clock.Now)
-	p, err := ParsePolicy("policy.yaml", []byte(scheduled))
+	p, err := document.Parse("policy.yaml", []byte(scheduled))
 	if err == nil {
 		err = e.Apply(p, []byte(scheduled), 7, withdrawnAt.Add(time.Minute))
 	}

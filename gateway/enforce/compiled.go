@@ -71,8 +71,10 @@ func (c *Compiled) Until() string {
 func (c *Compiled) isOver(now time.Time) bool { return c.until != 0 && now.UnixNano() >= c.until }
 
 // latestStep returns the date of the latest step that was taken, zero for none.
-func (c *Compiled) latestStep() (latest time.Time) {
-	for _, step := range c.taken {
+func (c *Compiled) latestStep() time.Time { return latestStep(c.taken) }
+
+func latestStep(taken policy.TakenSteps) (latest time.Time) {
+	for _, step := range taken {
 		if step.From.After(latest) {
 			latest = step.From
 		}
@@ -104,11 +106,8 @@ func (o *Outcome) ToApp() []proxy.Field { return o.toApp }
 // ToClient returns the header fields that tell the client of an announced end.
 func (o *Outcome) ToClient() []proxy.Field { return o.toClient }
 
-// compile compiles a policy, with its flags, for a moment. An error is about the
-// policy's notices, and the same for all moments; what is returned is whole even
-// so, with built-in ones: what is refused must be refused, whatever the client
-// is told.
-func compile(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metrics, counts *traffic.Counts, capability func() *policy.Capability) (*Compiled, error) {
+// compile compiles a policy, with its flags, for a moment.
+func compile(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metrics, counts *traffic.Counts, capability func() *policy.Capability) *Compiled {
 	snapshot := policy.Compile(p, flags, at)
 	decisions := snapshot.Decisions()
 	c := &Compiled{snapshot: snapshot, flags: flags, taken: p.TakenAt(at), outcomes: make([]Outcome, len(decisions))}
@@ -125,7 +124,7 @@ func compile(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metr
 		if d.Action == policy.Refuse {
 			refused = append(refused, d)
 		}
-		phase, toClient := d.Phase, announcement(d)
+		phase, toClient := d.Phase, notice.Announcement(d)
 		if p.Mode() == policy.Observe { // neither the app nor a client is to notice
 			phase, toClient = policy.Open, nil
 		}
@@ -136,14 +135,9 @@ func compile(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metr
 			toClient:  toClient,
 		}
 	}
-	noticeFor := p.Notice
-	err := notice.Check(p.Notices())
-	if err != nil {
-		noticeFor = builtInNotice
-	}
-	c.notices = must(notice.NewSet(refused, noticeFor, p.Cause, policy.Name))
+	c.notices = notice.NewSet(refused, p.Notice, p.Cause, policy.Name)
 	c.status.capability = capability
-	return c, err
+	return c
 }
 
 // trafficKey returns what the requests that a decision is made on are counted as.
@@ -153,17 +147,6 @@ func trafficKey(d *policy.Decision, anonymous bool) traffic.Key {
 		Entry:   d.Entry,
 		Refused: d.Action == policy.Refuse,
 	}
-}
-
-// builtInNotice is the notice of a policy that has none.
-func builtInNotice(policy.Decision) policy.Notice { return policy.Notice{} }
-
-// must is for what can't fail: its parts have been checked.
-func must[T any](made T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return made
 }
 
 // marketFields returns the fields that tell an app of a client's market.
@@ -185,20 +168,15 @@ func flagField(flags []policy.FlagValue) []proxy.Field {
 		}
 		dictionary.Add(flag.Name, httpsfv.NewItem(value))
 	}
-	return []proxy.Field{{Name: "Market-Flags", Value: must(httpsfv.Marshal(dictionary))}}
+	text, err := httpsfv.Marshal(dictionary)
+	if err != nil {
+		panic(err) // only what can be sent is a flag for apps
+	}
+	return []proxy.Field{{Name: "Market-Flags", Value: text}}
 }
 
 func isPrintableASCII(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
-}
-
-// announcement returns the fields that tell clients of an end.
-func announcement(d *policy.Decision) []proxy.Field {
-	var fields []proxy.Field
-	for _, f := range notice.Announcement(d) {
-		fields = append(fields, proxy.Field(f))
-	}
-	return fields
 }
 
 // A statusCache makes the public market status when it is first asked for, and
@@ -217,7 +195,7 @@ func (c *statusCache) get(s *policy.Snapshot) *notice.Status {
 	by := c.capability()
 	made := c.made.Load()
 	if made == nil || made.by != by {
-		made = &madeStatus{must(notice.NewStatus(publicMarkets(s, by), policy.Name)), by}
+		made = &madeStatus{notice.NewStatus(publicMarkets(s, by), policy.Name), by}
 		c.made.Store(made)
 	}
 	return made.status
@@ -236,20 +214,10 @@ func publicMarkets(s *policy.Snapshot, by *policy.Capability) []notice.Market {
 		if slices.Contains(unenforced, m.Jurisdiction) {
 			continue
 		}
-		public := notice.Market{Jurisdiction: m.Jurisdiction, Phase: m.Phase, Routes: m.Routes, Since: m.Since, Sunset: m.Sunset, Because: m.Because}
-		public.Schedule = transitions(m.Next)
-		all = append(all, public)
+		all = append(all, notice.Market{Jurisdiction: m.Jurisdiction, Phase: m.Phase, Routes: m.Routes, Since: m.Since, Sunset: m.Sunset, Schedule: m.Next, Because: m.Because})
 		for _, f := range m.Features {
-			all = append(all, notice.Market{Jurisdiction: m.Jurisdiction, Phase: f.Phase, Routes: f.Routes, Since: f.Since, Sunset: f.Sunset, Schedule: transitions(f.Next), Because: m.Because})
+			all = append(all, notice.Market{Jurisdiction: m.Jurisdiction, Phase: f.Phase, Routes: f.Routes, Since: f.Since, Sunset: f.Sunset, Schedule: f.Next, Because: m.Because})
 		}
-	}
-	return all
-}
-
-func transitions(steps []policy.Step) []notice.Transition {
-	var all []notice.Transition
-	for _, step := range steps {
-		all = append(all, notice.Transition(step))
 	}
 	return all
 }

@@ -10,15 +10,12 @@ import (
 	"context"
 	"log/slog"
 	"reflect"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/exitgate/exitgate/flags"
 	"github.com/exitgate/exitgate/gateway/metrics"
-	"github.com/exitgate/exitgate/gateway/notice"
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/document"
@@ -37,25 +34,6 @@ const (
 	// they may have changed: hints can get lost.
 	flagsInterval = 15 * time.Second
 )
-
-// ParsePolicy returns a policy that is checked or proposed now, and that an
-// Engine can apply: also its notices can be shown. The name is for errors.
-func ParsePolicy(name string, source []byte) (*policy.Policy, error) {
-	return withNotices(document.Parse(name, source))
-}
-
-// ReadPolicy returns a policy that stands, in a ledger or on disk, and that an
-// Engine can apply.
-func ReadPolicy(name string, source []byte) (*policy.Policy, error) {
-	return withNotices(document.Read(name, source))
-}
-
-func withNotices(p *policy.Policy, err error) (*policy.Policy, error) {
-	if err != nil {
-		return nil, err
-	}
-	return p, notice.Check(p.Notices())
-}
 
 // A Store keeps what must outlive the process.
 type Store interface {
@@ -82,9 +60,17 @@ type Options struct {
 	Traffic *traffic.Counts
 	// Capability returns what the databases that locate clients can tell apart.
 	Capability   func() *policy.Capability
-	OnTransition func(changes []string) // is called after each scheduled change; it must not block
+	OnTransition func(Transition)       // is called after each scheduled change; it must not block
+	OnSnapshot   func(*policy.Snapshot) // is called once one is in use; it must not block
 	Log          *slog.Logger
 	Now          func() time.Time
+}
+
+// A Transition is a scheduled change that took place.
+type Transition struct {
+	Number  uint64    // of the policy
+	Due, At time.Time // when it was to take place, and when it did
+	Changes []string  // "wind-down → withdrawn: FR"
 }
 
 // An Engine holds the compiled policy in use. There is one from the first
@@ -93,10 +79,11 @@ type Engine struct {
 	o     Options
 	steps *stepKeeper
 
-	current  atomic.Pointer[Compiled]
-	newest   atomic.Pointer[policy.Policy] // in use, or about to be
-	closed   atomic.Bool                   // no policy is known yet: nothing is served
-	applying sync.Mutex                    // held while another policy is taken into use
+	current     atomic.Pointer[Compiled]
+	newest      atomic.Pointer[policy.Policy] // in use, or about to be
+	closed      atomic.Bool                   // no policy is known yet: nothing is served
+	takenBefore atomic.Pointer[time.Time]     // the date of the latest step that was taken before this start
+	applying    sync.Mutex                    // held while another policy is taken into use
 
 	mu      sync.Mutex // guards what follows, and every change of current
 	applied time.Time  // when the current policy was
@@ -141,11 +128,29 @@ func (e *Engine) Current(now time.Time) *Compiled {
 	e.use(next)
 	e.newest.CompareAndSwap(current.snapshot.Policy(), next.snapshot.Policy())
 	e.o.Metrics.Transitions.Inc()
-	changes := formatChanges(policy.Differences(current.snapshot, next.snapshot))
-	e.o.Log.Info("scheduled change", "due", current.snapshot.Until(), "changes", changes, "until", next.Until())
-	e.o.OnTransition(changes)
+	e.reportTransitions(current, next, now)
 	e.signal()
 	return next
+}
+
+// reportTransitions tells of each scheduled change between two compiled policies: more
+// than one, if the clock has jumped over some.
+func (e *Engine) reportTransitions(current, next *Compiled, now time.Time) {
+	const most = 100
+	before := current.snapshot
+	for n := 1; before != next.snapshot; n++ {
+		due, after := before.Until(), next.snapshot
+		if !after.At().Equal(due) && n < most {
+			first := policy.Compile(before.Policy(), current.flags, due)
+			if end := first.Until(); !end.IsZero() && !end.After(now) {
+				after = first
+			}
+		}
+		t := Transition{e.number, due, now.Round(0), policy.FormatDifferences(policy.Differences(before, after))}
+		e.o.Log.Info("scheduled change", "due", due, "changes", t.Changes, "until", next.Until())
+		e.o.OnTransition(t)
+		before = after
+	}
 }
 
 // Snapshot returns the snapshot of the compiled policy that holds at a moment, and
@@ -221,14 +226,13 @@ func (e *Engine) Apply(p *policy.Policy, source []byte, number uint64, made time
 		e.markCurrent(p, number)
 		return nil
 	}
-	if err := notice.Check(p.Notices()); err != nil {
-		return err
-	}
 	var taken policy.TakenSteps
 	if e.Decides() {
 		taken = before.taken
 	} else {
 		taken = e.readTaken(p)
+		latest := latestStep(taken)
+		e.takenBefore.Store(&latest)
 	}
 	p = p.WithTaken(taken)
 	atOnce := e.Decides() && onlyRestricts(before.snapshot.Policy(), p, e.o.Flags.Known(), e.now())
@@ -285,7 +289,7 @@ func (e *Engine) replace(p *policy.Policy, taken policy.TakenSteps, source []byt
 		e.o.Log.Warn("policy: "+w.Message, "line", w.Line, "advice", w.Advice)
 	}
 	e.o.Log.Info("policy applied", "from", e.from(), "sha256", p.Digest(), "mode", p.Mode(),
-		"changes", formatChanges(policy.Differences(before, next.snapshot)), "until", next.Until())
+		"changes", policy.FormatDifferences(policy.Differences(before, next.snapshot)), "until", next.Until())
 	if source != nil {
 		e.failure = nil
 		if err := e.o.Store.WriteLastGood(source); err != nil {
@@ -304,6 +308,7 @@ func (e *Engine) use(next *Compiled) {
 		e.flushSteps()
 	}
 	e.current.Store(next)
+	e.o.OnSnapshot(next.snapshot)
 }
 
 // markCurrent notes that the policy in use is the newest again.
@@ -346,7 +351,7 @@ func (e *Engine) useFlags() {
 	next := e.compile(current.snapshot.Policy(), current.taken, e.now())
 	e.use(next)
 	e.newest.CompareAndSwap(current.snapshot.Policy(), next.snapshot.Policy())
-	e.o.Log.Info("flags changed", "changes", formatChanges(policy.Differences(current.snapshot, next.snapshot)))
+	e.o.Log.Info("flags changed", "changes", policy.FormatDifferences(policy.Differences(current.snapshot, next.snapshot)))
 	e.signal()
 }
 
@@ -428,10 +433,7 @@ func (e *Engine) prepareNext(current *Compiled) {
 // steps that were taken. Nothing is served by
 // it before every guaranteed one has been answered once.
 func (e *Engine) compile(p *policy.Policy, taken policy.TakenSteps, at time.Time) *Compiled {
-	c, err := compile(p.WithTaken(taken), e.o.Flags.Known(), at, e.o.Metrics, e.o.Traffic, e.o.Capability)
-	if err != nil {
-		e.o.Log.Error("refused clients get the built-in notice", "error", err)
-	}
+	c := compile(p.WithTaken(taken), e.o.Flags.Known(), at, e.o.Metrics, e.o.Traffic, e.o.Capability)
 	c.blocked = e.blockedReason()
 	return c
 }
@@ -446,20 +448,4 @@ func (e *Engine) blockedReason() BlockedReason {
 		return FlagsUnknown
 	}
 	return ""
-}
-
-// formatChanges returns which jurisdictions go from which phase to which, as
-// "open → withdrawn: DE, FR".
-func formatChanges(changes []policy.Difference) []string {
-	places := make(map[string][]string)
-	for _, c := range changes {
-		step := c.Before + " → " + c.After
-		places[step] = append(places[step], string(c.Jurisdiction))
-	}
-	lines := make([]string, 0, len(places))
-	for step, codes := range places {
-		lines = append(lines, step+": "+strings.Join(codes, ", "))
-	}
-	slices.Sort(lines)
-	return lines
 }

@@ -31,7 +31,7 @@ func TestTheFirstRequestPastAStepMakesItForAll(t *testing.T) {
 	clock := testkit.NewClock(start)
 	e, _ := newEngine(t, scheduled, clock.Now)
 	transitions := 0
-	e.o.OnTransition = func([]string) { transitions++ }
+	e.o.OnTransition = func(Transition) { transitions++ }
 	if got := phase(e, start); got != "announced" {
 		t.Fatalf("before the step it is %s", got)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/exitgate/exitgate/internal/strictjson"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 const (
@@ -42,6 +43,15 @@ func (e *Engine) Taken() policy.TakenSteps {
 	return nil
 }
 
+// TakenBefore returns the date of the latest step that was taken before this process
+// began, zero for none.
+func (e *Engine) TakenBefore() time.Time {
+	if latest := e.takenBefore.Load(); latest != nil {
+		return *latest
+	}
+	return time.Time{}
+}
+
 // readTaken returns the steps that were taken before this process began.
 func (e *Engine) readTaken(p *policy.Policy) policy.TakenSteps {
 	kept, err := e.readSteps()
@@ -67,7 +77,7 @@ func (e *Engine) readTaken(p *policy.Policy) policy.TakenSteps {
 	if digest, at := e.o.Store.LastMoment(); digest == p.Digest() {
 		add(p.TakenAt(at))
 	} else if source, err := e.o.Store.ReadLastGood(); err == nil && policy.Digest(source) == digest {
-		if last, err := ReadPolicy("last good policy", source); err == nil {
+		if last, err := document.Read("last good policy", source); err == nil {
 			add(last.TakenAt(at))
 		}
 	}

@@ -27,6 +27,7 @@ type Metrics struct {
 	HandshakeErrors        prometheus.Counter
 	ConnectionErrors       prometheus.Counter
 	HeadersIgnored         prometheus.Counter // forwarding headers of senders that aren't trusted
+	CacheKeysOther         prometheus.Counter // requests whose cache has the client elsewhere
 	Panics                 prometheus.Counter
 	InvalidRecords         prometheus.Counter
 	AuthenticationFailures prometheus.Counter
@@ -41,6 +42,7 @@ type Metrics struct {
 	connections      *prometheus.GaugeVec
 	upstreams        *prometheus.CounterVec
 	breaches         *prometheus.CounterVec
+	purges           *prometheus.CounterVec
 }
 
 // New registers the metrics, with those of the process and of the Go runtime.
@@ -78,9 +80,11 @@ func New(registry prometheus.Registerer) *Metrics {
 		HandshakeErrors:        counter("tls_handshake_errors_total", "TLS handshakes of clients that failed."),
 		ConnectionErrors:       counter("connection_errors_total", "Connections of clients that were closed, as what came on them is no valid HTTP."),
 		HeadersIgnored:         counter("forwarding_headers_ignored_total", "Requests with forwarding headers from peers that are not trusted."),
+		CacheKeysOther:         counter("cache_keys_other_total", "Requests of trusted proxies whose cache key names another place than the client's."),
 		Panics:                 counter("panics_total", "Requests that ended in a panic of the gateway: bugs."),
 		upstreams:              counters("upstream_requests_total", "Requests forwarded, by upstream and status code; code 0 if there was no response.", "upstream", "code"),
 		breaches:               counters("guarantee_breaches_total", "Values of flags below a guarantee that were withheld, for a whole jurisdiction or for one user.", "jurisdiction", "flag"),
+		purges:                 counters("cache_purges_total", "Purges of the caches in front, by result: success, failure.", "result"),
 		InvalidRecords:         counter("ledger_records_refused_total", "Messages in the ledger that aren't valid records: changed, forged or damaged ones."),
 		AuthenticationFailures: counter("admin_authentication_failures_total", "Requests to the admin API whose sender could not be authenticated."),
 	}
@@ -141,6 +145,21 @@ func (m *Metrics) Upstream(upstream string, code int) {
 // it isn't known.
 func (m *Metrics) Breached(jurisdiction policy.Code, flag string) {
 	m.breaches.WithLabelValues(string(cmp.Or(jurisdiction, "unknown")), flag).Inc()
+}
+
+// InitPurges exports the purges of caches from 0 on.
+func (m *Metrics) InitPurges() {
+	m.purges.WithLabelValues("success")
+	m.purges.WithLabelValues("failure")
+}
+
+// Purged counts a purge of the caches, or an attempt that failed.
+func (m *Metrics) Purged(err error) {
+	result := "success"
+	if err != nil {
+		result = "failure"
+	}
+	m.purges.WithLabelValues(result).Inc()
 }
 
 func seconds(t time.Time) float64 {

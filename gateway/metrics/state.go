@@ -21,7 +21,12 @@ type State struct {
 	Certificates map[string]time.Time // when they end, by host
 	Flags        Flags
 	Ledger       *Ledger // nil: the policy comes from a file
+	Purge        *Purge  // nil: nothing purges caches
 }
+
+// A Purge says whether the caches in front are to be purged, and no purge has
+// succeeded.
+type Purge struct{ Pending bool }
 
 // A Ledger is whether the ledger is connected, and what is pending in it.
 type Ledger struct {
@@ -136,6 +141,11 @@ func RegisterState(registry prometheus.Registerer, state func() State) {
 			}
 			return seconds(l.SignatureDue[0])
 		})},
+		{desc("cache_purge_pending", "1 if the caches in front may serve what is refused, as no purge has succeeded yet."), func(s State, set set) {
+			if s.Purge != nil {
+				set(boolean(s.Purge.Pending))
+			}
+		}},
 		{desc("clients_doubtful", "1 if clients seem not to be located by their own addresses, by why.", "reason"), func(s State, set set) {
 			for reason, holds := range s.Doubts {
 				set(boolean(holds), reason)

@@ -94,11 +94,11 @@ func oneLine(text string) string {
 // webAddress returns an address that a page of the web has, and nothing for
 // any other.
 func webAddress(address string) string {
-	if u, err := url.Parse(address); err != nil || u.Scheme != "https" && u.Scheme != "http" {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
 		return ""
 	}
-	address, _ = checkLink("source", address) // empty if it isn't one
-	return address
+	return escapeLink(u.String())
 }
 
 // stageName returns the name of a stage, empty if the phrases have none.

@@ -17,12 +17,9 @@ import (
 // because returns a set of the notice of withdrawn alone, with a cause.
 func because(t testing.TB, cause policy.Cause) *notice.Set {
 	t.Helper()
-	b, err := notice.NewSet([]*policy.Decision{withdrawn},
+	b := notice.NewSet([]*policy.Decision{withdrawn},
 		func(policy.Decision) policy.Notice { return linked },
-		func(policy.Decision) policy.Cause { return cause }, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+		func(policy.Decision) policy.Cause { return cause }, names)
 	return b
 }
 
@@ -208,7 +205,7 @@ func TestLongCausesLeaveTheAppealInAGRPCMessage(t *testing.T) {
 
 func TestACauseIsLookedUpOnce(t *testing.T) {
 	asked := 0
-	b, err := notice.NewSet(everyKind,
+	b := notice.NewSet(everyKind,
 		func(policy.Decision) policy.Notice { return linked },
 		func(d policy.Decision) policy.Cause {
 			if d != *demanded {
@@ -216,10 +213,7 @@ func TestACauseIsLookedUpOnce(t *testing.T) {
 			}
 			asked++
 			return causes(d)
-		}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+		}, names)
 	for i := range 3 {
 		if asked != min(i, 1) {
 			t.Errorf("asked %d times after %d requests", asked, i)

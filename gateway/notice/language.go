@@ -2,9 +2,7 @@ package notice
 
 import (
 	"bytes"
-	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -47,10 +45,7 @@ var otherRanges = map[string]string{
 	"cmn": "zh-hans", "cmn-hant": "zh-hant", "yue": "zh-hant", "gsw": "de", "in": "id",
 }
 
-// wellFormed matches the syntax of BCP 47.
-var wellFormed = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
-
-func newLocales(texts map[string]policy.Text) (*locales, error) {
+func newLocales(texts map[string]policy.Text) *locales {
 	t := &locales{byRange: make(map[string]int)}
 	for i, b := range phrases.All() {
 		t.all = append(t.all, builtInLocale(b))
@@ -67,9 +62,6 @@ func newLocales(texts map[string]policy.Text) (*locales, error) {
 		if err != nil || tag.IsRoot() {
 			// CLDR needn't know a language for an operator to write in it.
 			name = written
-		}
-		if !wellFormed.MatchString(name) {
-			return nil, fmt.Errorf("texts: %q is not a language tag: want BCP 47, as in fr or pt-BR", written)
 		}
 		key := strings.ToLower(name)
 		if i, known := t.byRange[key]; known && sameLanguage(t.all[i].tag, tag) && !hasRegion(tag) {
@@ -96,7 +88,7 @@ func newLocales(texts map[string]policy.Text) (*locales, error) {
 			}
 		}
 	}
-	return t, nil
+	return t
 }
 
 func hasRegion(tag language.Tag) bool {

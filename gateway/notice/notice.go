@@ -9,13 +9,10 @@
 package notice
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
-	"maps"
 	"net/http"
-	"net/url"
 	"reflect"
-	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -50,7 +47,7 @@ type cache struct {
 	responses     []atomic.Pointer[Response] // by locale, then format
 }
 
-// A template is a policy.Notice, checked and made ready to render.
+// A template is a policy.Notice, made ready to render.
 type template struct {
 	status    int
 	blockedBy string
@@ -64,54 +61,26 @@ type template struct {
 // notice that the policy has for a decision: for the same notice the same
 // Texts map, so that it is prepared once. causes returns why a decision
 // restricts. names returns the English name of a subdivision or group, empty or
-// the code itself if there is none. Both may be nil; they are called when a
-// notice is first asked for, by several goroutines at once. The error names the
-// first notice that is invalid.
+// the code itself if there is none. Both are called when a notice is first asked
+// for, by several goroutines at once.
 func NewSet(
 	decisions []*policy.Decision,
 	notices func(policy.Decision) policy.Notice,
 	causes func(policy.Decision) policy.Cause,
 	names func(policy.Code) string,
-) (*Set, error) {
-	if causes == nil {
-		causes = func(policy.Decision) policy.Cause { return policy.Cause{} }
-	}
-	if names == nil {
-		names = func(policy.Code) string { return "" }
-	}
+) *Set {
 	last := -1
 	for _, d := range decisions {
 		last = max(last, d.ID)
 	}
 	made := make(templates)
-	fallback, err := made.of(policy.Notice{})
-	if err != nil {
-		return nil, err
-	}
-	s := &Set{notices: make([]notice, last+1), causes: causes, names: names, fallback: fallback, limit: maxCacheBytes}
+	s := &Set{notices: make([]notice, last+1), causes: causes, names: names, fallback: made.of(policy.Notice{}), limit: maxCacheBytes}
 	for _, d := range decisions {
-		if d.Action == policy.Forward {
-			continue
-		}
-		t, err := made.of(notices(*d))
-		if err != nil {
-			return nil, fmt.Errorf("notice for %s: %w", d.Entry, err)
-		}
-		s.notices[d.ID].decision, s.notices[d.ID].template = d, t
-	}
-	return s, nil
-}
-
-// Check returns an error that names all notices that are invalid. NewSet fails on
-// those that a decision needs; Check also finds the ones that none needs yet.
-func Check(notices map[policy.Code]policy.Notice) error {
-	var errs []error
-	for _, code := range slices.Sorted(maps.Keys(notices)) {
-		if _, err := make(templates).of(notices[code]); err != nil {
-			errs = append(errs, fmt.Errorf("notice for %s: %w", code, err))
+		if d.Action != policy.Forward {
+			s.notices[d.ID].decision, s.notices[d.ID].template = d, made.of(notices(*d))
 		}
 	}
-	return errors.Join(errs...)
+	return s
 }
 
 // For returns the notice for a request that a decision of the snapshot
@@ -179,62 +148,29 @@ type templateKey struct {
 	texts                     uintptr
 }
 
-func (made templates) of(n policy.Notice) (*template, error) {
+func (made templates) of(n policy.Notice) *template {
 	key := templateKey{n.Status, n.BlockedBy, n.Appeal, n.Export, reflect.ValueOf(n.Texts).Pointer()}
-	if t, ok := made[key]; ok {
-		return t, nil
+	t := made[key]
+	if t == nil {
+		t = &template{
+			status: cmp.Or(n.Status, http.StatusUnavailableForLegalReasons), texts: n.Texts, locales: newLocales(n.Texts),
+			blockedBy: escapeLink(n.BlockedBy), appeal: escapeLink(n.Appeal), export: escapeLink(n.Export),
+		}
+		made[key] = t
 	}
-	t := &template{status: n.Status, texts: n.Texts}
-	switch n.Status {
-	case 0:
-		t.status = http.StatusUnavailableForLegalReasons
-	case http.StatusUnavailableForLegalReasons, http.StatusForbidden, http.StatusNotFound, http.StatusGone:
-	default:
-		return nil, fmt.Errorf("status: %d is not a refusal: want 451, 403, 404 or 410", n.Status)
-	}
-	var errs [4]error
-	t.blockedBy, errs[0] = checkLink("blocked-by", n.BlockedBy)
-	t.appeal, errs[1] = checkLink("appeal", n.Appeal)
-	t.export, errs[2] = checkLink("export", n.Export)
-	t.locales, errs[3] = newLocales(n.Texts)
-	if err := errors.Join(errs[:]...); err != nil {
-		return nil, err
-	}
-	made[key] = t
-	return t, nil
+	return t
 }
 
-// checkLink checks an address that a notice links to, and returns it escaped for
-// a header field: in a notice nothing may be smuggled in behind a line break or
-// an angle bracket.
-func checkLink(field, address string) (string, error) {
-	if address == "" {
-		return "", nil
-	}
-	u, err := url.Parse(address)
-	ok := err == nil
-	if ok {
-		switch u.Scheme {
-		case "http", "https":
-			ok = u.Host != ""
-		case "mailto":
-			ok = u.Opaque != ""
-		case "":
-			ok = u.Host == "" && strings.HasPrefix(u.Path, "/")
-		default:
-			ok = false
-		}
-	}
-	if !ok {
-		return "", fmt.Errorf("%s: %q can't be linked to: want https://…, http://…, mailto:… or a path on the service such as /appeal", field, address)
-	}
+// escapeLink returns an address escaped for a header field: in a notice nothing may
+// be smuggled in behind a line break or an angle bracket.
+func escapeLink(address string) string {
 	var b strings.Builder
-	for _, c := range []byte(u.String()) {
+	for _, c := range []byte(address) {
 		if c <= ' ' || c >= 0x7f || strings.IndexByte(`"<>\^{|}`+"`", c) >= 0 {
 			fmt.Fprintf(&b, "%%%02X", c)
 			continue
 		}
 		b.WriteByte(c)
 	}
-	return b.String(), nil
+	return b.String()
 }

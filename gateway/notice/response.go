@@ -7,10 +7,7 @@ import (
 
 // A Field is one header field of a Response. Its name is in the canonical form
 // of net/http; HTTP/2 and HTTP/3 want it in lower case.
-type Field struct {
-	Name  string
-	Value string
-}
+type Field = struct{ Name, Value string }
 
 // A Response is ready to be sent. Responses are shared by all
 // requests that get them: read them, don't change them.

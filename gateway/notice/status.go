@@ -27,16 +27,10 @@ type Market struct {
 	Since  time.Time `json:"since,omitzero"`
 	Sunset time.Time `json:"sunset,omitzero"`
 	// Schedule lists the transitions to come, in order of time.
-	Schedule []Transition `json:"schedule,omitempty"`
+	Schedule []policy.Step `json:"schedule,omitempty"`
 	// Because lists the demands that this responds to. The public sees
 	// those that may be disclosed: title, authority, source, stage and date.
 	Because []policy.Demand `json:"-"`
-}
-
-// A Transition is the moment from which a market is in another phase.
-type Transition struct {
-	From  time.Time    `json:"from"`
-	Phase policy.Phase `json:"phase"`
 }
 
 // A Status is the public state of all markets, as JSON and as a page in every
@@ -56,26 +50,16 @@ type representation struct {
 }
 
 // NewStatus returns the status of the markets, which are shown in this order. names is that of NewSet.
-func NewStatus(markets []Market, names func(policy.Code) string) (*Status, error) {
-	if names == nil {
-		names = func(policy.Code) string { return "" }
-	}
-	locales, err := newLocales(nil)
-	if err != nil {
-		return nil, err
-	}
-	body, err := statusJSON(markets)
-	if err != nil {
-		return nil, err
-	}
+func NewStatus(markets []Market, names func(policy.Code) string) *Status {
+	locales := newLocales(nil)
 	return &Status{
 		markets: markets,
 		names:   names,
 		locales: locales,
 		// Anybody's page may read it: it is public and the same for everybody.
-		json:  newRepresentation(body, []Field{{"Content-Type", "application/json"}, {"Access-Control-Allow-Origin", "*"}}),
+		json:  newRepresentation(statusJSON(markets), []Field{{"Content-Type", "application/json"}, {"Access-Control-Allow-Origin", "*"}}),
 		pages: make([]atomic.Pointer[representation], len(locales.all)),
-	}, nil
+	}
 }
 
 // For returns the status for a request: a page for who prefers HTML, JSON for
@@ -117,7 +101,7 @@ func newRepresentation(body []byte, fields []Field) representation {
 	return representation{etag, newResponse(200, full, body), newResponse(304, always, nil)}
 }
 
-func statusJSON(markets []Market) ([]byte, error) {
+func statusJSON(markets []Market) []byte {
 	type public struct {
 		Market
 		Because []demand `json:"because,omitempty"`
@@ -135,7 +119,10 @@ func statusJSON(markets []Market) ([]byte, error) {
 		Default policy.Phase `json:"default"`
 		Markets []public     `json:"markets"`
 	}{policy.Open, all})
-	return b.Bytes(), err
+	if err != nil {
+		panic(err) // strings and times in their range can be encoded
+	}
+	return b.Bytes()
 }
 
 func (s *Status) page(i int) *representation {

@@ -11,7 +11,7 @@ import (
 )
 
 var markets = []notice.Market{
-	{Jurisdiction: "BR", Phase: policy.Announced, Since: october1, Sunset: december1, Schedule: []notice.Transition{
+	{Jurisdiction: "BR", Phase: policy.Announced, Since: october1, Sunset: december1, Schedule: []policy.Step{
 		{From: november1, Phase: policy.ClosedToNew}, {From: december1, Phase: policy.Withdrawn}},
 		Because: []policy.Demand{narcotrafic, secret, retention}},
 	{Jurisdiction: "CA", Phase: policy.Withdrawn, Routes: []string{"news", "video"}},
@@ -22,10 +22,7 @@ var markets = []notice.Market{
 
 func marketStatus(t testing.TB, markets []notice.Market) *notice.Status {
 	t.Helper()
-	s, err := notice.NewStatus(markets, names)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := notice.NewStatus(markets, names)
 	return s
 }
 

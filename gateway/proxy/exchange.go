@@ -243,6 +243,9 @@ func (x *exchange) prepareResponse(res *http.Response) error {
 		x.out.Header()["Content-Type"] = nil
 	}
 	x.addResponseFields(res.Header)
+	if x.f.Caching != nil && x.kind == ordinary {
+		x.f.Caching().limit(res.Header, x.in, res.StatusCode, time.Now())
+	}
 	x.watchdog.responded()
 	return nil
 }

@@ -96,7 +96,7 @@ type Options struct {
 }
 
 // Field is a header field.
-type Field struct{ Name, Value string }
+type Field = struct{ Name, Value string }
 
 // Forwarding is what the gateway knows about a request that it forwards.
 type Forwarding struct {
@@ -115,6 +115,9 @@ type Forwarding struct {
 	// replace the app's fields of the same name, except Link, which is a
 	// list to add to.
 	Response []Field
+	// Caching, if not nil, is asked when the head of the app's response is
+	// there: until when caches may give that out.
+	Caching func() Caching
 }
 
 // App is an app behind the gateway: its upstreams, their health and the

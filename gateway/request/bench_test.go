@@ -23,6 +23,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/document"
 	"github.com/exitgate/exitgate/policy/iso3166"
 )
 
@@ -49,7 +50,7 @@ func withRules(rules int) string {
 
 // newHandler returns a Handler that locates by the embedded database and
 // decides by a policy.
-func newHandler(t testing.TB, document string) *Handler {
+func newHandler(t testing.TB, text string) *Handler {
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
 	table, err := flags.Open(flags.Options{Logger: logger, Now: time.Now})
@@ -61,11 +62,11 @@ func newHandler(t testing.TB, document string) *Handler {
 	engine := enforce.New(enforce.Options{
 		Capability: func() *policy.Capability { return nil },
 		Store:      statedir.Dir(t.TempDir()), Flags: table, Metrics: m, Traffic: traffic.New(time.Now()),
-		OnTransition: func([]string) {}, Log: logger, Now: time.Now,
+		OnTransition: func(enforce.Transition) {}, OnSnapshot: func(*policy.Snapshot) {}, Log: logger, Now: time.Now,
 	})
-	p, err := enforce.ParsePolicy("policy.yaml", []byte(document))
+	p, err := document.Parse("policy.yaml", []byte(text))
 	if err == nil {
-		err = engine.Apply(p, []byte(document), 0, time.Time{})
+		err = engine.Apply(p, []byte(text), 0, time.Time{})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +82,7 @@ func newHandler(t testing.TB, document string) *Handler {
 	return NewHandler(Options{
 		Policy: engine.Current, Client: clients.Address, Locate: locator.Locate, LocateHeld: locator.LocateHeld,
 		Apps:     NewHosts(map[string]*proxy.App{"app.example": nil}),
-		Sessions: session.New(m.Connections("websocket")), Metrics: m, Sources: client.NewSources(clients), MaxHeader: 64 << 10, Log: logger, Now: time.Now,
+		Sessions: session.New(m.Connections("websocket")), Metrics: m, Sources: client.NewSources(clients), MaxHeader: 64 << 10, Trusts: clients.Trusts, Log: logger, Now: time.Now,
 	})
 }
 

@@ -27,6 +27,8 @@ type Verdict struct {
 	Client   netip.Addr
 	Decision *policy.Decision
 	Outcome  *enforce.Outcome
+	Place    policy.Place    // by which it is decided
+	Readings policy.Readings // of the request
 }
 
 // Decide decides on a request and counts it. An error is why it is rejected.
@@ -41,7 +43,7 @@ func (h *Handler) Decide(compiled *enforce.Compiled, f Facts) (Verdict, error) {
 		return Verdict{}, err
 	}
 	place := h.locate(address)
-	decision, err := decideByReadings(compiled.Snapshot(), place, f)
+	decision, readings, err := decideByReadings(compiled.Snapshot(), place, f)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -49,7 +51,7 @@ func (h *Handler) Decide(compiled *enforce.Compiled, f Facts) (Verdict, error) {
 		h.counters.headersIgnored.Inc()
 	}
 	if other, held := h.o.LocateHeld(address); held && other != place {
-		byHeld, err := decideByReadings(compiled.Snapshot(), other, f)
+		byHeld, _, err := decideByReadings(compiled.Snapshot(), other, f)
 		if err != nil {
 			return Verdict{}, err
 		}
@@ -59,7 +61,7 @@ func (h *Handler) Decide(compiled *enforce.Compiled, f Facts) (Verdict, error) {
 	}
 	outcome := compiled.Outcome(decision)
 	outcome.Count(place)
-	return Verdict{app, address, decision, outcome}, nil
+	return Verdict{app, address, decision, outcome, place, readings}, nil
 }
 
 // locate finds out where an address is, and counts how well that went.

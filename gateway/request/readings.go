@@ -30,19 +30,20 @@ import (
 // could serve what is refused, or somebody be refused what is served.
 
 // decideByReadings decides on a request from a place.
-func decideByReadings(s *policy.Snapshot, place policy.Place, f Facts) (*policy.Decision, error) {
+func decideByReadings(s *policy.Snapshot, place policy.Place, f Facts) (*policy.Decision, policy.Readings, error) {
 	readings := s.Classify(f.Method, f.Host, f.Path)
 	decision, inDoubt := s.DecideReadings(place, readings)
 	if inDoubt {
-		return nil, AmbiguousPath
+		return nil, readings, AmbiguousPath
 	}
 	if !mayOverride(f) {
-		return decision, nil
+		return decision, readings, nil
 	}
-	if decision, inDoubt = s.DecideReadings(place, withOverrides(s, readings, f)); inDoubt {
-		return nil, AmbiguousMethod
+	readings = withOverrides(s, readings, f)
+	if decision, inDoubt = s.DecideReadings(place, readings); inDoubt {
+		return nil, readings, AmbiguousMethod
 	}
-	return decision, nil
+	return decision, readings, nil
 }
 
 // withOverrides adds to the readings of a request those by other methods.

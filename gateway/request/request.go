@@ -37,9 +37,16 @@ type Options struct {
 	Sessions   *session.Registry
 	Metrics    *metrics.Metrics
 	Sources    *client.Sources // hears of each request that is decided
-	MaxHeader  int64           // bytes of a request's header
-	Log        *slog.Logger
-	Now        func() time.Time
+	// CacheKey is the field by which shared caches among the trusted proxies tell
+	// places apart, canonical; "": they don't.
+	CacheKey string
+	Trusts   func(peer netip.Addr) bool
+	// BeginStorable notes that an answer is begun that a cache may store, and
+	// returns what is called when it has ended. It may be nil.
+	BeginStorable func() (end func())
+	MaxHeader     int64 // bytes of a request's header
+	Log           *slog.Logger
+	Now           func() time.Time
 }
 
 // A Handler answers the requests of the public listener. It is safe for
@@ -95,12 +102,25 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 			defer h.o.Sessions.Begin()()
 		}
+		end := func() {}
+		defer func() { end() }()
 		verdict.App.Forward(w, r, proxy.Forwarding{
 			Client:    verdict.Client,
 			Proto:     "https",
 			RequestID: rand.Text(),
 			Headers:   verdict.Outcome.ToApp(),
 			Response:  verdict.Outcome.ToClient(),
+			Caching: func() proxy.Caching {
+				if h.o.BeginStorable != nil { // before it is known whether it is
+					end = h.o.BeginStorable()
+				}
+				c := h.caching(compiled, verdict, facts, r.Method)
+				if !c.Shared.IsZero() && !c.Shared.After(h.o.Now()) {
+					end()
+					end = func() {}
+				}
+				return c
+			},
 		})
 	}
 }
@@ -108,12 +128,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // counters are the metrics of the request path, resolved once.
 type counters struct {
 	located, unlocated, private prometheus.Counter
-	headersIgnored              prometheus.Counter
+	headersIgnored, otherKeys   prometheus.Counter
 	duration                    [3]prometheus.Observer // by policy.Action
 }
 
 func newCounters(m *metrics.Metrics) counters {
-	c := counters{located: m.Lookup("located"), unlocated: m.Lookup("unlocated"), private: m.Lookup("private"), headersIgnored: m.HeadersIgnored}
+	c := counters{located: m.Lookup("located"), unlocated: m.Lookup("unlocated"), private: m.Lookup("private"), headersIgnored: m.HeadersIgnored, otherKeys: m.CacheKeysOther}
 	for _, action := range []policy.Action{policy.Forward, policy.Refuse, policy.WouldRefuse} {
 		c.duration[action] = m.Duration(action)
 	}

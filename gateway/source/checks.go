@@ -8,6 +8,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/document"
 	"github.com/exitgate/exitgate/policy/plan"
 )
 
@@ -24,7 +25,7 @@ func (r *Replica) firstRevision() (changes.Draft, error) {
 		return everywhere, nil
 	}
 	if err == nil {
-		_, err = r.o.Read(r.o.Dir.LastGood(), source)
+		_, err = document.Read(r.o.Dir.LastGood(), source)
 	}
 	if err != nil {
 		return everywhere, fmt.Errorf("the ledger is empty, and the policy that this machine last used can't be read: %w\nmend it, or remove it to begin with a policy that serves everywhere", err)
@@ -57,7 +58,7 @@ func (r *Replica) checkOpensNothing(next *state) error {
 	if source == nil || next.changes.Policy() == nil || r.o.Engine.Decides() {
 		return nil
 	}
-	before, err := r.o.Read(file, source)
+	before, err := document.Read(file, source)
 	if err != nil {
 		return nil // it held nobody off any more
 	}

@@ -17,7 +17,7 @@ func fileOptions(t *testing.T, content string) (FileOptions, *engine) {
 	name, e := filepath.Join(t.TempDir(), "policy.yaml"), new(engine)
 	testkit.WriteFile(t, name, content)
 	return FileOptions{
-		Name: name, Dir: statedir.Dir(t.TempDir()), Engine: e, Parse: document.Parse, Read: document.Read,
+		Name: name, Dir: statedir.Dir(t.TempDir()), Engine: e,
 		InUse: func() *policy.Policy {
 			p, err := document.Parse(name, []byte(withdrawn))
 			if err != nil {

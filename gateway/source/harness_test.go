@@ -18,7 +18,6 @@ import (
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
-	"github.com/exitgate/exitgate/policy/document"
 )
 
 // Policies of these tests.
@@ -240,6 +239,8 @@ type engine struct {
 	made     time.Time // of the last one
 	failures []error
 	closed   bool
+
+	takenBefore time.Time
 }
 
 func (e *engine) Apply(p *policy.Policy, _ []byte, _ uint64, made time.Time) error {
@@ -264,6 +265,8 @@ func (e *engine) StartClosed() {
 
 func (e *engine) Taken() policy.TakenSteps { return nil }
 
+func (e *engine) TakenBefore() time.Time { return e.takenBefore }
+
 func (e *engine) Decides() bool { return len(e.policies()) > 0 }
 
 func (e *engine) policies() []string {
@@ -283,14 +286,20 @@ type machine struct {
 	peers  *peers
 	news   []uint64 // numbers of the records that OnRecord was told of
 	onNews func(number, revision uint64)
-	parse  Parser // of what is proposed, and of what stands
-	read   Parser
 	now    time.Time
 	told   []uint64 // numbers that OnInvalid was told of
+
+	waiting  *Outbox // of the gateway that was started last
+	breaches []changes.Breach
+}
+
+func (m *machine) outbox() *Outbox {
+	m.waiting = OpenOutbox(m.dir, slog.New(slog.DiscardHandler))
+	return m.waiting
 }
 
 func newMachine(t *testing.T, s *stream) *machine {
-	return &machine{t: t, dir: statedir.Dir(t.TempDir()), stream: s, peers: new(peers), parse: document.Parse, read: document.Read, now: moment}
+	return &machine{t: t, dir: statedir.Dir(t.TempDir()), stream: s, peers: new(peers), now: moment}
 }
 
 // start opens the replica of a gateway that starts.
@@ -308,8 +317,9 @@ func (m *machine) start() (*Replica, error) {
 			m.client = &client{stream: m.stream, peers: m.peers}
 			return m.client, nil
 		},
-		Remote: m.remote, Dir: m.dir, Engine: m.engine, Parse: m.parse, Read: m.read,
-		Flags:   func() policy.Flags { return nil },
+		Remote: m.remote, Dir: m.dir, Engine: m.engine,
+		Flags:  func() policy.Flags { return nil },
+		Outbox: m.outbox(), Breaches: func() []changes.Breach { return m.breaches }, Name: "machine",
 		Traffic: func() []byte { return []byte("traffic") },
 		OnRecord: func(r changes.Record, revision uint64) {
 			m.news = append(m.news, r.Number)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/ledger"
-	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -29,6 +28,10 @@ func (r *Replica) Write(ctx context.Context, decide func(changes.State) (changes
 	// Whoever asked may go away: what was sent is not called back by that.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
+	return r.write(ctx, decide)
+}
+
+func (r *Replica) write(ctx context.Context, decide func(changes.State) (changes.Draft, error)) (changes.Record, error) {
 	select {
 	case r.writing <- struct{}{}:
 		defer func() { <-r.writing }()
@@ -75,11 +78,6 @@ func (r *Replica) Write(ctx context.Context, decide func(changes.State) (changes
 		r.waitCopied(ctx, record.Number)
 		return changes.Record{Number: record.Number, Time: record.Time, Draft: draft}, nil
 	}
-}
-
-// WriteDecision implements Source.
-func (r *Replica) WriteDecision(ctx context.Context, decide func(changes.State) (changes.Draft, error)) (changes.Record, error) {
-	return r.Write(ctx, decide)
 }
 
 // checkFormat returns why a record can't be written, if some gateway that is
@@ -211,8 +209,7 @@ func (r *Replica) Records(ctx context.Context, before uint64, take func(Record) 
 
 // Verify implements Source.
 func (r *Replica) Verify(ctx context.Context) (Verification, error) {
-	read := func(source []byte) (*policy.Policy, error) { return r.o.Read("policy", source) }
-	folded := changes.New(changes.Parsers{Proposed: read, Recorded: read})
+	folded := changes.New(parsers())
 	check := func(record ledger.Record) (err error) {
 		folded, err = folded.With(recordOf(record))
 		return err
@@ -224,7 +221,7 @@ func (r *Replica) Verify(ctx context.Context) (Verification, error) {
 	}
 	if a := r.openCopy(); err != nil && ctx.Err() == nil && a != nil && a.Last().Number > 0 {
 		v.Unread, v.Damaged = r.connectionError(err), !r.o.Remote || errors.Is(err, ledger.ErrHistory) || errors.Is(err, ledger.ErrStream)
-		folded = changes.New(changes.Parsers{Proposed: read, Recorded: read})
+		folded = changes.New(parsers())
 		v.Report, err = a.Verify(check)
 	}
 	if err != nil {

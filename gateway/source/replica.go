@@ -57,9 +57,11 @@ type ReplicaOptions struct {
 
 	Dir    statedir.Dir
 	Engine Engine
-	Parse  Parser // what is proposed
-	Read   Parser // what stands: in records, or on disk
 	Flags  func() policy.Flags
+	Outbox *Outbox // what took place, to be recorded
+	// Breaches returns those that nobody has acknowledged.
+	Breaches func() []changes.Breach
+	Name     string // of this gateway, in what it records
 	// Traffic returns how many requests this gateway has had, for others that
 	// ask.
 	Traffic func() []byte
@@ -164,24 +166,22 @@ func (r *Replica) start(ctx context.Context) error {
 // parsers returns how policies are read. What is planned, proposed and read back
 // is most often the same, and parsed once.
 func (r *Replica) parsers() changes.Parsers {
-	once := func(parse Parser, last ...*atomic.Pointer[policy.Policy]) changes.Parser {
+	once := func(parse changes.Parser, last ...*atomic.Pointer[policy.Policy]) changes.Parser {
 		return func(source []byte) (*policy.Policy, error) {
 			for _, last := range last {
 				if p := last.Load(); p != nil && bytes.Equal(p.Source(), source) {
 					return p, nil
 				}
 			}
-			p, err := parse("policy", source)
+			p, err := parse(source)
 			if err == nil {
 				last[0].Store(p)
 			}
 			return p, err
 		}
 	}
-	return changes.Parsers{
-		Proposed: once(r.o.Parse, &r.lastParsed),
-		Recorded: once(r.o.Read, &r.lastRead, &r.lastParsed),
-	}
+	p := parsers()
+	return changes.Parsers{Proposed: once(p.Proposed, &r.lastParsed), Recorded: once(p.Recorded, &r.lastRead, &r.lastParsed)}
 }
 
 // connect opens the ledger, if that isn't done.
@@ -337,6 +337,7 @@ func (r *Replica) Run(ctx context.Context) {
 	copying.Go(func() { r.keepCopy(ctx) })
 	copying.Go(func() { r.keepReserve(ctx) })
 	copying.Go(func() { r.watchClock(ctx) })
+	copying.Go(func() { r.keepRecording(ctx) })
 	defer copying.Wait()
 	logged := ""
 	for ctx.Err() == nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/document"
 )
 
 // A Source is where policies come from. Its errors are *changes.Error where
@@ -24,8 +25,7 @@ type Source interface {
 	// File returns the name of the policy file, "" for a ledger.
 	File() string
 
-	// State returns what the records of the ledger lead to: of a file no more than
-	// what was decided on geo databases.
+	// State returns what the records of the ledger lead to: of a file nothing.
 	State() changes.State
 	// PlanState returns the State that a proposal is planned against: of a
 	// file as if its policy were the first revision of a ledger.
@@ -33,10 +33,6 @@ type Source interface {
 	// Write appends a record that is decided by the newest State, and returns
 	// when this gateway decides by it.
 	Write(ctx context.Context, decide func(changes.State) (changes.Draft, error)) (changes.Record, error)
-
-	// WriteDecision is Write for what is decided on a geo database: that can be
-	// kept without a ledger, too.
-	WriteDecision(ctx context.Context, decide func(changes.State) (changes.Draft, error)) (changes.Record, error)
 
 	// Record returns a record by its number.
 	Record(ctx context.Context, number uint64) (Record, error)
@@ -103,7 +99,14 @@ type Engine interface {
 	Decides() bool
 	// Taken returns the steps of schedules that were taken.
 	Taken() policy.TakenSteps
+	// TakenBefore returns the date of the latest that was taken before this start.
+	TakenBefore() time.Time
 }
 
-// A Parser reads a policy that can be applied. The name is for errors.
-type Parser func(name string, source []byte) (*policy.Policy, error)
+// parsers read policies in records.
+func parsers() changes.Parsers {
+	return changes.Parsers{
+		Proposed: func(source []byte) (*policy.Policy, error) { return document.Parse("policy", source) },
+		Recorded: func(source []byte) (*policy.Policy, error) { return document.Read("policy", source) },
+	}
+}

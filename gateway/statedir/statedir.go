@@ -72,6 +72,24 @@ func (d Dir) Replica() string { return d.in("ledger.json") }
 // Records returns the file with a copy of all records of the ledger.
 func (d Dir) Records() string { return d.in("records.log") }
 
+// Occurrences returns the sealed file with what took place and isn't in the ledger yet.
+func (d Dir) Occurrences() string { return d.in("occurrences.json") }
+
+// ReadOccurrences returns what WriteOccurrences kept. What was cut or changed is an
+// error.
+func (d Dir) ReadOccurrences() ([]byte, error) {
+	text, err := files.Read(d.Occurrences(), 16<<20)
+	if err != nil {
+		return nil, err
+	}
+	return files.Unseal(text)
+}
+
+// WriteOccurrences keeps what took place and isn't in the ledger yet.
+func (d Dir) WriteOccurrences(content []byte) error {
+	return files.Replace(d.Occurrences(), files.Seal(content))
+}
+
 // Reserve returns the file that takes up room, and is given up when the disk is full.
 func (d Dir) Reserve() string { return d.in("reserve") }
 
@@ -96,34 +114,6 @@ func (d Dir) Free() (int64, error) { return files.Free(string(d)) }
 
 // Databases returns the folder for copies of geo databases.
 func (d Dir) Databases() string { return d.in("geo") }
-
-// Decisions returns the sealed file with what was decided on geo databases, where
-// the policy comes from a file and there is no ledger.
-func (d Dir) Decisions() string { return d.in("decisions.json") }
-
-// ReadDecisions returns what WriteDecisions kept, nil if nothing was.
-func (d Dir) ReadDecisions() ([]byte, error) { return readSealed(d.Decisions()) }
-
-// WriteDecisions keeps what was decided on geo databases.
-func (d Dir) WriteDecisions(content []byte) error {
-	return files.Replace(d.Decisions(), files.Seal(content))
-}
-
-// readSealed returns what is in a sealed file, nil if there is none. What was cut
-// or changed is an error.
-func readSealed(name string) ([]byte, error) {
-	text, err := files.Read(name, 16<<20)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err == nil {
-		text, err = files.Unseal(text)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return text, nil
-}
 
 // Flags returns the sealed file with the last good values of flags.
 func (d Dir) Flags() string { return d.in("flags.json") }

@@ -120,12 +120,7 @@ func takesMapping(t reflect.Type) bool {
 	if t.Kind() != reflect.Struct || !takesText(t) && !takesScalar(t) {
 		return t.Kind() == reflect.Struct
 	}
-	for i := range t.NumField() {
-		if nameOf(t.Field(i)) != "" {
-			return true
-		}
-	}
-	return false
+	return len(fieldsOf(t)) > 0
 }
 
 // decodeStruct decodes a struct.
@@ -208,11 +203,7 @@ func (d *decoder) decodeMap(n *node, v reflect.Value) {
 		}
 		k.SetZero()
 		value.SetZero()
-		if takesText(t.Key()) {
-			d.decodeText(key, k)
-		} else {
-			d.decodeScalar(key, k)
-		}
+		d.decodeScalar(key, k)
 		d.decode(n.items[i], value)
 		if key.wrong {
 			n.items[i].wrong = true
@@ -309,21 +300,14 @@ func (d *decoder) decodeScalar(n *node, v reflect.Value) {
 		}
 		v.SetBool(n.text[0] == 't' || n.text[0] == 'T')
 	case v.CanInt():
-		i, err := parseInt(n.text, v.Type().Bits())
+		i, err := parseInt(n.text)
 		if typ != integer || err != nil {
 			d.rejectNumber(n, typ, v.Type())
 			return
 		}
 		v.SetInt(i)
-	case v.CanUint():
-		u, err := parseUint(n.text, v.Type().Bits())
-		if typ != integer || err != nil {
-			d.rejectNumber(n, typ, v.Type())
-			return
-		}
-		v.SetUint(u)
 	case v.CanFloat():
-		f, err := parseFloat(n.text, v.Type().Bits())
+		f, err := parseFloat(n.text)
 		if typ != integer && typ != float || err != nil {
 			d.rejectNumber(n, typ, v.Type())
 			return
@@ -348,26 +332,14 @@ func (d *decoder) decodeString(n *node, typ scalarType, v reflect.Value) {
 	v.SetString(n.text)
 }
 
+// decodeAny decodes what a scalar means by itself.
 func (d *decoder) decodeAny(n *node, typ scalarType, v reflect.Value) {
-	switch typ {
-	case boolean:
-		v.Set(reflect.ValueOf(n.text[0] == 't' || n.text[0] == 'T'))
-	case integer:
-		i, err := parseInt(n.text, 64)
-		if err != nil {
-			d.rejectNumber(n, typ, reflect.TypeFor[int64]())
-			return
-		}
-		v.Set(reflect.ValueOf(i))
-	case float:
-		f, err := parseFloat(n.text, 64)
-		if err != nil {
-			d.rejectNumber(n, typ, reflect.TypeFor[float64]())
-			return
-		}
-		v.Set(reflect.ValueOf(f))
-	default:
-		v.Set(reflect.ValueOf(n.text))
+	t := map[scalarType]reflect.Type{
+		word: reflect.TypeFor[string](), boolean: reflect.TypeFor[bool](), integer: reflect.TypeFor[int64](), float: reflect.TypeFor[float64](),
+	}[typ]
+	value := reflect.New(t).Elem()
+	if d.decodeScalar(n, value); !n.wrong {
+		v.Set(value)
 	}
 }
 
@@ -465,28 +437,13 @@ func describeType(t reflect.Type) string {
 		return "true or false"
 	case reflect.Interface:
 		return "a string, a number, true or false"
-	case reflect.Float32, reflect.Float64:
+	case reflect.Float64:
 		return "a number"
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		low, high := intRange(t)
-		if t.Bits() == 64 {
-			return "a whole number"
-		}
-		return fmt.Sprintf("a whole number from %d to %d", low, high)
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		if t.Bits() == 64 {
-			return "a whole number from 0"
-		}
-		return fmt.Sprintf("a whole number from 0 to %d", uintMax(t))
+	case reflect.Int, reflect.Int64:
+		return "a whole number"
 	}
 	panic(fmt.Sprintf("strictyaml: cannot decode %s", t))
 }
-
-func intRange(t reflect.Type) (low, high int64) {
-	return math.MinInt64 >> (64 - t.Bits()), math.MaxInt64 >> (64 - t.Bits())
-}
-
-func uintMax(t reflect.Type) uint64 { return math.MaxUint64 >> (64 - t.Bits()) }
 
 // describeNode names a node as a message does.
 func describeNode(n *node) string {
@@ -550,35 +507,25 @@ func isNumber(text string) bool { return integers.MatchString(text) || floats.Ma
 
 // parseInt parses a core schema integer. It refuses what other parsers read
 // as octal: 010.
-func parseInt(text string, bits int) (int64, error) {
-	base, digits := integerBase(text)
-	return strconv.ParseInt(digits, base, bits)
-}
-
-func parseUint(text string, bits int) (uint64, error) {
-	base, digits := integerBase(text)
-	return strconv.ParseUint(strings.TrimPrefix(digits, "+"), base, bits)
-}
-
-func integerBase(text string) (base int, digits string) {
+func parseInt(text string) (int64, error) {
 	switch {
 	case strings.HasPrefix(text, "0x"):
-		return 16, text[2:]
+		return strconv.ParseInt(text[2:], 16, 64)
 	case strings.HasPrefix(text, "0o"):
-		return 8, text[2:]
+		return strconv.ParseInt(text[2:], 8, 64)
 	case octalLooking.MatchString(text):
-		return 10, "" // no number
+		return 0, strconv.ErrSyntax
 	}
-	return 10, text
+	return strconv.ParseInt(text, 10, 64)
 }
 
 // parseFloat parses a finite number.
-func parseFloat(text string, bits int) (float64, error) {
+func parseFloat(text string) (float64, error) {
 	if integers.MatchString(text) {
-		i, err := parseInt(text, 64)
+		i, err := parseInt(text)
 		return float64(i), err
 	}
-	f, err := strconv.ParseFloat(text, bits)
+	f, err := strconv.ParseFloat(text, 64)
 	if err == nil && (math.IsNaN(f) || math.IsInf(f, 0)) {
 		err = strconv.ErrRange
 	}

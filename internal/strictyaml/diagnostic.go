@@ -26,24 +26,14 @@ func (d *Diagnostic) Error() string {
 	}
 	b.WriteString(": " + d.Message)
 	if d.Line > 0 {
-		number := fmt.Sprintf("%5d", d.Line)
-		fmt.Fprintf(&b, "\n%s | %s\n%s | %s^", number, d.Source, blank(number), blank(before(d.Source, d.Caret)))
+		number, line := fmt.Sprintf("%5d", d.Line), []rune(d.Source)
+		before := string(line[:min(max(0, d.Caret), len(line))]) // others may have made the Diagnostic
+		fmt.Fprintf(&b, "\n%s | %s\n%s | %s^", number, d.Source, blank(number), blank(before))
 	}
 	if d.Advice != "" {
 		b.WriteString("\n      " + strings.ReplaceAll(d.Advice, "\n", "\n      "))
 	}
 	return b.String()
-}
-
-// before returns the first so many characters of a text.
-func before(text string, characters int) string {
-	for i := range text {
-		if characters == 0 {
-			return text[:i]
-		}
-		characters--
-	}
-	return text
 }
 
 // blank returns white space as wide as the text.

@@ -9,22 +9,10 @@ import (
 )
 
 // Schema returns the JSON Schema (2020-12) of what Decode accepts for v, a
-// struct or a pointer to one. Beside the tags that the package's comment
-// lists, it asks a type for SchemaEnum() []string, SchemaPattern() string and
-// SchemaFormat() string.
-func Schema(v any, id, title string) ([]byte, error) {
-	t := reflect.TypeOf(v)
-	for t != nil && t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if t == nil || t.Kind() != reflect.Struct {
-		return nil, fmt.Errorf("strictyaml: schema of %T: want a struct", v)
-	}
+// struct. Like Decode it panics if that holds a type that can't be decoded.
+func Schema(v any, id, title string) []byte {
 	s := schema{named: map[reflect.Type]string{}, definitions: object{}}
-	root, err := s.properties(t)
-	if err != nil {
-		return nil, fmt.Errorf("strictyaml: schema of %s: %w", t, err)
-	}
+	root := s.properties(reflect.TypeOf(v))
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["$id"] = id
 	root["title"] = title
@@ -36,9 +24,9 @@ func Schema(v any, id, title string) ([]byte, error) {
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	if err := encoder.Encode(root); err != nil {
-		return nil, fmt.Errorf("strictyaml: schema of %s: %w", t, err)
+		panic(err) // it has nothing that JSON hasn't
 	}
-	return b.Bytes(), nil
+	return b.Bytes()
 }
 
 // An object is a JSON object; encoding/json sorts its keys.
@@ -51,63 +39,40 @@ type schema struct {
 }
 
 // of returns the schema of any type.
-func (s *schema) of(t reflect.Type) (object, error) {
+func (s *schema) of(t reflect.Type) object {
 	switch {
 	case t.Kind() == reflect.Pointer:
 		return s.of(t.Elem())
 	case t == timeType:
-		return object{"type": "string", "format": "date-time"}, nil
+		return object{"type": "string", "format": "date-time"}
 	case t == durationType:
-		return object{"type": "string", "pattern": `^[-+]?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`}, nil
+		return object{"type": "string", "pattern": `^[-+]?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`}
 	case takesMapping(t):
 		return s.structure(t)
 	case takesScalar(t):
-		return anyScalar(), nil
+		return anyScalar()
 	case takesText(t) && t.Kind() == reflect.Slice:
-		items, err := s.of(t.Elem())
-		if err != nil {
-			return nil, err
-		}
-		return object{"oneOf": []any{text(t), object{"type": "boolean"}, object{"type": "array", "items": items}}}, nil
+		return object{"oneOf": []any{text(t), object{"type": "boolean"}, object{"type": "array", "items": s.of(t.Elem())}}}
 	case takesText(t):
-		return text(t), nil
+		return text(t)
 	}
 	switch t.Kind() {
 	case reflect.String:
-		return text(t), nil
+		return text(t)
 	case reflect.Bool:
-		return object{"type": "boolean"}, nil
+		return object{"type": "boolean"}
 	case reflect.Interface:
-		return anyScalar(), nil
-	case reflect.Float32, reflect.Float64:
-		return object{"type": "number"}, nil
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		if t.Bits() == 64 {
-			return object{"type": "integer"}, nil
-		}
-		low, high := intRange(t)
-		return object{"type": "integer", "minimum": low, "maximum": high}, nil
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		if t.Bits() == 64 {
-			return object{"type": "integer", "minimum": 0}, nil
-		}
-		return object{"type": "integer", "minimum": 0, "maximum": uintMax(t)}, nil
+		return anyScalar()
+	case reflect.Float64:
+		return object{"type": "number"}
+	case reflect.Int, reflect.Int64:
+		return object{"type": "integer"}
 	case reflect.Slice:
-		items, err := s.of(t.Elem())
-		return object{"type": "array", "items": items}, err
+		return object{"type": "array", "items": s.of(t.Elem())}
 	case reflect.Map:
-		if t.Key().Kind() != reflect.String {
-			return nil, fmt.Errorf("%s: keys must be strings", t)
-		}
-		values, err := s.of(t.Elem())
-		o := object{"type": "object", "additionalProperties": values}
-		if names := text(t.Key()); len(names) > 1 {
-			delete(names, "type")
-			o["propertyNames"] = names
-		}
-		return o, err
+		return object{"type": "object", "additionalProperties": s.of(t.Elem())}
 	}
-	return nil, fmt.Errorf("%s has no schema", t)
+	panic(fmt.Sprintf("strictyaml: %s has no schema", t))
 }
 
 func anyScalar() object { return object{"type": []string{"boolean", "number", "string"}} }
@@ -115,22 +80,15 @@ func anyScalar() object { return object{"type": []string{"boolean", "number", "s
 // text returns the schema of a type that is written as a string.
 func text(t reflect.Type) object {
 	o := object{"type": "string"}
-	v := reflect.New(t).Interface()
-	if v, is := v.(enumerator); is {
+	if v, is := reflect.New(t).Interface().(enumerator); is {
 		o["enum"] = v.SchemaEnum()
-	}
-	if v, is := v.(interface{ SchemaPattern() string }); is {
-		o["pattern"] = v.SchemaPattern()
-	}
-	if v, is := v.(interface{ SchemaFormat() string }); is {
-		o["format"] = v.SchemaFormat()
 	}
 	return o
 }
 
 // structure returns the schema of a struct: a reference to its definition if
 // it has a name.
-func (s *schema) structure(t reflect.Type) (object, error) {
+func (s *schema) structure(t reflect.Type) object {
 	if t.Name() == "" {
 		return s.properties(t)
 	}
@@ -143,10 +101,7 @@ func (s *schema) structure(t reflect.Type) (object, error) {
 			}
 		}
 		s.named[t] = name
-		o, err := s.properties(t)
-		if err != nil {
-			return nil, err
-		}
+		o := s.properties(t)
 		switch {
 		case takesScalar(t):
 			o = object{"anyOf": []object{anyScalar(), o}}
@@ -155,18 +110,15 @@ func (s *schema) structure(t reflect.Type) (object, error) {
 		}
 		s.definitions[name] = o
 	}
-	return object{"$ref": "#/$defs/" + name}, nil
+	return object{"$ref": "#/$defs/" + name}
 }
 
 // properties returns the schema of the mapping that fills a struct.
-func (s *schema) properties(t reflect.Type) (object, error) {
+func (s *schema) properties(t reflect.Type) object {
 	properties := object{}
 	var required []string
 	for _, f := range fieldsOf(t) {
-		property, err := s.of(t.Field(f.index).Type)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.name, err)
-		}
+		property := s.of(t.Field(f.index).Type)
 		if f.doc != "" {
 			property["description"] = f.doc
 		}
@@ -182,7 +134,7 @@ func (s *schema) properties(t reflect.Type) (object, error) {
 	if required != nil {
 		o["required"] = required
 	}
-	return o, nil
+	return o
 }
 
 // defaultValue returns the default tag as a JSON value of the field's type.

@@ -34,7 +34,7 @@ func decodeTree(n *node) any {
 	case boolean:
 		return strings.ToLower(n.text) == "true"
 	case integer, float:
-		if f, err := parseFloat(n.text, 64); err == nil {
+		if f, err := parseFloat(n.text); err == nil {
 			return f
 		}
 		if i, err := strconv.ParseInt(n.text, 10, 64); err == nil {

@@ -135,7 +135,10 @@ type Description struct {
 	SHA256    string // of its policy, if it has one
 	Policy    []byte
 	Revision  *Revision // what comes into force by it
-	Database  *Database // that is decided on
+	// Took is when it took place, nil of what somebody did; Gateway has
+	// recorded it.
+	Took    *time.Time
+	Gateway string
 }
 
 // Describe returns what is in a record. Whether it is valid is for State.With to
@@ -188,10 +191,10 @@ func describe(r Record) (Description, error) {
 		var b removalBody
 		err := decodeBody(r.Body, &b)
 		return Description{Summary: "removes " + b.Name}, err
-	case DatabaseDecided:
-		var b databaseBody
+	case StepTaken, GuaranteeBreached, BreachAcknowledged:
+		var b occurrenceBody
 		err := decodeBody(r.Body, &b)
-		return Description{Summary: b.describe(), Database: &b.Database}, err
+		return Description{Summary: b.summary(r.Kind), Took: &b.At, Gateway: b.Gateway}, err
 	}
 	return Description{}, errUnknown
 }

@@ -18,7 +18,7 @@ import (
 // exitgate knows is counted and skipped (see State.Unknown), so that an older
 // gateway goes on. But it would not do what the record says: therefore nobody
 // writes a format that some gateway present doesn't read.
-const Format = 2
+const Format = 3
 
 // CheckFormat returns why a record can't be written while gateways are present
 // that read the given formats, nil if it can. A gateway that doesn't say what it
@@ -44,7 +44,8 @@ var errUnknown = errors.New("its kind isn't known")
 // or its format.
 func (d Draft) isUnknown() bool {
 	switch d.Kind {
-	case RevisionMade, ChangeProposed, ChangeEdited, ChangeApproved, ChangeRejected, PrincipalSet, PrincipalRemoved, DatabaseDecided:
+	case RevisionMade, ChangeProposed, ChangeEdited, ChangeApproved, ChangeRejected, PrincipalSet, PrincipalRemoved,
+		StepTaken, GuaranteeBreached, BreachAcknowledged:
 		return d.Format() > Format
 	}
 	return true

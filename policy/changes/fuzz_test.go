@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
@@ -14,6 +15,10 @@ import (
 func FuzzWith(f *testing.F) {
 	w := story(f)
 	w.must(w.proposes(ada, withdrawal()))
+	for _, o := range []changes.Occurrence{tookStep(1, begin), breach(changes.GuaranteeBreached, 1, "FR", begin), breach(changes.BreachAcknowledged, 1, "FR", begin)} {
+		e := must(w.s.RecordOccurrences("a", []changes.Occurrence{o}))
+		f.Add(string(e.Kind), e.Author, e.Reason, e.Body)
+	}
 	for _, r := range w.records {
 		f.Add(string(r.Kind), r.Author, r.Reason, r.Body)
 	}
@@ -25,6 +30,9 @@ func FuzzWith(f *testing.F) {
 		f.Add(string(e.Kind), e.Author, e.Reason, e.Body)
 	}
 	f.Fuzz(func(t *testing.T, kind, author, reason string, body []byte) {
+		if !utf8.ValidString(kind + author + reason) {
+			t.Skip("it is no record of a ledger")
+		}
 		r := changes.Record{Number: 17, Time: w.now, Draft: changes.Draft{Kind: changes.Kind(kind), Author: author, Reason: reason, Body: body}}
 		given := slices.Clone(body)
 		s, err := w.s.With(r)

@@ -26,17 +26,22 @@ type State struct {
 // savedState is all that there is to keep. Its lists may be shared by States: who
 // changes one changes a copy.
 type savedState struct {
-	Version    int                `json:"version,omitempty"` // of this format; 1 isn't written
-	Last       uint64             `json:"last"`              // the number of the last record
-	Unknown    uint64             `json:"unknown,omitempty"` // records that this package doesn't know, and has skipped
-	Revision   Revision           `json:"revision"`
-	Policy     []byte             `json:"policy,omitempty"` // of the revision
-	Changes    []change           `json:"changes,omitempty"`
-	Unsigned   []Revision         `json:"unsigned,omitempty"`
-	Principals []Principal        `json:"principals,omitempty"` // by name
-	Databases  []DatabaseDecision `json:"databases,omitempty"`  // the oldest first
-	Keys       []key              `json:"keys,omitempty"`
+	Version    int         `json:"version,omitempty"` // of this format; 1 isn't written
+	Last       uint64      `json:"last"`              // the number of the last record
+	Unknown    uint64      `json:"unknown,omitempty"` // records that this package doesn't know, and has skipped
+	Revision   Revision    `json:"revision"`
+	Policy     []byte      `json:"policy,omitempty"` // of the revision
+	Changes    []change    `json:"changes,omitempty"`
+	Unsigned   []Revision  `json:"unsigned,omitempty"`
+	Principals []Principal `json:"principals,omitempty"` // by name
+	Keys       []key       `json:"keys,omitempty"`
+	// What took place and is recorded; by version 2.
+	Steps    []recordedStep   `json:"steps,omitempty"`    // the last ones
+	Breaches []recordedBreach `json:"breaches,omitempty"` // one by jurisdiction and flag
 }
+
+// savedVersion is the newest version of savedState.
+const savedVersion = 2
 
 // A change is one that waits, or one that has ended. Its Status is Pending as
 // long as it waits: whether it is Expired or Stale shows when somebody looks.
@@ -74,7 +79,7 @@ func Restore(text []byte, parsers Parsers) (State, error) {
 
 // check returns why what was kept can't be used.
 func (k savedState) check() error {
-	if k.Version > 1 {
+	if k.Version > savedVersion {
 		return fmt.Errorf("a newer exitgate has written it, in format %d", k.Version)
 	}
 	if k.Revision.Number > k.Last {
@@ -92,7 +97,12 @@ func (k savedState) check() error {
 }
 
 // MarshalJSON writes all of the State, to be kept.
-func (s State) MarshalJSON() ([]byte, error) { return json.Marshal(s.saved) }
+func (s State) MarshalJSON() ([]byte, error) {
+	if len(s.saved.Steps)+len(s.saved.Breaches) > 0 {
+		s.saved.Version = savedVersion
+	}
+	return json.Marshal(s.saved)
+}
 
 // With returns the State after one more record. An error says why the record is
 // invalid; the State that is returned is then as before but for Last. A record
@@ -132,8 +142,8 @@ func (s State) take(r Record) (State, error) {
 		return s.setPrincipal(r)
 	case PrincipalRemoved:
 		return s.removePrincipal(r)
-	case DatabaseDecided:
-		return s.decideDatabase(r)
+	case StepTaken, GuaranteeBreached, BreachAcknowledged:
+		return s.occur(r)
 	}
 	return s, errUnknown
 }
@@ -166,6 +176,7 @@ func (s State) revise(r Record) (State, error) {
 		s.saved.Unsigned = append(slices.Clip(s.saved.Unsigned), revision)
 	}
 	s.saved.Revision, s.saved.Policy, s.inUse = revision, text, p
+	s.noteAcknowledged()
 	s.remember(r, b.Request)
 	return s, nil
 }

@@ -100,8 +100,8 @@ func TestUnknownRecordsAreCountedAndSkipped(t *testing.T) {
 	for _, draft := range []changes.Draft{
 		{Kind: "vote", Body: []byte("{}")},
 		{Kind: "", Body: []byte("\x00")},
-		{Kind: changes.ChangeRejected, Body: []byte(`{"format":9,"change":16}`)},
-		{Kind: changes.RevisionMade, Body: []byte(`{"format":9}` + "\nversion: 1\n")},
+		{Kind: changes.ChangeRejected, Body: []byte(`{"format":4,"change":16}`)},
+		{Kind: changes.RevisionMade, Body: []byte(`{"format":5}` + "\nversion: 1\n")},
 	} {
 		w := story(t)
 		before := w.s
@@ -134,7 +134,7 @@ func must(d changes.Draft, err error) changes.Draft {
 
 func TestCheckFormat(t *testing.T) {
 	today := changes.Draft{Kind: changes.ChangeRejected, Body: []byte(`{"change":16}`)}
-	newer := changes.Draft{Kind: changes.ChangeRejected, Body: []byte(`{"format":9,"change":16}`)}
+	newer := changes.Draft{Kind: changes.ChangeRejected, Body: []byte(`{"format":4,"change":16}`)}
 	for _, test := range []struct {
 		draft   changes.Draft
 		present []int
@@ -143,9 +143,9 @@ func TestCheckFormat(t *testing.T) {
 		{today, nil, true},
 		{today, []int{0, 1, 2}, true},
 		{newer, nil, true},
-		{newer, []int{9, 10}, true},
-		{newer, []int{9, 1}, false},
-		{newer, []int{9, 0}, false}, // says nothing: it is of the first format
+		{newer, []int{4, 5}, true},
+		{newer, []int{4, 1}, false},
+		{newer, []int{4, 0}, false}, // says nothing: it is of the first format
 	} {
 		var refused *changes.Error
 		if err := changes.CheckFormat(test.draft, test.present); errors.As(err, &refused) == test.written {
@@ -155,7 +155,7 @@ func TestCheckFormat(t *testing.T) {
 }
 
 func TestAStateOfANewerFormatIsRefused(t *testing.T) {
-	text := strings.Replace(kept(t, story(t).s), "{", `{"version":2,`, 1)
+	text := strings.Replace(kept(t, story(t).s), "{", `{"version":3,`, 1)
 	if _, err := changes.Restore([]byte(text), parsers); err == nil {
 		t.Error("it was read")
 	}

@@ -9,9 +9,6 @@ import (
 	"github.com/exitgate/exitgate/policy"
 )
 
-// Limit is the size in bytes up to which a document is read.
-const Limit = strictyaml.Limit
-
 // Parse returns the policy of a document that somebody has written and that is
 // checked, planned or proposed now. The name is for messages. The error, a
 // strictyaml.Errors, says all that is wrong.
@@ -93,6 +90,6 @@ func (d *Document) locate(problems []policy.Problem, report func(advice string, 
 }
 
 // Schema returns the JSON Schema of policy documents, for editors.
-func Schema() ([]byte, error) {
+func Schema() []byte {
 	return strictyaml.Schema(policy.Definition{}, "https://exitgate.example/policy.schema.json", "exitgate policy")
 }

@@ -3,7 +3,6 @@ package client
 import (
 	"encoding/json"
 	"fmt"
-	"hash/maphash"
 	"maps"
 	"reflect"
 	"slices"
@@ -16,7 +15,7 @@ import (
 type contextTable struct {
 	keys     *keySet
 	contexts []*cachedContext
-	found    map[uint64][]*cachedContext // by fingerprint
+	found    map[string][]*cachedContext // by targeting key
 }
 
 // A keySet is distinguished by its address: an answer that was filtered for
@@ -57,7 +56,7 @@ func (p *Provider) Cache(contexts []openfeature.FlattenedContext, keys []string)
 	defer p.keeping.Unlock()
 	before := p.table.Load()
 
-	next := &contextTable{keys: &keySet{map[string]struct{}{}}, found: map[uint64][]*cachedContext{}}
+	next := &contextTable{keys: &keySet{map[string]struct{}{}}, found: map[string][]*cachedContext{}}
 	for _, key := range keys {
 		next.keys.of[key] = struct{}{}
 	}
@@ -65,11 +64,10 @@ func (p *Provider) Cache(contexts []openfeature.FlattenedContext, keys []string)
 		next.keys = before.keys
 	}
 	for i, flat := range contexts {
-		at := fingerprint(p.seed, flat)
-		if next.find(at, flat) != nil {
+		if next.find(flat) != nil {
 			continue
 		}
-		kept := before.find(at, flat)
+		kept := before.find(flat)
 		if kept == nil {
 			body, err := requestBody(flat)
 			if err != nil {
@@ -78,7 +76,8 @@ func (p *Provider) Cache(contexts []openfeature.FlattenedContext, keys []string)
 			kept = &cachedContext{flat: maps.Clone(flat), body: body}
 		}
 		next.contexts = append(next.contexts, kept)
-		next.found[at] = append(next.found[at], kept)
+		key := targetingKey(flat)
+		next.found[key] = append(next.found[key], kept)
 	}
 	p.table.Store(next)
 
@@ -100,8 +99,8 @@ func requestBody(flat openfeature.FlattenedContext) ([]byte, error) {
 	}{flat})
 }
 
-func (t *contextTable) find(at uint64, flat openfeature.FlattenedContext) *cachedContext {
-	for _, kept := range t.found[at] {
+func (t *contextTable) find(flat openfeature.FlattenedContext) *cachedContext {
+	for _, kept := range t.found[targetingKey(flat)] {
 		if sameContext(kept.flat, flat) {
 			return kept
 		}
@@ -130,28 +129,11 @@ func (c *cachedContext) outcome(key string) outcome {
 	return notFound
 }
 
-// fingerprint is the same for the same context. It depends on the order of
-// nothing, and is made for evaluations to find a context within nanoseconds.
-func fingerprint(seed maphash.Seed, flat openfeature.FlattenedContext) uint64 {
-	var sum uint64
-	for name, value := range flat {
-		of := uint64(0) // lists and the like: they are distinguished by sameContext
-		switch value := value.(type) {
-		case string:
-			of = maphash.String(seed, value)
-		case bool:
-			of = maphash.Comparable(seed, value)
-		case int:
-			of = maphash.Comparable(seed, value)
-		case int64:
-			of = maphash.Comparable(seed, value)
-		case float64:
-			of = maphash.Comparable(seed, value)
-		}
-		const odd = 0x9e3779b97f4a7c15 // a name and a value may not change places
-		sum += maphash.String(seed, name)*odd ^ of
-	}
-	return sum
+// targetingKey returns the attribute by which nearly all contexts differ, "" if a
+// context has none.
+func targetingKey(flat openfeature.FlattenedContext) string {
+	key, _ := flat[openfeature.TargetingKey].(string)
+	return key
 }
 
 func sameContext(a, b openfeature.FlattenedContext) bool {

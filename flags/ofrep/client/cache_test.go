@@ -495,7 +495,7 @@ func TestRepeatsNeitherContextsNorSecrets(t *testing.T) {
 func manyContexts(n int) []openfeature.FlattenedContext {
 	contexts := make([]openfeature.FlattenedContext, n)
 	for i := range contexts {
-		contexts[i] = openfeature.FlattenedContext{"targetingKey": fmt.Sprint("probe-", i%4), "jurisdiction": fmt.Sprint("J", i/4)}
+		contexts[i] = openfeature.FlattenedContext{"targetingKey": fmt.Sprintf("J%d/%d", i/4, i%4), "jurisdiction": fmt.Sprint("J", i/4)}
 	}
 	return contexts
 }
@@ -537,7 +537,7 @@ func TestGivesUpARoundOfUnusableAnswers(t *testing.T) {
 func TestAsksForAllOthersWhenOneContextBreaksTheServer(t *testing.T) {
 	source := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		if strings.Contains(string(body), `"J2"`) && strings.Contains(string(body), "probe-1") {
+		if strings.Contains(string(body), `"J2/1"`) {
 			answerStatus(500, ``)(w, r)
 			return
 		}
@@ -662,7 +662,7 @@ func TestAsksAFewContextsAtOnce(t *testing.T) {
 		for before := most.Load(); at > before && !most.CompareAndSwap(before, at); before = most.Load() {
 		}
 		for i := 1; i <= 8; i++ { // the first is asked alone
-			if strings.Contains(string(body), fmt.Sprintf(`"J%d"`, i/4)) && strings.Contains(string(body), fmt.Sprintf("probe-%d", i%4)) {
+			if strings.Contains(string(body), fmt.Sprintf(`"J%d/%d"`, i/4, i%4)) {
 				together.Done()
 				together.Wait()
 			}

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -44,7 +43,7 @@ type Options struct {
 // Feature Flag or Flipt. It is an [openfeature.FeatureProvider] and safe for
 // use by many goroutines.
 //
-// Flags and contexts that are kept (see [Provider.Keep]) are asked for in
+// Flags and contexts that are kept (see [Provider.Cache]) are asked for in
 // rounds, and an evaluation of one reads the last good answer from memory. So
 // it costs no request, and goes on when the server is gone. Any other
 // evaluation is a request of its own.
@@ -62,9 +61,8 @@ type Provider struct {
 	bulk    string // URL
 	rounds  *http.Client
 	calls   *http.Client
-	seed    maphash.Seed
 
-	keeping sync.Mutex // held by Keep
+	keeping sync.Mutex // held by Cache
 	table   atomic.Pointer[contextTable]
 
 	turn  chan struct{} // held by a round
@@ -122,7 +120,6 @@ func New(options Options) (*Provider, error) {
 		bulk:    base + "/ofrep/v1/evaluate/flags",
 		rounds:  newClient(options, roundConnections),
 		calls:   newClient(options, callConnections),
-		seed:    maphash.MakeSeed(),
 		turn:    make(chan struct{}, 1),
 		wake:    make(chan struct{}, 1),
 		events:  make(chan openfeature.Event, 2), // see emit
@@ -162,12 +159,12 @@ func (p *Provider) Hooks() []openfeature.Hook { return nil }
 
 // BooleanEvaluation evaluates a flag whose values are booleans.
 func (p *Provider) BooleanEvaluation(ctx context.Context, flag string, fallback bool, flat openfeature.FlattenedContext) openfeature.BoolResolutionDetail {
-	return resolve(p.evaluate(ctx, flag, flat), fallback, asBoolean)
+	return resolve(p.evaluate(ctx, flag, flat), fallback, as[bool]("a boolean"))
 }
 
 // StringEvaluation evaluates a flag whose values are strings.
 func (p *Provider) StringEvaluation(ctx context.Context, flag string, fallback string, flat openfeature.FlattenedContext) openfeature.StringResolutionDetail {
-	return resolve(p.evaluate(ctx, flag, flat), fallback, asString)
+	return resolve(p.evaluate(ctx, flag, flat), fallback, as[string]("a string"))
 }
 
 // FloatEvaluation evaluates a flag whose values are numbers. A server may send
@@ -197,7 +194,7 @@ func (p *Provider) evaluate(ctx context.Context, flag string, flat openfeature.F
 		return notFound
 	}
 	if table := p.table.Load(); table.keys.has(flag) {
-		if kept := table.find(fingerprint(p.seed, flat), flat); kept != nil {
+		if kept := table.find(flat); kept != nil {
 			return kept.outcome(flag)
 		}
 	}

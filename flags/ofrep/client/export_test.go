@@ -34,8 +34,8 @@ func ReadFailure(body []byte) (openfeature.ErrorCode, bool) { return readFailure
 
 func resolutions(of outcome) []openfeature.InterfaceResolutionDetail {
 	return []openfeature.InterfaceResolutionDetail{
-		untyped(resolve(of, false, asBoolean)),
-		untyped(resolve(of, "", asString)),
+		untyped(resolve(of, false, as[bool]("a boolean"))),
+		untyped(resolve(of, "", as[string]("a string"))),
 		untyped(resolve(of, int64(0), asInteger)),
 		untyped(resolve(of, 0.0, asFloat)),
 		untyped(resolve(of, any(nil), asAny)),

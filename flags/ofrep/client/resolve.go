@@ -104,18 +104,15 @@ func kindOf(value any) string {
 	}
 }
 
-func asBoolean(value any) (bool, *typeError) {
-	if value, ok := value.(bool); ok {
-		return value, nil
+// as returns what takes a value that is of a type already.
+func as[T any](wanted string) func(value any) (T, *typeError) {
+	return func(value any) (T, *typeError) {
+		of, ok := value.(T)
+		if !ok {
+			return of, mismatch(value, wanted)
+		}
+		return of, nil
 	}
-	return false, mismatch(value, "a boolean")
-}
-
-func asString(value any) (string, *typeError) {
-	if value, ok := value.(string); ok {
-		return value, nil
-	}
-	return "", mismatch(value, "a string")
 }
 
 func asInteger(value any) (int64, *typeError) {
