@@ -48,6 +48,10 @@ func TestWhatCannotBeFoundIsNotEnforcedHere(t *testing.T) {
 	// A database that has it: it is enforced, and said to be.
 	geotest.Replace(t, countries, worldDatabase(t))
 	testkit.Eventually(t, "the database in use", func() bool { return g.request(c, "/", mississippi).status == 451 })
+	var x policy.Explanation
+	if g.operate(200, "POST", "/v1/explain", `{"jurisdiction": "anonymous"}`, &x); x.Decision.Entry != "anonymous" || x.Decision.Action != policy.Refuse {
+		t.Errorf("who hides is explained as %+v", x)
+	}
 	if got, want := g.status().Unenforced, []policy.Code{"anonymous"}; !cmp.Equal(got, want) {
 		t.Errorf("status says that %v are not enforced, want %v", got, want)
 	}

@@ -235,11 +235,11 @@ func (c Config) faults() []fault {
 	}
 	for field, address := range map[string]string{"https": c.Listen.HTTPS, "http": c.Listen.HTTP} {
 		if address != "" && !isListenAddress(address) {
-			report(`write HOST:PORT or :PORT, as in ":8443"`, []any{"listen", field}, "%q is not an address to listen on", address)
+			report(`write HOST:PORT or :PORT, as in ":8443", with a port from 0 (any) to 65535`, []any{"listen", field}, "%q is not an address to listen on", address)
 		}
 	}
 	if a := c.Admin.Listen; a != "" && !isListenAddress(a) {
-		report("write HOST:PORT, as in 127.0.0.1:8600", []any{"admin", "listen"}, "%q is not an address to listen on", a)
+		report("write HOST:PORT, as in 127.0.0.1:8600, with a port from 0 (any) to 65535", []any{"admin", "listen"}, "%q is not an address to listen on", a)
 	} else if a != "" && !isLoopback(a) && c.Admin.TLS == (AdminTLS{}) {
 		report("listen on loopback, as in 127.0.0.1:8600, or let clients show certificates: set tls:", []any{"admin", "listen"}, "%q is not a loopback address", a)
 	}
@@ -363,7 +363,11 @@ func (s PolicySource) faults() (found []fault) {
 
 func isListenAddress(address string) bool {
 	_, port, err := net.SplitHostPort(address)
-	return err == nil && port != ""
+	if err != nil || port == "" {
+		return false
+	}
+	_, err = net.LookupPort("tcp", port) // a number, or a name as https
+	return err == nil
 }
 
 func isLoopback(address string) bool {

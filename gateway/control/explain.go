@@ -24,6 +24,8 @@ func (c *Control) Explain(q api.Question) (policy.Explanation, error) {
 		}
 		place = c.o.Locate(address)
 		other, held = c.o.LocateHeld(address)
+	case q.Jurisdiction == policy.Anonymous:
+		place = policy.Place{Anonymous: true}
 	case !policy.IsPlace(q.Jurisdiction):
 		return policy.Explanation{}, invalid(fmt.Sprintf("%q is no jurisdiction that a client can be in", q.Jurisdiction), "write an ISO 3166-1 country as FR, or an ISO 3166-2 subdivision as US-MS")
 	default:

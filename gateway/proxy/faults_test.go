@@ -586,6 +586,7 @@ func TestWhatIsLeftOfABodyIsNotTakenForARequest(t *testing.T) {
 func TestInvalidUpstreamsAreRejected(t *testing.T) {
 	for _, addresses := range [][]string{
 		nil, {""}, {"127.0.0.1:3000"}, {"localhost:3000"}, {"ftp://localhost"}, {"http://"}, {"http://:3000"}, {"h2c://localhost"},
+		{"http://localhost:0"}, {"http://localhost:65536"}, {"h2c://localhost:99999"}, {"https://localhost:-1"},
 		{"http://localhost/base"}, {"http://localhost?a"}, {"unix:relative"}, {"unix://host/path"}, {"http://a", "http://a"},
 	} {
 		if _, err := proxy.New(proxy.Options{Upstreams: addresses}); err == nil || len(addresses) > 0 && !strings.Contains(err.Error(), strconv.Quote(addresses[0])) {

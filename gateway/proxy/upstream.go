@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -75,6 +76,8 @@ func newUpstream(address string, o *Options) (*upstream, error) {
 			port = "443"
 		case port == "":
 			port = "80"
+		case !isPort(port):
+			return wrong("has no port from 1 to 65535")
 		}
 		target = net.JoinHostPort(at.Hostname(), port)
 		u.host = target
@@ -200,4 +203,9 @@ func (u *upstream) closeIdle() {
 	if u.http1 != nil {
 		u.http1.closeIdle()
 	}
+}
+
+func isPort(s string) bool {
+	port, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && port != 0
 }
