@@ -41,7 +41,7 @@ func (c *Control) proposal(ctx context.Context, expected uint64, p api.Proposal,
 		return proposal, invalid("a rollback and something else at the same time", "give one of policy, set and rollback")
 	}
 	before, err := c.Revision(ctx, p.Rollback)
-	proposal.Policy = []byte(before.Policy)
+	proposal.Policy, proposal.Rollback = []byte(before.Policy), p.Rollback
 	return proposal, err
 }
 
@@ -79,8 +79,8 @@ func (c *Control) checkFindable(state changes.State, p changes.Proposal) error {
 		return nil
 	}
 	planned, err := state.Plan(p, c.o.Flags.Known(), c.now())
-	if err != nil {
-		return nil // whoever proposes it is told why
+	if err != nil || p.Rollback != 0 && !planned.Plan.GivesMore() {
+		return nil // whoever proposes it is told why; and what stood is better than what gives more
 	}
 	proposed, err := document.Read("policy", planned.Policy)
 	if err != nil {

@@ -168,9 +168,11 @@ type Proposal struct {
 	// Expected is the revision in force that the author has seen.
 	Expected uint64
 	// Policy is the document; or Set is what is changed in the one in force.
-	// A rollback is a Proposal with the Policy of an older revision.
-	Policy []byte
-	Set    *edit.PhaseChange
+	// A Rollback is a Proposal with the Policy of an older revision, and its
+	// number.
+	Policy   []byte
+	Set      *edit.PhaseChange
+	Rollback uint64
 	// Because is why. Nothing is changed without.
 	Because string
 	// Plan is the hash of the plan that the author has agreed to.

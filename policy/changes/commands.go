@@ -51,21 +51,43 @@ func (s State) plan(p Proposal, flags policy.Flags, now time.Time) (Planned, *po
 	if err != nil {
 		return Planned{}, nil, err
 	}
-	parse := s.parsers.Proposed
-	if p.Set != nil {
-		parse = s.parsers.Recorded // what stands beside the change needn't be as new ones have to be
-	}
-	after, err := parse(source)
+	after, planned, err := s.parseProposed(p, source, flags, now)
 	if err != nil {
-		return Planned{}, nil, wrongPolicy(err)
+		return Planned{}, nil, err
 	}
-	planned := s.planFor(after, flags, now)
 	return Planned{
 		Policy:    source,
 		Plan:      planned,
 		Needs:     plan.NeededApprovals(s.inUse.Approvals(), planned.Effects),
 		Emergency: planned.OnlyRestricts(),
 	}, after, nil
+}
+
+// parseProposed reads what is proposed, and plans it. By what a newer rule refuses,
+// nobody is kept from going back to a revision that stood, nor in an emergency, as long
+// as nobody gets more by it.
+func (s State) parseProposed(p Proposal, source []byte, flags policy.Flags, now time.Time) (*policy.Policy, plan.Plan, error) {
+	parse := s.parsers.Proposed
+	if p.Set != nil {
+		parse = s.parsers.Recorded // what stands beside the change needn't be as new ones have to be
+	}
+	after, err := parse(source)
+	if err == nil {
+		return after, s.planFor(after, flags, now), nil
+	}
+	if p.Rollback == 0 && !p.Emergency {
+		return nil, plan.Plan{}, wrongPolicy(err)
+	}
+	if stood, unreadable := s.parsers.Recorded(source); unreadable == nil {
+		if planned := s.planFor(stood, flags, now); !planned.GivesMore() {
+			return stood, planned, nil
+		}
+	}
+	wrong := wrongPolicy(err)
+	if p.Rollback != 0 {
+		wrong.Message = fmt.Sprintf("revision %d is from before rules that hold for what is proposed now, and somebody would get more by it: write it to a file, as with exitgate log %d --policy, put it right and apply that", p.Rollback, p.Rollback)
+	}
+	return nil, plan.Plan{}, wrong
 }
 
 // proposedText returns the document that is proposed.
@@ -319,7 +341,7 @@ func refuse(code ErrorCode, advice, format string, args ...any) error {
 }
 
 // wrongPolicy refuses a policy for what its parser has to say of it.
-func wrongPolicy(err error) error {
+func wrongPolicy(err error) *Error {
 	r := &Error{Code: WrongPolicy, Message: "the policy would be wrong", Err: err}
 	if problems := strictyaml.Errors(nil); errors.As(err, &problems) && len(problems) > 1 {
 		r.Message = fmt.Sprintf("the policy would be wrong in %d places", len(problems))

@@ -77,6 +77,11 @@ func (p Plan) OnlyRestricts() bool {
 	return slices.Equal(p.Effects, []Effect{WithdrawsMarket}) && !amendsElse
 }
 
+// GivesMore reports whether somebody gets more by the plan, or could.
+func (p Plan) GivesMore() bool {
+	return slices.ContainsFunc([]Effect{OpensMarket, WeakensGuarantee, WeakensDemand, AcknowledgesBreach}, p.HasEffect)
+}
+
 // addEffects notes the effects of all that the plan does.
 func (p *Plan) addEffects() {
 	for _, m := range p.Moves {
