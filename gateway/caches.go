@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/control"
 	"github.com/exitgate/exitgate/gateway/metrics"
@@ -50,6 +51,18 @@ func (g *Gateway) purges() *control.Purges {
 	}
 	s := g.purger.Status()
 	return &control.Purges{Pending: purge.Order{Markets: s.Pending}.Jurisdictions(), Since: s.Since, Err: s.Err}
+}
+
+// copies returns until when caches may give out what was forwarded since the start.
+// A shared cache can only be in front where something is named that is; elsewhere
+// all its clients would be where it is.
+func (g *Gateway) copies() api.Caches {
+	c := g.requests.Copies()
+	of := api.Caches{Since: g.started, Private: c.Private, Purged: g.purger != nil}
+	if len(g.config.TrustedProxies)+len(g.config.ProxyProtocol) > 0 {
+		of.Shared, of.Unstated = c.Shared, c.Unstated
+	}
+	return of
 }
 
 // purgeState is what the metrics show of purges.

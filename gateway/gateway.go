@@ -69,6 +69,7 @@ type Gateway struct {
 	sources  *client.Sources
 	requests *request.Handler
 	purger   *purge.Purger // nil: nothing purges caches
+	started  time.Time
 
 	flagSources []string // the names of the providers, but for the policy's own
 
@@ -98,6 +99,7 @@ func New(o Options) (_ *Gateway, err error) {
 			g.close()
 		}
 	}()
+	g.started = g.now().UTC()
 	g.metrics = metrics.New(g.registry)
 	g.traffic = traffic.New(g.elapsed())
 	g.events = control.NewEvents(g.now)

@@ -312,6 +312,7 @@ func (s planView) full(out printer) {
 	movesTable{p.Moves, s.Hit}.write(out)
 	if p.Moves != nil {
 		printHit(out, s.Hit, p.At)
+		printCaches(out, s.Caches)
 	}
 	printAmendments(out, p)
 	printDiff(out, s.before, s.Policy)
@@ -330,6 +331,7 @@ func (s planView) brief(out printer) {
 		fmt.Fprintln(out, "\nNobody would get anything else.")
 	} else {
 		printHit(out, s.Hit, p.At)
+		printCaches(out, s.Caches)
 	}
 	for _, a := range p.Amendments {
 		var steps []string
@@ -420,6 +422,36 @@ func printHit(out printer, hit *api.Impact, now time.Time) {
 		head.cells = append(head.cells, cell{text: "perhaps either", right: true})
 	}
 	out.table([]row{head, cells("hour", hit.Hour), cells("day", hit.Day)}, 0)
+}
+
+// printCaches says until when caches may serve what would be refused.
+func printCaches(out printer, c *api.Caches) {
+	if c == nil {
+		return
+	}
+	var ends []string
+	if !c.Shared.IsZero() {
+		ends = append(ends, "shared ones until "+formatTime(c.Shared))
+	}
+	if !c.Private.IsZero() {
+		ends = append(ends, "clients' own until "+formatTime(c.Private))
+	}
+	since := fmt.Sprintf("by the answers of this gateway since %s", formatMinute(c.Since))
+	switch {
+	case ends != nil:
+		out.colouredParagraph(yellow, "", "\nCaches may go on to serve what they have, %s: %s.", since, strings.Join(ends, ", "))
+		if c.Unstated {
+			out.colouredParagraph(yellow, "", "Some of it didn't say for how long: shared caches may serve that for longer.")
+		}
+	default:
+		out.colouredParagraph(yellow, "", "\nShared caches may go on to serve what they have, for as long as they see fit: %s, some didn't say for how long.", since)
+	}
+	switch shared := !c.Shared.IsZero() || c.Unstated; {
+	case shared && c.Purged:
+		out.paragraph("", "The gateway has shared ones purged when it is refused.")
+	case shared:
+		out.colouredParagraph(yellow, "", "Nothing purges them: see caches.purge in the settings.")
+	}
 }
 
 // countCell is a cell with how many; none are nothing to look at.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/flags"
+	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/geo"
@@ -65,9 +66,13 @@ type Options struct {
 	Certificates Certificates
 	Draining     func() bool
 	Events       *Events
-	Purges       func() *Purges // of the caches in front; it may be nil, and return nil: there are none
-	Now          func() time.Time
-	Log          *slog.Logger
+	// Copies returns until when caches may give out what was forwarded, shared
+	// ones and clients' own, zero for nothing; and whether some of it didn't say so.
+	// It may be nil.
+	Copies func() api.Caches
+	Purges func() *Purges // of the caches in front; it may be nil, and return nil: there are none
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // Purges are how the operator's caches are purged.

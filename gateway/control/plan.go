@@ -65,8 +65,39 @@ func (c *Control) plan(ctx context.Context, p changes.Proposal) (api.Plan, error
 	return api.Plan{
 		Unfindable: orEmpty(policy.Unfindable(proposed, c.o.Flags.Known(), c.now(), c.o.Capability())),
 		Revision:   revision, Policy: string(planned.Policy), Plan: planned.Plan,
-		Needs: planned.Needs, Emergency: planned.Emergency, Hit: c.impact(ctx, planned.Plan),
+		Needs: planned.Needs, Emergency: planned.Emergency, Hit: c.impact(ctx, planned.Plan), Caches: c.caches(planned.Plan),
 	}, nil
+}
+
+// caches returns until when caches may serve what a plan would have refused, nil if
+// that is no later than the plan would have it so.
+func (c *Control) caches(p plan.Plan) *api.Caches {
+	if c.o.Copies == nil {
+		return nil
+	}
+	var first time.Time
+	for _, m := range p.Moves {
+		at := m.From
+		if at.IsZero() {
+			at = p.At
+		}
+		if m.Effect == plan.WithdrawsMarket && m.After.Phase > policy.Announced && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	if first.IsZero() {
+		return nil
+	}
+	known := c.o.Copies()
+	for _, end := range []*time.Time{&known.Shared, &known.Private} {
+		if !end.After(first) {
+			*end = time.Time{}
+		}
+	}
+	if known.Shared.IsZero() && known.Private.IsZero() && !known.Unstated {
+		return nil
+	}
+	return &known
 }
 
 // checkFindable refuses a proposal by which a place would be withdrawn because of

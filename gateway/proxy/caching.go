@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// Caching is until when caches may give out a response without asking again. The
-// zero Caching leaves all to the app: not a byte is changed.
+// Caching is until when caches may give out a response without asking again. With
+// nothing set but At, all is left to the app: not a byte is changed.
 type Caching struct {
+	At time.Time // now, by the clock that the others are by
 	// Shared is for caches that give one client what another one got (RFC 9111),
 	// and Private for a client's own. Zero: as long as the app says. A moment
 	// that isn't to come: a shared cache may not keep it at all.
@@ -19,6 +20,17 @@ type Caching struct {
 	// Key, if not empty, is the request's field by which a shared cache tells
 	// apart whom it gives what.
 	Key string
+	// OnCopies, if not nil, is told what caches may keep of the response.
+	OnCopies func(Copies)
+}
+
+// Copies is until when caches may give out a response, zero where they may not keep
+// it.
+type Copies struct {
+	Shared, Private time.Time
+	// Unstated is that the response doesn't say how long it is fresh, so that a
+	// shared cache may keep it for as long as it sees fit.
+	Unstated bool
 }
 
 // cacheMargin is how long before its moment a copy ends: caches count in whole
@@ -35,20 +47,28 @@ const cacheMargin = 2 * time.Second
 //     Architecture Specification), nginx's X-Accel-Expires, Akamai's Edge-Control.
 //
 // immutable (RFC 8246) says something of a fresh response only, and may stay.
-func (c Caching) limit(h http.Header, request *http.Request, status int, now time.Time) {
+func (c Caching) limit(h http.Header, request *http.Request, status int) {
+	c.change(h, request, status)
+	if c.OnCopies != nil && (request.Method == http.MethodGet || request.Method == http.MethodHead) {
+		r := cachedResponse{header: h, request: request, status: status, now: c.At, directives: parseDirectives(h["Cache-Control"])}
+		c.OnCopies(r.copies())
+	}
+}
+
+func (c Caching) change(h http.Header, request *http.Request, status int) {
 	if c.Shared.IsZero() && c.Private.IsZero() && c.Key == "" {
 		return
 	}
-	r := cachedResponse{header: h, request: request, status: status, now: now, directives: parseDirectives(h["Cache-Control"])}
+	r := cachedResponse{header: h, request: request, status: status, now: c.At, directives: parseDirectives(h["Cache-Control"])}
 	if !c.Shared.IsZero() { // first: what is said for private caches must allow shared ones nothing
-		if left := secondsUntil(c.Shared, now); left > 0 && r.mayBeShared() {
+		if left := secondsUntil(c.Shared, c.At); left > 0 && r.mayBeShared() {
 			r.limitShared(left)
 		} else {
 			r.forbidShared()
 		}
 	}
 	if !c.Private.IsZero() {
-		r.limitPrivate(secondsUntil(c.Private, now))
+		r.limitPrivate(secondsUntil(c.Private, c.At))
 	}
 	if c.Key != "" && !hasToken(h["Vary"], c.Key) && !hasToken(h["Vary"], "*") {
 		h.Add("Vary", c.Key)
@@ -56,6 +76,45 @@ func (c Caching) limit(h http.Header, request *http.Request, status int, now tim
 	if r.changed {
 		h["Cache-Control"] = []string{r.directives.String()}
 	}
+}
+
+// copies returns until when caches may give out the response as it is now.
+func (r *cachedResponse) copies() (c Copies) {
+	d := r.directives
+	until := func(age lifetime, d directives) time.Time {
+		if seconds := age.most + d.staleness(); seconds > 0 {
+			return r.now.Add(time.Duration(seconds) * time.Second)
+		}
+		return time.Time{}
+	}
+	stored := !d.has("no-store") || d.has("must-understand")
+	if age, said := r.lifetime("max-age"); stored && !d.has("no-cache") {
+		if !said {
+			age = r.heuristicLifetime()
+		}
+		c.Private = until(age, d)
+	}
+	if stored && !d.has("private") && !d.has("no-cache") {
+		age, said := r.sharedLifetime()
+		c.Shared, c.Unstated = until(age, d), !said
+	}
+	for name, values := range r.header {
+		age, d := lifetime{}, directives(nil)
+		switch {
+		case name == "X-Accel-Expires":
+			age.most = accelSeconds(values, r.now)
+		case isTargeted(name):
+			d = parseDirectives(values)
+			for _, directive := range [...]string{"max-age", "s-maxage"} {
+				said, _ := d.age(directive)
+				age.most = max(age.most, said.most)
+			}
+		}
+		if end := until(age, d); end.After(c.Shared) {
+			c.Shared = end
+		}
+	}
+	return c
 }
 
 func secondsUntil(end, now time.Time) int64 {
@@ -120,7 +179,7 @@ func (r *cachedResponse) limitShared(left int64) {
 	for name, values := range r.header {
 		switch {
 		case name == "X-Accel-Expires":
-			if !accelExpiresWithin(values, left, r.now) {
+			if accelSeconds(values, r.now) > left {
 				r.header[name] = []string{strconv.FormatInt(left, 10)}
 			}
 		case isTargeted(name):
@@ -233,20 +292,23 @@ func noStore(d directives) []string {
 	return []string{append(directives{{name: "no-store", text: "no-store"}}, kept...).String()}
 }
 
-// accelExpiresWithin reports whether X-Accel-Expires names no later moment than so
-// many seconds ahead: it is a number of these, or behind "@" a time.
-func accelExpiresWithin(values []string, left int64, now time.Time) bool {
+// accelSeconds returns for how many seconds X-Accel-Expires has a response kept: it
+// is their number, or behind "@" a time.
+func accelSeconds(values []string, now time.Time) (most int64) {
 	for _, value := range values {
-		at, isTime := strings.CutPrefix(strings.TrimSpace(value), "@")
-		n, err := strconv.ParseInt(at, 10, 64)
-		if isTime {
+		text, isTime := strings.CutPrefix(strings.TrimSpace(value), "@")
+		n, err := strconv.ParseInt(text, 10, 64)
+		switch {
+		case err != nil && strings.Trim(text, "0123456789") == "" && text != "":
+			n = math.MaxInt32
+		case err != nil:
+			continue // nginx skips it, too
+		case isTime:
 			n -= now.Unix()
 		}
-		if err != nil || n > left {
-			return false
-		}
+		most = max(most, min(n, math.MaxInt32))
 	}
-	return true
+	return most
 }
 
 // hasToken reports whether a list has an element, in whatever case.

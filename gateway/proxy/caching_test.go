@@ -79,7 +79,7 @@ func TestCaching(t *testing.T) {
 					fmt.Sscan(field, &status)
 				}
 			}
-			Caching{Shared: test.shared, Private: test.own}.limit(h, request, status, now)
+			Caching{At: now, Shared: test.shared, Private: test.own}.limit(h, request, status)
 			var got []string
 			for _, name := range slices.Sorted(maps.Keys(h)) {
 				for _, value := range h[name] {
@@ -104,7 +104,7 @@ func TestCaching_byPlace(t *testing.T) {
 		if given != "" {
 			h.Set("Vary", given)
 		}
-		Caching{Key: "X-Country"}.limit(h, &http.Request{}, 200, now)
+		Caching{At: now, Key: "X-Country"}.limit(h, &http.Request{}, 200)
 		if got := strings.Join(h["Vary"], ", "); got != want || h.Get("Cache-Control") != "public, max-age=60" {
 			t.Errorf("of Vary: %s comes %s, and %s", given, got, h["Cache-Control"])
 		}
@@ -120,13 +120,13 @@ func FuzzCaching(f *testing.F) {
 	f.Fuzz(func(t *testing.T, control, targeted, accel, expires string) {
 		fields := http.Header{"Cache-Control": {control}, "Cdn-Cache-Control": {targeted}, "X-Accel-Expires": {accel}, "Expires": {expires}}
 		h := fields.Clone()
-		Caching{Shared: now, Private: now.Add(time.Minute)}.limit(h, &http.Request{Header: http.Header{}}, 200, now)
+		Caching{At: now, Shared: now, Private: now.Add(time.Minute)}.limit(h, &http.Request{Header: http.Header{}}, 200)
 		d := parseDirectives(h["Cache-Control"])
 		if !d.has("private") || h.Get("Cdn-Cache-Control") != "no-store" || h.Get("X-Accel-Expires") != "0" {
 			t.Fatalf("of %q comes %q", fields, h)
 		}
 		h = fields.Clone()
-		Caching{Shared: now.Add(time.Minute)}.limit(h, &http.Request{Header: http.Header{}}, 200, now)
+		Caching{At: now, Shared: now.Add(time.Minute)}.limit(h, &http.Request{Header: http.Header{}}, 200)
 		d = parseDirectives(h["Cache-Control"])
 		age, said := d.age("s-maxage")
 		if !said {
@@ -136,4 +136,36 @@ func FuzzCaching(f *testing.F) {
 			t.Fatalf("of %q comes %q", fields, h)
 		}
 	})
+}
+
+func TestCopies(t *testing.T) {
+	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		in              string
+		shared, private int // seconds; 0 for none
+		unstated        bool
+	}{
+		{"Cache-Control: no-store", 0, 0, false},
+		{"Cache-Control: no-cache, max-age=60", 0, 0, false},
+		{"Cache-Control: private, max-age=60", 0, 60, false},
+		{"Cache-Control: public, max-age=60, s-maxage=600, stale-if-error=5", 605, 65, false},
+		{"Cache-Control: private, max-age=60|Cdn-Cache-Control: max-age=7, stale-while-revalidate=1", 8, 60, false},
+		{"Cache-Control: private, max-age=60|X-Accel-Expires: @" + fmt.Sprint(now.Unix()+9), 9, 60, false},
+		{"", 0, 0, true},
+		{"Last-Modified: " + now.Add(-1000*time.Second).Format(http.TimeFormat), 0, 100, true},
+		{"Expires: " + now.Add(time.Hour).Format(http.TimeFormat), 3600, 3600, false},
+	} {
+		h := make(http.Header)
+		for field := range strings.SplitSeq(test.in, "|") {
+			if name, value, ok := strings.Cut(field, ": "); ok {
+				h.Add(name, value)
+			}
+		}
+		var got Copies
+		Caching{At: now, OnCopies: func(c Copies) { got = c }}.limit(h, &http.Request{Method: "GET"}, 200)
+		seconds := func(end time.Time) int { return int(max(0, end.Sub(now)) / time.Second) }
+		if seconds(got.Shared) != test.shared && !(test.unstated && test.shared == 0) || seconds(got.Private) != test.private || got.Unstated != test.unstated {
+			t.Errorf("of %q caches may serve for %d and %d s, %v", test.in, seconds(got.Shared), seconds(got.Private), got.Unstated)
+		}
+	}
 }

@@ -244,7 +244,7 @@ func (x *exchange) prepareResponse(res *http.Response) error {
 	}
 	x.addResponseFields(res.Header)
 	if x.f.Caching != nil && x.kind == ordinary {
-		x.f.Caching().limit(res.Header, x.in, res.StatusCode, time.Now())
+		x.f.Caching().limit(res.Header, x.in, res.StatusCode)
 	}
 	x.watchdog.responded()
 	return nil

@@ -2,6 +2,7 @@ package request
 
 import (
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/enforce"
@@ -17,7 +18,8 @@ import (
 // named a trusted proxy, behind a load balancer with the PROXY protocol or at a
 // client's company. To a browser it makes no difference.
 func (h *Handler) caching(decidedBy *enforce.Compiled, v Verdict, f Facts, method string) (c proxy.Caching) {
-	compiled := h.o.Policy(h.o.Now())
+	c.At = h.o.Now()
+	compiled := h.o.Policy(c.At)
 	s, readings := compiled.Snapshot(), v.Readings
 	if compiled != decidedBy {
 		_, readings, _ = decideByReadings(s, v.Place, f)
@@ -67,4 +69,43 @@ func (h *Handler) cacheKey(v Verdict, f Facts) policy.Code {
 		return ""
 	}
 	return code
+}
+
+// Copies returns until when caches may give out what was forwarded so far, but for
+// what is essential.
+func (h *Handler) Copies() proxy.Copies {
+	return proxy.Copies{Shared: asTime(h.copies.shared.Load()), Private: asTime(h.copies.private.Load()), Unstated: h.copies.unstated.Load()}
+}
+
+// copies are those of all answers: the latest moments, in Unix seconds, 0 for none.
+type copies struct {
+	shared, private atomic.Int64
+	unstated        atomic.Bool
+}
+
+func (c *copies) note(of proxy.Copies) {
+	setLatest(&c.shared, of.Shared)
+	setLatest(&c.private, of.Private)
+	if of.Unstated && !c.unstated.Load() {
+		c.unstated.Store(true)
+	}
+}
+
+func setLatest(latest *atomic.Int64, at time.Time) {
+	if at.IsZero() {
+		return
+	}
+	for seconds := at.Unix() + 1; ; {
+		before := latest.Load()
+		if before >= seconds || latest.CompareAndSwap(before, seconds) {
+			return
+		}
+	}
+}
+
+func asTime(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
 }

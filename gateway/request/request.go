@@ -54,10 +54,11 @@ type Options struct {
 type Handler struct {
 	o        Options
 	counters counters
+	copies   copies
 }
 
 // NewHandler returns a Handler.
-func NewHandler(o Options) *Handler { return &Handler{o, newCounters(o.Metrics)} }
+func NewHandler(o Options) *Handler { return &Handler{o: o, counters: newCounters(o.Metrics)} }
 
 // ServeHTTP is the whole path of a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -115,9 +116,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 					end = h.o.BeginStorable()
 				}
 				c := h.caching(compiled, verdict, facts, r.Method)
-				if !c.Shared.IsZero() && !c.Shared.After(h.o.Now()) {
+				if !c.Shared.IsZero() && !c.Shared.After(c.At) {
 					end()
 					end = func() {}
+				}
+				if decision.Class != policy.Essential {
+					c.OnCopies = h.copies.note
 				}
 				return c
 			},

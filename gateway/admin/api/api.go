@@ -209,9 +209,28 @@ type Plan struct {
 	Needs     int       `json:"needs"`     // approvals by others than the author
 	Emergency bool      `json:"emergency"` // one person could do it at once, as it only withdraws
 	Hit       *Impact   `json:"hit,omitempty"`
+	// Caches is what they may serve of what would be refused, if there is any.
+	Caches *Caches `json:"caches,omitempty"`
 	// Unfindable are the jurisdictions that the policy would restrict, now or
 	// later, and in which this gateway's databases find no clients, or not all.
 	Unfindable []policy.PoorlyFound `json:"unfindable"`
+}
+
+// Caches are until when caches may serve what they have, by the answers that this
+// gateway has forwarded since a moment: what would be refused among it, too.
+type Caches struct {
+	Since time.Time `json:"since"`
+	// Shared is about caches that give one client what another one got; zero if
+	// there are none, or they have nothing.
+	Shared time.Time `json:"shared,omitzero"`
+	// Private is about clients' own.
+	Private time.Time `json:"private,omitzero"`
+	// Unstated is that some answers didn't say how long they may be kept, so that
+	// shared caches may serve them for longer.
+	Unstated bool `json:"unstated"`
+	// Purged is that the gateway has shared caches purged when something begins to
+	// be refused.
+	Purged bool `json:"purged"`
 }
 
 // Impact is how many of the requests of the last hour and day would have been
