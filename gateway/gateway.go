@@ -4,6 +4,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -82,9 +83,7 @@ type Gateway struct {
 // New makes a Gateway: it reads databases, certificates and the policy, but
 // doesn't listen yet. The error says everything that is wrong with them.
 func New(o Options) (_ *Gateway, err error) {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/listen"
+	"github.com/exitgate/exitgate/internal/watch"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -65,17 +66,10 @@ func (g *Gateway) doubt() client.Doubt {
 // sweepTraffic dates the counts of requests and reviews where they come from,
 // until the context ends.
 func (g *Gateway) sweepTraffic(ctx context.Context) {
-	sweep := time.NewTicker(5 * time.Second)
-	defer sweep.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-sweep.C:
-			g.traffic.Sweep(g.elapsed())
-			g.doubt()
-		}
-	}
+	watch.Every(ctx, 5*time.Second, func() {
+		g.traffic.Sweep(g.elapsed())
+		g.doubt()
+	})
 }
 
 // freeStartupMemory gives back what only the start has needed: databases and a

@@ -135,16 +135,17 @@ func (c *Control) checkFindable(state changes.State, p changes.Proposal) error {
 // impact returns how many requests a plan would have decided otherwise: those of
 // all gateways that answer, else those of this one.
 func (c *Control) impact(ctx context.Context, p plan.Plan) *api.Impact {
-	sums, gateways := c.clusterTraffic(ctx)
-	if gateways == 0 {
-		sums, gateways = c.o.Traffic(), 1
+	all := c.clusterTraffic(ctx)
+	if all == nil {
+		all = []traffic.Sums{c.o.Traffic()}
 	}
+	sums := traffic.Add(all...)
 	hour, day := sums.Traffic()
-	return &api.Impact{Gateways: gateways, Since: sums.Since, Hour: p.Impact(hour), Day: p.Impact(day)}
+	return &api.Impact{Gateways: len(all), Since: sums.Since, Hour: p.Impact(hour), Day: p.Impact(day)}
 }
 
-// clusterTraffic adds up what all gateways have counted, this one among them.
-func (c *Control) clusterTraffic(ctx context.Context) (sums traffic.Sums, gateways int) {
+// clusterTraffic returns what each gateway has counted, this one among them.
+func (c *Control) clusterTraffic(ctx context.Context) (all []traffic.Sums) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	answers, err := c.source.QueryTraffic(ctx)
@@ -157,11 +158,7 @@ func (c *Control) clusterTraffic(ctx context.Context) (sums traffic.Sums, gatewa
 			c.o.Log.Warn("invalid traffic of a gateway, skipped", "error", err)
 			continue
 		}
-		if gateways++; gateways == 1 {
-			sums = one
-		} else {
-			sums = sums.Add(one)
-		}
+		all = append(all, one)
 	}
-	return sums, gateways
+	return all
 }

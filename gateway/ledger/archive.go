@@ -3,6 +3,7 @@ package ledger
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -347,15 +348,7 @@ func (a *Archive) view(number uint64) (place, end int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	place = int64(len(archiveTitle))
-	i, found := slices.BinarySearchFunc(a.index, number, func(p archivePlace, n uint64) int {
-		switch {
-		case p.number < n:
-			return -1
-		case p.number > n:
-			return 1
-		}
-		return 0
-	})
+	i, found := slices.BinarySearchFunc(a.index, number, func(p archivePlace, n uint64) int { return cmp.Compare(p.number, n) })
 	if !found {
 		i--
 	}

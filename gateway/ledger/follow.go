@@ -183,15 +183,3 @@ func (l *Ledger) record(ctx context.Context, number uint64, stream func(context.
 	}
 	return r, nil
 }
-
-// Last returns the number of the newest message that can be read, 0 if there
-// is none. If that is invalid, the last record has a lower number.
-func (l *Ledger) Last(ctx context.Context) (uint64, error) {
-	ctx, release := l.untilClosed(ctx)
-	defer release()
-	s, err := l.readStream(ctx)
-	if err != nil {
-		return 0, err
-	}
-	return s.state.LastSeq, s.checkComplete()
-}

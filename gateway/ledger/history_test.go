@@ -56,7 +56,7 @@ func TestFollow_streamReplacedAndRestored(t *testing.T) {
 	checkReason := func(why string) {
 		t.Helper()
 		until(t, func() bool { return strings.Contains(l.Status().Why, why) }, "the status says "+why)
-		if l.Connected() {
+		if l.Status().Connected {
 			t.Error("it is connected")
 		}
 		if line := `level=ERROR msg="ledger invalid, the last known state stays" error="the ledger's history is not the one that is known: ` + why; strings.Count(log.String(), line) != 1 {
@@ -151,7 +151,7 @@ func TestFollow_recordBuiltOnAnInvalidOne(t *testing.T) {
 		return strings.Contains(l.Status().Why, "it builds on record 3")
 	}, "the status says why")
 	time.Sleep(500 * time.Millisecond) // it tries again
-	if l.Connected() {
+	if l.Status().Connected {
 		t.Error("it is connected")
 	}
 	remove(t, js)

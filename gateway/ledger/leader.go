@@ -8,6 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/exitgate/exitgate/internal/watch"
 )
 
 const (
@@ -19,18 +21,11 @@ const (
 // that takes connections can be one that has lost all others, or its JetStream: then
 // nothing can be changed, and what others have changed may not arrive.
 func (l *Ledger) watchLeader() {
-	tick := time.NewTicker(leaderInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-l.ctx.Done():
-			return
-		case <-tick.C:
-		}
+	watch.Every(l.ctx, leaderInterval, func() {
 		if l.conn.IsConnected() {
 			l.setLeader(l.checkLeader())
 		}
-	}
+	})
 }
 
 // checkLeader returns why the stream can't be written, as far as its leader shows.

@@ -146,9 +146,6 @@ func TestRecord(t *testing.T) {
 			t.Errorf("the error is %v", err)
 		}
 	}
-	if last := must[uint64](t)(l.Last(within(t))); last != 0 {
-		t.Errorf("the last of none is %d", last)
-	}
 	records := add(t, l, ledger.Point{}, "a", "b")
 	js := raw(t, s.ClientURL())
 	publish(t, js, []byte("hello"), "") // 3
@@ -164,14 +161,8 @@ func TestRecord(t *testing.T) {
 	if _, err := l.Record(within(t), 4); !errors.Is(err, ledger.ErrNoRecord) {
 		t.Errorf("the error is %v", err)
 	}
-	if last := must[uint64](t)(l.Last(within(t))); last != 3 {
-		t.Errorf("the last is %d", last)
-	}
 	closed(t, l)
 	if _, err := l.Record(within(t), 1); !errors.Is(err, ledger.ErrClosed) {
-		t.Errorf("the error is %v", err)
-	}
-	if _, err := l.Last(within(t)); !errors.Is(err, ledger.ErrClosed) {
 		t.Errorf("the error is %v", err)
 	}
 }

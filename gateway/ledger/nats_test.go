@@ -70,5 +70,5 @@ func until(t testing.TB, ok func() bool, what string) {
 
 func connected(t testing.TB, l *ledger.Ledger, want bool) {
 	t.Helper()
-	until(t, func() bool { return l.Connected() == want }, fmt.Sprint("connected is ", want))
+	until(t, func() bool { return l.Status().Connected == want }, fmt.Sprint("connected is ", want))
 }

@@ -327,7 +327,7 @@ func TestCluster_twoNodesLost(t *testing.T) {
 	if _, err := all[leader].Append(ctx, first[0].Point(), entry("b")); err == nil {
 		t.Error("it is written")
 	}
-	if all[leader].Connected() {
+	if all[leader].Status().Connected {
 		t.Error("a write wasn't answered, and the ledger shows as connected")
 	}
 }

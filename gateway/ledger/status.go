@@ -22,9 +22,6 @@ func (l *Ledger) Status() Status {
 	return l.status
 }
 
-// Connected reports whether the ledger can be reached.
-func (l *Ledger) Connected() bool { return l.Status().Connected }
-
 func (l *Ledger) setConnected() { l.setStatus(true, nil) }
 
 // setUnreachable sets why the ledger can't be reached, or isn't used.

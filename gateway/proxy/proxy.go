@@ -10,6 +10,7 @@
 package proxy
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -156,9 +157,7 @@ func New(o Options) (*App, error) {
 	if o.OnBusy == nil {
 		o.OnBusy = func() {}
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	if o.OnResponse == nil {
 		o.OnResponse = func(string, int) {}
 	}

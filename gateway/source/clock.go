@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/ledger"
+	"github.com/exitgate/exitgate/internal/watch"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -16,21 +17,13 @@ const clockInterval = 15 * time.Second
 // watchClock compares this machine's clock with that of the NATS servers until the
 // context ends.
 func (r *Replica) watchClock(ctx context.Context) {
-	if !r.o.Remote {
-		return
-	}
-	ticker := time.NewTicker(clockInterval)
-	defer ticker.Stop()
-	for {
+	measure := func() {
 		if l, _ := r.opened(); l != nil {
 			r.measureClock(ctx, l)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
 	}
+	measure()
+	watch.Every(ctx, clockInterval, measure)
 }
 
 // measureClock compares this machine's clock with that of the NATS servers. While

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/statedir"
+	"github.com/exitgate/exitgate/internal/watch"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 	"github.com/exitgate/exitgate/policy/plan"
@@ -36,16 +37,7 @@ func (r *Replica) makeReserve() {
 
 // keepReserve makes the reserve again when there is room for it.
 func (r *Replica) keepReserve(ctx context.Context) {
-	tick := time.NewTicker(reserveInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			r.makeReserve()
-		}
-	}
+	watch.Every(ctx, reserveInterval, r.makeReserve)
 }
 
 // reserveError returns why there is no reserve.

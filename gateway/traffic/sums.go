@@ -47,9 +47,9 @@ func byTraffic(counts map[Key]uint64) map[plan.Traffic]uint64 {
 
 // Add returns the sums of several gateways. They begin when the first of them
 // began.
-func (s Sums) Add(others ...Sums) Sums {
-	all := Sums{Since: s.Since, Hour: make(map[Key]uint64), Day: make(map[Key]uint64)}
-	for _, one := range append([]Sums{s}, others...) {
+func Add(gateways ...Sums) Sums {
+	all := Sums{Hour: make(map[Key]uint64), Day: make(map[Key]uint64)}
+	for _, one := range gateways {
 		if all.Since.IsZero() || !one.Since.IsZero() && one.Since.Before(all.Since) {
 			all.Since = one.Since
 		}

@@ -82,11 +82,11 @@ func TestSums_invalid(t *testing.T) {
 	}
 }
 
-func TestSums_Add(t *testing.T) {
+func TestAdd(t *testing.T) {
 	before := cmp.Diff(some, traffic.Sums{})
 	other := traffic.Sums{Since: began.Add(-time.Hour), Hour: counts{served: 1}, Day: counts{served: 1, key(1): 1}}
 	want := traffic.Sums{Since: began.Add(-time.Hour), Hour: counts{served: 3}, Day: counts{served: 4, hidden: 4, key(1): 1}}
-	for _, sum := range []traffic.Sums{some.Add(other), other.Add(some), traffic.Sums{}.Add(other, some), some.Add(traffic.Sums{}, other)} {
+	for _, sum := range []traffic.Sums{traffic.Add(some, other), traffic.Add(other, some), traffic.Add(traffic.Sums{}, other, some), traffic.Add(some, traffic.Sums{}, other)} {
 		if diff := cmp.Diff(want, sum); diff != "" {
 			t.Error(diff)
 		}
@@ -132,7 +132,7 @@ func FuzzSums(f *testing.F) {
 		if s.UnmarshalJSON(text) != nil {
 			return
 		}
-		twice := s.Add(s)
+		twice := traffic.Add(s, s)
 		for k, n := range s.Hour {
 			if n > s.Day[k] || twice.Hour[k] != 2*n || twice.Day[k] != 2*s.Day[k] {
 				t.Errorf("%+v has %d, %d", k, n, s.Day[k])

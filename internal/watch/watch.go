@@ -1,6 +1,7 @@
-// Package watch reports when files change, whichever way they are changed:
-// written in place, renamed over, or by the swap of a symbolic link or a
-// directory in their path, as Kubernetes does with mounted volumes.
+// Package watch calls functions when files change, or as time goes by. It sees
+// files change whichever way they are: written in place, renamed over, or by the
+// swap of a symbolic link or a directory in their path, as Kubernetes does with
+// mounted volumes.
 package watch
 
 import (
@@ -62,6 +63,20 @@ func Files(ctx context.Context, files []string, o Options, changed func()) {
 		if w.differ() && w.settle(ctx) {
 			w.follow()
 			changed()
+		}
+	}
+}
+
+// Every calls a function in each interval, until the context ends.
+func Every(ctx context.Context, interval time.Duration, call func()) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			call()
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -106,11 +107,9 @@ func New(options Options) (*Provider, error) {
 	if options.Timeout <= 0 {
 		options.Timeout = 10 * time.Second
 	}
+	options.Logger = cmp.Or(options.Logger, slog.New(slog.DiscardHandler))
 	if options.Headers == nil {
 		options.Headers = func() (http.Header, error) { return nil, nil }
-	}
-	if options.Logger == nil {
-		options.Logger = slog.New(slog.DiscardHandler)
 	}
 	if options.Now == nil {
 		options.Now = time.Now
