@@ -5,10 +5,8 @@ package gateway_test
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -21,20 +19,6 @@ import (
 	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/internal/testkit"
 )
-
-// documentedNginx returns the nginx configuration of docs/operations.md.
-func documentedNginx(t *testing.T) string {
-	t.Helper()
-	text, err := os.ReadFile("../docs/operations.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	block := regexp.MustCompile("(?s)```nginx caching.conf\n(.*?)```").FindSubmatch(text)
-	if block == nil {
-		t.Fatal("docs/operations.md has no configuration of a caching nginx")
-	}
-	return string(block[1])
-}
 
 // A cache is a real nginx that keeps answers, in front of a gate.
 type cache struct {
@@ -49,61 +33,42 @@ type cache struct {
 // one doesn't keep places apart.
 func startCache(t *testing.T, to string, blind bool, more string) *cache {
 	t.Helper()
-	if _, err := exec.LookPath("nginx"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("nginx is not installed")
-	}
 	scratch := t.TempDir()
 	c := &cache{t: t, address: fmt.Sprintf("127.0.0.1:%d", testkit.FreePort(t)), folder: filepath.Join(scratch, "kept")}
 	documented := strings.NewReplacer(
 		"/var/cache/nginx", c.folder, "listen 443 ssl;", "listen "+c.address+";", "https://127.0.0.1:8443", "https://"+to,
 		"/etc/exitgate/countries.conf", filepath.Join(scratch, "countries.conf"),
-	).Replace(documentedNginx(t))
+	).Replace(documented(t, "caching.conf"))
 	documented = regexp.MustCompile(`(?m)^.*ssl_certificate.*\n`).ReplaceAllString(documented, "")
 	documented = strings.Replace(documented, "proxy_cache app;", "proxy_cache app; add_header X-Cache $upstream_cache_status always; proxy_ssl_server_name on; proxy_ssl_name "+host+";\n"+more, 1)
 	if blind {
 		documented = strings.Replace(documented, "proxy_cache_key $country", "proxy_cache_key ", 1)
 	}
 	testkit.WriteFile(t, filepath.Join(scratch, "countries.conf"), "2.0.0.0/15 FR;\n5.1.0.0/16 DE;\n3.1.0.0/16 US-MS;\n3.2.0.0/16 US-CA;\n83.0.0.0/16 DE; # wrongly\n")
+	startNginx(t, scratch, c.address, "set_real_ip_from 127.0.0.0/8; real_ip_header X-Test-Client;\n"+documented)
+	transport := &http.Transport{MaxIdleConnsPerHost: 16, DisableCompression: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	c.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return c
+}
+
+// startNginx starts an nginx in a folder, with what its configuration has for http,
+// which listens at an address.
+func startNginx(t *testing.T, folder, address, http string) {
+	t.Helper()
 	user := ""
 	if os.Getuid() == 0 { // else its workers may not open the test's folder
 		user = "user root; "
 	}
-	testkit.WriteFile(t, filepath.Join(scratch, "nginx.conf"), user+`daemon off;
+	testkit.WriteFile(t, filepath.Join(folder, "nginx.conf"), user+`daemon off;
 pid nginx.pid;
 error_log stderr crit;
 events { worker_connections 4096; }
 http {
   access_log off;
   client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
-  set_real_ip_from 127.0.0.0/8; real_ip_header X-Test-Client;
-`+documented+"}\n")
-	out := new(testkit.Buffer)
-	run := exec.CommandContext(t.Context(), "nginx", "-e", "stderr", "-p", scratch, "-c", "nginx.conf")
-	run.Stdout, run.Stderr, run.WaitDelay = out, out, time.Second
-	run.Cancel = func() error { return run.Process.Signal(os.Interrupt) } // its workers end, too
-	if err := run.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		run.Wait()
-		if t.Failed() {
-			t.Logf("nginx said:\n%s", out)
-		}
-	})
-	transport := &http.Transport{MaxIdleConnsPerHost: 16, DisableCompression: true}
-	t.Cleanup(transport.CloseIdleConnections)
-	c.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	testkit.Eventually(t, "nginx listens", func() bool {
-		conn, err := net.Dial("tcp", c.address)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
-	return c
+`+http+"}\n")
+	runApp(t, folder, address, []string{"nginx", "-e", "stderr", "-p", folder, "-c", "nginx.conf"})
 }
 
 // get asks the cache as a client from somewhere.

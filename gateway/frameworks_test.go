@@ -99,19 +99,12 @@ func isRefused(reading string) bool {
 // start starts the framework and returns where it listens.
 func (f framework) start(t *testing.T) string {
 	t.Helper()
-	missing := t.Skipf
-	if os.Getenv("CI") != "" {
-		missing = t.Fatalf
-	}
 	folder, err := filepath.Abs("testdata/frameworks")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := exec.LookPath(f.command[0]); err != nil {
-		missing("%s is not installed", f.command[0])
-	}
 	if _, err := os.Stat(filepath.Join(folder, f.needs)); err != nil {
-		missing("run npm ci in %s", folder)
+		missing(t)("run npm ci in %s", folder)
 	}
 	port := strconv.Itoa(testkit.FreePort(t))
 	address := "127.0.0.1:" + port
@@ -122,26 +115,46 @@ func (f framework) start(t *testing.T) string {
 		t.Fatal(err)
 	}
 	testkit.WriteFile(t, filepath.Join(scratch, "nginx.conf"), strings.ReplaceAll(string(conf), "PORT", port))
-	var arguments []string
+	command := f.command[:1:1]
 	for _, a := range f.command[1:] {
-		arguments = append(arguments, strings.NewReplacer("PORT", port, "FOLDER", scratch).Replace(a))
+		command = append(command, strings.NewReplacer("PORT", port, "FOLDER", scratch).Replace(a))
+	}
+	runApp(t, folder, address, command)
+	return address
+}
+
+// missing returns what to do about something that isn't installed.
+func missing(t *testing.T) func(format string, args ...any) {
+	if os.Getenv("CI") != "" {
+		return t.Fatalf
+	}
+	return t.Skipf
+}
+
+// runApp runs a program in a folder until the test ends, and returns when it listens
+// at an address.
+func runApp(t *testing.T, folder, address string, command []string) {
+	t.Helper()
+	if _, err := exec.LookPath(command[0]); err != nil {
+		missing(t)("%s is not installed", command[0])
 	}
 	out := new(testkit.Buffer)
-	c := exec.CommandContext(t.Context(), f.command[0], arguments...)
+	c := exec.CommandContext(t.Context(), command[0], command[1:]...)
 	c.Dir, c.Stdout, c.Stderr, c.WaitDelay = folder, out, out, time.Second
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) } // an nginx's workers end, too
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		c.Wait()
 		if t.Failed() {
-			t.Logf("the framework said:\n%s", out)
+			t.Logf("%s said:\n%s", command[0], out)
 		}
 	})
 	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		if c, err := net.Dial("tcp", address); err == nil {
 			c.Close()
-			return address
+			return
 		}
 		if time.Now().After(end) {
 			t.Fatalf("it doesn't listen: %s", out)

@@ -26,6 +26,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/listen"
 	"github.com/exitgate/exitgate/gateway/metrics"
+	"github.com/exitgate/exitgate/gateway/proxy"
 	"github.com/exitgate/exitgate/gateway/purge"
 	"github.com/exitgate/exitgate/gateway/request"
 	"github.com/exitgate/exitgate/gateway/session"
@@ -60,6 +61,7 @@ type Gateway struct {
 
 	adminTLS *tls.Config // nil: the admin listener speaks plain HTTP, on loopback
 	certs    *certs.Files
+	apps     map[string]*proxy.App // by their hosts, as they are listed
 	geo      *geo.Locator
 	flags    *flags.Table
 	ofrep    *ofrepclient.Provider // nil: there is none
@@ -90,7 +92,7 @@ func New(o Options) (_ *Gateway, err error) {
 	if err := o.Config.Validate(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{config: o.Config, log: o.Logger, elapsed: o.Now, registry: prometheus.NewRegistry()}
+	g := &Gateway{config: o.Config, apps: make(map[string]*proxy.App), log: o.Logger, elapsed: o.Now, registry: prometheus.NewRegistry()}
 	// With a monotonic reading, times compare as if no clock were ever set.
 	g.now = func() time.Time { return o.Now().Round(0) }
 	defer func() {

@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -22,20 +24,20 @@ import (
 	"github.com/exitgate/exitgate/gateway/request"
 	"github.com/exitgate/exitgate/gateway/source"
 	"github.com/exitgate/exitgate/gateway/traffic"
+	"github.com/exitgate/exitgate/internal/loopback"
 	"github.com/exitgate/exitgate/policy"
 )
 
 // openApps returns the apps by their hosts.
 func (g *Gateway) openApps() (*request.Hosts[*proxy.App], error) {
 	byHost := make(map[string]*proxy.App)
+	var wrong []error
 	for _, a := range g.config.Apps {
-		authorities, err := certs.LoadPool(a.CA)
-		if err != nil {
-			return nil, err
-		}
+		name := strings.Join(a.Hosts, ", ")
 		app, err := proxy.New(proxy.Options{
 			Upstreams:             a.Upstreams,
-			RootCAs:               authorities,
+			Credentials:           g.credentials(a),
+			ServerName:            a.ServerName,
 			DialTimeout:           g.config.Limits.ConnectTimeout,
 			ResponseHeaderTimeout: g.config.Limits.UpstreamTimeout,
 			BodyIdle:              g.config.Limits.StallTimeout,
@@ -48,14 +50,51 @@ func (g *Gateway) openApps() (*request.Hosts[*proxy.App], error) {
 			OnResponse:            g.metrics.Upstream,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("app %s: %w", strings.Join(a.Hosts, ", "), err)
+			wrong = append(wrong, fmt.Errorf("app %s: %w", name, err))
+			continue
 		}
 		g.onClose(app.Close)
+		g.apps[name] = app
+		if a.SecretFile != "" && slices.ContainsFunc(a.Upstreams, isPlain) {
+			g.log.Warn("the secret of an app is sent in the clear over the network; use https upstreams", "app", name)
+		}
 		for _, host := range a.Hosts {
 			byHost[host] = app
 		}
 	}
-	return request.NewHosts(byHost), nil
+	return request.NewHosts(byHost), errors.Join(wrong...)
+}
+
+// isPlain reports whether an upstream is elsewhere and isn't spoken to over TLS.
+func isPlain(upstream string) bool {
+	u, err := url.Parse(upstream)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "h2c") && !loopback.IsHost(u.Hostname())
+}
+
+// credentials returns what an app's upstreams are shown, and go by.
+func (g *Gateway) credentials(a config.App) proxy.CredentialSource {
+	names := []string{a.SecretFile, a.CA, a.Cert, a.Key}
+	return proxy.CredentialSource{
+		Load: func() (c proxy.Credentials, err error) {
+			var secretErr, tlsErr error
+			c.Secret, secretErr = proxy.ReadSecret(a.SecretFile)
+			c.TLS, tlsErr = certs.ClientTLS(a.CA, certs.Pair{Cert: a.Cert, Key: a.Key})
+			return c, errors.Join(secretErr, tlsErr)
+		},
+		Files:     slices.DeleteFunc(names, func(name string) bool { return name == "" }),
+		OnFailure: g.metrics.CredentialFailures.Inc,
+	}
+}
+
+// credentialFailures returns why changed credentials of apps are not in use.
+func (g *Gateway) credentialFailures() map[string]certs.Failure {
+	failures := make(map[string]certs.Failure)
+	for hosts, app := range g.apps {
+		if f := app.CredentialFailure(); f != nil {
+			failures[hosts] = certs.Failure(*f)
+		}
+	}
+	return failures
 }
 
 // openCertificates reads the certificates of the public listener, or makes one.
@@ -211,7 +250,7 @@ func (g *Gateway) newControl() *control.Control {
 	o := control.Options{
 		Version: metrics.Version(), Engine: g.engine, Source: g.source, Flags: g.flags, FlagSources: len(g.flagSources) > 0,
 		Traffic: func() traffic.Sums { return g.traffic.Sums(g.elapsed()) },
-		Locate:  g.geo.Locate, LocateHeld: g.geo.LocateHeld, Databases: g.geo, Overdue: g.databaseOverdue, Capability: g.geo.Capability, Certificates: g.certs, Draining: g.draining.Load,
+		Locate:  g.geo.Locate, LocateHeld: g.geo.LocateHeld, Databases: g.geo, Overdue: g.databaseOverdue, Capability: g.geo.Capability, Certificates: g.certs, Credentials: g.credentialFailures, Draining: g.draining.Load,
 		Doubt:  func() (string, time.Time) { d := g.doubt(); return d.Reason.String(), d.Since },
 		Events: g.events, Purges: g.purges, Copies: g.copies, Now: g.now, Log: g.log,
 	}

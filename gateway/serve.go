@@ -36,6 +36,9 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	if g.purger != nil {
 		tasks = append(tasks, g.purger.Run)
 	}
+	for _, app := range g.apps {
+		tasks = append(tasks, app.Watch)
+	}
 	for _, run := range tasks {
 		running.Go(func() { run(background) })
 	}

@@ -35,9 +35,9 @@ func ClientTLS(authorities string, own Pair) (*tls.Config, error) {
 	}
 	config := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	if own.Cert != "" {
-		cert, err := tls.LoadX509KeyPair(own.Cert, own.Key)
+		cert, err := load(own)
 		if err != nil {
-			return nil, fmt.Errorf("client certificate: %w", err)
+			return nil, fmt.Errorf("client %w", err)
 		}
 		config.Certificates = []tls.Certificate{cert}
 	}

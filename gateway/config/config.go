@@ -46,10 +46,14 @@ type Listen struct {
 
 // An App is what is behind the gateway for some hosts.
 type App struct {
-	Hosts     []string `yaml:"hosts" required:"true" doc:"Host names without port; *.example.org for one label more; * for any. Other hosts get 421."`
-	Upstreams []string `yaml:"upstreams" required:"true" doc:"Where the app runs: http://, https://, h2c://HOST:PORT or unix:/PATH. Of several, each takes its share."`
-	CA        string   `yaml:"ca" doc:"File of certificate authorities to trust for https upstreams, instead of the system's."`
-	Forwarded bool     `yaml:"forwarded" default:"false" doc:"Send Forwarded (RFC 7239) besides X-Forwarded-For."`
+	Hosts      []string `yaml:"hosts" required:"true" doc:"Host names without port; *.example.org for one label more; * for any. Other hosts get 421."`
+	Upstreams  []string `yaml:"upstreams" required:"true" doc:"Where the app runs: http://, https://, h2c://HOST:PORT or unix:/PATH. Of several, each takes its share."`
+	SecretFile string   `yaml:"secret-file" doc:"File with one line that is sent with each request, as Market-Gateway-Secret, so that the app can refuse what doesn't come through the gateway."`
+	CA         string   `yaml:"ca" doc:"File of certificate authorities to trust for https upstreams, instead of the system's."`
+	ServerName string   `yaml:"server-name" doc:"Name that certificates of https upstreams must have, instead of the host of their URL."`
+	Cert       string   `yaml:"cert" doc:"Certificate chain, PEM, that https upstreams are shown."`
+	Key        string   `yaml:"key" doc:"Its private key, PEM."`
+	Forwarded  bool     `yaml:"forwarded" default:"false" doc:"Send Forwarded (RFC 7239) besides X-Forwarded-For."`
 }
 
 // TLS says which certificates the public listener shows.
@@ -265,6 +269,9 @@ func (c Config) faults() []fault {
 			}
 			seen[host] = true
 		}
+		for _, p := range app.credentialFaults() {
+			report(p.advice, append([]any{"apps", i}, p.path...), "%s", p.message)
+		}
 	}
 	l := c.Limits
 	for field, d := range map[string]time.Duration{
@@ -306,6 +313,25 @@ func (c Config) faults() []fault {
 		report("give a time, as in 30s", []any{"drain"}, "drain is %s", c.Drain)
 	}
 	slices.SortFunc(found, func(a, b fault) int { return strings.Compare(fmt.Sprint(a.path), fmt.Sprint(b.path)) })
+	return found
+}
+
+// credentialFaults are what is wrong with what the app's upstreams are shown,
+// and go by.
+func (a App) credentialFaults() (found []fault) {
+	isHTTPS := func(upstream string) bool { return strings.HasPrefix(strings.ToLower(upstream), "https:") }
+	if (a.Cert == "") != (a.Key == "") {
+		found = append(found, fault{[]any{"cert"}, "a certificate without its key, or a key alone", "give both cert and key"})
+	} else if a.Cert != "" && !slices.ContainsFunc(a.Upstreams, isHTTPS) {
+		found = append(found, fault{[]any{"cert"}, "there is no https upstream that the certificate could be shown to", "write the upstream as https://HOST:PORT, or remove cert and key"})
+	}
+	switch name := a.ServerName; {
+	case name == "":
+	case name == "*" || strings.HasPrefix(name, "*.") || !isHostPattern(name):
+		found = append(found, fault{[]any{"server-name"}, fmt.Sprintf("%q is not a name that a certificate is for", name), "write it as in its certificate, as app.internal"})
+	case !slices.ContainsFunc(a.Upstreams, isHTTPS):
+		found = append(found, fault{[]any{"server-name"}, "there is no https upstream that could show a certificate", "write the upstream as https://HOST:PORT, or remove server-name"})
+	}
 	return found
 }
 

@@ -81,7 +81,11 @@ listen: {https: "127.0.0.1:443", http: ""}
 apps:
   - hosts: [example.org, "*.example.org", 192.0.2.1]
     upstreams: ["https://10.0.0.1", "h2c://10.0.0.2:3000"]
+    secret-file: /etc/exitgate/app-secret
     ca: /etc/ssl/app.pem
+    server-name: app.internal
+    cert: /etc/exitgate/app.crt
+    key: /etc/exitgate/app.key
     forwarded: true
   - hosts: ["*"]
     upstreams: ["unix:/run/app.sock"]
@@ -115,7 +119,8 @@ data: /var/lib/exitgate
 	want := config.Config{
 		Listen: config.Listen{HTTPS: "127.0.0.1:443"},
 		Apps: []config.App{
-			{Hosts: []string{"example.org", "*.example.org", "192.0.2.1"}, Upstreams: []string{"https://10.0.0.1", "h2c://10.0.0.2:3000"}, CA: "/etc/ssl/app.pem", Forwarded: true},
+			{Hosts: []string{"example.org", "*.example.org", "192.0.2.1"}, Upstreams: []string{"https://10.0.0.1", "h2c://10.0.0.2:3000"}, SecretFile: "/etc/exitgate/app-secret", CA: "/etc/ssl/app.pem", ServerName: "app.internal",
+				Cert: "/etc/exitgate/app.crt", Key: "/etc/exitgate/app.key", Forwarded: true},
 			{Hosts: []string{"*"}, Upstreams: []string{"unix:/run/app.sock"}},
 		},
 		TLS:            config.TLS{Files: []config.CertFile{{Cert: "a.crt", Key: "a.key"}}},

@@ -64,8 +64,11 @@ type Options struct {
 	// and since when; "" for no reason. It may be nil.
 	Doubt        func() (string, time.Time)
 	Certificates Certificates
-	Draining     func() bool
-	Events       *Events
+	// Credentials returns why changed credentials for upstreams are not in use,
+	// by the hosts of the app. It may be nil.
+	Credentials func() map[string]certs.Failure
+	Draining    func() bool
+	Events      *Events
 	// Copies returns until when caches may give out what was forwarded, shared
 	// ones and clients' own, zero for nothing; and whether some of it didn't say so.
 	// It may be nil.

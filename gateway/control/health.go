@@ -182,6 +182,11 @@ func (c *Control) checkCertificates(now time.Time, checks map[string]api.Check) 
 	if failure := c.o.Certificates.Failure(); failure != nil {
 		checks["certificates"] = api.Check{Since: &failure.Since, Detail: fmt.Sprintf("%v; the previous ones stay in use", failure.Err)}
 	}
+	if c.o.Credentials != nil {
+		for hosts, failure := range c.o.Credentials() {
+			checks["credentials for "+hosts] = api.Check{Since: &failure.Since, Detail: fmt.Sprintf("%v; the previous ones stay in use", failure.Err)}
+		}
+	}
 	for host, end := range c.o.Certificates.Expiry() {
 		if !now.Before(end) {
 			checks["certificate "+host] = api.Check{Since: &end, Detail: "has ended"}

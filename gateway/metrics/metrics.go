@@ -23,6 +23,7 @@ const namespace = "exitgate"
 type Metrics struct {
 	PolicyFailures         prometheus.Counter
 	CertificateFailures    prometheus.Counter
+	CredentialFailures     prometheus.Counter
 	Transitions            prometheus.Counter
 	HandshakeErrors        prometheus.Counter
 	ConnectionErrors       prometheus.Counter
@@ -74,6 +75,7 @@ func New(registry prometheus.Registerer) *Metrics {
 		policyRevision:         gauge("policy_revision", "Number of the revision in use; of a policy file, how many were applied since the start."),
 		policyApplied:          gauge("policy_apply_timestamp_seconds", "When the policy in use was applied."),
 		PolicyFailures:         counter("policy_apply_failures_total", "Policies that were not applied, as something is wrong with them."),
+		CredentialFailures:     counter("app_credentials_reload_failures_total", "Changed credentials for upstreams that were not taken into use."),
 		CertificateFailures:    counter("certificate_reload_failures_total", "Changed certificates that were not taken into use."),
 		Transitions:            counter("transitions_total", "Times that scheduled changes of phases took place."),
 		connections:            gauges("connections_active", "Connections of clients.", "protocol"),

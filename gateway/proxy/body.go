@@ -209,6 +209,7 @@ func (w *clientWriter) Unwrap() http.ResponseWriter { return w.out }
 func (w *clientWriter) Header() http.Header { return w.out.Header() }
 
 func (w *clientWriter) WriteHeader(status int) {
+	delete(w.out.Header(), SecretField) // an app that sends back what it got
 	if status >= 200 && w.in.ProtoMajor == 1 && w.body != nil && !w.body.eof.Load() {
 		// A response that comes before the end of the request. net/http,
 		// told that this may happen, would go on to read what is left

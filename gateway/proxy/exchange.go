@@ -84,6 +84,9 @@ func (x *exchange) forward() {
 	} else {
 		x.forwardByTransport()
 	}
+	for _, trailer := range []string{SecretField, http.TrailerPrefix + SecretField} {
+		delete(x.out.Header(), trailer)
+	}
 	x.complete = true
 }
 

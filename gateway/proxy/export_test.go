@@ -13,7 +13,8 @@ func (a *App) ByTransportOnly() { a.http1 = false }
 func (a *App) DialBy(dial func() (net.Conn, error)) {
 	f := func(context.Context, string, string) (net.Conn, error) { return dial() }
 	for _, u := range a.upstreams.all {
-		for _, t := range []*http.Transport{u.ordinary, u.grpc, u.upgrade} {
+		by := u.transports.Load()
+		for _, t := range []*http.Transport{by.ordinary, by.grpc, by.upgrade} {
 			t.DialContext = f
 		}
 		u.http1.dial = f

@@ -54,6 +54,8 @@ var (
 		"see whether the upstream's machine is up and a firewall lets the gateway through"}
 	certificateRefused = failure{"certificate", http.StatusBadGateway, detailNoAnswer,
 		"see whether the upstream's certificate is in date, names the upstream's host and is signed by a root CA that the gateway was given"}
+	ownCertificateRefused = failure{"client certificate", http.StatusBadGateway, detailNoAnswer,
+		"give cert and key in the app's settings, and see whether the upstream trusts who signed the certificate and whether it is in date"}
 	handshakeFailed = failure{"TLS handshake", http.StatusBadGateway, detailNoAnswer,
 		"see whether the upstream speaks TLS on this port"}
 	responseTimeout = failure{"response timeout", http.StatusGatewayTimeout, detailTooSlow,
@@ -90,6 +92,8 @@ func classify(err error) failure {
 		return connectTimeout
 	case connecting && isCertificate(err):
 		return certificateRefused
+	case isCertificateAlert(err):
+		return ownCertificateRefused
 	case connecting && isTLS(err):
 		return handshakeFailed
 	case connecting:
@@ -117,8 +121,20 @@ func isCertificate(err error) bool {
 
 func isTLS(err error) bool {
 	var record tls.RecordHeaderError
-	var alert tls.AlertError
-	return errors.As(err, &record) || errors.As(err, &alert)
+	var alert *net.OpError
+	return errors.As(err, &record) || errors.As(err, &alert) && alert.Op == remoteAlert
+}
+
+// remoteAlert is the Op of a net.OpError that stands for an alert of TLS, which
+// crypto/tls exports for QUIC only.
+const remoteAlert = "remote error"
+
+// isCertificateAlert reports whether the upstream doesn't accept the certificate
+// that it was shown, or misses one: in TLS 1.3 that comes after the handshake
+// (RFC 8446, section 6.2).
+func isCertificateAlert(err error) bool {
+	var alert *net.OpError
+	return errors.As(err, &alert) && alert.Op == remoteAlert && strings.Contains(alert.Err.Error(), "certificate")
 }
 
 func isConnectionLost(err error) bool {

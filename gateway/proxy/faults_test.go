@@ -109,7 +109,7 @@ func TestAProgramGetsTheFailureAsJSON(t *testing.T) {
 
 func TestAnUntrustedCertificateIsAFailure(t *testing.T) {
 	for name, spoil := range map[string]func(*proxy.Options){
-		"unknown authority": func(o *proxy.Options) { o.RootCAs = nil },
+		"unknown authority": func(o *proxy.Options) { o.Credentials = proxy.CredentialSource{} },
 		"another name":      func(o *proxy.Options) { o.ServerName = "elsewhere.example" },
 	} {
 		t.Run(name, func(t *testing.T) {

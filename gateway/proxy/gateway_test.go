@@ -219,10 +219,15 @@ func serve(t *testing.T, kind string, h http.Handler) proxy.Options {
 		s.StartTLS()
 		roots := x509.NewCertPool()
 		roots.AddCert(s.Certificate())
-		return proxy.Options{Upstreams: []string{s.URL}, RootCAs: roots}
+		return proxy.Options{Upstreams: []string{s.URL}, Credentials: fixed(proxy.Credentials{TLS: &tls.Config{RootCAs: roots}})}
 	}
 	t.Fatal(kind)
 	return proxy.Options{}
+}
+
+// fixed is a source of credentials that don't change.
+func fixed(c proxy.Credentials) proxy.CredentialSource {
+	return proxy.CredentialSource{Load: func() (proxy.Credentials, error) { return c, nil }}
 }
 
 var kinds = []string{"http", "h2c", "unix", "unix+h2c", "https", "https with HTTP/1.1 only"}

@@ -70,6 +70,9 @@ func (x *exchange) addFields(add func(name, value string)) {
 	if x.f.RequestID != "" {
 		add("X-Request-Id", x.f.RequestID)
 	}
+	if secret := x.app.credentials.Load().Secret; secret != "" {
+		add(SecretField, secret)
+	}
 	if x.app.options.Forwarded {
 		add("Forwarded", forwarded(client, x.in.Host, proto))
 	}

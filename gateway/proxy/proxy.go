@@ -11,7 +11,6 @@ package proxy
 
 import (
 	"cmp"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -38,11 +37,10 @@ type Options struct {
 	//	unix+h2c:/PATH       as h2c, over a Unix socket
 	Upstreams []string
 
-	// RootCAs, if not nil, are trusted instead of the system's to sign the
-	// certificates of https upstreams.
-	RootCAs *x509.CertPool
-	// ServerName, if not empty, is the name expected in that certificate,
-	// instead of the host of the upstream's URL.
+	// Credentials are what the upstreams and the gateway know each other by.
+	Credentials CredentialSource
+	// ServerName, if not empty, is the name expected in the certificates of
+	// https upstreams, instead of the host of the upstream's URL.
 	ServerName string
 
 	// DialTimeout is for connecting, TLS handshake included: 5 s. No
@@ -131,6 +129,9 @@ type App struct {
 	buffers   bufferPool
 	errors    *log.Logger // of ReverseProxy
 	log       *slog.Logger
+
+	credentials atomic.Pointer[Credentials]
+	failure     atomic.Pointer[CredentialFailure]
 }
 
 // New returns the app at the upstreams of the options. It doesn't connect to
@@ -157,6 +158,9 @@ func New(o Options) (*App, error) {
 	if o.OnBusy == nil {
 		o.OnBusy = func() {}
 	}
+	if o.Credentials.OnFailure == nil {
+		o.Credentials.OnFailure = func() {}
+	}
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	if o.OnResponse == nil {
 		o.OnResponse = func(string, int) {}
@@ -181,6 +185,14 @@ func New(o Options) (*App, error) {
 		}
 		a.upstreams.all = append(a.upstreams.all, u)
 	}
+	var credentials Credentials
+	if o.Credentials.Load != nil {
+		var err error
+		if credentials, err = o.Credentials.Load(); err != nil {
+			return nil, err
+		}
+	}
+	a.use(credentials)
 	a.http1 = !slices.ContainsFunc(a.upstreams.all, func(u *upstream) bool { return u.http1 == nil })
 	return a, nil
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -35,9 +36,9 @@ type upstream struct {
 	// scheme and host are for the URLs that the transports get.
 	scheme, host string
 
-	// Which of them a request takes depends on what it needs: gRPC needs
-	// HTTP/2, an upgrade needs HTTP/1.1, any other takes what is best.
-	ordinary, grpc, upgrade *http.Transport
+	transports atomic.Pointer[transports]
+	// newTransports makes them; the TLS configuration is for https.
+	newTransports func(*tls.Config) *transports
 	// http1, if not nil, is for simple requests, without a transport.
 	http1 *http1Pool
 
@@ -46,6 +47,18 @@ type upstream struct {
 	log      logLimiter
 }
 
+// transports are how an upstream is connected to. Which of them a request takes
+// depends on what it needs: gRPC needs HTTP/2, an upgrade needs HTTP/1.1, any
+// other takes what is best.
+type transports struct{ ordinary, grpc, upgrade *http.Transport }
+
+func (t *transports) closeIdle() {
+	t.ordinary.CloseIdleConnections()
+	t.grpc.CloseIdleConnections()
+	t.upgrade.CloseIdleConnections()
+}
+
+// newUpstream returns an upstream, which needs connectWith to be used.
 func newUpstream(address string, o *Options) (*upstream, error) {
 	wrong := func(why string) (*upstream, error) {
 		return nil, fmt.Errorf("upstream %q %s: write it as http://HOST:PORT, https://HOST:PORT, h2c://HOST:PORT, unix:/PATH or unix+h2c:/PATH", address, why)
@@ -119,37 +132,54 @@ func newUpstream(address string, o *Options) (*upstream, error) {
 	}
 	http1, http2, h2c := (*http.Protocols).SetHTTP1, (*http.Protocols).SetHTTP2, (*http.Protocols).SetUnencryptedHTTP2
 
-	switch at.Scheme {
-	case "http", "unix":
-		u.ordinary = transport(dial, http1)
-		u.upgrade = u.ordinary
-		u.grpc = transport(dial, h2c)
+	if at.Scheme == "http" || at.Scheme == "unix" {
 		u.http1 = &http1Pool{dial: dial}
-	case "h2c", "unix+h2c":
-		u.ordinary = transport(dial, h2c)
-		u.upgrade = transport(dial, http1)
-		u.grpc = transport(dial, h2c)
-	case "https":
-		u.scheme = "https"
-		withALPN := func(protocols ...string) dialFunc {
-			config := &tls.Config{
-				ServerName:         at.Hostname(),
-				RootCAs:            o.RootCAs,
-				NextProtos:         protocols,
-				ClientSessionCache: tls.NewLRUClientSessionCache(0),
-				MinVersion:         tls.VersionTLS12,
-			}
-			if o.ServerName != "" {
-				config.ServerName = o.ServerName
-			}
-			return dialTLS(dial, config, o.DialTimeout)
-		}
-		u.ordinary = transport(withALPN("h2", "http/1.1"), http1, http2)
-		u.upgrade = transport(withALPN("http/1.1"), http1)
-		u.grpc = transport(withALPN("h2"), http2)
 	}
-	u.grpc.ResponseHeaderTimeout = 0
+	u.newTransports = func(config *tls.Config) *transports {
+		t := new(transports)
+		switch at.Scheme {
+		case "http", "unix":
+			t.ordinary = transport(dial, http1)
+			t.upgrade = t.ordinary
+			t.grpc = transport(dial, h2c)
+		case "h2c", "unix+h2c":
+			t.ordinary = transport(dial, h2c)
+			t.upgrade = transport(dial, http1)
+			t.grpc = transport(dial, h2c)
+		case "https":
+			withALPN := func(protocols ...string) dialFunc {
+				c := &tls.Config{MinVersion: tls.VersionTLS12}
+				if config != nil {
+					c = config.Clone()
+				}
+				c.ServerName = cmp.Or(o.ServerName, at.Hostname())
+				c.NextProtos = protocols
+				c.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+				return dialTLS(dial, c, o.DialTimeout)
+			}
+			t.ordinary = transport(withALPN("h2", "http/1.1"), http1, http2)
+			t.upgrade = transport(withALPN("http/1.1"), http1)
+			t.grpc = transport(withALPN("h2"), http2)
+		}
+		t.grpc.ResponseHeaderTimeout = 0
+		return t
+	}
+	if at.Scheme == "https" {
+		u.scheme = "https"
+	}
 	return u, nil
+}
+
+// connectWith has new requests go over new connections, of which those over TLS
+// are configured so. A session of TLS is not resumed: it would go by who was
+// trusted before.
+func (u *upstream) connectWith(config *tls.Config) {
+	if previous := u.transports.Load(); previous == nil || u.scheme == "https" {
+		u.transports.Store(u.newTransports(config))
+		if previous != nil {
+			previous.closeIdle() // others close when they have been idle for a while
+		}
+	}
 }
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
@@ -187,19 +217,18 @@ func (u *upstream) release() { u.inFlight.Add(-1) }
 
 func (u *upstream) roundTrip(out *http.Request, k kind) (*http.Response, error) {
 	out.URL.Scheme, out.URL.Host = u.scheme, u.host
+	t := u.transports.Load()
 	switch k {
 	case grpc:
-		return u.grpc.RoundTrip(out)
+		return t.grpc.RoundTrip(out)
 	case upgrade:
-		return u.upgrade.RoundTrip(out)
+		return t.upgrade.RoundTrip(out)
 	}
-	return u.ordinary.RoundTrip(out)
+	return t.ordinary.RoundTrip(out)
 }
 
 func (u *upstream) closeIdle() {
-	u.ordinary.CloseIdleConnections()
-	u.upgrade.CloseIdleConnections()
-	u.grpc.CloseIdleConnections()
+	u.transports.Load().closeIdle()
 	if u.http1 != nil {
 		u.http1.closeIdle()
 	}
