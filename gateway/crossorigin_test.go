@@ -110,3 +110,26 @@ func TestAPageFromElsewhereCanReadARefusal(t *testing.T) {
 		}
 	})
 }
+
+// C12: a page from elsewhere can read why its request was rejected, but nothing of
+// a host that isn't served here, and no rejection is a permission.
+func TestAPageFromElsewhereCanReadARejection(t *testing.T) {
+	g := start(t, setup{policy: "version: 1\nroutes: {sign-up: [POST /signup]}\njurisdictions: {DE: closed-to-new}\n"})
+	over(t, func(t *testing.T, major int) {
+		a := g.crossOrigin(t, g.client(major), "POST /x/../signup", germany, nil)
+		if h := a.header; a.status != 400 || h.Get("Access-Control-Allow-Origin") != elsewhere || h.Get("Access-Control-Allow-Credentials") != "true" || h.Get("Vary") != "Origin" {
+			t.Errorf("it gets %d, %v", a.status, h)
+		}
+		a = g.crossOrigin(t, g.client(major), "OPTIONS /x/../signup", germany, http.Header{"Access-Control-Request-Method": {"POST"}})
+		if a.status != 400 || a.header.Get("Access-Control-Allow-Methods") != "" {
+			t.Errorf("its preflight gets %d, %v", a.status, a.header)
+		}
+	})
+	a := g.raw(lines("GET / HTTP/1.1", "Host: other.example", "Origin: "+elsewhere, "X-Forwarded-For: "+germany))
+	if a.status != 421 || a.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("a host that isn't served here gets %d, %v", a.status, a.header)
+	}
+	if a := g.raw(lines("GET /x/../signup HTTP/1.1", "Host: "+host, "X-Forwarded-For: "+germany)); a.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("without Origin it gets %v", a.header)
+	}
+}

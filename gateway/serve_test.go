@@ -324,7 +324,8 @@ func TestThePlainListenerRedirects(t *testing.T) {
 		{"GET /a%2Fb/?c=d%26e", "x." + host, 308, "https://x." + host + "/a%2Fb/?c=d%26e"},
 		{"POST /signup", host, 308, "https://" + host + "/signup"},
 		{"GET //evil.example/", host, 308, "https://" + host + "//evil.example/"},
-		{"GET http://app.example/x?y", host, 400, ""}, // net/http hides the Host field that it may contradict
+		{"GET http://app.example/x?y", host, 308, "https://" + host + "/x?y"},
+		{"GET http://evil.example/", host, 421, ""},
 		{"GET /", "APP.example.:80", 308, "https://" + host + ":" + port + "/"},
 		{"GET /", "127.0.0.1", 308, "https://127.0.0.1/"},
 		{"GET /", "evil.example", 421, ""},

@@ -315,28 +315,35 @@ func TestARequestThatIsServedByAllReadingsIsForwarded(t *testing.T) {
 func TestATargetThatIsNotAPathIsRefused(t *testing.T) {
 	g := start(t, setup{policy: spoofed})
 	for line, want := range map[string]int{
-		"GET /x y HTTP/1.1":                              400,
-		"GET /x#fragment HTTP/1.1":                       400,
-		"GET  / HTTP/1.1":                                400,
-		"GET * HTTP/1.1":                                 400,
-		"OPTIONS * HTTP/1.1":                             400,
-		"GET x HTTP/1.1":                                 400,
-		"GET foo:bar HTTP/1.1":                           400,
-		"GET ftp://app.example/ HTTP/1.1":                400,
-		"GET http://user:password@app.example/ HTTP/1.1": 400,
-		"GET http:///x HTTP/1.1":                         400,
-		"GET http://app.example/ HTTP/1.1":               400, // C9: the Host field beside it isn't seen
-		"GET https://other.example/ HTTP/1.1":            400,
-		"GET /\x01 HTTP/1.1":                             400,
-		"GET /\x7f HTTP/1.1":                             400,
-		"GET ? HTTP/1.1":                                 400,
-		"CONNECT app.example:443 HTTP/1.1":               405,
-		"CONNECT / HTTP/1.1":                             405,
-		"GE T / HTTP/1.1":                                400,
-		"G\x00ET / HTTP/1.1":                             400,
-		"GET / HTTP/2.0":                                 505,
-		"GET / HTTP/3":                                   400,
-		"GET / FTP/1.1":                                  400,
+		"GET /x y HTTP/1.1":                                400,
+		"GET /x#fragment HTTP/1.1":                         400,
+		"GET  / HTTP/1.1":                                  400,
+		"GET * HTTP/1.1":                                   400,
+		"OPTIONS * HTTP/1.1":                               400,
+		"GET x HTTP/1.1":                                   400,
+		"GET foo:bar HTTP/1.1":                             400,
+		"GET ftp://app.example/ HTTP/1.1":                  400,
+		"GET http://user:password@app.example/ HTTP/1.1":   400,
+		"GET http:///x HTTP/1.1":                           400,
+		"GET http://app.example%2e/ HTTP/1.1":              400,
+		"GET http://app.example#/ HTTP/1.1":                400,
+		"GET http://app.example\\@other.example/ HTTP/1.1": 400,
+		"GET http://app.example/x#fragment HTTP/1.1":       400,
+		"GET http:/app.example/ HTTP/1.1":                  400,
+		"OPTIONS http://app.example HTTP/1.1":              400, // it stands for OPTIONS *
+		"GET https://other.example/ HTTP/1.1":              421,
+		"TRACE / HTTP/1.1":                                 405, // F: it would show the secret of the app
+		"trace http://app.example/ HTTP/1.1":               405,
+		"GET /\x01 HTTP/1.1":                               400,
+		"GET /\x7f HTTP/1.1":                               400,
+		"GET ? HTTP/1.1":                                   400,
+		"CONNECT app.example:443 HTTP/1.1":                 405,
+		"CONNECT / HTTP/1.1":                               405,
+		"GE T / HTTP/1.1":                                  400,
+		"G\x00ET / HTTP/1.1":                               400,
+		"GET / HTTP/2.0":                                   505,
+		"GET / HTTP/3":                                     400,
+		"GET / FTP/1.1":                                    400,
 	} {
 		t.Run(line, func(t *testing.T) {
 			a := g.raw(lines(line, "Host: "+host, "X-Forwarded-For: "+america))
@@ -345,6 +352,42 @@ func TestATargetThatIsNotAPathIsRefused(t *testing.T) {
 			}
 			g.untouched(t)
 		})
+	}
+}
+
+// C9: RFC 9112 section 3.2.2: a server accepts the absolute form, and the host in it
+// is the request's.
+func TestOfATargetInAbsoluteFormTheHostCounts(t *testing.T) {
+	g := start(t, setup{
+		policy:    "version: 1\nroutes: {news: [news.example/], sign-up: [POST /signup]}\njurisdictions: {US: {phase: announced, features: {news: withdrawn, sign-up: withdrawn}}}\n",
+		configure: func(c *config.Config) { c.Apps[0].Hosts = []string{host, "news.example"} },
+	})
+	for _, c := range []struct {
+		line, field  string
+		status       int
+		host, target string // as the app gets them
+	}{
+		{"GET http://app.example/a%20b?x=%2F HTTP/1.1", host, 200, host, "/a%20b?x=%2F"},
+		{"GET HTTPS://app.example//x HTTP/1.1", host, 200, host, "//x"},
+		{"GET http://app.example HTTP/1.1", host, 200, host, "/"},
+		{"GET http://app.example?x HTTP/1.1", host, 200, host, "/?x"},
+		{"GET http://APP.example:8443/x HTTP/1.1", host, 200, "APP.example:8443", "/x"},
+		{"GET http://app.example/x HTTP/1.1", "news.example", 200, host, "/x"},
+		{"GET http://app.example/x HTTP/1.1", "elsewhere.example", 200, host, "/x"},
+		{"GET http://app.example/x HTTP/1.0", "news.example", 200, host, "/x"},
+		{"GET http://news.example/x HTTP/1.1", host, 451, "", ""},
+		{"POST http://app.example/signup HTTP/1.1", "elsewhere.example", 451, "", ""},
+		{"GET http://elsewhere.example/x HTTP/1.1", host, 421, "", ""},
+		{"GET http://app.example/x HTTP/1.1", host + "\r\nHost: news.example", 400, "", ""},
+	} {
+		a := g.raw(lines(c.line, "Host: "+c.field, "X-Forwarded-For: "+america))
+		seen := g.app.asked()
+		if a.status != c.status || (c.status == 200) != (len(seen) == 1) {
+			t.Errorf("%s with Host: %s gets %d, want %d; the app saw %v", c.line, c.field, a.status, c.status, seen)
+		}
+		if len(seen) == 1 && (seen[0].host != c.host || seen[0].target != c.target || seen[0].header.Get("X-Forwarded-Host") != c.host) {
+			t.Errorf("%s with Host: %s reaches the app as %s at %s", c.line, c.field, seen[0].target, seen[0].host)
+		}
 	}
 }
 

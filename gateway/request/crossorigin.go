@@ -20,8 +20,10 @@ func requestedMethod(r *http.Request) string {
 	return method
 }
 
-// allowOrigin lets a page from elsewhere read a refusal. What it says is no
-// secret: whoever is refused gets it.
+// allowOrigin lets a page from elsewhere read a refusal or a rejection. What it
+// says is no secret: whoever sends such a request gets it. Of a host that isn't
+// served here nothing is said, and a preflight that is rejected is no permission:
+// what is wrong may be right a moment later, and the app hasn't been asked.
 func allowOrigin(w http.ResponseWriter, r *http.Request) {
 	if len(r.Header["Origin"]) != 1 {
 		return
@@ -29,7 +31,7 @@ func allowOrigin(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["Access-Control-Allow-Origin"] = r.Header["Origin"]
 	h["Access-Control-Allow-Credentials"] = []string{"true"}
-	h["Access-Control-Expose-Headers"] = []string{"Link, Sunset, Deprecation, Grpc-Status, Grpc-Message"}
+	h["Access-Control-Expose-Headers"] = []string{"Link, Sunset, Deprecation, Retry-After, Grpc-Status, Grpc-Message"}
 }
 
 // allowRefusedRequest answers a preflight for a request that will be refused: by

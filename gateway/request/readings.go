@@ -17,9 +17,9 @@ import (
 //   - The method: fields and a parameter of the query override it in some
 //     frameworks (overrides). A field in the body can, too (_method of a form):
 //     that isn't seen here. An app for which it matters has to switch it off.
-//   - The host: one that differs from the Host field is rejected (readFacts), and
-//     so is the absolute form of a target: net/http doesn't show the Host field
-//     beside it.
+//   - The host: :authority that differs from a Host field is rejected. Of a target
+//     in absolute form it is the one in the target, and the only one that is
+//     forwarded (readFacts).
 //   - The framing: net/http rejects what is malformed. It drops, unseen, a
 //     Content-Length beside chunks, and in HTTP/1.0 Transfer-Encoding
 //     (checkFraming).

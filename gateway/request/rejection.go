@@ -57,6 +57,19 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, why error) {
 		d.Detail = "It can't be told for sure whom the proxy in front forwards this request for."
 	}
 	h.o.Metrics.Rejected(d.Reason)
+	if h.serves(r.Host) {
+		w.Header().Set("Vary", "Origin")
+		allowOrigin(w, r)
+	}
 	httpbody.CloseUnread(w, r)
 	problem.Write(w, r, d)
+}
+
+// serves reports whether a host is one of those that are served here.
+func (h *Handler) serves(host string) bool {
+	name, ok := Hostname(host)
+	if ok {
+		_, ok = h.o.Apps.Find(name)
+	}
+	return ok
 }
