@@ -27,7 +27,7 @@ func TestNoEntryWithinABoundPlaceOpensIt(t *testing.T) {
 		place    policy.Place
 		by       policy.Code
 	}{
-		"a municipality, whose county our table doesn't tell": {
+		"a municipality in a county": {
 			"demands: {law: {jurisdiction: EE-37, stage: in-force, requires: {e2ee: false}}}\njurisdictions: {EE-37: withdrawn, EE-784: open}\n",
 			chain("EE", "EE-37", "EE-784"), "EE-37",
 		},
@@ -67,6 +67,25 @@ func TestNoEntryWithinABoundPlaceOpensIt(t *testing.T) {
 				t.Errorf("explained: %+v", x)
 			}
 		})
+	}
+}
+
+// Issue 10, A2: a new policy doesn't say that a bound municipality is open; one that
+// stands since our table didn't know its county can still be read, and withholds.
+func TestANewPolicyOpensNothingInABoundCounty(t *testing.T) {
+	text := []byte("version: 1\n" + law + "demands: {law: {jurisdiction: IS-1, stage: in-force, requires: {e2ee: false}}}\n" +
+		"jurisdictions: {IS-1: {phase: withdrawn, unknown-part: serve}, IS-RKV: open}\n")
+	if _, err := document.Parse("policy.yaml", text); err == nil || !strings.Contains(err.Error(), "IS-RKV") {
+		t.Errorf("newly proposed: %v", err)
+	}
+	p, err := document.Read("policy.yaml", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, place := range []policy.Place{policy.PlaceOf("IS-RKV"), {Country: "IS", Subdivisions: [2]policy.Code{"IS-RKV"}}} {
+		if d := policy.Compile(p, nil, time.Now()).Decide(place, p.Class(policy.Other)); d.Action != policy.Refuse {
+			t.Errorf("%+v: %+v", place, *d)
+		}
 	}
 }
 

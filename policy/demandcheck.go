@@ -70,7 +70,7 @@ func (p *builder) demand(name string, d Demand) {
 func (p *builder) checkPromise() {
 	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
 		if d := p.policy.demands[name]; d.Binds() {
-			p.checkDemandIsMet(name, d)
+			p.checkDemandIsMet(name, d, func(place Place) bool { return !isNewlyNested(place) })
 		}
 	}
 	p.checkConflicts()
@@ -79,15 +79,22 @@ func (p *builder) checkPromise() {
 	}
 }
 
+// isNewlyNested reports whether our table has not always told in what a
+// subdivision lies. A policy that stands may have it open within a bound place,
+// where it is withheld all the same: only for new ones this is an error.
+func isNewlyNested(place Place) bool {
+	return place.Subdivisions[1] != "" && (place.Country == "EE" || place.Country == "IS")
+}
+
 // checkDemandIsMet reports a demand that breaks a guarantee where the service
-// would be served under it.
-func (p *builder) checkDemandIsMet(name string, d Demand) {
+// would be served under it, in the places that are wanted.
+func (p *builder) checkDemandIsMet(name string, d Demand, wanted func(Place) bool) {
 	broken := p.policy.BrokenGuarantees(d)
 	if broken == nil {
 		return
 	}
-	served := p.policy.servedUnder(d)
-	if served == nil {
+	served := slices.DeleteFunc(p.policy.servedUnder(d), func(place Place) bool { return !wanted(place) })
+	if len(served) == 0 {
 		return
 	}
 	path, words := key("demands", name), p.policy.formatBrokenGuarantee(broken[0], d)

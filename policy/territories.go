@@ -159,6 +159,7 @@ func (p *Policy) CheckProposed() Problems {
 	for _, name := range slices.Sorted(maps.Keys(p.demands)) {
 		if d := p.demands[name]; d.Binds() {
 			b.checkTerritoriesSaid(name, d)
+			b.checkDemandIsMet(name, d, isNewlyNested)
 		}
 	}
 	for _, binding := range p.bindings {

@@ -53,8 +53,7 @@ type Subdivision struct {
 	Name    string // local name in Latin letters: Bayern
 	Country string // alpha-2: US
 	// Parent is the code of the first-level subdivision that this one lies
-	// in (FR-38: FR-ARA). It is empty for a first-level one, and for the
-	// municipalities of EE and IS, whose counties the source doesn't tell.
+	// in (FR-38: FR-ARA), empty for a first-level one.
 	Parent string
 }
 

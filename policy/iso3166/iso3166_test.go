@@ -30,6 +30,7 @@ func TestLookupSubdivision(t *testing.T) {
 		{Code: "AD-02", Name: "Canillo", Country: "AD"}, // the first line
 		{Code: "BE-VAN", Name: "Antwerpen", Country: "BE", Parent: "BE-VLG"},
 		{Code: "BQ-BO", Name: "Bonaire", Country: "BQ"},
+		{Code: "EE-784", Name: "Tallinn", Country: "EE", Parent: "EE-37"}, // issue 10, A2
 		{Code: "FR-20R", Name: "Corse", Country: "FR"},
 		{Code: "FR-2A", Name: "Corse-du-Sud", Country: "FR", Parent: "FR-20R"},
 		{Code: "FR-38", Name: "Isère", Country: "FR", Parent: "FR-ARA"},
@@ -38,6 +39,9 @@ func TestLookupSubdivision(t *testing.T) {
 		{Code: "GB-GLG", Name: "Glasgow City", Country: "GB", Parent: "GB-SCT"},
 		{Code: "GB-HCK", Name: "Hackney", Country: "GB", Parent: "GB-ENG"},
 		{Code: "ID-PS", Name: "Papua Selatan", Country: "ID", Parent: "ID-PP"},
+		{Code: "IS-1", Name: "Höfuðborgarsvæði", Country: "IS"},
+		{Code: "IS-MUL", Name: "Múlaþing", Country: "IS", Parent: "IS-7"},
+		{Code: "IS-RKV", Name: "Reykjavíkurborg", Country: "IS", Parent: "IS-1"}, // issue 10, A2
 		{Code: "KZ-79", Name: "Shymkent", Country: "KZ"},
 		{Code: "MA-12", Name: "Dakhla-Oued Ed-Dahab", Country: "MA"}, // without the source's "(EH)"
 		{Code: "NO-32", Name: "Akershus", Country: "NO"},             // of 2024

@@ -71,11 +71,30 @@ var missing = map[string]string{
 }
 
 // regions are the first-level subdivisions whose parts the source lists
-// without saying that they are: of Belgium, Great Britain (without England,
-// which has all the rest), Equatorial Guinea and Indonesia.
+// without saying that they are: of Belgium, Estonia, Great Britain (without
+// England, which has all the rest), Equatorial Guinea, Iceland and Indonesia.
+// They are what ISO 3166-2 has as parent subdivision, compared with Debian's
+// iso-codes 4.15; Húnabyggð, Múlaþing and Skagafjörður, which are newer, lie where
+// the municipalities did that became them.
 var regions = map[string]string{
 	"BE-VLG": "VAN VBR VLI VOV VWV",
 	"BE-WAL": "WBR WHT WLG WLX WNA",
+
+	"EE-37": "141 198 245 296 305 338 353 424 431 446 651 653 719 726 784 890",
+	"EE-39": "205",
+	"EE-45": "130 251 321 442 511 514 735 803",
+	"EE-50": "247 486 618",
+	"EE-52": "255 567 834",
+	"EE-56": "184 441 907",
+	"EE-60": "191 272 661 663 792 901 903 928",
+	"EE-64": "284 622 708",
+	"EE-68": "214 303 430 624 638 712 809",
+	"EE-71": "293 317 503 668",
+	"EE-74": "478 689 714",
+	"EE-79": "171 283 291 432 528 586 793 796",
+	"EE-81": "557 824 855",
+	"EE-84": "480 615 897 899",
+	"EE-87": "142 698 732 917 919",
 
 	"GB-NIR": "ABC AND ANN BFS CCG DRS FMO LBC MEA MUL NMD",
 	"GB-SCT": `ABD ABE AGB ANS CLK DGY DND EAY EDH EDU ELN ELS ERW FAL FIF GLG
@@ -85,6 +104,15 @@ var regions = map[string]string{
 
 	"GQ-C": "CS DJ KN LI WN",
 	"GQ-I": "AN BN BS",
+
+	"IS-1": "GAR HAF KJO KOP MOS RKV SEL",
+	"IS-2": "GRN RKN SDN SVG",
+	"IS-3": "AKN BOG DAB EOM GRU HVA SKO SNF STY",
+	"IS-4": "ARN BOL ISA KAL RHH SDV STR TAL VER",
+	"IS-5": "HUG HUV SKG SKR SSS",
+	"IS-6": "AKU DAV EYF FJL GRY HRG LAN NOR SBT THG TJO",
+	"IS-7": "FJD FLR MUL SHF VOP",
+	"IS-8": "ASA BLA FLA GOG HRU HVE MYR RGE RGY SFA SKF SOG SOL VEM",
 
 	"ID-JW": "BT JB JI JK JT YO",
 	"ID-KA": "KB KI KS KT KU",
