@@ -75,6 +75,29 @@ func replaceSeconds(control string) string {
 	return strings.Join(directives, ", ")
 }
 
+// What a request calls itself is no way past it.
+func TestAnswersToRequestsOfAnyKindAreNotShared(t *testing.T) {
+	g := start(t, setup{policy: "version: 1\njurisdictions: {FR: withdrawn}", handler: cacheable})
+	for name, fields := range map[string]http.Header{
+		"gRPC":            {"Content-Type": {"application/grpc"}},
+		"a WebSocket":     {"Connection": {"Upgrade"}, "Upgrade": {"websocket"}},
+		"a part":          {"Range": {"bytes=0-1"}},
+		"another method":  {"X-Http-Method-Override": {"PUT"}},
+		"an event stream": {"Accept": {"text/event-stream"}},
+	} {
+		r, _ := http.NewRequest("GET", "https://"+host+"/?Cache-Control=public,+max-age=60", nil)
+		r.Header = fields
+		r.Header.Set("X-Forwarded-For", germany)
+		res, err := g.client(1).Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err := read(res); err != nil || a.status != 200 || a.header.Get("Cache-Control") != "max-age=60, private" {
+			t.Errorf("%s: %d, %q, %v", name, a.status, a.header["Cache-Control"], err)
+		}
+	}
+}
+
 func TestAServiceWithoutRestrictionsKeepsItsCacheFields(t *testing.T) {
 	over(t, func(t *testing.T, major int) {
 		g := start(t, setup{handler: cacheable})

@@ -2,6 +2,9 @@ package policy
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -298,20 +301,24 @@ type Refusal struct {
 	// Of says whom it concerns there, if not everybody: anonymous, unknown-part,
 	// or demands/NAME, which is whoever is there by any reading.
 	Of string `json:"of,omitempty"`
+	// Routes names the patterns by which requests have classes: by others, other
+	// requests may be refused.
+	Routes string `json:"routes"`
 }
 
 // Refusals returns all that is refused now, sorted. Something that is in it
 // and wasn't before is what somebody got before.
 func (s *Snapshot) Refusals() []Refusal {
-	all := make(map[Refusal]bool)
+	all, routes := make(map[Refusal]bool), s.policy.routesDigest()
 	for i := range s.decisions {
 		d := &s.decisions[i]
 		if d.Action != Refuse {
 			continue
 		}
-		switch r := (Refusal{Jurisdiction: d.Jurisdiction, Class: d.Class}); d.Reason {
+		switch r := (Refusal{Jurisdiction: d.Jurisdiction, Class: d.Class, Routes: routes}); d.Reason {
 		case ByAnonymity:
-			all[Refusal{Jurisdiction: Anonymous, Class: d.Class}] = true
+			r.Jurisdiction = Anonymous
+			all[r] = true
 		case ByUnknownPart:
 			r.Of = ByUnknownPart.String()
 			all[r] = true
@@ -326,7 +333,7 @@ func (s *Snapshot) Refusals() []Refusal {
 		for _, code := range b.codes {
 			for _, class := range s.policy.classes {
 				if class != Essential && b.Concerns(class) {
-					all[Refusal{code, class, string(b.key())}] = true
+					all[Refusal{code, class, string(b.key()), routes}] = true
 				}
 			}
 		}
@@ -334,7 +341,16 @@ func (s *Snapshot) Refusals() []Refusal {
 	return slices.SortedFunc(maps.Keys(all), Refusal.Compare)
 }
 
+// routesDigest tells the patterns of policies apart.
+func (p *Policy) routesDigest() string {
+	h := sha256.New()
+	for _, rule := range p.routes.Rules() {
+		fmt.Fprintf(h, "%s %s\n", p.classes[rule.Class], rule.Pattern)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
 // Compare orders refusals by jurisdiction.
 func (r Refusal) Compare(other Refusal) int {
-	return cmp.Or(cmp.Compare(r.Jurisdiction, other.Jurisdiction), strings.Compare(r.Class, other.Class), strings.Compare(r.Of, other.Of))
+	return cmp.Or(cmp.Compare(r.Jurisdiction, other.Jurisdiction), strings.Compare(r.Class, other.Class), strings.Compare(r.Of, other.Of), strings.Compare(r.Routes, other.Routes))
 }

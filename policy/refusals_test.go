@@ -132,6 +132,13 @@ func TestRefusals(t *testing.T) {
 	}
 	s := policy.Compile(p, nil, time.Now())
 	all := s.Refusals()
+	routes := all[0].Routes
+	for i := range all {
+		if all[i].Routes != routes || routes == "" {
+			t.Errorf("%+v is by other routes", all[i])
+		}
+		all[i].Routes = ""
+	}
 	for _, want := range []policy.Refusal{
 		{Jurisdiction: "FR", Class: "news"}, {Jurisdiction: "anonymous", Class: "other"}, {Jurisdiction: "US-MS", Class: "other"},
 		{Jurisdiction: "US", Class: "other", Of: "unknown-part"},

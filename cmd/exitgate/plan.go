@@ -312,8 +312,8 @@ func (s planView) full(out printer) {
 	movesTable{p.Moves, s.Hit}.write(out)
 	if p.Moves != nil {
 		printHit(out, s.Hit, p.At)
-		printCaches(out, s.Caches)
 	}
+	printCaches(out, s.Caches)
 	printAmendments(out, p)
 	printDiff(out, s.before, s.Policy)
 	if !s.waits {
@@ -331,8 +331,8 @@ func (s planView) brief(out printer) {
 		fmt.Fprintln(out, "\nNobody would get anything else.")
 	} else {
 		printHit(out, s.Hit, p.At)
-		printCaches(out, s.Caches)
 	}
+	printCaches(out, s.Caches)
 	for _, a := range p.Amendments {
 		var steps []string
 		for _, step := range a.Dropped {

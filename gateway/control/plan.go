@@ -85,6 +85,9 @@ func (c *Control) caches(p plan.Plan) *api.Caches {
 			first = at
 		}
 	}
+	if slices.ContainsFunc(p.Amendments, func(a plan.Amendment) bool { return a.Effect == plan.WithdrawsMarket }) {
+		first = p.At // requests of another class than before, say
+	}
 	if first.IsZero() {
 		return nil
 	}

@@ -246,7 +246,7 @@ func (x *exchange) prepareResponse(res *http.Response) error {
 		x.out.Header()["Content-Type"] = nil
 	}
 	x.addResponseFields(res.Header)
-	if x.f.Caching != nil && x.kind == ordinary {
+	if x.f.Caching != nil && res.StatusCode != http.StatusSwitchingProtocols {
 		x.f.Caching().limit(res.Header, x.in, res.StatusCode)
 	}
 	x.watchdog.responded()

@@ -131,6 +131,22 @@ func TestPurger(t *testing.T) {
 	}
 }
 
+// A request of another class than before may be refused where it wasn't.
+func TestPurger_changedRoutes(t *testing.T) {
+	c := &caches{}
+	c.run(t)
+	for _, routes := range []string{"news: [/news/]", "news: [/news/]\n  # so be it", "news: [/news/, /weather/]"} {
+		p, err := document.Parse("policy.yaml", []byte("version: 1\nroutes:\n  "+routes+"\njurisdictions: {FR: {features: {news: withdrawn}}}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := policy.Compile(p, nil, time.Now())
+		c.Follow(s)
+		c.awaitKept(t, s)
+	}
+	c.await(t, "FR", "FR")
+}
+
 // Of what was opened and refused again while it wasn't looked, the caches are
 // purged again.
 func TestPurger_openedMeanwhile(t *testing.T) {
