@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -24,7 +25,8 @@ import (
 // its ways: "POST /signup".
 type framework struct {
 	command []string // PORT stands for the port, FOLDER for one that it may write to
-	needs   string   // a folder of testdata/frameworks, "" for none
+	needs   string   // a folder that must be there, "" for none
+	copy    string   // a folder of testdata/frameworks whose files, with the port in them, are in FOLDER
 	// fooled are tricks that it falls for by itself: else a test that it never
 	// does behind the gateway would say little.
 	fooled []string
@@ -37,14 +39,24 @@ var frameworks = map[string]framework{
 	"Express": {command: []string{"node", "express_app.mjs", "PORT"}, needs: "node_modules", fooled: []string{"POST /account?_method=delete", "POST /account with X-HTTP-Method-Override: DELETE, GET"}},
 	"PHP":     {command: []string{"php", "-S", "127.0.0.1:PORT", "php_app.php"}, fooled: []string{"POST //x/signup", "POST /account?.method=DELETE", "POST /account with X_HTTP_Method_Override: delete"}},
 	"Rack":    {command: []string{"puma", "--quiet", "--bind", "tcp://127.0.0.1:PORT", "rack_app.ru"}, fooled: []string{"POST /account with X_HTTP_Method_Override: DELETE"}},
-	"nginx":   {command: []string{"nginx", "-e", "stderr", "-p", "FOLDER", "-c", "nginx.conf"}, fooled: []string{"POST //signup", "POST /a/../signup", "POST /a%2F..%2Fsignup"}},
+	"Tomcat": {
+		command: []string{"java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx64m", "-Djava.io.tmpdir=FOLDER", "-Dcatalina.home=/usr/share/tomcat10", "-Dcatalina.base=FOLDER",
+			"-cp", "/usr/share/tomcat10/bin/bootstrap.jar:/usr/share/tomcat10/bin/tomcat-juli.jar", "org.apache.catalina.startup.Bootstrap", "start"},
+		needs: "/usr/share/tomcat10/bin", copy: "tomcat",
+		fooled: []string{
+			"POST /signup;jsessionid=0A", "POST /a/..;/signup", "POST /a/..;x=y/signup", "POST /a/%2e%2e;x/signup", "POST /a/%2E.;/signup", "POST /;a/signup", "POST /a//..;//signup",
+			"POST /signup;a=b/..;c/signup", "POST /a%2F..%2Fsignup", "POST /a/b/..;/..;/signup", "POST /a;b/..;c/signup", "POST /.;/signup", "POST /a/%2e%2e/signup",
+			"POST /%5csignup", "POST /a%5c..%5csignup", "POST /a/b%2F..%2F..;/signup", "POST /signup/.;", "POST /signup;%2F", "POST /;/;/signup;",
+		},
+	},
+	"nginx": {command: []string{"nginx", "-e", "stderr", "-p", "FOLDER", "-c", "nginx.conf"}, copy: "nginx", fooled: []string{"POST //signup", "POST /a/../signup", "POST /a%2F..%2Fsignup"}},
 }
 
 // tricks are requests that some reader may take for one that is refused.
 var tricks = []string{
 	"POST /signup", "post /signup", "Post /signup", "POST /sign%75p", "POST //signup", "POST //x/signup", "POST ///x/signup", `POST /\x/signup`,
 	"POST /%2fx/signup", "POST /a/../signup", "POST /a/.%09./signup", "POST /a/.%0a./signup", "POST /a/%2e%2e/signup", "POST /a%2F..%2Fsignup",
-	"POST /a/%252e%252e/signup", "POST /signup;a=b", "POST /signup/", "POST /signup%20", "POST /signup%09", "POST /signup%00", "POST /signup%3Fa", "POST /signup%23a",
+	"POST /a/%252e%252e/signup", "POST /signup;a=b", "POST /signup/", "POST /signup%20", "POST /signup%09", "POST /a/..;%5csignup", "POST /a%2F..;%2Fsignup", "POST /signup%00", "POST /signup%3Fa", "POST /signup%23a",
 	"POST /sign%09up", `POST /a\..\signup`, "POST /./signup", "POST http://app.example/signup", "POST http://other.example/signup",
 	"POST /signup?_method=GET", "GET /signup?_method=POST", "PUT /signup?_method=post", "GET /signup?%5Fmethod=POST", "GET /signup?.method=POST",
 	"GET /signup with X-HTTP-Method-Override: POST", "PUT /signup with X-HTTP-Method-Override: post", "PUT /signup with X_HTTP_Method_Override: POST",
@@ -71,7 +83,7 @@ func TestNoFrameworkReadsARefusedRequestInWhatIsForwarded(t *testing.T) {
 			if status, readings := ask(t, plain, trickText("GET /some/page")); status != 200 || !slices.Contains(readings, "GET /some/page") {
 				t.Fatalf("a plain request gets %d, and is read as %q", status, readings)
 			}
-			for _, trick := range append(f.fooled, tricks...) {
+			for _, trick := range slices.Concat(f.fooled, tricks, drawnTricks()) {
 				direct, err := net.Dial("tcp", address)
 				if err != nil {
 					t.Fatal(err)
@@ -89,6 +101,28 @@ func TestNoFrameworkReadsARefusedRequestInWhatIsForwarded(t *testing.T) {
 	}
 }
 
+// drawnTricks are paths made of what readers take for something else, drawn alike
+// each time unless EXITGATE_TEST_TRICKS says how many to draw.
+func drawnTricks() (tricks []string) {
+	parts := []string{
+		"/", "/", "/", "a", "signup", "signup", "..", ".", ";", ";x=y", ";jsessionid=0A", "%2e", "%2E%2e", "%2F", "%2f", "%5c", "\\", "%3b", "%3B", "%25", "%252e", "%252F",
+		"%09", "%00", "%20", "%3F", "%23", "?", "?a", "%", "%zz", "%c0%af", "+", "%73ignup", "sign%75p", ":", "@",
+	}
+	n, draw := 300, rand.New(rand.NewPCG(451, 10))
+	if text := os.Getenv("EXITGATE_TEST_TRICKS"); text != "" {
+		fmt.Sscan(text, &n)
+		draw = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+	for range n {
+		target := "/"
+		for range 1 + draw.IntN(8) {
+			target += parts[draw.IntN(len(parts))]
+		}
+		tricks = append(tricks, "POST "+target, "POST "+target+"/signup")
+	}
+	return tricks
+}
+
 // isRefused reports whether a reading is of the class that is refused.
 func isRefused(reading string) bool {
 	method, path, _ := strings.Cut(reading, " ")
@@ -103,24 +137,39 @@ func (f framework) start(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(folder, f.needs)); err != nil {
-		missing(t)("run npm ci in %s", folder)
+	needed := f.needs
+	if !filepath.IsAbs(needed) {
+		needed = filepath.Join(folder, needed)
+	}
+	if _, err := os.Stat(needed); err != nil {
+		missing(t)("%s is missing: run npm ci in %s, or install the package", needed, folder)
 	}
 	port := strconv.Itoa(testkit.FreePort(t))
 	address := "127.0.0.1:" + port
 
 	scratch := t.TempDir()
-	conf, err := os.ReadFile(filepath.Join(folder, "nginx.conf"))
-	if err != nil {
-		t.Fatal(err)
+	if f.copy != "" {
+		copyWithPort(t, scratch, filepath.Join(folder, f.copy), port)
 	}
-	testkit.WriteFile(t, filepath.Join(scratch, "nginx.conf"), strings.ReplaceAll(string(conf), "PORT", port))
 	command := f.command[:1:1]
 	for _, a := range f.command[1:] {
 		command = append(command, strings.NewReplacer("PORT", port, "FOLDER", scratch).Replace(a))
 	}
 	runApp(t, folder, address, command)
 	return address
+}
+
+// copyWithPort copies files, with the port in the place of PORT.
+func copyWithPort(t *testing.T, to, from, port string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"nginx.conf", "conf/server.xml"} {
+		if text, err := os.ReadFile(filepath.Join(to, name)); err == nil {
+			testkit.WriteFile(t, filepath.Join(to, name), strings.ReplaceAll(string(text), "PORT", port))
+		}
+	}
 }
 
 // missing returns what to do about something that isn't installed.
