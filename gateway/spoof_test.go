@@ -495,27 +495,43 @@ func TestHTTP10WithoutAHostIsRefused(t *testing.T) {
 func TestHTTP10WithABodyOfUnknownLengthIsRefused(t *testing.T) {
 	g := start(t, setup{policy: spoofed})
 	smuggled := lines("GET /smuggled HTTP/1.1", "Host: "+host, "X-Forwarded-For: "+america)
-	for field, status := range map[string]int{
-		"Transfer-Encoding: chunked": 400,
-		"X: neither":                 400,
-		"Content-Length: 5":          200,
-		"Content-Length: 5\r\nTransfer-Encoding: chunked": 200, // its bytes as they are, and nothing behind them
+	const chunked = "Transfer-Encoding: chunked"
+	for _, c := range []struct {
+		method, field string
+		status        int
+		body          string // that the app gets
+	}{
+		{"POST", chunked, 400, ""},
+		{"post", chunked, 400, ""},
+		{"PATCH", chunked, 400, ""},
+		{"PUT", "transfer-ENCODING: gzip\r\nTransfer-Encoding: chunked", 400, ""},
+		{"PROPFIND", chunked, 400, ""},
+		{"QUERY", chunked, 400, ""},
+		{"POST", "X: neither", 400, ""},
+		// Its bytes as they are, and nothing behind them.
+		{"POST", "Content-Length: 5", 200, "0\r\n\r\n"},
+		{"POST", "Content-Length: 5\r\n" + chunked, 200, "0\r\n\r\n"},
+		{"POST", chunked + "\r\nContent-Length: 3", 200, "0\r\n"},
+		{"PUT", "Content-Length: 0\r\n" + chunked, 200, ""},
+		// Content of these has no meaning: without it.
+		{"GET", chunked, 200, ""},
+		{"DELETE", chunked, 200, ""},
 	} {
-		c, r := g.dial()
-		io.WriteString(c, lines("POST /one HTTP/1.0", "Host: "+host, "X-Forwarded-For: "+america, "Connection: keep-alive", field)+"0\r\n\r\n"+smuggled)
+		conn, r := g.dial()
+		io.WriteString(conn, lines(c.method+" /one HTTP/1.0", "Host: "+host, "X-Forwarded-For: "+america, "Connection: keep-alive", c.field)+"0\r\n\r\n"+smuggled)
 		res, err := http.ReadResponse(r, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := read(res); err != nil || res.StatusCode != status {
-			t.Errorf("%q gets %d, %v; want %d", field, res.StatusCode, err, status)
+		if _, err := read(res); err != nil || res.StatusCode != c.status {
+			t.Errorf("%+v gets %d, %v", c, res.StatusCode, err)
 		}
 		if more, _ := io.ReadAll(r); len(more) > 0 {
-			t.Errorf("%q: the connection goes on with %q", field, more)
+			t.Errorf("%+v: the connection goes on with %q", c, more)
 		}
 		for _, s := range g.app.asked() {
-			if s.target != "/one" || s.body != "0\r\n\r\n" {
-				t.Errorf("%q: the app saw %v", field, s)
+			if s.target != "/one" || s.body != c.body || s.header.Get("Transfer-Encoding") != "" {
+				t.Errorf("%+v: the app saw %v", c, s)
 			}
 		}
 	}
@@ -524,7 +540,7 @@ func TestHTTP10WithABodyOfUnknownLengthIsRefused(t *testing.T) {
 // nginx speaks HTTP/1.0 by default, and sends no length where its client sent none.
 func TestHTTP10WithoutABodyIsServed(t *testing.T) {
 	g := start(t, setup{policy: spoofed})
-	for _, method := range []string{"GET", "DELETE", "OPTIONS", "PATCH"} {
+	for _, method := range []string{"GET", "DELETE", "OPTIONS"} {
 		if a := g.raw(lines(method+" / HTTP/1.0", "Host: "+host, "X-Forwarded-For: "+america)); a.status != 200 {
 			t.Errorf("%s gets %d", method, a.status)
 		}
@@ -717,6 +733,15 @@ func TestAHeaderThatIsTooLargeLeavesOtherStreamsAlone(t *testing.T) {
 		if a, err := read(res); err != nil || a.status != http.StatusRequestHeaderFieldsTooLarge || !reused {
 			t.Errorf("%d bytes get %d, %v; on the connection of the others: %v", size, a.status, err, reused)
 		}
+	}
+	// What is beyond what net/http takes, a client doesn't send that heeds
+	// SETTINGS_MAX_HEADER_LIST_SIZE; one that does loses its connection.
+	r, _ := http.NewRequest("GET", "https://"+host+"/large", nil)
+	for i := range 20 {
+		r.Header.Set(fmt.Sprintf("X-%d", i), strings.Repeat("x", 20<<10))
+	}
+	if _, err := c.Do(r); err == nil || !strings.Contains(err.Error(), "larger than peer's") {
+		t.Errorf("400 KiB are sent: %v", err)
 	}
 	goOn <- true
 	if a := <-slow; a.status != 200 {

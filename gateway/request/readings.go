@@ -153,9 +153,9 @@ func isMethodParameter(parameter string) bool {
 // request than we would read.
 //
 // net/http drops a Content-Length beside chunks, and Transfer-Encoding in
-// HTTP/1.0, unseen: there, a POST or PUT without Content-Length could have had
-// it. Honest ones have a length, be it 0; of other methods, nginx sends requests
-// without one.
+// HTTP/1.0, unseen: there, a request without Content-Length could have had it.
+// Honest ones have a length, be it 0, but for methods whose content has no
+// meaning (RFC 9110 section 8.6): nginx sends those without one.
 func checkFraming(w http.ResponseWriter, r *http.Request) error {
 	if r.ProtoMajor != 1 {
 		return nil
@@ -163,8 +163,12 @@ func checkFraming(w http.ResponseWriter, r *http.Request) error {
 	if r.ProtoMinor == 0 || len(r.TransferEncoding) > 0 {
 		w.Header().Set("Connection", "close")
 	}
-	if r.ProtoMinor == 0 && (strings.EqualFold(r.Method, http.MethodPost) || strings.EqualFold(r.Method, http.MethodPut)) && len(r.Header["Content-Length"]) == 0 {
-		return AmbiguousFraming
+	if r.ProtoMinor == 0 && len(r.Header["Content-Length"]) == 0 {
+		switch r.Method {
+		case http.MethodGet, http.MethodHead, http.MethodDelete, http.MethodOptions:
+		default:
+			return AmbiguousFraming
+		}
 	}
 	return nil
 }
