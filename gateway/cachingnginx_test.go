@@ -226,7 +226,7 @@ func TestACacheThatKeysOnThePlaceKeepsAnswers(t *testing.T) {
 
 // What a cache has may be given out until the step, and not a second longer.
 func TestACacheInFrontEndsWithTheStep(t *testing.T) {
-	step := time.Now().Add(8 * time.Second)
+	step := time.Now().Add(10 * time.Second)
 	g := start(t, setup{
 		policy:  "version: 1\njurisdictions: {FR: {schedule: [{from: " + step.UTC().Format(time.RFC3339Nano) + ", phase: withdrawn}]}}",
 		handler: sayingApp,

@@ -34,8 +34,9 @@ type Copies struct {
 }
 
 // cacheMargin is how long before its moment a copy ends: caches count in whole
-// seconds, from when they have the response.
-const cacheMargin = 2 * time.Second
+// seconds, and from when they have the response, which may be on its way for a
+// while.
+const cacheMargin = 5 * time.Second
 
 // limit makes a response's fields say no more than caches may do.
 //
@@ -48,17 +49,6 @@ const cacheMargin = 2 * time.Second
 //
 // immutable (RFC 8246) says something of a fresh response only, and may stay.
 func (c Caching) limit(h http.Header, request *http.Request, status int) {
-	c.change(h, request, status)
-	if c.OnCopies != nil && (request.Method == http.MethodGet || request.Method == http.MethodHead) {
-		r := cachedResponse{header: h, request: request, status: status, now: c.At, directives: parseDirectives(h["Cache-Control"])}
-		c.OnCopies(r.copies())
-	}
-}
-
-func (c Caching) change(h http.Header, request *http.Request, status int) {
-	if c.Shared.IsZero() && c.Private.IsZero() && c.Key == "" {
-		return
-	}
 	r := cachedResponse{header: h, request: request, status: status, now: c.At, directives: parseDirectives(h["Cache-Control"])}
 	if !c.Shared.IsZero() { // first: what is said for private caches must allow shared ones nothing
 		if left := secondsUntil(c.Shared, c.At); left > 0 && r.mayBeShared() {
@@ -75,6 +65,9 @@ func (c Caching) change(h http.Header, request *http.Request, status int) {
 	}
 	if r.changed {
 		h["Cache-Control"] = []string{r.directives.String()}
+	}
+	if c.OnCopies != nil && (request.Method == http.MethodGet || request.Method == http.MethodHead) {
+		c.OnCopies(r.copies())
 	}
 }
 
@@ -334,7 +327,10 @@ type directives []directive
 // parseDirectives reads lists of directives. A comma within quotes ends none;
 // quotes that don't end are dropped, as readers differ there.
 func parseDirectives(lines []string) directives {
-	var all directives
+	if len(lines) == 0 {
+		return nil
+	}
+	all := make(directives, 0, 4)
 	for _, line := range lines {
 		for line != "" {
 			text, rest := cutDirective(line)

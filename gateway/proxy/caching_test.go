@@ -14,7 +14,7 @@ import (
 func TestCaching(t *testing.T) {
 	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 	at := func(seconds int) time.Time { return now.Add(time.Duration(seconds) * time.Second) }
-	hour := at(3602) // with the margin, an hour is left
+	hour := at(3605) // with the margin, an hour is left
 	httpDate := func(seconds int) string { return at(seconds).Format(http.TimeFormat) }
 	never := time.Time{}
 	for _, test := range []struct {
