@@ -4,11 +4,6 @@ package ofrep
 
 import "encoding/json"
 
-// A Request asks for the evaluation of one flag, or of all.
-type Request struct {
-	Context map[string]any `json:"context,omitempty"`
-}
-
 // An Evaluation is the outcome for one flag: a Value, or an ErrorCode. With
 // neither, the server leaves the value to the default in the client's code.
 type Evaluation struct {

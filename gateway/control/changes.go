@@ -44,20 +44,20 @@ func (c *Control) Change(ctx context.Context, number uint64) (api.Change, error)
 // Propose changes the policy, at once if that needs no approvals. expected is
 // the revision in force that the author has seen.
 func (c *Control) Propose(ctx context.Context, by changes.Actor, expected uint64, p api.Proposal, r changes.Request) (api.Change, error) {
-	proposal, err := c.proposal(ctx, expected, p, r)
-	if err != nil {
-		return api.Change{}, err
-	}
-	return c.writeChange(ctx, func(state changes.State) (changes.Draft, error) {
-		if err := c.checkFindable(state, proposal); err != nil {
-			return changes.Draft{}, err
-		}
+	return c.writeProposal(ctx, expected, p, r, func(state changes.State, proposal changes.Proposal) (changes.Draft, error) {
 		return state.Propose(by, proposal, c.o.Flags.Known(), c.now())
 	})
 }
 
 // Edit changes a change that waits.
 func (c *Control) Edit(ctx context.Context, by changes.Actor, number, expected uint64, p api.Proposal, r changes.Request) (api.Change, error) {
+	return c.writeProposal(ctx, expected, p, r, func(state changes.State, proposal changes.Proposal) (changes.Draft, error) {
+		return state.Edit(by, number, proposal, c.o.Flags.Known(), c.now())
+	})
+}
+
+// writeProposal writes what a proposal comes to.
+func (c *Control) writeProposal(ctx context.Context, expected uint64, p api.Proposal, r changes.Request, decide func(changes.State, changes.Proposal) (changes.Draft, error)) (api.Change, error) {
 	proposal, err := c.proposal(ctx, expected, p, r)
 	if err != nil {
 		return api.Change{}, err
@@ -66,7 +66,7 @@ func (c *Control) Edit(ctx context.Context, by changes.Actor, number, expected u
 		if err := c.checkFindable(state, proposal); err != nil {
 			return changes.Draft{}, err
 		}
-		return state.Edit(by, number, proposal, c.o.Flags.Known(), c.now())
+		return decide(state, proposal)
 	})
 }
 

@@ -166,15 +166,9 @@ func (s State) principalNamed(name string) (Principal, error) {
 	return s.saved.Principals[i], nil
 }
 
-// describe says who a principal is: "ada: operator and approver, user ada".
+// describe says who a principal is: "ada: operator, approver; user ada".
 func (p Principal) describe() string {
-	words := p.Name + ": "
-	for i, role := range p.Roles {
-		if i > 0 {
-			words += ", "
-		}
-		words += string(role)
-	}
+	words := p.Name + ": " + joinWith(p.Roles, ", ")
 	if p.User != "" {
 		words += "; user " + p.User
 	}

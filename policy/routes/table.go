@@ -79,15 +79,6 @@ func (t *Table) Match(method, host, escapedPath string) Class {
 	return None
 }
 
-// Find is Match for those who want to know why: it returns the index, in what
-// New was given, of the rule that decides.
-func (t *Table) Find(method, host, escapedPath string) (rule int, ok bool) {
-	if l := t.find(method, host, escapedPath); l != nil {
-		return l.rule, true
-	}
-	return 0, false
-}
-
 // find returns the leaf that decides, nil if no pattern matches.
 func (t *Table) find(method, host, escapedPath string) *leaf {
 	if escapedPath == "" {
