@@ -7,8 +7,12 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/ledger"
+	"github.com/exitgate/exitgate/gateway/metrics"
+	"github.com/exitgate/exitgate/gateway/proxy"
 	"github.com/exitgate/exitgate/gateway/source"
 	"github.com/exitgate/exitgate/gateway/statedir"
 )
@@ -80,4 +84,20 @@ func openOffline(c config.Config) (statedir.Dir, ledger.Point, error) {
 	dir := statedir.Dir(folder)
 	known, err := source.LastKnown(dir)
 	return dir, known, err
+}
+
+// CheckSettings returns what is wrong with settings, and with the files that apps
+// and the public listener need. It connects to nothing.
+func CheckSettings(c config.Config) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	g := &Gateway{config: c, apps: make(map[string]*proxy.App), log: slog.New(slog.DiscardHandler), metrics: metrics.New(prometheus.NewRegistry())}
+	defer g.close()
+	_, appsErr := g.openApps()
+	var certsErr error
+	if len(c.TLS.Files) > 0 { // else one would be made
+		_, certsErr = g.openCertificates()
+	}
+	return errors.Join(appsErr, certsErr)
 }

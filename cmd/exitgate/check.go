@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy"
@@ -49,9 +50,10 @@ func newCheck(now func() time.Time) *cobra.Command {
 	var asJSON bool
 	var at timeFlag
 	var databases []string
+	var settings string
 	cmd := &cobra.Command{
 		Use:   "check FILE",
-		Short: "Say what a policy does, or what is wrong with it",
+		Short: "Say what a policy does, or what is wrong with it or with settings",
 		Long: `Read a policy, say everything that is wrong with it, and otherwise what it does:
 what is guaranteed, which demands would break that and how it is kept, who is in
 which phase, until when, and whom groups and territories reach.
@@ -61,14 +63,26 @@ A policy by which the service would be served against a guarantee is wrong.
 With --geo, say too where the policy can't be enforced, as these databases can't
 find who is there.
 
-Exit codes: 0 the policy is valid, 1 it is not.`,
+With --config, say what is wrong with a gateway's settings, and with the files of
+certificates and secrets that they name, on the machine where it runs.
+
+Exit codes: 0 it is valid, 1 it is not.`,
 		Example: `  exitgate check policy.yaml
   exitgate check policy.yaml --at 2026-12-01T00:00:00Z
   exitgate check policy.yaml --geo GeoLite2-City.mmdb
-  exitgate check policy.yaml --json | jq .jurisdictions`,
-		Args:              cobra.ExactArgs(1),
+  exitgate check policy.yaml --json | jq .jurisdictions
+  exitgate check --config /etc/exitgate/exitgate.yaml`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if settings != "" {
+				return cobra.NoArgs(cmd, args)
+			}
+			return cobra.ExactArgs(1)(cmd, args)
+		},
 		ValidArgsFunction: completeFiles("yaml", "yml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if settings != "" {
+				return checkSettings(cmd.OutOrStdout(), settings, asJSON)
+			}
 			file := args[0]
 			source, err := readFile(file)
 			if err != nil {
@@ -104,8 +118,33 @@ Exit codes: 0 the policy is valid, 1 it is not.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().StringSliceVar(&databases, "geo", nil, "`file` of a MaxMind DB database to enforce it with, or embedded; may be repeated")
 	_ = cmd.MarkFlagFilename("geo", "mmdb") // the flag exists
+	cmd.Flags().StringVar(&settings, "config", "", "`file` with settings to check instead of a policy")
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
 	cmd.Flags().Var(&at, "at", "the `time` to say it for, as 2026-12-01T00:00:00Z (default now)")
 	return cmd
+}
+
+// checkSettings says what is wrong with a file of settings.
+func checkSettings(out io.Writer, file string, asJSON bool) error {
+	c, err := readSettings(file)
+	if err == nil {
+		err = exitFailure(gateway.CheckSettings(c))
+	}
+	switch {
+	case asJSON:
+		result := struct {
+			File  string `json:"file"`
+			OK    bool   `json:"ok"`
+			Error string `json:"error,omitempty"`
+		}{File: file, OK: err == nil}
+		if err != nil {
+			result.Error = err.Error()
+		}
+		return errors.Join(writeJSON(out, result), exitSilently(err))
+	case err == nil:
+		fmt.Fprintf(out, "%s is valid\n", file)
+	}
+	return err
 }
 
 func (r checkResult) write(out, warnings io.Writer) {

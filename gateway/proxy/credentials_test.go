@@ -127,6 +127,12 @@ func TestAnAppsSecretIsInNoAnswersHeader(t *testing.T) {
 		o := serve(t, kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			value := r.Header.Get(proxy.SecretField)
 			w.Header().Set(proxy.SecretField, value)
+			if r.Header.Get("Upgrade") != "" {
+				if c, err := websocket.Accept(w, r, nil); err == nil {
+					c.CloseNow()
+				}
+				return
+			}
 			w.WriteHeader(http.StatusEarlyHints)
 			w.Header().Set("Trailer", "X-Last, "+proxy.SecretField)
 			io.WriteString(w, "hello")
@@ -145,6 +151,14 @@ func TestAnAppsSecretIsInNoAnswersHeader(t *testing.T) {
 				}
 			}
 		})
+		ws, res, err := websocket.Dial(t.Context(), g.URL, &websocket.DialOptions{HTTPClient: g.client(1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ws.CloseNow()
+		if len(res.Header[proxy.SecretField]) > 0 {
+			t.Errorf("a WebSocket by %s gets %v", kind, res.Header)
+		}
 		c, _ := g.dial()
 		io.WriteString(c, "GET / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n")
 		if all, _ := io.ReadAll(c); strings.Contains(string(all), secret) || !strings.Contains(string(all), "103 Early Hints") {

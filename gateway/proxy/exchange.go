@@ -228,6 +228,7 @@ func (x *exchange) prepareResponse(res *http.Response) error {
 	x.app.options.OnResponse(x.upstream.name, res.StatusCode)
 	// It would lead clients past the gateway.
 	delete(res.Header, "Alt-Svc")
+	delete(res.Header, SecretField) // of an upgrade, which no WriteHeader sees
 	if res.StatusCode == http.StatusNoContent {
 		// RFC 9110, section 8.6: it has none. Clients of HTTP/2 would wait for
 		// as many bytes, or give the stream up.
