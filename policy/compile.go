@@ -22,7 +22,7 @@ func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 		markets += len(subdivisions)
 	}
 	markets += len(p.parents)
-	untold := p.untold()
+	untold := p.WithheldParts()
 	markets += len(untold)
 	decisions := markets * len(p.classes)
 	if p.HasEntry(Anonymous) {

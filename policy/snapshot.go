@@ -187,12 +187,17 @@ func Stricter(a, b *Decision) *Decision {
 }
 
 // restriction orders decisions on one class: what is refused is more
-// restricted than what is not, and then the phases say.
+// restricted than what only would be, that more than what is not, and then the
+// phases say.
 func (d *Decision) restriction() int {
-	if d.Action == Forward {
-		return int(d.Phase)
+	const phases = int(Withdrawn) + 1
+	switch d.Action {
+	case Refuse:
+		return 2*phases + int(d.Phase)
+	case WouldRefuse:
+		return phases + int(d.Phase)
 	}
-	return int(Withdrawn) + 1 + int(d.Phase)
+	return int(d.Phase)
 }
 
 // A Market is what a snapshot says of one entry of the policy, or of a place

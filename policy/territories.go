@@ -162,9 +162,7 @@ func (p *Policy) CheckProposed() Problems {
 			b.checkDemandIsMet(name, d, isNewlyNested)
 		}
 	}
-	for _, binding := range p.bindings {
-		b.checkUnknownPartsSaid(binding)
-	}
+	b.checkUnknownPartsSaid()
 	return b.problems
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/exitgate/exitgate/policy/iso3166"
 )
@@ -36,9 +37,9 @@ func (p *Policy) parts(e *Rule) []Code {
 	})
 }
 
-// untold returns the places of which a part is withheld also from those who may be
-// elsewhere in it, with these parts: countries, and first-level subdivisions.
-func (p *Policy) untold() map[Code][]Code {
+// WithheldParts returns the places of which a part is withheld also from those who
+// may be elsewhere in it, with these parts: countries, and first-level subdivisions.
+func (p *Policy) WithheldParts() map[Code][]Code {
 	var all map[Code][]Code
 	for _, code := range p.Jurisdictions() {
 		e := p.rules[code]
@@ -111,21 +112,64 @@ func (c *country) untoldCode(place Place) Code {
 	return place.Country
 }
 
-// checkUnknownPartsSaid reports entries that answer a binding demand for a part of
-// a country, and don't say what those get who may be there or not.
-func (p *builder) checkUnknownPartsSaid(b binding) {
-	for _, code := range b.codes {
-		place := PlaceOf(code)
-		if place.Subdivisions[0] == "" || !p.policy.serves(Place{Country: place.Country}, b.Demand, b.InForce) {
-			continue
-		}
-		governing, _ := mostSpecific(p.policy.appendMatches(nil, place))
-		for _, m := range governing {
-			if m.entry.unknownPart != "" {
+// An UnsaidPart is an entry that answers a binding demand for a part of a country,
+// and doesn't say what those get who may be there or not.
+type UnsaidPart struct {
+	Entry, Part, Country Code
+	Demand               string
+	InForce              time.Time
+}
+
+// UnsaidParts returns the entries that don't say what those get who may be in the
+// part that they are about, although a demand binds it.
+func (p *Policy) UnsaidParts() []UnsaidPart {
+	var all []UnsaidPart
+	for _, b := range p.bindings {
+		for _, code := range b.codes {
+			place := PlaceOf(code)
+			if place.Subdivisions[0] == "" || !p.serves(Place{Country: place.Country}, b.Demand, b.InForce) {
 				continue
 			}
-			p.errorf(fmt.Sprintf("write unknown-part: withhold, or unknown-part: serve; or withdraw %s", place.Country), key("jurisdictions", string(m.entry.code)),
-				"%s withdraws %s because of %s, and it isn't said what those get who are located to %s alone, and may be there", m.entry.code, code, b.demand, place.Country)
+			for _, e := range p.Governing(place) {
+				if e.unknownPart == "" {
+					all = append(all, UnsaidPart{e.code, code, place.Country, b.demand, b.InForce})
+				}
+			}
 		}
+	}
+	return all
+}
+
+// WithUnknownPart returns the policy with something else said in an entry of those
+// who may be in its part or not.
+func (p *Policy) WithUnknownPart(entry Code, says UnknownPart) *Policy {
+	if p.rules[entry] == nil {
+		return p
+	}
+	q, was, is := *p, p.rules[entry], *p.rules[entry]
+	is.unknownPart = says
+	q.rules, q.rulesOf, q.territoryOf = maps.Clone(p.rules), maps.Clone(p.rulesOf), maps.Clone(p.territoryOf)
+	q.rules[entry] = &is
+	for code, rules := range q.rulesOf {
+		if i := slices.Index(rules, was); i >= 0 {
+			rules = slices.Clone(rules)
+			rules[i] = &is
+			q.rulesOf[code] = rules
+		}
+	}
+	for code, rule := range q.territoryOf {
+		if rule == was {
+			q.territoryOf[code] = &is
+		}
+	}
+	return &q
+}
+
+// checkUnknownPartsSaid reports entries of UnsaidParts.
+func (p *builder) checkUnknownPartsSaid() {
+	for _, u := range p.policy.UnsaidParts() {
+		advice := fmt.Sprintf("write unknown-part: withhold, or unknown-part: serve; or withdraw %s", u.Country)
+		p.errorf(advice, key("jurisdictions", string(u.Entry)),
+			"%s withdraws %s because of %s, and it isn't said what those get who are located to %s alone, and may be there", u.Entry, u.Part, u.Demand, u.Country)
 	}
 }

@@ -470,6 +470,9 @@ func printAmendments(out printer, p plan.Plan) {
 	if len(p.Exceptions) > 0 {
 		out.paragraph("", "\nNot along with what they lie in, but as above or not at all: %s", joinCodes(p.Exceptions))
 	}
+	if len(p.UnknownParts) > 0 {
+		out.paragraph("", "\nWhose part of it isn't known, not along with it, but as above or not at all: %s", joinCodes(p.UnknownParts))
+	}
 	if len(p.Amendments) > 0 {
 		fmt.Fprintf(out, "\nThe documents differ in:\n")
 	}
@@ -547,7 +550,7 @@ func (s movesTable) writePart(out printer, effect plan.Effect, title, colour str
 	var rows []row
 	for i, m := range s.moves {
 		if m.Effect == effect {
-			rows = append(rows, row{cells: []cell{{text: formatPeriod(m), colour: colour}, {text: formatMove(m), colour: colour}, {text: s.formatHits(i)}, {text: joinCodes(m.Jurisdictions), colour: colour}}})
+			rows = append(rows, row{cells: []cell{{text: formatPeriod(m), colour: colour}, {text: formatMove(m), colour: colour}, {text: s.formatHits(i)}, {text: formatWho(m), colour: colour}}})
 		}
 	}
 	if rows == nil {
@@ -571,6 +574,14 @@ func (s movesTable) writePart(out printer, effect plan.Effect, title, colour str
 		}
 	}
 	out.table(broken, 1)
+}
+
+// formatWho says whom a move concerns.
+func formatWho(m plan.Move) string {
+	if m.UnknownPart {
+		return "whose part of " + joinCodes(m.Jurisdictions) + " isn't known"
+	}
+	return joinCodes(m.Jurisdictions)
 }
 
 func formatPeriod(m plan.Move) string {

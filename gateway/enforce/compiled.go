@@ -85,19 +85,25 @@ func latestStep(taken policy.TakenSteps) (latest time.Time) {
 // An Outcome is what follows from a decision.
 type Outcome struct {
 	decisions prometheus.Counter
-	traffic   [2]*traffic.Counter // the second of clients that hide where they are
-	toApp     []proxy.Field
-	toClient  []proxy.Field
+	traffic   [2][2]*traffic.Counter // by whether the client hides where it is, and by unknownPart
+	// depth is how many codes the decision's jurisdiction has: of a client whose next
+	// one isn't known no more is known. 2 for whatever has no parts.
+	depth    int
+	toApp    []proxy.Field
+	toClient []proxy.Field
 }
 
 // Count counts a request from a place.
 func (o *Outcome) Count(place policy.Place) {
 	o.decisions.Inc()
+	hides, unknownPart := 0, 0
 	if place.Anonymous {
-		o.traffic[1].Inc()
-	} else {
-		o.traffic[0].Inc()
+		hides = 1
 	}
+	if o.depth < 2 && place.Subdivisions[o.depth] == "" {
+		unknownPart = 1
+	}
+	o.traffic[hides][unknownPart].Inc()
 }
 
 // ToApp returns the header fields that tell the app of the client's market.
@@ -130,9 +136,16 @@ func compile(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metr
 		}
 		c.outcomes[i] = Outcome{
 			decisions: m.Decision(d),
-			traffic:   [2]*traffic.Counter{counts.Counter(trafficKey(d, false)), counts.Counter(trafficKey(d, true))},
+			depth:     depth(d.Jurisdiction),
 			toApp:     append(marketFields(d.Jurisdiction, phase), flagFields[d.Jurisdiction]...),
 			toClient:  toClient,
+		}
+		o := &c.outcomes[i]
+		for hides := range o.traffic {
+			o.traffic[hides][0] = counts.Counter(trafficKey(d, hides == 1, false))
+			if o.depth < 2 {
+				o.traffic[hides][1] = counts.Counter(trafficKey(d, hides == 1, true))
+			}
 		}
 	}
 	c.notices = notice.NewSet(refused, p.Notice, p.Cause, policy.Name)
@@ -140,10 +153,22 @@ func compile(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metr
 	return c
 }
 
+// depth returns how many codes a country, or a part of one, has; 2 for what has no
+// parts.
+func depth(jurisdiction policy.Code) int {
+	switch place := policy.PlaceOf(jurisdiction); {
+	case place.Country == "" || place.Subdivisions[1] != "":
+		return 2
+	case place.Subdivisions[0] != "":
+		return 1
+	}
+	return 0
+}
+
 // trafficKey returns what the requests that a decision is made on are counted as.
-func trafficKey(d *policy.Decision, anonymous bool) traffic.Key {
+func trafficKey(d *policy.Decision, anonymous, unknownPart bool) traffic.Key {
 	return traffic.Key{
-		Traffic: plan.Traffic{Jurisdiction: d.Jurisdiction, Class: d.Class, Anonymous: anonymous},
+		Traffic: plan.Traffic{Jurisdiction: d.Jurisdiction, Class: d.Class, Anonymous: anonymous, UnknownPart: unknownPart},
 		Entry:   d.Entry,
 		Refused: d.Action == policy.Refuse,
 	}

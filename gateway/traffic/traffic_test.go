@@ -18,7 +18,7 @@ import (
 
 var (
 	began  = time.Date(2026, 11, 22, 4, 0, 0, 0, time.UTC)
-	served = traffic.Key{Traffic: plan.Traffic{Jurisdiction: "FR", Class: "sign-up"}, Entry: policy.Default}
+	served = traffic.Key{Traffic: plan.Traffic{Jurisdiction: "FR", Class: "sign-up", UnknownPart: true}, Entry: policy.Default}
 	hidden = traffic.Key{Traffic: plan.Traffic{Jurisdiction: "FR", Class: "sign-up", Anonymous: true}, Entry: policy.Anonymous, Refused: true}
 )
 

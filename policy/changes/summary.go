@@ -55,6 +55,9 @@ func formatMove(m plan.Move) string {
 	if more := len(m.Jurisdictions) - len(codes); more > 0 {
 		fmt.Fprintf(&words, " and %d more", more)
 	}
+	if m.UnknownPart {
+		words.WriteString(" (part unknown)")
+	}
 	fmt.Fprintf(&words, " %s → %s", m.Before, m.After)
 	if !m.From.IsZero() {
 		words.WriteString(" from " + m.From.UTC().Format("2006-01-02"))

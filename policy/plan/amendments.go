@@ -377,6 +377,12 @@ func (p *Plan) amendJurisdictions(before, after *policy.Policy) {
 	moved := make(map[policy.Code]bool)
 	for _, m := range p.Moves {
 		for _, code := range m.Jurisdictions {
+			if m.UnknownPart { // said by the entries of the parts
+				for _, part := range slices.Concat(p.before.withheld[code], p.after.withheld[code]) {
+					moved[part] = true
+				}
+				continue
+			}
 			place := policy.PlaceOf(code)
 			moved[code], moved[place.Country], moved[place.Subdivisions[0]] = true, true, true
 		}

@@ -13,6 +13,9 @@ type Traffic struct {
 	Jurisdiction policy.Code // of the decision, by the policy in use
 	Class        string      // by the policy in use
 	Anonymous    bool        // the client hides where it is
+	// UnknownPart: no more is known of where the client is than Jurisdiction, a
+	// country or a part of one.
+	UnknownPart bool
 }
 
 // An Impact is how many of the requests that were counted a plan would have
@@ -61,6 +64,9 @@ func (p Plan) Impact(counts map[Traffic]uint64) Impact {
 				some = slices.DeleteFunc(slices.Collect(maps.Keys(counts)), func(t Traffic) bool { return !t.Anonymous })
 			}
 			for _, traffic := range some {
+				if m.UnknownPart != p.movesApart(traffic) {
+					continue
+				}
 				if m.Routes == nil || slices.Contains(m.Routes, traffic.Class) {
 					concerned[traffic] = true
 				}
@@ -75,10 +81,20 @@ func (p Plan) Impact(counts map[Traffic]uint64) Impact {
 	return impact
 }
 
+// movesApart reports whether requests are of clients of whom no more is known than
+// the jurisdiction, and who don't move along with it.
+func (p Plan) movesApart(t Traffic) bool {
+	return t.UnknownPart && slices.Contains(p.UnknownParts, t.Jurisdiction)
+}
+
 // refuses reports whether requests are refused at a moment.
 func (f *projection) refuses(t Traffic, at time.Time) bool {
 	class := f.classes[f.policy.Class(t.Class)]
-	return f.outcome(t.Jurisdiction).timeline(class).at(at).Refuses(class) ||
+	where := f.outcome(t.Jurisdiction)
+	if t.UnknownPart {
+		where = f.unknownPart(t.Jurisdiction)
+	}
+	return where.timeline(class).at(at).Refuses(class) ||
 		t.Anonymous && f.outcome(policy.Anonymous).timeline(class).at(at).Refuses(class)
 }
 
@@ -87,8 +103,18 @@ func (f *projection) refuses(t Traffic, at time.Time) bool {
 // tell apart.
 func (p Plan) mayDiffer(t Traffic, refused bool) bool {
 	country := policy.PlaceOf(t.Jurisdiction).Country
+	if t.UnknownPart {
+		return false
+	}
+	class := p.after.classes[p.after.policy.Class(t.Class)]
+	for _, code := range p.partlyKnown() { // of some only the region may be known
+		if region := policy.PlaceOf(code); region.Country == country && code != country && p.before.outcome(code).jurisdiction == t.Jurisdiction &&
+			p.after.unknownPart(code).timeline(class).at(p.At).Refuses(class) != p.before.unknownPart(code).timeline(class).at(p.At).Refuses(class) {
+			return true
+		}
+	}
 	for _, code := range p.after.distinct[country] {
-		part := Traffic{code, t.Class, t.Anonymous}
+		part := Traffic{Jurisdiction: code, Class: t.Class, Anonymous: t.Anonymous}
 		if code != t.Jurisdiction && p.before.outcome(code).jurisdiction == t.Jurisdiction && p.after.refuses(part, p.At) != refused {
 			return true
 		}

@@ -14,12 +14,15 @@ import (
 // A Move is a change of what jurisdictions get, from a moment on. Essential
 // requests are served everywhere, and left out.
 type Move struct {
-	Effect        Effect        `json:"effect"`
-	From          time.Time     `json:"from,omitzero"`  // zero: at once
-	Until         time.Time     `json:"until,omitzero"` // zero: for good
-	Before        Treatment     `json:"before"`         // by the policy in use, in that time
-	After         Treatment     `json:"after"`
-	Routes        []string      `json:"routes,omitempty"` // only these classes
+	Effect Effect    `json:"effect"`
+	From   time.Time `json:"from,omitzero"`  // zero: at once
+	Until  time.Time `json:"until,omitzero"` // zero: for good
+	Before Treatment `json:"before"`         // by the policy in use, in that time
+	After  Treatment `json:"after"`
+	Routes []string  `json:"routes,omitempty"` // only these classes
+	// UnknownPart: only clients of whom no subdivision of the jurisdictions is known
+	// that the policies speak of.
+	UnknownPart   bool          `json:"unknown-part,omitempty"`
 	Jurisdictions []policy.Code `json:"jurisdictions"`
 }
 
@@ -70,10 +73,11 @@ type projection struct {
 	classes  []string // of the policy
 	flags    policy.Flags
 	distinct map[policy.Code][]policy.Code
+	withheld map[policy.Code][]policy.Code // see policy.WithheldParts
 }
 
 func newProjection(p *policy.Policy, flags policy.Flags) *projection {
-	return &projection{p, p.Classes(), flags, p.DistinctSubdivisions(flags)}
+	return &projection{p, p.Classes(), flags, p.DistinctSubdivisions(flags), p.WithheldParts()}
 }
 
 // An outcome is what a policy makes of one place.
@@ -102,6 +106,24 @@ func (f *projection) outcome(code policy.Code) outcome {
 	c.phase, c.breached = settings.Phase, f.policy.Breaches(settings)
 	return c
 }
+
+// unknownPart returns what the policy makes of clients in a place of whom no more
+// is known, and who may be in some part of it: the strictest of what it makes of the
+// place and of the parts that it withholds from them.
+func (f *projection) unknownPart(code policy.Code) outcome {
+	o := f.outcome(code)
+	o.governing = slices.Clone(o.governing)
+	for _, part := range f.withheld[code] {
+		other := f.outcome(part)
+		o.governing = append(o.governing, other.governing...)
+		o.phase, o.breached = max(o.phase, other.phase), o.breached || other.breached
+	}
+	return o
+}
+
+// partlyKnown returns the places of which either policy withholds a part from those
+// who may be elsewhere in it, sorted.
+func (p *Plan) partlyKnown() []policy.Code { return allKeys(p.before.withheld, p.after.withheld) }
 
 // distinctPlace returns a place as far as the policy tells it apart.
 func (f *projection) distinctPlace(place policy.Place) policy.Place {
@@ -222,7 +244,8 @@ type interval struct {
 // A moveKey is a move of one jurisdiction: moves with the same key are one.
 type moveKey struct {
 	interval
-	routes string // joined; "": all
+	routes      string // joined; "": all
+	unknownPart bool
 }
 
 // compare finds all moves, and puts alike ones together.
@@ -232,9 +255,18 @@ func (p *Plan) compare() {
 	classes := p.classes()
 	all := p.jurisdictions()
 	for _, code := range all {
-		keys[code] = p.movesOf(code, classes)
+		keys[code] = p.movesOf(code, p.before.outcome(code), p.after.outcome(code), classes)
 	}
 	index := make(map[moveKey]int)
+	add := func(s moveKey, code policy.Code) {
+		i, known := index[s]
+		if !known {
+			i = len(p.Moves)
+			index[s] = i
+			p.Moves = append(p.Moves, s.move())
+		}
+		p.Moves[i].Jurisdictions = append(p.Moves[i].Jurisdictions, code)
+	}
 	for _, code := range all {
 		if parent := p.parentOf(code); parent != "" {
 			if maps.Equal(keys[code], keys[parent]) {
@@ -243,25 +275,44 @@ func (p *Plan) compare() {
 			p.Exceptions = append(p.Exceptions, code)
 		}
 		for s := range keys[code] {
-			i, known := index[s]
-			if !known {
-				i = len(p.Moves)
-				index[s] = i
-				p.Moves = append(p.Moves, s.move())
-			}
-			p.Moves[i].Jurisdictions = append(p.Moves[i].Jurisdictions, code)
+			add(s, code)
+		}
+	}
+	for _, code := range p.partlyKnown() {
+		own := p.movesOf(code, p.before.unknownPart(code), p.after.unknownPart(code), classes)
+		around := code
+		if keys[code] == nil {
+			around = p.parentOf(code)
+		}
+		if maps.Equal(own, keys[around]) {
+			continue // moves along
+		}
+		p.UnknownParts = append(p.UnknownParts, code)
+		for s := range own {
+			s.unknownPart = true
+			add(s, code)
 		}
 	}
 	slices.SortFunc(p.Moves, func(a, b Move) int {
 		return cmp.Or(a.From.Compare(b.From), byGravity(a.Effect, b.Effect),
 			cmp.Compare(a.After.String(), b.After.String()), cmp.Compare(a.Before.String(), b.Before.String()),
-			slices.Compare(a.Routes, b.Routes), a.Until.Compare(b.Until))
+			slices.Compare(a.Routes, b.Routes), a.Until.Compare(b.Until), compareBool(a.UnknownPart, b.UnknownPart))
 	})
 }
 
-// movesOf returns the moves of one jurisdiction.
-func (p *Plan) movesOf(code policy.Code, classes []string) map[moveKey]bool {
-	before, after := p.before.outcome(code), p.after.outcome(code)
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+// movesOf returns the moves of one jurisdiction, or of those in it of whom no more
+// is known.
+func (p *Plan) movesOf(code policy.Code, before, after outcome, classes []string) map[moveKey]bool {
 	classesOf := make(map[interval][]string)
 	for _, class := range classes {
 		for _, s := range differingIntervals(p.At, before.timeline(class), after.timeline(class)) {
@@ -273,7 +324,7 @@ func (p *Plan) movesOf(code policy.Code, classes []string) map[moveKey]bool {
 		if len(some) == len(classes) {
 			some = nil
 		}
-		keys[moveKey{s, strings.Join(some, " ")}] = true
+		keys[moveKey{interval: s, routes: strings.Join(some, " ")}] = true
 	}
 	if before.isFlagged() || after.isFlagged() {
 		p.addHidden(code, before.unflagged(), after.unflagged(), classes, classesOf)
@@ -301,7 +352,7 @@ func (p *Plan) addHidden(code policy.Code, before, after outcome, classes []stri
 func (s interval) effect() Effect { return s.before.effect(s.after) }
 
 func (s moveKey) move() Move {
-	m := Move{Effect: s.effect(), From: s.from, Until: s.until, Before: s.before, After: s.after}
+	m := Move{Effect: s.effect(), From: s.from, Until: s.until, Before: s.before, After: s.after, UnknownPart: s.unknownPart}
 	if s.routes != "" {
 		m.Routes = strings.Split(s.routes, " ")
 	}

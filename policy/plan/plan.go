@@ -32,10 +32,13 @@ type Plan struct {
 	Moves   []Move   `json:"moves,omitempty"`
 	// Exceptions are the subdivisions that don't move as what they lie in does.
 	// All others go along.
-	Exceptions []policy.Code            `json:"apart,omitempty"`
-	Amendments []Amendment              `json:"amendments,omitempty"`
-	Expansions []Expansion              `json:"expansions,omitempty"`
-	Warnings   []*strictyaml.Diagnostic `json:"warnings,omitempty"` // of the new policy
+	Exceptions []policy.Code `json:"apart,omitempty"`
+	// UnknownParts are the places in which those don't move along of whom no part of
+	// the place is known that the policies speak of.
+	UnknownParts []policy.Code            `json:"unknown-parts,omitempty"`
+	Amendments   []Amendment              `json:"amendments,omitempty"`
+	Expansions   []Expansion              `json:"expansions,omitempty"`
+	Warnings     []*strictyaml.Diagnostic `json:"warnings,omitempty"` // of the new policy
 
 	before, after *projection
 	hidden        map[Effect][]policy.Code // whom moves concern that flags hide for now

@@ -36,13 +36,6 @@ var successions = rapid.Custom(func(t *rapid.T) [2]policytest.Promise {
 
 // parseBoth returns nil unless both documents are good.
 func parseBoth(pair [2]policytest.Promise) (before, after *policy.Policy) {
-	// Plans tell of unknown parts only that entries say something else of them.
-	for _, p := range pair {
-		for code, e := range p.Entries {
-			e.Withhold = false
-			p.Entries[code] = e
-		}
-	}
 	before, err := document.Read("before.yaml", []byte(pair[0].Document()))
 	if err != nil {
 		return nil, nil
@@ -61,7 +54,7 @@ func treatment(s *policy.Snapshot, place policy.Place, class string) plan.Treatm
 	d := s.Decide(place, policy.Class(found))
 	return plan.Treatment{
 		Phase:    d.Phase,
-		Observed: s.Policy().Mode() == policy.Observe && d.Reason != policy.ByGuarantee && d.Phase >= policy.ClosedToNew,
+		Observed: s.Policy().Mode() == policy.Observe && d.Action != policy.Refuse && d.Phase >= policy.ClosedToNew,
 	}
 }
 
@@ -77,10 +70,14 @@ func movedWith(p plan.Plan, place policy.Place) policy.Code {
 }
 
 // replay takes the moves of a plan over what was.
-func replay(p plan.Plan, was plan.Treatment, code policy.Code, class string, at time.Time) (plan.Treatment, bool) {
-	moved := false
+func replay(p plan.Plan, was plan.Treatment, place policy.Place, class string, at time.Time) (plan.Treatment, bool) {
+	code, moved := movedWith(p, place), false
+	unknownPart := slices.Contains(p.UnknownParts, place.Jurisdiction())
+	if unknownPart {
+		code = place.Jurisdiction()
+	}
 	for _, m := range p.Moves {
-		if slices.Contains(m.Jurisdictions, code) && (m.Routes == nil || slices.Contains(m.Routes, class)) &&
+		if m.UnknownPart == unknownPart && slices.Contains(m.Jurisdictions, code) && (m.Routes == nil || slices.Contains(m.Routes, class)) &&
 			!at.Before(m.From) && (m.Until.IsZero() || at.Before(m.Until)) {
 			if m.Before != was || moved {
 				return m.After, false
@@ -124,7 +121,7 @@ func TestAPlanReplayedGivesWhatTheNewPolicyGives(t *testing.T) {
 					return "other"
 				}
 				old, now := treatment(was, place, in(pair[0])), treatment(is, place, in(pair[1]))
-				if got, ok := replay(change, old, movedWith(change, place), class, later); !ok || got != now {
+				if got, ok := replay(change, old, place, class, later); !ok || got != now {
 					t.Fatalf("%s of %v at %v: was %v, is %v, the plan says %v\n%v\n%s\n%s", class, place, later, old, now, got, change.Moves, pair[0].Document(), pair[1].Document())
 				}
 			}
@@ -314,7 +311,7 @@ func TestImpactIsWhatDecidesOtherwise(t *testing.T) {
 				if old.Jurisdiction != place.Jurisdiction() {
 					continue // what the counts can't tell: see Perhaps
 				}
-				counts[plan.Traffic{Jurisdiction: old.Jurisdiction, Class: old.Class, Anonymous: place.Anonymous}]++
+				counts[plan.Traffic{Jurisdiction: old.Jurisdiction, Class: old.Class, Anonymous: place.Anonymous, UnknownPart: place.Country != ""}]++
 				want.Requests++
 				switch {
 				case old.Action == policy.Refuse && now.Action != policy.Refuse:
