@@ -69,7 +69,7 @@ func RepairLedger(c config.Config, cut bool) (*ledger.Tail, error) {
 }
 
 // openOffline returns the data folder of some settings, and the last record that is
-// known in it.
+// known in it: by the replica, or if that is damaged by the copy of the records.
 func openOffline(c config.Config) (statedir.Dir, ledger.Point, error) {
 	if c.Policy.File != "" {
 		return "", ledger.Point{}, fmt.Errorf("with these settings the policy comes from the file %s, and there is no ledger", c.Policy.File)
@@ -83,7 +83,15 @@ func openOffline(c config.Config) (statedir.Dir, ledger.Point, error) {
 	}
 	dir := statedir.Dir(folder)
 	known, err := source.LastKnown(dir)
-	return dir, known, err
+	if err == nil {
+		return dir, known, nil
+	}
+	// What it came to is damaged; the records are kept beside it.
+	records, failed := ledger.ReadArchive(dir.Records())
+	if failed != nil {
+		return "", ledger.Point{}, fmt.Errorf("%w; nor can the last record that this machine has seen be told by its records: %w; move %s away to do without", err, failed, dir.Replica())
+	}
+	return dir, records.Last(), records.Close()
 }
 
 // CheckSettings returns what is wrong with settings, and with the files that apps

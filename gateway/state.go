@@ -14,6 +14,7 @@ import (
 func (g *Gateway) state() metrics.State {
 	s := metrics.State{
 		Snapshot:     g.snapshot(),
+		StepsKept:    g.engine.StepsError() == nil,
 		PolicyFailed: g.engine.Failure() != nil,
 		Certificates: g.certs.Expiry(),
 		Flags:        g.flagState(),
@@ -42,7 +43,8 @@ func (g *Gateway) state() metrics.State {
 // ledgerState is what the metrics show of the ledger.
 func (g *Gateway) ledgerState(c *source.Connection) *metrics.Ledger {
 	state, now := g.source.State(), g.now()
-	l := &metrics.Ledger{Connected: c.Connected, Differing: c.Differing, Reserved: c.Reserve == nil, ClockOffset: c.ClockOffset}
+	l := &metrics.Ledger{Connected: c.Connected, Differing: c.Differing, Reserved: c.Reserve == nil, ClockOffset: c.ClockOffset,
+		Format: c.Format, Unknown: state.Unknown(), Unrecorded: c.Unrecorded}
 	for _, c := range state.Changes(now) {
 		if c.Status == changes.Pending {
 			l.Pending++

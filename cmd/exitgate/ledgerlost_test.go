@@ -151,3 +151,70 @@ func TestSIGHUPEndsNoGateway(t *testing.T) {
 		t.Errorf("readyz is %d", status)
 	}
 }
+
+// Issue 10, number 18: ledger.json is damaged, and the ledger is lost, both at once, as with
+// a bad disk: the records are enough.
+func TestALedgerIsMadeAgainWhereItsStateIsDamagedToo(t *testing.T) {
+	t.Parallel()
+	m := newLedgerGateway(t)
+	m.restart()
+	m.setPhase("FR", policy.Withdrawn, "by law")
+	before := m.mustRun("log", "--json").out
+	m.kill()
+	m.api.CloseIdleConnections()
+	testkit.ReplaceFile(t, m.data("ledger.json"), "damaged")
+	if said := m.mustRun("ledger", "repair", "--json").out; !strings.Contains(said, `"damaged": null`) {
+		t.Errorf("then it is %s", said)
+	}
+	if err := os.RemoveAll(m.data("ledger")); err != nil {
+		t.Fatal(err)
+	}
+	if done := m.mustRun("ledger", "import", "--json").out; !strings.Contains(done, `"written": 2`) {
+		t.Errorf("imported is %s", done)
+	}
+	m.restart()
+	if now := m.mustRun("log", "--json").out; now != before {
+		t.Errorf("the log is\n%s, and it was\n%s", now, before)
+	}
+	if status := m.gets("FR"); status != http.StatusUnavailableForLegalReasons {
+		t.Errorf("France gets %d", status)
+	}
+	m.stop()
+
+	// Without the records, either, nobody knows what was there.
+	testkit.ReplaceFile(t, m.data("ledger.json"), "damaged")
+	testkit.ReplaceFile(t, m.data("records.log"), "damaged, too")
+	for _, command := range []string{"import", "repair"} {
+		if refused := m.runCommand("ledger", command); refused.code != exitFailed || !strings.Contains(refused.err, "ledger.json") || !strings.Contains(refused.err, "records.log") {
+			t.Errorf("%s: %d %s", command, refused.code, refused.text())
+		}
+	}
+}
+
+// Issue 10, number 17: a damaged steps.json is said, like the other files that are sealed.
+func TestDamagedStepsAreSaid(t *testing.T) {
+	t.Parallel()
+	m := newLedgerGateway(t)
+	m.clock = m.file("clock")
+	testkit.ReplaceFile(t, m.clock, "2026-12-01T00:00:00Z")
+	m.restart()
+	m.apply("version: 1\njurisdictions: {FR: {schedule: [{from: 2026-12-01T00:00:00Z, phase: withdrawn}]}}\n", "an exit")
+	if kept := m.metric("exitgate_steps_kept"); kept != "1" {
+		t.Errorf("exitgate_steps_kept is %s", kept)
+	}
+	m.kill()
+	m.api.CloseIdleConnections()
+	testkit.ReplaceFile(t, m.data("steps.json"), "damaged")
+	testkit.ReplaceFile(t, m.clock, "2026-11-01T00:00:00Z")
+	m.restart()
+	if kept := m.metric("exitgate_steps_kept"); kept != "0" {
+		t.Errorf("exitgate_steps_kept is %s", kept)
+	}
+	check, found := m.status().Checks["steps kept"]
+	if !found || check.OK || !strings.Contains(check.Detail, "steps.json") {
+		t.Errorf("the status says %+v", check)
+	}
+	if status := m.gets("FR"); status != http.StatusUnavailableForLegalReasons { // by schedule.json
+		t.Errorf("with the clock set back, France gets %d", status)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -106,6 +107,9 @@ func (o *logOptions) runVerify(cmd *cobra.Command, c *client) error {
 			what = "copy"
 		}
 		out.colouredParagraph(green, "", "The "+what+" is valid: %s, each as it was written and in its place.", plural(v.Records, "record"))
+		if v.Newer > 0 {
+			out.colouredParagraph(yellow, "", "Only a newer exitgate knows what %s of them say: that they are in their place was checked, and no more.", strconv.Itoa(v.Newer))
+		}
 		fmt.Fprintf(out, "The last is %d, with the hash %s\n", v.Last, sanitise(v.Hash))
 	default:
 		for _, w := range v.Wrong {

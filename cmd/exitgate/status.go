@@ -365,6 +365,15 @@ func (s statusText) writeFailedChecks(out printer) {
 	}
 	if l := s.Ledger; l != nil {
 		fmt.Fprintln(out)
+		if l.LowestFormat > 0 && l.LowestFormat < l.Format {
+			out.colouredParagraph(yellow, "", "A gateway is present that reads format %d of the ledger, this one reads %d: what is newer isn't written until all are upgraded.", l.LowestFormat, l.Format)
+		}
+		if l.Unknown > 0 {
+			out.colouredParagraph(yellow, "", "%s skipped, as only a newer exitgate knows them: upgrade this one.", plural(int(l.Unknown), "record"))
+		}
+		if l.Unrecorded > 0 {
+			out.colouredParagraph(yellow, "", "What took place here %s isn't in the ledger yet: see the log of the gateway.", plural(l.Unrecorded, "time"))
+		}
 		if l.Connected {
 			out.paragraph("", "The ledger can be reached, since %s. Its last record is %s.", formatMinute(l.Since), strconv.FormatUint(l.Last, 10))
 		} else {

@@ -191,6 +191,7 @@ func (l ledger) Snapshot(now time.Time) (*policy.Snapshot, enforce.BlockedReason
 func (l ledger) AppliedAt() time.Time      { return start }
 func (l ledger) Failure() *enforce.Failure { return nil }
 func (l ledger) Closed() bool              { return l.closed != "" }
+func (l ledger) StepsError() error         { return nil }
 
 func (l ledger) Run(context.Context) {}
 func (l ledger) Close()              {}

@@ -31,6 +31,7 @@ type Engine interface {
 	AppliedAt() time.Time
 	Failure() *enforce.Failure // of the newest policy; nil if it is in use
 	Closed() bool              // no policy is known, and nothing is served
+	StepsError() error         // why the steps that were taken weren't known from the disk, or aren't kept
 }
 
 // Flags is what is known of flags.

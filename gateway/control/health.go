@@ -20,6 +20,11 @@ func (c *Control) Readiness() api.Readiness {
 	if draining {
 		r.Checks["listener"] = api.Check{Detail: "stopping: finishing what is under way"}
 	}
+	if err := c.engine.StepsError(); err != nil {
+		r.Checks["steps kept"] = api.Check{
+			Detail: fmt.Sprintf("%v\n\nwhat says besides which steps of schedules were taken is schedule.json, of the policy that was last in use: nothing opens by this unless the clock is set back while that is lost, too. See that the clock is right, and that the data folder has room and can be written", err),
+		}
+	}
 	c.checkLedger(now, r.Checks)
 	c.checkFlags(now, r.Checks)
 	c.checkDatabases(r.Checks)

@@ -49,7 +49,7 @@ func (c *Control) Verify(ctx context.Context) (api.Verification, error) {
 		return api.Verification{}, err
 	}
 	v := api.Verification{
-		OK: len(found.Invalid) == 0 && !found.Damaged, Records: found.Records,
+		OK: len(found.Invalid) == 0 && !found.Damaged, Records: found.Records, Newer: found.Newer + found.Skipped,
 		Last: found.Last.Number, Hash: found.Last.Hash.String(), Wrong: []api.InvalidRecord{},
 	}
 	if found.Unread != nil {

@@ -30,7 +30,8 @@ func (c *Control) Status(by changes.Actor) api.Status {
 		Markets:  c.markets(snapshot), Unenforced: orEmpty(snapshot.Unenforced(c.o.Capability())),
 	}
 	if l := c.source.Connection(); l != nil {
-		status.Ledger = &api.Ledger{Connected: l.Connected, Since: l.Since, Why: l.Why, Last: l.Last, Format: changes.Format}
+		status.Ledger = &api.Ledger{Connected: l.Connected, Since: l.Since, Why: l.Why, Last: l.Last, Format: changes.Format,
+			LowestFormat: l.Format, Unknown: state.Unknown(), Unrecorded: l.Unrecorded}
 	}
 	if revision := state.Revision(); revision.Number != 0 {
 		status.Revision, status.InForce = revision.Number, &revision

@@ -83,6 +83,7 @@ type Engine struct {
 	newest      atomic.Pointer[policy.Policy] // in use, or about to be
 	closed      atomic.Bool                   // no policy is known yet: nothing is served
 	takenBefore atomic.Pointer[time.Time]     // the date of the latest step that was taken before this start
+	stepsDamage atomic.Pointer[error]         // of those that were kept before this start
 	applying    sync.Mutex                    // held while another policy is taken into use
 
 	mu      sync.Mutex // guards what follows, and every change of current

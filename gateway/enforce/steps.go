@@ -52,11 +52,22 @@ func (e *Engine) TakenBefore() time.Time {
 	return time.Time{}
 }
 
+// StepsError returns why the steps of schedules that were taken aren't known from the
+// disk, as they were damaged at the start, or not kept there now; nil if they are.
+func (e *Engine) StepsError() error {
+	var errs []error
+	if damage := e.stepsDamage.Load(); damage != nil {
+		errs = append(errs, fmt.Errorf("at the start: %w", *damage))
+	}
+	return errors.Join(append(errs, e.steps.err())...)
+}
+
 // readTaken returns the steps that were taken before this process began.
 func (e *Engine) readTaken(p *policy.Policy) policy.TakenSteps {
 	kept, err := e.readSteps()
 	if err != nil {
-		e.o.Log.Error("which steps of schedules were taken can't be read; going by the clock", "error", err)
+		e.o.Log.Error("which steps of schedules were taken can't be read; going by the last policy and moment that were kept, and the clock", "error", err)
+		e.stepsDamage.Store(&err)
 	}
 	taken := maps.Clone(kept.Taken)
 	if taken == nil {
@@ -116,7 +127,14 @@ type stepKeeper struct {
 	wanted savedSteps // what is to be on disk
 	number int        // of wanted
 	kept   int        // the number of what is on disk; 0: what was there
-	failed bool       // the last one couldn't be written
+	failed error      // why the last one couldn't be written
+}
+
+// err returns why the newest steps aren't on disk.
+func (k *stepKeeper) err() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.failed
 }
 
 // has reports whether steps are on disk, as taken or as those that come next.
@@ -158,8 +176,8 @@ func (k *stepKeeper) flush() (err error, first bool) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	first = err != nil && !k.failed
-	k.failed = err != nil
+	first = err != nil && k.failed == nil
+	k.failed = err
 	return err, first
 }
 

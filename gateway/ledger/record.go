@@ -104,9 +104,10 @@ func (c Content) Check() error {
 // newer than it is.
 type Record struct {
 	// Version is that of the format. Of a record of a later one than this
-	// gateway knows only the place in the chain is known: its Kind is one
-	// that nobody knows, whatever the ledger has, and the rest is empty. It
-	// is to be skipped like any record of an unknown kind.
+	// gateway knows the place in the chain is known, and time, author and reason
+	// if its head has them as today's do. Its Kind is one that nobody knows,
+	// whatever the ledger has, and it has no Body. It is to be skipped like any
+	// record of an unknown kind.
 	Version int
 	// Number is the record's sequence number in the stream. Numbers rise;
 	// one that is missing was given to a message that isn't a record.
@@ -190,6 +191,9 @@ func Decode(data []byte) (Record, error) {
 	r := Record{Version: h.Version, Number: h.Number, Previous: h.Previous, Hash: sha256.Sum256(data)}
 	if h.Version > version {
 		r.Kind, r.Raw = fmt.Sprintf("unknown (version %d)", h.Version), data
+		if said := (Content{r.Kind, h.Author, h.Reason, nil}); err == nil && said.Check() == nil {
+			r.Time, r.Content = h.Time.UTC(), said
+		}
 		return r, nil
 	}
 	r.Time, r.Content = h.Time, Content{h.Kind, h.Author, h.Reason, data[len(line)+1:]}

@@ -65,3 +65,17 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// Issue 10, number 18: of a record of a later version, what its head has as today's do is
+// shown: when, by whom and why.
+func TestDecode_headOfALaterVersion(t *testing.T) {
+	const previous = `"previous":"0000000000000000000000000000000000000000000000000000000000000000"`
+	r, err := ledger.Decode([]byte(`{"version":2,"number":1,` + previous + `,"time":"2026-11-22T02:00:00Z","kind":"revision","author":"ada","reason":"the law","seal":"x"}` + "\nbody"))
+	if err != nil || r.Kind == "revision" || r.Body != nil || r.Author != "ada" || r.Reason != "the law" || r.Time.IsZero() {
+		t.Errorf("it is read as %+v, %v", r, err)
+	}
+	r, err = ledger.Decode([]byte(`{"version":2,"number":1,` + previous + `,"time":"2026-11-22T02:00:00Z","kind":"revision","author":"\u001b[2J","reason":""}` + "\nbody"))
+	if err != nil || r.Author != "" || !r.Time.IsZero() {
+		t.Errorf("one by control characters is read as %+v, %v", r, err)
+	}
+}

@@ -14,6 +14,7 @@ type State struct {
 	Snapshot *policy.Snapshot
 	// PolicyFailed reports that the newest policy is invalid and that Snapshot
 	// is of an older one.
+	StepsKept    bool // the steps that were taken were read at the start, and are on disk
 	PolicyFailed bool
 	Databases    []Database
 	Unenforced   []policy.Code        // jurisdictions that the databases can't find
@@ -34,6 +35,9 @@ type Ledger struct {
 	ClockOffset  time.Duration // ahead of the NATS servers
 	Reserved     bool          // there is room that is given up for a withdrawal when the disk is full
 	Differing    int           // records that the ledger has otherwise than the gateway's copy
+	Format       int           // of records that all gateways read that are present; 0: not known
+	Unknown      uint64        // records that only a newer gateway knows, skipped
+	Unrecorded   int           // what took place and isn't in the ledger yet
 	Pending      int           // changes that wait for approvals
 	SignatureDue []time.Time   // until when emergencies are to be signed, ascending
 }
@@ -117,11 +121,23 @@ func RegisterState(registry prometheus.Registerer, state func() State) {
 				set(1, string(b.Jurisdiction), b.Flag)
 			}
 		}},
+		{desc("steps_kept", "1 if the steps of schedules that were taken were read at the start and are kept on disk; 0 if they were damaged, or can't be written."), func(s State, set set) {
+			set(boolean(s.StepsKept))
+		}},
 		{desc("ledger_connected", "1 if the ledger can be reached; 0 if the gateway goes by what it last knew."), ofLedger(func(l *Ledger) float64 {
 			return boolean(l.Connected)
 		})},
 		{desc("ledger_records_differing", "Records that the ledger has otherwise than the gateway's copy of them: one of the two was changed."), ofLedger(func(l *Ledger) float64 {
 			return float64(l.Differing)
+		})},
+		{desc("ledger_format_lowest", "The newest format of records that all gateways read that are present, 0 if that isn't known: what needs a newer one can't be written."), ofLedger(func(l *Ledger) float64 {
+			return float64(l.Format)
+		})},
+		{desc("ledger_records_unknown", "Records that were skipped, as only a newer exitgate knows them."), ofLedger(func(l *Ledger) float64 {
+			return float64(l.Unknown)
+		})},
+		{desc("ledger_unrecorded", "Steps, breaches and acknowledgements that took place here and aren't in the ledger yet."), ofLedger(func(l *Ledger) float64 {
+			return float64(l.Unrecorded)
 		})},
 		{desc("clock_offset_seconds", "How far this machine's clock is ahead of that of the NATS servers; 0 for a ledger in the process."), ofLedger(func(l *Ledger) float64 {
 			return l.ClockOffset.Seconds()

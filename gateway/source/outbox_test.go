@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy/changes"
 )
@@ -116,4 +117,31 @@ func TestADamagedOutboxIsLeftOut(t *testing.T) {
 	m.run(m.mustStart())
 	m.waiting.Add(breachIn(changes.GuaranteeBreached, moment))
 	m.expectKinds("revision", "breach")
+}
+
+// Issue 10: what can't be written is known beforehand, and what was skipped is known, too.
+func TestTheLowestFormatIsKnown(t *testing.T) {
+	m := newMachine(t, newStream())
+	r := m.mustStart()
+	if got := r.Connection().Format; got != changes.Format {
+		t.Errorf("in the process it is %d", got)
+	}
+	m = newMachine(t, m.stream)
+	m.remote = true
+	r = m.mustStart()
+	for want, answers := range map[int][]string{3: {"3", "9"}, 2: {"2", "3"}, 1: {"3"}} { // of two
+		m.peers.answers = map[string][][]byte{"last": {[]byte("1"), []byte("1")}}
+		for _, a := range answers {
+			m.peers.answers["format"] = append(m.peers.answers["format"], []byte(a))
+		}
+		if _, err := r.queryFormats(t.Context(), m.client); err != nil || r.Connection().Format != want {
+			t.Errorf("of gateways that say %q it is %d, %v", answers, r.Connection().Format, err)
+		}
+	}
+	m.run(r)
+	m.stream.append(ledger.Content{Kind: "vote", Author: "ada", Body: []byte(`{"format":9}`)})
+	testkit.Eventually(t, "it is skipped", func() bool { return r.State().Unknown() == 1 })
+	if v, err := r.Verify(t.Context()); err != nil || v.Skipped != 1 || len(v.Invalid) > 0 {
+		t.Errorf("it is verified as %+v, %v", v, err)
+	}
 }

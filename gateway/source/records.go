@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/ledger"
+	"github.com/exitgate/exitgate/internal/watch"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -18,6 +19,8 @@ const (
 	// electionTimeout is longer than a cluster needs for another leader: then
 	// nobody is kept waiting for the ledger.
 	electionTimeout = 10 * time.Second
+	// formatInterval is how often the other gateways are asked what they read.
+	formatInterval = time.Minute
 	// maxScanned is how many records Records looks through at most.
 	maxScanned = 2000
 )
@@ -86,19 +89,49 @@ func (r *Replica) checkFormat(ctx context.Context, l Ledger, draft changes.Draft
 	if draft.Format() == 1 || !r.o.Remote {
 		return nil
 	}
-	present, err := l.Query(ctx, lastTopic, nil)
+	formats, err := r.queryFormats(ctx, l)
 	if err != nil {
 		return notWritten(r.connectionError(err))
+	}
+	return changes.CheckFormat(draft, formats)
+}
+
+// queryFormats asks all gateways which formats of records they read; 0 is of one that
+// doesn't say.
+func (r *Replica) queryFormats(ctx context.Context, l Ledger) ([]int, error) {
+	present, err := l.Query(ctx, lastTopic, nil)
+	if err != nil {
+		return nil, err
 	}
 	answers, err := l.Query(ctx, formatTopic, nil)
 	if err != nil {
-		return notWritten(r.connectionError(err))
+		return nil, err
 	}
-	formats := make([]int, max(len(present), len(answers))) // 0: doesn't say
-	for i, text := range answers {
-		formats[i], _ = strconv.Atoi(string(text))
+	formats := make([]int, max(len(present), len(answers)))
+	lowest := changes.Format
+	for i := range formats {
+		if i < len(answers) {
+			formats[i], _ = strconv.Atoi(string(answers[i]))
+		}
+		lowest = min(lowest, max(formats[i], 1))
 	}
-	return changes.CheckFormat(draft, formats)
+	r.lowestFormat.Store(int64(lowest))
+	return formats, nil
+}
+
+// watchFormats asks which formats the gateways that are present read, until the context
+// ends.
+func (r *Replica) watchFormats(ctx context.Context) {
+	if !r.o.Remote {
+		return
+	}
+	ask := func() {
+		if l, _ := r.opened(); l != nil {
+			_, _ = r.queryFormats(ctx, l) // else what was known stays
+		}
+	}
+	ask()
+	watch.Every(ctx, formatInterval, ask)
 }
 
 // unreachable returns why the ledger can't be reached, if it couldn't for longer
@@ -227,6 +260,7 @@ func (r *Replica) Verify(ctx context.Context) (Verification, error) {
 	if err != nil {
 		return Verification{}, r.unreadable(err)
 	}
+	v.Skipped = int(folded.Unknown())
 	return v, nil
 }
 

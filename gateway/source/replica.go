@@ -87,8 +87,9 @@ type Replica struct {
 	lastRead   atomic.Pointer[policy.Policy] // as it stands
 	invalid    invalidRecords
 
-	clockOffset atomic.Int64 // of this machine to the NATS servers, nanoseconds
-	copy        *recordsCopy
+	clockOffset  atomic.Int64 // of this machine to the NATS servers, nanoseconds
+	lowestFormat atomic.Int64 // of records that all gateways read that were present; 0: not known
+	copy         *recordsCopy
 
 	mu            sync.Mutex
 	advanced      chan struct{} // closed when there is another state
@@ -338,6 +339,7 @@ func (r *Replica) Run(ctx context.Context) {
 	copying.Go(func() { r.keepReserve(ctx) })
 	copying.Go(func() { r.watchClock(ctx) })
 	copying.Go(func() { r.keepRecording(ctx) })
+	copying.Go(func() { r.watchFormats(ctx) })
 	defer copying.Wait()
 	logged := ""
 	for ctx.Err() == nil {
@@ -468,7 +470,11 @@ func (r *Replica) PlanState() (changes.State, error) { return r.State(), nil }
 func (r *Replica) Connection() *Connection {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := &Connection{Last: r.state.Load().point.Number, Differing: len(r.differing()), Reserve: r.reserveError()}
+	c := &Connection{Last: r.state.Load().point.Number, Differing: len(r.differing()), Reserve: r.reserveError(),
+		Format: int(r.lowestFormat.Load()), Unrecorded: r.o.Outbox.Waiting()}
+	if !r.o.Remote {
+		c.Format = changes.Format
+	}
 	if r.ledger == nil {
 		c.Since, c.Why = r.openErrAt, r.openErr.Error()
 		return c

@@ -74,6 +74,7 @@ type Verification struct {
 	ledger.Report
 	Unread  error // why it is of this gateway's copy, and not of the ledger
 	Damaged bool  // the ledger isn't out of reach, but lost or damaged
+	Skipped int   // valid records of a kind that only a newer exitgate knows
 }
 
 // A Connection is how well the ledger can be reached.
@@ -89,6 +90,8 @@ type Connection struct {
 	ClockOffSince time.Time
 	Reserve       error // why there is no room reserved for a withdrawal; nil: there is
 	Differing     int   // records that the ledger has otherwise than this gateway's copy
+	Format        int   // the newest format of records that all gateways read that are present; 0: not known
+	Unrecorded    int   // what took place and isn't in the ledger yet
 }
 
 // An Engine decides by the policies that a Source applies to it.

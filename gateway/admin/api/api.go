@@ -81,6 +81,14 @@ type Ledger struct {
 	// Format is the newest format of records that this gateway reads. What
 	// has a newer one isn't written while it is there.
 	Format int `json:"format,omitempty"`
+	// LowestFormat is what all gateways read that were present when they were last
+	// asked, within a minute; 0 if that isn't known.
+	LowestFormat int `json:"lowest-format,omitempty"`
+	// Unknown are the records that this gateway has skipped, as only a newer one
+	// knows them.
+	Unknown uint64 `json:"unknown,omitempty"`
+	// Unrecorded is how much took place here that isn't in the ledger yet.
+	Unrecorded int `json:"unrecorded,omitempty"`
 }
 
 // A Market is what a jurisdiction gets now, and the traffic it has had on this
@@ -162,6 +170,9 @@ type Verification struct {
 	Last    uint64          `json:"last"`
 	Hash    string          `json:"hash"` // of the last
 	Wrong   []InvalidRecord `json:"wrong"`
+	// Newer are those of the good ones that only a newer exitgate knows: that they are
+	// in their place was checked, not what they say.
+	Newer int `json:"newer,omitempty"`
 	// Unread is why the ledger can't be read: then the rest is of the gateway's
 	// own copy of its records.
 	Unread string `json:"unread,omitempty"`
