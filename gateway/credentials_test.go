@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/internal/testkit"
@@ -79,5 +80,20 @@ func TestWhatIsWrongWithCredentialsAtTheStartIsAllSaid(t *testing.T) {
 	}
 	if strings.Contains(err.Error(), "must hold one line") && strings.Contains(err.Error(), ": secret\n") {
 		t.Errorf("it quotes the secret: %v", err)
+	}
+}
+
+// issue 10, F: an end of the certificate that an app is shown is seen beforehand.
+func TestTheEndOfACertificateForUpstreamsIsShown(t *testing.T) {
+	folder := t.TempDir()
+	at := func(name string) string { return filepath.Join(folder, name) }
+	cert, key := certificate(t, 2)
+	testkit.WriteFile(t, at("app.crt"), cert)
+	testkit.WriteFile(t, at("app.key"), key)
+	g := start(t, setup{upstreams: []string{"https://127.0.0.1:1"}, configure: func(c *config.Config) {
+		c.Apps[0].Cert, c.Apps[0].Key = at("app.crt"), at("app.key")
+	}})
+	if n := g.metric(`exitgate_certificate_expiry_timestamp_seconds{host="app.example (shown to upstreams)"}`); n != float64(time.Date(2090, 1, 2, 0, 0, 0, 0, time.UTC).Unix()) {
+		t.Errorf("it is said to end at %v", n)
 	}
 }

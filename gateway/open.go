@@ -97,6 +97,18 @@ func (g *Gateway) credentialFailures() map[string]certs.Failure {
 	return failures
 }
 
+// certificateEnds returns when certificates end that clients are shown, by host,
+// and those that upstreams are.
+func (g *Gateway) certificateEnds() map[string]time.Time {
+	ends := g.certs.Expiry()
+	for hosts, app := range g.apps {
+		if end := app.CertificateEnd(); !end.IsZero() {
+			ends[hosts+" (shown to upstreams)"] = end
+		}
+	}
+	return ends
+}
+
 // openCertificates reads the certificates of the public listener, or makes one.
 func (g *Gateway) openCertificates() (*certs.Files, error) {
 	options := certs.Options{Logger: g.log, Now: g.now, OnFailure: g.metrics.CertificateFailures.Inc}
@@ -250,7 +262,7 @@ func (g *Gateway) newControl() *control.Control {
 	o := control.Options{
 		Version: metrics.Version(), Engine: g.engine, Source: g.source, Flags: g.flags, FlagSources: len(g.flagSources) > 0,
 		Traffic: func() traffic.Sums { return g.traffic.Sums(g.elapsed()) },
-		Locate:  g.geo.Locate, LocateHeld: g.geo.LocateHeld, Databases: g.geo, Overdue: g.databaseOverdue, Capability: g.geo.Capability, Certificates: g.certs, Credentials: g.credentialFailures, Draining: g.draining.Load,
+		Locate:  g.geo.Locate, LocateHeld: g.geo.LocateHeld, Databases: g.geo, Overdue: g.databaseOverdue, Capability: g.geo.Capability, Certificates: g.certs, CertificateEnds: g.certificateEnds, Credentials: g.credentialFailures, Draining: g.draining.Load,
 		Doubt:  func() (string, time.Time) { d := g.doubt(); return d.Reason.String(), d.Since },
 		Events: g.events, Purges: g.purges, Copies: g.copies, Now: g.now, Log: g.log,
 	}

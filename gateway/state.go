@@ -16,7 +16,7 @@ func (g *Gateway) state() metrics.State {
 		Snapshot:     g.snapshot(),
 		StepsKept:    g.engine.StepsError() == nil,
 		PolicyFailed: g.engine.Failure() != nil,
-		Certificates: g.certs.Expiry(),
+		Certificates: g.certificateEnds(),
 		Flags:        g.flagState(),
 		Doubts:       make(map[string]bool),
 	}

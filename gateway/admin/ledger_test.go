@@ -61,7 +61,7 @@ func newLedgerFixture(t testing.TB, source string) *memory {
 	m.happening = control.NewEvents(func() time.Time { _, now := m.known(); return now })
 	ledger := ledger{m}
 	m.Control = control.New(control.Options{
-		Version: "v1.2.3", Engine: ledger, Source: ledger, Flags: noFlags{}, Certificates: noCertificates{},
+		Version: "v1.2.3", Engine: ledger, Source: ledger, Flags: noFlags{}, Certificates: noCertificates{}, CertificateEnds: func() map[string]time.Time { return nil },
 		Traffic: func() traffic.Sums {
 			key := traffic.Key{Traffic: plan.Traffic{Jurisdiction: "FR", Class: "other"}, Entry: policy.Default}
 			return traffic.Sums{Since: start, Hour: map[traffic.Key]uint64{key: 7}, Day: map[traffic.Key]uint64{key: 7}}
@@ -270,5 +270,4 @@ func (noFlags) Status() flags.Status { return flags.Status{Answered: true} }
 
 type noCertificates struct{}
 
-func (noCertificates) Failure() *certs.Failure      { return nil }
-func (noCertificates) Expiry() map[string]time.Time { return nil }
+func (noCertificates) Failure() *certs.Failure { return nil }

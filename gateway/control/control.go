@@ -41,10 +41,7 @@ type Flags interface {
 }
 
 // Certificates are what the gateway shows to clients.
-type Certificates interface {
-	Failure() *certs.Failure
-	Expiry() map[string]time.Time // by host
-}
+type Certificates interface{ Failure() *certs.Failure }
 
 // Options are what a Control is made of.
 type Options struct {
@@ -63,8 +60,9 @@ type Options struct {
 	Capability func() *policy.Capability // what the databases can tell apart
 	// Doubt returns why clients seem not to be located by their own addresses,
 	// and since when; "" for no reason. It may be nil.
-	Doubt        func() (string, time.Time)
-	Certificates Certificates
+	Doubt           func() (string, time.Time)
+	Certificates    Certificates
+	CertificateEnds func() map[string]time.Time // by what they are for
 	// Credentials returns why changed credentials for upstreams are not in use,
 	// by the hosts of the app. It may be nil.
 	Credentials func() map[string]certs.Failure

@@ -192,7 +192,7 @@ func (c *Control) checkCertificates(now time.Time, checks map[string]api.Check) 
 			checks["credentials for "+hosts] = api.Check{Since: &failure.Since, Detail: fmt.Sprintf("%v; the previous ones stay in use", failure.Err)}
 		}
 	}
-	for host, end := range c.o.Certificates.Expiry() {
+	for host, end := range c.o.CertificateEnds() {
 		if !now.Before(end) {
 			checks["certificate "+host] = api.Check{Since: &end, Detail: "has ended"}
 		}

@@ -80,6 +80,15 @@ func (a *App) Watch(ctx context.Context) {
 // they are.
 func (a *App) CredentialFailure() *CredentialFailure { return a.failure.Load() }
 
+// CertificateEnd returns when the certificate that upstreams are shown ends; zero
+// if there is none.
+func (a *App) CertificateEnd() time.Time {
+	if c := a.credentials.Load().TLS; c != nil && len(c.Certificates) > 0 {
+		return c.Certificates[0].Leaf.NotAfter
+	}
+	return time.Time{}
+}
+
 func (a *App) reload() {
 	c, err := a.options.Credentials.Load()
 	if err != nil {
