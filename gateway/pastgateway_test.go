@@ -120,7 +120,7 @@ func sendSecret(t *testing.T, by http.RoundTripper, url, secret string) (status 
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Close = true
+	r.Close = true // nothing is left behind
 	if secret != "" {
 		r.Header.Set("Market-Gateway-Secret", secret)
 	}

@@ -130,17 +130,27 @@ func (c *Clock) Now() time.Time { return *c.at.Load() }
 var ports atomic.Uint32
 
 // FreePort returns a TCP port of 127.0.0.1 that nobody listens on, and that nobody
-// else gets while nobody does: it is below those that systems give away, and each
-// process that runs tests starts at one of its own.
+// else gets until the test ends: it is below those that systems give away, and the
+// UDP port of its number is held, as a sign to other processes that run tests.
+// Each of these starts at a port of its own.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	const first, last, each = 10_000, 30_000, 100
 	for range last - first {
 		port := first + (os.Getpid()*each+int(ports.Add(1)))%(last-first)
-		if l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port)); err == nil {
-			_ = l.Close() // nothing was accepted
-			return port
+		address := fmt.Sprint("127.0.0.1:", port)
+		sign, err := net.ListenPacket("udp", address)
+		if err != nil {
+			continue
 		}
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			_ = sign.Close() // nothing was sent
+			continue
+		}
+		_ = l.Close() // nothing was accepted
+		t.Cleanup(func() { _ = sign.Close() })
+		return port
 	}
 	t.Fatal("no port is free")
 	return 0
