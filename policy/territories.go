@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -164,6 +165,30 @@ func (p *Policy) CheckProposed() Problems {
 	}
 	b.checkUnknownPartsSaid()
 	return b.problems
+}
+
+// UnsaidTerritories returns the countries with territories that entries restrict,
+// now or later, and that don't say which of these they reach: none. They are sorted.
+func (p *Policy) UnsaidTerritories() []Code {
+	var all []Code
+	for _, code := range slices.Sorted(maps.Keys(p.rules)) {
+		e := p.rules[code]
+		if e.territories.Said() || len(TerritoriesOf(code)) == 0 {
+			continue
+		}
+		if slices.ContainsFunc(e.Timelines(), func(steps []Step) bool {
+			return slices.ContainsFunc(steps, func(s Step) bool { return s.Phase > Open })
+		}) {
+			all = append(all, code)
+		}
+	}
+	return all
+}
+
+// SaysSame reports whether the entry of a jurisdiction says the same in both
+// policies.
+func (p *Policy) SaysSame(other *Policy, code Code) bool {
+	return reflect.DeepEqual(p.def.Jurisdictions[string(code)], other.def.Jurisdictions[string(code)])
 }
 
 // checkTerritoriesSaid reports a demand of a country with territories that

@@ -43,8 +43,8 @@ policy or conflict.`,
 
 func (o *proposalOptions) apply(cmd *cobra.Command, file string, now func() time.Time) error {
 	source, p, err := readPolicy(cmd.OutOrStdout(), o.json, new(timeFlag).or(now), file)
-	if err != nil {
-		return err
+	if err != nil && !(o.emergency && p != nil && !o.json) { // in one, what could stand is good enough
+		return o.withChoices(cmd, source, p, err)
 	}
 	return o.propose(cmd, api.Proposal{Policy: string(source)}, func(s planView, out printer) {
 		for _, w := range document.Warnings(file, p) {

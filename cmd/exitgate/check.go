@@ -34,6 +34,9 @@ type checkResult struct {
 	// Unfindable are the jurisdictions that it restricts, and in which the
 	// databases of --geo find no clients, or not all.
 	Unfindable []policy.PoorlyFound `json:"unfindable,omitempty"`
+	// Unkept are those that demands bind, and in which the service would be served
+	// as no client can be found there: a gateway refuses to have it so.
+	Unkept []policy.Code `json:"unkept,omitempty"`
 }
 
 // A demandResult is a demand, and what it does to the guarantees. Where one that
@@ -66,7 +69,8 @@ find who is there.
 With --config, say what is wrong with a gateway's settings, and with the files of
 certificates and secrets that they name, on the machine where it runs.
 
-Exit codes: 0 it is valid, 1 it is not.`,
+Exit codes: 0 it is valid, 1 it is not, 3 it is, but a gateway with the databases
+of --geo would refuse it, as a demand binds a place that they can't find.`,
 		Example: `  exitgate check policy.yaml
   exitgate check policy.yaml --at 2026-12-01T00:00:00Z
   exitgate check policy.yaml --geo GeoLite2-City.mmdb
@@ -103,6 +107,7 @@ Exit codes: 0 it is valid, 1 it is not.`,
 				result.OK, result.Mode, result.Warnings = true, p.Mode(), document.Warnings(file, p)
 				result.Flags, result.Demands = p.Flags(), demandsOf(p)
 				result.Jurisdictions, result.Until = snapshot.Markets(), snapshot.Until()
+				result.Unkept = p.Unkept(capability)
 				result.Unfindable = policy.Unfindable(p, p.OwnFlags(), result.At, capability)
 			}
 			_ = errors.As(err, &result.Errors)
@@ -111,6 +116,9 @@ Exit codes: 0 it is valid, 1 it is not.`,
 				err = errors.Join(writeJSON(cmd.OutOrStdout(), result), exitSilently(err))
 			case err == nil:
 				result.write(cmd.OutOrStdout(), cmd.ErrOrStderr())
+			}
+			if err == nil && result.Unkept != nil {
+				err = result.objection(asJSON)
 			}
 			return exitFailure(err)
 		},
@@ -179,6 +187,14 @@ func (r checkResult) write(out, warnings io.Writer) {
 	if !r.Until.IsZero() {
 		fmt.Fprintf(out, "\nThis holds until %s.\n", formatTime(r.Until))
 	}
+}
+
+// objection is the error of a policy that a gateway with these databases refuses.
+func (r checkResult) objection(said bool) error {
+	if said {
+		return &exitError{code: exitRefused}
+	}
+	return &exitError{exitRefused, fmt.Errorf("a gateway with these databases would refuse it, unless it is so already: a demand binds %s, and they can't tell who is there, who would be served: use databases that can, or withdraw the place around it, or write unknown-part: withhold in the entry", joinCodes(r.Unkept))}
 }
 
 // writeUnfindable warns of jurisdictions in which clients can't be found.

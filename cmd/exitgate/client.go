@@ -471,6 +471,8 @@ func exitCode(p *api.Problem) int {
 		return exitDone
 	case "wrong-policy", "conflict", "plan-changed", "ended", "four-eyes", "forbidden":
 		return exitRefused
+	case "territories-unsaid", "unknown-part-unsaid":
+		return exitUsage
 	}
 	return exitFailed
 }
@@ -483,7 +485,10 @@ func formatProblem(p *api.Problem) string {
 		for _, e := range p.Errors {
 			parts = append(parts, formatDocumentProblem(e))
 		}
-		return strings.Join(parts, "\n\n") // each has an advice of its own
+		if p.Advice != "" { // beside that of each
+			parts = append(parts, sanitiseLines(p.Advice))
+		}
+		return strings.Join(parts, "\n\n")
 	}
 	text := sanitise(p.Detail)
 	if p.Winner != nil {

@@ -123,6 +123,7 @@ func TestAProblemEndsTheCommandByItsCode(t *testing.T) {
 	want := map[string]int{
 		"no-change":    exitDone,
 		"wrong-policy": exitRefused, "conflict": exitRefused, "plan-changed": exitRefused, "ended": exitRefused,
+		"territories-unsaid": exitUsage, "unknown-part-unsaid": exitUsage,
 		"four-eyes": exitRefused, "forbidden": exitRefused,
 		"invalid": exitFailed, "not-found": exitFailed, "key-reused": exitFailed, "unauthenticated": exitFailed,
 		"too-many-failures": exitFailed, "cross-site": exitFailed, "busy": exitFailed, "not-acknowledged": exitFailed,

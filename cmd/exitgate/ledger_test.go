@@ -28,7 +28,7 @@ func TestTheFirstRequestAfterAMarketIsWithdrawnIsRefused(t *testing.T) {
 			t.Fatalf("before, France gets %d", status)
 		}
 		began := time.Now()
-		m.mustRun("set", "FR", "withdrawn", "--because", "It is the law.")
+		m.mustRun("set", "FR", "withdrawn", "--territories", "none", "--because", "It is the law.")
 		returned := time.Now()
 		first := m.gets("FR")
 		refusals, commands = append(refusals, time.Since(returned)), append(commands, returned.Sub(began))

@@ -127,13 +127,22 @@ type toggle struct {
 	plan    api.Plan
 }
 
-func (g *ledgerGateway) planToggle(c *toggle) error {
+// set is what is asked for: of a country's territories it reaches none.
+func (c *toggle) set() api.Set {
 	set := api.Set{Jurisdiction: c.country, Phase: c.phase}
+	if policy.TerritoriesOf(c.country) != nil {
+		set.Territories = policy.NoTerritories()
+	}
+	return set
+}
+
+func (g *ledgerGateway) planToggle(c *toggle) error {
+	set := c.set()
 	return g.ask("POST", "/v1/plan", api.Proposal{Set: &set}, &c.plan)
 }
 
 func (g *ledgerGateway) toggleMarket(c toggle) (api.Change, error) {
-	set := api.Set{Jurisdiction: c.country, Phase: c.phase}
+	set := c.set()
 	var change api.Change
 	err := g.ask("POST", "/v1/changes", api.Proposal{Set: &set, Because: c.because, Plan: c.plan.Plan.Hash}, &change,
 		fmt.Sprintf("If-Match: %q", fmt.Sprint(c.plan.Revision)), "Idempotency-Key: "+c.key)

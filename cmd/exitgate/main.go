@@ -91,7 +91,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy or conflict.`,
   exitgate check policy.yaml                     say what a policy does
   exitgate explain 90.0.0.1                      say what a client gets, and why
   exitgate status                                say what is in force now
-  exitgate set FR withdrawn --because "…"        withdraw a market
+  exitgate set IT withdrawn --because "…"        withdraw a market
   exitgate log                                   say who changed what, and why`,
 		SilenceUsage:  true,
 		SilenceErrors: true,

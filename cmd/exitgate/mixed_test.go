@@ -98,7 +98,7 @@ func TestAnEarlierGatewayAndThisOneShareALedger(t *testing.T) {
 		pair.alike(approving)
 
 		testkit.WriteFile(t, file, document+fmt.Sprintf("# Edited %d times.\n", i))
-		number = pair.as("ada", proposing, ".number", "set", "AU", "withdrawn", "--because", "To be edited.")
+		number = pair.as("ada", proposing, ".number", "set", "MX", "withdrawn", "--because", "To be edited.")
 		pair.follows(proposing)
 		pair.as("bob", approving, "", "apply", file, "--change", number, "--because", "This instead.")
 		pair.follows(approving)

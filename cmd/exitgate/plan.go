@@ -40,7 +40,8 @@ has kept in its data folder is compared with, by the flags that it has kept
 there; then nobody has counted requests. With --against it is the policy in
 another file, and only if --data names the folder these flags.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 the policy is wrong.`,
+Exit codes: 0 done, 1 failed, 2 usage, 3 the policy is wrong, or the gateway would
+refuse it, as its databases can't find a place that a demand would bind.`,
 		Example: `  exitgate plan policy.yaml
   exitgate plan --set FR=withdrawn
   exitgate plan --rollback 41
@@ -54,7 +55,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 the policy is wrong.`,
 	o.register(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.set, "set", "", "`JURISDICTION=PHASE`, in place of a file: what exitgate set would do")
-	f.Var(&o.territories, "territories", "`which` of a country's territories the phase of --set reaches: all, none, or as GP,RE")
+	o.reach.register(cmd)
 	f.Var(&o.from, "from", "the `time` from which the phase of --set holds (default at once)")
 	f.Uint64Var(&o.rollback, "rollback", 0, "`number` of a revision, in place of a file: what exitgate rollback would do")
 	f.StringVar(&o.against, "against", "", "`file` with the policy to compare with (default: the one in force)")
@@ -78,8 +79,8 @@ type planOptions struct {
 	set      string
 	from, at timeFlag
 
-	territories territoriesFlag
-	rollback    uint64
+	reach    reachFlags
+	rollback uint64
 
 	file     string
 	proposal api.Proposal
@@ -96,8 +97,8 @@ func (o *planOptions) parse(_ *cobra.Command, args []string) error {
 	switch {
 	case ways != 1 || len(args) > 1:
 		return errors.New("plan what? one file, or --set, or --rollback, as in: exitgate plan policy.yaml")
-	case o.set == "" && o.territories.Said():
-		return errors.New("--territories says whom the phase of --set reaches: give --set too")
+	case o.set == "" && (o.reach.territories.Said() || o.reach.unknownPart.UnknownPart != ""):
+		return errors.New("--territories and --unknown-part say whom the phase of --set reaches: give --set too")
 	case o.set == "" && !o.from.IsZero():
 		return errors.New("--from says when the phase of --set begins: give --set too")
 	case o.rollback != 0:
@@ -107,7 +108,7 @@ func (o *planOptions) parse(_ *cobra.Command, args []string) error {
 		if !ok {
 			return errors.New("--set is a jurisdiction and a phase, as in --set FR=withdrawn")
 		}
-		o.proposal.Set = &api.Set{Jurisdiction: policy.Code(code), From: o.from.Time, Territories: o.territories.Territories}
+		o.proposal.Set = &api.Set{Jurisdiction: policy.Code(code), From: o.from.Time, Territories: o.reach.territories.Territories, UnknownPart: o.reach.unknownPart.UnknownPart}
 		return parsePhase(text, &o.proposal.Set.Phase)
 	default:
 		o.file = args[0]
@@ -132,7 +133,7 @@ func (o *planOptions) run(cmd *cobra.Command) error {
 		var source []byte
 		var err error
 		if source, after, err = readPolicy(cmd.OutOrStdout(), o.json, o.at.or(o.now), o.file); err != nil {
-			return err
+			return o.withChoices(cmd, source, after, err)
 		}
 		o.proposal.Policy = string(source)
 	}
@@ -154,12 +155,12 @@ func (o *planOptions) run(cmd *cobra.Command) error {
 // ask has the gateway plan.
 func (o *planOptions) ask(cmd *cobra.Command, c *client, after *policy.Policy) error {
 	ctx := cmd.Context()
-	a, err := c.post(ctx, "/v1/plan", o.proposal)
+	a, err := planAsked(cmd, c, &o.proposal)
+	plan, decodeErr := decode[api.Plan](a, err)
 	if err == nil && o.json {
-		return a.writeIndented(cmd.OutOrStdout())
+		return errors.Join(a.writeIndented(cmd.OutOrStdout()), objection(plan, true))
 	}
-	plan, err := decode[api.Plan](a, err)
-	if err != nil {
+	if err = decodeErr; err != nil {
 		return err
 	}
 	if after != nil {
@@ -178,7 +179,18 @@ func (o *planOptions) ask(cmd *cobra.Command, c *client, after *policy.Policy) e
 	}
 	writeUnfindable(cmd.ErrOrStderr(), plan.Unfindable)
 	planView{Plan: plan, name: o.name(), before: before}.full(newPrinter(cmd.OutOrStdout()))
-	return nil
+	return objection(plan, false)
+}
+
+// objection returns an error if the gateway would refuse what is planned.
+func objection(plan api.Plan, said bool) error {
+	switch {
+	case plan.Objection == "":
+		return nil
+	case said:
+		return &exitError{code: exitRefused}
+	}
+	return &exitError{exitRefused, fmt.Errorf("it would be refused: %s", sanitise(plan.Objection))}
 }
 
 // compare plans without a gateway.
@@ -213,7 +225,8 @@ type offlinePlan struct {
 	Plan   plan.Plan `json:"plan"`
 }
 
-// readPolicy reads a policy, and says what is wrong with it as check does.
+// readPolicy reads a policy, and says what is wrong with it as check does. With the
+// error of what could stand and not be newly proposed it returns what it has read.
 func readPolicy(out io.Writer, asJSON bool, at time.Time, file string) ([]byte, *policy.Policy, error) {
 	source, err := readFile(file)
 	if err != nil {
@@ -223,14 +236,32 @@ func readPolicy(out io.Writer, asJSON bool, at time.Time, file string) ([]byte, 
 	if err == nil {
 		return source, p, nil
 	}
+	stood, _ := document.Read(file, source)
 	result := checkResult{File: file, SHA256: policy.Digest(source), At: at}
 	if !asJSON || !errors.As(err, &result.Errors) {
-		return nil, nil, &exitError{exitRefused, err}
+		return source, stood, &exitError{exitRefused, err}
 	}
 	if err := writeJSON(out, result); err != nil {
 		return nil, nil, exitFailure(err)
 	}
-	return nil, nil, &exitError{code: exitRefused}
+	return source, stood, &exitError{code: exitRefused}
+}
+
+// withChoices adds to the error of a policy what the gateway, if one is running, has
+// to say of the choices in it: whom each would hit.
+func (o *queryOptions) withChoices(cmd *cobra.Command, source []byte, stood *policy.Policy, err error) error {
+	if stood == nil || o.json {
+		return err
+	}
+	c, unusable := o.open()
+	if unusable != nil {
+		return err
+	}
+	_, refused := c.post(cmd.Context(), "/v1/plan", api.Proposal{Policy: string(source)})
+	if problem, ok := errors.AsType[*api.Problem](refused); ok && len(problem.Errors) > 0 && problem.Advice != "" {
+		return &exitError{exitRefused, fmt.Errorf("%w\n\n%s", err, sanitiseLines(problem.Advice))}
+	}
+	return err
 }
 
 // inUse returns the policy to compare with, and the flags as they are known.
@@ -316,6 +347,7 @@ func (s planView) full(out printer) {
 	printCaches(out, s.Caches)
 	printAmendments(out, p)
 	printDiff(out, s.before, s.Policy)
+	s.printUnsaid(out)
 	if !s.waits {
 		s.printNeeds(out)
 	}
@@ -348,10 +380,18 @@ func (s planView) brief(out printer) {
 	for _, w := range p.Warnings {
 		out.colouredParagraph(yellow, "", "\nwarning: %s", sanitise(w.Message))
 	}
+	s.printUnsaid(out)
 	for _, f := range s.Unfindable {
 		out.colouredParagraph(yellow, "", "\nwarning: %s", sanitise(f.String()))
 	}
 	s.printNeeds(out)
+}
+
+// printUnsaid says what isn't said of whom it reaches.
+func (s planView) printUnsaid(out printer) {
+	for _, text := range s.Unsaid {
+		out.colouredParagraph(yellow, "", "\n%s.", capitalise(text))
+	}
 }
 
 // earliestMove returns when the first of some moves is, zero for at once.

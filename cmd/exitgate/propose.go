@@ -50,7 +50,7 @@ func (o *proposalOptions) propose(cmd *cobra.Command, p api.Proposal, show func(
 		}
 	}
 	p.Because, p.Emergency = o.because, o.emergency
-	plan, err := decode[api.Plan](c.post(ctx, "/v1/plan", p))
+	plan, err := decode[api.Plan](planAsked(cmd, c, &p))
 	if err == nil && plan.Plan.Before == plan.Plan.After && o.change == 0 {
 		err = &api.Problem{Code: string(changes.NoChange), Detail: fmt.Sprintf("it is so already, by %s: nothing is changed", currentRevision(plan))}
 	}
@@ -92,7 +92,7 @@ func (o *proposalOptions) propose(cmd *cobra.Command, p api.Proposal, show func(
 func (o *proposalOptions) willBeRefused(plan api.Plan) bool {
 	inFile := plan.Revision == 0
 	overtaken := o.expected != 0 && o.expected != plan.Revision
-	return inFile || overtaken || o.emergency && !plan.Emergency
+	return inFile || overtaken || plan.Objection != "" || o.emergency && !plan.Emergency
 }
 
 // printOutcome says what became of a proposal, or of a change by an approval, and

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"strings"
 
@@ -9,7 +8,6 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/policy"
-	"github.com/exitgate/exitgate/policy/document"
 )
 
 func newSet() *cobra.Command {
@@ -28,35 +26,39 @@ leave), withdrawn (only the essential pages).
 Without --from the phase takes the place of the market's whole schedule: what
 was still to come is dropped, and said. With --from it is one step more.
 
+A country that has territories with codes of their own, as FR has RE, is restricted
+with those that --territories says, if the policy doesn't say it yet: it is asked
+for at a terminal, and required elsewhere. So is --unknown-part, for a part of a
+country that a demand binds. In an emergency nothing is asked: what is unsaid
+reaches no territory and nobody whose part of the country isn't known, and is said.
+
 Who may propose changes may withdraw a market in an emergency, at once and
 without the approvals that the policy asks for. Somebody else is to sign that
 within 24 hours.
 
 Exit codes: 0 done, or waits for approvals, 1 failed, 2 usage, 3 refused by
 policy or conflict.`,
-		Example: `  exitgate set FR withdrawn --because "Law 8ter is in force."
-  exitgate set FR wind-down --from 2026-11-15T00:00:00Z --because "Law 8ter is adopted."
+		Example: `  exitgate set IT withdrawn --because "Law 12 is in force."
+  exitgate set IT wind-down --from 2026-11-15T00:00:00Z --because "Law 12 is adopted."
   exitgate set FR withdrawn --territories GP,MQ,RE --because "It is law there, too."
+  exitgate set US-MS withdrawn --unknown-part serve --because "HB 1126 is in force."
   exitgate set FR withdrawn --emergency --because "Our office was searched."
   exitgate set FR --remove --because "The law is repealed."`,
 		Args:              o.parse,
 		ValidArgsFunction: o.completeSet,
 	}
 	cmd.RunE = o.withReason(func(cmd *cobra.Command, _ []string) error {
-		territories, err := o.territories.ask(cmd, o.code, o.phase, o.standing)
-		if err != nil {
-			return err
-		}
-		set := api.Set{Jurisdiction: o.code, Phase: o.phase, From: o.from.Time, Remove: o.remove, Territories: territories}
+		set := api.Set{Jurisdiction: o.code, Phase: o.phase, From: o.from.Time, Remove: o.remove, Territories: o.reach.territories.Territories, UnknownPart: o.reach.unknownPart.UnknownPart}
 		return o.propose(cmd, api.Proposal{Set: &set}, planView.brief)
 	})
 	o.register(cmd)
 	o.registerEmergency(cmd)
 	cmd.Flags().Var(&o.from, "from", "the `time` from which the phase holds, as 2026-12-01T00:00:00Z (default at once)")
 	cmd.Flags().BoolVar(&o.remove, "remove", false, "remove the jurisdiction's entry, so that what else speaks of it governs")
-	cmd.Flags().Var(&o.territories, "territories", "`which` of a country's territories that have codes of their own it reaches: all, none, or as GP,RE (default: as the market's entry says, else none)")
+	o.reach.register(cmd)
 	cmd.MarkFlagsMutuallyExclusive("from", "remove")
 	cmd.MarkFlagsMutuallyExclusive("territories", "remove")
+	cmd.MarkFlagsMutuallyExclusive("unknown-part", "remove")
 	return cmd
 }
 
@@ -66,17 +68,7 @@ type setOptions struct {
 	phase  policy.Phase
 	from   timeFlag
 	remove bool
-
-	territories territoriesFlag
-}
-
-// standing returns what the policy in force says of the territories of a country.
-func (o *setOptions) standing(ctx context.Context, code policy.Code) policy.Territories {
-	in, err := decode[api.Policy](o.getForCompletion(ctx, "/v1/policy"))
-	if err != nil {
-		return nil // asked once more is better than not
-	}
-	return document.Decode("policy", []byte(in.Policy)).Definition.Jurisdictions[string(code)].Territories
+	reach  reachFlags
 }
 
 // parse reads what is to be set; without a mistake only when all is there.

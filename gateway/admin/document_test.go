@@ -72,7 +72,7 @@ var operations = map[string]operation{
 	},
 	"POST /v1/plan": {
 		id: "plan", summary: "What a policy would change, and whom it would have hit",
-		codes: []changes.ErrorCode{changes.WrongPolicy}, missing: true,
+		codes: []changes.ErrorCode{changes.WrongPolicy, changes.UnsaidTerritories, changes.UnsaidPart}, missing: true,
 		text: "Nothing is changed. The hash in the plan is what a proposal agrees to.",
 	},
 	"GET /v1/changes": {
@@ -80,7 +80,7 @@ var operations = map[string]operation{
 	},
 	"POST /v1/changes": {
 		id: "propose", summary: "Change the policy", missing: true,
-		codes: []changes.ErrorCode{changes.WrongPolicy, changes.Conflict, changes.PlanChanged, changes.NoChange},
+		codes: []changes.ErrorCode{changes.WrongPolicy, changes.UnsaidTerritories, changes.UnsaidPart, changes.Conflict, changes.PlanChanged, changes.NoChange},
 		text: "The change comes into force at once if it needs no approvals, else it waits for them. When the answer comes, a change " +
 			"in force is on disk, and decided by on the gateway that answers.",
 	},
@@ -89,7 +89,7 @@ var operations = map[string]operation{
 	},
 	"PUT /v1/changes/{number}": {
 		id: "edit", summary: "Edit a change that waits", missing: true,
-		codes: []changes.ErrorCode{changes.WrongPolicy, changes.Conflict, changes.PlanChanged, changes.NoChange, changes.Ended},
+		codes: []changes.ErrorCode{changes.WrongPolicy, changes.UnsaidTerritories, changes.UnsaidPart, changes.Conflict, changes.PlanChanged, changes.NoChange, changes.Ended},
 		text:  "Its approvals are void. No author of either may approve it.",
 	},
 	"POST /v1/changes/{number}/approvals": {
@@ -159,6 +159,8 @@ var meanings = map[changes.ErrorCode]string{
 	"media-type":   "The body is not said to be JSON.",
 	"unknown-host": "The request is for another host.",
 	"wrong-policy": "The policy doesn't parse or doesn't compile: errors is what is wrong with it.", "key-reused": "Another request had this Idempotency-Key.",
+	"territories-unsaid":    "It isn't said which of the country's territories it reaches.",
+	"unknown-part-unsaid":   "It isn't said what those get who may be in a part that a demand binds.",
 	"precondition-required": "If-Match is missing.",
 	"too-many-failures":     "There were too many tokens that are nobody's. A good one always works.",
 	"internal":              "Something went wrong. The gateway's log says what.",

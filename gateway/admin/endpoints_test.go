@@ -29,7 +29,7 @@ func (g *fixture) ifMatch() headers {
 // withdraw is a proposal whose author has seen its plan.
 func (g *fixture) withdraw(t testing.TB, code policy.Code) api.Proposal {
 	t.Helper()
-	p := api.Proposal{Set: &api.Set{Jurisdiction: code, Phase: policy.Withdrawn}, Because: "The law there."}
+	p := api.Proposal{Set: withdraw(code), Because: "The law there."}
 	plan, err := g.Plan(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +66,7 @@ var calls = map[string]func(testing.TB, *fixture) call{
 		return call{target: "/v1/events"}
 	},
 	"POST /v1/plan": func(testing.TB, *fixture) call {
-		return call{target: "/v1/plan", body: api.Proposal{Set: &api.Set{Jurisdiction: "FR", Phase: policy.Withdrawn}}}
+		return call{target: "/v1/plan", body: api.Proposal{Set: withdraw("FR")}}
 	},
 	"GET /v1/changes": get("/v1/changes"),
 	"POST /v1/changes": func(t testing.TB, g *fixture) call {

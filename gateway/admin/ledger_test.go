@@ -106,7 +106,7 @@ func (d databases) Reject(path, _ string) error { return d.Accept(path) }
 
 func parse(source []byte) (*policy.Policy, error) { return document.Parse("policy", source) }
 
-var parsers = changes.Parsers{Proposed: parse, Recorded: parse}
+var parsers = changes.Parsers{Proposed: parse, Recorded: func(source []byte) (*policy.Policy, error) { return document.Read("policy", source) }}
 
 func (m *memory) append(t testing.TB, e changes.Draft) changes.Record {
 	t.Helper()
@@ -165,7 +165,7 @@ func (m *memory) token(t testing.TB, name string, expires time.Time, roles ...ch
 // pending proposes to withdraw a jurisdiction.
 func (m *memory) pending(t testing.TB, by changes.Actor, code policy.Code) changes.Change {
 	t.Helper()
-	p := api.Proposal{Set: &api.Set{Jurisdiction: code, Phase: policy.Withdrawn}, Because: "The law there."}
+	p := api.Proposal{Set: withdraw(code), Because: "The law there."}
 	plan, err := m.Plan(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
@@ -271,3 +271,12 @@ func (noFlags) Status() flags.Status { return flags.Status{Answered: true} }
 type noCertificates struct{}
 
 func (noCertificates) Failure() *certs.Failure { return nil }
+
+// withdraw withdraws a market, without the territories that it may have.
+func withdraw(code policy.Code) *api.Set {
+	set := &api.Set{Jurisdiction: code, Phase: policy.Withdrawn}
+	if policy.TerritoriesOf(code) != nil {
+		set.Territories = policy.NoTerritories()
+	}
+	return set
+}

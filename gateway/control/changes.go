@@ -63,7 +63,7 @@ func (c *Control) writeProposal(ctx context.Context, expected uint64, p api.Prop
 		return api.Change{}, err
 	}
 	return c.writeChange(ctx, func(state changes.State) (changes.Draft, error) {
-		if err := c.checkFindable(state, proposal); err != nil {
+		if err := c.checkProposal(ctx, state, proposal); err != nil {
 			return changes.Draft{}, err
 		}
 		return decide(state, proposal)

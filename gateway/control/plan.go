@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 
@@ -32,7 +31,10 @@ func (c *Control) proposal(ctx context.Context, expected uint64, p api.Proposal,
 		proposal.Policy = []byte(p.Policy)
 	}
 	if p.Set != nil {
-		proposal.Set = &edit.PhaseChange{Jurisdiction: p.Set.Jurisdiction, Phase: p.Set.Phase, From: p.Set.From, Remove: p.Set.Remove, Territories: p.Set.Territories}
+		proposal.Set = &edit.PhaseChange{Jurisdiction: p.Set.Jurisdiction, Phase: p.Set.Phase, From: p.Set.From, Remove: p.Set.Remove, Territories: p.Set.Territories, UnknownPart: p.Set.UnknownPart}
+	}
+	if p.Set != nil && p.Set.UnknownPart != "" && !slices.Contains(p.Set.UnknownPart.SchemaEnum(), string(p.Set.UnknownPart)) {
+		return proposal, invalid("unknown-part is neither serve nor withhold", "give one of the two")
 	}
 	if p.Rollback == 0 {
 		return proposal, nil
@@ -56,13 +58,22 @@ func (c *Control) plan(ctx context.Context, p changes.Proposal) (api.Plan, error
 	}
 	planned, err := state.Plan(p, c.o.Flags.Known(), c.now())
 	if err != nil {
-		return api.Plan{}, err
+		return api.Plan{}, c.withChoices(ctx, p, err)
 	}
 	proposed, err := document.Read("policy", planned.Policy)
 	if err != nil {
 		return api.Plan{}, err
 	}
+	unsaid := c.unsaid(ctx, state.Policy(), proposed, p, planned.Plan)
+	if p.Set != nil && !p.Emergency && unsaid != nil {
+		return api.Plan{}, unsaid[0]
+	}
+	objection := ""
+	if err := c.checkFindable(state.Policy(), proposed, p, planned.Plan); err != nil {
+		objection = err.Error()
+	}
 	return api.Plan{
+		Objection: objection, Unsaid: messages(unsaid),
 		Unfindable: orEmpty(policy.Unfindable(proposed, c.o.Flags.Known(), c.now(), c.o.Capability())),
 		Revision:   revision, Policy: string(planned.Policy), Plan: planned.Plan,
 		Needs: planned.Needs, Emergency: planned.Emergency, Hit: c.impact(ctx, planned.Plan), Caches: c.caches(planned.Plan),
@@ -103,48 +114,21 @@ func (c *Control) caches(p plan.Plan) *api.Caches {
 	return &known
 }
 
-// checkFindable refuses a proposal by which a place would be withdrawn because of
-// a demand, and in which no client can be found by the databases here: it would be
-// said to be withdrawn, and be served. What was so before is no reason, and an
-// emergency waits for nothing.
-func (c *Control) checkFindable(state changes.State, p changes.Proposal) error {
-	capability := c.o.Capability()
-	if capability == nil || p.Emergency {
-		return nil
-	}
-	planned, err := state.Plan(p, c.o.Flags.Known(), c.now())
-	if err != nil || p.Rollback != 0 && !planned.Plan.GivesMore() {
-		return nil // whoever proposes it is told why; and what stood is better than what gives more
-	}
-	proposed, err := document.Read("policy", planned.Policy)
-	if err != nil {
-		return nil
-	}
-	before := state.Policy().Unkept(capability)
-	for _, code := range proposed.Unkept(capability) {
-		if slices.Contains(before, code) {
-			continue
-		}
-		around := string(capability.Around(code).Jurisdiction())
-		return &changes.Error{
-			Code:    changes.WrongPolicy,
-			Message: fmt.Sprintf("a demand binds %s, and no database here can tell who is there: they would be served as %s", code, around),
-			Advice:  fmt.Sprintf("add a database to geo.databases that has %s, or withdraw %s, or write unknown-part: withhold in the entry", code, around),
-		}
-	}
-	return nil
-}
-
 // impact returns how many requests a plan would have decided otherwise: those of
 // all gateways that answer, else those of this one.
 func (c *Control) impact(ctx context.Context, p plan.Plan) *api.Impact {
+	sums, gateways := c.traffic(ctx)
+	hour, day := sums.Traffic()
+	return &api.Impact{Gateways: gateways, Since: sums.Since, Hour: p.Impact(hour), Day: p.Impact(day)}
+}
+
+// traffic returns what all gateways have counted that answer, else this one.
+func (c *Control) traffic(ctx context.Context) (sums traffic.Sums, gateways int) {
 	all := c.clusterTraffic(ctx)
 	if all == nil {
 		all = []traffic.Sums{c.o.Traffic()}
 	}
-	sums := traffic.Add(all...)
-	hour, day := sums.Traffic()
-	return &api.Impact{Gateways: len(all), Since: sums.Since, Hour: p.Impact(hour), Day: p.Impact(day)}
+	return traffic.Add(all...), len(all)
 }
 
 // clusterTraffic returns what each gateway has counted, this one among them.

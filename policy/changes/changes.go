@@ -204,8 +204,13 @@ type ErrorCode string
 const (
 	Invalid     ErrorCode = "invalid"      // something in the request can't be
 	WrongPolicy ErrorCode = "wrong-policy" // the policy doesn't parse or doesn't compile
-	Forbidden   ErrorCode = "forbidden"    // the actor's roles don't allow it
-	FourEyes    ErrorCode = "four-eyes"    // the author can't approve
+	// It isn't said which of a country's territories a change reaches, or what those
+	// get who may be in a part that a demand binds.
+	UnsaidTerritories ErrorCode = "territories-unsaid"
+	UnsaidPart        ErrorCode = "unknown-part-unsaid"
+
+	Forbidden   ErrorCode = "forbidden" // the actor's roles don't allow it
+	FourEyes    ErrorCode = "four-eyes" // the author can't approve
 	NotFound    ErrorCode = "not-found"
 	Conflict    ErrorCode = "conflict"     // another revision is in force than expected
 	PlanChanged ErrorCode = "plan-changed" // it would do something else than was agreed to

@@ -37,6 +37,9 @@ type PhaseChange struct {
 	// Territories are which of a country's territories the entry reaches, from
 	// now on. Left out, what the entry says of them stays.
 	Territories policy.Territories
+	// UnknownPart is what those get who may be in the part of a country that the
+	// entry is about, from now on. Left out, what the entry says of them stays.
+	UnknownPart policy.UnknownPart
 }
 
 // Apply returns the text of a policy with one entry changed or added, and all
@@ -61,6 +64,9 @@ func Apply(source []byte, c PhaseChange) ([]byte, error) {
 	wanted, err := c.apply(was.WithFeatures())
 	if c.Territories.Said() && !c.Remove {
 		wanted.Territories = c.Territories
+	}
+	if c.UnknownPart != "" && !c.Remove {
+		wanted.UnknownPart = c.UnknownPart
 	}
 	switch {
 	case err != nil:
@@ -193,8 +199,12 @@ const section = "jurisdictions"
 func (e *editor) set(c PhaseChange, was policy.Entry, exists bool, wanted policy.Entry) {
 	code := string(c.Jurisdiction)
 	_, _, isMapping := e.doc.Span(section, code, "phase")
-	if exists && !was.Territories.Equal(wanted.Territories) {
-		if e.setTerritories(was, wanted, code) {
+	reached := []said{
+		{"territories", was.Territories.String(), wanted.Territories.String()},
+		{"unknown-part", string(was.UnknownPart), string(wanted.UnknownPart)},
+	}
+	for _, s := range reached {
+		if exists && s.was != s.wanted && e.setSaid(s, wanted, code) {
 			return
 		}
 	}
@@ -234,19 +244,33 @@ func (e *editor) respell(was, wanted policy.Entry, code string) {
 	}
 }
 
-// setTerritories writes which territories an entry reaches. It reports whether
-// that was all, as the entry had to be written anew.
-func (e *editor) setTerritories(was, wanted policy.Entry, code string) bool {
+// said is what an entry says of whom it reaches, by key.
+type said struct{ key, was, wanted string }
+
+// setSaid writes what an entry says of whom it reaches. It reports whether that was
+// all, as the entry had to be written anew.
+func (e *editor) setSaid(s said, wanted policy.Entry, code string) bool {
 	switch start, _ := e.span(section, code); {
 	case e.source[start] != '{' && len(e.doc.Keys(section, code)) == 0: // a phase alone
-		e.put("{territories: "+wanted.Territories.String()+", "+whole(wanted)+"}", section, code)
+		e.put(flow(wanted), section, code)
 		return true
-	case was.Territories != nil:
-		e.replace("territories: "+wanted.Territories.String(), code, "territories")
+	case s.was != "":
+		e.replace(s.key+": "+s.wanted, code, s.key)
 	default:
-		e.addTo("territories: "+wanted.Territories.String(), code)
+		e.addTo(s.key+": "+s.wanted, code)
 	}
 	return false
+}
+
+// reach writes what an entry says of whom it reaches, a key and its value each.
+func reach(wanted policy.Entry) (parts []string) {
+	if wanted.Territories.Said() {
+		parts = append(parts, "territories: "+wanted.Territories.String())
+	}
+	if wanted.UnknownPart != "" {
+		parts = append(parts, "unknown-part: "+string(wanted.UnknownPart))
+	}
+	return parts
 }
 
 // whole writes what an entry gives the whole service.
@@ -312,8 +336,8 @@ func (e *editor) entry(below, column, unit int, code string, wanted policy.Entry
 		return
 	}
 	e.below(below, column, code+":")
-	if wanted.Territories.Said() {
-		e.below(below, column+unit, "territories: "+wanted.Territories.String())
+	for _, text := range reach(wanted) {
+		e.below(below, column+unit, text)
 	}
 	e.below(below, column+unit, "schedule:")
 	e.steps(below, column+2*unit, wanted.Schedule)
@@ -572,8 +596,8 @@ func indent(column int) string { return strings.Repeat(" ", column) }
 // flow writes an entry in one line.
 func flow(wanted policy.Entry) string {
 	switch {
-	case wanted.Territories.Said():
-		return "{territories: " + wanted.Territories.String() + ", " + whole(wanted) + "}"
+	case reach(wanted) != nil:
+		return "{" + strings.Join(append(reach(wanted), whole(wanted)), ", ") + "}"
 	case wanted.Schedule == nil:
 		return wanted.Phase.String()
 	}

@@ -89,6 +89,8 @@ func readChange(t *testing.T, line string) (c edit.PhaseChange, ok bool) {
 			c.From = policytest.Date(words[i+1])
 		case "at":
 			c.At = policytest.Date(words[i+1])
+		case "unknown-part":
+			c.UnknownPart = policy.UnknownPart(words[i+1])
 		case "territories":
 			var err error
 			if c.Territories, err = policy.ParseTerritories(words[i+1]); err != nil {

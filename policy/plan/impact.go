@@ -81,6 +81,24 @@ func (p Plan) Impact(counts map[Traffic]uint64) Impact {
 	return impact
 }
 
+// UnknownPartHits returns how many of the requests that were counted came from clients
+// who may be in a part of a country or not, and how many of these would be refused at
+// a moment if its entry withheld it from them.
+func UnknownPartHits(p *policy.Policy, flags policy.Flags, at time.Time, part policy.UnsaidPart, counts map[Traffic]uint64) (located, refused uint64) {
+	serve := newProjection(p.WithUnknownPart(part.Entry, policy.ServePart), flags)
+	withhold := newProjection(p.WithUnknownPart(part.Entry, policy.WithholdPart), flags)
+	for traffic, n := range counts {
+		if !traffic.UnknownPart || traffic.Jurisdiction != part.Country {
+			continue
+		}
+		located += n
+		if !serve.refuses(traffic, at) && withhold.refuses(traffic, at) {
+			refused += n
+		}
+	}
+	return located, refused
+}
+
 // movesApart reports whether requests are of clients of whom no more is known than
 // the jurisdiction, and who don't move along with it.
 func (p Plan) movesApart(t Traffic) bool {

@@ -210,6 +210,10 @@ type Set struct {
 	// now on: true, false or a list. It has to be said once of a country that has
 	// some, if the phase isn't open.
 	Territories policy.Territories `json:"territories,omitempty"`
+	// UnknownPart is what those get who may be in the part of a country that the
+	// entry is about, or not, from now on: serve or withhold. It has to be said once
+	// where a demand binds the part.
+	UnknownPart policy.UnknownPart `json:"unknown-part,omitempty"`
 }
 
 // Plan is the answer of POST /v1/plan, and part of GET /v1/changes/{number}.
@@ -222,6 +226,11 @@ type Plan struct {
 	Hit       *Impact   `json:"hit,omitempty"`
 	// Caches is what they may serve of what would be refused, if there is any.
 	Caches *Caches `json:"caches,omitempty"`
+	// Objection is why this gateway would refuse it, although nothing is wrong with
+	// it by itself: a demand would bind a place that its databases can't find.
+	Objection string `json:"objection,omitempty"`
+	// Unsaid is what isn't said of whom it reaches, and what that comes to.
+	Unsaid []string `json:"unsaid,omitempty"`
 	// Unfindable are the jurisdictions that the policy would restrict, now or
 	// later, and in which this gateway's databases find no clients, or not all.
 	Unfindable []policy.PoorlyFound `json:"unfindable"`

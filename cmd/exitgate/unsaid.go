@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
+)
+
+// reachFlags say whom a phase reaches beside the jurisdiction that it is set for.
+type reachFlags struct {
+	territories territoriesFlag
+	unknownPart unknownPartFlag
+}
+
+func (f *reachFlags) register(cmd *cobra.Command) {
+	cmd.Flags().Var(&f.territories, "territories", "`which` of a country's territories that have codes of their own it reaches: all, none, or as GP,RE (default: as the market's entry says)")
+	cmd.Flags().Var(&f.unknownPart, "unknown-part", "`what` those get who may be in the part of a country that it is about, or not: serve or withhold (default: as the market's entry says)")
+}
+
+// A territoriesFlag is a flag with territories of a country.
+type territoriesFlag struct{ policy.Territories }
+
+// String implements pflag.Value.
+func (f *territoriesFlag) String() string { return f.Territories.String() }
+
+// Set implements pflag.Value.
+func (f *territoriesFlag) Set(text string) (err error) {
+	f.Territories, err = policy.ParseTerritories(text)
+	return err
+}
+
+// Type implements pflag.Value.
+func (f *territoriesFlag) Type() string { return "which" }
+
+// An unknownPartFlag is a flag with what those get who may be in a part.
+type unknownPartFlag struct{ policy.UnknownPart }
+
+// String implements pflag.Value.
+func (f *unknownPartFlag) String() string { return string(f.UnknownPart) }
+
+// Set implements pflag.Value.
+func (f *unknownPartFlag) Set(text string) error {
+	switch f.UnknownPart = policy.UnknownPart(text); f.UnknownPart {
+	case policy.ServePart, policy.WithholdPart:
+		return nil
+	}
+	return errors.New("it is serve or withhold")
+}
+
+// Type implements pflag.Value.
+func (f *unknownPartFlag) Type() string { return "what" }
+
+// planAsked has the gateway plan a proposal. What is unsaid of whom it reaches is
+// asked for at a terminal, and put into it.
+func planAsked(cmd *cobra.Command, c *client, p *api.Proposal) (apiResponse, error) {
+	for {
+		a, err := c.post(cmd.Context(), "/v1/plan", *p)
+		problem, ok := errors.AsType[*api.Problem](err)
+		if !ok || p.Set == nil || !isUnsaid(problem) {
+			return a, err
+		}
+		if err := askUnsaid(cmd, problem, p.Set); err != nil {
+			return a, err
+		}
+	}
+}
+
+// isUnsaid reports whether a problem is that something is missing which a flag says.
+func isUnsaid(p *api.Problem) bool {
+	return exitCode(p) == exitUsage
+}
+
+// askUnsaid asks somebody at a terminal for what is missing; elsewhere it returns
+// the problem.
+func askUnsaid(cmd *cobra.Command, problem *api.Problem, set *api.Set) error {
+	in, ok := cmd.InOrStdin().(*os.File)
+	if !ok {
+		return problem
+	}
+	if _, terminal := terminalWidth(in); !terminal {
+		return problem
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s.\n%s? ", capitalise(problem.Detail), capitalise(problem.Advice))
+	line, err := bufio.NewReader(in).ReadString('\n')
+	if err == nil {
+		answer := strings.TrimSpace(line)
+		if problem.Code == string(changes.UnsaidPart) {
+			f := unknownPartFlag{}
+			err = f.Set(answer)
+			set.UnknownPart = f.UnknownPart
+		} else {
+			set.Territories, err = policy.ParseTerritories(answer)
+		}
+	}
+	if err != nil {
+		return exitFailure(fmt.Errorf("nothing was done: %w", err))
+	}
+	return nil
+}
