@@ -261,8 +261,8 @@ func (g *Gateway) encodeTraffic() []byte {
 func (g *Gateway) newControl() *control.Control {
 	o := control.Options{
 		Version: metrics.Version(), Engine: g.engine, Source: g.source, Flags: g.flags, FlagSources: len(g.flagSources) > 0,
-		Traffic: func() traffic.Sums { return g.traffic.Sums(g.elapsed()) },
-		Locate:  g.geo.Locate, LocateHeld: g.geo.LocateHeld, Databases: g.geo, Overdue: g.databaseOverdue, Capability: g.geo.Capability, Certificates: g.certs, CertificateEnds: g.certificateEnds, Credentials: g.credentialFailures, Draining: g.draining.Load,
+		Traffic:  func() traffic.Sums { return g.traffic.Sums(g.elapsed()) },
+		Describe: g.geo.Describe, LocateHeld: g.geo.LocateHeld, Databases: g.geo, Overdue: g.databaseOverdue, Capability: g.geo.Capability, Certificates: g.certs, CertificateEnds: g.certificateEnds, Credentials: g.credentialFailures, Draining: g.draining.Load,
 		Doubt:  func() (string, time.Time) { d := g.doubt(); return d.Reason.String(), d.Since },
 		Events: g.events, Purges: g.purges, Copies: g.copies, Now: g.now, Log: g.log,
 	}

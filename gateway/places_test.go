@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -136,6 +137,27 @@ func TestAHollowDatabaseOpensNoMarket(t *testing.T) {
 		t.Errorf("by what was accepted %s gets %d", france, got.status)
 	}
 	g.operate(404, "POST", "/v1/geo/decisions", fmt.Sprintf(`{"path": %q, "accept": true, "because": "again"}`, g.geo), new(any))
+}
+
+// Issue 10, A6: the gateway that is asked names the correction that an address is
+// located by.
+func TestExplainNamesTheCorrection(t *testing.T) {
+	corrections := filepath.Join(t.TempDir(), "offices.csv")
+	testkit.WriteFile(t, corrections, "# The office in Jackson.\n5.1.0.0/24,US,US-MS,,\n")
+	g := start(t, setup{
+		policy:    "version: 1\njurisdictions: {US-MS: withdrawn}\n",
+		configure: func(c *config.Config) { c.Geo.Corrections = []string{corrections} },
+	})
+	for address, want := range map[string]api.Location{
+		germany: {Address: germany, Country: corrections + ":2", Subdivisions: corrections + ":2"},
+		france:  {Address: france, Country: g.geo},
+	} {
+		var x api.Explanation
+		g.operate(200, "POST", "/v1/explain", fmt.Sprintf(`{"address": %q}`, address), &x)
+		if x.Located == nil || *x.Located != want {
+			t.Errorf("%s is located by %+v, want %+v", address, x.Located, want)
+		}
+	}
 }
 
 // Issue 10, F: a database that is too old, while a market is restricted because of

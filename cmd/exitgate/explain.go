@@ -14,6 +14,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/config"
+	"github.com/exitgate/exitgate/gateway/control"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/document"
@@ -69,9 +70,9 @@ type explainOptions struct {
 
 // An explanation is what explain prints.
 type explanation struct {
-	Asked   string    `json:"asked"`
-	Located *location `json:"located,omitempty"`
-	Request string    `json:"request"`
+	Asked   string        `json:"asked"`
+	Located *api.Location `json:"located,omitempty"`
+	Request string        `json:"request"`
 	// Revision is the one in force, if the gateway was asked and has one.
 	Revision uint64      `json:"revision,omitempty"`
 	SHA256   string      `json:"policy-sha256"`
@@ -85,17 +86,6 @@ type explanation struct {
 
 	fromGateway bool // the gateway was asked
 	noPolicy    bool // no policy was
-}
-
-// A location says how an address was located.
-type location struct {
-	Address      string `json:"looked-up,omitempty"`
-	Form         string `json:"form,omitempty"`
-	Country      string `json:"country-from,omitempty"`
-	Subdivisions string `json:"subdivisions-from,omitempty"`
-	Anonymous    string `json:"anonymous-from,omitempty"`
-	ASN          uint32 `json:"asn,omitempty"`
-	Organisation string `json:"organisation,omitempty"`
 }
 
 func (o *explainOptions) explain(cmd *cobra.Command, asked string) error {
@@ -152,7 +142,7 @@ func (o *explainOptions) question(cmd *cobra.Command, asked string) (api.Questio
 
 // explain has the gateway explain.
 func (c *client) explain(ctx context.Context, asked string, q api.Question) (explanation, error) {
-	said, err := decode[policy.Explanation](c.post(ctx, "/v1/explain", q))
+	said, err := decode[api.Explanation](c.post(ctx, "/v1/explain", q))
 	if err != nil {
 		return explanation{}, err
 	}
@@ -167,7 +157,8 @@ func (c *client) explain(ctx context.Context, asked string, q api.Question) (exp
 		SHA256:      s.SHA256,
 		Mode:        s.Mode,
 		Waiting:     s.Waiting,
-		Explanation: said,
+		Located:     said.Located,
+		Explanation: said.Explanation,
 		fromGateway: true,
 	}, nil
 }
@@ -203,7 +194,7 @@ func (o *explainOptions) decide(cmd *cobra.Command, asked string) (explanation, 
 }
 
 // locate finds the place of an address, or that of a jurisdiction.
-func (o *explainOptions) locate(cmd *cobra.Command, asked string) (policy.Place, *location, error) {
+func (o *explainOptions) locate(cmd *cobra.Command, asked string) (policy.Place, *api.Location, error) {
 	options := geo.Options{Files: o.geo}
 	if o.config != "" {
 		c, err := readSettings(o.config)
@@ -229,11 +220,7 @@ func (o *explainOptions) locate(cmd *cobra.Command, asked string) (policy.Place,
 		return policy.Place{}, nil, exitFailure(err)
 	}
 	d := locator.Describe(address)
-	how := &location{Form: d.Form, Country: d.CountryFrom, Subdivisions: d.SubdivisionsFrom, Anonymous: d.AnonymousFrom, ASN: d.ASN, Organisation: d.Organisation}
-	if d.Address.IsValid() {
-		how.Address = d.Address.String()
-	}
-	return d.Place, how, nil
+	return d.Place, control.NewLocation(d), nil
 }
 
 // placeOf returns the place that a jurisdiction's code stands for.
@@ -254,7 +241,7 @@ func (x explanation) write(out io.Writer) {
 	code := x.Place.Jurisdiction()
 	fmt.Fprintf(out, "%s is %s\n", x.Asked, formatJurisdiction(code))
 	if x.Located != nil {
-		x.Located.write(out)
+		writeLocation(out, x.Located)
 	}
 	if x.Place.Anonymous {
 		fmt.Fprintln(out, "  hides where it is")
@@ -312,7 +299,7 @@ func (x explanation) write(out io.Writer) {
 	fmt.Fprintln(out)
 }
 
-func (l *location) write(out io.Writer) {
+func writeLocation(out io.Writer, l *api.Location) {
 	if l.Form != "" {
 		fmt.Fprintf(out, "  looked up as %s (%s)\n", l.Address, l.Form)
 	}

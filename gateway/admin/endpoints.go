@@ -126,7 +126,7 @@ func (h *handler) endpoints() []endpoint {
 				return s.Jurisdiction(policy.Code(c.PathValue("code")))
 			}),
 		newEndpoint(spec{method: "POST", path: "/v1/explain", access: view, limit: smallBody},
-			func(_ *call, q api.Question) (policy.Explanation, error) { return s.Explain(q) }),
+			func(_ *call, q api.Question) (api.Explanation, error) { return s.Explain(q) }),
 		newEndpoint(spec{method: "GET", path: "/v1/geo", access: view},
 			func(*call, none) (api.Geo, error) { return s.Geo(), nil }),
 		newEndpoint(spec{method: "POST", path: "/v1/geo/decisions", access: decideGeo, limit: smallBody},

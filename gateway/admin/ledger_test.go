@@ -66,7 +66,9 @@ func newLedgerFixture(t testing.TB, source string) *memory {
 			key := traffic.Key{Traffic: plan.Traffic{Jurisdiction: "FR", Class: "other"}, Entry: policy.Default}
 			return traffic.Sums{Since: start, Hour: map[traffic.Key]uint64{key: 7}, Day: map[traffic.Key]uint64{key: 7}}
 		},
-		Locate:     func(netip.Addr) policy.Place { return policy.PlaceOf("FR") },
+		Describe: func(netip.Addr) geo.Description {
+			return geo.Description{Place: policy.PlaceOf("FR"), CountryFrom: heldFile}
+		},
 		LocateHeld: func(netip.Addr) (policy.Place, bool) { return policy.Place{}, false },
 		Databases:  databases{},
 		Overdue:    func(geo.Database) bool { return false },

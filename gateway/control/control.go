@@ -52,7 +52,7 @@ type Options struct {
 	FlagSources bool                                // there are providers of flags beside the policy
 	FlagServer  func() (since time.Time, err error) // why the flag server fails, and since when; nil: there is none
 	Traffic     func() traffic.Sums
-	Locate      func(netip.Addr) policy.Place
+	Describe    func(netip.Addr) geo.Description // where an address is, and by what
 	// LocateHeld locates by databases that are held, if any are.
 	LocateHeld func(netip.Addr) (place policy.Place, held bool)
 	Databases  Databases

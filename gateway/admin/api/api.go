@@ -216,6 +216,28 @@ type Set struct {
 	UnknownPart policy.UnknownPart `json:"unknown-part,omitempty"`
 }
 
+// Explanation is the answer of POST /v1/explain.
+type Explanation struct {
+	// Located is how the address was located, if one was asked about and no database
+	// that is held made the difference.
+	Located *Location `json:"located,omitempty"`
+	policy.Explanation
+}
+
+// Location is how an address was located.
+type Location struct {
+	// Address is the one that was looked up, Form how it was found in the one asked
+	// about: empty, or IPv4-mapped, 6to4, NAT64 or Teredo.
+	Address string `json:"looked-up,omitempty"`
+	Form    string `json:"form,omitempty"`
+	// The files that these are from, of a correction with its line.
+	Country      string `json:"country-from,omitempty"`
+	Subdivisions string `json:"subdivisions-from,omitempty"`
+	Anonymous    string `json:"anonymous-from,omitempty"`
+	ASN          uint64 `json:"asn,omitempty"`
+	Organisation string `json:"organisation,omitempty"`
+}
+
 // Plan is the answer of POST /v1/plan, and part of GET /v1/changes/{number}.
 type Plan struct {
 	Revision  uint64    `json:"revision"` // in force, that the plan starts from
