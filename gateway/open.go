@@ -26,6 +26,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/internal/loopback"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
 )
 
 // openApps returns the apps by their hosts.
@@ -153,6 +154,7 @@ func (g *Gateway) openDatabases() (*geo.Locator, error) {
 		CopyFolder:        g.data.Databases(),
 		Hold:              geo.Limits(g.config.Geo.Hold),
 		Restricted:        func() []policy.Code { return policy.Restricted(g.policyInUse(), g.flags.Known(), g.now()) },
+		Decided:           g.decidedOnDatabase,
 		Logger:            g.log,
 		Now:               g.now,
 		OnReload: func(path string, err error) {
@@ -171,6 +173,16 @@ func (g *Gateway) openDatabases() (*geo.Locator, error) {
 		}
 	}
 	return locator, nil
+}
+
+// decidedOnDatabase returns what was decided on a geo database.
+func (g *Gateway) decidedOnDatabase(sha256 string) geo.Decision {
+	d, _ := g.source.State().Database(sha256)
+	decision := geo.Decision{Accepted: d.Status == changes.Accepted}
+	if d.Status == changes.Rejected {
+		decision.Rejected = d.Rejection.By + ": " + d.Rejection.Because
+	}
+	return decision
 }
 
 // newEngine returns the engine that the source applies policies to.
@@ -219,7 +231,14 @@ func (g *Gateway) openReplica() (source.Source, error) {
 		Remote: cluster != nil,
 		Dir:    g.data, Engine: g.engine, Flags: g.flags.Known, Traffic: g.encodeTraffic,
 		Outbox: g.outbox, Breaches: g.breaches, Name: hostname(),
-		OnRecord: g.events.PublishRecord, Log: g.log, Now: g.now,
+		OnRecord: func(r changes.Record, revision uint64) {
+			g.events.PublishRecord(r, revision)
+			select {
+			case g.recorded <- struct{}{}:
+			default: // it is looked at soon
+			}
+		},
+		Log: g.log, Now: g.now,
 		OnInvalid: func(r ledger.InvalidRecord) {
 			g.metrics.InvalidRecords.Inc()
 			g.events.PublishInvalid(r.Number, r)

@@ -78,7 +78,12 @@ func TestAHollowDatabaseOpensNoMarket(t *testing.T) {
 	c := g.client(1)
 	decide := func(accept, because string) (after api.Geo) {
 		t.Helper()
-		g.operate(200, "POST", "/v1/geo/decisions", fmt.Sprintf(`{"path": %q, "accept": %s, "because": %q}`, g.geo, accept, because), &after)
+		var before api.Geo
+		g.operate(200, "GET", "/v1/geo", "", &before)
+		if len(before.Held) != 1 {
+			t.Fatalf("held are %+v", before.Held)
+		}
+		g.operate(200, "POST", "/v1/geo/decisions", fmt.Sprintf(`{"sha256": %q, "accept": %s, "because": %q}`, before.Held[0].SHA256, accept, because), &after)
 		return after
 	}
 
@@ -136,7 +141,7 @@ func TestAHollowDatabaseOpensNoMarket(t *testing.T) {
 	if got := g.request(c, "/", france); got.status != 200 {
 		t.Errorf("by what was accepted %s gets %d", france, got.status)
 	}
-	g.operate(404, "POST", "/v1/geo/decisions", fmt.Sprintf(`{"path": %q, "accept": true, "because": "again"}`, g.geo), new(any))
+	g.operate(404, "POST", "/v1/geo/decisions", fmt.Sprintf(`{"sha256": %q, "accept": true, "because": "another"}`, strings.Repeat("ab", 32)), new(any))
 }
 
 // Issue 10, A6: the gateway that is asked names the correction that an address is

@@ -31,7 +31,7 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	tasks := []func(context.Context){
-		g.engine.FollowSchedule, g.engine.FollowFlags, g.source.Run, g.geo.Watch, g.certs.Watch, g.sweepTraffic, freeStartupMemory,
+		g.engine.FollowSchedule, g.engine.FollowFlags, g.source.Run, g.geo.Watch, g.followDecisions, g.certs.Watch, g.sweepTraffic, freeStartupMemory,
 	}
 	if g.purger != nil {
 		tasks = append(tasks, g.purger.Run)
@@ -54,6 +54,19 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	g.close()
 	running.Wait()
 	return err
+}
+
+// followDecisions has databases go by what was decided on them, here or at another
+// gateway, until the context ends.
+func (g *Gateway) followDecisions(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.recorded:
+			g.geo.Reconsider()
+		}
+	}
 }
 
 // doubt returns why clients seem not to be located by their own addresses, and

@@ -1,11 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
+	"io"
+	"net"
 	"net/http"
 	"net/netip"
+	"path/filepath"
+	"regexp"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,6 +21,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/config"
+	"github.com/exitgate/exitgate/gateway/geo/geotest"
 )
 
 // TestGatewayScripts runs the verbs that ask a gateway against a real one:
@@ -23,7 +31,7 @@ func TestGatewayScripts(t *testing.T) {
 		Dir:                 "testdata/script/gateway",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Setup:               withGateway(func() any { return &realGateway{} }),
+		Setup:               withGateway(func() any { return &realGateway{t: t} }),
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"gateway": commandReal},
 	})
 }
@@ -34,6 +42,8 @@ func TestGatewayScripts(t *testing.T) {
 //	gateway strands           start it with a ledger on NATS that nobody can reach
 //	gateway stop              stop it
 //	gateway waits TIME        let so much time go by for it
+//	gateway database FILE PLACES    put a City database, of lines "NETWORK PLACE", where it reads its own from the start after
+//	gateway becomes REGEXP    wait until GET /v1/geo matches
 //	gateway answers ADDRESS STATUS    ask it for / as a client with an address
 func commandReal(ts *testscript.TestScript, neg bool, args []string) {
 	g := ts.Value("gateway").(*realGateway)
@@ -57,6 +67,20 @@ func commandReal(ts *testscript.TestScript, neg bool, args []string) {
 		d, err := time.ParseDuration(args[1])
 		ts.Check(err)
 		g.later.Add(int64(d))
+	case args[0] == "database" && len(args) == 3:
+		networks := geotest.Networks{}
+		for line := range strings.Lines(ts.ReadFile(args[2])) {
+			network, place, _ := strings.Cut(strings.TrimSpace(line), " ")
+			networks[network] = place
+		}
+		g.database = ts.MkAbs(args[1])
+		geotest.Replace(g.t, g.database, geotest.City(g.t, networks))
+	case args[0] == "becomes" && len(args) == 2:
+		for begin := time.Now(); !regexp.MustCompile(args[1]).MatchString(g.geo()); time.Sleep(10 * time.Millisecond) {
+			if time.Since(begin) > patience {
+				ts.Fatalf("it doesn't: %s", g.geo())
+			}
+		}
 	case args[0] == "answers" && len(args) == 3:
 		want, err := strconv.Atoi(args[2])
 		ts.Check(err)
@@ -72,9 +96,12 @@ func commandReal(ts *testscript.TestScript, neg bool, args []string) {
 
 // A realGateway runs in the process of the test.
 type realGateway struct {
-	at    gateway.Addresses
-	later atomic.Int64 // how far its clock is ahead
-	stop  func()
+	t        testing.TB
+	database string // file; "" is the embedded one
+	data     string // folder
+	at       gateway.Addresses
+	later    atomic.Int64 // how far its clock is ahead
+	stop     func()
 }
 
 func (g *realGateway) start(data string, from config.PolicySource) error {
@@ -84,8 +111,11 @@ func (g *realGateway) start(data string, from config.PolicySource) error {
 	c.Apps = []config.App{{Hosts: []string{"*"}, Upstreams: []string{"http://127.0.0.1:1"}}}
 	c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	c.Policy = from
-	c.Data = data
+	c.Data, g.data = data, data
 	c.Drain = time.Millisecond
+	if g.database != "" {
+		c.Geo.Databases = []string{g.database}
+	}
 	real, err := gateway.New(gateway.Options{Config: c, Now: func() time.Time { return time.Now().Add(time.Duration(g.later.Load())) }})
 	if err != nil {
 		return err
@@ -104,6 +134,25 @@ func (g *realGateway) start(data string, from config.PolicySource) error {
 		<-stopped
 	}
 	return nil
+}
+
+// geo returns what the gateway says of its databases.
+func (g *realGateway) geo() string {
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(g.data, "admin.sock"))
+	}}
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport}).Get("http://gateway/v1/geo")
+	if err != nil {
+		return err.Error()
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	var compact bytes.Buffer
+	if err != nil || json.Compact(&compact, text) != nil {
+		return string(text)
+	}
+	return compact.String()
 }
 
 // ask returns the status of the answer to a client.

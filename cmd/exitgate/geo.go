@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy/changes"
 )
 
 func newGeo() *cobra.Command {
@@ -19,12 +21,12 @@ func newGeo() *cobra.Command {
 of what the one before had is held: until somebody decides, clients are located
 by both, and get the stricter of both.`,
 		Example: `  exitgate geo diff
-  exitgate geo accept /var/lib/GeoIP/GeoLite2-City.mmdb --because "We only serve Europe."
+  exitgate geo accept sha256:6a1f09c2d7e4 --because "We only serve Europe."
   exitgate geo reject /var/lib/GeoIP/GeoLite2-City.mmdb --because "A broken download."`,
 	}
 	cmd.AddCommand(newGeoDiff(),
-		newGeoDecision("accept", true, "Take a database that is held into use", "is in use"),
-		newGeoDecision("reject", false, "Go on with the database before, until the file changes", "is not used"))
+		newGeoDecision("accept", true, "Take a database that is held into use"),
+		newGeoDecision("reject", false, "Go on with the database before, and never use this one"))
 	return cmd
 }
 
@@ -56,70 +58,158 @@ func printGeo(out printer, g api.Geo) {
 		fmt.Fprintln(out, "\nNone is held.")
 	}
 	for _, h := range g.Held {
-		against := "the one before has"
-		if h.Against == "embedded" {
-			against = "the embedded one has"
+		out.heading(red, fmt.Sprintf("%s, built %s, is held since %s.", sanitise(h.Path), h.Build.Format(time.DateOnly), formatMinute(h.Since)))
+		printLosses(out, h.Database)
+		out.paragraph("", "\nUntil somebody decides, clients are located by both, and get the stricter of both:")
+		fmt.Fprintf(out, "\n  exitgate geo accept sha256:%.12s --because \"…\"\n", h.SHA256)
+		if h.Against != "embedded" { // then there is one to go back to
+			fmt.Fprintf(out, "  exitgate geo reject sha256:%.12s --because \"…\"\n", h.SHA256)
 		}
-		out.heading(red, fmt.Sprintf("%s is held since %s. It lacks what %s:", sanitise(h.Path), formatMinute(h.Since), against))
-		rows := []row{{cells: []cell{{text: "of"}, {}, {text: "before", right: true}, {text: "now", right: true}}}}
-		for _, loss := range h.Losses {
-			of, unit := string(loss.Jurisdiction), "IPv4 addresses"
-			if of == "" {
-				of = "all countries"
-			}
-			if loss.Family == "ipv6" {
-				unit = "IPv6 networks (/48)"
-			}
-			rows = append(rows, row{cells: []cell{
-				{text: sanitise(of), colour: bold}, {text: unit},
-				{text: fmt.Sprintf("%.0f", loss.Before), right: true}, {text: fmt.Sprintf("%.0f", loss.After), right: true},
-			}})
-		}
-		out.table(rows, 1)
-		out.paragraph("", "\nUntil somebody decides, clients are located by both, and get the stricter of both: exitgate geo accept or reject.")
 	}
 	for _, d := range g.Decided {
-		what := "rejected"
-		if d.Accepted {
-			what = "accepted"
-		}
-		out.paragraph("", "\n%s: %s was %s by %s: %s", formatMinute(d.Time), sanitise(d.Path), what, sanitise(d.By), sanitise(d.Because))
+		printDatabaseDecision(out, d)
 	}
 }
 
-func newGeoDecision(verb string, accept bool, short, outcome string) *cobra.Command {
+// printLosses shows what a database lacks.
+func printLosses(out printer, d changes.Database) {
+	against := "the one before has"
+	if d.Against == "embedded" {
+		against = "the embedded one has"
+	}
+	if d.Losses == nil {
+		return
+	}
+	fmt.Fprintf(out, "It lacks what %s:\n\n", against)
+	rows := []row{{cells: []cell{{text: "of"}, {}, {text: "before", right: true}, {text: "now", right: true}}}}
+	for _, loss := range d.Losses {
+		of, unit := string(loss.Jurisdiction), "IPv4 addresses"
+		if of == "" {
+			of = "all countries"
+		}
+		if loss.Family == "ipv6" {
+			unit = "IPv6 networks (/48)"
+		}
+		rows = append(rows, row{cells: []cell{
+			{text: sanitise(of), colour: bold}, {text: unit},
+			{text: fmt.Sprintf("%.0f", loss.Before), right: true}, {text: fmt.Sprintf("%.0f", loss.After), right: true},
+		}})
+	}
+	out.table(rows, 1)
+}
+
+// printDatabaseDecision says what was decided on a database, and who did.
+func printDatabaseDecision(out printer, d changes.DatabaseDecision) {
+	what := "accepted"
+	who := d.Acceptances
+	if d.Rejection != nil {
+		what, who = "rejected", []changes.Approval{*d.Rejection}
+	}
+	var names []string
+	for _, a := range who {
+		names = append(names, a.By)
+	}
+	last := who[len(who)-1]
+	text := fmt.Sprintf("%s: sha256:%.12s (%s) was %s by %s: %s", formatMinute(last.At), d.SHA256, sanitise(d.Path), what, formatNames(names), sanitise(last.Because))
+	if d.Status == changes.Pending {
+		text += fmt.Sprintf(" It needs %s.", plural(d.Needs-len(who), "more approver"))
+	}
+	out.paragraph("", "\n%s", text)
+}
+
+func newGeoDecision(verb string, accept bool, short string) *cobra.Command {
 	var o writeOptions
 	cmd := &cobra.Command{
-		Use:   verb + " [FILE] --because WHY",
+		Use:   verb + " [FILE|sha256:HASH] --because WHY",
 		Short: short,
 		Long: short + `. See what it
-lacks first: exitgate geo diff. Without FILE it is the only one that is held.
+lacks first: exitgate geo diff. The decision is about the file by its SHA-256: it is
+recorded in the ledger, survives restarts, and holds for all gateways of the ledger,
+whatever the file is named there. Where the policy is a file, it is kept in the data
+folder, for this gateway.
+
+To accept a database may open markets, and takes what that takes: an operator, and
+as many approvers besides, by the same verb, as the policy says (approvals: {open: …}).
+To reject one takes an operator or an approver. What was rejected can be accepted
+later.
+
+Without an argument it is the only database that is held. The beginning of a SHA-256
+makes sure that it is the file that you have looked at.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy or conflict.`,
-		Example: fmt.Sprintf("  exitgate geo %s --because \"…\"", verb),
+		Example: fmt.Sprintf("  exitgate geo %s sha256:6a1f09c2d7e4 --because \"…\"", verb),
 		Args:    cobra.MaximumNArgs(1),
 		RunE: o.withReason(func(cmd *cobra.Command, args []string) error {
 			c, err := o.open()
 			if err != nil {
 				return err
 			}
-			path := ""
-			if len(args) > 0 {
-				path = args[0]
-			} else {
-				g, err := decode[api.Geo](c.get(cmd.Context(), "/v1/geo"))
-				if err != nil {
-					return commandError(cmd, o.json, err)
-				}
-				if len(g.Held) != 1 {
-					return exitFailure(errors.New("there isn't exactly one database that is held: name one, see exitgate geo diff"))
-				}
-				path = g.Held[0].Path
+			g, err := decode[api.Geo](c.get(cmd.Context(), "/v1/geo"))
+			if err != nil {
+				return commandError(cmd, o.json, err)
 			}
-			a, err := c.write(cmd.Context(), http.MethodPost, "/v1/geo/decisions", always, api.GeoDecisionRequest{Path: path, Accept: accept, Because: o.because})
-			return printResponse(cmd, o.json, a, err, printed("%s %s.", path, outcome))
+			sha256, err := findDatabase(g, strings.Join(args, ""))
+			if err != nil {
+				return exitFailure(err)
+			}
+			a, err := c.write(cmd.Context(), http.MethodPost, "/v1/geo/decisions", always, api.GeoDecisionRequest{SHA256: sha256, Accept: accept, Because: o.because})
+			return printResponse(cmd, o.json, a, err, func(out printer, g api.Geo) {
+				for _, d := range g.Decided {
+					if d.SHA256 == sha256 {
+						printDecided(out, d, g)
+					}
+				}
+			})
 		}),
 	}
 	o.register(cmd)
 	return cmd
+}
+
+// printDecided says what has come of a decision.
+func printDecided(out printer, d changes.DatabaseDecision, g api.Geo) {
+	name := fmt.Sprintf("%s (sha256:%.12s)", sanitise(d.Path), d.SHA256)
+	switch d.Status {
+	case changes.Pending:
+		out.paragraph("", "%s is still held: it needs %s.", name, plural(d.Needs-len(d.Acceptances), "more approver"))
+	case changes.Rejected:
+		out.paragraph("", "%s is rejected: what was in use before stays.", name)
+	default:
+		out.paragraph("", "%s is accepted.", name)
+	}
+	for _, h := range g.Held {
+		if h.SHA256 != d.SHA256 {
+			out.paragraph("", "Another one is held: %s (sha256:%.12s).", sanitise(h.Path), h.SHA256)
+		}
+	}
+}
+
+// findDatabase returns the SHA-256 of the database that is meant: one that is held,
+// or was decided on, by its file or the beginning of its SHA-256; "" is the only one
+// that is held.
+func findDatabase(g api.Geo, named string) (string, error) {
+	if named == "" {
+		switch len(g.Held) {
+		case 0:
+			return "", errors.New("no database is held")
+		case 1:
+			return g.Held[0].SHA256, nil
+		}
+		return "", fmt.Errorf("%d databases are held: name one, see exitgate geo diff", len(g.Held))
+	}
+	hash, byHash := strings.CutPrefix(named, "sha256:")
+	if byHash && len(hash) < 8 {
+		return "", fmt.Errorf("%s is too short: give 8 digits at least, see exitgate geo diff", named)
+	}
+	for _, h := range g.Held {
+		if byHash && strings.HasPrefix(h.SHA256, hash) || h.Path == named {
+			return h.SHA256, nil
+		}
+	}
+	for _, d := range g.Decided {
+		if byHash && strings.HasPrefix(d.SHA256, hash) || d.Path == named {
+			return d.SHA256, nil
+		}
+	}
+	return "", fmt.Errorf("no database %s is held: see exitgate geo diff", sanitise(named))
 }

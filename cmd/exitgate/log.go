@@ -248,6 +248,10 @@ func printRecordsVerbose(out printer, records []api.Record) {
 			out.paragraph("  ", "took place at %s, by %s", formatTime(*r.Took), sanitise(r.Gateway))
 		}
 		printReason(out, r.Because)
+		if r.Database != nil {
+			fmt.Fprintf(out, "  sha256:%s\n", sanitise(r.Database.SHA256))
+			printLosses(out, *r.Database)
+		}
 		fmt.Fprintf(out, "  %s\n", sanitise(r.Hash))
 	}
 }

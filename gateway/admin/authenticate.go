@@ -108,8 +108,8 @@ var (
 		detail: "only an operator or an approver rejects changes", advice: "ask one to, or ask for the role",
 	}
 	decideGeo = access{
-		roles:  []changes.Role{changes.Approver},
-		detail: "only an approver decides on databases", advice: "ask one to, or ask for the role",
+		roles:  []changes.Role{changes.Operator, changes.Approver},
+		detail: "only an operator or an approver decides on databases", advice: "ask one to, or ask for the role",
 	}
 	managePrincipals = access{
 		local:  true,

@@ -129,8 +129,10 @@ func (h *handler) endpoints() []endpoint {
 			func(_ *call, q api.Question) (api.Explanation, error) { return s.Explain(q) }),
 		newEndpoint(spec{method: "GET", path: "/v1/geo", access: view},
 			func(*call, none) (api.Geo, error) { return s.Geo(), nil }),
-		newEndpoint(spec{method: "POST", path: "/v1/geo/decisions", access: decideGeo, limit: smallBody},
-			func(c *call, d api.GeoDecisionRequest) (api.Geo, error) { return s.DecideGeo(c.by, d) }),
+		newEndpoint(spec{method: "POST", path: "/v1/geo/decisions", access: decideGeo, limit: smallBody, idempotent: true},
+			func(c *call, d api.GeoDecisionRequest) (api.Geo, error) {
+				return s.DecideGeo(c.Context(), c.by, d, c.repeat)
+			}),
 		{spec: spec{method: "GET", path: "/v1/events", access: view, anytime: true}, serve: h.streamEvents},
 
 		newEndpoint(spec{method: "POST", path: "/v1/plan", access: view, limit: policyBody},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -86,6 +87,8 @@ func newLedgerFixture(t testing.TB, source string) *memory {
 // heldFile is the database that is held in tests.
 const heldFile = "/var/lib/GeoIP/GeoLite2-City.mmdb"
 
+var heldSHA256 = strings.Repeat("ab", 32)
+
 // databases has one, which is held.
 type databases struct{}
 
@@ -94,17 +97,10 @@ func (databases) Databases() []geo.Database {
 }
 
 func (databases) Holds() []geo.Hold {
-	return []geo.Hold{{Path: heldFile, Against: heldFile, Build: start, Since: start, Losses: []geo.Loss{{Jurisdiction: "FR", Family: "ipv4", Before: 80_000_000}}}}
+	return []geo.Hold{{Path: heldFile, Against: heldFile, Build: start, Since: start, SHA256: heldSHA256, Losses: []geo.Loss{{Jurisdiction: "FR", Family: "ipv4", Before: 80_000_000}}}}
 }
 
-func (databases) Accept(path string) error {
-	if path != heldFile {
-		return fmt.Errorf("no database %s is held", path)
-	}
-	return nil
-}
-
-func (d databases) Reject(path, _ string) error { return d.Accept(path) }
+func (databases) Reconsider() {}
 
 func parse(source []byte) (*policy.Policy, error) { return document.Parse("policy", source) }
 
@@ -222,6 +218,10 @@ func (l ledger) Write(_ context.Context, decide func(changes.State) (changes.Dra
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.take(draft)
+}
+
+func (l ledger) WriteDecision(ctx context.Context, decide func(changes.State) (changes.Draft, error)) (changes.Record, error) {
+	return l.Write(ctx, decide)
 }
 
 func (l ledger) Record(_ context.Context, number uint64) (source.Record, error) {

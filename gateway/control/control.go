@@ -90,8 +90,6 @@ type Control struct {
 	engine Engine
 	source source.Source
 	now    func() time.Time
-
-	decided geoDecisions
 }
 
 // New returns a Control.

@@ -57,6 +57,8 @@ func (e *Events) PublishRecord(r changes.Record, revision uint64) {
 		event.Type = "principal"
 	case changes.StepTaken, changes.GuaranteeBreached, changes.BreachAcknowledged:
 		event.Type = "recorded" // it was published when it took place
+	case changes.DatabaseDecided:
+		event.Type = "database"
 	}
 	e.Publish(event)
 }

@@ -1,8 +1,9 @@
 package control
 
 import (
-	"strings"
-	"sync"
+	"context"
+	"errors"
+	"slices"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/geo"
@@ -13,25 +14,14 @@ import (
 type Databases interface {
 	Databases() []geo.Database
 	Holds() []geo.Hold
-	Accept(path string) error
-	Reject(path, because string) error
+	Reconsider() // by what was decided on them
 }
-
-// geoDecisions are the decisions on databases that were held, since the start,
-// the newest first.
-type geoDecisions struct {
-	mu  sync.Mutex
-	all []api.GeoDecision
-}
-
-// maxGeoDecisions is how many decisions are shown; the log has all.
-const maxGeoDecisions = 50
 
 // Geo returns the databases that clients are located by.
 func (c *Control) Geo() api.Geo {
-	c.decided.mu.Lock()
-	g := api.Geo{Databases: []api.Database{}, Held: []api.HeldDatabase{}, Decided: orEmpty(append([]api.GeoDecision(nil), c.decided.all...))}
-	c.decided.mu.Unlock()
+	decided := c.source.State().Databases()
+	slices.Reverse(decided)
+	g := api.Geo{Databases: []api.Database{}, Held: []api.HeldDatabase{}, Decided: orEmpty(decided)}
 	for _, d := range c.o.Databases.Databases() {
 		shown := api.Database{Path: d.Path, Type: d.Type, Build: d.Build, Role: d.Role.String()}
 		if d.Err != nil {
@@ -40,31 +30,54 @@ func (c *Control) Geo() api.Geo {
 		g.Databases = append(g.Databases, shown)
 	}
 	for _, h := range c.o.Databases.Holds() {
-		held := api.HeldDatabase{Path: h.Path, Against: h.Against, Build: h.Build, Since: h.Since}
-		for _, loss := range h.Losses {
-			held.Losses = append(held.Losses, api.GeoLoss(loss))
-		}
-		g.Held = append(g.Held, held)
+		g.Held = append(g.Held, api.HeldDatabase{Database: heldDatabase(h), Since: h.Since})
 	}
 	return g
 }
 
-// DecideGeo takes a database that is held into use, or gives it up.
-func (c *Control) DecideGeo(by changes.Actor, d api.GeoDecisionRequest) (api.Geo, error) {
-	if strings.TrimSpace(d.Because) == "" {
-		return api.Geo{}, invalid("there is no reason", "say why, for everybody who reads it")
+// heldDatabase returns what is decided on.
+func heldDatabase(h geo.Hold) changes.Database {
+	d := changes.Database{SHA256: h.SHA256, Path: h.Path, Build: h.Build, Against: h.Against}
+	for _, loss := range h.Losses {
+		d.Losses = append(d.Losses, changes.Loss(loss))
 	}
-	decide := c.o.Databases.Accept
-	if !d.Accept {
-		decide = func(path string) error { return c.o.Databases.Reject(path, d.Because) }
+	return d
+}
+
+// DecideGeo accepts a database that is held or was rejected, or rejects one that
+// is held.
+func (c *Control) DecideGeo(ctx context.Context, by changes.Actor, d api.GeoDecisionRequest, r changes.Request) (api.Geo, error) {
+	_, err := c.source.WriteDecision(ctx, func(state changes.State) (changes.Draft, error) {
+		database, err := c.decidable(state, d)
+		if err != nil {
+			return changes.Draft{}, err
+		}
+		return state.DecideDatabase(by, database, d.Accept, d.Because, r)
+	})
+	if _, repeated := errors.AsType[*changes.RepeatedError](err); err != nil && !repeated {
+		return api.Geo{}, err
 	}
-	if err := decide(d.Path); err != nil {
-		return api.Geo{}, &changes.Error{Code: changes.NotFound, Message: err.Error(), Advice: "see exitgate geo diff for what is held"}
-	}
-	decision := api.GeoDecision{Path: d.Path, Accepted: d.Accept, By: by.Name, Because: d.Because, Time: c.now()}
-	c.decided.mu.Lock()
-	c.decided.all = append([]api.GeoDecision{decision}, c.decided.all[:min(len(c.decided.all), maxGeoDecisions-1)]...)
-	c.decided.mu.Unlock()
-	c.o.Log.Warn("geo database decided on", "path", d.Path, "accepted", d.Accept, "by", by.Name, "because", d.Because)
+	c.o.Databases.Reconsider()
 	return c.Geo(), nil
+}
+
+// decidable returns the database that a decision is about, or why it can't be
+// decided on here.
+func (c *Control) decidable(state changes.State, d api.GeoDecisionRequest) (changes.Database, error) {
+	known, decided := state.Database(d.SHA256)
+	for _, h := range c.o.Databases.Holds() {
+		switch {
+		case h.SHA256 != d.SHA256:
+		case h.Against == geo.Embedded && !d.Accept:
+			return changes.Database{}, &changes.Error{
+				Code: changes.Conflict, Message: "there is no database before this one to go on with", Advice: "put a better one in its place, or accept it; until then clients get the stricter of it and the embedded one",
+			}
+		default:
+			return heldDatabase(h), nil
+		}
+	}
+	if decided { // here or at another gateway: that it is so already, or was rejected, the State says
+		return known.Database, nil
+	}
+	return changes.Database{}, notFound("see exitgate geo diff for what is held", "no database sha256:%.12s is held here", d.SHA256)
 }

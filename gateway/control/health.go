@@ -153,7 +153,11 @@ func (c *Control) checkDatabases(checks map[string]api.Check) {
 		checks["geo "+d.Path] = check
 	}
 	for _, h := range c.o.Databases.Holds() {
-		checks["geo "+h.Path] = api.Check{Since: &h.Since, Detail: fmt.Sprintf("the one built %s is held: it has lost much of what %s has. Until somebody decides, clients get the stricter of both: see exitgate geo diff, then exitgate geo accept or reject", h.Build.Format(time.DateOnly), formatAgainst(h))}
+		why := "it has lost much of what " + formatAgainst(h) + " has"
+		if h.Losses == nil {
+			why = "it was rejected, and there is none before it"
+		}
+		checks["geo "+h.Path] = api.Check{Since: &h.Since, Detail: fmt.Sprintf("the one built %s is held: %s. Until somebody decides, clients get the stricter of both: see exitgate geo diff, then exitgate geo accept or reject", h.Build.Format(time.DateOnly), why)}
 	}
 }
 

@@ -31,7 +31,7 @@ func logRecord(r source.Record) api.Record {
 	if err != nil {
 		record.Refused = err.Error()
 	}
-	record.Summary, record.Emergency, record.Change = d.Summary, d.Emergency, d.Number
+	record.Summary, record.Emergency, record.Change, record.Database = d.Summary, d.Emergency, d.Number, d.Database
 	record.Took, record.Gateway = d.Took, d.Gateway
 	if d.Revision != nil {
 		record.Authors = d.Revision.Authors

@@ -26,6 +26,7 @@ type file struct {
 	invalidChecksum [sha256.Size]byte // of the content that err is about
 	err             error             // why the file, as it is, isn't in use
 	since           time.Time         // of err
+	rejected        bool              // err is somebody's decision
 
 	held      *database // isn't trusted yet; nil: there is none
 	losses    []Loss    // of held
@@ -84,6 +85,10 @@ func (l *Locator) read(f *file) outcome {
 		f.accept(f.db)
 		return recovered
 	}
+	decision := l.decided(checksum)
+	if decision.Rejected != "" {
+		return f.rejectBy(decision, checksum, l.options.Now())
+	}
 	db, err := f.parser(l.options.RegisteredCountry)(content)
 	if err == nil {
 		err = db.mayReplace(f.db, l.options.AllowOlder)
@@ -91,7 +96,7 @@ func (l *Locator) read(f *file) outcome {
 	if err != nil {
 		return f.reject(err, checksum)
 	}
-	if losses := l.limits(f).losses(f.db.coverage, db.coverage, l.restricted()); losses != nil {
+	if losses := l.limits(f).losses(f.db.coverage, db.coverage, l.restricted()); losses != nil && !decision.Accepted {
 		f.accept(f.db)
 		f.hold(db, losses, l.options.Now())
 		return held
@@ -103,7 +108,14 @@ func (l *Locator) read(f *file) outcome {
 
 func (f *file) accept(db *database) {
 	f.db, f.err, f.since, f.invalidChecksum = db, nil, time.Time{}, [sha256.Size]byte{}
-	f.held, f.losses = nil, nil
+	f.held, f.losses, f.rejected = nil, nil, false
+}
+
+// rejectBy notes that somebody has rejected the file.
+func (f *file) rejectBy(decision Decision, checksum [sha256.Size]byte, at time.Time) outcome {
+	outcome := f.reject(fmt.Errorf("was rejected by %s", decision.Rejected), checksum)
+	f.rejected, f.since = true, at
+	return outcome
 }
 
 // reject notes why the file isn't used. The same error again is no change, even
@@ -111,7 +123,7 @@ func (f *file) accept(db *database) {
 func (f *file) reject(err error, checksum [sha256.Size]byte) outcome {
 	err = f.wrap(err)
 	f.invalidChecksum = checksum
-	f.held, f.losses = nil, nil
+	f.held, f.losses, f.rejected = nil, nil, false
 	if f.err != nil && f.err.Error() == err.Error() {
 		return unchanged
 	}

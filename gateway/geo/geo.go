@@ -96,6 +96,9 @@ type Options struct {
 	// returns the jurisdictions whose losses count for themselves.
 	Hold       Limits
 	Restricted func() []policy.Code
+	// Decided returns what was decided on a database with a SHA-256, in
+	// hexadecimal. After it has changed call Reconsider.
+	Decided func(sha256 string) Decision
 
 	Logger *slog.Logger     // default: discards
 	Now    func() time.Time // default: time.Now
@@ -128,6 +131,9 @@ func Open(options Options) (*Locator, error) {
 	}
 	if options.Now == nil {
 		options.Now = time.Now
+	}
+	if options.Decided == nil {
+		options.Decided = func(string) Decision { return Decision{} }
 	}
 	if options.OnReload == nil {
 		options.OnReload = func(string, error) {}

@@ -1,6 +1,8 @@
 package geo
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -45,10 +47,21 @@ func (l Loss) String() string {
 // before had. Until somebody decides, each client is located by both.
 type Hold struct {
 	Path    string // of the file
+	SHA256  string // of the file; where several have places at a first start, of their SHA-256s
 	Against string // what it was compared with: the path, or Embedded at a first start
 	Build   time.Time
 	Since   time.Time
 	Losses  []Loss
+}
+
+// A Decision is what was decided on a database, whatever its file is named.
+type Decision struct {
+	Accepted bool   // it may be used whatever it lacks
+	Rejected string // by whom and why it may not; "" if it wasn't
+}
+
+func (l *Locator) decided(checksum [sha256.Size]byte) Decision {
+	return l.options.Decided(hex.EncodeToString(checksum[:]))
 }
 
 // gone is from how many addresses or networks on a country that nobody
@@ -119,39 +132,50 @@ func (l *Locator) limits(f *file) Limits {
 
 // Review compares the databases that were opened with the ones of the last run,
 // of which there are copies, or at a first start with the embedded one, and
-// holds those that have lost too much. Call it when the policy is known, and
-// before anybody is served.
+// holds those that have lost too much. Call it when the policy and what was
+// decided are known, and before anybody is served.
 func (l *Locator) Review() {
 	l.reload.Lock()
 	defer l.reload.Unlock()
-	known := false
+	known := false // there is a place database that was in use before
 	for _, f := range l.files {
 		if f.corrections {
 			continue
 		}
-		if f.path == Embedded || f.err != nil {
+		if f.path == Embedded || f.err != nil || l.review(f) {
 			known = known || f.db.role&RolePlace != 0
-			continue
-		}
-		copies := copyFolder(l.options.CopyFolder).of(f.path)
-		known = known || f.db.role&RolePlace != 0 && len(copies) > 0
-		if len(copies) == 0 || slices.Contains(copies, copyFolder(l.options.CopyFolder).name(f.path, f.db.checksum)) {
-			continue
-		}
-		before, err := copyFolder(l.options.CopyFolder).open(f.path, f.parser(l.options.RegisteredCountry))
-		if err != nil {
-			continue // there is nothing to compare with
-		}
-		if losses := l.options.Hold.losses(before.coverage, f.db.coverage, l.restricted()); losses != nil {
-			f.hold(f.db, losses, l.options.Now())
-			f.db = before
-			l.logHold(f.path, losses)
 		}
 	}
 	if !known {
 		l.compareWithEmbedded()
 	}
 	l.publish()
+}
+
+// review compares a database with its copy of the last run, and reports whether
+// there was one.
+func (l *Locator) review(f *file) bool {
+	copies := copyFolder(l.options.CopyFolder)
+	if slices.Contains(copies.of(f.path), copies.name(f.path, f.db.checksum)) {
+		return true // in use before, whatever was decided since
+	}
+	before, err := copies.open(f.path, f.parser(l.options.RegisteredCountry))
+	if err != nil {
+		return false
+	}
+	now, decision := f.db, l.decided(f.db.checksum)
+	losses := l.options.Hold.losses(before.coverage, now.coverage, l.restricted())
+	switch {
+	case decision.Rejected != "":
+		f.db = before
+		f.rejectBy(decision, now.checksum, l.options.Now())
+		l.options.Logger.Error("geo database rejected, the one before stays", "path", f.path, "error", f.err)
+	case losses != nil && !decision.Accepted:
+		f.db = before
+		f.hold(now, losses, l.options.Now())
+		l.logHold(f.path, losses)
+	}
+	return true
 }
 
 // compareWithEmbedded holds the operator's databases at a first start if they
@@ -166,26 +190,41 @@ func (l *Locator) compareWithEmbedded() {
 	if err := f.open(l.options.RegisteredCountry); err != nil {
 		return // can't be: it is part of the program
 	}
-	var path string
-	var all []*database
+	var all, places []*database
 	for _, f := range l.files {
 		if f.corrections {
 			continue
 		}
 		all = append(all, f.db)
-		if path == "" && f.db.role&RolePlace != 0 {
-			path = f.path
+		if f.db.role&RolePlace != 0 {
+			places = append(places, f.db)
 		}
 	}
 	limits := l.options.Hold
 	limits.Jurisdiction = min(limits.Jurisdiction, 1) * 100
 	losses := limits.losses(f.db.coverage, capability(all).Places, l.restricted())
-	if losses == nil {
+	checksum := checksumOf(places)
+	decision := l.decided(checksum)
+	if decision.Accepted || losses == nil && decision.Rejected == "" {
 		return
 	}
 	l.first = f.db
-	l.firstHold = Hold{Path: path, Against: Embedded, Build: all[0].build(), Since: l.options.Now(), Losses: losses}
-	l.logHold(path, losses)
+	l.firstHold = Hold{
+		Path: places[0].path, SHA256: hex.EncodeToString(checksum[:]), Against: Embedded, Build: places[0].build(), Since: l.options.Now(), Losses: losses,
+	}
+	l.logHold(places[0].path, losses)
+}
+
+// checksumOf returns what databases are decided on by together: of one its own.
+func checksumOf(databases []*database) [sha256.Size]byte {
+	if len(databases) == 1 {
+		return databases[0].checksum
+	}
+	h := sha256.New()
+	for _, db := range databases {
+		h.Write(db.checksum[:])
+	}
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 func (l *Locator) logHold(path string, losses []Loss) {
@@ -236,7 +275,7 @@ func (l *Locator) withHeld(s *set) {
 		db := f.db
 		if f.held != nil {
 			db = f.held
-			s.holds = append(s.holds, Hold{Path: f.path, Against: f.path, Build: db.build(), Since: f.heldSince, Losses: f.losses})
+			s.holds = append(s.holds, Hold{Path: f.path, SHA256: hex.EncodeToString(db.checksum[:]), Against: f.path, Build: db.build(), Since: f.heldSince, Losses: f.losses})
 		}
 		if db.role&RoleAnonymous != 0 || db.role&RolePlace != 0 && l.first == nil {
 			other.located = append(other.located, db)
@@ -247,52 +286,45 @@ func (l *Locator) withHeld(s *set) {
 	}
 }
 
-// Accept takes a database that is held into use.
-func (l *Locator) Accept(path string) error {
-	err := l.decide(path, func(f *file) error {
-		if f == nil {
-			l.first, l.firstHold = nil, Hold{}
-			return nil
-		}
-		f.accept(f.held)
-		return nil
-	})
-	if err == nil {
+// Reconsider goes by what was decided since on databases that are held, or were
+// rejected.
+func (l *Locator) Reconsider() {
+	if l.reconsider() {
 		l.writeCopies()
 	}
-	return err
 }
 
-// Reject gives up a database that is held: the one before stays, until the file
-// changes.
-func (l *Locator) Reject(path, because string) error {
-	return l.decide(path, func(f *file) error {
-		if f == nil {
-			return fmt.Errorf("there is none before %s to go on with: put a better one in its place, or accept it", path)
-		}
-		checksum := f.held.checksum
-		f.held, f.losses = nil, nil
-		f.reject(fmt.Errorf("was rejected: %s", because), checksum)
-		f.since = l.options.Now()
-		return nil
-	})
-}
-
-// decide decides on a database that is held; a nil file is the hold of a first
-// start.
-func (l *Locator) decide(path string, do func(*file) error) error {
+// reconsider reports whether anything has changed.
+func (l *Locator) reconsider() (changed bool) {
 	l.reload.Lock()
 	defer l.reload.Unlock()
-	var err error
-	i := slices.IndexFunc(l.files, func(f *file) bool { return f.held != nil && f.path == path })
-	switch {
-	case i >= 0:
-		err = do(l.files[i])
-	case l.first != nil && l.firstHold.Path == path:
-		err = do(nil)
-	default:
-		err = fmt.Errorf("no database %s is held", path)
+	for _, f := range l.files {
+		switch {
+		case f.held != nil:
+			decision := l.decided(f.held.checksum)
+			switch {
+			case decision.Accepted:
+				f.accept(f.held)
+				l.log("geo database accepted", f.db)
+			case decision.Rejected != "":
+				f.rejectBy(decision, f.held.checksum, l.options.Now())
+				l.options.Logger.Error("geo database rejected, the one before stays", "path", f.path, "error", f.err)
+			default:
+				continue
+			}
+			changed = true
+		case f.rejected && l.decided(f.invalidChecksum).Rejected == "":
+			f.invalidChecksum = [sha256.Size]byte{}
+			_ = l.reloadFile(f) // logged, and handed to OnReload
+			changed = true
+		}
 	}
-	l.publish()
-	return err
+	if l.first != nil && (changed || l.options.Decided(l.firstHold.SHA256).Accepted) {
+		l.compareWithEmbedded()
+		changed = true
+	}
+	if changed {
+		l.publish()
+	}
+	return changed
 }

@@ -1,6 +1,8 @@
 package geo_test
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -68,92 +70,125 @@ func TestReload_holdsWhatHasLostTooMuch(t *testing.T) {
 	}
 }
 
+// decisions are what was decided, by SHA-256.
+type decisions map[string]geo.Decision
+
+func (d decisions) of(sha256 string) geo.Decision { return d[sha256] }
+
+// sha256Of is of a file's content, in hexadecimal.
+func sha256Of(content []byte) string { return fmt.Sprintf("%x", sha256.Sum256(content)) }
+
 func TestHold_decisions(t *testing.T) {
 	path := geotest.File(t, geotest.City(t, full))
-	copies := t.TempDir()
-	options := geo.Options{Files: []string{path}, Hold: limits, CopyFolder: copies}
+	decided := decisions{}
+	options := geo.Options{Files: []string{path}, Hold: limits, CopyFolder: t.TempDir(), Decided: decided.of}
 	locator := open(t, options)
 	hollow := geotest.City(t, network{"2.0.0.0/8": "BE", "9.0.0.0/24": "FR-IDF"})
 	french := addr("2.0.0.7")
 
-	hold := func() {
+	replace := func(content []byte) {
 		t.Helper()
-		geotest.Replace(t, path, hollow)
-		if err := locator.Reload(); err != nil {
-			t.Fatal(err)
+		geotest.Replace(t, path, content)
+		_ = locator.Reload() // its error is that of Databases
+	}
+	check := func(what string, country policy.Code, held, wrong bool) {
+		t.Helper()
+		if got := locator.Locate(french); got != in(country) {
+			t.Errorf("%s: it is located as %+v", what, got)
 		}
-		if got := locator.Locate(french); got != in("FR") {
-			t.Errorf("it is located as %+v", got)
+		if _, is := locator.LocateHeld(french); is != held || len(locator.Holds()) > 0 != held {
+			t.Errorf("%s: held: %v %v", what, is, locator.Holds())
 		}
-		if got, held := locator.LocateHeld(french); !held || got != in("BE") {
-			t.Errorf("by what is held it is located as %+v, held: %v", got, held)
+		if err := locator.Databases()[0].Err; (err != nil) != wrong {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
-	hold()
+	restart := func() {
+		t.Helper()
+		locator = open(t, options)
+		locator.Review()
+	}
+
+	replace(hollow)
+	check("a hollow one", "FR", true, false)
+	if got, _ := locator.LocateHeld(french); got != in("BE") || locator.Holds()[0].SHA256 != sha256Of(hollow) {
+		t.Errorf("by what is held it is located as %+v; %v", got, locator.Holds())
+	}
 	if allocs := testing.AllocsPerRun(100, func() { locator.Locate(french); locator.LocateHeld(french) }); allocs != 0 {
 		t.Errorf("%v allocations", allocs)
 	}
-	if err := locator.Accept("another"); err == nil {
-		t.Error("one that isn't held can be accepted")
-	}
+	locator.Reconsider()
+	check("while nobody has decided", "FR", true, false)
 
-	// Rejected: the one before, and an error until the file changes.
-	if err := locator.Reject(path, "broken"); err != nil {
-		t.Fatal(err)
-	}
-	if _, held := locator.LocateHeld(french); held || locator.Databases()[0].Err == nil {
-		t.Error("what was rejected is still held, or not said to be")
-	}
-	_ = locator.Reload() // the error that is said
-	if len(locator.Holds()) > 0 {
-		t.Error("what was rejected is held again")
-	}
+	decided[sha256Of(hollow)] = geo.Decision{Rejected: "ada: broken"}
+	locator.Reconsider()
+	check("rejected", "FR", false, true)
+	_ = locator.Reload()
+	check("rejected, and read again", "FR", false, true)
+	replace(geotest.City(t, full))
+	check("the one before again", "FR", false, false)
+	replace(hollow)
+	check("what was rejected again", "FR", false, true)
+	other := geotest.City(t, with(network{"2.0.0.0/8": "NL"}))
+	replace(other)
+	check("another hollow one", "FR", true, false)
+	replace(hollow)
+	check("swapped twice", "FR", false, true)
 
-	// The file of before again, and then the hollow one again.
+	delete(decided, sha256Of(hollow)) // somebody has accepted it, and more are needed
+	locator.Reconsider()
+	check("not rejected any more", "FR", true, false)
+	decided[sha256Of(hollow)] = geo.Decision{Accepted: true}
+	locator.Reconsider()
+	check("accepted", "BE", false, false)
+	restart()
+	check("a start with what was accepted", "BE", false, false)
+
+	// As if the process had been killed between the decision and its effect.
+	options.CopyFolder = t.TempDir()
 	geotest.Replace(t, path, geotest.City(t, full))
-	if err := locator.Reload(); err != nil || locator.Databases()[0].Err != nil {
-		t.Fatal(err, locator.Databases())
-	}
-	hold()
-	geotest.Replace(t, path, geotest.City(t, full))
-	if err := locator.Reload(); err != nil || len(locator.Holds()) > 0 {
-		t.Errorf("the good one is there again: %v %v", err, locator.Holds())
-	}
+	restart()
+	decided[locator.Holds()[0].SHA256] = geo.Decision{Accepted: true} // against the embedded one
+	locator.Reconsider()
+	check("a first start", "FR", false, false)
+	geotest.Replace(t, path, hollow)
+	restart()
+	check("a start with what is accepted already", "BE", false, false)
 
-	hold()
-	if err := locator.Accept(path); err != nil {
-		t.Fatal(err)
-	}
-	if got := locator.Locate(french); got != in("BE") || len(locator.Holds()) > 0 {
-		t.Errorf("accepted, it is located as %+v", got)
-	}
-	// A start goes on with what was accepted.
-	locator = open(t, options)
-	locator.Review()
-	if len(locator.Holds()) > 0 {
-		t.Errorf("at a start it is held again: %v", locator.Holds())
-	}
+	decided[sha256Of(other)] = geo.Decision{Rejected: "ada: broken"}
+	geotest.Replace(t, path, other)
+	restart()
+	check("a start with what is rejected already, before there is another copy", "FR", false, true)
 }
 
 // At a start the databases are compared with those of the last run, at a first
 // one with the embedded one.
 func TestReview(t *testing.T) {
-	path := geotest.File(t, geotest.City(t, full))
-	options := geo.Options{Files: []string{path}, Hold: limits, CopyFolder: t.TempDir(), Restricted: func() []policy.Code { return []policy.Code{"FR"} }}
+	content := geotest.City(t, full)
+	path := geotest.File(t, content)
+	decided := decisions{}
+	options := geo.Options{
+		Files: []string{path}, Hold: limits, CopyFolder: t.TempDir(), Decided: decided.of,
+		Restricted: func() []policy.Code { return []policy.Code{"FR"} },
+	}
 	locator := open(t, options)
 	locator.Review()
-	if holds := locator.Holds(); len(holds) != 1 || holds[0].Against != geo.Embedded {
+	if holds := locator.Holds(); len(holds) != 1 || holds[0].Against != geo.Embedded || holds[0].SHA256 != sha256Of(content) {
 		t.Fatalf("at a first start a small database is not held against the embedded one: %v", holds)
 	}
 	japanese := addr("133.11.0.1") // the embedded one has it
 	if got, held := locator.LocateHeld(japanese); !held || got != in("JP") {
 		t.Errorf("by the embedded one it is %+v, %v", got, held)
 	}
-	if err := locator.Reject(path, "broken"); err == nil {
+	decided[sha256Of(content)] = geo.Decision{Rejected: "ada: broken"} // at another gateway
+	locator.Reconsider()
+	if len(locator.Holds()) != 1 {
 		t.Error("there is nothing to go back to")
 	}
-	if err := locator.Accept(path); err != nil || len(locator.Holds()) > 0 {
-		t.Fatal(err, locator.Holds())
+	decided[sha256Of(content)] = geo.Decision{Accepted: true}
+	locator.Reconsider()
+	if len(locator.Holds()) > 0 {
+		t.Fatal(locator.Holds())
 	}
 
 	geotest.Replace(t, path, geotest.City(t, with(network{"2.0.0.0/8": "BE"})))
@@ -166,11 +201,49 @@ func TestReview(t *testing.T) {
 		t.Errorf("it is located as %+v", got)
 	}
 
+	// A copy that is damaged is none: then it is a first start.
+	copies, err := filepath.Glob(filepath.Join(options.CopyFolder, "*.mmdb"))
+	if err != nil || len(copies) != 1 || os.WriteFile(copies[0], []byte("cut"), 0o600) != nil {
+		t.Fatal(copies, err)
+	}
+	locator = open(t, options)
+	locator.Review()
+	if holds := locator.Holds(); len(holds) != 1 || holds[0].Against != geo.Embedded {
+		t.Errorf("with a damaged copy it isn't held against the embedded one: %v", holds)
+	}
+
 	// The embedded one alone is never held.
 	locator = open(t, geo.Options{Hold: limits})
 	locator.Review()
 	if len(locator.Holds()) > 0 {
 		t.Error("the embedded one is held")
+	}
+}
+
+// One database under two names is decided on once; several that locate clients
+// together at a first start, together.
+func TestHold_isAboutTheContent(t *testing.T) {
+	content := geotest.City(t, full)
+	a, b := geotest.File(t, content), geotest.File(t, geotest.City(t, network{"8.0.0.0/8": "ES"}))
+	decided := decisions{}
+	options := geo.Options{Files: []string{a, b}, Hold: limits, Decided: decided.of}
+	locator := open(t, options)
+	locator.Review()
+	decided[sha256Of(content)] = geo.Decision{Accepted: true}
+	locator.Reconsider()
+	if len(locator.Holds()) != 1 || locator.Holds()[0].SHA256 == sha256Of(content) {
+		t.Errorf("two were accepted as one of them was: %v", locator.Holds())
+	}
+	decided[locator.Holds()[0].SHA256] = geo.Decision{Accepted: true}
+	locator.Reconsider()
+	if len(locator.Holds()) > 0 {
+		t.Error("both were accepted")
+	}
+	elsewhere := geotest.File(t, content)
+	locator = open(t, geo.Options{Files: []string{elsewhere}, Hold: limits, Decided: decided.of})
+	locator.Review()
+	if len(locator.Holds()) > 0 {
+		t.Errorf("what was accepted is held under another name: %v", locator.Holds())
 	}
 }
 

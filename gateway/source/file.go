@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/statedir"
@@ -28,11 +29,16 @@ type FileOptions struct {
 
 // A File is a policy document that somebody else keeps, as Git does. It is
 // applied whenever it changes, and read-only here.
-type File struct{ o FileOptions }
+type File struct {
+	o       FileOptions
+	mu      sync.Mutex
+	decided changes.State // what was decided on geo databases
+}
 
 // OpenFile applies the document, or, if it is wrong, the last good one.
 func OpenFile(o FileOptions) (*File, error) {
-	f := &File{o}
+	f := &File{o: o}
+	f.readDecisions()
 	wrong := f.reload()
 	if wrong == nil {
 		return f, nil
@@ -80,14 +86,56 @@ func (f *File) Kind() Kind { return KindFile }
 // File returns its name.
 func (f *File) File() string { return f.o.Name }
 
-// State returns an empty State.
+// State implements Source.
 func (f *File) State() changes.State {
-	return changes.New(parsers())
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.decided
+}
+
+// readDecisions reads what was decided on geo databases before. Without it,
+// those that were decided on are held again, which opens nothing.
+func (f *File) readDecisions() {
+	f.decided = changes.New(parsers())
+	text, err := f.o.Dir.ReadDecisions()
+	if err == nil && text != nil {
+		var kept changes.State
+		if kept, err = changes.Restore(text, parsers()); err == nil {
+			f.decided = kept
+		}
+	}
+	if err != nil {
+		f.o.Log.Error("what was decided on geo databases can't be read: decide again", "error", err)
+	}
+}
+
+// WriteDecision keeps what is decided on a geo database in the data folder.
+func (f *File) WriteDecision(_ context.Context, decide func(changes.State) (changes.Draft, error)) (changes.Record, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	draft, err := decide(f.decided)
+	if err != nil {
+		return changes.Record{}, err
+	}
+	record := changes.Record{Number: f.decided.Last() + 1, Time: f.o.Now().UTC(), Draft: draft}
+	next, err := f.decided.With(record)
+	var text []byte
+	if err == nil {
+		text, err = next.MarshalJSON()
+	}
+	if err == nil {
+		err = f.o.Dir.WriteDecisions(text)
+	}
+	if err != nil {
+		return changes.Record{}, &changes.Error{Code: changes.Unavailable, Message: fmt.Sprintf("nothing was decided, as that can't be kept: %v", err), Advice: "see that the data folder can be written"}
+	}
+	f.decided = next
+	return record, nil
 }
 
 // PlanState implements Source.
 func (f *File) PlanState() (changes.State, error) {
-	return f.State().WithTaken(f.o.Engine.Taken()).With(changes.Record{Number: 1, Time: f.o.Now(), Draft: changes.FirstRevision(f.o.InUse().Source())})
+	return changes.New(parsers()).WithTaken(f.o.Engine.Taken()).With(changes.Record{Number: 1, Time: f.o.Now(), Draft: changes.FirstRevision(f.o.InUse().Source())})
 }
 
 // Write returns that nothing can be changed.

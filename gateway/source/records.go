@@ -83,6 +83,11 @@ func (r *Replica) write(ctx context.Context, decide func(changes.State) (changes
 	}
 }
 
+// WriteDecision implements Source.
+func (r *Replica) WriteDecision(ctx context.Context, decide func(changes.State) (changes.Draft, error)) (changes.Record, error) {
+	return r.Write(ctx, decide)
+}
+
 // checkFormat returns why a record can't be written, if some gateway that is
 // present couldn't read it. All gateways read the first format.
 func (r *Replica) checkFormat(ctx context.Context, l Ledger, draft changes.Draft) error {

@@ -25,7 +25,8 @@ type Source interface {
 	// File returns the name of the policy file, "" for a ledger.
 	File() string
 
-	// State returns what the records of the ledger lead to: of a file nothing.
+	// State returns what the records of the ledger lead to: of a file no more than
+	// what was decided on geo databases.
 	State() changes.State
 	// PlanState returns the State that a proposal is planned against: of a
 	// file as if its policy were the first revision of a ledger.
@@ -33,6 +34,10 @@ type Source interface {
 	// Write appends a record that is decided by the newest State, and returns
 	// when this gateway decides by it.
 	Write(ctx context.Context, decide func(changes.State) (changes.Draft, error)) (changes.Record, error)
+
+	// WriteDecision is Write for what is decided on a geo database: that can be
+	// kept without a ledger, too.
+	WriteDecision(ctx context.Context, decide func(changes.State) (changes.Draft, error)) (changes.Record, error)
 
 	// Record returns a record by its number.
 	Record(ctx context.Context, number uint64) (Record, error)

@@ -115,6 +115,34 @@ func (d Dir) Free() (int64, error) { return files.Free(string(d)) }
 // Databases returns the folder for copies of geo databases.
 func (d Dir) Databases() string { return d.in("geo") }
 
+// Decisions returns the sealed file with what was decided on geo databases, where
+// the policy comes from a file and there is no ledger.
+func (d Dir) Decisions() string { return d.in("decisions.json") }
+
+// ReadDecisions returns what WriteDecisions kept, nil if nothing was.
+func (d Dir) ReadDecisions() ([]byte, error) { return readSealed(d.Decisions()) }
+
+// WriteDecisions keeps what was decided on geo databases.
+func (d Dir) WriteDecisions(content []byte) error {
+	return files.Replace(d.Decisions(), files.Seal(content))
+}
+
+// readSealed returns what is in a sealed file, nil if there is none. What was cut
+// or changed is an error.
+func readSealed(name string) ([]byte, error) {
+	text, err := files.Read(name, 16<<20)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		text, err = files.Unseal(text)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return text, nil
+}
+
 // Flags returns the sealed file with the last good values of flags.
 func (d Dir) Flags() string { return d.in("flags.json") }
 

@@ -2,9 +2,6 @@ package statedir
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
 	"time"
 
 	"github.com/exitgate/exitgate/internal/files"
@@ -16,19 +13,7 @@ func (d Dir) Steps() string { return d.in("steps.json") }
 
 // ReadSteps returns what WriteSteps kept, nil if nothing was. What was cut or
 // changed is an error.
-func (d Dir) ReadSteps() ([]byte, error) {
-	text, err := files.Read(d.Steps(), 16<<20)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err == nil {
-		text, err = files.Unseal(text)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", d.Steps(), err)
-	}
-	return text, nil
-}
+func (d Dir) ReadSteps() ([]byte, error) { return readSealed(d.Steps()) }
 
 // WriteSteps keeps which steps of schedules were taken.
 func (d Dir) WriteSteps(content []byte) error {

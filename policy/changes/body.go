@@ -139,6 +139,7 @@ type Description struct {
 	// recorded it.
 	Took    *time.Time
 	Gateway string
+	Database  *Database // that is decided on
 }
 
 // Describe returns what is in a record. Whether it is valid is for State.With to
@@ -195,6 +196,10 @@ func describe(r Record) (Description, error) {
 		var b occurrenceBody
 		err := decodeBody(r.Body, &b)
 		return Description{Summary: b.summary(r.Kind), Took: &b.At, Gateway: b.Gateway}, err
+	case DatabaseDecided:
+		var b databaseBody
+		err := decodeBody(r.Body, &b)
+		return Description{Summary: b.describe(), Database: &b.Database}, err
 	}
 	return Description{}, errUnknown
 }

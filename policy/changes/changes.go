@@ -29,6 +29,7 @@ const (
 	ChangeRejected   Kind = "rejection"         // a change that waits is given up
 	PrincipalSet     Kind = "principal"         // who may use the API, all that is known of one
 	PrincipalRemoved Kind = "principal-removed" // who may no longer
+	DatabaseDecided  Kind = "database"          // a geo database that is held is accepted or rejected; format 2
 
 	// What took place, in contrast to what somebody did: see Occurrence.
 	StepTaken          Kind = "step"            // a step of a schedule

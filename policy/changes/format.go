@@ -45,7 +45,7 @@ var errUnknown = errors.New("its kind isn't known")
 func (d Draft) isUnknown() bool {
 	switch d.Kind {
 	case RevisionMade, ChangeProposed, ChangeEdited, ChangeApproved, ChangeRejected, PrincipalSet, PrincipalRemoved,
-		StepTaken, GuaranteeBreached, BreachAcknowledged:
+		DatabaseDecided, StepTaken, GuaranteeBreached, BreachAcknowledged:
 		return d.Format() > Format
 	}
 	return true

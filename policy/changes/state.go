@@ -35,9 +35,10 @@ type savedState struct {
 	Unsigned   []Revision  `json:"unsigned,omitempty"`
 	Principals []Principal `json:"principals,omitempty"` // by name
 	Keys       []key       `json:"keys,omitempty"`
-	// What took place and is recorded; by version 2.
-	Steps    []recordedStep   `json:"steps,omitempty"`    // the last ones
-	Breaches []recordedBreach `json:"breaches,omitempty"` // one by jurisdiction and flag
+	// What took place and is recorded, and what was decided on geo databases; by version 2.
+	Steps     []recordedStep     `json:"steps,omitempty"`     // the last ones
+	Breaches  []recordedBreach   `json:"breaches,omitempty"`  // one by jurisdiction and flag
+	Databases []DatabaseDecision `json:"databases,omitempty"` // the oldest first
 }
 
 // savedVersion is the newest version of savedState.
@@ -144,6 +145,8 @@ func (s State) take(r Record) (State, error) {
 		return s.removePrincipal(r)
 	case StepTaken, GuaranteeBreached, BreachAcknowledged:
 		return s.occur(r)
+	case DatabaseDecided:
+		return s.decideDatabase(r)
 	}
 	return s, errUnknown
 }

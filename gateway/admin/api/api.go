@@ -160,6 +160,8 @@ type Record struct {
 	// it did at the gateway that has recorded it. Time is when that was.
 	Took    *time.Time `json:"took,omitempty"`
 	Gateway string     `json:"gateway,omitempty"`
+	// Database is the geo database that is decided on, and what it lacked.
+	Database *changes.Database `json:"database,omitempty"`
 }
 
 // Verification is the answer of GET /v1/log/verification: the whole ledger read
@@ -351,7 +353,7 @@ type NewToken struct {
 // An Event is what GET /v1/events tells of, as the data of a server-sent event
 // whose event field is Type.
 type Event struct {
-	Type     string    `json:"type"` // revision, change, principal, recorded, transition, breach, ledger, purge
+	Type     string    `json:"type"` // revision, change, principal, database, recorded, transition, breach, ledger, purge
 	Time     time.Time `json:"time"`
 	Number   uint64    `json:"number,omitempty"` // of the record
 	Author   string    `json:"author,omitempty"`
@@ -389,9 +391,9 @@ func (p *Problem) Error() string {
 type Geo struct {
 	Databases []Database     `json:"databases"`
 	Held      []HeldDatabase `json:"held"`
-	// Decided are decisions on databases that were held, since the gateway's
-	// start, the newest first.
-	Decided []GeoDecision `json:"decided"`
+	// Decided are the last decisions on databases, the newest first. They hold for
+	// all gateways of the ledger.
+	Decided []changes.DatabaseDecision `json:"decided"`
 }
 
 // A Database locates clients.
@@ -406,33 +408,13 @@ type Database struct {
 // A HeldDatabase lacks much of what the one before had. Until somebody decides,
 // clients are located by both, and get the stricter of both.
 type HeldDatabase struct {
-	Path    string    `json:"path"`
-	Against string    `json:"against"` // what it was compared with: the path, or embedded at a first start
-	Build   time.Time `json:"build"`
-	Since   time.Time `json:"since"`
-	Losses  []GeoLoss `json:"losses"`
-}
-
-// A GeoLoss is what a database has less of than the one before.
-type GeoLoss struct {
-	Jurisdiction policy.Code `json:"jurisdiction,omitempty"` // none: all countries together
-	Family       string      `json:"family"`                 // ipv4, in addresses; ipv6, in networks of 48 bits
-	Before       float64     `json:"before"`
-	After        float64     `json:"after"`
-}
-
-// A GeoDecision is what was decided on a database that was held.
-type GeoDecision struct {
-	Path     string    `json:"path"`
-	Accepted bool      `json:"accepted"`
-	By       string    `json:"by"`
-	Because  string    `json:"because"`
-	Time     time.Time `json:"time"`
+	changes.Database
+	Since time.Time `json:"since"`
 }
 
 // A GeoDecisionRequest is the body of POST /v1/geo/decisions.
 type GeoDecisionRequest struct {
-	Path    string `json:"path"`
+	SHA256  string `json:"sha256"` // as GET /v1/geo has it
 	Accept  bool   `json:"accept"` // take it into use; else go on with the one before
 	Because string `json:"because"`
 }
