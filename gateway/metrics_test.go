@@ -147,8 +147,11 @@ func TestALedgerHasMetricsOfItsOwn(t *testing.T) {
 		"exitgate_emergencies_unsigned 0",
 		"exitgate_emergency_signature_due_timestamp_seconds 0",
 		"exitgate_ledger_connected 1",
+		"exitgate_ledger_format_lowest 3",
 		"exitgate_ledger_records_differing 0",
 		"exitgate_ledger_records_refused_total 0",
+		"exitgate_ledger_records_unknown 0",
+		"exitgate_ledger_unrecorded 0",
 		"exitgate_policy_revision 1",
 	)
 	if strings.TrimSpace(got.String()) != strings.TrimSpace(strings.ReplaceAll(want, "\r", "")) {

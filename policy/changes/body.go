@@ -137,9 +137,9 @@ type Description struct {
 	Revision  *Revision // what comes into force by it
 	// Took is when it took place, nil of what somebody did; Gateway has
 	// recorded it.
-	Took    *time.Time
-	Gateway string
-	Database  *Database // that is decided on
+	Took     *time.Time
+	Gateway  string
+	Database *Database // that is decided on
 }
 
 // Describe returns what is in a record. Whether it is valid is for State.With to
