@@ -68,6 +68,11 @@ func (o *proposalOptions) propose(cmd *cobra.Command, p api.Proposal, show func(
 			Advice: "plan again, and see whether you still want it",
 		})
 	}
+	if o.json {
+		for _, text := range plan.Unsaid {
+			fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", sanitise(text))
+		}
+	}
 	if !o.json && !o.willBeRefused(plan) {
 		show(planView{Plan: plan, emergency: o.emergency}, out)
 		if o.plan == "" && !o.yes {

@@ -110,3 +110,32 @@ func TestWhomASetReachesIsSaid(t *testing.T) {
 		})
 	}
 }
+
+// Issue 10, A4: what stands beside a change that waits needn't be as new ones have to
+// be: the change can be looked at.
+func TestAChangeBesideWhatStandsCanBeLookedAt(t *testing.T) {
+	m := newLedgerFixture(t, `version: 1
+guarantees: {e2ee: {require: true}}
+demands: {law: {jurisdiction: FR, stage: in-force, requires: {e2ee: false}}}
+jurisdictions: {FR: withdrawn}
+approvals: {withdraw: 1}
+`)
+	operator := changes.Actor{Name: "ada", Roles: []changes.Role{changes.Operator}}
+	proposal := api.Proposal{Set: &api.Set{Jurisdiction: "IT", Phase: policy.Withdrawn}, Because: "The law there."}
+	planned, err := m.Control.Plan(t.Context(), proposal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proposal.Plan = planned.Plan.Hash
+	change, err := m.Control.Propose(t.Context(), operator, planned.Revision, proposal, changes.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := m.Control.Change(t.Context(), change.Number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shown.Planned == nil || shown.Planned.Plan.Hash != planned.Plan.Hash {
+		t.Errorf("shown is %+v", shown.Planned)
+	}
+}

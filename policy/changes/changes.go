@@ -181,6 +181,9 @@ type Proposal struct {
 	// Emergency withdraws at once, also what needs approvals.
 	Emergency bool
 	Request
+	// Waits: it is planned what a change does that waits. It was checked when it was
+	// proposed.
+	Waits bool
 }
 
 // A Request makes a command that is sent twice do once what it does.

@@ -68,7 +68,7 @@ func (s State) plan(p Proposal, flags policy.Flags, now time.Time) (Planned, *po
 // as nobody gets more by it.
 func (s State) parseProposed(p Proposal, source []byte, flags policy.Flags, now time.Time) (*policy.Policy, plan.Plan, error) {
 	parse := s.parsers.Proposed
-	if p.Set != nil {
+	if p.Set != nil || p.Waits {
 		parse = s.parsers.Recorded // what stands beside the change needn't be as new ones have to be
 	}
 	after, err := parse(source)
