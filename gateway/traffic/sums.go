@@ -66,19 +66,22 @@ func Add(gateways ...Sums) Sums {
 // columns are how sums are written, from gateway to gateway: the same index in
 // each is a key and its counts.
 type columns struct {
-	// Version is that of the format, 2. The first, which isn't written, doesn't tell
-	// whose part of a jurisdiction is unknown.
-	Version       int           `json:"version"`
+	// Version is that of the format. This one, 1, isn't written: gateways up to
+	// 803cf21 accept no further members.
+	Version       int           `json:"version,omitempty"`
 	Since         time.Time     `json:"since"`
 	Jurisdictions []policy.Code `json:"jurisdictions"`
 	Classes       []string      `json:"classes"`
 	Entries       []policy.Code `json:"entries"`
 	Anonymous     []bit         `json:"anonymous"`
 	Refused       []bit         `json:"refused"`
-	UnknownPart   []bit         `json:"unknown-part"`
 	Hour          []uint64      `json:"hour"`
 	Day           []uint64      `json:"day"`
 }
+
+// unknownPart stands behind the entry of requests of which it is true: gateways of
+// version 1 that don't know it take it for another entry's name, and count alike.
+const unknownPart = "?"
 
 // A bit is 0 or 1.
 type bit uint
@@ -96,21 +99,22 @@ const (
 	maxTotal = 1 << 50  // requests a day
 )
 
-// ErrOther is the error of sums of another version.
-var ErrOther = errors.New("of another version of exitgate")
-
-const version = 2
+// ErrNewer is the error of sums of a later version.
+var ErrNewer = errors.New("of a later version of exitgate")
 
 // MarshalJSON writes the sums in about 35 bytes a key.
 func (s Sums) MarshalJSON() ([]byte, error) {
-	c := columns{Version: version, Since: s.Since}
+	c := columns{Since: s.Since}
 	for _, k := range slices.SortedFunc(maps.Keys(s.Day), compare) {
 		c.Jurisdictions = append(c.Jurisdictions, k.Jurisdiction)
 		c.Classes = append(c.Classes, k.Class)
-		c.Entries = append(c.Entries, k.Entry)
+		entry := k.Entry
+		if k.UnknownPart {
+			entry += unknownPart
+		}
+		c.Entries = append(c.Entries, entry)
 		c.Anonymous = append(c.Anonymous, bitOf(k.Anonymous))
 		c.Refused = append(c.Refused, bitOf(k.Refused))
-		c.UnknownPart = append(c.UnknownPart, bitOf(k.UnknownPart))
 		c.Hour = append(c.Hour, s.Hour[k])
 		c.Day = append(c.Day, s.Day[k])
 	}
@@ -128,7 +132,7 @@ func compare(a, b Key) int {
 }
 
 // UnmarshalJSON reads sums as MarshalJSON writes them. What can't have been
-// counted is an error; sums of another version are [ErrOther].
+// counted is an error; sums of a later version are [ErrNewer].
 func (s *Sums) UnmarshalJSON(text []byte) error {
 	c, err := parse(text)
 	if err == nil {
@@ -155,29 +159,30 @@ func parse(text []byte) (c columns, err error) {
 		return c, fmt.Errorf("%d bytes: the limit is %d", len(text), maxText)
 	}
 	var format struct{ Version int }
-	if json.Unmarshal(text, &format) == nil && format.Version > version {
-		return c, fmt.Errorf("%w (version %d)", ErrOther, format.Version)
+	if json.Unmarshal(text, &format) == nil && format.Version > 1 {
+		return c, fmt.Errorf("%w (version %d)", ErrNewer, format.Version)
 	}
 	return c, strictjson.Unmarshal(text, &c)
 }
 
 func (c columns) key(i int) Key {
-	return Key{plan.Traffic{Jurisdiction: c.Jurisdictions[i], Class: c.Classes[i], Anonymous: c.Anonymous[i] == 1, UnknownPart: c.UnknownPart[i] == 1}, c.Entries[i], c.Refused[i] == 1}
+	entry, isUnknownPart := strings.CutSuffix(string(c.Entries[i]), unknownPart)
+	return Key{
+		plan.Traffic{Jurisdiction: c.Jurisdictions[i], Class: c.Classes[i], Anonymous: c.Anonymous[i] == 1, UnknownPart: isUnknownPart},
+		policy.Code(entry), c.Refused[i] == 1,
+	}
 }
 
 // check returns an error if this can't have been counted.
 func (c columns) check() error {
 	rows := len(c.Day)
-	if c.Version != version {
-		return fmt.Errorf("%w (version %d)", ErrOther, max(1, c.Version))
-	}
 	if c.Since.IsZero() {
 		return errors.New("since is missing")
 	}
 	if rows > MaxKeys+1 {
 		return fmt.Errorf("there are %d keys: the limit is %d", rows, MaxKeys+1)
 	}
-	for _, length := range []int{len(c.Jurisdictions), len(c.Classes), len(c.Entries), len(c.Anonymous), len(c.Refused), len(c.UnknownPart), len(c.Hour)} {
+	for _, length := range []int{len(c.Jurisdictions), len(c.Classes), len(c.Entries), len(c.Anonymous), len(c.Refused), len(c.Hour)} {
 		if length != rows {
 			return errors.New("columns of different lengths")
 		}
@@ -190,7 +195,7 @@ func (c columns) check() error {
 			}
 		}
 		switch {
-		case c.Anonymous[i] > 1 || c.Refused[i] > 1 || c.UnknownPart[i] > 1:
+		case c.Anonymous[i] > 1 || c.Refused[i] > 1:
 			return errors.New("neither 0 nor 1")
 		case c.Day[i] == 0 || c.Hour[i] > c.Day[i]:
 			return fmt.Errorf("%d in an hour, %d in a day", c.Hour[i], c.Day[i])
