@@ -42,8 +42,12 @@ policy or conflict.`,
 }
 
 func (o *proposalOptions) apply(cmd *cobra.Command, file string, now func() time.Time) error {
-	source, p, err := readPolicy(cmd.OutOrStdout(), o.json, new(timeFlag).or(now), file)
-	if err != nil && !(o.emergency && p != nil && !o.json) { // in one, what could stand is good enough
+	parse := document.Parse
+	if o.emergency { // in one, what could stand is good enough
+		parse = document.Read
+	}
+	source, p, err := readPolicy(cmd.OutOrStdout(), o.json, new(timeFlag).or(now), file, parse)
+	if err != nil {
 		return o.withChoices(cmd, source, p, err)
 	}
 	return o.propose(cmd, api.Proposal{Policy: string(source)}, func(s planView, out printer) {

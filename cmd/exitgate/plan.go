@@ -132,7 +132,7 @@ func (o *planOptions) run(cmd *cobra.Command) error {
 	if o.file != "" {
 		var source []byte
 		var err error
-		if source, after, err = readPolicy(cmd.OutOrStdout(), o.json, o.at.or(o.now), o.file); err != nil {
+		if source, after, err = readPolicy(cmd.OutOrStdout(), o.json, o.at.or(o.now), o.file, document.Parse); err != nil {
 			return o.withChoices(cmd, source, after, err)
 		}
 		o.proposal.Policy = string(source)
@@ -225,14 +225,15 @@ type offlinePlan struct {
 	Plan   plan.Plan `json:"plan"`
 }
 
-// readPolicy reads a policy, and says what is wrong with it as check does. With the
-// error of what could stand and not be newly proposed it returns what it has read.
-func readPolicy(out io.Writer, asJSON bool, at time.Time, file string) ([]byte, *policy.Policy, error) {
+// readPolicy reads a policy by document.Parse or document.Read, and says what is
+// wrong with it as check does. With the error of what could stand and not be newly
+// proposed it returns what it has read.
+func readPolicy(out io.Writer, asJSON bool, at time.Time, file string, parse func(string, []byte) (*policy.Policy, error)) ([]byte, *policy.Policy, error) {
 	source, err := readFile(file)
 	if err != nil {
 		return nil, nil, exitFailure(err)
 	}
-	p, err := document.Parse(file, source)
+	p, err := parse(file, source)
 	if err == nil {
 		return source, p, nil
 	}
