@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"strings"
@@ -85,6 +86,64 @@ func TestNothingIsWrittenThatAGatewayPresentCantRead(t *testing.T) {
 	m.peers.answers["format"] = [][]byte{[]byte("2"), []byte("2")}
 	if _, err := r.Write(t.Context(), newer); err != nil || r.State().Unknown() != 1 {
 		t.Errorf("%v, %d unknown", err, r.State().Unknown())
+	}
+}
+
+// What an earlier version has skipped is known after an upgrade, also with the ledger
+// out of reach; where the copy isn't whole it stays unknown, and nothing else is lost.
+func TestRecordsThatAnEarlierVersionSkippedAreReadAgain(t *testing.T) {
+	for name, copied := range map[string]bool{"the copy is whole": true, "there is no copy": false} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t, newStream())
+			m.remote = true
+			r := m.mustStart()
+			stop := m.run(r)
+			m.write(r, withdrawn)
+			ada := changes.Principal{Name: "ada", Roles: []changes.Role{changes.Viewer}}
+			if _, err := r.Write(t.Context(), func(s changes.State) (changes.Draft, error) {
+				return s.SetPrincipal(s.ByUser("root"), ada, "A test.", changes.Request{}, moment)
+			}); err != nil {
+				t.Fatal(err)
+			}
+			m.expectCopied(1, 2, 3)
+			stop()
+			r.Close()
+
+			// As if the kind of record 3 had been new to who kept this.
+			var saved savedState
+			text, err := m.dir.ReadReplica()
+			if err == nil {
+				err = json.Unmarshal(text, &saved)
+			}
+			var state map[string]any
+			if err == nil {
+				err = json.Unmarshal(saved.State, &state)
+			}
+			delete(state, "principals")
+			state["unknown"], state["format"] = 1, changes.Format-1
+			if err == nil {
+				saved.State, err = json.Marshal(state)
+			}
+			if err == nil {
+				text, err = json.Marshal(saved)
+			}
+			if err == nil {
+				err = m.dir.WriteReplica(text)
+			}
+			if err == nil && !copied {
+				err = os.Remove(m.dir.Records())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			m.stream.fail(errors.New("gone"))
+			s := m.mustStart().State()
+			m.expectApplied(withdrawn)
+			if known := len(s.Principals()) == 1 && s.Unknown() == 0; known != copied || s.Last() != 3 {
+				t.Errorf("up to record %d there are %v, and %d unknown", s.Last(), s.Principals(), s.Unknown())
+			}
+		})
 	}
 }
 

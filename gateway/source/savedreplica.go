@@ -36,7 +36,31 @@ func (r *Replica) restore() (*state, error) {
 		return empty, fmt.Errorf("%s: %w", r.o.Dir.Replica(), err)
 	}
 	r.invalid.restore(saved.Invalid)
+	if restored.IsOutdated() {
+		restored = r.readAgain(restored, saved.Point)
+	}
 	return &state{changes: restored, point: saved.Point}, nil
+}
+
+// readAgain returns what the records up to a point come to, read from the copy:
+// an earlier version has skipped some that this one may know. Where the copy hasn't
+// all of them it is what that version has kept.
+func (r *Replica) readAgain(kept changes.State, until ledger.Point) changes.State {
+	again := changes.New(r.parsers())
+	if a := r.openCopy(); a != nil {
+		for record, err := range a.Records() {
+			if err != nil || record.Number > until.Number {
+				break
+			}
+			// Invalid records are known as such already.
+			if again, _ = again.With(recordOf(record)); record.Point() == until && again.Revision().Number == kept.Revision().Number {
+				r.o.Log.Info("the ledger's records were read again, as an earlier version didn't know all of them", "unknown before", kept.Unknown(), "unknown now", again.Unknown())
+				return again
+			}
+		}
+	}
+	r.o.Log.Warn("records that an earlier version has skipped stay unknown, as the copy of the ledger's records isn't whole", "unknown", kept.Unknown(), "file", r.o.Dir.Records())
+	return kept
 }
 
 // save keeps a state for the next start.

@@ -29,6 +29,7 @@ type savedState struct {
 	Version    int         `json:"version,omitempty"` // of this format; 1 isn't written
 	Last       uint64      `json:"last"`              // the number of the last record
 	Unknown    uint64      `json:"unknown,omitempty"` // records that this package doesn't know, and has skipped
+	Format     int         `json:"format,omitempty"`  // the Format that skipped them
 	Revision   Revision    `json:"revision"`
 	Policy     []byte      `json:"policy,omitempty"` // of the revision
 	Changes    []change    `json:"changes,omitempty"`
@@ -99,7 +100,7 @@ func (k savedState) check() error {
 
 // MarshalJSON writes all of the State, to be kept.
 func (s State) MarshalJSON() ([]byte, error) {
-	if len(s.saved.Steps)+len(s.saved.Breaches) > 0 {
+	if len(s.saved.Steps)+len(s.saved.Breaches)+len(s.saved.Databases) > 0 {
 		s.saved.Version = savedVersion
 	}
 	return json.Marshal(s.saved)
@@ -117,7 +118,9 @@ func (s State) With(r Record) (State, error) {
 	if err != nil {
 		next = s
 		if r.isUnknown() {
-			next.saved.Unknown++
+			if next.saved.Unknown++; next.saved.Format == 0 {
+				next.saved.Format = Format
+			}
 			err = nil
 		}
 	}
@@ -370,6 +373,10 @@ func (s State) status(c change, now time.Time) Status {
 // Unknown returns how many records were skipped as only a newer exitgate knows
 // them.
 func (s State) Unknown() uint64 { return s.saved.Unknown }
+
+// IsOutdated reports whether an earlier version of this package, which read fewer
+// formats, has skipped records: the State says less than its records do today.
+func (s State) IsOutdated() bool { return s.saved.Unknown > 0 && s.saved.Format < Format }
 
 // Last returns the number of the last record that the State has taken.
 func (s State) Last() uint64 { return s.saved.Last }
