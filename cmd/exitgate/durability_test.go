@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,13 +43,15 @@ func (s *crashTest) restart() {
 	s.t.Helper()
 	for s.random.IntN(3) == 0 {
 		cmd := exec.Command("exitgate", "serve", "--config", s.file("exitgate.yaml"))
+		var log strings.Builder
+		cmd.Stderr = &log
 		if err := cmd.Start(); err != nil {
 			s.t.Fatal(err)
 		}
 		time.Sleep(time.Duration(s.random.Int64N(int64(100 * time.Millisecond))))
 		_ = cmd.Process.Kill() // or it has ended
 		if err := cmd.Wait(); err != nil && cmd.ProcessState.Exited() {
-			s.t.Errorf("it ended by itself: %v", err)
+			s.t.Errorf("it ended by itself: %v\n%s", err, &log)
 		}
 		s.kills++
 	}
@@ -95,7 +98,7 @@ func TestAGatewayThatIsKilledAgainAndAgainHasEveryChangeThatItAcknowledgedAndNoH
 	}
 	t.Logf("EXITGATE_TEST_SEED=%d", seed)
 	s := &crashTest{ledgerGateway: newLedgerGateway(t), random: rand.New(rand.NewPCG(seed, 0)), phases: map[policy.Code]policy.Phase{}, last: 1}
-	s.restart()
+	s.ledgerGateway.restart() // which writes its settings
 	again, written := 0, 0
 	for i := range rounds {
 		c := toggle{country: toggled[s.random.IntN(len(toggled))], because: fmt.Sprint("change ", i), key: fmt.Sprint("key-", i)}
