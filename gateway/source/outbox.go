@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -44,15 +43,12 @@ type Outbox struct {
 func OpenOutbox(dir statedir.Dir, log *slog.Logger) *Outbox {
 	o := &Outbox{dir: dir, log: log, changed: make(chan struct{}, 1)}
 	text, err := dir.ReadOccurrences()
-	if errors.Is(err, fs.ErrNotExist) {
-		return o
-	}
-	if err == nil {
+	if err == nil && text != nil {
 		err = strictjson.Unmarshal(text, &o.waiting)
 	}
 	if err != nil {
 		o.waiting = nil
-		log.Error("what took place and isn't in the ledger yet can't be read: it is in the log alone", "file", dir.Occurrences(), "error", err)
+		log.Error("what took place and isn't in the ledger yet can't be read: it is in the log alone", "error", err)
 	}
 	return o
 }

@@ -62,7 +62,7 @@ func TestWhatTakesPlaceIsRecordedWhenTheLedgerIsBack(t *testing.T) {
 	m.run(r)
 	m.stream.fail(errors.New("no route"))
 	m.waiting.Add(breachIn(changes.GuaranteeBreached, moment))
-	testkit.Eventually(t, "it is on disk", func() bool { _, err := m.dir.ReadOccurrences(); return err == nil })
+	testkit.Eventually(t, "it is on disk", func() bool { text, err := m.dir.ReadOccurrences(); return err == nil && text != nil })
 	if got := m.stream.kinds(); len(got) != 1 {
 		t.Errorf("in the ledger are %q", got)
 	}

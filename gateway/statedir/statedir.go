@@ -75,20 +75,11 @@ func (d Dir) Records() string { return d.in("records.log") }
 // Occurrences returns the sealed file with what took place and isn't in the ledger yet.
 func (d Dir) Occurrences() string { return d.in("occurrences.json") }
 
-// ReadOccurrences returns what WriteOccurrences kept. What was cut or changed is an
-// error.
-func (d Dir) ReadOccurrences() ([]byte, error) {
-	text, err := files.Read(d.Occurrences(), 16<<20)
-	if err != nil {
-		return nil, err
-	}
-	return files.Unseal(text)
-}
+// ReadOccurrences returns what WriteOccurrences kept, nil if nothing was.
+func (d Dir) ReadOccurrences() ([]byte, error) { return readSealed(d.Occurrences()) }
 
 // WriteOccurrences keeps what took place and isn't in the ledger yet.
-func (d Dir) WriteOccurrences(content []byte) error {
-	return files.Replace(d.Occurrences(), files.Seal(content))
-}
+func (d Dir) WriteOccurrences(content []byte) error { return writeSealed(d.Occurrences(), content) }
 
 // Reserve returns the file that takes up room, and is given up when the disk is full.
 func (d Dir) Reserve() string { return d.in("reserve") }
@@ -123,9 +114,7 @@ func (d Dir) Decisions() string { return d.in("decisions.json") }
 func (d Dir) ReadDecisions() ([]byte, error) { return readSealed(d.Decisions()) }
 
 // WriteDecisions keeps what was decided on geo databases.
-func (d Dir) WriteDecisions(content []byte) error {
-	return files.Replace(d.Decisions(), files.Seal(content))
-}
+func (d Dir) WriteDecisions(content []byte) error { return writeSealed(d.Decisions(), content) }
 
 // readSealed returns what is in a sealed file, nil if there is none. What was cut
 // or changed is an error.
@@ -142,6 +131,9 @@ func readSealed(name string) ([]byte, error) {
 	}
 	return text, nil
 }
+
+// writeSealed replaces a sealed file.
+func writeSealed(name string, content []byte) error { return files.Replace(name, files.Seal(content)) }
 
 // Flags returns the sealed file with the last good values of flags.
 func (d Dir) Flags() string { return d.in("flags.json") }
@@ -194,9 +186,7 @@ func (d Dir) WriteFlags(content []byte) error {
 }
 
 // WriteReplica keeps the state of the ledger's replica.
-func (d Dir) WriteReplica(content []byte) error {
-	return files.Replace(d.Replica(), files.Seal(content))
-}
+func (d Dir) WriteReplica(content []byte) error { return writeSealed(d.Replica(), content) }
 
 // ReadReplica returns the state that WriteReplica kept. One that was cut or
 // changed is an error.

@@ -11,14 +11,11 @@ import (
 // Steps returns the sealed file that says which steps of schedules were taken.
 func (d Dir) Steps() string { return d.in("steps.json") }
 
-// ReadSteps returns what WriteSteps kept, nil if nothing was. What was cut or
-// changed is an error.
+// ReadSteps returns what WriteSteps kept, nil if nothing was.
 func (d Dir) ReadSteps() ([]byte, error) { return readSealed(d.Steps()) }
 
 // WriteSteps keeps which steps of schedules were taken.
-func (d Dir) WriteSteps(content []byte) error {
-	return files.Replace(d.Steps(), files.Seal(content))
-}
+func (d Dir) WriteSteps(content []byte) error { return writeSealed(d.Steps(), content) }
 
 // Schedule returns the file that says which policy was decided by last, from
 // which source, and for which moment. Gateways up to 803cf21 know by it alone
