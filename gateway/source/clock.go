@@ -59,11 +59,20 @@ func formatOffset(offset time.Duration) string {
 	return fmt.Sprintf("%s %s that of the NATS servers", offset.Abs().Round(time.Second), direction)
 }
 
+// aheadBy returns how far this machine's clock is ahead of that of the NATS servers,
+// negative if it is behind; 0 unless it is off.
+func (r *Replica) aheadBy() time.Duration {
+	if offset := time.Duration(r.clockOffset.Load()); isOff(offset) {
+		return offset
+	}
+	return 0
+}
+
 // checkClock returns why a gateway whose clock is off can't write a draft. It can
 // withdraw: that is planned, and dated, by the servers' clock.
 func (r *Replica) checkClock(draft changes.Draft) error {
-	offset := time.Duration(r.clockOffset.Load())
-	if !isOff(offset) || draft.OnlyWithdraws() {
+	offset := r.aheadBy()
+	if offset == 0 || draft.OnlyWithdraws() {
 		return nil
 	}
 	return &changes.Error{
@@ -78,10 +87,7 @@ func (r *Replica) checkClock(draft changes.Draft) error {
 // NATS servers.
 func (r *Replica) withFacts(s changes.State) changes.State {
 	s = s.WithTaken(r.o.Engine.Taken())
-	if offset := time.Duration(r.clockOffset.Load()); isOff(offset) {
-		s = s.WithClockOffset(offset)
-	}
-	return s
+	return s.WithClockOffset(r.aheadBy())
 }
 
 // decidedFor returns the time that a revision is decided for at least: its own,

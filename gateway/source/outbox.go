@@ -84,7 +84,7 @@ func isSame(a, b changes.Occurrence) bool {
 	if a.Kind == changes.StepTaken {
 		return a.Due.Equal(b.Due)
 	}
-	return a.Breach.Jurisdiction == b.Breach.Jurisdiction && a.Breach.Flag == b.Breach.Flag
+	return a.Breach.HasSameFlag(b.Breach)
 }
 
 // review completes what waits, and returns what isn't recorded by a State.
@@ -186,7 +186,7 @@ func (r *Replica) findUnrecorded(s changes.State, first bool) {
 		r.o.Outbox.Add(changes.Occurrence{Kind: changes.GuaranteeBreached, At: b.Since, Breach: b})
 	}
 	for _, b := range s.AcknowledgedWithoutEffect() {
-		if !slices.ContainsFunc(breaches, func(kept changes.Breach) bool { return kept.Jurisdiction == b.Jurisdiction && kept.Flag == b.Flag }) {
+		if !slices.ContainsFunc(breaches, b.HasSameFlag) {
 			r.o.Outbox.Add(changes.Occurrence{Kind: changes.BreachAcknowledged, At: now, Breach: b})
 		}
 	}
@@ -224,13 +224,4 @@ func (r *Replica) recordOccurrences(ctx context.Context) (waiting int, err error
 			return len(all), err
 		}
 	}
-}
-
-// aheadBy returns how far this machine's clock is ahead of that of the NATS servers, if it
-// is off.
-func (r *Replica) aheadBy() time.Duration {
-	if offset := time.Duration(r.clockOffset.Load()); isOff(offset) {
-		return offset
-	}
-	return 0
 }

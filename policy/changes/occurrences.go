@@ -89,7 +89,7 @@ func (s State) RecordOccurrences(gateway string, all []Occurrence) (Draft, error
 			} else {
 				body.Breaches = []Breach{o.Breach.inUTC()}
 			}
-		case kind == o.Kind && kind != StepTaken && o.Revision == body.Revision && !slices.ContainsFunc(body.Breaches, o.Breach.isOfSame):
+		case kind == o.Kind && kind != StepTaken && o.Revision == body.Revision && !slices.ContainsFunc(body.Breaches, o.Breach.HasSameFlag):
 			body.Breaches = append(body.Breaches, o.Breach.inUTC())
 		}
 		if kind == StepTaken {
@@ -140,14 +140,19 @@ func (s State) AcknowledgedWithoutEffect() (all []Breach) {
 
 // recordedBreach finds the breach that was recorded last of a jurisdiction and a flag.
 func (s State) recordedBreach(b Breach) (recordedBreach, bool) {
-	i := slices.IndexFunc(s.saved.Breaches, func(r recordedBreach) bool { return r.isOfSame(b) })
+	i := s.indexOfBreach(b)
 	if i < 0 {
 		return recordedBreach{}, false
 	}
 	return s.saved.Breaches[i], true
 }
 
-func (b Breach) isOfSame(other Breach) bool {
+func (s State) indexOfBreach(b Breach) int {
+	return slices.IndexFunc(s.saved.Breaches, func(r recordedBreach) bool { return r.HasSameFlag(b) })
+}
+
+// HasSameFlag reports whether two breaches are of one flag in one jurisdiction.
+func (b Breach) HasSameFlag(other Breach) bool {
 	return b.Jurisdiction == other.Jurisdiction && b.Flag == other.Flag
 }
 
@@ -182,7 +187,7 @@ func (s State) occur(r Record) (State, error) {
 		if r.Kind == BreachAcknowledged {
 			next.AcknowledgedUntil, next.InEffect = breach.Since, true
 		}
-		if i := slices.IndexFunc(s.saved.Breaches, func(r recordedBreach) bool { return r.isOfSame(breach) }); i < 0 {
+		if i := s.indexOfBreach(breach); i < 0 {
 			s.saved.Breaches = append(s.saved.Breaches, next)
 		} else {
 			next.AcknowledgedUntil = later(next.AcknowledgedUntil, s.saved.Breaches[i].AcknowledgedUntil)
