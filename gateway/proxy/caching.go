@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // Caching is until when caches may give out a response without asking again. With
@@ -60,7 +62,7 @@ func (c Caching) limit(h http.Header, request *http.Request, status int) {
 	if !c.Private.IsZero() {
 		r.limitPrivate(secondsUntil(c.Private, c.At))
 	}
-	if c.Key != "" && !hasToken(h["Vary"], c.Key) && !hasToken(h["Vary"], "*") {
+	if c.Key != "" && !httpguts.HeaderValuesContainsToken(h["Vary"], c.Key) && !httpguts.HeaderValuesContainsToken(h["Vary"], "*") {
 		h.Add("Vary", c.Key)
 	}
 	if r.changed {
@@ -80,14 +82,13 @@ func (r *cachedResponse) copies() (c Copies) {
 		}
 		return time.Time{}
 	}
-	stored := !d.has("no-store") || d.has("must-understand")
-	if age, said := r.lifetime("max-age"); stored && !d.has("no-cache") {
+	if age, said := r.lifetime(); !d.forbidStoring() && !d.has("no-cache") {
 		if !said {
 			age = r.heuristicLifetime()
 		}
 		c.Private = until(age, d)
 	}
-	if stored && !d.has("private") && !d.has("no-cache") {
+	if !d.forbidStoring() && !d.has("private") && !d.has("no-cache") {
 		age, said := r.sharedLifetime()
 		c.Shared, c.Unstated = until(age, d), !said
 	}
@@ -126,9 +127,9 @@ type cachedResponse struct {
 
 // limitPrivate makes a client's own cache ask again after some seconds.
 func (r *cachedResponse) limitPrivate(left int64) {
-	age, said := r.lifetime("max-age")
+	age, said := r.lifetime()
 	switch {
-	case r.directives.has("no-store") && !r.directives.has("must-understand"), r.directives.has("no-cache"):
+	case r.directives.forbidStoring(), r.directives.has("no-cache"):
 		return
 	case !said:
 		age = r.heuristicLifetime()
@@ -147,7 +148,7 @@ func (r *cachedResponse) limitPrivate(left int64) {
 func (r *cachedResponse) mayBeShared() bool {
 	d := r.directives
 	switch {
-	case d.has("private"), d.has("no-store") && !d.has("must-understand"), d.has("no-cache"):
+	case d.has("private"), d.forbidStoring(), d.has("no-cache"):
 		return true // it wouldn't, or not without asking
 	case r.request.Header["Authorization"] != nil && !d.has("public") && !d.has("s-maxage") && !d.has("must-revalidate"):
 		return false // RFC 9111 section 3.5; to limit it would allow it
@@ -160,7 +161,7 @@ func (r *cachedResponse) sharedLifetime() (lifetime, bool) {
 	if age, said := r.directives.age("s-maxage"); said {
 		return age, true
 	}
-	return r.lifetime("max-age")
+	return r.lifetime()
 }
 
 // limitShared makes shared caches ask again after some seconds.
@@ -224,9 +225,9 @@ func (r *cachedResponse) setAge(directive string, seconds int64) {
 // that somebody could read.
 type lifetime struct{ least, most int64 }
 
-// lifetime returns what a directive says, or Expires instead.
-func (r *cachedResponse) lifetime(directive string) (lifetime, bool) {
-	if age, said := r.directives.age(directive); said {
+// lifetime returns what max-age says, or Expires instead.
+func (r *cachedResponse) lifetime() (lifetime, bool) {
+	if age, said := r.directives.age("max-age"); said {
 		return age, true
 	}
 	expires, said := r.header["Expires"]
@@ -304,18 +305,6 @@ func accelSeconds(values []string, now time.Time) (most int64) {
 	return most
 }
 
-// hasToken reports whether a list has an element, in whatever case.
-func hasToken(lines []string, token string) bool {
-	for _, line := range lines {
-		for element := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(element), token) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // A directive is an element of Cache-Control.
 type directive struct {
 	name, argument string // the name in lower case; the argument without quotes
@@ -370,6 +359,10 @@ func cutDirective(line string) (first, rest string) {
 func (d directives) has(name string) bool {
 	return slices.ContainsFunc(d, func(d directive) bool { return d.name == name && (d.argument == "" || name == "s-maxage") })
 }
+
+// forbidStoring reports whether no cache may keep the response. One that knows
+// must-understand goes by that, and not by no-store (RFC 9111 section 5.2.2.3).
+func (d directives) forbidStoring() bool { return d.has("no-store") && !d.has("must-understand") }
 
 // age returns how many seconds a directive says; of several, and of what is no
 // number, what somebody could read.
