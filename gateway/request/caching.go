@@ -10,6 +10,25 @@ import (
 	"github.com/exitgate/exitgate/policy"
 )
 
+// followCopies returns what tells, once the head of the answer is there, until when
+// caches may give it out, and what is to be called when it has ended.
+func (h *Handler) followCopies(decidedBy *enforce.Compiled, v Verdict, f Facts, method string) (caching func() proxy.Caching, end func()) {
+	ended := func() {}
+	caching = func() proxy.Caching {
+		ended = h.o.BeginStorable() // before it is known whether it is
+		c := h.caching(decidedBy, v, f, method)
+		if !c.Shared.IsZero() && !c.Shared.After(c.At) { // it isn't
+			ended()
+			ended = func() {}
+		}
+		if v.Decision.Class != policy.Essential {
+			c.OnCopies = h.copies.note
+		}
+		return c
+	}
+	return caching, func() { ended() }
+}
+
 // caching returns until when caches may give out the answer to a request that was
 // forwarded. It goes by the policy in use now, which may be another one than the
 // request was decided by: what is kept from now on is given out from now on.

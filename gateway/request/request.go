@@ -42,7 +42,7 @@ type Options struct {
 	CacheKey string
 	Trusts   func(peer netip.Addr) bool
 	// BeginStorable notes that an answer is begun that a cache may store, and
-	// returns what is called when it has ended. It may be nil.
+	// returns what is called when it has ended. Nil: nobody wants to know.
 	BeginStorable func() (end func())
 	MaxHeader     int64 // bytes of a request's header
 	Log           *slog.Logger
@@ -58,7 +58,12 @@ type Handler struct {
 }
 
 // NewHandler returns a Handler.
-func NewHandler(o Options) *Handler { return &Handler{o: o, counters: newCounters(o.Metrics)} }
+func NewHandler(o Options) *Handler {
+	if o.BeginStorable == nil {
+		o.BeginStorable = func() (end func()) { return func() {} }
+	}
+	return &Handler{o: o, counters: newCounters(o.Metrics)}
+}
 
 // ServeHTTP is the whole path of a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -103,28 +108,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 			defer h.o.Sessions.Begin()()
 		}
-		end := func() {}
-		defer func() { end() }()
+		caching, end := h.followCopies(compiled, verdict, facts, r.Method)
+		defer end()
 		verdict.App.Forward(w, r, proxy.Forwarding{
 			Client:    verdict.Client,
 			Proto:     "https",
 			RequestID: rand.Text(),
 			Headers:   verdict.Outcome.ToApp(),
 			Response:  verdict.Outcome.ToClient(),
-			Caching: func() proxy.Caching {
-				if h.o.BeginStorable != nil { // before it is known whether it is
-					end = h.o.BeginStorable()
-				}
-				c := h.caching(compiled, verdict, facts, r.Method)
-				if !c.Shared.IsZero() && !c.Shared.After(c.At) {
-					end()
-					end = func() {}
-				}
-				if decision.Class != policy.Essential {
-					c.OnCopies = h.copies.note
-				}
-				return c
-			},
+			Caching:   caching,
 		})
 	}
 }
