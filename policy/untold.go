@@ -21,6 +21,9 @@ const (
 // SchemaEnum lists what can be said.
 func (UnknownPart) SchemaEnum() []string { return []string{string(ServePart), string(WithholdPart)} }
 
+// IsKnown reports whether it is one of those that can be said.
+func (u UnknownPart) IsKnown() bool { return slices.Contains(u.SchemaEnum(), string(u)) }
+
 // checkUnknownPart checks that what an entry says of unknown parts is about some.
 func (p *builder) checkUnknownPart(e *Rule, path []any) {
 	if e.unknownPart != "" && len(p.policy.parts(e)) == 0 {

@@ -48,11 +48,10 @@ func (f *unknownPartFlag) String() string { return string(f.UnknownPart) }
 
 // Set implements pflag.Value.
 func (f *unknownPartFlag) Set(text string) error {
-	switch f.UnknownPart = policy.UnknownPart(text); f.UnknownPart {
-	case policy.ServePart, policy.WithholdPart:
-		return nil
+	if f.UnknownPart = policy.UnknownPart(text); !f.IsKnown() {
+		return errors.New("it is serve or withhold")
 	}
-	return errors.New("it is serve or withhold")
+	return nil
 }
 
 // Type implements pflag.Value.

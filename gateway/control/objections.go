@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/exitgate/exitgate/gateway/traffic"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 	"github.com/exitgate/exitgate/policy/document"
@@ -30,7 +29,7 @@ func (c *Control) checkProposal(ctx context.Context, state changes.State, p chan
 		return nil
 	}
 	if p.Set != nil {
-		if unsaid := c.unsaid(ctx, state.Policy(), proposed, p, planned.Plan); unsaid != nil {
+		if unsaid := c.unsaid(c.trafficOnce(ctx), state.Policy(), proposed, p, planned.Plan); unsaid != nil {
 			return unsaid[0]
 		}
 	}
@@ -64,15 +63,12 @@ func (c *Control) checkFindable(inForce, proposed *policy.Policy, p changes.Prop
 // unsaid returns what a proposal leaves unsaid of whom it reaches, in the entries
 // that it changes: which of a country's territories, and what those get who may be
 // in a part that a demand binds.
-func (c *Control) unsaid(ctx context.Context, inForce, proposed *policy.Policy, p changes.Proposal, planned plan.Plan) (all []*changes.Error) {
+func (c *Control) unsaid(counted countedOnce, inForce, proposed *policy.Policy, p changes.Proposal, planned plan.Plan) (all []*changes.Error) {
 	if planned.Before == planned.After || p.Set != nil && p.Set.Remove {
 		return nil
 	}
-	var sums traffic.Sums
 	count := func(country policy.Code) (hour uint64) {
-		if sums.Hour == nil {
-			sums, _ = c.traffic(ctx)
-		}
+		sums, _ := counted()
 		for key, n := range sums.Hour {
 			if policy.PlaceOf(key.Jurisdiction).Country == country {
 				hour += n
@@ -103,7 +99,7 @@ func (c *Control) unsaid(ctx context.Context, inForce, proposed *policy.Policy, 
 	for _, part := range proposed.UnsaidParts() {
 		e := &changes.Error{
 			Code:    changes.UnsaidPart,
-			Message: fmt.Sprintf("a demand binds %s, and it isn't said what those get who are located to %s alone, and may be there. %s", part.Part, part.Country, c.describeChoices(ctx, proposed, part)),
+			Message: fmt.Sprintf("a demand binds %s, and it isn't said what those get who are located to %s alone, and may be there. %s", part.Part, part.Country, c.describeChoices(counted, proposed, part)),
 			Advice:  fmt.Sprintf("say unknown-part (--unknown-part): serve or withhold; or withdraw %s", part.Country),
 		}
 		switch {
@@ -121,8 +117,8 @@ func (c *Control) unsaid(ctx context.Context, inForce, proposed *policy.Policy, 
 
 // describeChoices says which requests of the last hour each choice of unknown-part
 // would have hit.
-func (c *Control) describeChoices(ctx context.Context, p *policy.Policy, part policy.UnsaidPart) string {
-	sums, _ := c.traffic(ctx)
+func (c *Control) describeChoices(counted countedOnce, p *policy.Policy, part policy.UnsaidPart) string {
+	sums, _ := counted()
 	hour, _ := sums.Traffic()
 	at := c.now()
 	if part.InForce.After(at) {
@@ -144,9 +140,9 @@ func (c *Control) withChoices(ctx context.Context, p changes.Proposal, err error
 	if readErr != nil {
 		return err
 	}
-	var choices []string
+	counted, choices := c.trafficOnce(ctx), []string(nil)
 	for _, part := range proposed.UnsaidParts() {
-		choices = append(choices, c.describeChoices(ctx, proposed, part))
+		choices = append(choices, c.describeChoices(counted, proposed, part))
 	}
 	more := *wrong
 	more.Advice = strings.Join(slices.Compact(choices), "\n")

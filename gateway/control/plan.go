@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
@@ -33,7 +34,7 @@ func (c *Control) proposal(ctx context.Context, expected uint64, p api.Proposal,
 	if p.Set != nil {
 		proposal.Set = &edit.PhaseChange{Jurisdiction: p.Set.Jurisdiction, Phase: p.Set.Phase, From: p.Set.From, Remove: p.Set.Remove, Territories: p.Set.Territories, UnknownPart: p.Set.UnknownPart}
 	}
-	if p.Set != nil && p.Set.UnknownPart != "" && !slices.Contains(p.Set.UnknownPart.SchemaEnum(), string(p.Set.UnknownPart)) {
+	if p.Set != nil && p.Set.UnknownPart != "" && !p.Set.UnknownPart.IsKnown() {
 		return proposal, invalid("unknown-part is neither serve nor withhold", "give one of the two")
 	}
 	if p.Rollback == 0 {
@@ -64,7 +65,8 @@ func (c *Control) plan(ctx context.Context, p changes.Proposal) (api.Plan, error
 	if err != nil {
 		return api.Plan{}, err
 	}
-	unsaid := c.unsaid(ctx, state.Policy(), proposed, p, planned.Plan)
+	counted := c.trafficOnce(ctx)
+	unsaid := c.unsaid(counted, state.Policy(), proposed, p, planned.Plan)
 	if p.Set != nil && !p.Emergency && unsaid != nil {
 		return api.Plan{}, unsaid[0]
 	}
@@ -76,7 +78,7 @@ func (c *Control) plan(ctx context.Context, p changes.Proposal) (api.Plan, error
 		Objection: objection, Unsaid: messages(unsaid),
 		Unfindable: orEmpty(policy.Unfindable(proposed, c.o.Flags.Known(), c.now(), c.o.Capability())),
 		Revision:   revision, Policy: string(planned.Policy), Plan: planned.Plan,
-		Needs: planned.Needs, Emergency: planned.Emergency, Hit: c.impact(ctx, planned.Plan), Caches: c.caches(planned.Plan),
+		Needs: planned.Needs, Emergency: planned.Emergency, Hit: impact(counted, planned.Plan), Caches: c.caches(planned.Plan),
 	}, nil
 }
 
@@ -116,19 +118,25 @@ func (c *Control) caches(p plan.Plan) *api.Caches {
 
 // impact returns how many requests a plan would have decided otherwise: those of
 // all gateways that answer, else those of this one.
-func (c *Control) impact(ctx context.Context, p plan.Plan) *api.Impact {
-	sums, gateways := c.traffic(ctx)
+func impact(counted countedOnce, p plan.Plan) *api.Impact {
+	sums, gateways := counted()
 	hour, day := sums.Traffic()
 	return &api.Impact{Gateways: gateways, Since: sums.Since, Hour: p.Impact(hour), Day: p.Impact(day)}
 }
 
-// traffic returns what all gateways have counted that answer, else this one.
-func (c *Control) traffic(ctx context.Context) (sums traffic.Sums, gateways int) {
-	all := c.clusterTraffic(ctx)
-	if all == nil {
-		all = []traffic.Sums{c.o.Traffic()}
-	}
-	return traffic.Add(all...), len(all)
+// countedOnce returns what gateways have counted, and how many gateways; they are
+// asked at the first call.
+type countedOnce func() (sums traffic.Sums, gateways int)
+
+// trafficOnce returns what all gateways have counted that answer, else this one.
+func (c *Control) trafficOnce(ctx context.Context) countedOnce {
+	return sync.OnceValues(func() (traffic.Sums, int) {
+		all := c.clusterTraffic(ctx)
+		if all == nil {
+			all = []traffic.Sums{c.o.Traffic()}
+		}
+		return traffic.Add(all...), len(all)
+	})
 }
 
 // clusterTraffic returns what each gateway has counted, this one among them.
