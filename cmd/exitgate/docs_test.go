@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
@@ -63,7 +64,7 @@ func TestTheDocumentationIsTrue(t *testing.T) {
 				return
 			}
 			if !testkit.Updating() {
-				t.Fatalf("the commands of %s print something else than it says; with -update it becomes:\n%s", page, now)
+				t.Fatalf("the commands of %s print something else than it says; UPDATE_GOLDEN=1 go test writes it anew (-written +printed):\n%s", page, cmp.Diff(strings.Split(string(text), "\n"), strings.Split(now, "\n")))
 			}
 			if err := os.WriteFile(page, []byte(now), 0o644); err != nil {
 				t.Fatal(err)
