@@ -190,8 +190,8 @@ func (r checkResult) write(out, warnings io.Writer) {
 }
 
 // objection is the error of a policy that a gateway with these databases refuses.
-func (r checkResult) objection(said bool) error {
-	if said {
+func (r checkResult) objection(shown bool) error {
+	if shown {
 		return &exitError{code: exitRefused}
 	}
 	return &exitError{exitRefused, fmt.Errorf("a gateway with these databases would refuse it, unless it is so already: a demand binds %s, and they can't tell who is there, who would be served: use databases that can, or withdraw the place around it, or write unknown-part: withhold in the entry", joinCodes(r.Unkept))}

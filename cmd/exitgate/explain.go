@@ -142,7 +142,7 @@ func (o *explainOptions) question(cmd *cobra.Command, asked string) (api.Questio
 
 // explain has the gateway explain.
 func (c *client) explain(ctx context.Context, asked string, q api.Question) (explanation, error) {
-	said, err := decode[api.Explanation](c.post(ctx, "/v1/explain", q))
+	answered, err := decode[api.Explanation](c.post(ctx, "/v1/explain", q))
 	if err != nil {
 		return explanation{}, err
 	}
@@ -157,8 +157,8 @@ func (c *client) explain(ctx context.Context, asked string, q api.Question) (exp
 		SHA256:      s.SHA256,
 		Mode:        s.Mode,
 		Waiting:     s.Waiting,
-		Located:     said.Located,
-		Explanation: said.Explanation,
+		Located:     answered.Located,
+		Explanation: answered.Explanation,
 		fromGateway: true,
 	}, nil
 }

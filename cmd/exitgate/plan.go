@@ -155,7 +155,7 @@ func (o *planOptions) run(cmd *cobra.Command) error {
 // ask has the gateway plan.
 func (o *planOptions) ask(cmd *cobra.Command, c *client, after *policy.Policy) error {
 	ctx := cmd.Context()
-	a, err := planAsked(cmd, c, &o.proposal)
+	a, err := planAsking(cmd, c, &o.proposal)
 	plan, decodeErr := decode[api.Plan](a, err)
 	if err == nil && o.json {
 		return errors.Join(a.writeIndented(cmd.OutOrStdout()), objection(plan, true))
@@ -183,11 +183,11 @@ func (o *planOptions) ask(cmd *cobra.Command, c *client, after *policy.Policy) e
 }
 
 // objection returns an error if the gateway would refuse what is planned.
-func objection(plan api.Plan, said bool) error {
+func objection(plan api.Plan, shown bool) error {
 	switch {
 	case plan.Objection == "":
 		return nil
-	case said:
+	case shown:
 		return &exitError{code: exitRefused}
 	}
 	return &exitError{exitRefused, fmt.Errorf("it would be refused: %s", sanitise(plan.Objection))}

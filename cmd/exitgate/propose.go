@@ -50,7 +50,7 @@ func (o *proposalOptions) propose(cmd *cobra.Command, p api.Proposal, show func(
 		}
 	}
 	p.Because, p.Emergency = o.because, o.emergency
-	plan, err := decode[api.Plan](planAsked(cmd, c, &p))
+	plan, err := decode[api.Plan](planAsking(cmd, c, &p))
 	if err == nil && plan.Plan.Before == plan.Plan.After && o.change == 0 {
 		err = &api.Problem{Code: string(changes.NoChange), Detail: fmt.Sprintf("it is so already, by %s: nothing is changed", currentRevision(plan))}
 	}
@@ -147,17 +147,17 @@ func confirm(cmd *cobra.Command, question string) error {
 		return nil
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "\n%s [y/N] ", question)
-	said := make(chan string, 1)
+	answers := make(chan string, 1)
 	go func() {
 		line, err := bufio.NewReader(in).ReadString('\n')
 		if err != nil {
 			fmt.Fprintln(cmd.ErrOrStderr())
 		}
-		said <- strings.ToLower(strings.TrimSpace(line))
+		answers <- strings.ToLower(strings.TrimSpace(line))
 	}()
 	select {
 	case <-cmd.Context().Done():
-	case answer := <-said:
+	case answer := <-answers:
 		if answer == "y" || answer == "yes" {
 			return nil
 		}

@@ -3,6 +3,7 @@
 package ledger_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,12 +23,7 @@ import (
 // than the one that was acknowledged, or an end before it, without an error; and a
 // gateway's copy has all of it. EXITGATE_TEST_ROUNDS makes more than a sample of it.
 func TestCluster_damagedStore(t *testing.T) {
-	seed, rounds := uint64(time.Now().UnixNano()), 3
-	for name, value := range map[string]any{"EXITGATE_TEST_SEED": &seed, "EXITGATE_TEST_ROUNDS": &rounds} {
-		_, _ = fmt.Sscan(os.Getenv(name), value) // else it stays
-	}
-	t.Logf("EXITGATE_TEST_SEED=%d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random, rounds := drawRounds(t)
 	cluster := ledgertest.Start(t)
 	o := elsewhere(cluster.URLs()...)
 	o.Cluster.Replicas = 3
@@ -54,7 +50,7 @@ func TestCluster_damagedStore(t *testing.T) {
 		cluster.AwaitInSync("exitgate-ledger")
 		n := cluster.Nodes[random.IntN(3)]
 		n.Kill()
-		damaged := damageStore(t, random, n.Folder)
+		damaged := damageStore(random, n.Folder)
 		n.Start()
 		t.Logf("round %d: %s: %v", round, n.Name, damaged)
 		last := records[len(records)-1].Point()
@@ -63,20 +59,7 @@ func TestCluster_damagedStore(t *testing.T) {
 			known := elsewhere(at.URL)
 			known.Cluster.Replicas, known.Known = 3, last
 			l := open(t, known)
-			var got []ledger.Record
-			var failed error
-			for range 40 {
-				got, failed = nil, nil
-				for r, err := range l.History(within(t), ledger.Point{}) {
-					if failed = err; err == nil {
-						got = append(got, r)
-					}
-				}
-				if failed == nil || errors.Is(failed, ledger.ErrHistory) && at != n {
-					break
-				}
-				time.Sleep(250 * time.Millisecond)
-			}
+			got, failed := readHistory(within(t), l, func(err error) bool { return errors.Is(err, ledger.ErrHistory) && at != n })
 			for i, r := range got {
 				if r.Hash != records[i].Hash {
 					t.Fatalf("%s yields another record %d", at.Name, r.Number)
@@ -115,36 +98,68 @@ func TestCluster_damagedStore(t *testing.T) {
 	}
 }
 
-// damageStore flips a bit in some of the files of a folder, or cuts them.
-func damageStore(t *testing.T, random *rand.Rand, folder string) (damaged []string) {
-	t.Helper()
+// drawRounds returns what a test draws by, and how many rounds it makes: 3, or as
+// EXITGATE_TEST_SEED and EXITGATE_TEST_ROUNDS say.
+func drawRounds(t *testing.T) (random *rand.Rand, rounds int) {
+	seed, rounds := uint64(time.Now().UnixNano()), 3
+	for name, value := range map[string]any{"EXITGATE_TEST_SEED": &seed, "EXITGATE_TEST_ROUNDS": &rounds} {
+		_, _ = fmt.Sscan(os.Getenv(name), value) // else it stays
+	}
+	t.Logf("EXITGATE_TEST_SEED=%d", seed)
+	return rand.New(rand.NewPCG(seed, 0)), rounds
+}
+
+// readHistory returns all records of a ledger and nil, or those before an error. As a
+// server that has just started may not answer yet, it reads again after an error for as
+// long as a cluster needs to elect a leader, unless the error is final.
+func readHistory(ctx context.Context, l *ledger.Ledger, final func(error) bool) (records []ledger.Record, failed error) {
+	for range 40 {
+		records, failed = nil, nil
+		for r, err := range l.History(ctx, ledger.Point{}) {
+			if failed = err; err == nil {
+				records = append(records, r)
+			}
+		}
+		if failed == nil || final(failed) {
+			break
+		}
+		pauseFor(ctx, 250*time.Millisecond)
+	}
+	return records, failed
+}
+
+// damageStore flips a bit in some files of a stream, or cuts them, and returns which. A
+// server may write them at the same time.
+func damageStore(random *rand.Rand, folder string) (damaged []string) {
 	var files []string
-	if err := filepath.WalkDir(folder, func(file string, d fs.DirEntry, err error) error {
+	_ = filepath.WalkDir(folder, func(file string, d fs.DirEntry, err error) error { // some go meanwhile
 		if err == nil && d.Type().IsRegular() && strings.Contains(file, "streams") {
 			files = append(files, file)
 		}
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+		return nil
+	})
 	for range 1 + random.IntN(3) {
-		file := files[random.IntN(len(files))]
-		content := must[[]byte](t)(os.ReadFile(file))
-		if len(content) == 0 {
-			continue
+		if len(files) == 0 {
+			return damaged
 		}
-		at := random.IntN(len(content))
-		what := "cut at"
-		if random.IntN(2) == 0 {
-			what = "flipped at"
-			content[at] ^= 1 << random.IntN(8)
-		} else {
-			content = content[:at]
+		name := files[random.IntN(len(files))]
+		file, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err != nil {
+			continue // gone
 		}
-		if err := os.WriteFile(file, content, 0o600); err != nil {
-			t.Fatal(err)
+		if info, err := file.Stat(); err == nil && info.Size() > 0 {
+			at, b, what := random.Int64N(info.Size()), make([]byte, 1), "flipped at"
+			if random.IntN(2) == 0 {
+				what, err = "cut at", file.Truncate(at)
+			} else if _, err = file.ReadAt(b, at); err == nil {
+				b[0] ^= 1 << random.IntN(8)
+				_, err = file.WriteAt(b, at)
+			}
+			if err == nil {
+				damaged = append(damaged, fmt.Sprintf("%s %s %d", strings.TrimPrefix(name, folder), what, at))
+			}
 		}
-		damaged = append(damaged, fmt.Sprintf("%s %s %d", strings.TrimPrefix(file, folder), what, at))
+		_ = file.Close()
 	}
 	return damaged
 }

@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -53,12 +51,7 @@ func (h *truth) all() []ledger.Record {
 // history, none that reads it later finds less without an error, and a gateway's copy
 // has all that was acknowledged. EXITGATE_TEST_ROUNDS makes more than a sample of it.
 func TestCluster_damagedStoreUnderLoad(t *testing.T) {
-	seed, rounds := uint64(time.Now().UnixNano()), 3
-	for name, value := range map[string]any{"EXITGATE_TEST_SEED": &seed, "EXITGATE_TEST_ROUNDS": &rounds} {
-		_, _ = fmt.Sscan(os.Getenv(name), value) // else it stays
-	}
-	t.Logf("EXITGATE_TEST_SEED=%d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random, rounds := drawRounds(t)
 	cluster := ledgertest.Start(t)
 	victim := cluster.Nodes[random.IntN(3)]
 	o := elsewhere(cluster.URLs()...)
@@ -100,12 +93,12 @@ func TestCluster_damagedStoreUnderLoad(t *testing.T) {
 			leads++
 		}
 		before := len(seen.all())
-		damages += damageLive(t, random, victim.Folder)
+		damages += len(damageStore(random, victim.Folder))
 		pauseFor(ctx, time.Duration(random.IntN(2000))*time.Millisecond)
 		if random.IntN(3) > 0 { // else it goes on with what it has
 			victim.Kill()
 			if random.IntN(2) == 0 {
-				damages += damageLive(t, random, victim.Folder)
+				damages += len(damageStore(random, victim.Folder))
 			}
 			pauseFor(ctx, time.Duration(random.IntN(1000))*time.Millisecond)
 			victim.Start()
@@ -130,25 +123,15 @@ func TestCluster_damagedStoreUnderLoad(t *testing.T) {
 		known := elsewhere(n.URL)
 		known.Cluster.Replicas, known.Known = 3, last
 		l := open(t, known)
-		got, err := 0, error(nil)
-		for range 40 {
-			got, err = 0, nil
-			for r, failed := range l.History(patiently(t), ledger.Point{}) {
-				if err = failed; err == nil {
-					got++
-					seen.see("who reads at "+n.Name, r)
-				}
-			}
-			if err == nil {
-				break
-			}
-			time.Sleep(250 * time.Millisecond)
+		got, err := readHistory(patiently(t), l, func(error) bool { return false })
+		for _, r := range got {
+			seen.see("who reads at "+n.Name, r)
 		}
 		switch {
 		case err != nil:
 			t.Logf("%s: %v", n.Name, err)
-		case got < len(records):
-			t.Errorf("%s yields %d records of %d, and no error", n.Name, got, len(records))
+		case len(got) < len(records):
+			t.Errorf("%s yields %d records of %d, and no error", n.Name, len(got), len(records))
 		default:
 			whole++
 		}
@@ -217,41 +200,4 @@ func pauseFor(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	case <-time.After(d):
 	}
-}
-
-// damageLive flips a bit in some files of a store that may be written to, or cuts them,
-// and returns how many.
-func damageLive(t *testing.T, random *rand.Rand, folder string) (damaged int) {
-	t.Helper()
-	var files []string
-	_ = filepath.WalkDir(folder, func(file string, d fs.DirEntry, err error) error { // some go meanwhile
-		if err == nil && d.Type().IsRegular() && strings.Contains(file, "streams") {
-			files = append(files, file)
-		}
-		return nil
-	})
-	for range 1 + random.IntN(3) {
-		if len(files) == 0 {
-			return damaged
-		}
-		name := files[random.IntN(len(files))]
-		file, err := os.OpenFile(name, os.O_RDWR, 0)
-		if err != nil {
-			continue // gone
-		}
-		if info, err := file.Stat(); err == nil && info.Size() > 0 {
-			at, b := random.Int64N(info.Size()), make([]byte, 1)
-			if random.IntN(2) == 0 {
-				err = file.Truncate(at)
-			} else if _, err = file.ReadAt(b, at); err == nil {
-				b[0] ^= 1 << random.IntN(8)
-				_, err = file.WriteAt(b, at)
-			}
-			if err == nil {
-				damaged++
-			}
-		}
-		_ = file.Close()
-	}
-	return damaged
 }

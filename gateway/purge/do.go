@@ -50,17 +50,17 @@ func (h Hook) Do(ctx context.Context, o Order) error {
 func (h Hook) run(ctx context.Context, o Order, text []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()
-	said := &beginning{}
+	output := &beginning{}
 	cmd := exec.CommandContext(ctx, h.Command[0], h.Command[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(text), said, said
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(text), output, output
 	cmd.Env = append(os.Environ(), "EXITGATE_JURISDICTIONS="+o.Jurisdictions())
 	cmd.WaitDelay = time.Second // what it has started may hold its output open
 	err := cmd.Run()
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("the command took longer than %s", h.Timeout)
-	case err != nil && said.Len() > 0:
-		return fmt.Errorf("the command: %w: %s", err, strings.TrimSpace(strings.ToValidUTF8(said.String(), "?")))
+	case err != nil && output.Len() > 0:
+		return fmt.Errorf("the command: %w: %s", err, strings.TrimSpace(strings.ToValidUTF8(output.String(), "?")))
 	case err != nil:
 		return fmt.Errorf("the command: %w", err)
 	}
@@ -102,21 +102,21 @@ func (h Hook) post(ctx context.Context, text []byte) error {
 		return fmt.Errorf("the request: %w", err)
 	}
 	defer response.Body.Close()
-	said := &beginning{}
-	_, _ = io.Copy(said, io.LimitReader(response.Body, maxSaid)) // the status tells
+	output := &beginning{}
+	_, _ = io.Copy(output, io.LimitReader(response.Body, maxOutput)) // the status tells
 	if response.StatusCode < 200 || response.StatusCode > 299 {
-		return fmt.Errorf("the request: %s: %s", response.Status, strings.TrimSpace(strings.ToValidUTF8(said.String(), "?")))
+		return fmt.Errorf("the request: %s: %s", response.Status, strings.TrimSpace(strings.ToValidUTF8(output.String(), "?")))
 	}
 	return nil
 }
 
-// maxSaid is how much of what a hook says is read.
-const maxSaid = 1 << 10
+// maxOutput is how much of what a hook says is read.
+const maxOutput = 1 << 10
 
 // beginning keeps the beginning of what is written.
 type beginning struct{ bytes.Buffer }
 
 func (b *beginning) Write(p []byte) (int, error) {
-	b.Buffer.Write(p[:min(len(p), maxSaid-b.Len())])
+	b.Buffer.Write(p[:min(len(p), maxOutput-b.Len())])
 	return len(p), nil
 }

@@ -199,12 +199,12 @@ const section = "jurisdictions"
 func (e *editor) set(c PhaseChange, was policy.Entry, exists bool, wanted policy.Entry) {
 	code := string(c.Jurisdiction)
 	_, _, isMapping := e.doc.Span(section, code, "phase")
-	reached := []said{
+	reached := []reachSetting{
 		{"territories", was.Territories.String(), wanted.Territories.String()},
 		{"unknown-part", string(was.UnknownPart), string(wanted.UnknownPart)},
 	}
 	for _, s := range reached {
-		if exists && s.was != s.wanted && e.setSaid(s, wanted, code) {
+		if exists && s.was != s.wanted && e.setReach(s, wanted, code) {
 			return
 		}
 	}
@@ -244,12 +244,12 @@ func (e *editor) respell(was, wanted policy.Entry, code string) {
 	}
 }
 
-// said is what an entry says of whom it reaches, by key.
-type said struct{ key, was, wanted string }
+// A reachSetting is what an entry says of whom it reaches, by key.
+type reachSetting struct{ key, was, wanted string }
 
-// setSaid writes what an entry says of whom it reaches. It reports whether that was
+// setReach writes what an entry says of whom it reaches. It reports whether that was
 // all, as the entry had to be written anew.
-func (e *editor) setSaid(s said, wanted policy.Entry, code string) bool {
+func (e *editor) setReach(s reachSetting, wanted policy.Entry, code string) bool {
 	switch start, _ := e.span(section, code); {
 	case e.source[start] != '{' && len(e.doc.Keys(section, code)) == 0: // a phase alone
 		e.put(flow(wanted), section, code)

@@ -57,29 +57,29 @@ func (f *unknownPartFlag) Set(text string) error {
 // Type implements pflag.Value.
 func (f *unknownPartFlag) Type() string { return "what" }
 
-// planAsked has the gateway plan a proposal. What is unsaid of whom it reaches is
+// planAsking has the gateway plan a proposal. What is unsaid of whom it reaches is
 // asked for at a terminal, and put into it.
-func planAsked(cmd *cobra.Command, c *client, p *api.Proposal) (apiResponse, error) {
+func planAsking(cmd *cobra.Command, c *client, p *api.Proposal) (apiResponse, error) {
 	for {
 		a, err := c.post(cmd.Context(), "/v1/plan", *p)
 		problem, ok := errors.AsType[*api.Problem](err)
-		if !ok || p.Set == nil || !isUnsaid(problem) {
+		if !ok || p.Set == nil || !isMissingReach(problem) {
 			return a, err
 		}
-		if err := askUnsaid(cmd, problem, p.Set); err != nil {
+		if err := askReach(cmd, problem, p.Set); err != nil {
 			return a, err
 		}
 	}
 }
 
-// isUnsaid reports whether a problem is that something is missing which a flag says.
-func isUnsaid(p *api.Problem) bool {
+// isMissingReach reports whether a problem is that something is missing which a flag says.
+func isMissingReach(p *api.Problem) bool {
 	return exitCode(p) == exitUsage
 }
 
-// askUnsaid asks somebody at a terminal for what is missing; elsewhere it returns
+// askReach asks somebody at a terminal for what is missing; elsewhere it returns
 // the problem.
-func askUnsaid(cmd *cobra.Command, problem *api.Problem, set *api.Set) error {
+func askReach(cmd *cobra.Command, problem *api.Problem, set *api.Set) error {
 	in, ok := cmd.InOrStdin().(*os.File)
 	if !ok {
 		return problem
