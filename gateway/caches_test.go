@@ -25,7 +25,10 @@ func TestAnswersThatAreRefusedSomewhereAreNotShared(t *testing.T) {
 	const app = "?Cache-Control=public,+max-age=86400&Cdn-Cache-Control=max-age=86400"
 	const untouched, private = "public, max-age=86400", "max-age=86400, private"
 	soon := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
-	schedule := "{schedule: [{from: " + soon + ", phase: withdrawn}]}"
+	secret := "{schedule: [{from: " + soon + ", phase: withdrawn}]}"
+	schedule := "{schedule: [{from: 2026-01-01T00:00:00Z, phase: announced}, {from: " + soon + ", phase: withdrawn}]}"
+	const long = "?Cache-Control=public,+max-age=31536000&Cdn-Cache-Control=max-age=31536000"
+	const forADay = "public, s-maxage=86400, max-age=86400, must-revalidate"
 	for _, test := range []struct{ name, policy, line, from, want string }{
 		{"nothing is restricted", "", "/" + app, germany, untouched},
 		{"a market is withdrawn", "jurisdictions: {FR: withdrawn}", "/" + app, germany, private},
@@ -39,6 +42,11 @@ func TestAnswersThatAreRefusedSomewhereAreNotShared(t *testing.T) {
 		{"the class is refused", "routes: {news: [/news/]}\njurisdictions: {FR: {features: {news: withdrawn}}}", "/news/" + app, germany, private},
 		{"another reading is of the class", "routes: {news: [/news/]}\njurisdictions: {FR: {features: {news: withdrawn}}}", "/x/..%2fnews/" + app, germany, private},
 		{"another method reads the same", "routes: {news: [GET /news/]}\njurisdictions: {FR: {features: {news: withdrawn}}}", "POST /news/" + app, germany, private},
+		{"another class is refused, and it is fresh for a year", "routes: {news: [/news/]}\njurisdictions: {FR: {features: {news: withdrawn}}}", "/" + long, germany, forADay},
+		{"the class is essential, and it is fresh for a year", "routes: {essential: [/legal/]}\njurisdictions: {FR: withdrawn}", "/legal/" + long, germany, "public, max-age=31536000"},
+		{"a market is announced, and it is fresh for a year", "jurisdictions: {FR: announced}", "/" + long, germany, "public, max-age=31536000"},
+		{"it will be refused elsewhere, which isn't public", "jurisdictions: {FR: " + secret + "}", "/" + long, germany, "public, max-age=31536000"},
+		{"it will be refused here, which isn't public", "jurisdictions: {FR: " + secret + "}", "/" + long, france, "public, max-age=31536000"},
 		{"it will be refused elsewhere", "jurisdictions: {FR: " + schedule + "}", "/" + app, germany, "public, max-age=86400, s-maxage=N"},
 		{"it will be refused here", "jurisdictions: {FR: " + schedule + "}", "/" + app, france, "public, s-maxage=N, max-age=N, must-revalidate"},
 	} {
@@ -51,8 +59,10 @@ func TestAnswersThatAreRefusedSomewhereAreNotShared(t *testing.T) {
 			}
 			want := "no-store"
 			switch {
-			case test.want == untouched:
+			case test.want == untouched, test.want == forADay:
 				want = "max-age=86400"
+			case test.want == "public, max-age=31536000":
+				want = "max-age=31536000"
 			case strings.Contains(test.want, "N"):
 				want = "max-age=N"
 			}

@@ -228,7 +228,7 @@ func TestACacheThatKeysOnThePlaceKeepsAnswers(t *testing.T) {
 func TestACacheInFrontEndsWithTheStep(t *testing.T) {
 	step := time.Now().Add(10 * time.Second)
 	g := start(t, setup{
-		policy:  "version: 1\njurisdictions: {FR: {schedule: [{from: " + step.UTC().Format(time.RFC3339Nano) + ", phase: withdrawn}]}}",
+		policy:  "version: 1\njurisdictions: {FR: {schedule: [{from: 2026-01-01T00:00:00Z, phase: announced}, {from: " + step.UTC().Format(time.RFC3339Nano) + ", phase: withdrawn}]}}",
 		handler: sayingApp,
 	})
 	g.app.keep.Store(false)

@@ -82,7 +82,7 @@ type Decision struct {
 	// of the Entry that is not open. Zero if the policy gives no date.
 	Announced time.Time `json:"announced,omitzero"`
 	// Sunset is when the service is, or was, withdrawn. Zero if the policy
-	// gives no date.
+	// gives no date, or one that isn't public yet.
 	Sunset time.Time `json:"sunset,omitzero"`
 	// Flag is the flag that withdraws, for ByGuarantee: the first one by name.
 	Flag string `json:"flag,omitempty"`

@@ -102,7 +102,7 @@ func (p *Policy) decide(jurisdiction Code, matches []match, class Class, at time
 // decideBy decides a class by one entry.
 func (p *Policy) decideBy(jurisdiction Code, m match, class Class, at time.Time) Decision {
 	d := Decision{Jurisdiction: jurisdiction, Reason: m.reason, Entry: m.entry.code, Class: p.classes[class]}
-	steps := m.entry.StepsOf(class)
+	steps := m.entry.publicStepsOf(class, at)
 	step := m.entry.stepAt(steps, at)
 	if step.Phase == Open {
 		return d

@@ -18,7 +18,7 @@ func TestWhatClientsDecodeIsWhatWasSent(t *testing.T) {
 			p := parse(t, string(source))
 			policytest.OverJSON(t, p.Flags())
 			policytest.OverJSON(t, p.Demands())
-			policytest.OverJSON(t, document.Warnings(name, p))
+			policytest.OverJSON(t, document.Warnings(name, p, moment))
 			policytest.OverJSON(t, plan.New(policy.OpenEverywhere(), p, nil, moment))
 			policytest.OverJSON(t, plan.New(p, policy.OpenEverywhere(), nil, moment))
 			for _, flags := range []policy.Flags{nil, p.OwnFlags(), restricting} {

@@ -13,7 +13,8 @@ import (
 
 // A copy of an answer outlives the decision on it: who keeps one must know from
 // when on it may not be given to whom. These are when requests begin to be
-// refused, as the schedules stand.
+// refused, as far as that is public: whoever gets an answer can read from it how
+// long it may be kept.
 
 // moments are when requests begin to be refused, by class: Unix nanoseconds, 0 for
 // never. What is refused now has the moment of the snapshot.
@@ -65,8 +66,9 @@ type refusals struct {
 }
 
 // RefusedFrom returns from when on requests of a class from a place are refused,
-// as far as schedules and demands tell: zero for never, a moment that isn't after
-// At if they are now. It may be too early, never too late. It allocates nothing.
+// as far as the public may know: zero for never, a moment that isn't after At if
+// they are now. Of what is public it may be too early, never too late. It allocates
+// nothing.
 func (s *Snapshot) RefusedFrom(place Place, class Class) time.Time {
 	return asTime(s.refusedFrom(place, class))
 }
@@ -136,14 +138,15 @@ func (s *Snapshot) RefusedFromWithin(code Code, class Class) time.Time {
 	return asTime(earlier(s.hiding.of(class), earlier(inner.of(class), s.refusedFrom(place, class))))
 }
 
-// refusedFrom returns from when on a class is refused by the entries that govern.
+// refusedFrom returns from when on a class is refused by the entries that govern, as
+// far as that is public.
 func (p *Policy) refusedFrom(governing []*Rule, class Class, at time.Time) int64 {
 	if p.mode == Observe {
 		return 0
 	}
 	first := int64(0)
 	for _, rule := range governing {
-		for _, step := range rule.StepsOf(class) {
+		for _, step := range rule.publicStepsOf(class, at) {
 			if !step.Phase.Refuses(p.classes[class]) {
 				continue
 			}
@@ -201,19 +204,17 @@ func (c *compiler) setRefusals(s *Snapshot, untold map[Code][]Code) {
 	}
 }
 
-// addBound notes when a demand comes to bind which places. They are refused by
-// then: the policy was checked.
+// addBound notes which places a demand binds now. They are refused: the policy was
+// checked. When one will bind isn't public, as it may have to be kept secret; the
+// steps of the entries are that answer it.
 func (c *compiler) addBound(s *Snapshot, b binding) {
-	if c.policy.mode == Observe {
+	if c.policy.mode == Observe || !b.isInForce(c.at) {
 		return
 	}
 	from := c.newMoments()
 	for class, name := range c.policy.classes {
 		if b.Concerns(name) && name != Essential {
 			from[class] = c.at.UnixNano()
-			if !b.isInForce(c.at) {
-				from[class] = b.InForce.UnixNano()
-			}
 		}
 	}
 	for _, code := range b.codes {

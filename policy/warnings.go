@@ -5,14 +5,18 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/exitgate/exitgate/policy/iso3166"
 )
 
-// Warnings returns what is allowed but probably not meant.
-func (p *Policy) Warnings() []Problem {
+// Warnings returns what is allowed but probably not meant, as of a moment.
+func (p *Policy) Warnings(at time.Time) []Problem {
 	b := &builder{def: p.def, policy: p}
 	b.warn()
+	for _, code := range p.Jurisdictions() {
+		b.warnOfShortNotice(p.rules[code], at)
+	}
 	return b.warnings
 }
 
@@ -61,6 +65,33 @@ func (p *builder) warnOfEntry(e *Rule) {
 	if other := p.policy.openedBy(e); other != "" {
 		p.warnf("say what the whole service gets, as in phase: withdrawn", at("jurisdictions", string(e.code), where),
 			"%s is more specific than %s, and so opens whatever these features leave out", e.code, other)
+	}
+}
+
+// warnOfShortNotice tells of an exit that caches can't be told of in time, as it isn't
+// public until it comes, or shortly before.
+func (p *builder) warnOfShortNotice(e *Rule, at time.Time) {
+	if p.policy.mode == Observe {
+		return
+	}
+	for i, steps := range e.Timelines() {
+		refuses := func(s Step) bool {
+			if i > 0 {
+				return s.Phase == Withdrawn
+			}
+			return s.Phase > Announced
+		}
+		first := slices.IndexFunc(steps, refuses)
+		if first < 0 || e.isTaken(steps[first], at) {
+			continue
+		}
+		public, refused := reachedAt(steps, Announced), steps[first].From
+		if public.IsZero() || refused.Sub(public) >= LongestFreshness {
+			continue
+		}
+		p.warnf(fmt.Sprintf("announce it %s before, or have the caches purged then (caches.purge in the settings)", formatDelay(LongestFreshness)), key("jurisdictions", string(e.code)),
+			"%s is %s from %s on, which isn't public before %s: what caches have by then they may serve for longer", e.code, steps[first].Phase, refused.Format(time.RFC3339), public.Format(time.RFC3339))
+		return
 	}
 }
 

@@ -51,7 +51,7 @@ func (o *proposalOptions) apply(cmd *cobra.Command, file string, now func() time
 		return o.withChoices(cmd, source, p, err)
 	}
 	return o.propose(cmd, api.Proposal{Policy: string(source)}, func(s planView, out printer) {
-		for _, w := range document.Warnings(file, p) {
+		for _, w := range document.Warnings(file, p, now()) {
 			fmt.Fprintf(cmd.ErrOrStderr(), "warning: %v\n\n", w)
 		}
 		s.name = file

@@ -104,7 +104,7 @@ of --geo would refuse it, as a demand binds a place that they can't find.`,
 			p, err := document.Parse(file, source)
 			if err == nil {
 				snapshot := policy.Compile(p, p.OwnFlags(), result.At)
-				result.OK, result.Mode, result.Warnings = true, p.Mode(), document.Warnings(file, p)
+				result.OK, result.Mode, result.Warnings = true, p.Mode(), document.Warnings(file, p, result.At)
 				result.Flags, result.Demands = p.Flags(), demandsOf(p)
 				result.Jurisdictions, result.Until = snapshot.Markets(), snapshot.Until()
 				result.Unkept = p.Unkept(capability)

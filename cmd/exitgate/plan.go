@@ -164,7 +164,7 @@ func (o *planOptions) ask(cmd *cobra.Command, c *client, after *policy.Policy) e
 		return err
 	}
 	if after != nil {
-		plan.Plan.Warnings = document.Warnings(o.file, after) // which know the file
+		plan.Plan.Warnings = document.Warnings(o.file, after, o.at.or(o.now)) // which know the file
 	}
 	var before string
 	if plan.Plan.Before != plan.Plan.After {
@@ -200,7 +200,7 @@ func (o *planOptions) compare(cmd *cobra.Command, after *policy.Policy) error {
 		return exitFailure(err)
 	}
 	change := plan.New(before, after, flags, o.at.or(o.now))
-	change.Warnings = document.Warnings(o.file, after)
+	change.Warnings = document.Warnings(o.file, after, o.at.or(o.now))
 	if o.json {
 		return exitFailure(writeJSON(cmd.OutOrStdout(), offlinePlan{o.proposal.Policy, change}))
 	}

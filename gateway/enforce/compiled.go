@@ -235,7 +235,7 @@ func publicMarkets(s *policy.Snapshot, by *policy.Capability) []notice.Market {
 	}
 	unenforced := s.Unenforced(by)
 	var all []notice.Market
-	for _, m := range s.Markets() {
+	for _, m := range s.PublicMarkets() {
 		if slices.Contains(unenforced, m.Jurisdiction) {
 			continue
 		}

@@ -286,7 +286,7 @@ func (e *Engine) replace(p *policy.Policy, taken policy.TakenSteps, source []byt
 	e.newest.Store(next.snapshot.Policy())
 	e.applied, e.number = now, cmp.Or(number, e.number+1)
 	e.o.Metrics.PolicyApplied(e.applied, e.number)
-	for _, w := range document.Warnings("policy", p) {
+	for _, w := range document.Warnings("policy", p, now) {
 		e.o.Log.Warn("policy: "+w.Message, "line", w.Line, "advice", w.Advice)
 	}
 	e.o.Log.Info("policy applied", "from", e.from(), "sha256", p.Digest(), "mode", p.Mode(),

@@ -19,6 +19,9 @@ type Caching struct {
 	// and Private for a client's own. Zero: as long as the app says. A moment
 	// that isn't to come: a shared cache may not keep it at all.
 	Shared, Private time.Time
+	// Longest, if not zero, is for how long any cache may give it out at most. What
+	// doesn't say how long it is fresh is left to shared caches as it is.
+	Longest time.Duration
 	// Key, if not empty, is the request's field by which a shared cache tells
 	// apart whom it gives what.
 	Key string
@@ -54,13 +57,17 @@ func (c Caching) limit(h http.Header, request *http.Request, status int) {
 	r := cachedResponse{header: h, request: request, status: status, now: c.At, directives: parseDirectives(h["Cache-Control"])}
 	if !c.Shared.IsZero() { // first: what is said for private caches must allow shared ones nothing
 		if left := secondsUntil(c.Shared, c.At); left > 0 && r.mayBeShared() {
-			r.limitShared(left)
+			r.limitShared(left, true)
 		} else {
 			r.forbidShared()
 		}
 	}
 	if !c.Private.IsZero() {
 		r.limitPrivate(secondsUntil(c.Private, c.At))
+	}
+	if longest := int64(c.Longest / time.Second); longest > 0 {
+		r.limitShared(longest, false)
+		r.limitPrivate(longest)
 	}
 	if c.Key != "" && !httpguts.HeaderValuesContainsToken(h["Vary"], c.Key) && !httpguts.HeaderValuesContainsToken(h["Vary"], "*") {
 		h.Add("Vary", c.Key)
@@ -137,6 +144,9 @@ func (r *cachedResponse) limitPrivate(left int64) {
 	if age.most+r.directives.staleness() <= left {
 		return
 	}
+	if r.isForOneUser() && !r.directives.has("private") {
+		r.directives.set("private", "")
+	}
 	r.setAge("max-age", min(age.least, left))
 	r.directives.remove("stale-while-revalidate", "stale-if-error")
 	r.directives.set("must-revalidate", "")
@@ -150,11 +160,19 @@ func (r *cachedResponse) mayBeShared() bool {
 	switch {
 	case d.has("private"), d.forbidStoring(), d.has("no-cache"):
 		return true // it wouldn't, or not without asking
-	case r.request.Header["Authorization"] != nil && !d.has("public") && !d.has("s-maxage") && !d.has("must-revalidate"):
-		return false // RFC 9111 section 3.5; to limit it would allow it
+	case r.isForOneUser():
+		return false
 	}
 	_, said := r.sharedLifetime()
 	return said
+}
+
+// isForOneUser reports whether no shared cache may keep the response, as it is to
+// who has signed in (RFC 9111 section 3.5). To say for how long one may, or that it
+// must revalidate, would allow it.
+func (r *cachedResponse) isForOneUser() bool {
+	d := r.directives
+	return r.request.Header["Authorization"] != nil && !d.has("public") && !d.has("s-maxage") && !d.has("must-revalidate")
 }
 
 func (r *cachedResponse) sharedLifetime() (lifetime, bool) {
@@ -164,9 +182,10 @@ func (r *cachedResponse) sharedLifetime() (lifetime, bool) {
 	return r.lifetime()
 }
 
-// limitShared makes shared caches ask again after some seconds.
-func (r *cachedResponse) limitShared(left int64) {
-	if age, said := r.sharedLifetime(); said && !r.directives.has("private") && age.most+r.directives.staleness() > left {
+// limitShared makes shared caches ask again after some seconds. A field for some of
+// them that doesn't say how long is strict about it: they may keep nothing.
+func (r *cachedResponse) limitShared(left int64, strict bool) {
+	if age, said := r.sharedLifetime(); said && !r.directives.has("private") && !r.directives.forbidStoring() && !r.isForOneUser() && age.most+r.directives.staleness() > left {
 		r.setAge("s-maxage", min(age.least, left))
 		r.directives.remove("stale-while-revalidate", "stale-if-error")
 	}
@@ -188,7 +207,7 @@ func (r *cachedResponse) limitShared(left int64) {
 				d.remove("max-age", "s-maxage", "stale-while-revalidate", "stale-if-error")
 				d.set("max-age", strconv.FormatInt(min(age.least, left), 10))
 				r.header[name] = []string{d.String()}
-			default:
+			case said, strict, name == "Edge-Control": // of which it isn't known how long it says
 				r.header[name] = noStore(d)
 			}
 		}

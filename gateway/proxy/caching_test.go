@@ -111,6 +111,46 @@ func TestCaching_byPlace(t *testing.T) {
 	}
 }
 
+// A bound for all caches leaves what is fresh for less as it is, and what doesn't say
+// for how long to shared caches.
+func TestCaching_longest(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, test := range []struct{ name, in, want string }{
+		{"fresh for less, byte for byte", "Cache-Control: public,max-age=86400 , immutable|Cdn-Cache-Control: max-age=9", "Cache-Control: public,max-age=86400 , immutable|Cdn-Cache-Control: max-age=9"},
+		{"nothing is said", "", ""},
+		{"nothing is said of how long", "Cache-Control: public|Surrogate-Control: content=\"ESI/1.0\"", "Cache-Control: public|Surrogate-Control: content=\"ESI/1.0\""},
+		{"fresh for a year", "Cache-Control: public, max-age=31536000|X-Accel-Expires: 31536000", "Cache-Control: public, s-maxage=86400, max-age=86400, must-revalidate|X-Accel-Expires: 86400"},
+		{"of who is signed in", "auth|Cache-Control: max-age=31536000", "Cache-Control: private, max-age=86400, must-revalidate"},
+		{"of who is signed in, and nothing is said", "auth|X-Other: a", "X-Other: a"},
+		{"for one cache, in words of its own", "Edge-Control: cache-maxage=7d", "Edge-Control: no-store"},
+		{"moved for ever", "301", "Cache-Control: max-age=86400, must-revalidate"},
+		{"not to be stored", "Cache-Control: no-store, max-age=31536000", "Cache-Control: no-store, max-age=31536000"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h, request, status := make(http.Header), &http.Request{Method: "GET", Header: make(http.Header)}, 200
+			for field := range strings.SplitSeq(test.in, "|") {
+				name, value, isField := strings.Cut(field, ": ")
+				switch {
+				case isField:
+					h.Add(name, value)
+				case field == "auth":
+					request.Header.Set("Authorization", "Bearer x")
+				case field != "":
+					fmt.Sscan(field, &status)
+				}
+			}
+			Caching{At: time.Now(), Longest: day}.limit(h, request, status)
+			var got []string
+			for _, name := range slices.Sorted(maps.Keys(h)) {
+				got = append(got, name+": "+strings.Join(h[name], ", "))
+			}
+			if is := strings.Join(got, "|"); is != test.want {
+				t.Errorf("of %s\nit is  %s\nwant   %s", test.in, is, test.want)
+			}
+		})
+	}
+}
+
 // No cache keeps longer what is limited, whatever an app says.
 func FuzzCaching(f *testing.F) {
 	f.Add("public, max-age=60, s-maxage=600", "max-age=5, stale-while-revalidate=9", "60", "")

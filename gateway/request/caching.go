@@ -46,7 +46,11 @@ func (h *Handler) caching(decidedBy *enforce.Compiled, v Verdict, f Facts, metho
 	key := h.cacheKey(v, f)
 	// A cache may give what one method was answered to another one.
 	isRead := method == http.MethodGet || method == http.MethodHead
+	essential := s.Policy().Class(policy.Essential)
 	for class := range policy.Class(s.Classes()) {
+		if class != essential && readings.Include(class) {
+			c.Longest = s.LongestFreshness()
+		}
 		anywhere := s.RefusedFromAnywhere(class)
 		if anywhere.IsZero() || isRead && !readings.Include(class) {
 			continue

@@ -37,7 +37,7 @@ func FirstRevision(source []byte) Draft {
 func (s State) Plan(p Proposal, flags policy.Flags, now time.Time) (Planned, error) {
 	planned, after, err := s.plan(p, flags, now)
 	if err == nil {
-		planned.Plan.Warnings = document.Warnings("policy", after)
+		planned.Plan.Warnings = document.Warnings("policy", after, now)
 	}
 	return planned, err
 }

@@ -4,6 +4,7 @@ package document
 
 import (
 	"errors"
+	"time"
 
 	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy"
@@ -69,10 +70,10 @@ func (d *Document) Policy() (*policy.Policy, error) {
 }
 
 // Warnings returns what is allowed in the document of a policy but probably not
-// meant.
-func Warnings(name string, p *policy.Policy) []*strictyaml.Diagnostic {
+// meant, as of a moment.
+func Warnings(name string, p *policy.Policy, at time.Time) []*strictyaml.Diagnostic {
 	d := Decode(name, p.Source())
-	d.locate(p.Warnings(), d.YAML.Warnf)
+	d.locate(p.Warnings(at), d.YAML.Warnf)
 	return d.YAML.Warnings()
 }
 

@@ -41,7 +41,7 @@ func TestWarnings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		writeProblems(&found, document.Warnings(name, p))
+		writeProblems(&found, document.Warnings(name, p, moment))
 	})
 	testkit.Golden(t, "testdata/warn.golden", found.String())
 }
@@ -60,7 +60,7 @@ func TestParse_good(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, warning := range document.Warnings(name, p) {
+		for _, warning := range document.Warnings(name, p, moment) {
 			t.Error("warning:", warning)
 		}
 		if p.Digest() != policy.Digest(source) {

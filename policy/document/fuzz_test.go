@@ -31,7 +31,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		for _, w := range document.Warnings("policy.yaml", p) {
+		for _, w := range document.Warnings("policy.yaml", p, moment) {
 			_ = w.Error()
 		}
 		for s, steps := policy.Compile(p, nil, moment), 0; ; steps++ {

@@ -38,7 +38,7 @@ func TestDocumentsOfAnEarlierCommitMeanTheSame(t *testing.T) {
 			continue
 		}
 		got.SHA256 = p.Digest()
-		for _, w := range document.Warnings(file, p) {
+		for _, w := range document.Warnings(file, p, moment) {
 			at := place{w.Line, w.Column} // today there are warnings more
 			if slices.Contains(want.Warnings, at) && !slices.Contains(got.Warnings, at) {
 				got.Warnings = append(got.Warnings, at)

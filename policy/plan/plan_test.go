@@ -49,7 +49,7 @@ func TestNew(t *testing.T) {
 				given = append(given, f)
 			}
 			change := plan.New(policies[0], policies[1], flags, planned)
-			change.Warnings = document.Warnings("policy.yaml", policies[1])
+			change.Warnings = document.Warnings("policy.yaml", policies[1], planned)
 			archive.Files = append(given, txtar.File{Name: "plan", Data: []byte(inWords(change))})
 			testkit.Golden(t, file, string(txtar.Format(archive)))
 		})
@@ -369,7 +369,7 @@ jurisdictions:
 notices: {JP: {status: 403}}
 `)
 	change := plan.New(was, is, nil, planned)
-	change.Warnings = document.Warnings("policy.yaml", is)
+	change.Warnings = document.Warnings("policy.yaml", is, planned)
 	text, err := json.MarshalIndent(change, "", "  ")
 	if err != nil {
 		t.Fatal(err)

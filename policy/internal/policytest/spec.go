@@ -265,6 +265,47 @@ func (e Entry) verdict(class string, at time.Time) Verdict {
 	return v
 }
 
+// isBegun reports whether steps give anything but open at a moment.
+func isBegun(steps []Step, at time.Time) bool {
+	return slices.ContainsFunc(steps, func(s Step) bool { return s.Phase != "open" && (s.From == "" || !Date(s.From).After(at)) })
+}
+
+// Foretells reports whether an entry refuses a class later, and the public could
+// know at a moment, as what refuses it had begun to give something but open.
+func (e Entry) Foretells(class string, at, later time.Time) bool {
+	foretells := func(e Entry, steps []Step) bool {
+		return isBegun(steps, at) && e.verdict(class, later).Refused
+	}
+	return foretells(Entry{Steps: e.Steps, Routes: e.Routes}, e.Steps) || foretells(Entry{Steps: e.Features[class]}, e.Features[class])
+}
+
+// WithoutSecrets returns the spec without what the public may not know at a
+// moment: what will become of what gets nothing but open until then.
+func (s Spec) WithoutSecrets(at time.Time) Spec {
+	entries := make(map[string]Entry, len(s.Entries))
+	for code, e := range s.Entries {
+		if !isBegun(e.Steps, at) {
+			e.Steps = []Step{{"", "open"}}
+		}
+		features := make(map[string][]Step)
+		for class, steps := range e.Features {
+			if isBegun(steps, at) {
+				features[class] = steps
+			}
+		}
+		if e.Features = features; len(features) == 0 {
+			e.Features = nil
+		}
+		entries[code] = e
+	}
+	s.Entries = entries
+	return s
+}
+
+// ClassOf returns the class that requests have in the document that would have
+// another one if there were patterns for it.
+func (s Spec) ClassOf(class string) string { return s.classOf(class) }
+
 // Read is the naive reading of a document: the verdict on a request, and the
 // names of the entries that come to it.
 func (s Spec) Read(place policy.Place, class string, at time.Time) (best Verdict, by []string) {

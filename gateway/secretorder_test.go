@@ -1,0 +1,65 @@
+package gateway_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Issue 10, C13; issue 11, 1: of an exit that isn't announced yet, nobody gets a byte
+// to see, whoever asks for what and wherever.
+func TestAnExitThatIsNotAnnouncedChangesNoByte(t *testing.T) {
+	const secret = `  FR:
+    because: [order]
+    territories: none
+    schedule:
+      - {from: 2126-12-01T00:00:00Z, phase: announced}
+      - {from: 2127-03-01T00:00:00Z, phase: withdrawn}
+`
+	const toBe = ": {schedule: [{from: 2026-01-01T00:00:00Z, phase: announced}, {from: 2126-06-01T00:00:00Z, phase: withdrawn}]}\n"
+	for _, test := range []struct{ name, others, instead string }{
+		{"nothing else is restricted", "", ""},
+		{"another market is withdrawn", "  CA: withdrawn\n", ""},
+		{"another is going to be", "  CA" + toBe, ""},
+		{"the markets around it are", "  EU" + toBe, "  FR: open\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			const head = "version: 1\nroutes: {sign-up: [POST /signup]}\nguarantees: {e2ee: {require: true}}\njurisdictions:\n  private: open\n"
+			const order = "demands: {order: {jurisdiction: FR, title: Order, stage: adopted, in-force: 2127-03-01T00:00:00Z, disclose: false, requires: {e2ee: false}}}\n"
+			without := start(t, setup{policy: head + test.others + test.instead, handler: cacheable})
+			with := start(t, setup{policy: head + test.others + secret + order, handler: cacheable})
+			for _, line := range []string{
+				"/", "/?Cache-Control=public,+max-age=31536000", "HEAD /?Cache-Control=max-age=31536000,+immutable", "/?Cache-Control=public", "/?Cdn-Cache-Control=max-age=31536000",
+				"POST /signup?Cache-Control=max-age=31536000", "/.well-known/market-status", "/robots.txt",
+			} {
+				for _, from := range []string{france, germany, america} {
+					for _, accept := range []string{"application/json", "text/html"} {
+						ask := func(g *gate) answer {
+							method, target, ok := strings.Cut(line, " ")
+							if !ok {
+								method, target = http.MethodGet, line
+							}
+							r, _ := http.NewRequest(method, "https://"+host+target, nil)
+							r.Header = http.Header{"X-Forwarded-For": {from}, "Accept": {accept}}
+							res, err := g.client(2).Do(r)
+							if err != nil {
+								t.Fatal(err)
+							}
+							got, err := read(res)
+							if err != nil {
+								t.Fatal(err)
+							}
+							got.header.Del("Date")
+							return got
+						}
+						if diff := cmp.Diff(ask(without), ask(with), cmp.AllowUnexported(answer{})); diff != "" {
+							t.Errorf("%s from %s, which accepts %s, without the order and with it:\n%s", line, from, accept, diff)
+						}
+					}
+				}
+			}
+		})
+	}
+}
