@@ -44,14 +44,16 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 		return Addresses{}, err
 	}
 	at.HTTPS = https.String()
+	var http net.Addr
 	if public.HTTP != "" {
 		redirect := g.publicServer(g.certs.HTTPHandler(g.requests.RedirectTo(https)))
-		http, err := g.listenTCP("http", "listen.http", public.HTTP, true, redirect)
-		if err != nil {
+		if http, err = g.listenTCP("http", "listen.http", public.HTTP, true, redirect); err != nil {
 			return Addresses{}, err
 		}
 		at.HTTP = http.String()
 	}
+	g.certs.Open(https, http)
+	g.onClose(g.certs.Close)
 	if g.config.Admin.Listen != "" {
 		remote := g.adminServer(operators)
 		remote.TLSConfig = g.adminTLS
@@ -96,8 +98,8 @@ func (g *Gateway) listenTCP(name, setting, address string, public bool, s *http.
 // httpsServer returns the server of the service. Its requests end with the
 // context.
 func (g *Gateway) httpsServer(requests context.Context) *http.Server {
-	s := g.publicServer(g.requests)
-	s.TLSConfig = &tls.Config{GetCertificate: g.certs.GetCertificate, MinVersion: tls.VersionTLS12}
+	s := g.publicServer(g.certs.HTTPHandler(g.requests))
+	s.TLSConfig = &tls.Config{GetCertificate: g.certs.GetCertificate, MinVersion: tls.VersionTLS12, NextProtos: g.certs.Protocols()}
 	s.BaseContext = func(net.Listener) context.Context { return requests }
 	s.ConnState = listen.CountConnections(g.metrics.Connections)
 	s.HTTP2 = &http.HTTP2Config{WriteByteTimeout: g.config.Limits.StallTimeout}

@@ -87,12 +87,13 @@ func (g *Gateway) credentials(a config.App) proxy.CredentialSource {
 	}
 }
 
-// credentialFailures returns why changed credentials of apps are not in use.
-func (g *Gateway) credentialFailures() map[string]certs.Failure {
-	failures := make(map[string]certs.Failure)
+// certificateFailures returns why certificates, and credentials of apps, are not
+// as they should be, by what they are of.
+func (g *Gateway) certificateFailures() map[string]certs.Failure {
+	failures := g.certs.Failures()
 	for hosts, app := range g.apps {
 		if f := app.CredentialFailure(); f != nil {
-			failures[hosts] = certs.Failure(*f)
+			failures["credentials for "+hosts] = certs.Failure{Err: fmt.Errorf("%w; the previous ones stay in use", f.Err), Since: f.Since}
 		}
 	}
 	return failures
@@ -110,26 +111,68 @@ func (g *Gateway) certificateEnds() map[string]time.Time {
 	return ends
 }
 
-// openCertificates reads the certificates of the public listener, or makes one.
-func (g *Gateway) openCertificates() (*certs.Files, error) {
+// openCertificates reads the certificates of the public listener, and what others
+// are obtained with. Without either it makes one.
+func (g *Gateway) openCertificates() (c certs.Certificates, err error) {
+	var hosts []string
+	for _, app := range g.config.Apps {
+		hosts = append(hosts, app.Hosts...)
+	}
 	options := certs.Options{Logger: g.log, Now: g.now, OnFailure: g.metrics.CertificateFailures.Inc}
-	if len(g.config.TLS.Files) > 0 {
+	switch settings := g.config.TLS; {
+	case len(settings.Files) > 0:
 		var pairs []certs.Pair
-		for _, f := range g.config.TLS.Files {
+		for _, f := range settings.Files {
 			pairs = append(pairs, certs.Pair(f))
 		}
-		return certs.Load(pairs, options)
+		if c.Files, err = certs.Load(pairs, options); err != nil {
+			return c, err
+		}
+		hosts = slices.DeleteFunc(hosts, c.Files.Covers)
+	case !settings.ACME.IsSet():
+		names := slices.DeleteFunc(hosts, func(host string) bool { return host == "*" })
+		if c.Files, err = certs.SelfSigned(string(g.data), names, options); err == nil {
+			g.log.Warn("the certificate is self-signed, for development: clients will not trust it; set tls.acme, or tls.files, for others")
+		}
+		return c, err
 	}
-	var names []string
-	for _, app := range g.config.Apps {
-		names = append(names, app.Hosts...)
+	if g.config.TLS.ACME.IsSet() {
+		c.ACME, err = g.openACME(hosts)
+		return c, err
 	}
-	names = slices.DeleteFunc(names, func(host string) bool { return host == "*" })
-	selfSigned, err := certs.SelfSigned(string(g.data), names, options)
-	if err == nil {
-		g.log.Warn("the certificate is self-signed, for development: clients will not trust it; set tls.files for others")
+	for _, host := range hosts {
+		if host != "*" {
+			g.log.Warn("no certificate is for a host of an app: clients will not trust the one that they are shown", "host", host)
+		}
 	}
-	return selfSigned, err
+	return c, nil
+}
+
+// openACME reads what certificates for hosts are obtained with.
+func (g *Gateway) openACME(hosts []string) (*certs.ACME, error) {
+	settings := g.config.TLS.ACME
+	for _, host := range hosts {
+		if advice, message := config.Unobtainable(host, len(settings.DNS.Command) > 0); message != "" {
+			return nil, fmt.Errorf("%s; %s", message, advice)
+		}
+	}
+	if len(hosts) == 0 {
+		return nil, nil
+	}
+	o := certs.ACMEOptions{
+		Hosts: hosts, Email: settings.Email, DNS: certs.DNSHook(settings.DNS), Folder: g.data.Certificates(),
+		Options: certs.Options{Logger: g.log, Now: g.now, OnFailure: g.metrics.ObtainFailures.Inc},
+	}
+	for _, i := range settings.Issuers() {
+		o.Issuers = append(o.Issuers, certs.Issuer{
+			Directory: cmp.Or(i.Directory, certs.LetsEncrypt), Roots: i.Roots, EABKeyID: i.EAB.KeyID, EABKey: i.EAB.KeyFile,
+		})
+	}
+	a, err := certs.NewACME(o)
+	if err != nil {
+		return nil, fmt.Errorf("tls.acme: %w", err)
+	}
+	return a, nil
 }
 
 // openAdminTLS reads what the admin listener shows, and whom it lets in.
@@ -281,7 +324,7 @@ func (g *Gateway) newControl() *control.Control {
 	o := control.Options{
 		Version: metrics.Version(), Engine: g.engine, Source: g.source, Flags: g.flags, FlagSources: len(g.flagSources) > 0,
 		Traffic:  func() traffic.Sums { return g.traffic.Sums(g.elapsed()) },
-		Describe: g.geo.Describe, LocateHeld: g.geo.LocateHeld, Databases: g.geo, Overdue: g.databaseOverdue, Capability: g.geo.Capability, Certificates: g.certs, CertificateEnds: g.certificateEnds, Credentials: g.credentialFailures, Draining: g.draining.Load,
+		Describe: g.geo.Describe, LocateHeld: g.geo.LocateHeld, Databases: g.geo, Overdue: g.databaseOverdue, Capability: g.geo.Capability, CertificateEnds: g.certificateEnds, CertificateFailures: g.certificateFailures, Draining: g.draining.Load,
 		Doubt:  func() (string, time.Time) { d := g.doubt(); return d.Reason.String(), d.Since },
 		Events: g.events, Purges: g.purges, Copies: g.copies, Now: g.now, Log: g.log,
 	}

@@ -51,6 +51,9 @@ type gatewayProcess struct {
 	source  string // setting of where the policy comes from, "" for the file
 	flags   string // settings of the flag source, "" for none
 	clock   string // file, "" for the system's clock
+	listen  string // setting of the public listener, "" for HTTPS on a free port
+	hosts   string // setting of the app's hosts, "" for any
+	acme    string // settings of who issues certificates, "" for a certificate of its own making
 	program string // "" for the tests' own
 	env     []string
 	limit   string // of a file's size, as ulimit -f takes it; "" for none
@@ -136,15 +139,18 @@ func (m *gatewayProcess) run() bool {
 	if source == "" {
 		source = fmt.Sprintf("{file: %q}", m.file("policy.yaml"))
 	}
-	settings := fmt.Sprintf(`listen: {https: "127.0.0.1:0", http: ""}
+	settings := fmt.Sprintf(`listen: %s
 admin: {listen: "127.0.0.1:0"}
-apps: [{hosts: ["*"], upstreams: [%q]}]
+apps: [{hosts: %s, upstreams: [%q]}]
 trusted-proxies: [127.0.0.0/8]
 geo: {databases: [%q], hold: {coverage: 0, jurisdiction: 0}}
 policy: %s
 data: %q
 drain: 1s
-`, m.recorder.URL, m.geo, source, m.file("data"))
+`, cmp.Or(m.listen, `{https: "127.0.0.1:0", http: ""}`), cmp.Or(m.hosts, `["*"]`), m.recorder.URL, m.geo, source, m.file("data"))
+	if m.acme != "" {
+		settings += "tls: {acme: {" + m.acme + "}}\n"
+	}
 	if m.flags != "" {
 		settings += "flags: {ofrep: " + m.flags + "}\n"
 	}

@@ -29,14 +29,15 @@ func newServe(now func() time.Time) *cobra.Command {
 
 Without a policy file the policy is kept in a ledger in the data folder: it
 begins with one that serves everywhere, and is changed with exitgate set and
-exitgate apply. Without certificates the gateway makes one of its own; without a
-database it locates clients by the embedded one. Changes of the policy, the
-databases and the certificates are taken into use while it runs, and something
+exitgate apply. Without certificates, and without --acme, the gateway makes one of its own;
+without a database it locates clients by the embedded one. Changes of the policy,
+the databases and the certificates are taken into use while it runs, and something
 wrong among them leaves what is in use as it is.
 
 Settings come from the file given with --config; flags go before it. Every
 setting is described by: exitgate schema config`,
 		Example: `  exitgate serve --to http://127.0.0.1:3000
+  exitgate serve --to http://127.0.0.1:3000 --host example.org --acme ops@example.org
   exitgate serve --to http://127.0.0.1:3000 --policy policy.yaml --listen :443
   exitgate serve --config /etc/exitgate/exitgate.yaml`,
 		Args: cobra.NoArgs,
@@ -50,6 +51,8 @@ setting is described by: exitgate schema config`,
 	f.StringSliceVar(&o.hosts, "host", nil, "host `name` that the app is served at (default any)")
 	f.StringVar(&o.listen, "listen", "", "`address` for HTTPS (default :8443)")
 	f.StringVar(&o.listenHTTP, "listen-http", "", "`address` of the listener that redirects to HTTPS (default :8080)")
+	f.StringVar(&o.acme, "acme", "", "obtain certificates for the hosts, with an account of this `address` for mail, and agree to the authority's terms; listens at :443 and :80 unless told otherwise")
+	f.StringVar(&o.acmeDirectory, "acme-directory", "", "`URL` of the authority's ACME directory (default Let's Encrypt)")
 	f.StringVar(&o.policy, "policy", "", "`file` with the policy (default: it is in the ledger)")
 	f.StringSliceVar(&o.geo, "geo", nil, "`file` of a MaxMind DB database; may be repeated")
 	f.StringSliceVar(&o.trusted, "trusted-proxy", nil, "`CIDR` whose word is taken for whom a request comes from")
@@ -67,10 +70,10 @@ setting is described by: exitgate schema config`,
 }
 
 type serveOptions struct {
-	config, listen, listenHTTP, policy, admin, data, logFormat string
-	to, hosts, geo, trusted                                    []string
-	json                                                       bool
-	now                                                        func() time.Time
+	config, listen, listenHTTP, acme, acmeDirectory, policy, admin, data, logFormat string
+	to, hosts, geo, trusted                                                         []string
+	json                                                                            bool
+	now                                                                             func() time.Time
 }
 
 // readSettings reads a file of settings; "" are the defaults.
@@ -103,6 +106,12 @@ func (o *serveOptions) settings(cmd *cobra.Command) (config.Config, error) {
 	} else if set("host") {
 		return c, errors.New("--host says where the app of --to is served: give --to too")
 	}
+	if set("acme") {
+		c.TLS.ACME.Email = o.acme
+		if o.config == "" {
+			c.Listen = config.Listen{HTTPS: ":443", HTTP: ":80"} // where authorities look
+		}
+	}
 	for _, f := range []struct {
 		name  string
 		value string
@@ -110,6 +119,7 @@ func (o *serveOptions) settings(cmd *cobra.Command) (config.Config, error) {
 	}{
 		{"listen", o.listen, &c.Listen.HTTPS},
 		{"listen-http", o.listenHTTP, &c.Listen.HTTP},
+		{"acme-directory", o.acmeDirectory, &c.TLS.ACME.Directory},
 		{"policy", o.policy, &c.Policy.File},
 		{"admin", o.admin, &c.Admin.Listen},
 		{"data", o.data, &c.Data},

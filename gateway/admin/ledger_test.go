@@ -62,7 +62,7 @@ func newLedgerFixture(t testing.TB, source string) *memory {
 	m.happening = control.NewEvents(func() time.Time { _, now := m.known(); return now })
 	ledger := ledger{m}
 	m.Control = control.New(control.Options{
-		Version: "v1.2.3", Engine: ledger, Source: ledger, Flags: noFlags{}, Certificates: noCertificates{}, CertificateEnds: func() map[string]time.Time { return nil },
+		Version: "v1.2.3", Engine: ledger, Source: ledger, Flags: noFlags{}, CertificateEnds: func() map[string]time.Time { return nil }, CertificateFailures: func() map[string]certs.Failure { return nil },
 		Traffic: func() traffic.Sums {
 			key := traffic.Key{Traffic: plan.Traffic{Jurisdiction: "FR", Class: "other"}, Entry: policy.Default}
 			return traffic.Sums{Since: start, Hour: map[traffic.Key]uint64{key: 7}, Day: map[traffic.Key]uint64{key: 7}}
@@ -269,10 +269,6 @@ type noFlags struct{}
 
 func (noFlags) Known() policy.Flags  { return nil }
 func (noFlags) Status() flags.Status { return flags.Status{Answered: true} }
-
-type noCertificates struct{}
-
-func (noCertificates) Failure() *certs.Failure { return nil }
 
 // withdraw withdraws a market, without the territories that it may have.
 func withdraw(code policy.Code) *api.Set {

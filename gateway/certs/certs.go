@@ -1,9 +1,9 @@
 // Package certs provides the certificates of the public listener, and loads
 // what else TLS is configured with.
 //
-// [Files] is what a listener asks for certificates: GetCertificate for each
-// handshake, and HTTPHandler in front of what answers over HTTP. A manager that
-// obtains certificates itself (ACME) has the same two methods.
+// [Certificates] is what a listener asks: GetCertificate for each handshake, and
+// HTTPHandler in front of what answers over HTTP. They are read from [Files], or
+// obtained by [ACME].
 package certs
 
 import (
@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -121,22 +120,28 @@ func (f *Files) reload() {
 // Failure returns why the files as they are now are not in use; nil if they are.
 func (f *Files) Failure() *Failure { return f.failure.Load() }
 
-// GetCertificate returns the certificate for a handshake: the first that is for
-// the name the client asks for and that the client supports, else the first of
-// all.
-func (f *Files) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+// find returns the first certificate that is for the name the client asks for and
+// that the client supports, nil if there is none.
+func (f *Files) find(hello *tls.ClientHelloInfo) *tls.Certificate {
 	certs := *f.loaded.Load()
 	for i := range certs {
 		if hello.SupportsCertificate(&certs[i]) == nil {
-			return &certs[i], nil
+			return &certs[i]
 		}
 	}
-	return &certs[0], nil
+	return nil
 }
 
-// HTTPHandler returns next: nobody has to be answered over HTTP for a
-// certificate that is read from a file.
-func (f *Files) HTTPHandler(next http.Handler) http.Handler { return next }
+// first returns the first of all certificates.
+func (f *Files) first() *tls.Certificate { return &(*f.loaded.Load())[0] }
+
+// Covers reports whether one of the certificates is for a host, which may begin
+// with "*." for one label more.
+func (f *Files) Covers(host string) bool {
+	return slices.ContainsFunc(*f.loaded.Load(), func(c tls.Certificate) bool {
+		return slices.Contains(hosts(c.Leaf), host) || c.Leaf.VerifyHostname(host) == nil
+	})
+}
 
 // Expiry returns when the certificate for each host expires, the earliest if
 // there are several.

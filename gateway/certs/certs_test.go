@@ -25,7 +25,7 @@ func optionsAt(at time.Time) certs.Options {
 // shown returns the certificate that clients get.
 func shown(t *testing.T, f *certs.Files) *tls.Certificate {
 	t.Helper()
-	cert, err := f.GetCertificate(&tls.ClientHelloInfo{})
+	cert, err := certs.Certificates{Files: f}.GetCertificate(&tls.ClientHelloInfo{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestGetCertificate_byNameElseTheFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{"a.example": "a.example", "b.example": "b.example", "c.example": "a.example", "": "a.example"} {
-		cert, err := f.GetCertificate(&tls.ClientHelloInfo{
+		cert, err := certs.Certificates{Files: f}.GetCertificate(&tls.ClientHelloInfo{
 			ServerName: name, SupportedVersions: []uint16{tls.VersionTLS13},
 			SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}, SupportedCurves: []tls.CurveID{tls.CurveP256},
 		})

@@ -56,18 +56,6 @@ type App struct {
 	Forwarded  bool     `yaml:"forwarded" default:"false" doc:"Send Forwarded (RFC 7239) besides X-Forwarded-For."`
 }
 
-// TLS says which certificates the public listener shows.
-type TLS struct {
-	SelfSigned bool       `yaml:"self-signed" doc:"Make a certificate of one's own, kept in the data folder: for development."`
-	Files      []CertFile `yaml:"files" doc:"Certificates and keys as PEM files, read again when they change."`
-}
-
-// A CertFile is a certificate with its key.
-type CertFile struct {
-	Cert string `yaml:"cert" required:"true" doc:"Certificate chain, PEM."`
-	Key  string `yaml:"key" required:"true" doc:"Private key, PEM."`
-}
-
 // Caches says what shared caches in front do with answers.
 type Caches struct {
 	KeyHeader string `yaml:"key-header" doc:"Request header by which the caches tell places apart: part of their key, set by trusted proxies to the client's country (FR) or first-level subdivision (US-MS), in the codes of ISO 3166. Without one, what is refused anywhere is kept by no shared cache."`
@@ -176,6 +164,7 @@ func Default() Config {
 	return Config{
 		Listen:       Listen{HTTPS: ":8443", HTTP: ":8080"},
 		ClientHeader: "X-Forwarded-For",
+		TLS:          TLS{ACME: ACME{DNS: DNSHook{Timeout: 5 * time.Minute}}},
 		Caches:       Caches{Purge: Purge{Timeout: 30 * time.Second}},
 		Geo:          Geo{MaxAge: 60 * 24 * time.Hour, Hold: GeoHold{Coverage: 10, Jurisdiction: 33}},
 		Policy:       PolicySource{Ledger: Ledger{Replicas: 3, Name: "exitgate"}},
@@ -249,9 +238,7 @@ func (c Config) faults() []fault {
 	}
 	found = append(found, c.Policy.faults()...)
 	found = append(found, c.Caches.faults(c.TrustedProxies)...)
-	if len(c.TLS.Files) > 0 && c.TLS.SelfSigned {
-		report("remove self-signed", []any{"tls", "self-signed"}, "there are certificate files already")
-	}
+	found = append(found, c.tlsFaults()...)
 	seen := map[string]bool{}
 	for i, app := range c.Apps {
 		if len(app.Upstreams) == 0 {

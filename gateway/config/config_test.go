@@ -59,6 +59,7 @@ func TestSettingsThatAreNotGivenHaveTheirDefaults(t *testing.T) {
 	want := config.Config{
 		Listen:       config.Listen{HTTPS: ":8443", HTTP: ":8080"},
 		ClientHeader: "X-Forwarded-For",
+		TLS:          config.TLS{ACME: config.ACME{DNS: config.DNSHook{Timeout: 5 * time.Minute}}},
 		Caches:       config.Caches{Purge: config.Purge{Timeout: 30 * time.Second}},
 		Geo:          config.Geo{MaxAge: 60 * 24 * time.Hour, Hold: config.GeoHold{Coverage: 10, Jurisdiction: 33}},
 		Policy:       config.PolicySource{Ledger: config.Ledger{Replicas: 3, Name: "exitgate"}},
@@ -89,7 +90,16 @@ apps:
     forwarded: true
   - hosts: ["*"]
     upstreams: ["unix:/run/app.sock"]
-tls: {files: [{cert: a.crt, key: a.key}]}
+tls:
+  files: [{cert: a.crt, key: a.key}]
+  hsts: {max-age: 8760h, include-subdomains: true, preload: true}
+  acme:
+    email: ops@example.org
+    directory: https://acme.example/dir
+    roots: acme.pem
+    eab: {key-id: kid-1, key-file: eab.key}
+    fallbacks: [{directory: "https://other.example/dir", roots: other.pem, eab: {key-id: kid-2, key-file: other.key}}]
+    dns: {command: [/usr/local/bin/dns, zone], timeout: 1m}
 trusted-proxies: [10.0.0.0/8, "fd00::/8"]
 client-header: CF-Connecting-IP
 proxy-protocol: [10.0.0.1/32]
@@ -123,7 +133,15 @@ data: /var/lib/exitgate
 				Cert: "/etc/exitgate/app.crt", Key: "/etc/exitgate/app.key", Forwarded: true},
 			{Hosts: []string{"*"}, Upstreams: []string{"unix:/run/app.sock"}},
 		},
-		TLS:            config.TLS{Files: []config.CertFile{{Cert: "a.crt", Key: "a.key"}}},
+		TLS: config.TLS{
+			Files: []config.CertFile{{Cert: "a.crt", Key: "a.key"}},
+			HSTS:  config.HSTS{MaxAge: 365 * 24 * time.Hour, IncludeSubdomains: true, Preload: true},
+			ACME: config.ACME{
+				Email: "ops@example.org", Directory: "https://acme.example/dir", Roots: "acme.pem", EAB: config.EAB{KeyID: "kid-1", KeyFile: "eab.key"},
+				Fallbacks: []config.ACMEIssuer{{Directory: "https://other.example/dir", Roots: "other.pem", EAB: config.EAB{KeyID: "kid-2", KeyFile: "other.key"}}},
+				DNS:       config.DNSHook{Command: []string{"/usr/local/bin/dns", "zone"}, Timeout: time.Minute},
+			},
+		},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 		ClientHeader:   "CF-Connecting-IP",
 		ProxyProtocol:  []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")},

@@ -40,9 +40,6 @@ type Flags interface {
 	Status() flags.Status
 }
 
-// Certificates are what the gateway shows to clients.
-type Certificates interface{ Failure() *certs.Failure }
-
 // Options are what a Control is made of.
 type Options struct {
 	Version     string
@@ -61,13 +58,12 @@ type Options struct {
 	// Doubt returns why clients seem not to be located by their own addresses,
 	// and since when; "" for no reason. It may be nil.
 	Doubt           func() (string, time.Time)
-	Certificates    Certificates
-	CertificateEnds func() map[string]time.Time // by what they are for
-	// Credentials returns why changed credentials for upstreams are not in use,
-	// by the hosts of the app. It may be nil.
-	Credentials func() map[string]certs.Failure
-	Draining    func() bool
-	Events      *Events
+	CertificateEnds func() map[string]time.Time // by what they are for; zero: there is none yet
+	// CertificateFailures returns why certificates, and credentials of apps, are
+	// not as they should be, by the name of the check.
+	CertificateFailures func() map[string]certs.Failure
+	Draining            func() bool
+	Events              *Events
 	// Copies returns until when caches may give out what was forwarded, shared
 	// ones and clients' own, zero for nothing; and whether some of it didn't say so.
 	// It may be nil.

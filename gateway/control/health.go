@@ -188,18 +188,16 @@ func (c *Control) checkClients(checks map[string]api.Check) {
 }
 
 func (c *Control) checkCertificates(now time.Time, checks map[string]api.Check) {
-	if failure := c.o.Certificates.Failure(); failure != nil {
-		checks["certificates"] = api.Check{Since: &failure.Since, Detail: fmt.Sprintf("%v; the previous ones stay in use", failure.Err)}
-	}
-	if c.o.Credentials != nil {
-		for hosts, failure := range c.o.Credentials() {
-			checks["credentials for "+hosts] = api.Check{Since: &failure.Since, Detail: fmt.Sprintf("%v; the previous ones stay in use", failure.Err)}
-		}
-	}
 	for host, end := range c.o.CertificateEnds() {
-		if !now.Before(end) {
+		switch {
+		case end.IsZero():
+			checks["certificate "+host] = api.Check{Detail: "none was obtained yet"}
+		case !now.Before(end):
 			checks["certificate "+host] = api.Check{Since: &end, Detail: "has ended"}
 		}
+	}
+	for name, failure := range c.o.CertificateFailures() {
+		checks[name] = api.Check{Since: &failure.Since, Detail: failure.Err.Error()}
 	}
 }
 

@@ -19,7 +19,7 @@ type State struct {
 	Databases    []Database
 	Unenforced   []policy.Code        // jurisdictions that the databases can't find
 	Doubts       map[string]bool      // why clients may not be located by their own addresses, and whether it holds
-	Certificates map[string]time.Time // when they end, by host
+	Certificates map[string]time.Time // when they end, by host; zero: there is none yet
 	Flags        Flags
 	Ledger       *Ledger // nil: the policy comes from a file
 	Purge        *Purge  // nil: nothing purges caches
@@ -167,7 +167,7 @@ func RegisterState(registry prometheus.Registerer, state func() State) {
 				set(boolean(holds), reason)
 			}
 		}},
-		{desc("certificate_expiry_timestamp_seconds", "When a certificate ends.", "host"), func(s State, set set) {
+		{desc("certificate_expiry_timestamp_seconds", "When a certificate ends; 0 while none was obtained.", "host"), func(s State, set set) {
 			for host, end := range s.Certificates {
 				set(seconds(end), host)
 			}

@@ -229,6 +229,9 @@ func (x *exchange) prepareResponse(res *http.Response) error {
 	// It would lead clients past the gateway.
 	delete(res.Header, "Alt-Svc")
 	delete(res.Header, SecretField) // of an upgrade, which no WriteHeader sees
+	if _, set := x.out.Header()["Strict-Transport-Security"]; set {
+		delete(res.Header, "Strict-Transport-Security") // of two, browsers go by the first (RFC 6797, section 8.1)
+	}
 	if res.StatusCode == http.StatusNoContent {
 		// RFC 9110, section 8.6: it has none. Clients of HTTP/2 would wait for
 		// as many bytes, or give the stream up.

@@ -25,7 +25,7 @@ import (
 	"github.com/exitgate/exitgate/policy"
 )
 
-// Options are what a Handler is made of. All are required.
+// Options are what a Handler is made of. All are required but where it is said.
 type Options struct {
 	Policy func(now time.Time) *enforce.Compiled                         // the one that holds
 	Client func(peer netip.Addr, header http.Header) (netip.Addr, error) // on whose behalf a request comes
@@ -44,7 +44,8 @@ type Options struct {
 	// BeginStorable notes that an answer is begun that a cache may store, and
 	// returns what is called when it has ended. Nil: nobody wants to know.
 	BeginStorable func() (end func())
-	MaxHeader     int64 // bytes of a request's header
+	MaxHeader     int64  // bytes of a request's header
+	HSTS          string // Strict-Transport-Security of all answers over TLS; "": none of the gateway's own
 	Log           *slog.Logger
 	Now           func() time.Time
 }
@@ -53,6 +54,7 @@ type Options struct {
 // concurrent use.
 type Handler struct {
 	o        Options
+	hsts     []string // nil: none
 	counters counters
 	copies   copies
 }
@@ -62,12 +64,19 @@ func NewHandler(o Options) *Handler {
 	if o.BeginStorable == nil {
 		o.BeginStorable = func() (end func()) { return func() {} }
 	}
-	return &Handler{o: o, counters: newCounters(o.Metrics)}
+	h := &Handler{o: o, counters: newCounters(o.Metrics)}
+	if o.HSTS != "" {
+		h.hsts = []string{o.HSTS}
+	}
+	return h
 }
 
 // ServeHTTP is the whole path of a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.recoverPanic(w, r)
+	if h.hsts != nil {
+		w.Header()["Strict-Transport-Security"] = h.hsts
+	}
 	framing := checkFraming(w, r)
 	now := h.o.Now()
 	compiled := h.o.Policy(now)

@@ -103,6 +103,10 @@ func (d Dir) GiveUpReserve() error { return os.Remove(d.Reserve()) }
 // Free returns how many bytes can be written to the data folder.
 func (d Dir) Free() (int64, error) { return files.Free(string(d)) }
 
+// Certificates returns the folder of certificates that are obtained, with their
+// keys.
+func (d Dir) Certificates() string { return d.in("certificates") }
+
 // Databases returns the folder for copies of geo databases.
 func (d Dir) Databases() string { return d.in("geo") }
 
