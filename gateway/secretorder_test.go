@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -28,8 +29,9 @@ func TestAnExitThatIsNotAnnouncedChangesNoByte(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			const head = "version: 1\nroutes: {sign-up: [POST /signup]}\nguarantees: {e2ee: {require: true}}\njurisdictions:\n  private: open\n"
 			const order = "demands: {order: {jurisdiction: FR, title: Order, stage: adopted, in-force: 2127-03-01T00:00:00Z, disclose: false, requires: {e2ee: false}}}\n"
-			without := start(t, setup{policy: head + test.others + test.instead, handler: cacheable})
-			with := start(t, setup{policy: head + test.others + secret + order, handler: cacheable})
+			clock := func() time.Time { return time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC) } // the status says it
+			without := start(t, setup{now: clock, policy: head + test.others + test.instead, handler: cacheable})
+			with := start(t, setup{now: clock, policy: head + test.others + secret + order, handler: cacheable})
 			for _, line := range []string{
 				"/", "/?Cache-Control=public,+max-age=31536000", "HEAD /?Cache-Control=max-age=31536000,+immutable", "/?Cache-Control=public", "/?Cdn-Cache-Control=max-age=31536000",
 				"POST /signup?Cache-Control=max-age=31536000", "/.well-known/market-status", "/robots.txt",

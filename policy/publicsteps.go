@@ -1,9 +1,6 @@
 package policy
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // publicStepsOf returns those steps of a class that the public may know of at a
 // moment: while the whole service, or a feature, gets nothing but open, what will
@@ -48,51 +45,4 @@ func (s *Snapshot) LongestFreshness() time.Duration {
 		}
 	}
 	return 0
-}
-
-// PublicMarkets returns what the public may know of Markets: of what is open, nothing
-// of what will become of it; and an entry by which all is open only where what
-// surrounds it isn't, as that there is one tells that something may be planned.
-func (s *Snapshot) PublicMarkets() []Market {
-	var public []Market
-	for _, m := range s.Markets() {
-		rule := s.policy.rules[m.Jurisdiction]
-		isPublic := rule != nil && rule.stepAt(rule.steps, s.at).Phase > Open
-		switch {
-		case m.Reason == ByGuarantee || m.Reason == ByFlag:
-			if !isPublic { // the entry has no part in it
-				m.Next, m.Because = nil, nil
-			}
-		case m.Phase == Open:
-			m.Since, m.Sunset, m.Next = time.Time{}, time.Time{}, nil
-		}
-		m.Features = slices.DeleteFunc(m.Features, func(f MarketFeature) bool { return f.Phase == Open })
-		if m.Phase == Open && len(m.Features) == 0 {
-			m.Because = nil
-			if rule == nil || !s.opens(rule) {
-				continue
-			}
-		}
-		public = append(public, m)
-	}
-	return public
-}
-
-// opens reports whether a rule by which all is open governs anywhere where something
-// would be restricted without it.
-func (s *Snapshot) opens(rule *Rule) bool {
-	if rule.code == Anonymous || rule.code == Default {
-		return false
-	}
-	for _, code := range append(s.policy.Reaches(rule.code), rule.code) {
-		governing, others := mostSpecific(s.policy.appendMatches(nil, PlaceOf(code)))
-		if len(governing) != 1 || governing[0].entry != rule {
-			continue
-		}
-		around, _ := mostSpecific(others)
-		if slices.ContainsFunc(around, func(m match) bool { return m.entry.restrictsAt(s.at) }) {
-			return true
-		}
-	}
-	return false
 }

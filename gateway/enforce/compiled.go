@@ -1,7 +1,6 @@
 package enforce
 
 import (
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -220,29 +219,8 @@ func (c *statusCache) get(s *policy.Snapshot) *notice.Status {
 	by := c.capability()
 	made := c.made.Load()
 	if made == nil || made.by != by {
-		made = &madeStatus{notice.NewStatus(publicMarkets(s, by), policy.Name), by}
+		made = &madeStatus{notice.NewStatus(s.Public(by), policy.Name), by}
 		c.made.Store(made)
 	}
 	return made.status
-}
-
-// publicMarkets returns what the public may know of a snapshot: nothing while
-// the policy only observes, and no market that can't be told from what is around
-// it, which would be said to be withdrawn and is served.
-func publicMarkets(s *policy.Snapshot, by *policy.Capability) []notice.Market {
-	if s.Policy().Mode() == policy.Observe {
-		return nil
-	}
-	unenforced := s.Unenforced(by)
-	var all []notice.Market
-	for _, m := range s.PublicMarkets() {
-		if slices.Contains(unenforced, m.Jurisdiction) {
-			continue
-		}
-		all = append(all, notice.Market{Jurisdiction: m.Jurisdiction, Phase: m.Phase, Routes: m.Routes, Since: m.Since, Sunset: m.Sunset, Schedule: m.Next, Because: m.Because})
-		for _, f := range m.Features {
-			all = append(all, notice.Market{Jurisdiction: m.Jurisdiction, Phase: f.Phase, Routes: f.Routes, Since: f.Since, Sunset: f.Sunset, Schedule: f.Next, Because: m.Because})
-		}
-	}
-	return all
 }

@@ -47,9 +47,9 @@ func TestWhatIsNotDisclosedIsNowhere(t *testing.T) {
 		}
 	}
 	everyResponse(t, linked, func(name string, _ *policy.Decision, a *notice.Response) { leaks(name, a) })
-	s := marketStatus(t, markets)
+	s := marketStatus(markets)
 	for _, accept := range []string{"text/html", "application/json"} {
-		leaks("status "+accept, s.For([]string{accept}, nil, nil))
+		leaks("status "+accept, s.For(asOf, []string{accept}, nil, nil))
 	}
 }
 
@@ -131,11 +131,11 @@ func TestOnlyAnAddressOfTheWebIsLinkedTo(t *testing.T) {
 		t.Run(source, func(t *testing.T) {
 			demand := policy.Demand{Title: "The law", Source: source}
 			b := because(t, policy.Cause{Demands: []policy.Demand{demand}})
-			s := marketStatus(t, []notice.Market{{Jurisdiction: "FR", Because: []policy.Demand{demand}}})
+			s := marketStatus([]policy.PublicMarket{{Jurisdiction: "FR", Places: []policy.Code{"FR"}, Because: []policy.Demand{demand}}, elsewhere})
 
 			for name, a := range map[string]*notice.Response{
 				"notice": b.For(withdrawn, []string{"text/html"}, nil, "", ""),
-				"status": s.For([]string{"text/html"}, nil, nil),
+				"status": s.For(asOf, []string{"text/html"}, nil, nil),
 			} {
 				if got := links(t, a.Body)["The law"]; got != want {
 					t.Errorf("the %s links to %q, want %q", name, got, want)
@@ -148,7 +148,7 @@ func TestOnlyAnAddressOfTheWebIsLinkedTo(t *testing.T) {
 			if err := json.Unmarshal(b.For(withdrawn, []string{"application/json"}, nil, "", "").Body, &problem); err != nil {
 				t.Fatal(err)
 			}
-			if err := json.Unmarshal(s.For(nil, nil, nil).Body, &status); err != nil {
+			if err := json.Unmarshal(s.For(asOf, nil, nil, nil).Body, &status); err != nil {
 				t.Fatal(err)
 			}
 			if got := problem.Because[0].Source; got != want {
@@ -231,9 +231,9 @@ func TestTheStatusNamesTheStageInEveryLanguage(t *testing.T) {
 	}
 	for _, stage := range policy.Stage("").SchemaEnum() {
 		demand := policy.Demand{Title: "The law", Stage: policy.Stage(stage)}
-		s := marketStatus(t, []notice.Market{{Jurisdiction: "FR", Because: []policy.Demand{demand}}})
+		s := marketStatus([]policy.PublicMarket{{Jurisdiction: "FR", Places: []policy.Code{"FR"}, Because: []policy.Demand{demand}}, elsewhere})
 		for _, lang := range phrases.All() {
-			page := string(s.For([]string{"text/html"}, []string{lang.Tag}, nil).Body)
+			page := string(s.For(asOf, []string{"text/html"}, []string{lang.Tag}, nil).Body)
 			want := fmt.Sprintf("<small>%s</small>", name(lang.Stages)[policy.Stage(stage)])
 			if !strings.Contains(page, want) || want == "<small></small>" {
 				t.Errorf("%s: no %s in\n%s", lang.Tag, want, page)

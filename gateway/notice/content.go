@@ -160,6 +160,8 @@ func placeName(code policy.Code, lang *phrases.Language, tag language.Tag, names
 		return lang.Private
 	case policy.Anonymous:
 		return lang.Anonymous
+	case policy.Default:
+		return lang.Status.Elsewhere
 	}
 	own := cmp.Or(names(code), string(code))
 	alpha2, _, divided := strings.Cut(string(code), "-")

@@ -354,19 +354,19 @@ func TestHostileTextsAreEscaped(t *testing.T) {
 			}
 		}
 
-		s := notice.NewStatus([]notice.Market{{Jurisdiction: policy.Code(words), Phase: policy.Withdrawn, Routes: []string{words}, Because: []policy.Demand{
+		s := notice.NewStatus([]policy.PublicMarket{{Jurisdiction: policy.Code(words), Places: []policy.Code{policy.Code(words)}, Features: []policy.MarketFeature{{Routes: []string{words}, Phase: policy.Withdrawn}}, Because: []policy.Demand{
 			{Title: words, Authority: words, Source: "https://example.org/" + words, Stage: policy.Stage(words)},
 			{Title: words, Source: words},
-		}}}, func(policy.Code) string { return words })
-		harmless(t, s.For([]string{"text/html"}, []string{"en"}, nil).Body)
+		}}, elsewhere}, func(policy.Code) string { return words })
+		harmless(t, s.For(asOf, []string{"text/html"}, []string{"en"}, nil).Body)
 	}
 }
 
 func TestAPageAllowsItsOwnStyleAndNothingElse(t *testing.T) {
-	s := notice.NewStatus(nil, nil)
+	s := marketStatus([]policy.PublicMarket{elsewhere})
 	for name, a := range map[string]*notice.Response{
 		"notice": newSet(t, linked, withdrawn).For(withdrawn, []string{"text/html"}, nil, "", ""),
-		"status": s.For([]string{"text/html"}, nil, nil),
+		"status": s.For(asOf, []string{"text/html"}, nil, nil),
 	} {
 		styles := styleElement.FindAllSubmatch(a.Body, -1)
 		if len(styles) != 1 {

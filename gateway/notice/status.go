@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -15,12 +17,25 @@ import (
 	"github.com/exitgate/exitgate/policy"
 )
 
-// A Market is what is public of a jurisdiction that the policy names.
-type Market struct {
-	Jurisdiction policy.Code  `json:"jurisdiction"`
-	Phase        policy.Phase `json:"phase"`
+// A Status is the public state of all markets, as JSON and as a page in every
+// built-in language. It is safe for concurrent use.
+type Status struct {
+	rows    []statusRow
+	version string
+	names   func(policy.Code) string
+	locales *locales
+	json    representation
+	pages   []atomic.Pointer[representation] // by locale
+}
+
+// A statusRow is what some places get alike, of the whole service or of features.
+type statusRow struct {
+	Jurisdiction policy.Code   `json:"jurisdiction"`
+	Places       []policy.Code `json:"places,omitempty"`
+	UnknownParts []policy.Code `json:"unknown-parts,omitempty"`
+	Phase        policy.Phase  `json:"phase"`
 	// Routes are the classes that this is limited to, none if it is about the
-	// whole service. A jurisdiction may have both.
+	// whole service.
 	Routes []string `json:"routes,omitempty"`
 	// Since is when Phase began, Sunset when the service is, or was,
 	// withdrawn. Zero if the policy gives no date.
@@ -28,44 +43,60 @@ type Market struct {
 	Sunset time.Time `json:"sunset,omitzero"`
 	// Schedule lists the transitions to come, in order of time.
 	Schedule []policy.Step `json:"schedule,omitempty"`
-	// Because lists the demands that this responds to. The public sees
-	// those that may be disclosed: title, authority, source, stage and date.
-	Because []policy.Demand `json:"-"`
+	Because  []demand      `json:"because,omitempty"`
 }
 
-// A Status is the public state of all markets, as JSON and as a page in every
-// built-in language. It is safe for concurrent use.
-type Status struct {
-	markets []Market
-	names   func(policy.Code) string
-	locales *locales
-	json    representation
-	pages   []atomic.Pointer[representation] // by locale
-}
-
-// A representation is a response and what a client gets who has it already.
+// A representation is a response, but for the time that it is of, and what a client
+// gets who has it already. Its tag doesn't go by that time.
 type representation struct {
-	etag              string
-	full, notModified *Response
+	etag          string // opaque, in quotes
+	fields        []Field
+	before, after []byte // the time, in a form
+	form          string
+	notModified   *Response
 }
 
-// NewStatus returns the status of the markets, which are shown in this order. names is that of NewSet.
-func NewStatus(markets []Market, names func(policy.Code) string) *Status {
-	locales := newLocales(nil)
-	return &Status{
-		markets: markets,
-		names:   names,
-		locales: locales,
-		// Anybody's page may read it: it is public and the same for everybody.
-		json:  newRepresentation(statusJSON(markets), []Field{{"Content-Type", "application/json"}, {"Access-Control-Allow-Origin", "*"}}),
-		pages: make([]atomic.Pointer[representation], len(locales.all)),
+// NewStatus returns the status of markets, as [policy.Snapshot.Public] has them: the
+// last is of everything that the others don't hold for. names is that of NewSet.
+func NewStatus(markets []policy.PublicMarket, names func(policy.Code) string) *Status {
+	s := &Status{rows: statusRows(markets), names: names, locales: newLocales(nil)}
+	facts := encodeStatus(markets[len(markets)-1].Phase, s.rows)
+	s.version = digest(facts)
+	s.pages = make([]atomic.Pointer[representation], len(s.locales.all))
+	// Anybody's page may read it: it is public and the same for everybody.
+	fields := []Field{{"Content-Type", "application/json"}, {"Access-Control-Allow-Origin", "*"}}
+	rest := fmt.Sprintf(`",%s  "version": %q,%s`, "\n", s.version, facts[1:]) // facts begin with a brace
+	s.json = newRepresentation([]byte(`{`+"\n"+`  "as-of": "`), []byte(rest), time.RFC3339, fields)
+	return s
+}
+
+// statusRows returns the rows of markets: for each the whole service, and its
+// features. What is open has one where that isn't clear without it.
+func statusRows(markets []policy.PublicMarket) []statusRow {
+	elsewhere := markets[len(markets)-1]
+	rows := []statusRow{} // an empty list in JSON, too
+	for _, m := range markets {
+		row := statusRow{
+			Jurisdiction: m.Jurisdiction, Places: m.Places, UnknownParts: m.UnknownParts, Phase: m.Phase,
+			Since: m.Since, Sunset: m.Sunset, Schedule: m.Next, Because: disclose(m.Because),
+		}
+		isPart := func(code policy.Code) bool { return policy.PlaceOf(code).Subdivisions[0] != "" }
+		clear := m.Phase == policy.Open && elsewhere.Phase == policy.Open && len(m.UnknownParts) == 0 && !slices.ContainsFunc(m.Places, isPart)
+		if !clear || m.Jurisdiction != policy.Default && len(m.Features) == 0 {
+			rows = append(rows, row)
+		}
+		for _, f := range m.Features {
+			row.Phase, row.Routes, row.Since, row.Sunset, row.Schedule = f.Phase, f.Routes, f.Since, f.Sunset, f.Next
+			rows = append(rows, row)
+		}
 	}
+	return rows
 }
 
-// For returns the status for a request: a page for who prefers HTML, JSON for
-// everybody else. accept and acceptLanguage are the lines of the fields of
+// For returns the status at a moment for a request: a page for who prefers HTML,
+// JSON for everybody else. accept and acceptLanguage are the lines of the fields of
 // these names, ifNoneMatch those of If-None-Match. It never returns nil.
-func (s *Status) For(accept, acceptLanguage, ifNoneMatch []string) *Response {
+func (s *Status) For(now time.Time, accept, acceptLanguage, ifNoneMatch []string) *Response {
 	r := &s.json
 	if acceptedFormat(accept) == formatHTML {
 		r = s.page(s.locales.choose(acceptLanguage, 0))
@@ -73,7 +104,9 @@ func (s *Status) For(accept, acceptLanguage, ifNoneMatch []string) *Response {
 	if r.matches(ifNoneMatch) {
 		return r.notModified
 	}
-	return r.full
+	at := now.UTC().Format(r.form)
+	body := slices.Concat(r.before, []byte(at), r.after)
+	return newResponse(200, slices.Clone(r.fields), body)
 }
 
 // matches reads If-None-Match: a weak comparison (RFC 9110, section 13.1.2).
@@ -86,30 +119,27 @@ func (r *representation) matches(ifNoneMatch []string) bool {
 	return false
 }
 
-func newRepresentation(body []byte, fields []Field) representation {
-	hash := sha256.Sum256(body)
-	etag := `"` + base64.RawURLEncoding.EncodeToString(hash[:12]) + `"`
+func newRepresentation(before, after []byte, form string, fields []Field) representation {
+	etag := `"` + digest(slices.Concat(before, after)) + `"`
 	always := []Field{
 		// A minute: a transition may be seen that much late, never a change
 		// that restricts, which the gateway applies by itself.
 		{"Cache-Control", "public, max-age=60"},
-		{"Etag", etag},
+		{"Etag", "W/" + etag},
 		{"Vary", "Accept, Accept-Language"},
 	}
-	full := append(append([]Field{}, fields...), always...)
-	full = append(full, Field{"X-Content-Type-Options", "nosniff"})
-	return representation{etag, newResponse(200, full, body), newResponse(304, always, nil)}
+	full := append(slices.Concat(fields, always), Field{"X-Content-Type-Options", "nosniff"})
+	return representation{etag, full, before, after, form, newResponse(304, always, nil)}
 }
 
-func statusJSON(markets []Market) []byte {
-	type public struct {
-		Market
-		Because []demand `json:"because,omitempty"`
-	}
-	all := make([]public, 0, len(markets))
-	for _, m := range markets {
-		all = append(all, public{m, disclose(m.Because)})
-	}
+// digest names some content.
+func digest(content []byte) string {
+	hash := sha256.Sum256(content)
+	return base64.RawURLEncoding.EncodeToString(hash[:12])
+}
+
+// encodeStatus returns what is public, as JSON without the time and the version.
+func encodeStatus(elsewhere policy.Phase, rows []statusRow) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
@@ -117,8 +147,8 @@ func statusJSON(markets []Market) []byte {
 	err := encoder.Encode(struct {
 		// Default is what a place gets that isn't listed.
 		Default policy.Phase `json:"default"`
-		Markets []public     `json:"markets"`
-	}{policy.Open, all})
+		Markets []statusRow  `json:"markets"`
+	}{elsewhere, rows})
 	if err != nil {
 		panic(err) // strings and times in their range can be encoded
 	}
@@ -134,10 +164,15 @@ func (s *Status) page(i int) *representation {
 		{"Content-Type", "text/html; charset=utf-8"},
 		{"Content-Language", locale.name},
 	}, pageHeader("; frame-ancestors 'none'")...)
-	r := newRepresentation(executePage("status", s.content(locale)), fields)
+	page := executePage("status", s.content(locale))
+	i0 := bytes.LastIndex(page, []byte(asOfMark))
+	r := newRepresentation(page[:i0:i0], page[i0+len(asOfMark):], "2006-01-02 15:04 UTC", fields)
 	s.pages[i].CompareAndSwap(nil, &r)
 	return s.pages[i].Load()
 }
+
+// asOfMark stands where the time of a page goes, after all that others wrote.
+const asOfMark = "AS-OF-THIS-TIME"
 
 // statusContent is what the status page shows.
 type statusContent struct {
@@ -145,16 +180,20 @@ type statusContent struct {
 	Phrases       *phrases.Language
 	Markets       []marketContent
 	Why           bool // some market has a demand to name
+	AsOf, Version string
 }
 
 type marketContent struct {
 	Name, Code string
-	Phase      policy.Phase
-	PhaseName  string
-	Only       string
-	Since      fact
-	Next       []fact // Label is the phase
-	Because    []demandContent
+	// Places are others that it holds for, UnknownParts those of which it holds
+	// where no part is known.
+	Places, UnknownParts []string
+	Phase                policy.Phase
+	PhaseName            string
+	Only                 string
+	Since                fact
+	Next                 []fact // Label is the phase
+	Because              []demandContent
 }
 
 type demandContent struct {
@@ -165,14 +204,23 @@ type demandContent struct {
 
 func (s *Status) content(l locale) statusContent {
 	lang := l.phrases
-	c := statusContent{Language: l.name, Dir: l.dir, Phrases: lang}
+	c := statusContent{Language: l.name, Dir: l.dir, Phrases: lang, AsOf: asOfMark, Version: s.version}
 	tag := language.Make(lang.Tag)
-	for _, m := range s.markets {
+	name := func(code policy.Code) string { return placeName(code, lang, tag, s.names) }
+	for _, m := range s.rows {
 		row := marketContent{
-			Name:      placeName(m.Jurisdiction, lang, tag, s.names),
+			Name:      name(m.Jurisdiction),
 			Code:      string(m.Jurisdiction),
 			Phase:     m.Phase,
 			PhaseName: phaseName(m.Phase, lang),
+		}
+		for _, code := range m.Places {
+			if code != m.Jurisdiction {
+				row.Places = append(row.Places, name(code))
+			}
+		}
+		for _, code := range m.UnknownParts {
+			row.UnknownParts = append(row.UnknownParts, name(code))
 		}
 		if len(m.Routes) > 0 {
 			row.Only = feature(lang.Status.Only, strings.Join(m.Routes, ", "))
@@ -183,7 +231,7 @@ func (s *Status) content(l locale) statusContent {
 		for _, next := range m.Schedule {
 			row.Next = append(row.Next, fact{phaseName(next.Phase, lang), lang.Day(next.From), next.From})
 		}
-		for _, d := range disclose(m.Because) {
+		for _, d := range m.Because {
 			because := demandContent{demand: d, StageName: stageName(d.Stage, lang)}
 			if !d.InForce.IsZero() {
 				because.Begins = fact{lang.InForce, lang.Day(d.InForce), d.InForce}
@@ -191,6 +239,9 @@ func (s *Status) content(l locale) statusContent {
 			row.Because, c.Why = append(row.Because, because), true
 		}
 		c.Markets = append(c.Markets, row)
+	}
+	if n := len(s.rows); n > 0 && s.rows[n-1].Jurisdiction != policy.Default {
+		c.Markets = append(c.Markets, marketContent{Name: lang.Status.Elsewhere, PhaseName: phaseName(policy.Open, lang)})
 	}
 	return c
 }

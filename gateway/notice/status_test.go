@@ -5,38 +5,43 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/exitgate/exitgate/gateway/notice"
 	"github.com/exitgate/exitgate/policy"
 )
 
-var markets = []notice.Market{
-	{Jurisdiction: "BR", Phase: policy.Announced, Since: october1, Sunset: december1, Schedule: []policy.Step{
+var elsewhere = policy.PublicMarket{Jurisdiction: policy.Default}
+
+var markets = []policy.PublicMarket{
+	{Jurisdiction: "BR", Places: []policy.Code{"BR"}, Phase: policy.Announced, Since: october1, Sunset: december1, Next: []policy.Step{
 		{From: november1, Phase: policy.ClosedToNew}, {From: december1, Phase: policy.Withdrawn}},
 		Because: []policy.Demand{narcotrafic, secret, retention}},
-	{Jurisdiction: "CA", Phase: policy.Withdrawn, Routes: []string{"news", "video"}},
-	{Jurisdiction: "IE", Phase: policy.Open},
-	{Jurisdiction: "US-MS", Phase: policy.Withdrawn, Since: october1, Sunset: october1, Because: []policy.Demand{secret, nameless}},
-	{Jurisdiction: policy.Anonymous, Phase: policy.WindDown},
+	{Jurisdiction: "CA", Places: []policy.Code{"CA"}, Features: []policy.MarketFeature{{Routes: []string{"news", "video"}, Phase: policy.Withdrawn}}},
+	{Jurisdiction: "EU", Places: []policy.Code{"FR", "RE"}, Phase: policy.ClosedToNew, Features: []policy.MarketFeature{{Routes: []string{"news"}, Phase: policy.Withdrawn}}},
+	{Jurisdiction: "IE", Places: []policy.Code{"IE"}, Phase: policy.Open},
+	{Jurisdiction: "US-MS", Places: []policy.Code{"US-MS"}, UnknownParts: []policy.Code{"US"}, Phase: policy.Withdrawn, Since: october1, Sunset: october1, Because: []policy.Demand{secret, nameless}},
+	{Jurisdiction: policy.Anonymous, Places: []policy.Code{policy.Anonymous}, Phase: policy.WindDown},
+	elsewhere,
 }
 
-func marketStatus(t testing.TB, markets []notice.Market) *notice.Status {
-	t.Helper()
-	s := notice.NewStatus(markets, names)
-	return s
+var asOf = time.Date(2026, 10, 15, 12, 30, 45, 0, time.UTC)
+
+func marketStatus(markets []policy.PublicMarket) *notice.Status {
+	return notice.NewStatus(markets, names)
 }
 
 func TestMarketStatus(t *testing.T) {
-	s := marketStatus(t, markets)
-	golden(t, "status-json", wire(s.For(nil, nil, nil)))
-	golden(t, "status-page-en", wire(s.For([]string{"text/html"}, []string{"en"}, nil)))
-	golden(t, "status-page-ar", wire(s.For([]string{"text/html"}, []string{"ar"}, nil)))
-	golden(t, "status-page-of-no-market", wire(marketStatus(t, nil).For([]string{"text/html"}, nil, nil)))
-	golden(t, "status-json-of-no-market", wire(marketStatus(t, nil).For(nil, nil, nil)))
+	s := marketStatus(markets)
+	golden(t, "status-json", wire(s.For(asOf, nil, nil, nil)))
+	golden(t, "status-page-en", wire(s.For(asOf, []string{"text/html"}, []string{"en"}, nil)))
+	golden(t, "status-page-ar", wire(s.For(asOf, []string{"text/html"}, []string{"ar"}, nil)))
+	golden(t, "status-page-of-no-market", wire(marketStatus([]policy.PublicMarket{elsewhere}).For(asOf, []string{"text/html"}, nil, nil)))
+	golden(t, "status-json-of-no-market", wire(marketStatus([]policy.PublicMarket{elsewhere}).For(asOf, nil, nil, nil)))
 }
 
 func TestPeopleGetTheStatusAsAPageAndProgramsAsJSON(t *testing.T) {
-	s := marketStatus(t, markets)
+	s := marketStatus(markets)
 	for accept, want := range map[string]string{
 		"":                                     "application/json",
 		"*/*":                                  "application/json",
@@ -46,24 +51,24 @@ func TestPeopleGetTheStatusAsAPageAndProgramsAsJSON(t *testing.T) {
 		"text/html,*/*;q=0.8":                  "text/html; charset=utf-8",
 		"application/json;q=0.5,text/html;q=1": "text/html; charset=utf-8",
 	} {
-		if got := get(s.For([]string{accept}, nil, nil), "Content-Type"); got != want {
+		if got := get(s.For(asOf, []string{accept}, nil, nil), "Content-Type"); got != want {
 			t.Errorf("Accept %q gets %s, want %s", accept, got, want)
 		}
 	}
 }
 
 func TestTheStatusIsNotSentAgainToWhoHasIt(t *testing.T) {
-	s := marketStatus(t, markets)
-	etag := get(s.For(nil, nil, nil), "Etag")
-	page := get(s.For([]string{"text/html"}, nil, nil), "Etag")
-	if etag == page || !strings.HasPrefix(etag, `"`) {
+	s := marketStatus(markets)
+	etag := get(s.For(asOf, nil, nil, nil), "Etag")
+	page := get(s.For(asOf, []string{"text/html"}, nil, nil), "Etag")
+	if etag == page || !strings.HasPrefix(etag, `W/"`) {
 		t.Fatalf("JSON has the tag %s, the page %s", etag, page)
 	}
 	for has, want := range map[string]int{
-		"": 200, `"other"`: 200, page: 200, strings.Trim(etag, `"`): 200,
-		etag: 304, "W/" + etag: 304, `"other", ` + etag: 304, "*": 304,
+		"": 200, `"other"`: 200, page: 200, strings.Trim(etag, `W/"`): 200,
+		etag: 304, strings.TrimPrefix(etag, "W/"): 304, `"other", ` + etag: 304, "*": 304,
 	} {
-		a := s.For(nil, nil, []string{has})
+		a := s.For(asOf, nil, nil, []string{has})
 		w := httptest.NewRecorder()
 		a.Write(w, httptest.NewRequest(http.MethodGet, policy.StatusPath, nil))
 		if a.Status != want || (w.Body.Len() == 0) != (want == 304) || get(a, "Etag") != etag {

@@ -112,7 +112,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		compiled.Notices().For(decision, h["Accept"], h["Accept-Language"], h.Get("Content-Type"), h.Get("Sec-Fetch-Dest")).Write(w, r)
 	case facts.Path == policy.StatusPath:
 		httpbody.CloseUnread(w, r)
-		compiled.MarketStatus().For(r.Header["Accept"], r.Header["Accept-Language"], r.Header["If-None-Match"]).Write(w, r)
+		compiled.MarketStatus().For(now, r.Header["Accept"], r.Header["Accept-Language"], r.Header["If-None-Match"]).Write(w, r)
 	default:
 		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 			defer h.o.Sessions.Begin()()

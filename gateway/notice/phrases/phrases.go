@@ -76,14 +76,19 @@ type Stages struct {
 // A Status is the wording of the public status page.
 type Status struct {
 	Title     string
-	Intro     string // over a list of markets
 	Unlimited string // instead of a list: nothing is restricted
 	Place     string
 	Phase     string
 	Since     string
 	Next      string
 	Only      string // {feature}: the classes that an entry is limited to
-	Programs  string
+	Elsewhere string // the last line: everything that isn't listed
+	// UnknownPart labels the places of which it also holds for those of whom it
+	// isn't known in which part they are.
+	UnknownPart string
+	AsOf        string // labels the time of the page
+	Version     string // labels that of what it says
+	Programs    string
 	// Phases names the phases in the order of policy.Phases.
 	Phases [5]string
 }

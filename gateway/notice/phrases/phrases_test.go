@@ -43,6 +43,7 @@ func texts(b *phrases.Language) map[string]string {
 // Words that are the same in English.
 var sameAsInEnglish = map[string][]string{
 	"de": {".Status.Phase", ".Month[3]", ".Month[7]", ".Month[8]", ".Month[10]"},
+	"fr": {".Status.Version"},
 	"id": {".Status.Phase", ".Month[3]", ".Month[8]", ".Month[10]"},
 }
 
