@@ -65,3 +65,37 @@ func TestAnExitThatIsNotAnnouncedChangesNoByte(t *testing.T) {
 		})
 	}
 }
+
+// Issue 11, 2: where the demand may not be named, a refusal is, to the byte, that of a
+// market from which the service was withdrawn without one.
+func TestADemandThatMayNotBeNamedChangesNoByteOfARefusal(t *testing.T) {
+	const head = "version: 1\nguarantees: {e2ee: {require: true, statement: Messages are encrypted.}}\njurisdictions:\n"
+	clock := func() time.Time { return time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC) }
+	for _, phase := range []string{"withdrawn", "wind-down"} {
+		stage := map[string]string{"withdrawn": "in-force", "wind-down": "proposed"}[phase]
+		without := start(t, setup{now: clock, policy: head + "  FR: {phase: " + phase + ", territories: none}\n"})
+		with := start(t, setup{now: clock, policy: head + "  FR: {phase: " + phase + ", territories: none, because: [order]}\n" +
+			"demands: {order: {jurisdiction: FR, title: Order, authority: Court, stage: " + stage + ", disclose: false, requires: {e2ee: false}}}\n"})
+		for _, accept := range []string{"text/html", "application/json", "text/plain", "image/png"} {
+			for _, contentType := range []string{"", "application/grpc"} {
+				ask := func(g *gate) answer {
+					r, _ := http.NewRequest(http.MethodGet, "https://"+host+"/", nil)
+					r.Header = http.Header{"X-Forwarded-For": {france}, "Accept": {accept}, "Content-Type": {contentType}}
+					res, err := g.client(2).Do(r)
+					if err != nil {
+						t.Fatal(err)
+					}
+					got, err := read(res)
+					if err != nil {
+						t.Fatal(err)
+					}
+					got.header.Del("Date")
+					return got
+				}
+				if diff := cmp.Diff(ask(without), ask(with), cmp.AllowUnexported(answer{})); diff != "" {
+					t.Errorf("%s %s, without the demand and with it:\n%s", accept, contentType, diff)
+				}
+			}
+		}
+	}
+}

@@ -453,9 +453,9 @@ func (p *builder) addNotices() {
 		if !slices.Contains(statuses, notice.Status) {
 			p.errorf("use 451 (RFC 7725), 403, 404 or 410", at("notices", name, "status"), "a refusal can't have status %d", notice.Status)
 		}
-		for field, link := range map[string]string{"blocked-by": notice.BlockedBy, "appeal": notice.Appeal, "export": notice.Export} {
-			if link != "" && !isLink(link) {
-				p.errorf("write it whole, as in https://example.org/appeal", at("notices", name, field), "%q is not a web address", link)
+		for _, link := range notice.Links() {
+			if !isLink(link.Address) {
+				p.errorf("write it whole, as in https://example.org/appeal", at("notices", name, link.Field), "%q is not a web address", link.Address)
 			}
 		}
 		for _, tag := range slices.Sorted(maps.Keys(notice.Texts)) {

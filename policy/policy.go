@@ -169,6 +169,9 @@ func (p *Policy) Notice(d Decision) Notice {
 		notice.BlockedBy = cmp.Or(notice.BlockedBy, n.BlockedBy)
 		notice.Appeal = cmp.Or(notice.Appeal, n.Appeal)
 		notice.Export = cmp.Or(notice.Export, n.Export)
+		notice.SignIn = cmp.Or(notice.SignIn, n.SignIn)
+		notice.DeleteAccount = cmp.Or(notice.DeleteAccount, n.DeleteAccount)
+		notice.Refunds = cmp.Or(notice.Refunds, n.Refunds)
 		for tag, text := range n.Texts {
 			if notice.Texts == nil {
 				notice.Texts = make(map[string]Text)

@@ -1,13 +1,16 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/exitgate/exitgate/policy/iso3166"
+	"github.com/exitgate/exitgate/policy/routes"
 )
 
 // Warnings returns what is allowed but probably not meant, as of a moment.
@@ -37,6 +40,7 @@ func (p *builder) warn() {
 		if code := Code(name); code != Default && len(p.policy.rules) > 0 && !p.policy.usesNotice(code) {
 			p.warnf("add an entry under jurisdictions:, or remove the notice", key("notices", name), "the notice of %s is never used", name)
 		}
+		p.warnOfLinks(Code(name))
 	}
 }
 
@@ -65,6 +69,41 @@ func (p *builder) warnOfEntry(e *Rule) {
 	if other := p.policy.openedBy(e); other != "" {
 		p.warnf("say what the whole service gets, as in phase: withdrawn", at("jurisdictions", string(e.code), where),
 			"%s is more specific than %s, and so opens whatever these features leave out", e.code, other)
+	}
+}
+
+// warnOfLinks tells of links of a notice that are refused whenever it is shown, and so
+// never in it. Which hosts a gateway serves isn't known here: a link is taken for one
+// of them where a pattern is for its host or path.
+func (p *builder) warnOfLinks(code Code) {
+	var shown []*Rule
+	for _, other := range p.policy.Jurisdictions() {
+		if code == Default || code == other {
+			shown = append(shown, p.policy.rules[other])
+		}
+	}
+	for _, link := range p.policy.notices[code].Links() {
+		u, err := url.Parse(link.Address)
+		if err != nil || u.Host == "" || link.Field == "blocked-by" {
+			continue
+		}
+		host := strings.ToLower(u.Hostname())
+		class := p.policy.routes.Match("GET", host, cmp.Or(u.EscapedPath(), "/"))
+		name := p.policy.classes[class]
+		if name == Other && !slices.ContainsFunc(p.policy.routes.Rules(), func(r routes.Rule) bool { return hostOf(r.Pattern) == host }) {
+			continue
+		}
+		refused := false
+		offered := slices.ContainsFunc(shown, func(e *Rule) bool {
+			return slices.ContainsFunc(e.StepsOf(class), func(s Step) bool {
+				refused = refused || s.Phase.Refuses(name)
+				return s.Phase > Announced && !s.Phase.Refuses(name)
+			})
+		})
+		if refused && !offered {
+			p.warnf("put it into the class essential, or export, under routes:", at("notices", string(code), link.Field),
+				"%s is of the class %s, which is refused wherever this notice is shown: if the gateway serves it, no notice will name it", link.Address, name)
+		}
 	}
 }
 

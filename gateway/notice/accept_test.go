@@ -43,7 +43,7 @@ func TestTheFormatFollowsAccept(t *testing.T) {
 		{"garbage says nothing", []string{"\x00/;;;==,/,html,text"}, text},
 	} {
 		t.Run(c.client, func(t *testing.T) {
-			a := newSet(t, policy.Notice{}, withdrawn).For(withdrawn, c.accept, nil, "", "")
+			a := newSet(t, policy.Notice{}, withdrawn).For(withdrawn, 0, c.accept, nil, "", "")
 			if got := get(a, "Content-Type"); got != c.want {
 				t.Errorf("Accept %q gets %s, want %s", c.accept, got, c.want)
 			}
@@ -68,7 +68,7 @@ func TestGRPCClientsAreKnownByTheirContentType(t *testing.T) {
 		"application/x-www-form-urlencoded": "text/html; charset=utf-8",
 		"":                                  "text/html; charset=utf-8",
 	} {
-		a := newSet(t, policy.Notice{}, withdrawn).For(withdrawn, []string{"text/html"}, nil, contentType, "")
+		a := newSet(t, policy.Notice{}, withdrawn).For(withdrawn, 0, []string{"text/html"}, nil, contentType, "")
 		if got := get(a, "Content-Type"); got != want {
 			t.Errorf("%q is answered with %s, want %s", contentType, got, want)
 		}

@@ -62,14 +62,14 @@ func TestAWithheldServiceBlamesNoLaw(t *testing.T) {
 	b := newSet(t, own, everyKind...)
 	for language, want := range map[string]string{"en": "en", "nl": "fr", "de": "de"} {
 		for _, accept := range []string{"text/html", "text/plain", "application/json"} {
-			a := b.For(withheld, []string{accept}, []string{language}, "", "")
+			a := b.For(withheld, 0, []string{accept}, []string{language}, "", "")
 			if strings.Contains(string(a.Body), "Blame") || get(a, "Content-Language") != want {
 				t.Errorf("who asks for %s gets\n%s", language, wire(a))
 			}
 		}
 	}
 	for _, lang := range phrases.All() {
-		a := b.For(withheld, nil, []string{lang.Tag}, "", "")
+		a := b.For(withheld, 0, nil, []string{lang.Tag}, "", "")
 		if !strings.Contains(string(a.Body), lang.Withheld) || strings.Contains(string(a.Body), lang.Withdrawn.Body) {
 			t.Errorf("%s:\n%s", lang.Tag, a.Body)
 		}
@@ -134,7 +134,7 @@ func TestOnlyAnAddressOfTheWebIsLinkedTo(t *testing.T) {
 			s := marketStatus([]policy.PublicMarket{{Jurisdiction: "FR", Places: []policy.Code{"FR"}, Because: []policy.Demand{demand}}, elsewhere})
 
 			for name, a := range map[string]*notice.Response{
-				"notice": b.For(withdrawn, []string{"text/html"}, nil, "", ""),
+				"notice": b.For(withdrawn, 0, []string{"text/html"}, nil, "", ""),
 				"status": s.For(asOf, []string{"text/html"}, nil, nil),
 			} {
 				if got := links(t, a.Body)["The law"]; got != want {
@@ -145,7 +145,7 @@ func TestOnlyAnAddressOfTheWebIsLinkedTo(t *testing.T) {
 			var status struct {
 				Markets []struct{ Because []struct{ Source string } }
 			}
-			if err := json.Unmarshal(b.For(withdrawn, []string{"application/json"}, nil, "", "").Body, &problem); err != nil {
+			if err := json.Unmarshal(b.For(withdrawn, 0, []string{"application/json"}, nil, "", "").Body, &problem); err != nil {
 				t.Fatal(err)
 			}
 			if err := json.Unmarshal(s.For(asOf, nil, nil, nil).Body, &status); err != nil {
@@ -172,7 +172,7 @@ func TestACauseStaysInItsLine(t *testing.T) {
 		"A\xfflaw":                             "A\ufffdlaw",
 	} {
 		b := because(t, policy.Cause{Demands: []policy.Demand{{Title: words, Authority: words}}, Statements: []string{words}})
-		text := string(b.For(withdrawn, nil, []string{"en"}, "", "").Body)
+		text := string(b.For(withdrawn, 0, nil, []string{"en"}, "", "").Body)
 		if lines := "\nBecause of: " + want + " — " + want + "\nWhat we promise: " + want + "\n"; !strings.Contains(text, lines) {
 			t.Errorf("want %q in\n%q", lines, text)
 		}
@@ -185,8 +185,8 @@ func TestWhatHasNoWordsIsLeftOut(t *testing.T) {
 		Statements: []string{"", " \t"},
 	}
 	for _, accept := range []string{"text/html", "text/plain", "application/json"} {
-		got := wire(because(t, nothing).For(withdrawn, []string{accept}, nil, "", ""))
-		if want := wire(because(t, policy.Cause{}).For(withdrawn, []string{accept}, nil, "", "")); got != want {
+		got := wire(because(t, nothing).For(withdrawn, 0, []string{accept}, nil, "", ""))
+		if want := wire(because(t, policy.Cause{}).For(withdrawn, 0, []string{accept}, nil, "", "")); got != want {
 			t.Errorf("(-without +with)\n%s", cmp.Diff(want, got))
 		}
 	}
@@ -196,7 +196,7 @@ func TestLongCausesLeaveTheAppealInAGRPCMessage(t *testing.T) {
 	long := strings.Repeat("Ω", 1000)
 	b := because(t, policy.Cause{Demands: []policy.Demand{{Title: long, Authority: long}}, Statements: []string{long}})
 	for _, lang := range phrases.All() {
-		message := get(b.For(withdrawn, nil, []string{lang.Tag}, "application/grpc", ""), "Grpc-Message")
+		message := get(b.For(withdrawn, 0, nil, []string{lang.Tag}, "application/grpc", ""), "Grpc-Message")
 		if !strings.Contains(message, linked.Appeal) || len(message) > 3<<10 {
 			t.Errorf("%s: %d bytes: %s", lang.Tag, len(message), message)
 		}
@@ -218,7 +218,7 @@ func TestACauseIsLookedUpOnce(t *testing.T) {
 		if asked != min(i, 1) {
 			t.Errorf("asked %d times after %d requests", asked, i)
 		}
-		b.For(demanded, []string{"text/html"}, nil, "", "")
+		b.For(demanded, 0, []string{"text/html"}, nil, "", "")
 	}
 }
 

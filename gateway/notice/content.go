@@ -2,6 +2,7 @@ package notice
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,14 +21,18 @@ type content struct {
 	Status  int
 	Title   passage
 	Lead    passage
-	Works   []string // what a market in wind-down still gets
 	Facts   []fact
 	Because []demand
 	Promise []string // what is guaranteed, in the operator's words
-	Export  string   // addresses, empty without one
-	Appeal  string
-	Blocked string
 	Phrases *phrases.Language
+	// Addresses, empty without one.
+	Export, Appeal, Blocked, SignIn, DeleteAccount, Refunds string
+}
+
+// Works returns what is still there beside the export, with its addresses.
+func (c content) Works() []fact {
+	all := []fact{{Label: c.Phrases.SignIn, Value: c.SignIn}, {Label: c.Phrases.DeleteAccount, Value: c.DeleteAccount}, {Label: c.Phrases.Refunds, Value: c.Refunds}}
+	return slices.DeleteFunc(all, func(f fact) bool { return f.Value == "" })
 }
 
 // langAttrs are the attributes lang and dir of a part of a notice. They differ
@@ -49,7 +54,7 @@ type fact struct {
 	Time         time.Time
 }
 
-func (n *notice) content(locale int, cause policy.Cause, names func(policy.Code) string) content {
+func (n *notice) content(locale int, hidden Hidden, cause policy.Cause, names func(policy.Code) string) content {
 	d, own := n.decision, n.template.locales.all[locale]
 	lang := n.template.locales.builtIn(locale, d.Jurisdiction)
 	if d.Reason == policy.ByGuarantee {
@@ -68,13 +73,20 @@ func (n *notice) content(locale int, cause policy.Cause, names func(policy.Code)
 		Status:   n.template.status,
 		Because:  disclose(cause.Demands),
 		Promise:  statements(cause.Statements),
-		Appeal:   n.template.appeal,
-		Export:   n.template.export,
 		Blocked:  n.template.blockedBy,
 		Phrases:  lang,
 	}
+	t := n.template
+	for _, l := range []struct {
+		into *string
+		link link
+	}{{&c.Appeal, t.appeal}, {&c.Export, t.export}, {&c.SignIn, t.signIn}, {&c.DeleteAccount, t.deleteAccount}, {&c.Refunds, t.refunds}} {
+		if hidden&l.link.hides == 0 {
+			*l.into = l.link.address
+		}
+	}
 
-	message := messageOf(d, lang)
+	message := messageOf(d, len(c.Because) > 0, lang)
 	c.Title = passage{builtIn, []string{message.Title}}
 	c.Lead = passage{builtIn, []string{message.Body}}
 	where := placeName(place(d), lang, language.Make(builtIn.Language), names)
@@ -90,9 +102,6 @@ func (n *notice) content(locale int, cause policy.Cause, names func(policy.Code)
 		}
 	}
 
-	if d.Phase == policy.WindDown && !d.Feature {
-		c.Works = []string{lang.SignIn, lang.ExportData, lang.DeleteAccount, lang.Refunds}
-	}
 	if d.Phase == policy.ClosedToNew && !d.Feature {
 		c.Export = "" // who has no account has nothing to take along
 	}
@@ -119,17 +128,24 @@ func (c content) why(put func(demand) string) []fact {
 	return facts
 }
 
-// messageOf returns the message about what a decision refuses.
-func messageOf(d *policy.Decision, lang *phrases.Language) phrases.Message {
+// messageOf returns the message about what a decision refuses, and whether the notice
+// says because of what.
+func messageOf(d *policy.Decision, because bool, lang *phrases.Language) phrases.Message {
 	switch {
 	case d.Reason == policy.ByGuarantee:
 		message := lang.Withdrawn
 		message.Body = lang.Withheld
 		return message
 	case d.Feature:
-		return lang.Feature
+		message := lang.Feature
+		if because {
+			message.Body = lang.FeatureBecause
+		}
+		return message
 	case d.Phase == policy.ClosedToNew:
 		return lang.ClosedToNew
+	case d.Phase == policy.WindDown && d.Sunset.IsZero():
+		return lang.Limited
 	case d.Phase == policy.WindDown:
 		return lang.WindDown
 	}
@@ -137,6 +153,10 @@ func messageOf(d *policy.Decision, lang *phrases.Language) phrases.Message {
 	switch place(d) {
 	case policy.Unlocated, policy.Private, policy.Anonymous:
 		message.Body = lang.Unplaced
+	default:
+		if because {
+			message.Body = lang.WithdrawnBecause
+		}
 	}
 	return message
 }

@@ -25,7 +25,7 @@ func TestARefusalFitsItsDestination(t *testing.T) {
 		"font":     {"text/plain; charset=utf-8", ""},
 		"video":    {"text/plain; charset=utf-8", ""},
 	} {
-		a := b.For(withdrawn, []string{"text/html"}, []string{"en"}, "", destination)
+		a := b.For(withdrawn, 0, []string{"text/html"}, []string{"en"}, "", destination)
 		if a.Status != 451 || get(a, "Content-Type") != want.contentType || !strings.HasSuffix(get(a, "Content-Security-Policy"), want.policy) {
 			t.Errorf("%q gets %d, %v", destination, a.Status, a.Header)
 		}
@@ -39,10 +39,10 @@ func TestARefusalFitsItsDestination(t *testing.T) {
 			t.Errorf("%q lacks Link or Vary", destination)
 		}
 	}
-	if a := b.For(withdrawn, []string{"application/json"}, nil, "", "iframe"); get(a, "Content-Type") != "application/problem+json" {
+	if a := b.For(withdrawn, 0, []string{"application/json"}, nil, "", "iframe"); get(a, "Content-Type") != "application/problem+json" {
 		t.Errorf("a frame that accepts JSON gets %s", get(a, "Content-Type"))
 	}
-	if a := b.For(withdrawn, nil, nil, "application/grpc-web", "image"); a.Status != 200 {
+	if a := b.For(withdrawn, 0, nil, nil, "application/grpc-web", "image"); a.Status != 200 {
 		t.Errorf("gRPC gets %d", a.Status)
 	}
 }
@@ -55,7 +55,7 @@ func TestAPictureSaysItInAllLanguagesAndIsXML(t *testing.T) {
 		b := newSet(t, n, everyKind...)
 		for _, d := range everyKind {
 			for _, language := range []string{"en", "fr", "ar", "ja", "zh", "hi"} {
-				a := b.For(d, nil, []string{language}, "", "image")
+				a := b.For(d, 0, nil, []string{language}, "", "image")
 				decoder := xml.NewDecoder(strings.NewReader(string(a.Body)))
 				for text := 0; ; {
 					token, err := decoder.Token()
@@ -81,6 +81,6 @@ func TestAPictureSaysItInAllLanguagesAndIsXML(t *testing.T) {
 			}
 		}
 	}
-	golden(t, "withdrawn-picture-fr", wire(newSet(t, linked, everyKind...).For(withdrawn, nil, []string{"fr"}, "", "image")))
-	golden(t, "withdrawn-picture-ar", wire(newSet(t, linked, everyKind...).For(withdrawn, nil, []string{"ar"}, "", "image")))
+	golden(t, "withdrawn-picture-fr", wire(newSet(t, linked, everyKind...).For(withdrawn, 0, nil, []string{"fr"}, "", "image")))
+	golden(t, "withdrawn-picture-ar", wire(newSet(t, linked, everyKind...).For(withdrawn, 0, nil, []string{"ar"}, "", "image")))
 }

@@ -19,8 +19,8 @@ func FuzzWhateverAClientSendsItGetsANotice(f *testing.F) {
 		"ar": true, "tr": true, "zh-Hans": true, "zh-Hant": true, "ja": true, "hi": true, "id": true}
 	f.Fuzz(func(t *testing.T, accept, acceptLanguage, contentType string) {
 		for _, d := range everyKind {
-			a := b.For(d, []string{accept}, []string{acceptLanguage}, contentType, "")
-			if a != b.For(d, []string{accept}, []string{acceptLanguage}, contentType, "") {
+			a := b.For(d, 0, []string{accept}, []string{acceptLanguage}, contentType, "")
+			if a != b.For(d, 0, []string{accept}, []string{acceptLanguage}, contentType, "") {
 				t.Error("asked again, another notice")
 			}
 			switch get(a, "Content-Type") {

@@ -25,7 +25,7 @@ func refusing(t *testing.T) *httptest.Server {
 	b := newSet(t, linked, everyKind...)
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Request-Id", "7")
-		b.For(withdrawn, r.Header["Accept"], r.Header["Accept-Language"], r.Header.Get("Content-Type"), r.Header.Get("Sec-Fetch-Dest")).Write(w, r)
+		b.For(withdrawn, 0, r.Header["Accept"], r.Header["Accept-Language"], r.Header.Get("Content-Type"), r.Header.Get("Sec-Fetch-Dest")).Write(w, r)
 	}))
 	s.EnableHTTP2 = true
 	s.StartTLS()
@@ -128,10 +128,10 @@ func TestWriteDoesNotShareItsValues(t *testing.T) {
 	b := newSet(t, linked, withdrawn)
 	first := &null{header: http.Header{}}
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
-	b.For(withdrawn, nil, nil, "", "").Write(first, r)
+	b.For(withdrawn, 0, nil, nil, "", "").Write(first, r)
 	first.header.Add("Vary", "Cookie")
 	second := &null{header: http.Header{}}
-	b.For(withdrawn, nil, nil, "", "").Write(second, r)
+	b.For(withdrawn, 0, nil, nil, "", "").Write(second, r)
 	if got := second.header["Vary"]; len(got) != 1 {
 		t.Errorf("Vary: %q", got)
 	}
@@ -155,7 +155,7 @@ func BenchmarkRefusal(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				clear(w.header)
-				set.For(withdrawn, r.Header["Accept"], r.Header["Accept-Language"], r.Header.Get("Content-Type"), r.Header.Get("Sec-Fetch-Dest")).Write(w, r)
+				set.For(withdrawn, 0, r.Header["Accept"], r.Header["Accept-Language"], r.Header.Get("Content-Type"), r.Header.Get("Sec-Fetch-Dest")).Write(w, r)
 			}
 		})
 	}
@@ -186,7 +186,7 @@ func BenchmarkFirst(b *testing.B) {
 			set.SetLimit(0)
 			b.ReportAllocs()
 			for b.Loop() {
-				set.For(withdrawn, accept, nil, "", "")
+				set.For(withdrawn, 0, accept, nil, "", "")
 			}
 		})
 	}

@@ -86,7 +86,7 @@ func TestTheLanguageFollowsAcceptLanguage(t *testing.T) {
 			}
 			d := *withdrawn
 			d.Jurisdiction = c.market
-			a := newSet(t, n, &d).For(&d, nil, c.accept, "", "")
+			a := newSet(t, n, &d).For(&d, 0, nil, c.accept, "", "")
 			if got := get(a, "Content-Language"); got != c.want {
 				t.Errorf("Accept-Language %q in %s gets %s, want %s", c.accept, c.market, got, c.want)
 			}
@@ -102,7 +102,7 @@ func TestTheLanguageFollowsAcceptLanguage(t *testing.T) {
 
 func TestATextWithoutABodyKeepsTheBuiltInOne(t *testing.T) {
 	n := policy.Notice{Texts: map[string]policy.Text{"en": {Title: "We are gone"}}}
-	body := string(newSet(t, n, withdrawn).For(withdrawn, nil, []string{"en"}, "", "").Body)
+	body := string(newSet(t, n, withdrawn).For(withdrawn, 0, nil, []string{"en"}, "", "").Body)
 	if !strings.HasPrefix(body, "We are gone\n\n"+phrases.All()[0].Withdrawn.Body) {
 		t.Error(body)
 	}
@@ -111,7 +111,7 @@ func TestATextWithoutABodyKeepsTheBuiltInOne(t *testing.T) {
 func TestScriptsThatRunFromTheRight(t *testing.T) {
 	for tag, want := range map[string]string{"ar": "rtl", "he": "rtl", "fa-AF": "rtl", "ur": "rtl", "ckb": "rtl", "dv": "rtl", "nl": "ltr", "az-Arab": "rtl", "az": "ltr"} {
 		n := policy.Notice{Texts: map[string]policy.Text{tag: {Title: "…"}}}
-		body := string(newSet(t, n, withdrawn).For(withdrawn, []string{"text/html"}, []string{tag}, "", "").Body)
+		body := string(newSet(t, n, withdrawn).For(withdrawn, 0, []string{"text/html"}, []string{tag}, "", "").Body)
 		if !strings.Contains(body, `<html lang="`+tag+`" dir="`+want+`">`) {
 			t.Errorf("%s isn't %s", tag, want)
 		}

@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"net/url"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -43,18 +44,46 @@ type notice struct {
 // A cache holds the rendered responses of one notice. It is made when the notice
 // is first asked for.
 type cache struct {
-	defaultLocale int                        // of clients who accept none that there is
-	responses     []atomic.Pointer[Response] // by locale, then format
+	defaultLocale int                                                       // of clients who accept none that there is
+	responses     [allHidden + 1]atomic.Pointer[[]atomic.Pointer[Response]] // by what is hidden; by locale, then format
+}
+
+// Hidden are links that a notice doesn't name, as they would be refused: a set.
+type Hidden uint8
+
+const (
+	hideAppeal Hidden = 1 << iota
+	hideExport
+	hideSignIn
+	hideDeleteAccount
+	hideRefunds
+	allHidden = 1<<iota - 1
+)
+
+// A link is an address in a notice, and where it leads on the web.
+type link struct {
+	address    string // escaped
+	hides      Hidden
+	host, path string // "" if it leads elsewhere
+}
+
+func newLink(address string, hides Hidden) link {
+	l := link{address: escapeLink(address), hides: hides}
+	if u, err := url.Parse(address); err == nil && (u.Scheme == "https" || u.Scheme == "http") {
+		l.host, l.path = strings.ToLower(u.Hostname()), cmp.Or(u.EscapedPath(), "/")
+	}
+	return l
 }
 
 // A template is a policy.Notice, made ready to render.
 type template struct {
 	status    int
 	blockedBy string
-	appeal    string
-	export    string
-	locales   *locales
-	texts     map[string]policy.Text // held because a templateKey has its address
+
+	appeal, export, signIn, deleteAccount, refunds link
+
+	locales *locales
+	texts   map[string]policy.Text // held because a templateKey has its address
 }
 
 // NewSet returns the notices of a snapshot's decisions. notices returns the
@@ -83,21 +112,33 @@ func NewSet(
 	return s
 }
 
+// Hide returns which links of a notice are refused: of those the notice says
+// nothing. A page is asked about by its host, without port, and its escaped path.
+func (s *Set) Hide(d *policy.Decision, refused func(host, path string) bool) (hidden Hidden) {
+	t := s.notice(d).template
+	for _, l := range [...]*link{&t.appeal, &t.export, &t.signIn, &t.deleteAccount, &t.refunds} {
+		if l.host != "" && refused(l.host, l.path) {
+			hidden |= l.hides
+		}
+	}
+	return hidden
+}
+
 // For returns the notice for a request that a decision of the snapshot
-// refuses. accept and acceptLanguage are the lines of the fields of these
+// refuses, without the links that are hidden. accept and acceptLanguage are the lines of the fields of these
 // names, contentType is the request's Content-Type, destination its
 // Sec-Fetch-Dest. For never returns nil.
-func (s *Set) For(d *policy.Decision, accept, acceptLanguage []string, contentType, destination string) *Response {
+func (s *Set) For(d *policy.Decision, hidden Hidden, accept, acceptLanguage []string, contentType, destination string) *Response {
 	n := s.notice(d)
 	c := n.openCache()
 	f := formatFor(accept, contentType, destination)
 	l := n.template.locales.choose(acceptLanguage, c.defaultLocale)
 
-	cached := &c.responses[l*int(formats)+int(f)]
+	cached := &c.of(hidden, len(n.template.locales.all))[l*int(formats)+int(f)]
 	if r := cached.Load(); r != nil {
 		return r
 	}
-	r := n.render(l, f, s.causes(*n.decision), s.names)
+	r := n.render(l, f, hidden, s.causes(*n.decision), s.names)
 	if cached.CompareAndSwap(nil, r) && s.cached.Add(int64(r.size())) > s.limit {
 		s.clear()
 	}
@@ -119,12 +160,21 @@ func (n *notice) openCache() *cache {
 	l := n.template.locales
 	n.cache.CompareAndSwap(nil, &cache{
 		defaultLocale: l.ofMarket(n.decision.Jurisdiction),
-		responses:     make([]atomic.Pointer[Response], len(l.all)*int(formats)),
 	})
 	if c := n.cache.Load(); c != nil {
 		return c
 	}
 	return n.openCache() // cleared in between
+}
+
+// of returns the responses without the links that are hidden.
+func (c *cache) of(hidden Hidden, locales int) []atomic.Pointer[Response] {
+	p := &c.responses[hidden]
+	if p.Load() == nil {
+		made := make([]atomic.Pointer[Response], locales*int(formats))
+		p.CompareAndSwap(nil, &made)
+	}
+	return *p.Load()
 }
 
 // clear drops all rendered responses. To start anew is as good as to choose
@@ -143,18 +193,19 @@ type templates map[templateKey]*template
 // A templateKey is the same for the same notice; of its texts it has the map's
 // address.
 type templateKey struct {
-	status                    int
-	blockedBy, appeal, export string
-	texts                     uintptr
+	status int
+	links  string
+	texts  uintptr
 }
 
 func (made templates) of(n policy.Notice) *template {
-	key := templateKey{n.Status, n.BlockedBy, n.Appeal, n.Export, reflect.ValueOf(n.Texts).Pointer()}
+	key := templateKey{n.Status, fmt.Sprint(n.Links()), reflect.ValueOf(n.Texts).Pointer()}
 	t := made[key]
 	if t == nil {
 		t = &template{
 			status: cmp.Or(n.Status, http.StatusUnavailableForLegalReasons), texts: n.Texts, locales: newLocales(n.Texts),
-			blockedBy: escapeLink(n.BlockedBy), appeal: escapeLink(n.Appeal), export: escapeLink(n.Export),
+			blockedBy: escapeLink(n.BlockedBy), appeal: newLink(n.Appeal, hideAppeal), export: newLink(n.Export, hideExport),
+			signIn: newLink(n.SignIn, hideSignIn), deleteAccount: newLink(n.DeleteAccount, hideDeleteAccount), refunds: newLink(n.Refunds, hideRefunds),
 		}
 		made[key] = t
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -47,7 +48,10 @@ var (
 	withheld = &policy.Decision{ID: 7, Action: policy.Refuse, Jurisdiction: "FR", Entry: "FR", Reason: policy.ByGuarantee,
 		Phase: policy.Withdrawn, Class: policy.Other, Flag: "end-to-end-encryption"}
 
-	everyKind = []*policy.Decision{withdrawn, windDown, closedToNew, feature, unlocated, anonymous, demanded, withheld}
+	limited = &policy.Decision{ID: 8, Action: policy.Refuse, Jurisdiction: "FR", Entry: "FR", Reason: policy.ByEntry,
+		Phase: policy.WindDown, Class: policy.Other, Since: november1}
+
+	everyKind = []*policy.Decision{withdrawn, windDown, closedToNew, feature, unlocated, anonymous, demanded, withheld, limited}
 )
 
 var (
@@ -81,6 +85,13 @@ var linked = policy.Notice{
 	Appeal:    "https://example.org/appeal?from=notice&lang=any",
 	Export:    "https://example.org/account/export",
 }
+
+// everyLink has all links that a notice can have.
+var everyLink = func() policy.Notice {
+	n := linked
+	n.SignIn, n.DeleteAccount, n.Refunds = "https://app.example.org/sign-in", "https://app.example.org/delete", "https://pay.example.org/refunds?a=b"
+	return n
+}()
 
 func names(code policy.Code) string {
 	return map[policy.Code]string{"US-MS": "Mississippi", "andean": "Andean countries"}[code]
@@ -147,6 +158,10 @@ func TestWhatARefusedClientReceives(t *testing.T) {
 		{"withdrawn-problem-fr", withdrawn, linked, "application/json", "fr", ""},
 		{"closed-to-new-problem-en", closedToNew, linked, "application/problem+json", "en", ""},
 		{"wind-down-text-en", windDown, linked, "", "en", ""},
+		{"wind-down-page-en-with-all-links", windDown, everyLink, "text/html", "en", ""},
+		{"wind-down-text-de-with-all-links", windDown, everyLink, "", "de", ""},
+		{"withdrawn-problem-en-with-all-links", withdrawn, everyLink, "application/json", "en", ""},
+		{"limited-text-en", limited, linked, "", "en", ""},
 		{"unlocated-text-es", unlocated, linked, "", "es", ""},
 		{"withdrawn-grpc-web-zh", withdrawn, linked, "", "zh-TW", "application/grpc-web-text+proto"},
 		{"demanded-page-en", demanded, linked, "text/html", "en", ""},
@@ -159,7 +174,7 @@ func TestWhatARefusedClientReceives(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newSet(t, c.notice, everyKind...)
-			golden(t, c.name, wire(b.For(c.decision, []string{c.accept}, []string{c.language}, c.contentType, "")))
+			golden(t, c.name, wire(b.For(c.decision, 0, []string{c.accept}, []string{c.language}, c.contentType, "")))
 		})
 	}
 }
@@ -171,9 +186,9 @@ func everyResponse(t testing.TB, n policy.Notice, visit func(name string, d *pol
 		for _, language := range []string{"en", "fr", "de", "es", "pt", "it", "ru", "ar", "tr", "zh", "zh-Hant", "ja", "hi", "id"} {
 			for _, accept := range []string{"text/html", "text/plain", "application/problem+json"} {
 				name := fmt.Sprint(d.Jurisdiction, " ", d.Phase, " ", language, " ", accept)
-				visit(name, d, b.For(d, []string{accept}, []string{language}, "", ""))
+				visit(name, d, b.For(d, 0, []string{accept}, []string{language}, "", ""))
 			}
-			visit(fmt.Sprint(d.Jurisdiction, " grpc ", language), d, b.For(d, nil, []string{language}, "application/grpc", ""))
+			visit(fmt.Sprint(d.Jurisdiction, " grpc ", language), d, b.For(d, 0, nil, []string{language}, "application/grpc", ""))
 		}
 	}
 }
@@ -219,14 +234,14 @@ func TestEveryRefusalSaysHowToAppeal(t *testing.T) {
 }
 
 func TestClosedToNewOffersNoExport(t *testing.T) {
-	a := newSet(t, linked, everyKind...).For(closedToNew, nil, nil, "", "")
+	a := newSet(t, linked, everyKind...).For(closedToNew, 0, nil, nil, "", "")
 	if bytes.Contains(a.Body, []byte(linked.Export)) {
 		t.Errorf("offered:\n%s", a.Body)
 	}
 }
 
 func TestAnAnonymousClientIsNotToldAPlace(t *testing.T) {
-	body := string(newSet(t, linked, everyKind...).For(anonymous, nil, []string{"en"}, "", "").Body)
+	body := string(newSet(t, linked, everyKind...).For(anonymous, 0, nil, []string{"en"}, "", "").Body)
 	if strings.Contains(body, "Germany") || !strings.Contains(body, phrases.All()[0].Anonymous) {
 		t.Error(body)
 	}
@@ -252,7 +267,7 @@ func TestNamesOfPlaces(t *testing.T) {
 	} {
 		d := *withdrawn
 		d.Jurisdiction, d.Entry = c.code, c.code
-		a := newSet(t, policy.Notice{}, &d).For(&d, []string{"application/json"}, []string{c.language}, "", "")
+		a := newSet(t, policy.Notice{}, &d).For(&d, 0, []string{"application/json"}, []string{c.language}, "", "")
 		var problem struct{ Jurisdiction, Place string }
 		if err := json.Unmarshal(a.Body, &problem); err != nil {
 			t.Fatal(err)
@@ -265,7 +280,7 @@ func TestNamesOfPlaces(t *testing.T) {
 
 func TestStatusOfTheNotice(t *testing.T) {
 	for status, want := range map[int]int{0: 451, 451: 451, 403: 403, 404: 404, 410: 410} {
-		if got := newSet(t, policy.Notice{Status: status}, withdrawn).For(withdrawn, nil, nil, "", "").Status; got != want {
+		if got := newSet(t, policy.Notice{Status: status}, withdrawn).For(withdrawn, 0, nil, nil, "", "").Status; got != want {
 			t.Errorf("status %d is sent as %d, want %d", status, got, want)
 		}
 	}
@@ -273,7 +288,7 @@ func TestStatusOfTheNotice(t *testing.T) {
 
 func TestAnAddressCannotLeaveItsLink(t *testing.T) {
 	n := policy.Notice{BlockedBy: `https://example.org/a?b=>;"é ` + "`"}
-	got := get(newSet(t, n, feature).For(feature, nil, nil, "", ""), "Link")
+	got := get(newSet(t, n, feature).For(feature, 0, nil, nil, "", ""), "Link")
 	want := `<https://example.org/a?b=%3E;%22%C3%A9%20%60>; rel="blocked-by", </.well-known/market-status>; rel="sunset"`
 	if got != want {
 		t.Errorf("Link: %s\nwant: %s", got, want)
@@ -341,14 +356,14 @@ func TestHostileTextsAreEscaped(t *testing.T) {
 				Statements: []string{words},
 			}
 		}, func(policy.Code) string { return words })
-		harmless(t, b.For(&d, []string{"text/html"}, []string{"en"}, "", "").Body)
-		harmless(t, b.For(&d, []string{"text/html"}, []string{"fr"}, "", "").Body)
+		harmless(t, b.For(&d, 0, []string{"text/html"}, []string{"en"}, "", "").Body)
+		harmless(t, b.For(&d, 0, []string{"text/html"}, []string{"fr"}, "", "").Body)
 
-		problem := b.For(&d, []string{"application/json"}, []string{"en"}, "", "")
+		problem := b.For(&d, 0, []string{"application/json"}, []string{"en"}, "", "")
 		if !json.Valid(problem.Body) {
 			t.Errorf("not JSON:\n%s", problem.Body)
 		}
-		for _, f := range b.For(&d, nil, []string{"en"}, "application/grpc", "").Header {
+		for _, f := range b.For(&d, 0, nil, []string{"en"}, "application/grpc", "").Header {
 			if strings.ContainsAny(f.Value, "\r\n\x00") {
 				t.Errorf("%s: %q", f.Name, f.Value)
 			}
@@ -365,7 +380,7 @@ func TestHostileTextsAreEscaped(t *testing.T) {
 func TestAPageAllowsItsOwnStyleAndNothingElse(t *testing.T) {
 	s := marketStatus([]policy.PublicMarket{elsewhere})
 	for name, a := range map[string]*notice.Response{
-		"notice": newSet(t, linked, withdrawn).For(withdrawn, []string{"text/html"}, nil, "", ""),
+		"notice": newSet(t, linked, withdrawn).For(withdrawn, 0, []string{"text/html"}, nil, "", ""),
 		"status": s.For(asOf, []string{"text/html"}, nil, nil),
 	} {
 		styles := styleElement.FindAllSubmatch(a.Body, -1)
@@ -387,8 +402,8 @@ func TestAPageAllowsItsOwnStyleAndNothingElse(t *testing.T) {
 func TestARenderedNoticeIsCached(t *testing.T) {
 	b := newSet(t, linked, everyKind...)
 	for _, contentType := range []string{"", "application/grpc"} {
-		first := b.For(windDown, []string{"text/html"}, []string{"fr-FR"}, contentType, "")
-		if again := b.For(windDown, []string{"text/html;q=0.5"}, []string{"fr"}, contentType, ""); first != again {
+		first := b.For(windDown, 0, []string{"text/html"}, []string{"fr-FR"}, contentType, "")
+		if again := b.For(windDown, 0, []string{"text/html;q=0.5"}, []string{"fr"}, contentType, ""); first != again {
 			t.Error("the same notice was rendered twice")
 		}
 	}
@@ -401,7 +416,7 @@ func TestTheCacheIsBounded(t *testing.T) {
 	for range 3 {
 		for _, d := range everyKind {
 			for _, language := range []string{"en", "fr", "de", "es", "ja", "hi"} {
-				a := b.For(d, []string{"text/html"}, []string{language}, "", "")
+				a := b.For(d, 0, []string{"text/html"}, []string{language}, "", "")
 				if b.Cached() > limit || get(a, "Content-Language") != language || len(a.Body) == 0 {
 					t.Fatalf("%d bytes cached, limit %d; %s for %s", b.Cached(), limit, get(a, "Content-Language"), language)
 				}
@@ -419,7 +434,7 @@ func TestASetIsSharedByManyRequests(t *testing.T) {
 			for j := range 200 {
 				d := everyKind[(i+j)%len(everyKind)]
 				language := []string{"en", "fr", "ar", "ja", "xx"}[j%5]
-				if a := b.For(d, []string{"text/html"}, []string{language}, "", ""); len(a.Body) == 0 {
+				if a := b.For(d, 0, []string{"text/html"}, []string{language}, "", ""); len(a.Body) == 0 {
 					t.Error("an empty notice")
 				}
 			}
@@ -430,7 +445,7 @@ func TestASetIsSharedByManyRequests(t *testing.T) {
 
 func TestAnUnknownDecisionIsRefusedAllTheSame(t *testing.T) {
 	b := newSet(t, linked, withdrawn)
-	a := b.For(anonymous, []string{"text/html"}, []string{"fr"}, "", "")
+	a := b.For(anonymous, 0, []string{"text/html"}, []string{"fr"}, "", "")
 	if a.Status != 451 || get(a, "Content-Language") != "fr" || len(a.Body) == 0 {
 		t.Error(wire(a))
 	}
@@ -442,4 +457,28 @@ func TestDecisionsToForwardNeedNoNotice(t *testing.T) {
 		t.Error("asked for the notice of a decision to forward")
 		return policy.Notice{}
 	}, nil, nil)
+}
+
+// Issue 11, 2: a notice names only what isn't refused.
+func TestANoticeNamesNoLinkThatIsRefused(t *testing.T) {
+	b := newSet(t, everyLink, everyKind...)
+	for _, accept := range []string{"text/html", "application/json", "text/plain"} {
+		everything := string(b.For(windDown, 0, []string{accept}, []string{"en"}, "", "").Body)
+		for _, address := range []string{everyLink.Appeal, everyLink.Export, everyLink.SignIn, everyLink.DeleteAccount, everyLink.Refunds} {
+			u, err := url.Parse(address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			hidden := b.Hide(windDown, func(host, path string) bool { return host == u.Hostname() && path == u.Path })
+			got := string(b.For(windDown, hidden, []string{accept}, []string{"en"}, "", "").Body)
+			if !strings.Contains(everything, u.Path) || strings.Contains(got, u.Path) {
+				t.Errorf("%s, where %s is refused:\n%s", accept, address, got)
+			}
+		}
+		none := b.Hide(windDown, func(string, string) bool { return true })
+		got := string(b.For(windDown, none, []string{accept}, []string{"en"}, "", "").Body)
+		if strings.Contains(got, "app.example.org") || strings.Contains(got, "What still works") || strings.Contains(got, "please tell us") {
+			t.Errorf("%s, where all is refused:\n%s", accept, got)
+		}
+	}
 }

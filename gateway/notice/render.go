@@ -18,8 +18,8 @@ import (
 )
 
 // render renders the response in one locale and format.
-func (n *notice) render(l int, f format, cause policy.Cause, names func(policy.Code) string) *Response {
-	c := n.content(l, cause, names)
+func (n *notice) render(l int, f format, hidden Hidden, cause policy.Cause, names func(policy.Code) string) *Response {
+	c := n.content(l, hidden, cause, names)
 	switch f {
 	case formatGRPC, formatGRPCWeb:
 		return n.grpc(c, f)
@@ -103,11 +103,15 @@ func problemDetails(d *policy.Decision, c content) []byte {
 		BlockedBy    string      `json:"blocked_by,omitempty"`
 		Appeal       string      `json:"appeal,omitempty"`
 		Export       string      `json:"export,omitempty"`
+		SignIn       string      `json:"sign_in,omitempty"`
+		Delete       string      `json:"delete_account,omitempty"`
+		Refunds      string      `json:"refunds,omitempty"`
 		MarketStatus string      `json:"market_status"`
 	}{
 		problemTypes + kind, c.Title.String(), c.Status, c.Lead.String(), c.Language,
 		d.Jurisdiction, c.Facts[0].Value, d.Phase.String(), d.Class,
-		d.Since.UTC(), d.Sunset.UTC(), c.Because, c.Promise, c.Blocked, c.Appeal, c.Export, policy.StatusPath,
+		d.Since.UTC(), d.Sunset.UTC(), c.Because, c.Promise, c.Blocked, c.Appeal, c.Export,
+		c.SignIn, c.DeleteAccount, c.Refunds, policy.StatusPath,
 	})
 	if err != nil {
 		panic(err) // strings and times in their range can be encoded
@@ -119,10 +123,10 @@ func plainText(c content) []byte {
 	var b strings.Builder
 	lang := c.Phrases
 	fmt.Fprintf(&b, "%s\n\n%s\n", c.Title, c.Lead)
-	if len(c.Works) > 0 {
+	if works := c.Works(); len(works) > 0 {
 		fmt.Fprintf(&b, "\n%s%s\n", lang.StillWorks, strings.TrimRight(lang.Colon, " "))
-		for _, work := range c.Works {
-			fmt.Fprintf(&b, "- %s\n", work)
+		for _, work := range works {
+			fmt.Fprintf(&b, "- %s%s%s\n", work.Label, lang.Colon, work.Value)
 		}
 	}
 	link := func(label, address string) {

@@ -77,3 +77,16 @@ func (h *Handler) locate(address netip.Addr) policy.Place {
 	}
 	return place
 }
+
+// refusesPage returns what reports whether a page would be refused to a client at a
+// place: one of the host that it asked for, or of another that the settings name. Of
+// other hosts nothing is known.
+func (h *Handler) refusesPage(s *policy.Snapshot, place policy.Place, asked string) func(host, path string) bool {
+	return func(host, path string) bool {
+		if host != asked && !h.o.Apps.Names(host) {
+			return false
+		}
+		d, _, err := decideByReadings(s, place, Facts{Method: http.MethodGet, Host: host, Path: path})
+		return err != nil || d.Action == policy.Refuse
+	}
+}

@@ -30,6 +30,13 @@ func NewHosts[T any](byPattern map[string]T) *Hosts[T] {
 	return h
 }
 
+// Names reports whether a pattern other than * is for a host, in the form of Hostname.
+func (h *Hosts[T]) Names(host string) bool {
+	_, exact := h.exact[host]
+	_, wildcard := h.wildcard[host[max(strings.IndexByte(host, '.'), 0):]]
+	return exact || wildcard
+}
+
 // Find looks up a host, in the form of Hostname.
 func (h *Hosts[T]) Find(host string) (found T, ok bool) {
 	if found, ok = h.exact[host]; ok {

@@ -108,8 +108,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case decision.Action == policy.Refuse:
 		httpbody.CloseUnread(w, r)
 		allowOrigin(w, r)
+		hidden := compiled.Notices().Hide(decision, h.refusesPage(compiled.Snapshot(), verdict.Place, facts.Host))
 		h := r.Header
-		compiled.Notices().For(decision, h["Accept"], h["Accept-Language"], h.Get("Content-Type"), h.Get("Sec-Fetch-Dest")).Write(w, r)
+		compiled.Notices().For(decision, hidden, h["Accept"], h["Accept-Language"], h.Get("Content-Type"), h.Get("Sec-Fetch-Dest")).Write(w, r)
 	case facts.Path == policy.StatusPath:
 		httpbody.CloseUnread(w, r)
 		compiled.MarketStatus().For(now, r.Header["Accept"], r.Header["Accept-Language"], r.Header["If-None-Match"]).Write(w, r)

@@ -518,10 +518,8 @@ func formatNotice(n policy.Notice, exists bool) string {
 	if n.Status != 0 {
 		words = append(words, fmt.Sprintf("status %d", n.Status))
 	}
-	for _, link := range []struct{ name, value string }{{"blocked-by", n.BlockedBy}, {"appeal", n.Appeal}, {"export", n.Export}} {
-		if link.value != "" {
-			words = append(words, link.name+" "+link.value)
-		}
+	for _, link := range n.Links() {
+		words = append(words, link.Field+" "+link.Address)
 	}
 	for _, language := range slices.Sorted(maps.Keys(n.Texts)) {
 		text := n.Texts[language]

@@ -28,6 +28,12 @@ type Language struct {
 
 	// What is refused.
 	Withdrawn, ClosedToNew, WindDown, Feature Message
+	// Limited is said instead of WindDown where no end is public: a market may be
+	// closing, or coming back.
+	Limited Message
+	// What is said instead of Withdrawn.Body and Feature.Body where a demand may be
+	// named that it is because of. These tell nothing of there being one.
+	WithdrawnBecause, FeatureBecause string
 	// Unplaced is said instead of Withdrawn.Body where the place is not one
 	// that law speaks for: unlocated, private, anonymous.
 	Unplaced string
@@ -35,8 +41,8 @@ type Language struct {
 	// offered as promised, whatever the reason: it blames nobody.
 	Withheld string
 
-	// What a market in wind-down still gets.
-	StillWorks, SignIn, ExportData, DeleteAccount, Refunds string
+	// What is still there for who is refused.
+	StillWorks, SignIn, DeleteAccount, Refunds string
 
 	// The labels of the facts.
 	Place, Since, Ends, Refused string
