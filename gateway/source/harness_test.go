@@ -89,7 +89,8 @@ type client struct {
 
 // Peers are what other gateways on a stream do.
 type peers struct {
-	answers      map[string][][]byte // by topic
+	mu           sync.Mutex
+	answers      map[string][][]byte // by topic; once a replica runs, by setAnswers
 	queryErr     error
 	respondErr   error
 	expected     uint64       // what the ledger was told to have at the least
@@ -204,7 +205,15 @@ func (c *client) Compare(_ context.Context, a *ledger.Archive) (differing []uint
 }
 
 func (c *client) Query(_ context.Context, topic string, _ []byte) ([][]byte, error) {
+	c.peers.mu.Lock()
+	defer c.peers.mu.Unlock()
 	return c.answers[topic], c.queryErr
+}
+
+func (p *peers) setAnswers(answers map[string][][]byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answers = answers
 }
 
 func (c *client) Respond(topic string, answer func(context.Context, []byte) []byte) error {

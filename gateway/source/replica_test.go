@@ -80,10 +80,11 @@ func TestNothingIsWrittenThatAGatewayPresentCantRead(t *testing.T) {
 	newer := func(changes.State) (changes.Draft, error) {
 		return changes.Draft{Kind: "vote", Author: "ada", Body: []byte(`{"format":2}`)}, nil
 	}
-	m.peers.answers = map[string][][]byte{"last": {[]byte("1"), []byte("1")}, "format": {[]byte("2")}}
+	last := [][]byte{[]byte("1"), []byte("1")}
+	m.peers.setAnswers(map[string][][]byte{"last": last, "format": {[]byte("2")}})
 	_, err := r.Write(t.Context(), newer) // the other doesn't say
 	expectCode(t, err, changes.Conflict)
-	m.peers.answers["format"] = [][]byte{[]byte("2"), []byte("2")}
+	m.peers.setAnswers(map[string][][]byte{"last": last, "format": {[]byte("2"), []byte("2")}})
 	if _, err := r.Write(t.Context(), newer); err != nil || r.State().Unknown() != 1 {
 		t.Errorf("%v, %d unknown", err, r.State().Unknown())
 	}
