@@ -25,6 +25,11 @@ func (g *Gateway) state() metrics.State {
 		s.Doubts[string(reason)] = doubt.Reason == reason
 	}
 	s.Unenforced = s.Snapshot.Unenforced(g.geo.Capability())
+	for _, d := range s.Snapshot.Policy().DemandStatuses(g.now(), g.geo.Capability()) {
+		if d.Disclosed() { // who reads the metrics isn't known
+			s.Demands = append(s.Demands, d)
+		}
+	}
 	s.Purge = g.purgeState()
 	if c := g.source.Connection(); c != nil {
 		s.Ledger = g.ledgerState(c)

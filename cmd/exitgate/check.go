@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +27,7 @@ type checkResult struct {
 	At            time.Time                `json:"at"`
 	Until         time.Time                `json:"until,omitzero"`
 	Flags         []policy.Flag            `json:"flags,omitempty"`
-	Demands       []demandResult           `json:"demands,omitempty"`
+	Demands       []policy.DemandStatus    `json:"demands,omitempty"`
 	Jurisdictions []policy.Market          `json:"jurisdictions,omitempty"`
 	// Unfindable are the jurisdictions that it restricts, and in which the
 	// databases of --geo find no clients, or not all.
@@ -37,16 +35,6 @@ type checkResult struct {
 	// Unkept are those that demands bind, and in which the service would be served
 	// as no client can be found there: a gateway refuses to have it so.
 	Unkept []policy.Code `json:"unkept,omitempty"`
-}
-
-// A demandResult is a demand, and what it does to the guarantees. Where one that
-// binds breaks any, its jurisdiction is withdrawn by then: else the policy would
-// be wrong.
-type demandResult struct {
-	Name string `json:"name"`
-	policy.Demand
-	Binds  bool     `json:"binds"`
-	Breaks []string `json:"breaks,omitempty"` // the flags whose guarantee it breaks
 }
 
 func newCheck(now func() time.Time) *cobra.Command {
@@ -105,7 +93,7 @@ of --geo would refuse it, as a demand binds a place that they can't find.`,
 			if err == nil {
 				snapshot := policy.Compile(p, p.OwnFlags(), result.At)
 				result.OK, result.Mode, result.Warnings = true, p.Mode(), document.Warnings(file, p, result.At)
-				result.Flags, result.Demands = p.Flags(), demandsOf(p)
+				result.Flags, result.Demands = p.Flags(), p.DemandStatuses(result.At, capability)
 				result.Jurisdictions, result.Until = snapshot.Markets(), snapshot.Until()
 				result.Unkept = p.Unkept(capability)
 				result.Unfindable = policy.Unfindable(p, p.OwnFlags(), result.At, capability)
@@ -204,17 +192,6 @@ func writeUnfindable(out io.Writer, all []policy.PoorlyFound) {
 	}
 }
 
-// demandsOf returns the demands of a policy, by name.
-func demandsOf(p *policy.Policy) []demandResult {
-	var all []demandResult
-	demands := p.Demands()
-	for _, name := range slices.Sorted(maps.Keys(demands)) {
-		d := demands[name]
-		all = append(all, demandResult{Name: name, Demand: d, Binds: d.Binds(), Breaks: p.BrokenGuarantees(d)})
-	}
-	return all
-}
-
 // writePromise says what is guaranteed, and what is demanded against it.
 func (r checkResult) writePromise(out io.Writer) {
 	var guarantees, demands [][]string
@@ -224,7 +201,7 @@ func (r checkResult) writePromise(out io.Writer) {
 		}
 	}
 	for _, d := range r.Demands {
-		demands = append(demands, []string{d.Name, string(d.Jurisdiction), d.inForce(), d.outcome()})
+		demands = append(demands, []string{d.Name, string(d.Jurisdiction), formatDemandStage(d), d.Summary})
 	}
 	writeSection(out, "Guaranteed wherever the service is served", guarantees)
 	writeSection(out, "Demanded", demands)
@@ -238,31 +215,12 @@ func writeSection(out io.Writer, title string, rows [][]string) {
 	}
 }
 
-// inForce says how far a demand has come: "adopted, from 2026-12-01".
-func (d demandResult) inForce() string {
+// formatDemandStage says how far a demand has come: "adopted, from 2026-12-01".
+func formatDemandStage(d policy.DemandStatus) string {
 	if d.InForce.IsZero() {
 		return string(d.Stage)
 	}
 	return fmt.Sprintf("%s, from %s", d.Stage, formatTime(d.InForce))
-}
-
-// outcome says what a demand does to the guarantees.
-func (d demandResult) outcome() string {
-	broken := strings.Join(d.Breaks, ", ")
-	switch {
-	case d.Breaks == nil:
-		return "breaks no guarantee"
-	case !d.Binds:
-		return "doesn't bind; would break " + broken
-	}
-	kept := fmt.Sprintf("%s is withdrawn", d.Jurisdiction)
-	if d.Routes != nil {
-		kept = fmt.Sprintf("%s refuses %s", d.Jurisdiction, strings.Join(d.Routes, ", "))
-	}
-	if !d.InForce.IsZero() {
-		kept += " by then"
-	}
-	return fmt.Sprintf("breaks %s; kept: %s", broken, kept)
 }
 
 func phaseSince(m policy.Market) string {

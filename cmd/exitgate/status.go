@@ -23,7 +23,8 @@ func newStatus() *cobra.Command {
 		Use:   "status",
 		Short: "Say what is in force, and what needs somebody",
 		Long: `Say which revision is in force, since when and by whom; what each market gets,
-its next step, and the requests of the last hour on this gateway; which changes
+its next step, and the requests of the last hour on this gateway; what laws and
+orders demand, and what keeps the promise or is missing for it; which changes
 wait for approvals, which emergencies for a signature; and what isn't well.`,
 		Example: `  exitgate status
   exitgate status --watch
@@ -139,6 +140,7 @@ func (s statusText) write(out printer) {
 		out.colouredParagraph(red, "", "The gateway isn't ready to serve: see below.")
 	}
 	s.writeMarkets(out)
+	s.writeDemands(out)
 	s.writeUnsigned(out)
 	if len(s.Pending) > 0 {
 		out.heading(yellow, "Changes that wait:")
@@ -318,6 +320,51 @@ func formatNextStep(steps []policy.Step) string {
 		return ""
 	}
 	return steps[0].Phase.String() + " " + formatSince(steps[0].From)
+}
+
+// writeDemands says what laws and orders require, and what keeps the promise.
+func (s statusText) writeDemands(out printer) {
+	if len(s.Demands) == 0 {
+		return
+	}
+	out.heading(bold, "Demanded:")
+	var rows []row
+	for _, d := range s.Demands {
+		stage := formatDemandStage(d)
+		switch {
+		case d.DaysLeft != nil && *d.DaysLeft > 0:
+			stage += ", in " + plural(*d.DaysLeft, "day")
+		case d.DaysLeft != nil:
+			stage += ", within a day"
+		}
+		r := row{
+			cells: []cell{{text: sanitise(string(d.Jurisdiction)), colour: bold}, {text: sanitise(d.Name)}, {text: stage, colour: demandColour(d)}},
+			below: []string{sanitise(d.Summary)},
+		}
+		if d.Missing != "" {
+			r.below = append(r.below, "MISSING: "+sanitise(d.Missing))
+		}
+		if d.Unenforced != nil {
+			r.below = append(r.below, "NOT ENFORCED HERE: the databases can't find "+joinCodes(d.Unenforced)+", see below")
+		}
+		if !d.Disclosed() {
+			r.below = append(r.below, "it may not be named to the public")
+		}
+		rows = append(rows, r)
+	}
+	out.table(rows, 1)
+}
+
+func demandColour(d policy.DemandStatus) string {
+	switch {
+	case d.Outcome == policy.DemandUnmet && d.Stage == policy.Adopted, d.Unenforced != nil:
+		return red
+	case d.Outcome == policy.DemandUnmet:
+		return yellow
+	case d.Outcome == policy.DemandKept:
+		return green
+	}
+	return ""
 }
 
 func (s statusText) writeUnsigned(out printer) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/enforce"
+	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -28,6 +29,7 @@ func (c *Control) Status(by changes.Actor) api.Status {
 		Pending:  []changes.Change{},
 		Unsigned: orEmpty(state.Unsigned()),
 		Markets:  c.markets(snapshot), Unenforced: orEmpty(snapshot.Unenforced(c.o.Capability())),
+		Demands: orEmpty(snapshot.Policy().DemandStatuses(now, c.o.Capability())),
 	}
 	if l := c.source.Connection(); l != nil {
 		status.Ledger = &api.Ledger{Connected: l.Connected, Since: l.Since, Why: l.Why, Last: l.Last, Format: changes.Format,
@@ -37,7 +39,7 @@ func (c *Control) Status(by changes.Actor) api.Status {
 		status.Revision, status.InForce = revision.Number, &revision
 	}
 	if blocked == enforce.PolicyUnknown { // what stands in its place is nobody's policy
-		status.SHA256, status.Markets = "", []api.Market{}
+		status.SHA256, status.Markets, status.Demands = "", []api.Market{}, []policy.DemandStatus{}
 	}
 	for _, change := range state.Changes(now) {
 		if change.Status == changes.Pending || change.Status == changes.Stale {

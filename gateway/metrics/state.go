@@ -17,9 +17,10 @@ type State struct {
 	StepsKept    bool // the steps that were taken were read at the start, and are on disk
 	PolicyFailed bool
 	Databases    []Database
-	Unenforced   []policy.Code        // jurisdictions that the databases can't find
-	Doubts       map[string]bool      // why clients may not be located by their own addresses, and whether it holds
-	Certificates map[string]time.Time // when they end, by host; zero: there is none yet
+	Demands      []policy.DemandStatus // those that may be named
+	Unenforced   []policy.Code         // jurisdictions that the databases can't find
+	Doubts       map[string]bool       // why clients may not be located by their own addresses, and whether it holds
+	Certificates map[string]time.Time  // when they end, by host; zero: there is none yet
 	Flags        Flags
 	Ledger       *Ledger // nil: the policy comes from a file
 	Purge        *Purge  // nil: nothing purges caches
@@ -85,6 +86,20 @@ func RegisterState(registry prometheus.Registerer, state func() State) {
 		{desc("jurisdiction_unenforced", "1 for a jurisdiction that the policy restricts and that the databases can't find: who is there is served as what is around it.", "jurisdiction"), func(s State, set set) {
 			for _, code := range s.Unenforced {
 				set(1, string(code))
+			}
+		}},
+		{desc("demand_in_force_timestamp_seconds", "When a demand comes, or came, into force; 0 if that isn't known.", "demand", "jurisdiction"), func(s State, set set) {
+			for _, d := range s.Demands {
+				if d.Outcome != policy.DemandOver {
+					set(seconds(d.InForce), d.Name, string(d.Jurisdiction))
+				}
+			}
+		}},
+		{desc("demand_unmet", "1 for a demand that doesn't bind yet, and if it did, something that is served would have to be withdrawn.", "demand", "jurisdiction", "stage"), func(s State, set set) {
+			for _, d := range s.Demands {
+				if d.Outcome != policy.DemandOver {
+					set(boolean(d.Outcome == policy.DemandUnmet), d.Name, string(d.Jurisdiction), string(d.Stage))
+				}
 			}
 		}},
 		{desc("next_transition_timestamp_seconds", "When the next scheduled change of a phase is due, 0 if none is."), func(s State, set set) {

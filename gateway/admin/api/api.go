@@ -30,13 +30,14 @@ type Status struct {
 	Mode     policy.Mode       `json:"mode"`
 	// Waiting is what isn't known yet, so that nothing is served:
 	// policy-unknown or flags-unknown. Checks say why.
-	Waiting  string             `json:"waiting,omitempty"`
-	Applied  time.Time          `json:"applied,omitzero"` // when this gateway took it into use
-	Until    time.Time          `json:"until,omitzero"`   // the next scheduled change, by anybody
-	Ledger   *Ledger            `json:"ledger,omitempty"`
-	Pending  []changes.Change   `json:"pending"`  // changes that wait for approvals
-	Unsigned []changes.Revision `json:"unsigned"` // emergency revisions that wait for a second signature
-	Markets  []Market           `json:"markets"`
+	Waiting  string                `json:"waiting,omitempty"`
+	Applied  time.Time             `json:"applied,omitzero"` // when this gateway took it into use
+	Until    time.Time             `json:"until,omitzero"`   // the next scheduled change, by anybody
+	Ledger   *Ledger               `json:"ledger,omitempty"`
+	Pending  []changes.Change      `json:"pending"`  // changes that wait for approvals
+	Unsigned []changes.Revision    `json:"unsigned"` // emergency revisions that wait for a second signature
+	Markets  []Market              `json:"markets"`
+	Demands  []policy.DemandStatus `json:"demands"` // how the policy stands to laws and orders
 	// Unenforced are the jurisdictions that the policy restricts and whose
 	// clients this gateway's databases can't find, so that they are served as
 	// what is around them.
