@@ -22,12 +22,23 @@ import (
 // guarantee. The definition and the source are the policy's from then on: don't
 // change them.
 func New(def Definition, source []byte) (*Policy, error) {
+	return newPolicy(def, source, func(*builder) {})
+}
+
+// NewProposed returns the policy as New does, by the rules for what is newly proposed,
+// too. What stands in a ledger or on disk may break these.
+func NewProposed(def Definition, source []byte) (*Policy, error) {
+	return newPolicy(def, source, (*builder).checkProposed)
+}
+
+func newPolicy(def Definition, source []byte, check func(*builder)) (*Policy, error) {
 	b := build(def)
 	if len(b.problems) == 0 {
 		b.policy.setPlaces()
 		b.policy.setBindings()
 		b.checkContradictions()
 		b.checkPromise()
+		check(b)
 	}
 	if len(b.problems) > 0 {
 		return nil, b.problems

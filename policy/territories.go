@@ -153,10 +153,9 @@ func joinCodes(codes []Code) string {
 	return strings.Join(words, ", ")
 }
 
-// CheckProposed returns what is wrong with a policy by the rules for what is newly
-// proposed. They are no rules for what stands already.
-func (p *Policy) CheckProposed() Problems {
-	b := &builder{def: p.def, policy: p}
+// checkProposed reports what is wrong by the rules for what is newly proposed.
+func (b *builder) checkProposed() {
+	p := b.policy
 	for _, name := range slices.Sorted(maps.Keys(p.demands)) {
 		if d := p.demands[name]; d.Binds() {
 			b.checkTerritoriesSaid(name, d)
@@ -164,7 +163,6 @@ func (p *Policy) CheckProposed() Problems {
 		}
 	}
 	b.checkUnknownPartsSaid()
-	return b.problems
 }
 
 // UnsaidTerritories returns the countries with territories that entries restrict,

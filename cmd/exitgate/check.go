@@ -57,8 +57,9 @@ find who is there.
 With --config, say what is wrong with a gateway's settings, and with the files of
 certificates and secrets that they name, on the machine where it runs.
 
-Exit codes: 0 it is valid, 1 it is not, 3 it is, but a gateway with the databases
-of --geo would refuse it, as a demand binds a place that they can't find.`,
+Exit codes: 0 it is valid, 3 it is not, or a gateway with the databases of --geo
+would refuse it, as a demand binds a place that they can't find; 1 it could not be
+read, or settings are wrong.`,
 		Example: `  exitgate check policy.yaml
   exitgate check policy.yaml --at 2026-12-01T00:00:00Z
   exitgate check policy.yaml --geo GeoLite2-City.mmdb
@@ -98,7 +99,9 @@ of --geo would refuse it, as a demand binds a place that they can't find.`,
 				result.Unkept = p.Unkept(capability)
 				result.Unfindable = policy.Unfindable(p, p.OwnFlags(), result.At, capability)
 			}
-			_ = errors.As(err, &result.Errors)
+			if errors.As(err, &result.Errors) {
+				err = &exitError{exitRefused, err}
+			}
 			switch {
 			case asJSON:
 				err = errors.Join(writeJSON(cmd.OutOrStdout(), result), exitSilently(err))
@@ -274,6 +277,9 @@ func shorten(text string, most int) string {
 func exitSilently(err error) error {
 	if err == nil {
 		return nil
+	}
+	if exit, ok := errors.AsType[*exitError](err); ok {
+		return &exitError{code: exit.code}
 	}
 	return &exitError{code: exitFailed}
 }

@@ -37,7 +37,7 @@ func TestTheDemoShowsAPolicyThatIsRefused(t *testing.T) {
 	}
 	wrong.Reset()
 	const why = "pt-sample requires end-to-end-encryption: false"
-	if code := run(ctx, time.Now, []string{"check", seen.Refused}, nil, io.Discard, &wrong); code != exitFailed || !strings.Contains(wrong.String(), why) {
+	if code := run(ctx, time.Now, []string{"check", seen.Refused}, nil, io.Discard, &wrong); code != exitRefused || !strings.Contains(wrong.String(), why) {
 		t.Errorf("check of the refused policy ends with %d:\n%s", code, wrong.String())
 	}
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os/user"
 	"slices"
 	"strings"
 	"time"
@@ -145,6 +146,9 @@ func newPrincipalSet(now func() time.Time, adds bool) *cobra.Command {
 				}
 			}
 			if set("user") {
+				if err := checkUser(user); err != nil {
+					return exitFailure(err)
+				}
 				p.User = user
 			}
 			if set("certificate") {
@@ -163,6 +167,18 @@ func newPrincipalSet(now func() time.Time, adds bool) *cobra.Command {
 		string(changes.Viewer) + "\tlook at everything", string(changes.Operator) + "\tpropose changes", string(changes.Approver) + "\tapprove and sign",
 	}, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 	return cmd
+}
+
+// checkUser reports a local user that this machine doesn't have. None is fine: then
+// the principal is nobody's.
+func checkUser(name string) error {
+	if name == "" {
+		return nil
+	}
+	if _, err := user.Lookup(name); err != nil {
+		return fmt.Errorf("this machine has no user %q: write the name as in /etc/passwd", name)
+	}
+	return nil
 }
 
 // principal finds one by its name.

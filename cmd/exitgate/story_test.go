@@ -168,7 +168,7 @@ func (s *storyTest) theLawIsAdopted() {
 		"fr-narcotrafic-8ter requires end-to-end-encryption: false from 2026-12-01T00:00:00Z on, which breaks the guarantee (require true); but FR is open then",
 		"withdraw FR by 2026-12-01T00:00:00Z,",
 		"or show that the demand is suspended (stayed by a court), rejected or repealed: change its stage")
-	if code != exitFailed || out != "" {
+	if code != exitRefused || out != "" {
 		s.t.Errorf("check of a law without an exit ends with %d, and says %q", code, out)
 	}
 
@@ -176,7 +176,7 @@ func (s *storyTest) theLawIsAdopted() {
 	s.write("late.yaml", adopted+storyDemands("adopted")+late)
 	_, why, code = s.check("late.yaml")
 	s.says("check of an exit an hour too late", why, "but FR is served until 2026-12-01T01:00:00Z, 1h longer")
-	if code != exitFailed {
+	if code != exitRefused {
 		s.t.Errorf("check of an exit an hour too late ends with %d", code)
 	}
 

@@ -192,6 +192,9 @@ func Parse(file string, source []byte) (Config, error) {
 	for _, p := range c.faults() {
 		doc.Errorf(p.advice, p.path, "%s", p.message)
 	}
+	if said := doc.Keys("policy"); slices.Contains(said, "file") && slices.Contains(said, "ledger") && len(c.Policy.Ledger.NATS) == 0 {
+		doc.Errorf("remove one of the two", []any{"policy", "ledger"}, "the policy comes from the file %s already", c.Policy.File)
+	}
 	return c, doc.Err()
 }
 

@@ -38,27 +38,20 @@ func Decode(name string, text []byte) *Document {
 }
 
 // NewPolicy returns the policy that the document makes, by the rules for new
-// ones. A rule that refuses what was allowed before is one of
-// policy.CheckProposed, and not of policy.New.
-func (d *Document) NewPolicy() (*policy.Policy, error) {
-	p, err := d.Policy()
-	if err != nil {
-		return nil, err
-	}
-	if d.locate(p.CheckProposed(), d.YAML.Errorf); d.YAML.Err() != nil {
-		return nil, d.YAML.Err()
-	}
-	return p, nil
-}
+// ones. A rule that refuses what was allowed before is one of policy.NewProposed,
+// and not of policy.New.
+func (d *Document) NewPolicy() (*policy.Policy, error) { return d.policy(policy.NewProposed) }
 
 // Policy returns the policy that the document makes, by the rules for those that
 // stand already.
-func (d *Document) Policy() (*policy.Policy, error) {
+func (d *Document) Policy() (*policy.Policy, error) { return d.policy(policy.New) }
+
+func (d *Document) policy(make func(policy.Definition, []byte) (*policy.Policy, error)) (*policy.Policy, error) {
 	if d.YAML.Err() != nil {
 		d.locate(policy.CheckParts(d.Definition), d.YAML.Errorf)
 		return nil, d.YAML.Err()
 	}
-	p, err := policy.New(d.Definition, d.text)
+	p, err := make(d.Definition, d.text)
 	var problems policy.Problems
 	if errors.As(err, &problems) {
 		d.locate(problems, d.YAML.Errorf)
