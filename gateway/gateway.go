@@ -141,7 +141,7 @@ func New(o Options) (_ *Gateway, err error) {
 	}
 	g.requests = request.NewHandler(request.Options{
 		Policy: g.engine.Current, Client: clients.Address, Locate: g.geo.Locate, LocateHeld: g.geo.LocateHeld, Apps: apps,
-		Sessions: g.sessions, Metrics: g.metrics, Sources: g.sources, MaxHeader: g.config.Limits.Header, HSTS: g.config.TLS.HSTS.Header(), Log: g.log, Now: g.elapsed,
+		Sessions: g.sessions, Metrics: g.metrics, Sources: g.sources, Draining: g.draining.Load, MaxHeader: g.config.Limits.Header, HSTS: g.config.TLS.HSTS.Header(), Log: g.log, Now: g.elapsed,
 		CacheKey: http.CanonicalHeaderKey(g.config.Caches.KeyHeader), Trusts: clients.Trusts, BeginStorable: beginStorable,
 	})
 	metrics.RegisterState(g.registry, g.state)

@@ -14,11 +14,12 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin"
 	"github.com/exitgate/exitgate/gateway/client"
+	"github.com/exitgate/exitgate/gateway/control"
 	"github.com/exitgate/exitgate/gateway/listen"
 )
 
 // Addresses are where a Gateway listens; "" where it doesn't.
-type Addresses struct{ HTTPS, HTTP, Admin, Socket string }
+type Addresses struct{ HTTPS, HTTP, Admin, Probes, Socket string }
 
 // Listen binds the addresses. Port 0 is any free one: Addresses tells which.
 // After an error the Gateway is closed.
@@ -37,7 +38,8 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 	g.metrics.InitRejection(tooManyBodies)
 	requests, cutOff := context.WithCancel(context.Background())
 	g.cutOff = cutOff
-	public, operators := g.config.Listen, g.adminHandler()
+	public, service := g.config.Listen, g.newControl()
+	operators := g.adminHandler(service)
 
 	https, err := g.listenTCP("https", "listen.https", public.HTTPS, true, g.httpsServer(requests))
 	if err != nil {
@@ -62,6 +64,13 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 			return Addresses{}, err
 		}
 		at.Admin = admin.String()
+	}
+	if g.config.Admin.Probes != "" {
+		probes, err := g.listenTCP("probes", "admin.probes", g.config.Admin.Probes, false, g.adminServer(admin.NewProbes(service)))
+		if err != nil {
+			return Addresses{}, err
+		}
+		at.Probes = probes.String()
 	}
 	socket, err := admin.ListenSocket(g.data.Socket())
 	switch {
@@ -142,11 +151,11 @@ func (g *Gateway) adminServer(h http.Handler) *http.Server {
 }
 
 // adminHandler answers operators, on the socket and on the admin listener.
-func (g *Gateway) adminHandler() http.Handler {
+func (g *Gateway) adminHandler(service *control.Control) http.Handler {
 	return admin.New(admin.Options{
 		Metrics:   g.registry,
 		Flags:     g.ofrepHandler(),
-		Service:   g.newControl(),
+		Service:   service,
 		Log:       g.log,
 		Now:       g.elapsed,
 		Hosts:     g.config.Admin.Hosts,

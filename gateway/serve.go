@@ -43,7 +43,7 @@ func (g *Gateway) Serve(ctx context.Context) error {
 		running.Go(func() { run(background) })
 	}
 	err := listen.Serve(ctx, g.endpoints, listen.Shutdown{
-		Drain: g.config.Drain,
+		Drain: g.config.Drain, Delay: g.config.DrainDelay,
 		Begin: func() {
 			g.events.Close()
 			g.draining.Store(true)

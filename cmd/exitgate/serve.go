@@ -169,7 +169,7 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 	if err != nil {
 		return exitFailure(err)
 	}
-	logger.Info("serving", "https", at.HTTPS, "http", at.HTTP, "admin", at.Admin, "socket", at.Socket)
+	logger.Info("serving", "https", at.HTTPS, "http", at.HTTP, "admin", at.Admin, "probes", at.Probes, "socket", at.Socket)
 	return exitFailure(g.Serve(forceable(cmd.Context())))
 }
 

@@ -18,7 +18,7 @@ import (
 
 func newStatus() *cobra.Command {
 	var o queryOptions
-	var watch bool
+	var watch, ready bool
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Say what is in force, and what needs somebody",
@@ -28,12 +28,16 @@ orders demand, and what keeps the promise or is missing for it; which changes
 wait for approvals, which emergencies for a signature; and what isn't well.`,
 		Example: `  exitgate status
   exitgate status --watch
+  exitgate status --ready && echo "It serves."
   exitgate status --json | jq '.markets[] | {jurisdiction, phase}'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := o.open()
 			if err != nil {
 				return err
+			}
+			if ready {
+				return commandError(cmd, o.json, checkReady(cmd.Context(), c))
 			}
 			v := statusView{c, cmd, o.json}
 			if watch {
@@ -44,7 +48,18 @@ wait for approvals, which emergencies for a signature; and what isn't well.`,
 	}
 	o.register(cmd)
 	cmd.Flags().BoolVar(&watch, "watch", false, "stay, and show it again whenever something happens")
+	cmd.Flags().BoolVar(&ready, "ready", false, "say nothing, and end with 0 if the gateway is ready to serve, else with 1")
+	cmd.MarkFlagsMutuallyExclusive("watch", "ready")
 	return cmd
+}
+
+// checkReady returns why a gateway isn't ready to serve.
+func checkReady(ctx context.Context, c *client) error {
+	s, err := decode[api.Status](c.get(ctx, "/v1/status"))
+	if err == nil && !s.Ready {
+		err = errors.New("the gateway isn't ready to serve: exitgate status says why")
+	}
+	return err
 }
 
 // A statusView shows the status of a gateway.

@@ -40,9 +40,7 @@ func New(o Options) http.Handler { return newHandler(o, defaults) }
 func newHandler(o Options, l limits) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]bool{"alive": true})
-	})
+	mux.HandleFunc("GET /healthz", answerAlive)
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		state, status := o.Service.Readiness(), http.StatusOK
 		if !state.Ready {
@@ -53,6 +51,25 @@ func newHandler(o Options, l limits) http.Handler {
 	mux.Handle("/ofrep/", o.Flags)
 	mux.Handle("/v1/", newAPI(o, l))
 	return onlyKnownHosts(o.Hosts, fromThisSite(mux))
+}
+
+func answerAlive(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]bool{"alive": true})
+}
+
+// NewProbes answers /healthz and /readyz, for any host and without saying why: what
+// an orchestrator wants to know, on a listener that may have any address.
+func NewProbes(service *control.Control) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", answerAlive)
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		ready, status := service.Readiness().Ready, http.StatusOK
+		if !ready {
+			status = http.StatusServiceUnavailable
+		}
+		writeJSON(w, status, map[string]bool{"ready": ready})
+	})
+	return mux
 }
 
 // writeJSON answers with a body as JSON.

@@ -35,6 +35,7 @@ type Config struct {
 	Admin          Admin          `yaml:"admin" doc:"The listener for operators: API, metrics and health."`
 	Limits         Limits         `yaml:"limits" doc:"What a client may take."`
 	Drain          time.Duration  `yaml:"drain" default:"30s" doc:"How long requests that are under way may go on when the gateway is stopped."`
+	DrainDelay     time.Duration  `yaml:"drain-delay" default:"0s" doc:"How long the gateway says that it is unready, and serves on, before it stops accepting connections: as long as load balancers take to notice."`
 	Data           string         `yaml:"data" doc:"Folder for what the gateway keeps. Default: $STATE_DIRECTORY, else $XDG_STATE_HOME/exitgate, else ~/.local/state/exitgate."`
 }
 
@@ -136,6 +137,7 @@ type Admin struct {
 	Listen string   `yaml:"listen" default:"127.0.0.1:8600" doc:"Loopback address for the API, /metrics, /healthz, /readyz and OFREP; with tls: any address. Empty turns it off; the socket admin.sock in the data folder is always there."`
 	TLS    AdminTLS `yaml:"tls" doc:"Certificates for the admin listener. Whoever connects has to show one, too."`
 	Hosts  []string `yaml:"hosts" doc:"Names that the admin listener is asked for, beside loopback's."`
+	Probes string   `yaml:"probes" doc:"Any address for /healthz and /readyz alone, as :8601, for an orchestrator's probes: they say yes or no, and not why."`
 }
 
 // AdminTLS is mutual TLS.
@@ -239,6 +241,9 @@ func (c Config) faults() []fault {
 	} else if a != "" && !isLoopback(a) && c.Admin.TLS == (AdminTLS{}) {
 		report("listen on loopback, as in 127.0.0.1:8600, or let clients show certificates: set tls:", []any{"admin", "listen"}, "%q is not a loopback address", a)
 	}
+	if a := c.Admin.Probes; a != "" && !isListenAddress(a) {
+		report("write HOST:PORT or :PORT, as in :8601, with a port from 0 (any) to 65535", []any{"admin", "probes"}, "%q is not an address to listen on", a)
+	}
 	found = append(found, c.Policy.faults()...)
 	found = append(found, c.Caches.faults(c.TrustedProxies)...)
 	found = append(found, c.tlsFaults()...)
@@ -299,8 +304,10 @@ func (c Config) faults() []fault {
 	if c.Geo.MaxAge < 0 {
 		report("give a time, as in 1440h, or 0 for no limit", []any{"geo", "max-age"}, "max-age is %s", c.Geo.MaxAge)
 	}
-	if c.Drain < 0 {
-		report("give a time, as in 30s", []any{"drain"}, "drain is %s", c.Drain)
+	for field, d := range map[string]time.Duration{"drain": c.Drain, "drain-delay": c.DrainDelay} {
+		if d < 0 {
+			report("give a time, as in 30s", []any{field}, "%s is %s", field, d)
+		}
 	}
 	slices.SortFunc(found, func(a, b fault) int { return strings.Compare(fmt.Sprint(a.path), fmt.Sprint(b.path)) })
 	return found

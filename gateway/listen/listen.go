@@ -69,8 +69,10 @@ func (s *httpServer) Serve() error {
 // Shutdown is how Serve ends.
 type Shutdown struct {
 	Drain time.Duration // in which what is under way may finish
-	// Begin is called first.
+	// Begin is called first. For the Delay after it all is served on, so that who
+	// sends clients here notices.
 	Begin func()
+	Delay time.Duration
 	// Wait waits for what no Server knows of any more, until the context ends.
 	Wait func(context.Context)
 	// CutOff ends what hasn't finished within the drain.
@@ -94,10 +96,16 @@ func Serve(ctx context.Context, endpoints []Endpoint, o Shutdown) (failure error
 	}
 	select {
 	case <-ctx.Done():
-		o.Log.Info("stopping", "drain", o.Drain)
+		o.Log.Info("stopping", "delay", o.Delay, "drain", o.Drain)
 	case failure = <-failed:
 	}
 	o.Begin()
+	if failure == nil && o.Delay > 0 {
+		select {
+		case <-time.After(o.Delay):
+		case failure = <-failed:
+		}
+	}
 	drain(endpoints, o)
 	o.CutOff()
 	o.Wait(context.WithoutCancel(ctx))

@@ -100,6 +100,33 @@ func TestServeDrainsThenCutsOff(t *testing.T) {
 	}
 }
 
+// For the delay all is served on: who sends clients here has to notice.
+func TestServeServesOnForTheDelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(journal)
+		public := newServer("public", l, 0)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = Serve(ctx, []Endpoint{{Name: "public", Drain: true, Server: public}}, Shutdown{
+				Drain: time.Minute, Delay: 10 * time.Second, Begin: func() { l.add("begin") },
+				Wait: func(context.Context) {}, CutOff: func() {}, Log: slog.New(slog.DiscardHandler),
+			})
+		}()
+		cancel()
+		time.Sleep(10*time.Second - 1)
+		synctest.Wait()
+		if !slices.Equal(l.events, []string{"begin"}) {
+			t.Errorf("before the delay is over there was %q", l.events)
+		}
+		<-done
+		if want := []string{"begin", "public is drained", "public is closed"}; !slices.Equal(l.events, want) {
+			t.Errorf("there was %q", l.events)
+		}
+	})
+}
+
 func TestServeEndsWithAnEndpointThatFails(t *testing.T) {
 	broken := errors.New("broken")
 	events, err := shutdown(t, 0, func(public *server, _ func()) { public.fails <- broken })

@@ -14,6 +14,10 @@ import (
 func (h *Handler) RedirectTo(https net.Addr) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer h.recoverPanic(w, r)
+		if isHealthCheck(r) {
+			h.answerHealthCheck(w, r)
+			return
+		}
 		facts, err := h.readFacts(r)
 		if err == nil {
 			if _, known := h.o.Apps.Find(facts.Host); !known {

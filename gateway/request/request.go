@@ -44,8 +44,9 @@ type Options struct {
 	// BeginStorable notes that an answer is begun that a cache may store, and
 	// returns what is called when it has ended. Nil: nobody wants to know.
 	BeginStorable func() (end func())
-	MaxHeader     int64  // bytes of a request's header
-	HSTS          string // Strict-Transport-Security of all answers over TLS; "": none of the gateway's own
+	Draining      func() bool // the gateway is being stopped
+	MaxHeader     int64       // bytes of a request's header
+	HSTS          string      // Strict-Transport-Security of all answers over TLS; "": none of the gateway's own
 	Log           *slog.Logger
 	Now           func() time.Time
 }
@@ -76,6 +77,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.recoverPanic(w, r)
 	if h.hsts != nil {
 		w.Header()["Strict-Transport-Security"] = h.hsts
+	}
+	if isHealthCheck(r) {
+		h.answerHealthCheck(w, r)
+		return
 	}
 	framing := checkFraming(w, r)
 	now := h.o.Now()
