@@ -92,7 +92,7 @@ func (n *notice) content(locale int, hidden Hidden, cause policy.Cause, names fu
 	where := placeName(place(d), lang, language.Make(builtIn.Language), names)
 	if own.text != (policy.Text{}) {
 		there := placeName(place(d), lang, own.tag, names)
-		fill := strings.NewReplacer("{jurisdiction}", there, "{date}", day(own, d.Since)).Replace
+		fill := strings.NewReplacer("{jurisdiction}", there, "{date}", day(own, localTime(d.Since, d.Jurisdiction))).Replace
 		attrs := langAttrs{own.name, own.dir}
 		if own.text.Title != "" {
 			c.Title = passage{attrs, []string{fill(own.text.Title)}}
@@ -107,10 +107,10 @@ func (n *notice) content(locale int, hidden Hidden, cause policy.Cause, names fu
 	}
 	c.Facts = append(c.Facts, fact{Label: lang.Place, Value: where})
 	if !d.Since.IsZero() {
-		c.Facts = append(c.Facts, fact{lang.Since, lang.Day(d.Since), d.Since})
+		c.Facts = append(c.Facts, fact{lang.Since, lang.Day(localTime(d.Since, d.Jurisdiction)), d.Since})
 	}
 	if d.Phase < policy.Withdrawn && !d.Sunset.IsZero() {
-		c.Facts = append(c.Facts, fact{lang.Ends, lang.Day(d.Sunset), d.Sunset})
+		c.Facts = append(c.Facts, fact{lang.Ends, lang.Day(localTime(d.Sunset, d.Jurisdiction)), d.Sunset})
 	}
 	c.Facts = append(c.Facts, fact{Label: lang.Refused, Value: feature(message.What, d.Class)})
 	return c
@@ -226,7 +226,7 @@ func day(l locale, at time.Time) string {
 	case l.phrases != nil:
 		return l.phrases.Day(at)
 	}
-	return at.UTC().Format(time.DateOnly)
+	return at.Format(time.DateOnly)
 }
 
 func feature(phrase, class string) string {

@@ -222,19 +222,20 @@ func (s *Status) content(l locale) statusContent {
 		for _, code := range m.UnknownParts {
 			row.UnknownParts = append(row.UnknownParts, name(code))
 		}
+		day := func(t time.Time) string { return lang.Day(localTime(t, m.Jurisdiction)) }
 		if len(m.Routes) > 0 {
 			row.Only = feature(lang.Status.Only, strings.Join(m.Routes, ", "))
 		}
 		if !m.Since.IsZero() {
-			row.Since = fact{Value: lang.Day(m.Since), Time: m.Since}
+			row.Since = fact{Value: day(m.Since), Time: m.Since}
 		}
 		for _, next := range m.Schedule {
-			row.Next = append(row.Next, fact{phaseName(next.Phase, lang), lang.Day(next.From), next.From})
+			row.Next = append(row.Next, fact{phaseName(next.Phase, lang), day(next.From), next.From})
 		}
 		for _, d := range m.Because {
 			because := demandContent{demand: d, StageName: stageName(d.Stage, lang)}
 			if !d.InForce.IsZero() {
-				because.Begins = fact{lang.InForce, lang.Day(d.InForce), d.InForce}
+				because.Begins = fact{lang.InForce, day(d.InForce), d.InForce}
 			}
 			row.Because, c.Why = append(row.Because, because), true
 		}

@@ -347,6 +347,11 @@ func (d *decoder) decodeTime(n *node, v reflect.Value) {
 	var t time.Time
 	// RFC 3339 ends with the year 9999, in whatever zone the moment is told.
 	if n.kind == scalar && t.UnmarshalText([]byte(n.text)) == nil && t.UTC().Year() <= 9999 {
+		if _, offset := t.Zone(); offset != 0 {
+			t = t.In(time.FixedZone("", offset)) // else it would be the machine's zone, where that has the offset
+		} else {
+			t = t.UTC()
+		}
 		v.Set(reflect.ValueOf(t))
 		return
 	}

@@ -107,9 +107,9 @@ var languages = [...]*Language{
 	&chinese, &traditionalChinese, &japanese, &hindi, &indonesian,
 }
 
-// Day returns the day of t, in UTC, as the language writes it.
+// Day returns the day of t, in its own zone, as the language writes it.
 func (l *Language) Day(t time.Time) string {
-	year, month, day := t.UTC().Date()
+	year, month, day := t.Date()
 	written := strconv.Itoa(day)
 	if day == 1 && l.First != "" {
 		written = l.First
