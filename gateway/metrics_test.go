@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/exitgate/exitgate/internal/testkit"
+	"github.com/exitgate/exitgate/policy/changes"
 )
 
 // ours returns the names, help texts and types in an exposition that are the
@@ -147,7 +149,7 @@ func TestALedgerHasMetricsOfItsOwn(t *testing.T) {
 		"exitgate_emergencies_unsigned 0",
 		"exitgate_emergency_signature_due_timestamp_seconds 0",
 		"exitgate_ledger_connected 1",
-		"exitgate_ledger_format_lowest 3",
+		fmt.Sprint("exitgate_ledger_format_lowest ", changes.Format),
 		"exitgate_ledger_records_differing 0",
 		"exitgate_ledger_records_refused_total 0",
 		"exitgate_ledger_records_unknown 0",

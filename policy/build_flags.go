@@ -164,9 +164,7 @@ func (p *builder) checkGuarantee(name string, g *Guarantee, kind Kind) {
 			p.errorf("remove one", at("guarantees", name, "one-of", i), "%s is listed twice", v)
 		}
 	}
-	if len(g.Statement) > longestText {
-		p.errorf(fmt.Sprintf("keep it within %d bytes", longestText), append(path, "statement"), "the statement is too long")
-	}
+	p.checkWords(append(path, "statement"), g.Statement, longestText)
 }
 
 // newSetting checks what a flag is set to, and looks the jurisdictions up.

@@ -7,8 +7,8 @@ type Demand struct {
 	Jurisdiction Code             `yaml:"jurisdiction" json:"jurisdiction" required:"true" doc:"Whose law it is: a country, a subdivision or a group, whose members it binds all."`
 	Territories  Territories      `yaml:"territories" json:"territories,omitempty" doc:"Which of the country's territories that have codes of their own it binds, too: all, none or a list. It has to be said of one that binds, here or by the entry of the jurisdiction, which counts by default."`
 	Routes       []string         `yaml:"routes" json:"routes,omitempty" doc:"The route classes that it is about. Default: the whole service."`
-	Title        string           `yaml:"title" json:"title,omitempty" doc:"What it is called, as notices show it."`
-	Authority    string           `yaml:"authority" json:"authority,omitempty" doc:"Who demands it."`
+	Title        Words            `yaml:"title" json:"title,omitempty" doc:"What it is called, as notices show it: a text, or one by language (BCP 47)."`
+	Authority    Words            `yaml:"authority" json:"authority,omitempty" doc:"Who demands it: a text, or one by language (BCP 47)."`
 	Source       string           `yaml:"source" json:"source,omitempty" doc:"Where it can be read: http:// or https://."`
 	Stage        Stage            `yaml:"stage" json:"stage" required:"true" doc:"How far it has come. From in-force on, one that is adopted or in-force binds."`
 	InForce      time.Time        `yaml:"in-force" json:"in-force,omitzero" doc:"When it comes, or came, into force."`
@@ -48,5 +48,5 @@ type Cause struct {
 	Demands []Demand
 	// Statements are the guarantees that would be broken, in sentences for
 	// people.
-	Statements []string
+	Statements []Words
 }

@@ -44,11 +44,8 @@ func (p *builder) demand(name string, d Demand) {
 		p.checkTerritories(code, d.Territories, append(path, "territories"))
 	}
 	p.lookUpClasses(d.Routes, append(path, "routes"), func(Class) {})
-	for field, text := range map[string]string{"title": d.Title, "authority": d.Authority} {
-		if len(text) > longestName {
-			p.errorf(fmt.Sprintf("keep it within %d bytes", longestName), append(path, field), "the %s is too long", field)
-		}
-	}
+	p.checkWords(append(path, "title"), d.Title, longestName)
+	p.checkWords(append(path, "authority"), d.Authority, longestName)
 	if d.Source != "" && (!isLink(d.Source) || strings.HasPrefix(d.Source, "mailto:")) {
 		p.errorf("use https://HOST/PATH", append(path, "source"), "%.80q can't be linked to", d.Source)
 	}

@@ -12,7 +12,7 @@ type Guarantee struct {
 	AtLeast   *Value  `yaml:"at-least" json:"at-least,omitempty" doc:"The least that it may be: a number."`
 	AtMost    *Value  `yaml:"at-most" json:"at-most,omitempty" doc:"The most that it may be: a number."`
 	OneOf     []Value `yaml:"one-of" json:"one-of,omitempty" doc:"The values that it may have."`
-	Statement string  `yaml:"statement" json:"statement,omitempty" doc:"The guarantee in a sentence for people, as notices show it."`
+	Statement Words   `yaml:"statement" json:"statement,omitempty" doc:"The guarantee in a sentence for people, as notices show it: a text, or one by language (BCP 47)."`
 }
 
 // Allows reports whether a value meets the guarantee. A value of another type

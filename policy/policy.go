@@ -343,7 +343,7 @@ func (p *Policy) Cause(d Decision) Cause {
 		}
 	}
 	for _, flag := range slices.Sorted(maps.Keys(broken)) {
-		if f, ok := p.Flag(flag); ok && f.Guarantee != nil && f.Guarantee.Statement != "" {
+		if f, ok := p.Flag(flag); ok && f.Guarantee != nil && f.Guarantee.Statement != nil {
 			c.Statements = append(c.Statements, f.Guarantee.Statement)
 		}
 	}

@@ -37,7 +37,7 @@ func describePublic(markets []policy.PublicMarket) string {
 			row += fmt.Sprint(", ", strings.Join(f.Routes, " "), " ", f.Phase)
 		}
 		for _, demand := range m.Because {
-			row += ", because of " + demand.Title
+			row += ", because of " + demand.Title.String()
 		}
 		rows = append(rows, row)
 	}

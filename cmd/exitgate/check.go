@@ -200,7 +200,7 @@ func (r checkResult) writePromise(out io.Writer) {
 	var guarantees, demands [][]string
 	for _, f := range r.Flags {
 		if f.Guarantee != nil {
-			guarantees = append(guarantees, []string{f.Name, f.Guarantee.String(), f.Guarantee.Statement})
+			guarantees = append(guarantees, []string{f.Name, f.Guarantee.String(), f.Guarantee.Statement.String()})
 		}
 	}
 	for _, d := range r.Demands {

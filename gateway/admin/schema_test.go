@@ -91,6 +91,8 @@ func (s *schemas) of(t reflect.Type) object {
 		return object{"type": "string", "format": "date-time"}
 	case t == reflect.TypeFor[policy.Value]():
 		return object{"type": []any{"boolean", "number", "string"}}
+	case t == reflect.TypeFor[policy.Words]():
+		return object{"oneOf": []any{object{"type": "string"}, object{"type": "object", "additionalProperties": object{"type": "string"}}}}
 	case isText, t.Kind() == reflect.String:
 		return s.text(t)
 	}

@@ -10,50 +10,69 @@ import (
 	"github.com/exitgate/exitgate/policy"
 )
 
-// A demand is what of a policy.Demand is public. What it requires is not among
-// that: the guarantees' statements say it in words for people.
-type demand struct {
-	Title     string       `json:"title,omitempty"`
-	Authority string       `json:"authority,omitempty"`
+// A publicDemand is what of a policy.Demand is public, in all its languages. What
+// it requires is not among that: the guarantees' statements say it in words for
+// people.
+type publicDemand struct {
+	Title     policy.Words `json:"title,omitempty"`
+	Authority policy.Words `json:"authority,omitempty"`
 	Source    string       `json:"source,omitempty"` // http or https
+	Stage     policy.Stage `json:"stage,omitempty"`
+	InForce   time.Time    `json:"in-force,omitzero"`
+}
+
+// A demand is a publicDemand in the words for one reader.
+type demand struct {
+	Title     quotation    `json:"title,omitzero"`
+	Authority quotation    `json:"authority,omitzero"`
+	Source    string       `json:"source,omitempty"`
 	Stage     policy.Stage `json:"stage,omitempty"`
 	InForce   time.Time    `json:"in-force,omitzero"`
 }
 
 // disclose returns what of demands is public: nothing of one that may not be
 // disclosed, whoever passed it on, nor of one that has no name.
-func disclose(all []policy.Demand) []demand {
-	var public []demand
+func disclose(all []policy.Demand) []publicDemand {
+	var public []publicDemand
 	for _, d := range all {
-		title, authority := oneLine(d.Title), oneLine(d.Authority)
-		if d.Disclosed() && (title != "" || authority != "") {
-			public = append(public, demand{title, authority, webAddress(d.Source), d.Stage, d.InForce.UTC()})
+		title, authority := wordsInOneLine(d.Title), wordsInOneLine(d.Authority)
+		if d.Disclosed() && (title != nil || authority != nil) {
+			public = append(public, publicDemand{title, authority, webAddress(d.Source), d.Stage, d.InForce.UTC()})
 		}
 	}
 	return public
 }
 
+// quoteDemands returns demands in the words for a reader.
+func quoteDemands(all []publicDemand, r reader) []demand {
+	var quoted []demand
+	for _, d := range all {
+		quoted = append(quoted, demand{r.quote(d.Title), r.quote(d.Authority), d.Source, d.Stage, d.InForce})
+	}
+	return quoted
+}
+
 // Name is the title, and the authority where there is none.
-func (d demand) Name() string {
-	if d.Title == "" {
+func (d demand) Name() quotation {
+	if d.Title.Text == "" {
 		return d.Authority
 	}
 	return d.Title
 }
 
 // By is the authority beside a title.
-func (d demand) By() string {
-	if d.Title == "" {
-		return ""
+func (d demand) By() quotation {
+	if d.Title.Text == "" {
+		return quotation{}
 	}
 	return d.Authority
 }
 
 func (d demand) String() string {
-	if by := d.By(); by != "" {
-		return d.Name() + " — " + by
+	if by := d.By(); by.Text != "" {
+		return d.Name().Text + " — " + by.Text
 	}
-	return d.Name()
+	return d.Name().Text
 }
 
 // Cited is the demand with where it can be read, in the angle brackets that
@@ -65,12 +84,28 @@ func (d demand) Cited() string {
 	return d.String() + " <" + d.Source + ">"
 }
 
-// statements returns the sentences about guarantees, each on one line.
-func statements(all []string) []string {
-	var lines []string
+// quoteStatements returns the sentences about guarantees for a reader, each on one
+// line.
+func quoteStatements(all []policy.Words, r reader) []quotation {
+	var lines []quotation
 	for _, s := range all {
-		if s = oneLine(s); s != "" {
-			lines = append(lines, s)
+		if s = wordsInOneLine(s); s != nil {
+			lines = append(lines, r.quote(s))
+		}
+	}
+	return lines
+}
+
+// wordsInOneLine makes each of some words safe to stand in a line of its own; nil if
+// nothing is left.
+func wordsInOneLine(w policy.Words) policy.Words {
+	var lines policy.Words
+	for tag, text := range w {
+		if text = oneLine(text); text != "" {
+			if lines == nil {
+				lines = make(policy.Words)
+			}
+			lines[tag] = text
 		}
 	}
 	return lines

@@ -27,8 +27,8 @@ func TestEveryFormSaysWhy(t *testing.T) {
 	everyResponse(t, linked, func(name string, d *policy.Decision, a *notice.Response) {
 		said := wire(a)
 		for words, wants := range map[string]bool{
-			narcotrafic.Title: d == demanded,
-			encrypted:         d == demanded || d == withheld,
+			narcotrafic.Title.String(): d == demanded,
+			encrypted:                  d == demanded || d == withheld,
 		} {
 			if strings.Contains(said, words) != wants {
 				t.Errorf("%s: says %q: %v, want %v\n%s", name, words, !wants, wants, said)
@@ -129,7 +129,7 @@ func TestOnlyAnAddressOfTheWebIsLinkedTo(t *testing.T) {
 		"http://[::1":                     "",
 	} {
 		t.Run(source, func(t *testing.T) {
-			demand := policy.Demand{Title: "The law", Source: source}
+			demand := policy.Demand{Title: plain("The law"), Source: source}
 			b := because(t, policy.Cause{Demands: []policy.Demand{demand}})
 			s := marketStatus([]policy.PublicMarket{{Jurisdiction: "FR", Places: []policy.Code{"FR"}, Because: []policy.Demand{demand}}, elsewhere})
 
@@ -171,7 +171,7 @@ func TestACauseStaysInItsLine(t *testing.T) {
 		"קו\u200f A":                           "קו\u200f A",
 		"A\xfflaw":                             "A\ufffdlaw",
 	} {
-		b := because(t, policy.Cause{Demands: []policy.Demand{{Title: words, Authority: words}}, Statements: []string{words}})
+		b := because(t, policy.Cause{Demands: []policy.Demand{{Title: plain(words), Authority: plain(words)}}, Statements: []policy.Words{plain(words)}})
 		text := string(b.For(withdrawn, 0, nil, []string{"en"}, "", "").Body)
 		if lines := "\nBecause of: " + want + " — " + want + "\nWhat we promise: " + want + "\n"; !strings.Contains(text, lines) {
 			t.Errorf("want %q in\n%q", lines, text)
@@ -181,8 +181,8 @@ func TestACauseStaysInItsLine(t *testing.T) {
 
 func TestWhatHasNoWordsIsLeftOut(t *testing.T) {
 	nothing := policy.Cause{
-		Demands:    []policy.Demand{nameless, {Title: " \n", Authority: "\u202e"}},
-		Statements: []string{"", " \t"},
+		Demands:    []policy.Demand{nameless, {Title: plain(" \n"), Authority: plain("\u202e")}},
+		Statements: []policy.Words{plain(""), plain(" \t")},
 	}
 	for _, accept := range []string{"text/html", "text/plain", "application/json"} {
 		got := wire(because(t, nothing).For(withdrawn, 0, []string{accept}, nil, "", ""))
@@ -194,7 +194,7 @@ func TestWhatHasNoWordsIsLeftOut(t *testing.T) {
 
 func TestLongCausesLeaveTheAppealInAGRPCMessage(t *testing.T) {
 	long := strings.Repeat("Ω", 1000)
-	b := because(t, policy.Cause{Demands: []policy.Demand{{Title: long, Authority: long}}, Statements: []string{long}})
+	b := because(t, policy.Cause{Demands: []policy.Demand{{Title: plain(long), Authority: plain(long)}}, Statements: []policy.Words{plain(long)}})
 	for _, lang := range phrases.All() {
 		message := get(b.For(withdrawn, 0, nil, []string{lang.Tag}, "application/grpc", ""), "Grpc-Message")
 		if !strings.Contains(message, linked.Appeal) || len(message) > 3<<10 {
@@ -230,7 +230,7 @@ func TestTheStatusNamesTheStageInEveryLanguage(t *testing.T) {
 		}
 	}
 	for _, stage := range policy.Stage("").SchemaEnum() {
-		demand := policy.Demand{Title: "The law", Stage: policy.Stage(stage)}
+		demand := policy.Demand{Title: plain("The law"), Stage: policy.Stage(stage)}
 		s := marketStatus([]policy.PublicMarket{{Jurisdiction: "FR", Places: []policy.Code{"FR"}, Because: []policy.Demand{demand}}, elsewhere})
 		for _, lang := range phrases.All() {
 			page := string(s.For(asOf, []string{"text/html"}, []string{lang.Tag}, nil).Body)

@@ -23,7 +23,7 @@ type content struct {
 	Lead    passage
 	Facts   []fact
 	Because []demand
-	Promise []string // what is guaranteed, in the operator's words
+	Promise []quotation // what is guaranteed
 	Phrases *phrases.Language
 	// Addresses, empty without one.
 	Export, Appeal, Blocked, SignIn, DeleteAccount, Refunds string
@@ -57,6 +57,7 @@ type fact struct {
 func (n *notice) content(locale int, hidden Hidden, cause policy.Cause, names func(policy.Code) string) content {
 	d, own := n.decision, n.template.locales.all[locale]
 	lang := n.template.locales.builtIn(locale, d.Jurisdiction)
+	readBy := reader{own, d.Jurisdiction, ""}
 	if d.Reason == policy.ByGuarantee {
 		// The operator's texts are about the exit that the policy plans. This
 		// is not that one, and their law may have nothing to do with it.
@@ -66,13 +67,14 @@ func (n *notice) content(locale int, hidden Hidden, cause policy.Cause, names fu
 	if own.phrases != nil {
 		builtIn = langAttrs{own.name, own.dir}
 	}
+	readBy.around = builtIn.Language
 	c := content{
 		Language: own.name,
 		Dir:      own.dir,
 		BuiltIn:  builtIn,
 		Status:   n.template.status,
-		Because:  disclose(cause.Demands),
-		Promise:  statements(cause.Statements),
+		Because:  quoteDemands(disclose(cause.Demands), readBy),
+		Promise:  quoteStatements(cause.Statements, readBy),
 		Blocked:  n.template.blockedBy,
 		Phrases:  lang,
 	}
@@ -123,7 +125,7 @@ func (c content) why(put func(demand) string) []fact {
 		facts = append(facts, fact{Label: c.Phrases.Because, Value: put(d)})
 	}
 	for _, statement := range c.Promise {
-		facts = append(facts, fact{Label: c.Phrases.Promise, Value: statement})
+		facts = append(facts, fact{Label: c.Phrases.Promise, Value: statement.Text})
 	}
 	return facts
 }

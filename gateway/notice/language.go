@@ -70,7 +70,7 @@ func newLocales(texts map[string]policy.Text) *locales {
 		}
 		own := locale{tag: tag, name: name, dir: direction(tag), text: texts[written]}
 		for _, b := range t.all[:builtIn] {
-			if sameLanguage(b.tag, tag) {
+			if !tag.IsRoot() && sameLanguage(b.tag, tag) { // what CLDR doesn't know is taken for English
 				own.phrases = b.phrases
 			}
 		}

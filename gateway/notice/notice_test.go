@@ -56,26 +56,29 @@ var (
 
 var (
 	narcotrafic = policy.Demand{
-		Jurisdiction: "FR", Title: "Access to encrypted private messages", Authority: "Sénat", Source: "https://example.org/law",
+		Jurisdiction: "FR", Title: plain("Access to encrypted private messages"), Authority: plain("Sénat"), Source: "https://example.org/law",
 		Stage: policy.Adopted, InForce: december1,
 	}
-	retention = policy.Demand{Jurisdiction: "FR", Authority: "Conseil d’État", Stage: policy.InForce}
+	retention = policy.Demand{Jurisdiction: "FR", Authority: plain("Conseil d’État"), Stage: policy.InForce}
 	nameless  = policy.Demand{Jurisdiction: "FR", Source: "https://example.org/nameless", Stage: policy.Proposed}
 	secret    = policy.Demand{
-		Jurisdiction: "FR", Title: "Secret order", Authority: "Secret court", Source: "https://example.org/secret",
+		Jurisdiction: "FR", Title: plain("Secret order"), Authority: plain("Secret court"), Source: "https://example.org/secret",
 		Stage: policy.InForce, Disclose: new(false),
 	}
 
 	encrypted = "Private messages are end-to-end encrypted."
 )
 
+// plain is a text whose language isn't said.
+func plain(text string) policy.Words { return policy.Words{"": text} }
+
 // causes discloses demands for demanded, as careless about it as can be.
 func causes(d policy.Decision) policy.Cause {
 	switch d.ID {
 	case demanded.ID:
-		return policy.Cause{Demands: []policy.Demand{narcotrafic, secret, nameless, retention}, Statements: []string{encrypted, ""}}
+		return policy.Cause{Demands: []policy.Demand{narcotrafic, secret, nameless, retention}, Statements: []policy.Words{plain(encrypted), plain("")}}
 	case withheld.ID:
-		return policy.Cause{Statements: []string{encrypted}}
+		return policy.Cause{Statements: []policy.Words{plain(encrypted)}}
 	}
 	return policy.Cause{}
 }
@@ -349,11 +352,11 @@ func TestHostileTextsAreEscaped(t *testing.T) {
 		b := notice.NewSet([]*policy.Decision{&d}, func(policy.Decision) policy.Notice { return n }, func(policy.Decision) policy.Cause {
 			return policy.Cause{
 				Demands: []policy.Demand{
-					{Title: words, Authority: words, Source: "https://example.org/" + words, Stage: policy.Stage(words)},
-					{Title: words, Source: words},
-					{Authority: words, Source: "javascript:alert(1)"},
+					{Title: plain(words), Authority: plain(words), Source: "https://example.org/" + words, Stage: policy.Stage(words)},
+					{Title: policy.Words{words: words}, Source: words},
+					{Authority: plain(words), Source: "javascript:alert(1)"},
 				},
-				Statements: []string{words},
+				Statements: []policy.Words{plain(words), {words: words}},
 			}
 		}, func(policy.Code) string { return words })
 		harmless(t, b.For(&d, 0, []string{"text/html"}, []string{"en"}, "", "").Body)
@@ -370,8 +373,8 @@ func TestHostileTextsAreEscaped(t *testing.T) {
 		}
 
 		s := notice.NewStatus([]policy.PublicMarket{{Jurisdiction: policy.Code(words), Places: []policy.Code{policy.Code(words)}, Features: []policy.MarketFeature{{Routes: []string{words}, Phase: policy.Withdrawn}}, Because: []policy.Demand{
-			{Title: words, Authority: words, Source: "https://example.org/" + words, Stage: policy.Stage(words)},
-			{Title: words, Source: words},
+			{Title: plain(words), Authority: plain(words), Source: "https://example.org/" + words, Stage: policy.Stage(words)},
+			{Title: policy.Words{words: words}, Source: words},
 		}}, elsewhere}, func(policy.Code) string { return words })
 		harmless(t, s.For(asOf, []string{"text/html"}, []string{"en"}, nil).Body)
 	}

@@ -72,7 +72,7 @@ const problemTypes = "https://github.com/exitgate/exitgate/blob/main/docs/policy
 // Together they say what RFC 7725, section 3, wants said: who demands (because:
 // authority), by what law (because: title, source), of whom (jurisdiction) and
 // what is refused (class). Without because, the policy gives no demand or may
-// not disclose it. guarantees are the statements, in the operator's language,
+// not disclose it. guarantees are the statements, in the operator's words,
 // of what would not hold if the service were offered.
 func problemDetails(d *policy.Decision, c content) []byte {
 	kind := d.Phase.String()
@@ -99,7 +99,7 @@ func problemDetails(d *policy.Decision, c content) []byte {
 		Since        time.Time   `json:"since,omitzero"`
 		Sunset       time.Time   `json:"sunset,omitzero"`
 		Because      []demand    `json:"because,omitempty"`
-		Guarantees   []string    `json:"guarantees,omitempty"`
+		Guarantees   []quotation `json:"guarantees,omitempty"`
 		BlockedBy    string      `json:"blocked_by,omitempty"`
 		Appeal       string      `json:"appeal,omitempty"`
 		Export       string      `json:"export,omitempty"`

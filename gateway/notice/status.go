@@ -42,8 +42,8 @@ type statusRow struct {
 	Since  time.Time `json:"since,omitzero"`
 	Sunset time.Time `json:"sunset,omitzero"`
 	// Schedule lists the transitions to come, in order of time.
-	Schedule []policy.Step `json:"schedule,omitempty"`
-	Because  []demand      `json:"because,omitempty"`
+	Schedule []policy.Step  `json:"schedule,omitempty"`
+	Because  []publicDemand `json:"because,omitempty"`
 }
 
 // A representation is a response, but for the time that it is of, and what a client
@@ -232,7 +232,7 @@ func (s *Status) content(l locale) statusContent {
 		for _, next := range m.Schedule {
 			row.Next = append(row.Next, fact{phaseName(next.Phase, lang), day(next.From), next.From})
 		}
-		for _, d := range m.Because {
+		for _, d := range quoteDemands(m.Because, reader{l, policy.Default, l.name}) {
 			because := demandContent{demand: d, StageName: stageName(d.Stage, lang)}
 			if !d.InForce.IsZero() {
 				because.Begins = fact{lang.InForce, day(d.InForce), d.InForce}

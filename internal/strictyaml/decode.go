@@ -92,7 +92,7 @@ func (d *decoder) decode(n *node, v reflect.Value) {
 		d.decodeDuration(n, v)
 	case takesScalar(t) && (n.kind == scalar || !takesMapping(t)):
 		d.decodeOwnScalar(n, v)
-	case takesText(t) && (n.kind == scalar || !takesMapping(t) && t.Kind() != reflect.Slice):
+	case takesText(t) && (n.kind == scalar || !takesMapping(t) && t.Kind() != reflect.Slice && t.Kind() != reflect.Map):
 		d.decodeText(n, v)
 	case t.Kind() == reflect.Struct:
 		d.decodeStruct(n, v)
@@ -203,7 +203,9 @@ func (d *decoder) decodeMap(n *node, v reflect.Value) {
 		}
 		k.SetZero()
 		value.SetZero()
-		d.decodeScalar(key, k)
+		if d.decodeScalar(key, k); takesText(t) && key.text == "" && !key.wrong {
+			d.reject(key, "write a key before the colon", "an empty key") // it stands for the text alone
+		}
 		d.decode(n.items[i], value)
 		if key.wrong {
 			n.items[i].wrong = true
@@ -238,6 +240,10 @@ func (d *decoder) decodeSlice(n *node, v reflect.Value) {
 func (d *decoder) decodeText(n *node, v reflect.Value) {
 	if n.kind != scalar {
 		d.rejectType(n, v.Type(), "")
+		return
+	}
+	if v.Kind() == reflect.Map && typeOf(n) != word {
+		d.rejectType(n, v.Type(), fmt.Sprintf("put it into quotes: %q", shorten(n.text)))
 		return
 	}
 	value := reflect.New(v.Type())
@@ -426,6 +432,8 @@ func describeType(t reflect.Type) string {
 		return "a string, a number, true, false or a mapping"
 	case takesScalar(t):
 		return "a string, a number, true or false"
+	case takesText(t) && t.Kind() == reflect.Map:
+		return "a string or a mapping"
 	case takesText(t) && takesMapping(t):
 		return "a word or a mapping"
 	case takesText(t):

@@ -53,6 +53,8 @@ func (s *schema) of(t reflect.Type) object {
 		return anyScalar()
 	case takesText(t) && t.Kind() == reflect.Slice:
 		return object{"oneOf": []any{text(t), object{"type": "boolean"}, object{"type": "array", "items": s.of(t.Elem())}}}
+	case takesText(t) && t.Kind() == reflect.Map:
+		return object{"oneOf": []any{text(t), object{"type": "object", "minProperties": 1, "additionalProperties": s.of(t.Elem())}}}
 	case takesText(t):
 		return text(t)
 	}

@@ -48,7 +48,7 @@ func (s State) Approve(by Actor, number uint64, plan, because string, request Re
 		return newDraft(ChangeApproved, by, because, approvalBody{Change: number, Plan: plan, Request: request.ifKeyed()}, nil)
 	}
 	return newDraft(RevisionMade, by, c.Because, revisionBody{
-		terms:     terms{c.Base, c.Authors, c.Plan, c.Effects, c.Needs, c.Summary, request.ifKeyed()},
+		terms:     terms{c.Base, c.Authors, c.Plan, c.Effects, c.Needs, c.Summary, request.ifKeyed(), policyFormat(c.Policy)},
 		Change:    number,
 		Approvals: append(slices.Clip(c.Approvals), Approval{by.Name, now.UTC(), because}),
 	}, c.Policy)

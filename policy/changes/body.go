@@ -24,6 +24,7 @@ type terms struct {
 	Needs   int           `json:"needs,omitempty"`
 	Summary string        `json:"summary"`
 	Request Request       `json:"request,omitzero"`
+	Format  int           `json:"format,omitempty"` // that the policy needs
 }
 
 // A revisionBody has a policy. The author of the record is who has brought it

@@ -25,6 +25,7 @@ func FirstRevision(source []byte) Draft {
 	e, err := newDraft(RevisionMade, Actor{Name: gateway}, "There was no policy yet.", revisionBody{terms: terms{
 		Authors: []string{gateway},
 		Summary: "the first policy",
+		Format:  policyFormat(source),
 	}}, source)
 	if err != nil {
 		panic(err) // it has nothing that JSON hasn't
@@ -188,6 +189,7 @@ func (s State) draft(by Actor, number uint64, authors []string, p Proposal, plan
 		Needs:   planned.Needs,
 		Summary: summarise(planned.Plan),
 		Request: p.Request.ifKeyed(),
+		Format:  policyFormat(planned.Policy),
 	}
 	if planned.Needs == 0 {
 		return newDraft(RevisionMade, by, because, revisionBody{terms: t, Change: number}, planned.Policy)

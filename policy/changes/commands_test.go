@@ -648,3 +648,30 @@ func expiringIn10Hours(later time.Duration) func(*world) error {
 		return w.approves(bob, w.last().Number)
 	}
 }
+
+// A gateway that can't read a policy would go on by the one before. So its record
+// says what it takes, and isn't written while such a gateway is present.
+func TestAPolicyWithTitlesByLanguageSaysWhatFormatItTakes(t *testing.T) {
+	const before = "version: 1\napprovals: {other: 1}\n"
+	for change, want := range map[string]int{
+		"guarantees: {e2ee: {require: true, statement: Encrypted.}}\n":                                         1,
+		"guarantees: {e2ee: {require: true, statement: {en: Encrypted.}}}\n":                                   4,
+		"demands: {a: {jurisdiction: FR, stage: proposed, requires: {e2ee: false}, title: {fr: Accès}}}\n":     4,
+		"demands: {a: {jurisdiction: FR, stage: proposed, requires: {e2ee: false}, authority: {fr: Sénat}}}\n": 4,
+		"notices: {default: {texts: {fr: {title: Fermé}}}}\n":                                                  1,
+	} {
+		w := begun(t, before)
+		p := changes.Proposal{Policy: []byte(before + change), Expected: 1, Because: "why"}
+		planned, err := w.s.Plan(p, nil, w.now)
+		w.must(err)
+		p.Plan = planned.Plan.Hash
+		w.must(w.write(w.s.Propose(ada, p, nil, w.now)))
+		proposed := w.last()
+		w.must(w.write(w.s.Approve(bob, proposed.Number, p.Plan, "", changes.Request{}, nil, w.now)))
+		for _, r := range []changes.Record{proposed, w.last()} {
+			if refused := changes.CheckFormat(r.Draft, []int{3}) != nil; r.Format() != want || refused != (want > 3) {
+				t.Errorf("%s: %s of format %d, want %d; refused beside an older gateway: %v", change, r.Kind, r.Format(), want, refused)
+			}
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/exitgate/exitgate/policy/document"
 	"github.com/exitgate/exitgate/policy/plan"
 )
 
@@ -18,7 +19,11 @@ import (
 // exitgate knows is counted and skipped (see State.Unknown), so that an older
 // gateway goes on. But it would not do what the record says: therefore nobody
 // writes a format that some gateway present doesn't read.
-const Format = 3
+const Format = 4
+
+// byLanguageFormat is the first that has policies with titles and statements by
+// language.
+const byLanguageFormat = 4
 
 // CheckFormat returns why a record can't be written while gateways are present
 // that read the given formats, nil if it can. A gateway that doesn't say what it
@@ -49,6 +54,15 @@ func (d Draft) isUnknown() bool {
 		return d.Format() > Format
 	}
 	return true
+}
+
+// policyFormat returns the format that a policy's text needs, 0 if every gateway
+// reads it.
+func policyFormat(text []byte) int {
+	if document.Decode("policy", text).Definition.SaysByLanguage() {
+		return byLanguageFormat
+	}
+	return 0
 }
 
 // OnlyWithdraws reports whether the draft is of a revision that does nothing but

@@ -100,8 +100,8 @@ func TestUnknownRecordsAreCountedAndSkipped(t *testing.T) {
 	for _, draft := range []changes.Draft{
 		{Kind: "vote", Body: []byte("{}")},
 		{Kind: "", Body: []byte("\x00")},
-		{Kind: changes.ChangeRejected, Body: []byte(`{"format":4,"change":16}`)},
-		{Kind: changes.RevisionMade, Body: []byte(`{"format":5}` + "\nversion: 1\n")},
+		{Kind: changes.ChangeRejected, Body: fmt.Appendf(nil, `{"format":%d,"change":16}`, changes.Format+1)},
+		{Kind: changes.RevisionMade, Body: fmt.Appendf(nil, `{"format":%d}`+"\nversion: 1\n", changes.Format+2)},
 	} {
 		w := story(t)
 		before := w.s
@@ -134,7 +134,7 @@ func must(d changes.Draft, err error) changes.Draft {
 
 func TestCheckFormat(t *testing.T) {
 	today := changes.Draft{Kind: changes.ChangeRejected, Body: []byte(`{"change":16}`)}
-	newer := changes.Draft{Kind: changes.ChangeRejected, Body: []byte(`{"format":4,"change":16}`)}
+	newer := changes.Draft{Kind: changes.ChangeRejected, Body: fmt.Appendf(nil, `{"format":%d,"change":16}`, changes.Format+1)}
 	for _, test := range []struct {
 		draft   changes.Draft
 		present []int
@@ -143,9 +143,9 @@ func TestCheckFormat(t *testing.T) {
 		{today, nil, true},
 		{today, []int{0, 1, 2}, true},
 		{newer, nil, true},
-		{newer, []int{4, 5}, true},
-		{newer, []int{4, 1}, false},
-		{newer, []int{4, 0}, false}, // says nothing: it is of the first format
+		{newer, []int{changes.Format + 1, changes.Format + 2}, true},
+		{newer, []int{changes.Format + 1, 1}, false},
+		{newer, []int{changes.Format + 1, 0}, false}, // says nothing: it is of the first format
 	} {
 		var refused *changes.Error
 		if err := changes.CheckFormat(test.draft, test.present); errors.As(err, &refused) == test.written {

@@ -102,10 +102,10 @@ func formatGuarantee(g policy.Guarantee, exists bool) string {
 	switch {
 	case !exists:
 		return ""
-	case g.Statement == "":
+	case g.Statement == nil:
 		return g.String()
 	}
-	return fmt.Sprintf("%s: %q", g, g.Statement)
+	return fmt.Sprintf("%s: %s", g, g.Statement.Quote())
 }
 
 func (p *Plan) amendGroups(before, after *policy.Policy) {
@@ -329,10 +329,14 @@ func formatDemand(d policy.Demand, exists bool) string {
 	for _, flag := range slices.Sorted(maps.Keys(d.Requires)) {
 		words = append(words, fmt.Sprintf("requires %s: %s", flag, d.Requires[flag]))
 	}
-	for _, text := range []struct{ name, value string }{{"title", d.Title}, {"authority", d.Authority}, {"source", d.Source}} {
-		if text.value != "" {
-			words = append(words, fmt.Sprintf("%s %q", text.name, text.value))
-		}
+	if d.Title != nil {
+		words = append(words, "title "+d.Title.Quote())
+	}
+	if d.Authority != nil {
+		words = append(words, "authority "+d.Authority.Quote())
+	}
+	if d.Source != "" {
+		words = append(words, fmt.Sprintf("source %q", d.Source))
 	}
 	if !d.Disclosed() {
 		words = append(words, "not disclosed")
