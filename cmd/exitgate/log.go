@@ -111,6 +111,7 @@ func (o *logOptions) runVerify(cmd *cobra.Command, c *client) error {
 			out.colouredParagraph(yellow, "", "Only a newer exitgate knows what %s of them say: that they are in their place was checked, and no more.", strconv.Itoa(v.Newer))
 		}
 		fmt.Fprintf(out, "The last is %d, with the hash %s\n", v.Last, sanitise(v.Hash))
+		out.paragraph("", "\nThat says that since then none of them was changed, removed, or put between others. It doesn't say who wrote them: whoever may write to the ledger can add any. Nor does it say whether the last were cut off, or all were made anew: for that, hold the last number and hash against those that you noted elsewhere.")
 	default:
 		for _, w := range v.Wrong {
 			out.colouredParagraph(red, "", "record %d: %s", w.Number, sanitise(w.Reason))

@@ -50,8 +50,15 @@ func (s State) SetPrincipal(by Actor, p Principal, because string, request Reque
 	return writePrincipal(by, because, p, p.describe(), request, now)
 }
 
+// reservedNames can't be those of new principals: the log would say that the gateway
+// itself, or nobody in particular, did what they do.
+var reservedNames = [...]string{gatewayAuthor, "system", "gateway", "nobody", "anonymous", "unknown"}
+
 // checkPrincipal returns a principal as it is written.
 func (s State) checkPrincipal(p Principal) (Principal, error) {
+	if _, known := s.principal(p.Name); !known && slices.Contains(reservedNames[:], p.Name) {
+		return p, refuse(Invalid, "choose another", "the name %s is reserved", p.Name)
+	}
 	if !principalName.MatchString(p.Name) {
 		return p, refuse(Invalid, "use up to 64 lower-case letters, digits, and any of . _ - @ after the first", "%.100q can't be the name of a principal", p.Name)
 	}

@@ -36,6 +36,8 @@ func TestSetPrincipal(t *testing.T) {
 		{"or 64 letters", sets(named(strings.Repeat("a", 64), changes.Viewer)), "writes principal"},
 		{"not 65", sets(named(strings.Repeat("a", 65), changes.Viewer)), "invalid"},
 		{"not none", sets(named("", changes.Viewer)), "invalid"},
+		{"not the one that the gateway writes under", sets(named("exitgate", changes.Viewer)), "invalid"},
+		{"not nobody", sets(named("nobody", changes.Viewer)), "invalid"},
 		{"not that of a local user", sets(named("unix:root", changes.Viewer)), "invalid"},
 		{"not in capitals", sets(named("Ada", changes.Viewer)), "invalid"},
 		{"not on two lines", sets(named("ada\n", changes.Viewer)), "invalid"},
