@@ -116,6 +116,13 @@ func TestAnEarlierGatewayAndThisOneShareALedger(t *testing.T) {
 		})
 	}
 
+	// What the earlier one couldn't read isn't written while it is there.
+	testkit.WriteFile(t, file, strings.Replace(document, "title: Retention of messages", "title: {en: Retention of messages}", 1))
+	if out, err := now.command("apply", file, "--because", "Titles by language.").CombinedOutput(); err == nil || !strings.Contains(string(out), "upgrade all gateways first") {
+		t.Errorf("a policy that the earlier gateway can't read: %v\n%s", err, out)
+	}
+	pair.alike(now)
+
 	// An update, and one that is taken back.
 	before.stop()
 	now.stop()
@@ -158,13 +165,18 @@ func (p *mixedPair) decode(text []byte, into any) {
 	}
 }
 
+// command returns one of the gateway's own program, on its machine.
+func (g *writtenGateway) command(args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(g.t.Context(), g.program, args...)
+	cmd.Env = append(os.Environ(), "EXITGATE_DATA="+g.data, clockFile+"="+filepath.Join(filepath.Dir(g.data), "clock"))
+	return cmd
+}
+
 // does runs a command of the gateway's own program, on its machine, and returns
 // what it prints.
 func (g *writtenGateway) does(args ...string) []byte {
 	g.t.Helper()
-	cmd := exec.CommandContext(g.t.Context(), g.program, args...)
-	cmd.Env = append(os.Environ(), "EXITGATE_DATA="+g.data, clockFile+"="+filepath.Join(filepath.Dir(g.data), "clock"))
-	out, err := cmd.Output()
+	out, err := g.command(args...).Output()
 	if failure := (*exec.ExitError)(nil); errors.As(err, &failure) {
 		g.t.Fatalf("%s %s: %v\n%s%s", g.program, strings.Join(args, " "), err, out, failure.Stderr)
 	} else if err != nil {
