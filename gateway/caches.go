@@ -39,6 +39,7 @@ func (g *Gateway) openPurger() (*purge.Purger, error) {
 
 // followSnapshot tells of a snapshot that is in use.
 func (g *Gateway) followSnapshot(s *policy.Snapshot) {
+	g.reviewSessions()
 	if g.purger != nil {
 		g.purger.Follow(s)
 	}

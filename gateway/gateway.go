@@ -76,6 +76,7 @@ type Gateway struct {
 
 	flagSources []string // the names of the providers, but for the policy's own
 
+	changed   chan struct{} // something by which is decided
 	recorded  chan struct{} // there are records that weren't looked at for decisions on databases
 	endpoints []listen.Endpoint
 	cutOff    context.CancelFunc // ends requests that are under way
@@ -93,7 +94,7 @@ func New(o Options) (_ *Gateway, err error) {
 	if err := o.Config.Validate(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{config: o.Config, apps: make(map[string]*proxy.App), log: o.Logger, elapsed: o.Now, registry: prometheus.NewRegistry(), recorded: make(chan struct{}, 1)}
+	g := &Gateway{config: o.Config, apps: make(map[string]*proxy.App), log: o.Logger, elapsed: o.Now, registry: prometheus.NewRegistry(), changed: make(chan struct{}, 1), recorded: make(chan struct{}, 1)}
 	// With a monotonic reading, times compare as if no clock were ever set.
 	g.now = func() time.Time { return o.Now().Round(0) }
 	defer func() {

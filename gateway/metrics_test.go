@@ -125,7 +125,7 @@ func TestWhatCanBeCountedIsShownFromZero(t *testing.T) {
 		`exitgate_requests_rejected_total{reason="proxy-protocol-late"}`,
 		`exitgate_geo_database_reload_failures_total{database="` + g.geo + `"}`,
 		`exitgate_policy_apply_failures_total`, `exitgate_certificate_reload_failures_total`, `exitgate_certificate_obtain_failures_total`, `exitgate_tls_handshake_errors_total`, `exitgate_connection_errors_total`,
-		`exitgate_panics_total`, `exitgate_transitions_total`,
+		`exitgate_panics_total`, `exitgate_transitions_total`, `exitgate_connections_severed_total`,
 	} {
 		if n, ok := samples[name]; n != 0 || !ok {
 			t.Errorf("%s is %v, %v", name, n, ok)

@@ -204,6 +204,7 @@ func (g *Gateway) openDatabases() (*geo.Locator, error) {
 			if err != nil {
 				g.metrics.DatabaseFailed(path)
 			}
+			g.reviewSessions()
 		},
 	})
 	if err != nil {

@@ -31,7 +31,7 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	tasks := []func(context.Context){
-		g.engine.FollowSchedule, g.engine.FollowFlags, g.source.Run, g.geo.Watch, g.followDecisions, g.certs.Watch, g.sweepTraffic, freeStartupMemory,
+		g.engine.FollowSchedule, g.engine.FollowFlags, g.source.Run, g.geo.Watch, g.followDecisions, g.cutRefused, g.certs.Watch, g.sweepTraffic, freeStartupMemory,
 	}
 	if g.purger != nil {
 		tasks = append(tasks, g.purger.Run)
@@ -65,6 +65,7 @@ func (g *Gateway) followDecisions(ctx context.Context) {
 			return
 		case <-g.recorded:
 			g.geo.Reconsider()
+			g.reviewSessions()
 		}
 	}
 }

@@ -25,6 +25,12 @@ func (l *journal) add(event string) {
 	l.events = append(l.events, event)
 }
 
+func (l *journal) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.events)
+}
+
 // A server is a Server that has something under way for some time.
 type server struct {
 	name  string
@@ -117,12 +123,12 @@ func TestServeServesOnForTheDelay(t *testing.T) {
 		cancel()
 		time.Sleep(10*time.Second - 1)
 		synctest.Wait()
-		if !slices.Equal(l.events, []string{"begin"}) {
-			t.Errorf("before the delay is over there was %q", l.events)
+		if !slices.Equal(l.all(), []string{"begin"}) {
+			t.Errorf("before the delay is over there was %q", l.all())
 		}
 		<-done
-		if want := []string{"begin", "public is drained", "public is closed"}; !slices.Equal(l.events, want) {
-			t.Errorf("there was %q", l.events)
+		if want := []string{"begin", "public is drained", "public is closed"}; !slices.Equal(l.all(), want) {
+			t.Errorf("there was %q", l.all())
 		}
 	})
 }

@@ -24,6 +24,7 @@ type Metrics struct {
 	PolicyFailures         prometheus.Counter
 	CertificateFailures    prometheus.Counter
 	ObtainFailures         prometheus.Counter
+	Severed                prometheus.Counter
 	CredentialFailures     prometheus.Counter
 	Transitions            prometheus.Counter
 	HandshakeErrors        prometheus.Counter
@@ -78,6 +79,7 @@ func New(registry prometheus.Registerer) *Metrics {
 		PolicyFailures:         counter("policy_apply_failures_total", "Policies that were not applied, as something is wrong with them."),
 		CredentialFailures:     counter("app_credentials_reload_failures_total", "Changed credentials for upstreams that were not taken into use."),
 		CertificateFailures:    counter("certificate_reload_failures_total", "Changed certificates that were not taken into use."),
+		Severed:                counter("connections_severed_total", "WebSockets, streams and bodies that were cut, as they would be refused now."),
 		ObtainFailures:         counter("certificate_obtain_failures_total", "Certificates that could not be obtained or renewed when it was tried."),
 		Transitions:            counter("transitions_total", "Times that scheduled changes of phases took place."),
 		connections:            gauges("connections_active", "Connections of clients.", "protocol"),

@@ -29,11 +29,12 @@ const (
 	MalformedMethod  Rejection = "malformed-method"
 	MalformedTarget  Rejection = "malformed-target"
 	HeaderTooLarge   Rejection = "header-too-large"
+	DecidedAnew      Rejection = "decided-anew" // something restricted it in the moment that it was decided
 )
 
 // rejections are all of them that don't come from client.
 var rejections = [...]error{
-	AmbiguousPath, AmbiguousMethod, AmbiguousFraming, UnknownHost, MalformedHost, ConflictingHost, MethodNotAllowed, MalformedMethod, MalformedTarget, HeaderTooLarge,
+	AmbiguousPath, AmbiguousMethod, AmbiguousFraming, UnknownHost, MalformedHost, ConflictingHost, MethodNotAllowed, MalformedMethod, MalformedTarget, HeaderTooLarge, DecidedAnew,
 	enforce.FlagsUnknown, enforce.PolicyUnknown,
 }
 
@@ -49,6 +50,9 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, why error) {
 		w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 	case why == HeaderTooLarge:
 		d.Status, d.Detail = http.StatusRequestHeaderFieldsTooLarge, "The header of the request is larger than this service accepts."
+	case why == DecidedAnew:
+		d.Status, d.Detail = http.StatusServiceUnavailable, "What is served here has just changed."
+		w.Header().Set("Retry-After", "1")
 	case why == enforce.FlagsUnknown, why == enforce.PolicyUnknown:
 		d.Status, d.Detail = http.StatusServiceUnavailable, "The service is starting."
 		w.Header().Set("Retry-After", "5")

@@ -7,6 +7,7 @@
 package request
 
 import (
+	"context"
 	"crypto/rand"
 	"log/slog"
 	"net/http"
@@ -83,6 +84,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	framing := checkFraming(w, r)
+	reviews := h.o.Sessions.Reviews()
 	now := h.o.Now()
 	compiled := h.o.Policy(now)
 	if reason := compiled.Blocked(); reason != "" {
@@ -120,12 +122,20 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		httpbody.CloseUnread(w, r)
 		compiled.MarketStatus().For(now, r.Header["Accept"], r.Header["Accept-Language"], r.Header["If-None-Match"]).Write(w, r)
 	default:
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		x := &exchange{h, facts, verdict.Client, cancel}
+		defer h.o.Sessions.Begin(x)()
+		if h.o.Sessions.Reviews() != reviews && x.Refused() { // since it was decided
+			h.reject(w, r, DecidedAnew)
+			return
+		}
 		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
-			defer h.o.Sessions.Begin()()
+			defer h.o.Sessions.BeginWebSocket()()
 		}
 		caching, end := h.followCopies(compiled, verdict, facts, r.Method)
 		defer end()
-		verdict.App.Forward(w, r, proxy.Forwarding{
+		verdict.App.Forward(w, r.WithContext(ctx), proxy.Forwarding{
 			Client:    verdict.Client,
 			Proto:     "https",
 			RequestID: rand.Text(),

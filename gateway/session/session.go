@@ -1,10 +1,11 @@
-// Package session is the registry of what is under way: exchanges that outlive
-// the decision that they came from. For now it counts WebSockets, which
-// net/http forgets about, so that a drain can wait for them.
+// Package session is the registry of what is under way: exchanges that may outlive
+// the decision that they came from. Those that would be refused now are cut; and a
+// drain waits for WebSockets, which net/http forgets about.
 package session
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -15,17 +16,92 @@ type Gauge interface {
 	Dec()
 }
 
+// An Exchange is a request that is under way.
+type Exchange interface {
+	// Refused reports whether it would be refused if it came now. It may be called
+	// after the exchange has ended.
+	Refused() bool
+	// Cut ends it at once, if it hasn't ended.
+	Cut()
+}
+
 // A Registry is safe for concurrent use.
 type Registry struct {
 	websockets Gauge
-	open       atomic.Int64
+	open       atomic.Int64 // WebSockets
+	reviews    atomic.Uint64
+	turn       atomic.Uint32
+	shards     [16]shard
+}
+
+// A shard holds some of the exchanges, so that requests don't wait for each other.
+type shard struct {
+	mu  sync.Mutex
+	all map[Exchange]struct{}
 }
 
 // New returns a Registry without sessions.
-func New(websockets Gauge) *Registry { return &Registry{websockets: websockets} }
+func New(websockets Gauge) *Registry {
+	r := &Registry{websockets: websockets}
+	for i := range r.shards {
+		r.shards[i].all = make(map[Exchange]struct{})
+	}
+	return r
+}
 
-// Begin registers a WebSocket until end is called.
-func (r *Registry) Begin() (end func()) {
+// Begin registers an exchange until end is called.
+func (r *Registry) Begin(e Exchange) (end func()) {
+	s := &r.shards[r.turn.Add(1)%uint32(len(r.shards))]
+	s.mu.Lock()
+	s.all[e] = struct{}{}
+	s.mu.Unlock()
+	return func() {
+		s.mu.Lock()
+		delete(s.all, e)
+		s.mu.Unlock()
+	}
+}
+
+// Reviews returns how many reviews have begun. An exchange that was decided before one
+// and began after it wasn't seen by it.
+func (r *Registry) Reviews() uint64 { return r.reviews.Load() }
+
+// Pauses between cuts, so that not all clients come back at once.
+const (
+	cutsInARow = 500
+	pause      = 10 * time.Millisecond
+)
+
+// Review cuts the exchanges that would be refused now, and returns how many. It is
+// called when something has changed by which that is decided.
+func (r *Registry) Review(ctx context.Context) (cut int) {
+	r.reviews.Add(1)
+	var all []Exchange
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		for e := range s.all {
+			all = append(all, e)
+		}
+		s.mu.Unlock()
+	}
+	for _, e := range all {
+		if !e.Refused() {
+			continue
+		}
+		e.Cut()
+		if cut++; cut%cutsInARow == 0 {
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause):
+			}
+		}
+	}
+	return cut
+}
+
+// BeginWebSocket counts a WebSocket until end is called.
+func (r *Registry) BeginWebSocket() (end func()) {
 	r.open.Add(1)
 	r.websockets.Inc()
 	return func() {
@@ -34,7 +110,7 @@ func (r *Registry) Begin() (end func()) {
 	}
 }
 
-// Wait waits until no session is left or the context ends, as
+// Wait waits until no WebSocket is left or the context ends, as
 // http.Server.Shutdown does for other requests.
 func (r *Registry) Wait(ctx context.Context) {
 	ticker := time.NewTicker(5 * time.Millisecond)

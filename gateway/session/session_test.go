@@ -17,7 +17,7 @@ func TestWaitEndsWithTheLastSessionOrTheContext(t *testing.T) {
 		var open gauge
 		r := New(&open)
 		r.Wait(t.Context())
-		first, second := r.Begin(), r.Begin()
+		first, second := r.BeginWebSocket(), r.BeginWebSocket()
 		if open != 2 {
 			t.Errorf("the gauge shows %d", open)
 		}
@@ -33,6 +33,62 @@ func TestWaitEndsWithTheLastSessionOrTheContext(t *testing.T) {
 		r.Wait(t.Context())
 		if waited := time.Since(begun); waited < time.Hour || waited > time.Hour+time.Second || open != 0 {
 			t.Errorf("it waited %v, and the gauge shows %d", waited, open)
+		}
+	})
+}
+
+type exchange struct{ refused, cut bool }
+
+func (e *exchange) Refused() bool { return e.refused }
+func (e *exchange) Cut()          { e.cut = true }
+
+func TestReviewCutsWhatIsRefusedNow(t *testing.T) {
+	r := New(new(gauge))
+	kept, refused, ended := &exchange{}, &exchange{refused: true}, &exchange{refused: true}
+	defer r.Begin(kept)()
+	defer r.Begin(refused)()
+	r.Begin(ended)()
+	if n := r.Review(t.Context()); n != 1 || kept.cut || !refused.cut || ended.cut {
+		t.Errorf("%d were cut: %v %v %v", n, *kept, *refused, *ended)
+	}
+	if r.Reviews() != 1 {
+		t.Errorf("%d reviews", r.Reviews())
+	}
+}
+
+func TestManyAreCutInASecondOrTwo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := New(new(gauge))
+		for range 100_000 {
+			r.Begin(&exchange{refused: true})
+		}
+		begun := time.Now()
+		if n := r.Review(t.Context()); n != 100_000 {
+			t.Errorf("%d were cut", n)
+		}
+		if took := time.Since(begun); took < time.Second || took > 3*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+// BenchmarkReview is of 100,000 exchanges of which none is refused.
+func BenchmarkReview(b *testing.B) {
+	r := New(new(gauge))
+	for range 100_000 {
+		r.Begin(&exchange{})
+	}
+	for b.Loop() {
+		r.Review(b.Context())
+	}
+}
+
+func BenchmarkBegin(b *testing.B) {
+	r := New(new(gauge))
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			r.Begin(&exchange{})()
 		}
 	})
 }
