@@ -241,10 +241,13 @@ func (w *clientWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	w.watchdog.stop()
 	w.hijacked = true
 	c, rw, err := w.watchdog.control.Hijack()
-	if limit := w.app.options.BodyIdle; err == nil && limit > 0 {
+	if err != nil {
+		return c, rw, err
+	}
+	if limit := w.app.options.BodyIdle; limit > 0 {
 		c = &writeLimitConn{c, limit}
 	}
-	return c, rw, err
+	return &webSocketConn{Conn: c, ctx: w.in.Context()}, rw, nil // nothing else is upgraded to
 }
 
 // writeLimitConn is a connection to a client that is cut off if it doesn't accept

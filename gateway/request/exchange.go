@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 
+	"github.com/exitgate/exitgate/gateway/proxy"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -13,7 +14,7 @@ type exchange struct {
 	handler *Handler
 	facts   Facts
 	client  netip.Addr
-	cancel  context.CancelFunc
+	cancel  context.CancelCauseFunc
 }
 
 // Refused reports whether it would be refused or rejected now, by the policy, the flags
@@ -32,6 +33,6 @@ func (x *exchange) Refused() bool {
 	return held && refused(other)
 }
 
-// Cut ends the exchange: a WebSocket's connections are closed, and a body that isn't
+// Cut ends the exchange: a WebSocket is closed with a Close frame, and a body that isn't
 // complete is aborted, so that nobody takes it for whole.
-func (x *exchange) Cut() { x.cancel() }
+func (x *exchange) Cut() { x.cancel(proxy.ErrSevered) }

@@ -122,8 +122,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		httpbody.CloseUnread(w, r)
 		compiled.MarketStatus().For(now, r.Header["Accept"], r.Header["Accept-Language"], r.Header["If-None-Match"]).Write(w, r)
 	default:
-		ctx, cancel := context.WithCancel(r.Context())
-		defer cancel()
+		ctx, cancel := context.WithCancelCause(r.Context())
+		defer cancel(nil)
 		x := &exchange{h, facts, verdict.Client, cancel}
 		defer h.o.Sessions.Begin(x)()
 		if h.o.Sessions.Reviews() != reviews && x.Refused() { // since it was decided
