@@ -207,3 +207,27 @@ func TestAWebSocketIsToldThatTheGatewayIsStopped(t *testing.T) {
 		t.Errorf("it ends with %v", err)
 	}
 }
+
+// A request that the app hasn't answered yet gets the refusal that it would get now.
+func TestARequestThatIsCutBeforeItsAnswerIsRefused(t *testing.T) {
+	over(t, func(t *testing.T, major int) {
+		asked := make(chan struct{}, 1)
+		g := start(t, setup{policy: "version: 1\n", handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			asked <- struct{}{}
+			<-r.Context().Done()
+		})})
+		answered := make(chan answer, 1)
+		go func() {
+			a, err := g.try(g.client(major), "/slow", france)
+			if err != nil {
+				t.Error(err)
+			}
+			answered <- a
+		}()
+		<-asked
+		testkit.ReplaceFile(t, g.policy, "version: 1\njurisdictions: {FR: withdrawn}\n")
+		if a := <-answered; a.status != 451 || !strings.Contains(a.body, "France") {
+			t.Errorf("it gets %d %q", a.status, a.body)
+		}
+	})
+}

@@ -163,7 +163,11 @@ func (x *exchange) fail(err error) {
 	if f.advice != "" && !errors.As(err, &dial) { // those are reported one by one
 		x.report(f, nil)
 	}
-	if f == clientLeft {
+	switch {
+	case f == clientLeft && x.f.Refuse != nil && errors.Is(context.Cause(x.in.Context()), ErrSevered):
+		x.f.Refuse()
+		return
+	case f == clientLeft:
 		panic(http.ErrAbortHandler)
 	}
 	x.respond(f.status, f.detail)

@@ -117,6 +117,9 @@ type Forwarding struct {
 	// Caching, if not nil, is asked when the head of the app's response is
 	// there: until when caches may give that out.
 	Caching func() Caching
+	// Refuse answers instead of an upstream if the request is cut, by ErrSevered,
+	// before one has. Nil: the client's connection or stream is aborted.
+	Refuse func()
 }
 
 // App is an app behind the gateway: its upstreams, their health and the

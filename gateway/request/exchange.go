@@ -2,8 +2,10 @@ package request
 
 import (
 	"context"
+	"net/http"
 	"net/netip"
 
+	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/proxy"
 	"github.com/exitgate/exitgate/policy"
 )
@@ -21,16 +23,39 @@ type exchange struct {
 // and the databases that are in use.
 func (x *exchange) Refused() bool {
 	h := x.handler
-	s := h.o.Policy(h.o.Now()).Snapshot()
-	refused := func(place policy.Place) bool {
-		d, _, err := decideByReadings(s, place, x.facts)
-		return err != nil || d.Action == policy.Refuse
+	d, _, err := x.decide(h.o.Policy(h.o.Now()))
+	return err != nil || d.Action == policy.Refuse
+}
+
+// decide decides anew, and returns by which place.
+func (x *exchange) decide(compiled *enforce.Compiled) (*policy.Decision, policy.Place, error) {
+	h, s := x.handler, compiled.Snapshot()
+	place := h.o.Locate(x.client)
+	d, _, err := decideByReadings(s, place, x.facts)
+	if err != nil {
+		return nil, place, err
 	}
-	if refused(h.o.Locate(x.client)) {
-		return true
+	if other, held := h.o.LocateHeld(x.client); held && other != place {
+		byHeld, _, err := decideByReadings(s, other, x.facts)
+		if err != nil {
+			return nil, other, err
+		}
+		if policy.Stricter(d, byHeld) == byHeld {
+			d, place = byHeld, other
+		}
 	}
-	other, held := h.o.LocateHeld(x.client)
-	return held && refused(other)
+	return d, place, nil
+}
+
+// refuseCut answers a request that was cut before the app had answered.
+func (h *Handler) refuseCut(w http.ResponseWriter, r *http.Request, x *exchange) {
+	compiled := h.o.Policy(h.o.Now())
+	d, place, err := x.decide(compiled)
+	if err != nil || d.Action != policy.Refuse {
+		h.reject(w, r, DecidedAnew)
+		return
+	}
+	h.refuse(w, r, compiled, d, place, x.facts.Host)
 }
 
 // Cut ends the exchange: a WebSocket is closed with a Close frame, and a body that isn't

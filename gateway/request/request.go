@@ -113,11 +113,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		httpbody.CloseUnread(w, r)
 		allowRefusedRequest(w, r)
 	case decision.Action == policy.Refuse:
-		httpbody.CloseUnread(w, r)
-		allowOrigin(w, r)
-		hidden := compiled.Notices().Hide(decision, h.refusesPage(compiled.Snapshot(), verdict.Place, facts.Host))
-		h := r.Header
-		compiled.Notices().For(decision, hidden, h["Accept"], h["Accept-Language"], h.Get("Content-Type"), h.Get("Sec-Fetch-Dest")).Write(w, r)
+		h.refuse(w, r, compiled, decision, verdict.Place, facts.Host)
 	case facts.Path == policy.StatusPath:
 		httpbody.CloseUnread(w, r)
 		compiled.MarketStatus().For(now, r.Header["Accept"], r.Header["Accept-Language"], r.Header["If-None-Match"]).Write(w, r)
@@ -142,8 +138,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			Headers:   verdict.Outcome.ToApp(),
 			Response:  verdict.Outcome.ToClient(),
 			Caching:   caching,
+			Refuse:    func() { h.refuseCut(w, r, x) },
 		})
 	}
+}
+
+// refuse answers with the notice of a decision on a request from a place.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, compiled *enforce.Compiled, d *policy.Decision, place policy.Place, host string) {
+	httpbody.CloseUnread(w, r)
+	allowOrigin(w, r)
+	hidden := compiled.Notices().Hide(d, h.refusesPage(compiled.Snapshot(), place, host))
+	header := r.Header
+	compiled.Notices().For(d, hidden, header["Accept"], header["Accept-Language"], header.Get("Content-Type"), header.Get("Sec-Fetch-Dest")).Write(w, r)
 }
 
 // counters are the metrics of the request path, resolved once.
