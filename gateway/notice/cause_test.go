@@ -57,10 +57,10 @@ func TestAWithheldServiceBlamesNoLaw(t *testing.T) {
 	own := linked
 	own.Texts = map[string]policy.Text{
 		"en": {Title: "Blame the law", Body: "Blame the law since {date}."},
-		"nl": {Title: "Blame the law", Body: "Blame the law since {date}."},
+		"fi": {Title: "Blame the law", Body: "Blame the law since {date}."},
 	}
 	b := newSet(t, own, everyKind...)
-	for language, want := range map[string]string{"en": "en", "nl": "fr", "de": "de"} {
+	for language, want := range map[string]string{"en": "en", "fi": "fr", "de": "de"} {
 		for _, accept := range []string{"text/html", "text/plain", "application/json"} {
 			a := b.For(withheld, 0, []string{accept}, []string{language}, "", "")
 			if strings.Contains(string(a.Body), "Blame") || get(a, "Content-Language") != want {

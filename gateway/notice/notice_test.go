@@ -142,9 +142,9 @@ func golden(t *testing.T, name, got string) {
 }
 
 func TestWhatARefusedClientReceives(t *testing.T) {
-	dutch := linked
-	dutch.Texts = map[string]policy.Text{
-		"nl": {Title: "Wij zijn weg uit {jurisdiction}", Body: "Sinds {date} bieden wij onze dienst hier niet meer aan.\n\nTot ziens."},
+	finnish := linked
+	finnish.Texts = map[string]policy.Text{
+		"fi": {Title: "Olemme lähteneet: {jurisdiction}", Body: "{date} alkaen emme enää tarjoa palveluamme täällä.\n\nNäkemiin."},
 		"de": {Body: "Seit dem {date} gibt es uns in {jurisdiction} nicht mehr."},
 	}
 	for _, c := range []struct {
@@ -156,8 +156,8 @@ func TestWhatARefusedClientReceives(t *testing.T) {
 		{"withdrawn-page-en", withdrawn, linked, "text/html", "en", ""},
 		{"wind-down-page-fr", windDown, linked, "text/html", "fr", ""},
 		{"feature-page-ja-without-links", feature, policy.Notice{}, "text/html", "ja", ""},
-		{"own-words-page-nl", windDown, dutch, "text/html", "nl", ""},
-		{"own-words-text-de", windDown, dutch, "text/plain", "de", ""},
+		{"own-words-page-fi", windDown, finnish, "text/html", "fi", ""},
+		{"own-words-text-de", windDown, finnish, "text/plain", "de", ""},
 		{"withdrawn-problem-fr", withdrawn, linked, "application/json", "fr", ""},
 		{"closed-to-new-problem-en", closedToNew, linked, "application/problem+json", "en", ""},
 		{"wind-down-text-en", windDown, linked, "", "en", ""},

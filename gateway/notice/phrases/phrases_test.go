@@ -44,6 +44,7 @@ func texts(b *phrases.Language) map[string]string {
 var sameAsInEnglish = map[string][]string{
 	"de": {".Status.Phase", ".Month[3]", ".Month[7]", ".Month[8]", ".Month[10]"},
 	"fr": {".Status.Version"},
+	"nl": {".Status.Phase"},
 	"id": {".Status.Phase", ".Month[3]", ".Month[8]", ".Month[10]"},
 }
 
@@ -76,7 +77,7 @@ func TestEveryLanguageHasEveryText(t *testing.T) {
 
 func TestEveryTextIsWrittenInItsLanguagesScript(t *testing.T) {
 	scripts := map[string][]*unicode.RangeTable{
-		"Latn": {unicode.Latin}, "Cyrl": {unicode.Cyrillic}, "Arab": {unicode.Arabic}, "Deva": {unicode.Devanagari},
+		"Latn": {unicode.Latin}, "Grek": {unicode.Greek}, "Kore": {unicode.Hangul}, "Cyrl": {unicode.Cyrillic}, "Arab": {unicode.Arabic}, "Deva": {unicode.Devanagari},
 		"Hans": {unicode.Han}, "Hant": {unicode.Han}, "Jpan": {unicode.Han, unicode.Hiragana, unicode.Katakana},
 	}
 	for _, b := range phrases.All() {
@@ -134,6 +135,15 @@ func TestDates(t *testing.T) {
 		"ja":      {"2026年12月1日", "2027年8月30日"},
 		"hi":      {"1 दिसंबर 2026", "30 अगस्त 2027"},
 		"id":      {"1 Desember 2026", "30 Agustus 2027"},
+		"nl":      {"1 december 2026", "30 augustus 2027"},
+		"pl":      {"1 grudnia 2026", "30 sierpnia 2027"},
+		"sv":      {"1 december 2026", "30 augusti 2027"},
+		"el":      {"1 Δεκεμβρίου 2026", "30 Αυγούστου 2027"},
+		"cs":      {"1. prosince 2026", "30. srpna 2027"},
+		"ro":      {"1 decembrie 2026", "30 august 2027"},
+		"hu":      {"2026. december 1.", "2027. augusztus 30."},
+		"uk":      {"1 грудня 2026 р.", "30 серпня 2027 р."},
+		"ko":      {"2026년 12월 1일", "2027년 8월 30일"},
 	}
 	for _, b := range phrases.All() {
 		// Midnight in Paris, which is still November in UTC.
