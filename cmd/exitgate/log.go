@@ -20,7 +20,7 @@ import (
 func newLog() *cobra.Command {
 	var o logOptions
 	cmd := &cobra.Command{
-		Use:   "log [NUMBER]",
+		Use:   "log [NUMBER|FILE]",
 		Short: "Show who changed what, when and why, and verify it",
 		Long: `Show the records of the ledger, the newest first; or one revision with its policy.
 Only what says "in force" came into force; what somebody proposes, approves or
@@ -28,21 +28,23 @@ rejects is a record of its own. So is what took place: a step of a schedule, a
 breach of a guarantee, an acknowledgement that came into effect. Times are UTC.
 
 With --verify, read the whole ledger from its first record, and say whether
-anything in it was changed, removed or forged.
+anything in it was changed, removed or forged; or with a file, whether anything
+in that was: it is one that exitgate evidence has written, and no gateway is needed.
 
 Exit codes: 0 done, 1 failed, or the ledger is wrong, 2 usage.`,
 		Example: `  exitgate log
   exitgate log --limit 100 -v
   exitgate log 42
   exitgate log 42 --policy > policy.yaml
-  exitgate log --verify`,
+  exitgate log --verify
+  exitgate log --verify france.json`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: o.completeRevisions,
 		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) },
 	}
 	o.register(cmd)
 	f := cmd.Flags()
-	f.BoolVar(&o.verify, "verify", false, "verify all of the ledger")
+	f.BoolVar(&o.verify, "verify", false, "verify all of the ledger, or a file of evidence")
 	f.IntVar(&o.limit, "limit", 20, "how many `records`")
 	f.Uint64Var(&o.before, "before", 0, "only those before a `number`")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "each reason in full, and the hashes")
@@ -62,7 +64,7 @@ type logOptions struct {
 func (o *logOptions) run(cmd *cobra.Command, args []string) error {
 	switch {
 	case o.verify && len(args) > 0:
-		return errors.New("--verify verifies all of the ledger: exitgate log --verify")
+		return exitFailure(o.verifyFile(cmd, args[0]))
 	case o.policy && len(args) == 0:
 		return errors.New("the policy of which revision? as in: exitgate log 42 --policy")
 	case o.limit < 1:

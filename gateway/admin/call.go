@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/exitgate/exitgate/internal/accept"
 	"github.com/exitgate/exitgate/policy/changes"
@@ -22,6 +23,7 @@ type call struct {
 	number   uint64 // in the path
 	before   uint64 // the page of a list
 	limit    int
+	from, to time.Time
 	because  string // the reason of a request that has no body
 	expected uint64 // the revision in If-Match
 	repeat   changes.Request
@@ -54,6 +56,15 @@ func (c *call) parseURL(e endpoint) error {
 	if text := query.Get("limit"); text != "" {
 		if c.limit, err = strconv.Atoi(text); err != nil || c.limit < 1 || c.limit > most {
 			return refuse(changes.Invalid, fmt.Sprintf("limit is not a number from 1 to %d", most), "send one that is, or leave it out")
+		}
+	}
+	for name, moment := range map[string]*time.Time{"from": &c.from, "to": &c.to} {
+		text := query.Get(name)
+		if text == "" {
+			continue
+		}
+		if *moment, err = time.Parse(time.RFC3339, text); err != nil {
+			return refuse(changes.Invalid, name+" is not a time with a zone", "write it as 2026-12-01T00:00:00Z")
 		}
 	}
 	c.because = query.Get("because")

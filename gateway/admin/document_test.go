@@ -54,6 +54,11 @@ var operations = map[string]operation{
 		id: "verify", summary: "Whether the ledger is whole and unchanged", busy: true,
 		text: "The whole ledger is read, from its first record on. That may take a while: few of these run at a time.",
 	},
+	"GET /v1/evidence/{code}": {
+		id: "evidence", summary: "What was in force in a jurisdiction in some time, and the records that prove it", missing: true, busy: true,
+		text: "For a country or a part of one. The answer is read from the ledger while it is sent: one that is cut off isn't whole. It is checked " +
+			"without a gateway: exitgate log --verify FILE.",
+	},
 	"GET /v1/jurisdictions": {
 		id: "jurisdictions", summary: "What the jurisdictions get that the policy names",
 	},
@@ -131,6 +136,8 @@ var operations = map[string]operation{
 var parameters = map[string]object{
 	"before":  {"in": "query", "description": "Only what has a lower number than this one: next of the page before.", "schema": object{"type": "integer", "minimum": 1}},
 	"limit":   {"in": "query", "description": "How many there are on a page at most.", "schema": object{"type": "integer", "minimum": 1, "maximum": 200, "default": 50}},
+	"from":    {"in": "query", "description": "The beginning of the time: that of the ledger if it is missing.", "schema": object{"type": "string", "format": "date-time"}},
+	"to":      {"in": "query", "description": "Its end: now if it is missing, and never later.", "schema": object{"type": "string", "format": "date-time"}},
 	"because": {"in": "query", "required": true, "description": "Why, for the ledger.", "schema": object{"type": "string", "minLength": 1}},
 	"number":  {"in": "path", "required": true, "description": "The number of the record.", "schema": object{"type": "integer", "minimum": 1}},
 	"code":    {"in": "path", "required": true, "description": "A jurisdiction: FR, US-MS, EU, unlocated.", "schema": object{"type": "string"}},

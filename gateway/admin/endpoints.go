@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/evidence"
 	"github.com/exitgate/exitgate/internal/strictjson"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
@@ -119,6 +120,7 @@ func (h *handler) endpoints() []endpoint {
 				defer h.verifierSlots.release()
 				return s.Verify(c.Context())
 			}),
+		{spec: spec{method: "GET", path: "/v1/evidence/{code}", access: view, query: []string{"from", "to"}}, response: reflect.TypeFor[evidence.File](), serve: h.streamEvidence},
 		newEndpoint(spec{method: "GET", path: "/v1/jurisdictions", access: view},
 			func(*call, none) (api.Jurisdictions, error) { return s.Jurisdictions(), nil }),
 		newEndpoint(spec{method: "GET", path: "/v1/jurisdictions/{code}", access: view},

@@ -54,6 +54,7 @@ var calls = map[string]func(testing.TB, *fixture) call{
 	"GET /v1/revisions/{number}": get("/v1/revisions/1"),
 	"GET /v1/log":                get("/v1/log"),
 	"GET /v1/log/verification":   get("/v1/log/verification"),
+	"GET /v1/evidence/{code}":    get("/v1/evidence/BY"),
 	"GET /v1/jurisdictions":      get("/v1/jurisdictions"),
 	"GET /v1/jurisdictions/{code}": func(testing.TB, *fixture) call {
 		return call{target: "/v1/jurisdictions/BY"}
@@ -120,6 +121,7 @@ func TestEndpoints_roles(t *testing.T) {
 		"GET /v1/revisions/{number}":               {no, 200, 200, 200, 200, 200},
 		"GET /v1/log":                              {no, 200, 200, 200, 200, 200},
 		"GET /v1/log/verification":                 {no, 200, 200, 200, 200, 200},
+		"GET /v1/evidence/{code}":                  {no, 200, 200, 200, 200, 200},
 		"GET /v1/jurisdictions":                    {no, 200, 200, 200, 200, 200},
 		"GET /v1/jurisdictions/{code}":             {no, 200, 200, 200, 200, 200},
 		"POST /v1/explain":                         {no, 200, 200, 200, 200, 200},

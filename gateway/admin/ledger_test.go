@@ -230,7 +230,19 @@ func (l ledger) Record(_ context.Context, number uint64) (source.Record, error) 
 	if number > uint64(len(l.records)) {
 		return source.Record{}, &changes.Error{Code: changes.NotFound, Message: fmt.Sprintf("there is no record %d", number)}
 	}
-	return source.Record{Record: l.records[number-1], Hash: "ab"}, l.fail
+	var last chain.Record
+	for _, r := range l.records[:number] {
+		last = chain.Record{Version: 1, Number: r.Number, Previous: last.Hash, Time: r.Time,
+			Content: chain.Content{Kind: string(r.Kind), Author: r.Author, Reason: r.Reason, Body: r.Body}}
+		data, err := last.Encode()
+		if err == nil {
+			last, err = chain.Decode(data)
+		}
+		if err != nil {
+			return source.Record{}, err
+		}
+	}
+	return source.Record{Record: l.records[number-1], Hash: last.Hash.String(), InLedger: last}, l.fail
 }
 
 func (l ledger) Records(ctx context.Context, before uint64, take func(source.Record) bool) (next uint64, err error) {

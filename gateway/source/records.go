@@ -270,7 +270,7 @@ func (r *Replica) Verify(ctx context.Context) (Verification, error) {
 }
 
 func (r *Replica) describe(record ledger.Record) Record {
-	return Record{recordOf(record), record.Hash.String(), r.invalid.reason(record.Number)}
+	return Record{recordOf(record), record.Hash.String(), r.invalid.reason(record.Number), record}
 }
 
 func recordOf(r ledger.Record) changes.Record {

@@ -70,8 +70,9 @@ const (
 // A Record is one record of the ledger.
 type Record struct {
 	changes.Record
-	Hash    string
-	Invalid string // why it is skipped, "" if it isn't
+	Hash     string
+	Invalid  string        // why it is skipped, "" if it isn't
+	InLedger ledger.Record // as the ledger has it
 }
 
 // A Verification is what Verify found.

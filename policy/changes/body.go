@@ -138,9 +138,12 @@ type Description struct {
 	Revision  *Revision // what comes into force by it
 	// Took is when it took place, nil of what somebody did; Gateway has
 	// recorded it.
-	Took     *time.Time
-	Gateway  string
-	Database *Database // that is decided on
+	Took    *time.Time
+	Gateway string
+	Places  []policy.Code // where
+	// IsUnknown is that only a newer exitgate knows what is in it.
+	IsUnknown bool
+	Database  *Database // that is decided on
 }
 
 // Describe returns what is in a record. Whether it is valid is for State.With to
@@ -148,7 +151,7 @@ type Description struct {
 func Describe(r Record) (Description, error) {
 	d, err := describe(r)
 	if err != nil && r.isUnknown() {
-		return Description{Summary: "skipped: only a newer exitgate knows this kind of record"}, nil
+		return Description{Summary: "skipped: only a newer exitgate knows this kind of record", IsUnknown: true}, nil
 	}
 	return d, err
 }
@@ -196,7 +199,7 @@ func describe(r Record) (Description, error) {
 	case StepTaken, GuaranteeBreached, BreachAcknowledged:
 		var b occurrenceBody
 		err := decodeBody(r.Body, &b)
-		return Description{Summary: b.summary(r.Kind), Took: &b.At, Gateway: b.Gateway}, err
+		return Description{Summary: b.summary(r.Kind), Took: &b.At, Gateway: b.Gateway, Places: b.places()}, err
 	case DatabaseDecided:
 		var b databaseBody
 		err := decodeBody(r.Body, &b)

@@ -242,6 +242,20 @@ func (b occurrenceBody) summary(kind Kind) string {
 	return fmt.Sprintf(what, b.At.UTC().Format(time.RFC3339), shorten(strings.Join(places, ", "))+more)
 }
 
+// places returns where it took place.
+func (b occurrenceBody) places() (codes []policy.Code) {
+	for _, breach := range b.Breaches {
+		codes = append(codes, breach.Jurisdiction)
+	}
+	for _, line := range b.Changes { // as policy.FormatDifferences writes them
+		list := line[strings.LastIndex(line, ": ")+len(": "):]
+		for code := range strings.SplitSeq(list, ", ") {
+			codes = append(codes, policy.Code(code))
+		}
+	}
+	return codes
+}
+
 // StepsTaken returns the steps of a policy's schedules that were due after a moment
 // and up to another, as by the given flags, the first MaxSteps.
 func StepsTaken(p *policy.Policy, flags policy.Flags, revision uint64, after, until time.Time) (taken []Occurrence) {

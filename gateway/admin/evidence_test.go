@@ -1,0 +1,47 @@
+package admin_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/exitgate/exitgate/gateway/evidence"
+)
+
+// Issue 11, number 9.
+func TestEvidence(t *testing.T) {
+	g := newFixture(t)
+	g.tick(time.Hour)
+	change := g.pending(t, zoe, "BY-MI")
+	got := ask(t, g, viewer, "GET", "/v1/evidence/BY", nil)
+	f, err := evidence.Read([]byte(got.body))
+	if err != nil || got.header.Get("Content-Type") != "application/json" {
+		t.Fatalf("%v\n%s", err, got.body)
+	}
+	state, now := g.known()
+	if report := f.Verify(); !report.OK() || f.Head.Number != state.Last() || !f.To.Equal(now) || f.Records[0].Number != 1 {
+		t.Errorf("it isn't valid: %+v, of %+v", report, f.Header)
+	}
+
+	// Before the change was proposed.
+	got = ask(t, g, viewer, "GET", "/v1/evidence/BY?to="+change.Time.Add(-time.Second).Format(time.RFC3339), nil)
+	f, err = evidence.Read([]byte(got.body))
+	if err != nil || !f.Verify().OK() || f.Head.Number != change.Number-1 {
+		t.Errorf("%v, of %+v\n%s", err, f.Header, got.body)
+	}
+
+	for target, want := range map[string]string{
+		"BY?from=yesterday":            `"from is not a time with a zone"`,
+		"BY?from=2027-01-01T00:00:00Z": `"from is not before to"`,
+		"BY?to=2027-01-01T00:00:00Z":   `"to is in the future`,
+		"BY?to=2020-01-01T00:00:00Z":   `"not-found"`,
+		"EU":                           `"not-found"`,
+		"unlocated":                    `"not-found"`,
+		"BY?limit=3":                   `"the parameter limit is unknown"`,
+	} {
+		if got := ask(t, g, viewer, "GET", "/v1/evidence/"+target, nil); got.status == http.StatusOK || !strings.Contains(got.body, want) {
+			t.Errorf("%s: got %d\n%s", target, got.status, got.body)
+		}
+	}
+}
