@@ -133,6 +133,16 @@ func TestWhatCanBeCountedIsShownFromZero(t *testing.T) {
 	}
 }
 
+// A Prometheus as it comes scrapes no native histograms.
+func TestDurationsHaveBuckets(t *testing.T) {
+	g := startWithTraffic(t)
+	samples := g.samples()
+	all := samples[`exitgate_request_duration_seconds_bucket{action="forward",le="+Inf"}`]
+	if all == 0 || samples[`exitgate_request_duration_seconds_bucket{action="forward",le="60"}`] != all {
+		t.Errorf("of %v requests, %v took up to a minute", all, samples[`exitgate_request_duration_seconds_bucket{action="forward",le="60"}`])
+	}
+}
+
 func TestALedgerHasMetricsOfItsOwn(t *testing.T) {
 	g := start(t, setup{})
 	_, exposition := g.admin("/metrics")

@@ -67,7 +67,9 @@ func New(registry prometheus.Registerer) *Metrics {
 		rejections: counters("requests_rejected_total", "Requests rejected before any decision, as they were malformed or ambiguous.", "reason"),
 		duration: register.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "request_duration_seconds",
-			Help:                            "Time from a request's header to the end of its response.",
+			Help: "Time from a request's header to the end of its response.",
+			// For a Prometheus that doesn't scrape native histograms, which is the default.
+			Buckets:                         []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 			NativeHistogramBucketFactor:     1.1,
 			NativeHistogramMaxBucketNumber:  100,
 			NativeHistogramMinResetDuration: time.Hour,
