@@ -16,7 +16,7 @@ func FuzzWhateverAClientSendsItGetsANotice(f *testing.F) {
 	n.Texts = map[string]policy.Text{"nl": {Title: "Weg"}, "en-GB": {Body: "Gone.\n\nReally."}}
 	b := newSet(f, n, everyKind...)
 	locales := map[string]bool{"nl": true, "en-GB": true, "en": true, "fr": true, "de": true, "es": true, "pt": true, "it": true, "ru": true,
-		"ar": true, "tr": true, "zh-Hans": true, "zh-Hant": true, "ja": true, "hi": true, "id": true, "pl": true, "sv": true, "el": true, "cs": true, "ro": true, "hu": true, "uk": true, "ko": true}
+		"ar": true, "tr": true, "zh-Hans": true, "zh-Hant": true, "ja": true, "hi": true, "id": true, "pl": true, "sv": true, "el": true, "cs": true, "ro": true, "hu": true, "uk": true, "ko": true, "pt-PT": true}
 	f.Fuzz(func(t *testing.T, accept, acceptLanguage, contentType string) {
 		for _, d := range everyKind {
 			a := b.For(d, 0, []string{accept}, []string{acceptLanguage}, contentType, "")

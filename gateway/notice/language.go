@@ -43,6 +43,8 @@ type locales struct {
 var otherRanges = map[string]string{
 	"zh": "zh-hans", "zh-tw": "zh-hant", "zh-hk": "zh-hant", "zh-mo": "zh-hant",
 	"cmn": "zh-hans", "cmn-hant": "zh-hant", "yue": "zh-hant", "gsw": "de", "in": "id",
+	// CLDR has the Portuguese of Portugal for these.
+	"pt-ao": "pt-pt", "pt-cv": "pt-pt", "pt-gw": "pt-pt", "pt-mo": "pt-pt", "pt-mz": "pt-pt", "pt-st": "pt-pt", "pt-tl": "pt-pt",
 }
 
 func newLocales(texts map[string]policy.Text) *locales {
@@ -68,12 +70,7 @@ func newLocales(texts map[string]policy.Text) *locales {
 			t.all[i].text = texts[written]
 			continue
 		}
-		own := locale{tag: tag, name: name, dir: direction(tag), text: texts[written]}
-		for _, b := range t.all[:builtIn] {
-			if !tag.IsRoot() && sameLanguage(b.tag, tag) { // what CLDR doesn't know is taken for English
-				own.phrases = b.phrases
-			}
-		}
+		own := locale{tag: tag, name: name, dir: direction(tag), text: texts[written], phrases: phrasesOf(t.all[:builtIn], tag)}
 		t.byRange[key] = len(t.all)
 		t.all = append(t.all, own)
 	}
@@ -88,7 +85,33 @@ func newLocales(texts map[string]policy.Text) *locales {
 			}
 		}
 	}
+	// What an operator writes for all readers of a language is for those of a built-in
+	// variety, too.
+	for i := range t.all[:builtIn] {
+		if variety := &t.all[i]; variety.text == (policy.Text{}) && hasRegion(variety.tag) {
+			variety.text = t.all[t.byRange[strings.ToLower(variety.tag.Parent().String())]].text
+		}
+	}
 	return t
+}
+
+// phrasesOf returns the built-in phrases for an operator's text: those of its variety of
+// the language, else those of the language. What CLDR doesn't know, it takes for
+// English.
+func phrasesOf(builtIn []locale, tag language.Tag) *phrases.Language {
+	for of := tag; !of.IsRoot(); of = of.Parent() {
+		for _, b := range builtIn {
+			if b.tag == of {
+				return b.phrases
+			}
+		}
+	}
+	for _, b := range builtIn {
+		if !tag.IsRoot() && sameLanguage(b.tag, tag) {
+			return b.phrases
+		}
+	}
+	return nil
 }
 
 func hasRegion(tag language.Tag) bool {

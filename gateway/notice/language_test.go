@@ -61,7 +61,12 @@ func TestTheLanguageFollowsAcceptLanguage(t *testing.T) {
 		{"Mississippi", "US-MS", nil, nil, "en"},
 		{"Kazakhstan", "KZ", nil, nil, "ru"},
 		{"Morocco", "MA", nil, nil, "ar"},
-		{"Angola", "AO", nil, nil, "pt"},
+		{"Angola", "AO", nil, nil, "pt-PT"},
+		{"Portugal", "PT", nil, nil, "pt-PT"},
+		{"a reader from Portugal", "FR", []string{"pt-PT"}, nil, "pt-PT"},
+		{"a reader from Mozambique", "FR", []string{"pt-MZ"}, nil, "pt-PT"},
+		{"a reader from Brazil", "FR", []string{"pt-BR"}, nil, "pt"},
+		{"the operator's words for Portugal", "FR", []string{"pt-PT"}, []string{"pt-PT", "pt"}, "pt-PT"},
 		{"a group has no language", "EU", nil, nil, "en"},
 		{"an unknown place has no language", policy.Unlocated, nil, nil, "en"},
 		{"a private network has no language", policy.Private, nil, nil, "en"},
@@ -100,6 +105,16 @@ func TestTheLanguageFollowsAcceptLanguage(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What an operator writes for all who read Portuguese, readers from Portugal get, too,
+// with the rest in their own variety.
+func TestWordsForALanguageAreForItsVarieties(t *testing.T) {
+	n := policy.Notice{Texts: map[string]policy.Text{"pt": {Title: "As nossas palavras"}}}
+	a := newSet(t, n, withdrawn).For(withdrawn, 0, nil, []string{"pt-PT"}, "", "")
+	if body := string(a.Body); !strings.HasPrefix(body, "As nossas palavras\n\nRetirámos") || get(a, "Content-Language") != "pt-PT" {
+		t.Errorf("in %s: %s", get(a, "Content-Language"), body)
 	}
 }
 

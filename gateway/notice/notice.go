@@ -4,7 +4,7 @@
 //
 // A Set is made with each policy snapshot. It renders a notice when it is first
 // asked for and caches it; from then on a refusal costs a look-up and a write.
-// It doesn't render all at once: 250 jurisdictions in 23 languages and 4 formats
+// It doesn't render all at once: 250 jurisdictions in 24 languages and 4 formats
 // would be 100 MB, of which a few hundred are ever asked for.
 package notice
 

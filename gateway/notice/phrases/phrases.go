@@ -105,7 +105,7 @@ func All() []*Language { return languages[:] }
 var languages = [...]*Language{
 	&english, &french, &german, &spanish, &portuguese, &italian, &russian, &arabic, &turkish,
 	&chinese, &traditionalChinese, &japanese, &hindi, &indonesian,
-	&dutch, &polish, &swedish, &greek, &czech, &romanian, &hungarian, &ukrainian, &korean,
+	&dutch, &polish, &swedish, &greek, &czech, &romanian, &hungarian, &ukrainian, &korean, &europeanPortuguese,
 }
 
 // Day returns the day of t, in its own zone, as the language writes it.

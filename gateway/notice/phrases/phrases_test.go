@@ -135,6 +135,7 @@ func TestDates(t *testing.T) {
 		"ja":      {"2026年12月1日", "2027年8月30日"},
 		"hi":      {"1 दिसंबर 2026", "30 अगस्त 2027"},
 		"id":      {"1 Desember 2026", "30 Agustus 2027"},
+		"pt-PT":   {"1 de dezembro de 2026", "30 de agosto de 2027"},
 		"nl":      {"1 december 2026", "30 augustus 2027"},
 		"pl":      {"1 grudnia 2026", "30 sierpnia 2027"},
 		"sv":      {"1 december 2026", "30 augusti 2027"},
