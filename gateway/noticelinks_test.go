@@ -59,7 +59,7 @@ func TestPublicDatesAreThoseOfThePlace(t *testing.T) {
 	clock := time.Date(2026, 12, 10, 0, 0, 0, 0, time.UTC)
 	for _, from := range []string{"2026-12-01T00:00:00+01:00", "2026-11-30T23:00:00Z"} {
 		g := start(t, setup{now: func() time.Time { return clock }, policy: "version: 1\njurisdictions:\n  FR: {schedule: [{from: " + from + ", phase: withdrawn}]}\n"})
-		if a := g.request(g.client(1), "/", france); !strings.Contains(a.body, "1 December 2026") || a.header.Get("Sunset") != "Mon, 30 Nov 2026 23:00:00 GMT" {
+		if a := g.request(g.client(1), "/", france); !strings.Contains(a.body, "1er décembre 2026") || a.header.Get("Sunset") != "Mon, 30 Nov 2026 23:00:00 GMT" {
 			t.Errorf("from %s: Sunset %s\n%s", from, a.header.Get("Sunset"), a.body)
 		}
 	}
