@@ -327,7 +327,9 @@ func TestSummary(t *testing.T) {
 		{"what is new and gone", "version: 1\nguarantees: {a: {require: true}}\n", "version: 1\nguarantees: {b: {require: true}}\n", "guarantees a (gone); guarantees b (new)"},
 		{"much of one thing", "version: 1\n" + features, "version: 1\n" + features + "jurisdictions: {CA: {routes: [" + classes + "], phase: withdrawn}}\n", "CA open → withdrawn (" + classes[:94] + "…"},
 		{"much", "version: 1\n", "version: 1\njurisdictions: {FR: withdrawn, DE: announced, US: closed-to-new, CA: wind-down}\nmode: observe\nguarantees: {end-to-end-encryption: {require: true}, client-side-scanning: {require: false}, message-retention: {at-most: 0}}\n",
-			"DE open → announced; US open → closed-to-new (observed); CA open → wind-down (observed); FR open → withdrawn (observed); mode: enforce → observe (3 more)"},
+			"FR open → withdrawn (observed); DE open → announced; US open → closed-to-new (observed); CA open → wind-down (observed); mode: enforce → observe (3 more)"},
+		{"a demand", "version: 1\nguarantees: {a: {require: true}}\ndemands: {law: {jurisdiction: IE, stage: proposed, requires: {a: false}}}\n", "version: 1\nguarantees: {a: {require: true}}\ndemands: {law: {jurisdiction: IE, stage: rejected, requires: {a: false}}}\n", "demand law: proposed → rejected"},
+		{"a new one", "version: 1\n", "version: 1\ndemands: {law: {jurisdiction: IE, stage: proposed, requires: {a: false}}}\n", "demand law (new, proposed)"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := begun(t, test.before)

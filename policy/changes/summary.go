@@ -1,11 +1,14 @@
 package changes
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/plan"
 )
 
@@ -17,29 +20,54 @@ const (
 )
 
 // summarise says in a line what a plan does: "FR open → withdrawn; DE announced →
-// open (2 more)".
+// open (2 more)". Where not all of it fits, what is withdrawn comes first.
 func summarise(p plan.Plan) string {
 	var parts []string
-	for _, m := range p.Moves {
-		parts = append(parts, formatMove(m))
-	}
 	for _, a := range p.Amendments {
 		if a.Effect != "" { // else the moves tell
 			parts = append(parts, formatAmendment(a))
 		}
 	}
-	if parts == nil {
-		return "nothing but the text"
-	}
-	line := shorten(parts[0])
-	for i, part := range parts[1:] {
-		if more := line + "; " + shorten(part); len(more) <= mostSummary-len(" (999999 more)") {
-			line = more
-			continue
+	with := func(moves []plan.Move) (all []string) {
+		for _, m := range moves {
+			all = append(all, formatMove(m))
 		}
-		return fmt.Sprintf("%s (%d more)", line, len(parts)-1-i)
+		return append(all, parts...)
+	}
+	line, left := joinParts(with(p.Moves))
+	if left > 0 {
+		moves := slices.Clone(p.Moves)
+		slices.SortStableFunc(moves, func(a, b plan.Move) int { return cmp.Compare(rank(a), rank(b)) })
+		line, left = joinParts(with(moves))
+	}
+	if left > 0 {
+		line += fmt.Sprintf(" (%d more)", left)
 	}
 	return line
+}
+
+// joinParts returns as much as fits on a line, and how many parts don't.
+func joinParts(parts []string) (line string, left int) {
+	if parts == nil {
+		return "nothing but the text", 0
+	}
+	line = shorten(parts[0])
+	for i, part := range parts[1:] {
+		more := line + "; " + shorten(part)
+		if len(more) > mostSummary-len(" (999999 more)") {
+			return line, len(parts) - 1 - i
+		}
+		line = more
+	}
+	return line, 0
+}
+
+// rank is lower for what has to be seen first.
+func rank(m plan.Move) int {
+	if strings.HasPrefix(fmt.Sprint(m.After), policy.Withdrawn.String()) {
+		return 0
+	}
+	return 1
 }
 
 func formatMove(m plan.Move) string {
@@ -74,6 +102,17 @@ func formatMove(m plan.Move) string {
 func formatAmendment(a plan.Amendment) string {
 	const most = 30 // bytes of either side
 	name := strings.TrimSpace(a.Section + " " + a.Name)
+	if a.Section == "demands" {
+		before, _, _ := strings.Cut(a.Before, ", ") // its stage, and from when
+		after, _, _ := strings.Cut(a.After, ", ")
+		name = "demand " + a.Name
+		switch {
+		case a.Before == "":
+			return name + " (new, " + after + ")"
+		case a.After != "" && before != after:
+			return fmt.Sprintf("%s: %s → %s", name, before, after)
+		}
+	}
 	switch {
 	case a.Before == "":
 		return name + " (new)"
