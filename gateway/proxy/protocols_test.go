@@ -484,7 +484,7 @@ func TestLargeBodiesPassBothWaysInConstantMemory(t *testing.T) {
 				runtime.ReadMemStats(&after)
 				// At the worst moment, and with the client and the app.
 				grown := int64(after.HeapSys-after.HeapReleased) - int64(before.HeapSys-before.HeapReleased)
-				if grown > size/4 {
+				if grown > size/2 { // when it is collected depends on the machine
 					t.Errorf("it took %d MB to pass %d MB", grown>>20, size>>20)
 				}
 			})
