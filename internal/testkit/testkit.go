@@ -149,6 +149,11 @@ func FreePort(t testing.TB) int {
 			continue
 		}
 		_ = l.Close() // nothing was accepted
+		// A process that another test starts holds the listener too, from its fork to its
+		// exec: who dials in these milliseconds reaches nobody.
+		for c, err := net.Dial("tcp", address); err == nil; c, err = net.Dial("tcp", address) {
+			_ = c.Close() // nothing was sent
+		}
 		t.Cleanup(func() { _ = sign.Close() })
 		return port
 	}
