@@ -187,7 +187,7 @@ func printChange(out printer, c api.Change) {
 			out.paragraph("", "It is rejected.")
 			break
 		}
-		out.colouredParagraph(red, "", "It is rejected by %s at %s: %s", sanitise(c.Rejected.By), formatTime(c.Rejected.At), sanitise(c.Rejected.Because))
+		printApproval(out, red, "It is rejected", *c.Rejected)
 	case changes.Stale:
 		out.colouredParagraph(red, "", "Another revision came between. To propose it anew: exitgate apply FILE --change %d --because \"…\"", c.Number)
 	default:
@@ -209,12 +209,31 @@ func printReason(out printer, because string) {
 
 func printApprovals(out printer, approvals []changes.Approval) {
 	for _, a := range approvals {
-		text := fmt.Sprintf("Approved by %s at %s", sanitise(a.By), formatTime(a.At))
-		if a.Because != "" {
-			text += ": " + sanitise(a.Because)
-		}
-		out.colouredParagraph(green, "", "%s", text)
+		printApproval(out, green, "Approved", a)
 	}
+}
+
+// printApproval shows one person's word for a change, or against it.
+func printApproval(out printer, colour, verb string, a changes.Approval) {
+	text := fmt.Sprintf("%s by %s at %s%s", verb, sanitise(a.By), formatTime(a.At), formatCredential(a.Credential))
+	if a.Because != "" {
+		text += ": " + sanitise(a.Because)
+	}
+	out.colouredParagraph(colour, "", "%s", text)
+}
+
+// formatCredential says what somebody was known by: ", by token 3f9a".
+func formatCredential(credential string) string {
+	kind, id, _ := strings.Cut(sanitise(credential), ":")
+	switch kind {
+	case "user":
+		return ", as the local user " + id
+	case "token":
+		return ", by token " + id
+	case "certificate":
+		return fmt.Sprintf(", by certificate sha256:%.12s", id)
+	}
+	return ""
 }
 
 // completeChanges completes the number of a change that waits by asking the

@@ -188,7 +188,7 @@ func printRecords(out printer, records []api.Record) {
 		line := &rows[i+1] // behind the head
 		text, colour := formatAction(r)
 		if by := formatOrigin(r); by != "" {
-			line.below = append(line.below, by)
+			line.below = append(line.below, shorten(by, below))
 		}
 		switch because := sanitise(r.Because); {
 		case because == "":
@@ -229,8 +229,15 @@ func formatOrigin(r api.Record) string {
 		return ""
 	}
 	text := fmt.Sprintf("change %d, proposed by %s", r.Change, formatNames(r.Authors))
-	if len(r.Approvers) > 0 {
-		text += ", approved by " + formatNames(r.Approvers)
+	if len(r.Approvals) > 0 {
+		approvals := make([]string, len(r.Approvals))
+		for i, a := range r.Approvals {
+			approvals[i] = sanitise(a.By)
+			if a.Because != "" {
+				approvals[i] += " (" + sanitise(a.Because) + ")"
+			}
+		}
+		text += ", approved by " + strings.Join(approvals, ", ")
 	}
 	return text
 }
@@ -241,7 +248,7 @@ func printRecordsVerbose(out printer, records []api.Record) {
 		if i > 0 {
 			fmt.Fprintln(out)
 		}
-		fmt.Fprintf(out, "%s  %s by %s at %s\n", out.inColour(bold, fmt.Sprint(r.Number)), sanitise(string(r.Kind)), sanitise(r.Author), formatTime(r.Time))
+		fmt.Fprintf(out, "%s  %s by %s at %s%s\n", out.inColour(bold, fmt.Sprint(r.Number)), sanitise(string(r.Kind)), sanitise(r.Author), formatTime(r.Time), formatCredential(r.Credential))
 		text, colour := formatAction(r)
 		out.colouredParagraph(colour, "  ", "%s", text)
 		if by := formatOrigin(r); by != "" {
@@ -312,7 +319,7 @@ func printRevision(out printer, r changes.Revision) {
 		out.colouredParagraph(yellow, "", "It was an emergency: in force at once, to be signed by somebody else by %s.", formatTime(r.SignBy))
 	}
 	if r.Signature != nil {
-		out.colouredParagraph(green, "", "Signed by %s at %s.", sanitise(r.Signature.By), formatTime(r.Signature.At))
+		printApproval(out, green, "Signed", *r.Signature)
 	}
 	if r.Plan != "" {
 		fmt.Fprintf(out, "Plan %s\n", sanitise(r.Plan))

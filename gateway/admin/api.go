@@ -103,8 +103,9 @@ func (h *handler) serve(e endpoint, w http.ResponseWriter, r *http.Request) erro
 			return err
 		}
 	}
+	var key string
 	if e.idempotent {
-		if c.repeat.Key, err = parseIdempotencyKey(r.Header.Values("Idempotency-Key")); err != nil {
+		if key, err = parseIdempotencyKey(r.Header.Values("Idempotency-Key")); err != nil {
 			return err
 		}
 	}
@@ -113,7 +114,7 @@ func (h *handler) serve(e endpoint, w http.ResponseWriter, r *http.Request) erro
 	if err != nil {
 		return err
 	}
-	c.repeat.Fingerprint = fingerprint(r, body)
+	c.request = changes.NewRequest(key, hashRequest(r, body), c.by)
 	return e.serve(c, body)
 }
 

@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -31,7 +33,9 @@ func (h *handler) actorOf(r *http.Request) (by changes.Actor, known bool) {
 		return h.service.ByUser(p.name()), true
 	}
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
-		if by, known = h.service.ByCertificate(certificateNames(r.TLS.VerifiedChains[0][0])); known {
+		shown := r.TLS.VerifiedChains[0][0]
+		if by, known = h.service.ByCertificate(certificateNames(shown)); known {
+			by.Credential = fmt.Sprintf("certificate:%x", sha256.Sum256(shown.Raw))
 			return by, true
 		}
 	}

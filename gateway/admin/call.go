@@ -26,7 +26,7 @@ type call struct {
 	from, to time.Time
 	because  string // the reason of a request that has no body
 	expected uint64 // the revision in If-Match
-	repeat   changes.Request
+	request  changes.Request
 
 	status   int    // 200 if it is zero
 	etag     string // without quotes
@@ -120,9 +120,9 @@ func parseIdempotencyKey(fields []string) (string, error) {
 	return fields[0], nil
 }
 
-// fingerprint returns what is the same for two requests only if they ask for
+// hashRequest returns what is the same for two requests only if they ask for
 // the same.
-func fingerprint(r *http.Request, body []byte) string {
+func hashRequest(r *http.Request, body []byte) string {
 	h := sha256.New()
 	for _, part := range []string{r.Method, r.URL.RequestURI(), r.Header.Get("If-Match")} {
 		fmt.Fprintf(h, "%d %s", len(part), part)

@@ -133,7 +133,7 @@ func (h *handler) endpoints() []endpoint {
 			func(*call, none) (api.Geo, error) { return s.Geo(), nil }),
 		newEndpoint(spec{method: "POST", path: "/v1/geo/decisions", access: decideGeo, limit: smallBody, idempotent: true},
 			func(c *call, d api.GeoDecisionRequest) (api.Geo, error) {
-				return s.DecideGeo(c.Context(), c.by, d, c.repeat)
+				return s.DecideGeo(c.Context(), c.by, d, c.request)
 			}),
 		{spec: spec{method: "GET", path: "/v1/events", access: view, anytime: true}, serve: h.streamEvents},
 
@@ -143,7 +143,7 @@ func (h *handler) endpoints() []endpoint {
 			func(*call, none) (api.Changes, error) { return s.Changes(), nil }),
 		newEndpoint(spec{method: "POST", path: "/v1/changes", access: propose, limit: policyBody, ifMatch: true, idempotent: true, created: true},
 			func(c *call, p api.Proposal) (api.Change, error) {
-				change, err := s.Propose(c.Context(), c.by, c.expected, p, c.repeat)
+				change, err := s.Propose(c.Context(), c.by, c.expected, p, c.request)
 				c.location = fmt.Sprint("/v1/changes/", change.Number)
 				if change.InForce != nil {
 					c.location = fmt.Sprint("/v1/revisions/", change.InForce.Number)
@@ -154,37 +154,37 @@ func (h *handler) endpoints() []endpoint {
 			func(c *call, _ none) (api.Change, error) { return s.Change(c.Context(), c.number) }),
 		newEndpoint(spec{method: "PUT", path: "/v1/changes/{number}", access: propose, limit: policyBody, ifMatch: true, idempotent: true},
 			func(c *call, p api.Proposal) (api.Change, error) {
-				return s.Edit(c.Context(), c.by, c.number, c.expected, p, c.repeat)
+				return s.Edit(c.Context(), c.by, c.number, c.expected, p, c.request)
 			}),
 		newEndpoint(spec{method: "POST", path: "/v1/changes/{number}/approvals", access: approve, limit: smallBody, idempotent: true},
 			func(c *call, a api.Approval) (api.Change, error) {
-				return s.Approve(c.Context(), c.by, c.number, a, c.repeat)
+				return s.Approve(c.Context(), c.by, c.number, a, c.request)
 			}),
 		newEndpoint(spec{method: "POST", path: "/v1/changes/{number}/rejection", access: reject, limit: smallBody, idempotent: true},
 			func(c *call, r api.Rejection) (api.Change, error) {
-				return s.Reject(c.Context(), c.by, c.number, r.Because, c.repeat)
+				return s.Reject(c.Context(), c.by, c.number, r.Because, c.request)
 			}),
 
 		newEndpoint(spec{method: "GET", path: "/v1/principals", access: view},
 			func(*call, none) (api.Principals, error) { return s.Principals(), nil }),
 		newEndpoint(spec{method: "PUT", path: "/v1/principals/{name}", access: managePrincipals, limit: smallBody, idempotent: true},
 			func(c *call, p api.Principal) (changes.Principal, error) {
-				return s.SetPrincipal(c.Context(), c.by, c.PathValue("name"), p, c.repeat)
+				return s.SetPrincipal(c.Context(), c.by, c.PathValue("name"), p, c.request)
 			}),
 		newEndpoint(spec{method: "DELETE", path: "/v1/principals/{name}", access: managePrincipals, query: because, idempotent: true},
 			func(c *call, _ none) (none, error) {
-				return none{}, s.RemovePrincipal(c.Context(), c.by, c.PathValue("name"), c.because, c.repeat)
+				return none{}, s.RemovePrincipal(c.Context(), c.by, c.PathValue("name"), c.because, c.request)
 			}),
 		newEndpoint(spec{method: "POST", path: "/v1/principals/{name}/tokens", access: managePrincipals, limit: smallBody, idempotent: true, created: true},
 			func(c *call, t api.TokenRequest) (api.NewToken, error) {
 				name := c.PathValue("name")
-				token, err := s.AddToken(c.Context(), c.by, name, t, c.repeat)
+				token, err := s.AddToken(c.Context(), c.by, name, t, c.request)
 				c.location = "/v1/principals/" + url.PathEscape(name) + "/tokens/" + url.PathEscape(token.ID)
 				return token, err
 			}),
 		newEndpoint(spec{method: "DELETE", path: "/v1/principals/{name}/tokens/{id}", access: managePrincipals, query: because, idempotent: true},
 			func(c *call, _ none) (none, error) {
-				return none{}, s.RevokeToken(c.Context(), c.by, c.PathValue("name"), c.PathValue("id"), c.because, c.repeat)
+				return none{}, s.RevokeToken(c.Context(), c.by, c.PathValue("name"), c.PathValue("id"), c.because, c.request)
 			}),
 	}
 }

@@ -401,6 +401,30 @@ func TestApprove_emergency(t *testing.T) {
 	}
 }
 
+func TestLog_saysByWhatPeopleWereKnown(t *testing.T) {
+	g := newFixture(t)
+	c := g.pending(t, zoe, "RU")
+	a := api.Approval{Plan: c.Plan, Because: "Read it."}
+	if got := ask(t, g, approver, "POST", fmt.Sprintf("/v1/changes/%d/approvals", c.Number), a); got.status != 200 {
+		t.Fatalf("got %d\n%s", got.status, got.body)
+	}
+	var log api.Log
+	if err := json.Unmarshal([]byte(ask(t, g, viewer, "GET", "/v1/log?limit=1", nil).body), &log); err != nil {
+		t.Fatal(err)
+	}
+	state, _ := g.known()
+	var token string
+	for _, p := range state.Principals() {
+		if p.Name == "approver" {
+			token = "token:" + p.Tokens[0].ID
+		}
+	}
+	made := log.Records[0]
+	if made.Credential != token || len(made.Approvals) != 1 || made.Approvals[0].Credential != token || made.Approvals[0].Because != a.Because {
+		t.Errorf("with %s the log has %+v", token, made)
+	}
+}
+
 func TestTokens_expiredRevokedRemoved(t *testing.T) {
 	g := newFixture(t)
 	expiring, _ := g.token(t, "ada", start.Add(time.Hour), changes.Viewer)

@@ -25,7 +25,7 @@ func (c *Control) Log(ctx context.Context, before uint64, limit int) (api.Log, e
 func logRecord(r source.Record) api.Record {
 	record := api.Record{
 		Number: r.Number, Time: r.Time, Kind: r.Kind, Author: r.Author, Because: r.Reason,
-		Hash: r.Hash, Refused: r.Invalid,
+		Credential: r.Credential(), Hash: r.Hash, Refused: r.Invalid,
 	}
 	d, err := changes.Describe(r.Record)
 	if err != nil {
@@ -34,10 +34,7 @@ func logRecord(r source.Record) api.Record {
 	record.Summary, record.Emergency, record.Change, record.Database = d.Summary, d.Emergency, d.Number, d.Database
 	record.Took, record.Gateway = d.Took, d.Gateway
 	if d.Revision != nil {
-		record.Authors = d.Revision.Authors
-		for _, approval := range d.Revision.Approvals {
-			record.Approvers = append(record.Approvers, approval.By)
-		}
+		record.Authors, record.Approvals = d.Revision.Authors, d.Revision.Approvals
 	}
 	return record
 }

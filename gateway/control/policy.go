@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"slices"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/source"
@@ -55,7 +56,30 @@ func (c *Control) Revision(ctx context.Context, number uint64) (api.Policy, erro
 			return api.Policy{}, err
 		}
 	}
+	if err := c.addCredentials(ctx, d.Revision); err != nil {
+		return api.Policy{}, err
+	}
 	return api.Policy{Revision: d.Revision, SHA256: d.Revision.SHA256, Policy: string(d.Policy)}, nil
+}
+
+// addCredentials adds to the approvals of a revision what they were given by: they are
+// records of their own, between the change and the revision.
+func (c *Control) addCredentials(ctx context.Context, made *changes.Revision) error {
+	if len(made.Approvals) < 2 {
+		return nil // the revision's record has it
+	}
+	var given []changes.Approval
+	_, err := c.source.Records(ctx, made.Number, func(r source.Record) bool {
+		d, valid := describe(r)
+		about := valid && d.Number == made.Change
+		if about && r.Kind == changes.ChangeApproved {
+			given = slices.Insert(given, 0, r.Approval())
+		}
+		edited := about && r.Kind == changes.ChangeEdited // what was approved before is void
+		return r.Number > made.Change && !edited && len(given) < len(made.Approvals)-1
+	})
+	made.AddCredentials(given)
+	return err
 }
 
 // signature returns who has signed an emergency: that is a record of its own,
@@ -84,5 +108,6 @@ func describe(r source.Record) (d changes.Description, valid bool) {
 
 // approvalOf returns the approval, or the signature, that a record is.
 func approvalOf(r source.Record) *changes.Approval {
-	return &changes.Approval{By: r.Author, At: r.Time, Because: r.Reason}
+	approval := r.Approval()
+	return &approval
 }

@@ -66,12 +66,13 @@ type reading struct {
 	says  Statement
 	newer int
 
-	last   *Revision      // in force
-	policy *policy.Policy // of it
+	waiting map[uint64][]changes.Approval // of changes that wait
+	last    *Revision                     // in force
+	policy  *policy.Policy                // of it
 }
 
 func newReading(h Header) *reading {
-	return &reading{Header: h, says: Statement{[]Revision{}, []Step{}, []Demand{}, []Occurrence{}}}
+	return &reading{Header: h, says: Statement{[]Revision{}, []Step{}, []Demand{}, []Occurrence{}}, waiting: map[uint64][]changes.Approval{}}
 }
 
 // add takes the next record.
@@ -84,10 +85,15 @@ func (s *reading) add(r ledger.Record) {
 	case r.Raw != nil || d.IsUnknown:
 		s.newer++
 	case d.Revision != nil:
+		d.Revision.AddCredentials(s.waiting[d.Number])
+		delete(s.waiting, d.Number)
 		s.addRevision(*d.Revision, d.Policy)
+	case r.Kind == string(changes.ChangeEdited):
+		delete(s.waiting, d.Number) // its approvals are void
 	case r.Kind == string(changes.ChangeApproved):
+		s.waiting[d.Number] = append(s.waiting[d.Number], record.Approval())
 		if !r.Time.After(s.To) {
-			s.addSignature(d.Number, changes.Approval{By: r.Author, At: r.Time, Because: r.Reason})
+			s.addSignature(d.Number, record.Approval())
 		}
 	case d.Took != nil && !d.Took.Before(s.From) && !d.Took.After(s.To) && slices.ContainsFunc(d.Places, s.concerns):
 		s.says.Took = append(s.says.Took, Occurrence{r.Number, record.Kind, *d.Took, r.Time, d.Gateway, d.Summary})

@@ -45,13 +45,23 @@ func (s State) Approve(by Actor, number uint64, plan, because string, request Re
 		return Draft{}, err
 	}
 	if len(c.Approvals)+1 < c.Needs {
-		return newDraft(ChangeApproved, by, because, approvalBody{Change: number, Plan: plan, Request: request.ifKeyed()}, nil)
+		return newDraft(ChangeApproved, by, because, approvalBody{Change: number, Plan: plan, Request: request.recorded()}, nil)
 	}
 	return newDraft(RevisionMade, by, c.Because, revisionBody{
-		terms:     terms{c.Base, c.Authors, c.Plan, c.Effects, c.Needs, c.Summary, request.ifKeyed(), policyFormat(c.Policy)},
+		terms:     terms{c.Base, c.Authors, c.Plan, c.Effects, c.Needs, c.Summary, request.recorded(), policyFormat(c.Policy)},
 		Change:    number,
-		Approvals: append(slices.Clip(c.Approvals), Approval{by.Name, now.UTC(), because}),
+		Approvals: append(withoutCredentials(c.Approvals), Approval{By: by.Name, At: now.UTC(), Because: because}),
 	}, c.Policy)
+}
+
+// withoutCredentials returns approvals as a revision's record has them: what they were
+// given by is in the records by which they were.
+func withoutCredentials(approvals []Approval) []Approval {
+	approvals = slices.Clone(approvals)
+	for i := range approvals {
+		approvals[i].Credential = ""
+	}
+	return approvals
 }
 
 // checkStillDoes returns an error unless a change does now what was agreed to
@@ -86,7 +96,7 @@ func (s State) sign(by Actor, u Revision, sha256, because string, request Reques
 	case sha256 != u.SHA256:
 		return Draft{}, refuse(PlanChanged, "look at the revision again", "this isn't the SHA-256 of revision %d", u.Number)
 	}
-	return newDraft(ChangeApproved, by, because, approvalBody{Revision: u.Number, SHA256: sha256, Request: request.ifKeyed()}, nil)
+	return newDraft(ChangeApproved, by, because, approvalBody{Revision: u.Number, SHA256: sha256, Request: request.recorded()}, nil)
 }
 
 // CheckApprover returns why somebody can't approve a change or sign a revision,

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/exitgate/exitgate/policy"
@@ -108,10 +109,24 @@ func decodeBodyWithPolicy(text []byte, body any) ([]byte, error) {
 
 // revision is what a record says of the policy that it brings into force.
 func (b revisionBody) revision(r Record, sha256 string) Revision {
+	approvals := slices.Clone(b.Approvals)
+	if last := len(approvals) - 1; last >= 0 { // by which it came into force
+		approvals[last].Credential = b.Request.credential()
+	}
 	return Revision{
 		Number: r.Number, Time: r.Time, Authors: b.Authors, Because: r.Reason, Summary: b.Summary, SHA256: sha256,
-		Base: b.Base, Change: b.Change, Plan: b.Plan, Effects: b.Effects, Needs: b.Needs, Approvals: b.Approvals,
+		Base: b.Base, Change: b.Change, Plan: b.Plan, Effects: b.Effects, Needs: b.Needs, Approvals: approvals,
 		Emergency: b.Emergency, SignBy: b.SignBy,
+	}
+}
+
+// AddCredentials adds to the approvals of a revision what they were given by, from
+// those that the change had while it waited: its own record says it of the last one.
+func (r *Revision) AddCredentials(waiting []Approval) {
+	for i, given := range waiting[:min(len(waiting), len(r.Approvals))] {
+		if a := &r.Approvals[i]; a.By == given.By && a.Credential == "" {
+			a.Credential = given.Credential
+		}
 	}
 }
 

@@ -11,6 +11,7 @@
 package changes
 
 import (
+	"strings"
 	"time"
 
 	"github.com/exitgate/exitgate/policy"
@@ -52,6 +53,9 @@ type Record struct {
 	Draft
 }
 
+// Approval returns the record as somebody's word for something, or against it.
+func (r Record) Approval() Approval { return Approval{r.Author, r.Time, r.Reason, r.Credential()} }
+
 // A Parser reads a policy and says all that is wrong with it.
 type Parser func(source []byte) (*policy.Policy, error)
 
@@ -78,6 +82,9 @@ type Actor struct {
 	// Local says that the actor came through the gateway's socket: only such
 	// a one may change principals.
 	Local bool
+	// Credential is what the actor was known by: "user:" and the local user,
+	// "token:" and the token's ID, or "certificate:" and its SHA-256.
+	Credential string
 }
 
 // A Revision is a policy that came into force.
@@ -107,6 +114,8 @@ type Approval struct {
 	By      string    `json:"by"`
 	At      time.Time `json:"at"`
 	Because string    `json:"because,omitempty"`
+	// Credential is what they were known by, as in Actor; "" if it isn't known.
+	Credential string `json:"credential,omitempty"`
 }
 
 // A Change is a policy that is proposed and needs approvals.
@@ -186,10 +195,33 @@ type Proposal struct {
 	Waits bool
 }
 
-// A Request makes a command that is sent twice do once what it does.
+// A Request is by what a record was written. With a Key it makes a command that is
+// sent twice do once what it does.
 type Request struct {
-	Key         string `json:"key"`         // chosen by the client, "" for none
-	Fingerprint string `json:"fingerprint"` // of all that the request asks for
+	Key string `json:"key"` // chosen by the client, "" for none
+	// Fingerprint is of all that the request asks for, and behind a space what its
+	// actor was known by: so records say it that all versions read.
+	Fingerprint string `json:"fingerprint"`
+}
+
+// NewRequest returns the Request of an actor, with the hash of what is asked for.
+func NewRequest(key, hash string, by Actor) Request {
+	if by.Credential == "" {
+		return Request{key, hash}
+	}
+	return Request{key, hash + " " + by.Credential}
+}
+
+// hash is the same for two requests only if they ask for the same.
+func (r Request) hash() string {
+	hash, _, _ := strings.Cut(r.Fingerprint, " ")
+	return hash
+}
+
+// credential returns what its actor was known by, "" if the record doesn't say so.
+func (r Request) credential() string {
+	_, credential, _ := strings.Cut(r.Fingerprint, " ")
+	return credential
 }
 
 // A Planned is what would come of a Proposal.

@@ -188,7 +188,7 @@ func (s State) draft(by Actor, number uint64, authors []string, p Proposal, plan
 		Effects: planned.Plan.Effects,
 		Needs:   planned.Needs,
 		Summary: summarise(planned.Plan),
-		Request: p.Request.ifKeyed(),
+		Request: p.Request.recorded(),
 		Format:  policyFormat(planned.Policy),
 	}
 	if planned.Needs == 0 {
@@ -216,7 +216,7 @@ func (s State) Reject(by Actor, number uint64, because string, request Request, 
 	if _, err := s.unfinishedChange(number); err != nil {
 		return Draft{}, err
 	}
-	return newDraft(ChangeRejected, by, strings.TrimSpace(because), rejectionBody{number, request.ifKeyed()}, nil)
+	return newDraft(ChangeRejected, by, strings.TrimSpace(because), rejectionBody{number, request.recorded()}, nil)
 }
 
 // checkRole returns why a command isn't accepted: it was given before, or the
@@ -254,7 +254,7 @@ func (s State) checkNotRepeated(by Actor, r Request) error {
 	for _, known := range s.saved.Keys {
 		switch {
 		case known.Author != by.Name || known.Key != r.Key:
-		case known.Fingerprint != r.Fingerprint:
+		case known.hash() != r.hash():
 			return refuse(KeyReused, "use a new one for each request", "this idempotency key was used for another request, which is record %d", known.Number)
 		default:
 			return &RepeatedError{known.Number}
@@ -263,10 +263,9 @@ func (s State) checkNotRepeated(by Actor, r Request) error {
 	return nil
 }
 
-// ifKeyed returns the request as a record has it: nothing if it can't be
-// recognised when it is repeated.
-func (r Request) ifKeyed() Request {
-	if r.Key == "" {
+// recorded returns the request as a record has it: nothing if it says nothing.
+func (r Request) recorded() Request {
+	if r.Key == "" && r.credential() == "" {
 		return Request{}
 	}
 	return r

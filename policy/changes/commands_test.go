@@ -12,6 +12,7 @@ import (
 	"github.com/exitgate/exitgate/policy/changes"
 	"github.com/exitgate/exitgate/policy/edit"
 	"github.com/exitgate/exitgate/policy/plan"
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestPropose(t *testing.T) {
@@ -409,6 +410,13 @@ func TestARequestThatIsRepeatedIsDoneOnce(t *testing.T) {
 			p := once(w)
 			return w.propose(changes.Actor{Name: "ada"}, p)
 		}, "*changes.RepeatedError"},
+		{"also if it comes with another credential", func(w *world) error {
+			p := once(w)
+			by := ada
+			by.Credential = "token:renewed"
+			p.Request = changes.NewRequest("k1", "f1", by)
+			return w.propose(by, p)
+		}, "*changes.RepeatedError"},
 		{"but another one by the same key isn't", func(w *world) error {
 			p := once(w)
 			p.Fingerprint = "f2"
@@ -673,5 +681,41 @@ func TestAPolicyWithTitlesByLanguageSaysWhatFormatItTakes(t *testing.T) {
 				t.Errorf("%s: %s of format %d, want %d; refused beside an older gateway: %v", change, r.Kind, r.Format(), want, refused)
 			}
 		}
+	}
+}
+
+func TestRecordsSayByWhatTheirAuthorsWereKnown(t *testing.T) {
+	w := begun(t, rules)
+	by := func(a changes.Actor, credential string) (changes.Actor, changes.Request) {
+		a.Credential = credential
+		return a, changes.NewRequest("", "hash", a)
+	}
+	p := w.agreed(withdrawal())
+	author, request := by(ada, "token:a1")
+	p.Request = request
+	w.must(w.propose(author, p))
+	approve := func(a changes.Actor, credential string) {
+		a, request := by(a, credential)
+		w.must(w.write(w.s.Approve(a, 2, p.Plan, "seen", request, w.flags, w.now)))
+	}
+	approve(bob, "user:bob")
+	approve(eve, "certificate:c0ffee")
+
+	var got []string
+	for _, r := range w.records {
+		got = append(got, r.Credential())
+	}
+	if diff := cmp.Diff([]string{"", "token:a1", "user:bob", "certificate:c0ffee"}, got); diff != "" {
+		t.Error("the records say otherwise:", diff)
+	}
+	want := []changes.Approval{{By: "bob", At: w.now, Because: "seen", Credential: "user:bob"}, {By: "eve", At: w.now, Because: "seen", Credential: "certificate:c0ffee"}}
+	c, _, _ := w.s.Change(2, w.now)
+	for what, approvals := range map[string][]changes.Approval{"the revision": w.s.Revision().Approvals, "the change": c.Approvals} {
+		if diff := cmp.Diff(want, approvals); diff != "" {
+			t.Error(what, "says otherwise:", diff)
+		}
+	}
+	if strings.Contains(string(w.last().Body), `"credential"`) {
+		t.Errorf("versions before can't read this: %s", w.last().Body)
 	}
 }

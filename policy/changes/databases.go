@@ -69,7 +69,7 @@ func (s State) DecideDatabase(by Actor, d Database, accept bool, because string,
 		return Draft{}, refuse(Invalid, "see exitgate geo diff", "it isn't said which database, by its SHA-256 in hexadecimal")
 	}
 	known, _ := s.Database(d.SHA256)
-	b := databaseBody{Format: 2, Database: d, Request: request.ifKeyed()}
+	b := databaseBody{Format: 2, Database: d, Request: request.recorded()}
 	switch {
 	case known.Status == Accepted && accept:
 		return Draft{}, refuse(NoChange, "", "%s was accepted already, by %s", d.name(), joinAnd(Approvers(known.Acceptances)))
@@ -119,7 +119,7 @@ func (s State) decideDatabase(r Record) (State, error) {
 		return s, err
 	}
 	d, _ := s.Database(b.Database.SHA256)
-	by := Approval{r.Author, r.Time, r.Reason}
+	by := r.Approval()
 	before := d.Acceptances
 	d = DatabaseDecision{Database: b.Database, Number: r.Number, Needs: b.Needs}
 	d.Against, d.Losses = "", nil

@@ -73,6 +73,18 @@ func (d Draft) OnlyWithdraws() bool {
 	return d.Kind == RevisionMade && json.Unmarshal(line, &body) == nil && slices.Equal(body.Effects, []plan.Effect{plan.WithdrawsMarket})
 }
 
+// Credential returns what the author of a record was known by, "" if it doesn't say so.
+func (d Draft) Credential() string {
+	var body struct {
+		Request Request `json:"request"`
+	}
+	line, _, _ := bytes.Cut(d.Body, []byte("\n"))
+	if err := json.Unmarshal(line, &body); err != nil {
+		return "" // and it can't be read
+	}
+	return body.Request.credential()
+}
+
 // Format returns the format that the body of a record says, 1 if it says none.
 func (d Draft) Format() int {
 	var body struct {

@@ -103,7 +103,7 @@ func (s State) RemovePrincipal(by Actor, name, because string, request Request, 
 	if _, err := s.principalNamed(name); err != nil {
 		return Draft{}, err
 	}
-	return newDraft(PrincipalRemoved, by, strings.TrimSpace(because), removalBody{name, request.ifKeyed()}, nil)
+	return newDraft(PrincipalRemoved, by, strings.TrimSpace(because), removalBody{name, request.recorded()}, nil)
 }
 
 // AddToken returns the entry that gives a principal a token. The secret is made
@@ -150,7 +150,7 @@ func (s State) RevokeToken(by Actor, name, id, because string, request Request, 
 // writePrincipal writes all of a principal but for tokens that are of no use.
 func writePrincipal(by Actor, because string, p Principal, summary string, request Request, now time.Time) (Draft, error) {
 	p.Tokens = unexpired(p.Tokens, now)
-	return newDraft(PrincipalSet, by, strings.TrimSpace(because), principalBody{p, summary, request.ifKeyed()}, nil)
+	return newDraft(PrincipalSet, by, strings.TrimSpace(because), principalBody{p, summary, request.recorded()}, nil)
 }
 
 // checkLocal returns why a command about principals isn't accepted: it was given
@@ -238,7 +238,9 @@ func (s State) ByToken(secret string, now time.Time) (Actor, bool) {
 	if !known || t.expired(now) || subtle.ConstantTimeCompare([]byte(fingerprint(secret)), []byte(t.SHA256)) != 1 {
 		return Actor{}, false
 	}
-	return p.actor(), true
+	by := p.actor()
+	by.Credential = "token:" + t.ID
+	return by, true
 }
 
 // ByCertificate returns the actor of the first of some names that is a
@@ -258,7 +260,7 @@ func (s State) ByCertificate(names []string) (Actor, bool) {
 // open the socket may operate, and by the name of the principal whose User it
 // is, if there is one.
 func (s State) ByUser(user string) Actor {
-	a := Actor{Name: localPrefix + user, Roles: slices.Clone(roles[:]), Local: true}
+	a := Actor{Name: localPrefix + user, Roles: slices.Clone(roles[:]), Local: true, Credential: "user:" + user}
 	for _, p := range s.saved.Principals {
 		if user != "" && p.User == user {
 			a.Name = p.Name

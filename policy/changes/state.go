@@ -173,8 +173,9 @@ func (s State) revise(r Record) (State, error) {
 		if !waits {
 			return s, fmt.Errorf("no change %d waits", b.Change)
 		}
+		revision.AddCredentials(c.Approvals)
 		as := changeBody{b.terms, b.Change, c.Expires}.change(r, revision.SHA256)
-		as.Approvals = append(as.Approvals, b.Approvals...)
+		as.Approvals = revision.Approvals
 		as.Time, as.Status, as.Revision = c.Time, Applied, r.Number
 		s.putChange(change{Change: as, Ended: r.Number})
 	}
@@ -217,7 +218,7 @@ func (s State) approve(r Record) (State, error) {
 	if err := decodeBody(r.Body, &b); err != nil {
 		return s, err
 	}
-	approval := Approval{r.Author, r.Time, r.Reason}
+	approval := r.Approval()
 	if b.Revision != 0 {
 		i := slices.IndexFunc(s.saved.Unsigned, func(u Revision) bool { return u.Number == b.Revision })
 		if i < 0 {
@@ -248,7 +249,8 @@ func (s State) reject(r Record) (State, error) {
 	if !waits {
 		return s, fmt.Errorf("no change %d waits", b.Change)
 	}
-	c.Status, c.Rejected = Rejected, &Approval{r.Author, r.Time, r.Reason}
+	by := r.Approval()
+	c.Status, c.Rejected = Rejected, &by
 	c.Policy, c.Ended = nil, r.Number
 	s.putChange(c)
 	s.remember(r, b.Request)

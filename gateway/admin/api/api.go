@@ -143,20 +143,23 @@ type Log struct {
 
 // A Record is one of the ledger's.
 type Record struct {
-	Number  uint64       `json:"number"`
-	Time    time.Time    `json:"time"`
-	Kind    changes.Kind `json:"kind"`   // a revision came into force; nothing else did
-	Author  string       `json:"author"` // of the record: of a revision that waited, who approved it last
-	Because string       `json:"because"`
-	Hash    string       `json:"hash"`
-	Summary string       `json:"summary"` // in a line of words: "FR open → withdrawn", "proposes FR open → withdrawn", "approves 41"
+	Number uint64       `json:"number"`
+	Time   time.Time    `json:"time"`
+	Kind   changes.Kind `json:"kind"`   // a revision came into force; nothing else did
+	Author string       `json:"author"` // of the record: of a revision that waited, who approved it last
+	// Credential is what the author was known by: "user:" and the local user,
+	// "token:" and the token's ID, "certificate:" and its SHA-256. It is missing of what a gateway wrote.
+	Credential string `json:"credential,omitempty"`
+	Because    string `json:"because"`
+	Hash       string `json:"hash"`
+	Summary    string `json:"summary"` // in a line of words: "FR open → withdrawn", "proposes FR open → withdrawn", "approves 41"
 	// Change is what it is about: the number of a change that waits or waited,
 	// or of the emergency revision that it signs.
-	Change    uint64   `json:"change,omitempty"`
-	Authors   []string `json:"authors,omitempty"`   // of a revision: who proposed and edited it
-	Approvers []string `json:"approvers,omitempty"` // of a revision: who approved it
-	Emergency bool     `json:"emergency,omitempty"`
-	Refused   string   `json:"refused,omitempty"` // why it is skipped
+	Change    uint64             `json:"change,omitempty"`
+	Authors   []string           `json:"authors,omitempty"`   // of a revision: who proposed and edited it
+	Approvals []changes.Approval `json:"approvals,omitempty"` // of a revision
+	Emergency bool               `json:"emergency,omitempty"`
+	Refused   string             `json:"refused,omitempty"` // why it is skipped
 	// Took is of what took place, a step, a breach or an acknowledgement: when
 	// it did at the gateway that has recorded it. Time is when that was.
 	Took    *time.Time `json:"took,omitempty"`
