@@ -24,5 +24,9 @@ func Lock(name string) (unlock func() error, err error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("lock %s: %w", name, err)
 	}
-	return f.Close, nil
+	return func() error {
+		// Closing it isn't enough: a process that is being started has it, too, until it
+		// has become another program.
+		return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
+	}, nil
 }
