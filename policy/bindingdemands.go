@@ -13,19 +13,24 @@ import (
 // a more specific entry says.
 type binding struct {
 	demand string
-	Demand
-	codes []Code    // countries and subdivisions
-	taken time.Time // it came into force up to then
+	duty   int       // which of the demand's
+	Demand           // as this has it
+	codes  []Code    // countries and subdivisions
+	taken  time.Time // it came into force up to then
 }
 
 // setBindings notes which demands have to be kept by withholding.
 func (p *Policy) setBindings() {
 	for name, d := range p.demands {
-		if d.Binds() && p.BrokenGuarantees(d) != nil {
-			p.bindings = append(p.bindings, binding{demand: name, Demand: d, codes: p.boundCodes(d)})
+		for i, duty := range d.Duties() {
+			if duty.Binds() && p.BrokenGuarantees(duty.Demand) != nil {
+				p.bindings = append(p.bindings, binding{demand: name, duty: i, Demand: duty.Demand, codes: p.boundCodes(d)})
+			}
 		}
 	}
-	slices.SortFunc(p.bindings, func(a, b binding) int { return cmp.Compare(a.demand, b.demand) })
+	slices.SortFunc(p.bindings, func(a, b binding) int {
+		return cmp.Or(cmp.Compare(a.demand, b.demand), cmp.Compare(a.duty, b.duty))
+	})
 }
 
 // isInForce reports whether the demand binds at a moment, by its date or as it did

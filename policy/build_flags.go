@@ -13,6 +13,7 @@ import (
 const (
 	mostFlags   = 100
 	mostDemands = 1000
+	mostStages  = 100 // of a demand, and dates of one
 	longestText = 500 // bytes of a sentence for people
 	longestName = 200 // bytes of a title
 )
@@ -132,8 +133,10 @@ func (p *builder) literals(name string) []literal {
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(p.def.Demands)) {
-		if v, ok := p.def.Demands[id].Requires[name]; ok {
-			all = append(all, literal{v, at("demands", id, "requires", name)})
+		for i, r := range p.def.Demands[id].Requires {
+			if v, ok := r.Flags[name]; ok {
+				all = append(all, literal{v, append(p.requirementPath(id, i), name)})
+			}
 		}
 	}
 	for _, l := range all {

@@ -3,8 +3,6 @@ package policy
 import (
 	"cmp"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 )
@@ -68,7 +66,7 @@ func (a Acknowledgement) Scope(demands map[string]Demand) (flags []string, juris
 		return []string{a.Flag}, a.Jurisdiction
 	}
 	demand := demands[a.Demand]
-	return slices.Sorted(maps.Keys(demand.Requires)), cmp.Or(a.Jurisdiction, demand.Jurisdiction)
+	return demand.Requires.Flags(), cmp.Or(a.Jurisdiction, demand.Jurisdiction)
 }
 
 // An Entry is what a policy says of one jurisdiction. A phase alone, as in

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -20,12 +21,12 @@ func (p *builder) addDemands() {
 		p.policy.demands = nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
-		d := p.policy.demands[name]
+		d := p.policy.demands[name].withStage()
 		p.demand(name, d)
 		if d.Disclosed() {
 			d.Disclose = nil // said or not
-			p.policy.demands[name] = d
 		}
+		p.policy.demands[name] = d
 	}
 }
 
@@ -46,29 +47,123 @@ func (p *builder) demand(name string, d Demand) {
 	p.lookUpClasses(d.Routes, append(path, "routes"), func(Class) {})
 	p.checkWords(append(path, "title"), d.Title, longestName)
 	p.checkWords(append(path, "authority"), d.Authority, longestName)
-	if d.Source != "" && (!isLink(d.Source) || strings.HasPrefix(d.Source, "mailto:")) {
-		p.errorf("use https://HOST/PATH", append(path, "source"), "%.80q can't be linked to", d.Source)
+	p.checkSource(d.Source, append(path, "source"))
+	p.checkStages(name, d)
+	p.checkRequirements(name, d)
+}
+
+func (p *builder) checkSource(source string, path []any) {
+	if source != "" && (!isLink(source) || strings.HasPrefix(source, "mailto:")) {
+		p.errorf("use https://HOST/PATH", path, "%.80q can't be linked to", source)
 	}
-	if !d.InForce.IsZero() {
+}
+
+// checkStages checks how a demand has come as far as it has.
+func (p *builder) checkStages(name string, d Demand) {
+	path := at("demands", name)
+	written := p.def.Demands[name]
+	switch {
+	case d.Stages == nil && written.Stage == "":
+		p.errorf("add stage:, as in stage: proposed; or stages:, a list of them", append(path, "stage"), "it isn't said how far %s has come", name)
+	case d.Stages != nil && len(d.Stages) == 0, len(d.Stages) > mostStages:
+		p.errorf(fmt.Sprintf("list 1 to %d", mostStages), append(path, "stages"), "%s has %d stages", name, len(d.Stages))
+	case written.Stage == Appealed, len(d.Stages) > 0 && d.lastStage() < 0:
+		p.errorf("write stages:, a list with what it is beside that", key("demands", name), "%s is appealed, which doesn't say how far it has come", name)
+	case d.Stages != nil && written.Stage != "":
+		p.errorf("make it the last of stages", append(path, "stage"), "%s has a stage beside its stages", name)
+	case d.Stages != nil && !written.InForce.IsZero():
+		p.errorf("write it into the stage that says it", append(path, "in-force"), "%s has in-force beside its stages", name)
+	}
+	if d.Stages == nil && !d.InForce.IsZero() {
 		p.checkYear(append(path, "in-force"), d.InForce, 1800)
 	}
-	if len(d.Requires) == 0 {
-		p.errorf("add the flag values that it requires, as in requires: {end-to-end-encryption: false}", append(path, "requires"), "%s requires nothing", name)
-	}
-	for flag := range d.Requires {
-		if _, named := p.policy.Flag(flag); !named {
-			p.checkFlagName(flag, key("demands", name, "requires", flag))
-			p.kindOf(flag)
+	last := ""
+	for i, s := range d.Stages {
+		path := at("demands", name, "stages", i)
+		if !s.InForce.IsZero() {
+			p.checkYear(append(path, "in-force"), s.InForce, 1800)
+		}
+		if !s.Until.IsZero() {
+			p.checkYear(append(path, "until"), s.Until, 1800)
+			if s.Stage != Suspended {
+				p.errorf("leave it out, or say it of suspended", append(path, "until"), "what is %s doesn't end by itself", s.Stage)
+			}
+		}
+		p.checkSource(s.Source, append(path, "source"))
+		if s.Evidence != "" && !evidenceHash.MatchString(s.Evidence) {
+			p.errorf("write sha256: and 64 digits of 0-9 and a-f, as sha256sum prints them", append(path, "evidence"), "%.80q is not a SHA-256", s.Evidence)
+		}
+		if s.Date == "" {
+			continue
+		}
+		switch _, err := time.Parse(time.DateOnly, s.Date); {
+		case err != nil:
+			p.errorf("write it as 2026-12-01", append(path, "date"), "%.80q is not a date", s.Date)
+		case s.Date < last:
+			p.errorf("list the stages in order", append(path, "date"), "%s was on %s, before the stage above it", s.Stage, s.Date)
+		default:
+			last = s.Date
 		}
 	}
+}
+
+// CheckDates returns what is wrong with dates in a policy that is proposed at a moment:
+// a stage counts from when it is written down, so it can't be of a day that hasn't begun
+// anywhere.
+func (p *Policy) CheckDates(now time.Time) (problems Problems) {
+	const first = 14 * time.Hour // UTC+14 is where a day begins
+	today := now.UTC().Add(first).Format(time.DateOnly)
+	for _, name := range slices.Sorted(maps.Keys(p.demands)) {
+		for i, s := range p.demands[name].Stages {
+			if s.Date > today {
+				problems = append(problems, Problem{at("demands", name, "stages", i, "date"),
+					fmt.Sprintf("%s is %s on %s, which is yet to come: a stage counts from when it is written down", name, s.Stage, s.Date),
+					"write it down when it has come to that; when it binds is said by in-force, until and requires"})
+			}
+		}
+	}
+	return problems
+}
+
+// evidenceHash is the SHA-256 of a document.
+var evidenceHash = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+// checkRequirements checks what a demand requires.
+func (p *builder) checkRequirements(name string, d Demand) {
+	path := at("demands", name, "requires")
+	if len(d.Requires) == 0 || len(d.Requires) > mostStages {
+		p.errorf("add the flag values that it requires, as in requires: {end-to-end-encryption: false}", path, "%s requires %d things", name, len(d.Requires))
+	}
+	for i, r := range d.Requires {
+		path := p.requirementPath(name, i)
+		if len(r.Flags) == 0 {
+			p.errorf("add the flag values that it requires, as in {end-to-end-encryption: false}", path, "%s requires nothing", name)
+		}
+		if !r.From.IsZero() {
+			p.checkYear(at("demands", name, "requires", i, "from"), r.From, 1800)
+		}
+		p.lookUpClasses(r.Routes, at("demands", name, "requires", i, "routes"), func(Class) {})
+		for flag := range r.Flags {
+			if _, named := p.policy.Flag(flag); !named {
+				p.checkFlagName(flag, key(append(slices.Clone(path), flag)...))
+				p.kindOf(flag)
+			}
+		}
+	}
+}
+
+// requirementPath returns where the flags of a requirement are.
+func (p *builder) requirementPath(demand string, i int) []any {
+	if p.def.Demands[demand].Requires.isPlain() {
+		return at("demands", demand, "requires")
+	}
+	return at("demands", demand, "requires", i, "flags")
 }
 
 // checkPromise reports every way in which the document would break a guarantee.
 func (p *builder) checkPromise() {
 	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
-		if d := p.policy.demands[name]; d.Binds() {
-			p.checkDemandIsMet(name, d, func(place Place) bool { return !isNewlyNested(place) })
-		}
+		p.checkDemandIsMet(name, func(place Place) bool { return !isNewlyNested(place) })
 	}
 	p.checkConflicts()
 	for _, f := range p.policy.flags {
@@ -83,9 +178,17 @@ func isNewlyNested(place Place) bool {
 	return place.Subdivisions[1] != "" && (place.Country == "EE" || place.Country == "IS")
 }
 
-// checkDemandIsMet reports a demand that breaks a guarantee where the service
-// would be served under it, in the places that are wanted.
-func (p *builder) checkDemandIsMet(name string, d Demand, wanted func(Place) bool) {
+// checkDemandIsMet reports a demand that binds and breaks a guarantee where the
+// service would be served under it, in the places that are wanted.
+func (p *builder) checkDemandIsMet(name string, wanted func(Place) bool) {
+	for _, duty := range p.policy.demands[name].Duties() {
+		if duty.Binds() {
+			p.checkDutyIsMet(name, duty.Demand, wanted)
+		}
+	}
+}
+
+func (p *builder) checkDutyIsMet(name string, d Demand, wanted func(Place) bool) {
 	broken := p.policy.BrokenGuarantees(d)
 	if broken == nil {
 		return
@@ -116,19 +219,23 @@ func adviseWithdrawal(d Demand, served []Place) string {
 	return fmt.Sprintf("%s %s,\nor show that the demand is suspended (stayed by a court), rejected or repealed: change its stage", way, by)
 }
 
-// warnOfUnboundDemand warns of a demand that doesn't bind, but would break a
-// guarantee if it did.
-func (p *builder) warnOfUnboundDemand(name string, d Demand) {
+// warnOfUnboundDemand warns of what a demand requires that doesn't bind, but would
+// break a guarantee if it did.
+func (p *builder) warnOfUnboundDemand(name string, duty Duty) {
+	d, stage := duty.Demand, p.policy.demands[name].Stage
 	broken := p.policy.BrokenGuarantees(d)
-	if broken == nil || d.Stage == Rejected || d.Stage == Repealed {
+	if broken == nil || stage.IsOver() {
 		return
 	}
 	served := p.policy.servedUnder(d)
 	if served == nil {
 		return
 	}
-	state, advice := string(d.Stage), "plan the exit in time: a schedule under jurisdictions:"
-	if d.Stage == Adopted {
+	state, advice := string(stage), "plan the exit in time: a schedule under jurisdictions:"
+	switch {
+	case d.Kind == Informal:
+		state, advice = "informal, so that it never binds", "if a law or an order follows, write that as a demand of its own"
+	case stage == Adopted:
 		state, advice = "adopted without a date", "add in-force: as soon as it is known"
 	}
 	p.warnf(advice, key("demands", name), "%s is %s; in force, it %s, and %s would have to be withdrawn; %s",
@@ -139,13 +246,15 @@ func (p *builder) warnOfUnboundDemand(name string, d Demand) {
 // value below what the policy guarantees.
 func (p *Policy) BrokenGuarantees(d Demand) []string {
 	var broken []string
-	for flag, value := range d.Requires {
-		if f, ok := p.Flag(flag); ok && !f.Allows(value) {
-			broken = append(broken, flag)
+	for _, r := range d.Requires {
+		for flag, value := range r.Flags {
+			if f, ok := p.Flag(flag); ok && !f.Allows(value) {
+				broken = append(broken, flag)
+			}
 		}
 	}
 	slices.Sort(broken)
-	return broken
+	return slices.Compact(broken)
 }
 
 // formatBrokenGuarantee says how a demand breaks the guarantee of a flag:
@@ -157,7 +266,7 @@ func (p *Policy) formatBrokenGuarantee(flag string, d Demand) string {
 		when = " from " + d.InForce.Format(time.RFC3339) + " on"
 	}
 	f, _ := p.Flag(flag)
-	return fmt.Sprintf("requires %s: %s%s, which breaks the guarantee (%s)", flag, d.Requires[flag], when, f.Guarantee)
+	return fmt.Sprintf("requires %s: %s%s, which breaks the guarantee (%s)", flag, Duty{d}.Flags()[flag], when, f.Guarantee)
 }
 
 // servedUnder returns the places that a demand binds and that are served when
@@ -329,61 +438,66 @@ func joinPlaces(places []Place) string {
 	return strings.Join(names, "")
 }
 
+// A claim is what a demand requires of a flag from a moment on.
+type claim struct {
+	demand string
+	Demand
+	value Value
+}
+
 // checkConflicts reports demands that can't both be met where the service would
 // be served under both.
 func (p *builder) checkConflicts() {
-	about := make(map[string][]string) // demands by flag
+	about := make(map[string][]claim) // by flag
 	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
-		d := p.policy.demands[name]
-		if !d.Binds() || p.policy.BrokenGuarantees(d) != nil {
-			continue // where these bind, nothing is served
-		}
-		for flag := range d.Requires {
-			about[flag] = append(about[flag], name)
+		for _, duty := range p.policy.demands[name].Duties() {
+			if !duty.Binds() || p.policy.BrokenGuarantees(duty.Demand) != nil {
+				continue // where these bind, nothing is served
+			}
+			for flag, value := range duty.Flags() {
+				about[flag] = append(about[flag], claim{name, duty.Demand, value})
+			}
 		}
 	}
 	for _, flag := range slices.Sorted(maps.Keys(about)) {
-		value := func(name string) Value { return p.policy.demands[name].Requires[flag] }
-		names := about[flag]
-		if slices.ContainsFunc(names, func(name string) bool { return !value(name).Equal(value(names[0])) }) {
-			p.checkConflictsOver(flag, names)
+		claims := about[flag]
+		if slices.ContainsFunc(claims, func(c claim) bool { return !c.value.Equal(claims[0].value) }) {
+			p.checkConflictsOver(flag, claims)
 		}
 	}
 }
 
 // checkConflictsOver reports which of the demands about a flag contradict an
-// earlier one.
-func (p *builder) checkConflictsOver(flag string, names []string) {
+// earlier one. A later date of the same demand takes the place of the one before.
+func (p *builder) checkConflictsOver(flag string, claims []claim) {
 	type subject struct{ place, class string }
-	first := make(map[subject]string) // the demand that binds it
-	for _, name := range names {
-		d := p.policy.demands[name]
+	first := make(map[subject]claim) // that binds it
+	for _, c := range claims {
 		conflict := func(place Place, class string) bool {
 			it := subject{string(place.Jurisdiction()), class}
 			earlier, both := first[it]
 			if !both {
-				first[it] = name
+				first[it] = c
 				return false
 			}
-			one := p.policy.demands[earlier]
-			if one.Requires[flag].Equal(d.Requires[flag]) {
+			if earlier.value.Equal(c.value) || earlier.demand == c.demand {
 				return false
 			}
-			from := one.InForce
-			if d.InForce.After(from) {
-				from = d.InForce
+			from := earlier.InForce
+			if c.InForce.After(from) {
+				from = c.InForce
 			}
-			if !p.policy.servesClass(place, one, class, from) || !p.policy.servesClass(place, d, class, from) {
+			if !p.policy.servesClass(place, earlier.Demand, class, from) || !p.policy.servesClass(place, c.Demand, class, from) {
 				return false
 			}
-			p.errorf(fmt.Sprintf("withdraw %s, or correct one of the demands", it.place), key("demands", name),
-				"%s requires %s: %s in %s, where %s requires %s: no value meets both", name, flag, d.Requires[flag], it.place, earlier, one.Requires[flag])
+			p.errorf(fmt.Sprintf("withdraw %s, or correct one of the demands", it.place), key("demands", c.demand),
+				"%s requires %s: %s in %s, where %s requires %s: no value meets both", c.demand, flag, c.value, it.place, earlier.demand, earlier.value)
 			return true
 		}
 	places:
-		for _, place := range p.policy.BoundPlaces(d) {
+		for _, place := range p.policy.BoundPlaces(c.Demand) {
 			for _, class := range p.policy.classes {
-				if d.Concerns(class) && conflict(place, class) {
+				if c.Concerns(class) && conflict(place, class) {
 					break places // once is enough
 				}
 			}

@@ -29,8 +29,10 @@ type DemandStatus struct {
 	Binds   bool          `json:"binds"`
 	Breaks  []string      `json:"breaks,omitempty"` // the flags whose guarantee it breaks
 	Outcome DemandOutcome `json:"outcome"`
-	// DaysLeft are whole days until it comes into force, nil if that isn't known or
-	// has been.
+	// SuspendedUntil is until when it is suspended: from then on it binds again.
+	SuspendedUntil time.Time `json:"suspended-until,omitzero"`
+	// DaysLeft are whole days until the next of its dates, on which it comes into
+	// force, binds again, or requires more; nil if no date is ahead.
 	DaysLeft *int `json:"days-left,omitempty"`
 	// Served are places that would have to be withdrawn if it were in force: of one
 	// that is unmet.
@@ -63,22 +65,43 @@ func (p *Policy) DemandStatuses(at time.Time, by *Capability) []DemandStatus {
 
 func (p *Policy) demandStatus(name string, at time.Time) DemandStatus {
 	d := p.demands[name]
-	s := DemandStatus{Name: name, Demand: d, Binds: d.Binds(), Breaks: p.BrokenGuarantees(d)}
-	if d.InForce.After(at) {
-		s.DaysLeft = new(int(d.InForce.Sub(at) / (24 * time.Hour)))
+	s := DemandStatus{Name: name, Demand: d, Binds: d.Binds(), Breaks: p.BrokenGuarantees(d), SuspendedUntil: d.SuspendedUntil()}
+	if next := d.nextDate(at); !next.IsZero() {
+		s.DaysLeft = new(int(next.Sub(at) / (24 * time.Hour)))
 	}
-	broken := strings.Join(s.Breaks, ", ")
+	var kept, open []Duty
+	for _, duty := range d.Duties() {
+		switch {
+		case p.BrokenGuarantees(duty.Demand) == nil:
+		case duty.Binds():
+			kept = append(kept, duty)
+		default:
+			open = append(open, duty)
+		}
+	}
 	switch {
-	case d.Stage == Rejected || d.Stage == Repealed:
+	case d.Stage.IsOver():
 		s.Outcome, s.Summary = DemandOver, "requires nothing"
 	case s.Breaks == nil:
 		s.Outcome, s.Summary = DemandHarmless, "breaks no guarantee"
-	case s.Binds:
-		s.Outcome, s.Summary = DemandKept, fmt.Sprintf("breaks %s; kept: %s", broken, d.formatKept())
+	case open == nil:
+		s.Outcome, s.Summary = DemandKept, fmt.Sprintf("breaks %s; kept: %s", strings.Join(s.Breaks, ", "), kept[0].formatKept())
 	default:
-		p.setUnmet(&s, at)
+		p.setUnmet(&s, open, at)
 	}
 	return s
+}
+
+// nextDate returns the first date after a moment on which the demand binds, or would
+// with what it requires; zero if there is none.
+func (d Demand) nextDate(at time.Time) time.Time {
+	var next time.Time
+	for _, duty := range d.Duties() {
+		if duty.InForce.After(at) && (next.IsZero() || duty.InForce.Before(next)) {
+			next = duty.InForce
+		}
+	}
+	return next
 }
 
 // formatKept says how the promise is kept under a demand that binds.
@@ -93,20 +116,28 @@ func (d Demand) formatKept() string {
 	return kept
 }
 
-// setUnmet says of a demand that doesn't bind what is missing if it did, from its date
-// on, or from now on.
-func (p *Policy) setUnmet(s *DemandStatus, at time.Time) {
-	bound := s.Demand
-	if bound.InForce.Before(at) {
-		bound.InForce = at
+// setUnmet says of what doesn't bind in a demand what is missing if it did, from its
+// date on, or from now on.
+func (p *Policy) setUnmet(s *DemandStatus, open []Duty, at time.Time) {
+	s.Outcome = DemandPrepared
+	s.Summary = "doesn't bind; would break " + strings.Join(s.Breaks, ", ")
+	if s.Kind == Informal {
+		s.Summary = "is informal and never binds; would break " + strings.Join(s.Breaks, ", ")
 	}
-	s.Outcome, s.Summary = DemandPrepared, "doesn't bind; would break "+strings.Join(s.Breaks, ", ")
-	served := p.servedUnder(bound)
-	for _, place := range served {
-		s.Served = append(s.Served, place.Jurisdiction())
-	}
-	if served != nil {
-		s.Outcome = DemandUnmet
-		s.Missing = fmt.Sprintf("%s would have to be withdrawn; %s", joinPlaces(served), p.formatServed(served, bound))
+	for _, duty := range open {
+		bound := duty.Demand
+		if bound.InForce.Before(at) {
+			bound.InForce = at
+		}
+		served := p.servedUnder(bound)
+		for _, place := range served {
+			if code := place.Jurisdiction(); !slices.Contains(s.Served, code) {
+				s.Served = append(s.Served, code)
+			}
+		}
+		if served != nil && s.Missing == "" {
+			s.Outcome = DemandUnmet
+			s.Missing = fmt.Sprintf("%s would have to be withdrawn; %s", joinPlaces(served), p.formatServed(served, bound))
+		}
 	}
 }

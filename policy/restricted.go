@@ -32,10 +32,8 @@ func Restricted(p *Policy, flags Flags, at time.Time) []Code {
 // breaks a guarantee.
 func (s *Snapshot) RestrictsByDemand() bool {
 	p := s.policy
-	for _, d := range p.demands {
-		if d.Binds() && !d.InForce.After(s.at) && len(p.BrokenGuarantees(d)) > 0 {
-			return true
-		}
+	if slices.ContainsFunc(p.bindings, func(b binding) bool { return b.isInForce(s.at) }) {
+		return true
 	}
 	for _, rule := range p.rules {
 		if rule.restrictsAt(s.at) && slices.ContainsFunc(rule.because, func(name string) bool { return p.demands[name].Binds() }) {

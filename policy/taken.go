@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -119,7 +120,13 @@ func (r *Rule) TakenOf(steps []Step, at time.Time) []Step {
 
 // key names the demand among the steps that were taken. No jurisdiction has such a
 // name.
-func (b binding) key() Code { return Code("demands/" + b.demand) }
+func (b binding) key() Code {
+	key := "demands/" + b.demand
+	if b.duty > 0 {
+		key += fmt.Sprint("#", b.duty+1)
+	}
+	return Code(key)
+}
 
 // bindingsTaken returns the demands as they hold after some came into force, nil
 // if that changes nothing.

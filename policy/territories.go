@@ -159,7 +159,7 @@ func (b *builder) checkProposed() {
 	for _, name := range slices.Sorted(maps.Keys(p.demands)) {
 		if d := p.demands[name]; d.Binds() {
 			b.checkTerritoriesSaid(name, d)
-			b.checkDemandIsMet(name, d, isNewlyNested)
+			b.checkDemandIsMet(name, isNewlyNested)
 		}
 	}
 	b.checkUnknownPartsSaid()

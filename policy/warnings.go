@@ -157,22 +157,23 @@ func FormatFeatures(features map[string]Feature) string {
 }
 
 func (p *builder) warnOfDemand(name string, d Demand) {
-	for _, flag := range slices.Sorted(maps.Keys(d.Requires)) {
-		if _, named := p.policy.Flag(flag); !named {
-			p.warnf("check its name, or guarantee it", key("demands", name, "requires", flag), "the policy says nothing else of the flag %s", flag)
+	for i, r := range d.Requires {
+		for _, flag := range slices.Sorted(maps.Keys(r.Flags)) {
+			if _, named := p.policy.Flag(flag); !named {
+				p.warnf("check its name, or guarantee it", key(append(p.requirementPath(name, i), flag)...), "the policy says nothing else of the flag %s", flag)
+			}
 		}
 	}
-	if !d.Binds() {
-		p.warnOfUnboundDemand(name, d)
+	for _, duty := range d.Duties() {
+		if !duty.Binds() {
+			p.warnOfUnboundDemand(name, duty)
+		}
 	}
 }
 
 // warnOfPast tells of an entry that answers demands of which none is left.
 func (p *builder) warnOfPast(e *Rule) {
-	past := func(name string) bool {
-		stage := p.policy.demands[name].Stage
-		return stage == Rejected || stage == Repealed
-	}
+	past := func(name string) bool { return p.policy.demands[name].Stage.IsOver() }
 	if len(e.because) > 0 && !slices.ContainsFunc(e.because, func(name string) bool { return !past(name) }) {
 		p.warnf("if nothing else speaks against it, offer the service again: remove the entry", at("jurisdictions", string(e.code), "because"),
 			"%s is restricted because of %s, which is %s", e.code, strings.Join(e.because, ", "), p.policy.demands[e.because[0]].Stage)

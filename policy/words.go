@@ -93,6 +93,17 @@ func (p *builder) checkWords(path []any, w Words, longest int) {
 	}
 }
 
+// HasStages reports whether a demand has more than one stage and one date, or says of
+// what kind it is, which gateways of before don't read.
+func (d Definition) HasStages() bool {
+	for _, demand := range d.Demands {
+		if demand.Stages != nil || demand.Kind != "" || len(demand.Requires) > 0 && !demand.Requires.isPlain() || demand.Stage == Passed || demand.Stage == Appealed || demand.Stage == Revived {
+			return true
+		}
+	}
+	return false
+}
+
 // SaysByLanguage reports whether any text for people is given by language, which
 // gateways of before don't read. The texts of notices always were.
 func (d Definition) SaysByLanguage() bool {

@@ -93,6 +93,8 @@ func (s *schemas) of(t reflect.Type) object {
 		return object{"type": []any{"boolean", "number", "string"}}
 	case t == reflect.TypeFor[policy.Words]():
 		return object{"oneOf": []any{object{"type": "string"}, object{"type": "object", "additionalProperties": object{"type": "string"}}}}
+	case t == reflect.TypeFor[policy.Requirements]():
+		return object{"oneOf": []any{s.of(reflect.TypeFor[map[string]policy.Value]()), object{"type": "array", "items": s.of(t.Elem())}}}
 	case t == reflect.TypeFor[[]byte]():
 		return object{"type": "string", "contentEncoding": "base64"}
 	case isText, t.Kind() == reflect.String:

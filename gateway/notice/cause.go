@@ -141,6 +141,10 @@ func stageName(stage policy.Stage, lang *phrases.Language) string {
 	switch stage {
 	case policy.Proposed:
 		return lang.Stages.Proposed
+	case policy.Passed:
+		return lang.Stages.Passed
+	case policy.Revived:
+		return lang.Stages.Revived
 	case policy.Adopted:
 		return lang.Stages.Adopted
 	case policy.InForce:

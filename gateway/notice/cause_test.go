@@ -225,11 +225,14 @@ func TestACauseIsLookedUpOnce(t *testing.T) {
 func TestTheStatusNamesTheStageInEveryLanguage(t *testing.T) {
 	name := func(s phrases.Stages) map[policy.Stage]string {
 		return map[policy.Stage]string{
-			policy.Proposed: s.Proposed, policy.Adopted: s.Adopted, policy.InForce: s.InForce,
+			policy.Proposed: s.Proposed, policy.Passed: s.Passed, policy.Revived: s.Revived, policy.Adopted: s.Adopted, policy.InForce: s.InForce,
 			policy.Suspended: s.Suspended, policy.Rejected: s.Rejected, policy.Repealed: s.Repealed,
 		}
 	}
 	for _, stage := range policy.Stage("").SchemaEnum() {
+		if stage == string(policy.Appealed) {
+			continue // it changes nothing: what was before is named
+		}
 		demand := policy.Demand{Title: plain("The law"), Stage: policy.Stage(stage)}
 		s := marketStatus([]policy.PublicMarket{{Jurisdiction: "FR", Places: []policy.Code{"FR"}, Because: []policy.Demand{demand}}, elsewhere})
 		for _, lang := range phrases.All() {

@@ -18,11 +18,16 @@ var (
 	durationType      = reflect.TypeFor[time.Duration]()
 	textUnmarshaler   = reflect.TypeFor[encoding.TextUnmarshaler]()
 	scalarUnmarshaler = reflect.TypeFor[ScalarUnmarshaler]()
+	mappingShorthand  = reflect.TypeFor[MappingShorthand]()
 )
 
 // A ScalarUnmarshaler decodes itself from what a scalar means: a bool, an
 // int64, a finite float64 or a string.
 type ScalarUnmarshaler interface{ UnmarshalScalar(scalar any) error }
+
+// A MappingShorthand is a slice that a mapping may stand for: ForMapping makes it one
+// item, and returns a pointer to the part of it that the mapping is decoded into.
+type MappingShorthand interface{ ForMapping() any }
 
 // An enumerator is a type that only takes certain strings.
 type enumerator interface{ SchemaEnum() []string }
@@ -218,6 +223,13 @@ func (d *decoder) decodeMap(n *node, v reflect.Value) {
 
 // decodeSlice decodes a slice.
 func (d *decoder) decodeSlice(n *node, v reflect.Value) {
+	if n.kind == mapping {
+		if short := reflect.New(v.Type()); short.Type().Implements(mappingShorthand) {
+			d.decode(n, reflect.ValueOf(short.Interface().(MappingShorthand).ForMapping()).Elem())
+			v.Set(short.Elem())
+			return
+		}
+	}
 	if n.kind != list {
 		advice := ""
 		if n.kind == scalar {

@@ -70,7 +70,11 @@ func (s *schema) of(t reflect.Type) object {
 	case reflect.Int, reflect.Int64:
 		return object{"type": "integer"}
 	case reflect.Slice:
-		return object{"type": "array", "items": s.of(t.Elem())}
+		items := object{"type": "array", "items": s.of(t.Elem())}
+		if short, is := reflect.New(t).Interface().(MappingShorthand); is {
+			return object{"oneOf": []any{s.of(reflect.TypeOf(short.ForMapping()).Elem()), items}}
+		}
+		return items
 	case reflect.Map:
 		return object{"type": "object", "additionalProperties": s.of(t.Elem())}
 	}

@@ -15,6 +15,14 @@ import (
 // strictyaml.Errors, says all that is wrong.
 func Parse(name string, text []byte) (*policy.Policy, error) { return Decode(name, text).NewPolicy() }
 
+// CheckDates returns what is wrong with dates in the policy of a document that is
+// proposed at a moment, a strictyaml.Errors, nil if nothing is.
+func CheckDates(name string, p *policy.Policy, now time.Time) error {
+	d := Decode(name, p.Source())
+	d.locate(p.CheckDates(now), d.YAML.Errorf)
+	return d.YAML.Err()
+}
+
 // Read returns the policy of a document that stands: in a ledger, or on disk as
 // the last good one. It was valid by the rules of its time, and a newer gateway
 // goes on by it. No rule can be waived that the promise depends on: also a

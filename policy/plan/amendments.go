@@ -263,12 +263,14 @@ func (p *Plan) amendDemands(before, after *policy.Policy) {
 // weight orders stages by how near a demand is to binding.
 func weight(s policy.Stage) int {
 	switch s {
-	case policy.Proposed:
+	case policy.Proposed, policy.Revived:
 		return 1
-	case policy.Adopted:
+	case policy.Passed:
 		return 2
-	case policy.InForce:
+	case policy.Adopted:
 		return 3
+	case policy.InForce:
+		return 4
 	}
 	return 0
 }
@@ -276,20 +278,25 @@ func weight(s policy.Stage) int {
 // weakens reports whether a demand of the policy in use is taken back a stage,
 // or binds less: later, fewer places, fewer routes, or to other values.
 func weakens(old policy.Demand, before *policy.Policy, now policy.Demand, after *policy.Policy) bool {
-	switch {
-	case weight(now.Stage) < weight(old.Stage), old.Binds() && !now.Binds():
-		return true
-	case !old.Binds():
-		return false
-	case now.InForce.After(old.InForce):
-		return true
-	case now.Routes != nil && (old.Routes == nil || slices.ContainsFunc(old.Routes, func(class string) bool { return !now.Concerns(class) })):
+	if weight(now.Stage) < weight(old.Stage) {
 		return true
 	}
-	for flag, value := range old.Requires {
-		if still, ok := now.Requires[flag]; !ok || !still.Equal(value) {
-			return true
+	for _, duty := range old.Duties() {
+		if !duty.Binds() {
+			continue
 		}
+		for flag, value := range duty.Flags() {
+			kept := func(by policy.Duty) bool {
+				still, requires := by.Flags()[flag]
+				return requires && still.Equal(value) && covers(by, duty)
+			}
+			if !slices.ContainsFunc(now.Duties(), kept) {
+				return true
+			}
+		}
+	}
+	if !old.Binds() {
+		return false
 	}
 	bound := make(map[policy.Code]bool)
 	for _, place := range after.BoundPlaces(now) {
@@ -300,10 +307,35 @@ func weakens(old policy.Demand, before *policy.Policy, now policy.Demand, after 
 	})
 }
 
+// covers reports whether what binds now binds no later than what did, and in as many
+// route classes.
+func covers(now, old policy.Duty) bool {
+	return now.Binds() && !now.InForce.After(old.InForce) &&
+		(now.Routes == nil || old.Routes != nil && !slices.ContainsFunc(old.Routes, func(class string) bool { return !now.Concerns(class) }))
+}
+
 func sameDemand(a, b policy.Demand) bool {
-	sameTime := a.InForce.Equal(b.InForce)
-	a.InForce, b.InForce = time.Time{}, time.Time{}
-	return sameTime && reflect.DeepEqual(a, b)
+	return formatDemand(a, true) == formatDemand(b, true)
+}
+
+// formatStage writes all that a stage says.
+func formatStage(s policy.DatedStage) string {
+	words := []string{string(s.Stage)}
+	add := func(what, value string) {
+		if value != "" {
+			words = append(words, what+" "+value)
+		}
+	}
+	add("on", s.Date)
+	if !s.InForce.IsZero() {
+		add("in force from", formatTime(s.InForce))
+	}
+	if !s.Until.IsZero() {
+		add("until", formatTime(s.Until))
+	}
+	add("source", s.Source)
+	add("evidence", s.Evidence)
+	return strings.Join(words, " ")
 }
 
 // formatDemand writes all that a demand says.
@@ -314,6 +346,15 @@ func formatDemand(d policy.Demand, exists bool) string {
 	words := []string{string(d.Stage)}
 	if !d.InForce.IsZero() {
 		words[0] += " from " + formatTime(d.InForce)
+	}
+	if until := d.SuspendedUntil(); !until.IsZero() {
+		words[0] += " until " + formatTime(until)
+	}
+	for i, s := range d.Stages {
+		words = append(words, fmt.Sprintf("stage %d %s", i+1, formatStage(s)))
+	}
+	if d.Kind != "" {
+		words = append(words, string(d.Kind))
 	}
 	where := string(d.Jurisdiction)
 	switch t := d.Territories; {
@@ -326,8 +367,17 @@ func formatDemand(d policy.Demand, exists bool) string {
 	if d.Routes != nil {
 		words = append(words, "routes "+strings.Join(d.Routes, " "))
 	}
-	for _, flag := range slices.Sorted(maps.Keys(d.Requires)) {
-		words = append(words, fmt.Sprintf("requires %s: %s", flag, d.Requires[flag]))
+	for _, r := range d.Requires {
+		when := ""
+		if !r.From.IsZero() {
+			when = " from " + formatTime(r.From)
+		}
+		if r.Routes != nil {
+			when += " for " + strings.Join(r.Routes, " ")
+		}
+		for _, flag := range slices.Sorted(maps.Keys(r.Flags)) {
+			words = append(words, fmt.Sprintf("requires %s: %s%s", flag, r.Flags[flag], when))
+		}
 	}
 	if d.Title != nil {
 		words = append(words, "title "+d.Title.Quote())

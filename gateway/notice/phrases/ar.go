@@ -45,7 +45,7 @@ var arabic = Language{
 	Because:          "السبب",
 	Promise:          "ما نَعِد به",
 	InForce:          "تاريخ النفاذ",
-	Stages:           Stages{Proposed: "مقترح", Adopted: "معتمد", InForce: "نافذ", Suspended: "موقوف التنفيذ", Rejected: "مرفوض", Repealed: "ملغى"},
+	Stages:           Stages{Proposed: "مقترح", Passed: "أقرّه أحد المجلسين", Revived: "أُعيد طرحه", Adopted: "معتمد", InForce: "نافذ", Suspended: "موقوف التنفيذ", Rejected: "مرفوض", Repealed: "ملغى"},
 	WrongPlace:       "نستدل على مكانك من عنوان شبكتك، وقد يكون ذلك خطأ.",
 	HowToAppeal:      "إذا كنت في مكان آخر، أو ترى أن هذا خطأ، فأخبرنا.",
 	Appeal:           "تقديم اعتراض",

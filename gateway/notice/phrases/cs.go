@@ -45,7 +45,7 @@ var czech = Language{
 	Because:          "Důvod",
 	Promise:          "Co slibujeme",
 	InForce:          "Nabytí účinnosti",
-	Stages:           Stages{Proposed: "Navrženo", Adopted: "Schváleno", InForce: "V platnosti", Suspended: "Pozastaveno", Rejected: "Zamítnuto", Repealed: "Zrušeno"},
+	Stages:           Stages{Proposed: "Navrženo", Passed: "Schváleno jednou komorou", Revived: "Znovu předloženo", Adopted: "Schváleno", InForce: "V platnosti", Suspended: "Pozastaveno", Rejected: "Zamítnuto", Repealed: "Zrušeno"},
 	WrongPlace:       "Kde jste, odvozujeme z vaší síťové adresy. To může být mylné.",
 	HowToAppeal:      "Pokud jste jinde nebo si myslíte, že jde o omyl, dejte nám vědět.",
 	Appeal:           "Podat námitku",

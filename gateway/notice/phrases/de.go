@@ -45,7 +45,7 @@ var german = Language{
 	Because:          "Grund",
 	Promise:          "Was wir versprechen",
 	InForce:          "Inkrafttreten",
-	Stages:           Stages{Proposed: "Vorgeschlagen", Adopted: "Beschlossen", InForce: "In Kraft", Suspended: "Ausgesetzt", Rejected: "Abgelehnt", Repealed: "Aufgehoben"},
+	Stages:           Stages{Proposed: "Vorgeschlagen", Passed: "Von einer Kammer angenommen", Revived: "Wieder eingebracht", Adopted: "Beschlossen", InForce: "In Kraft", Suspended: "Ausgesetzt", Rejected: "Abgelehnt", Repealed: "Aufgehoben"},
 	WrongPlace:       "Wir schließen aus Ihrer Netzwerkadresse darauf, wo Sie sind. Das kann falsch sein.",
 	HowToAppeal:      "Wenn Sie woanders sind oder dies für einen Irrtum halten, sagen Sie es uns bitte.",
 	Appeal:           "Widersprechen",

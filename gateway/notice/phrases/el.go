@@ -45,7 +45,7 @@ var greek = Language{
 	Because:          "Λόγος",
 	Promise:          "Τι υποσχόμαστε",
 	InForce:          "Έναρξη ισχύος",
-	Stages:           Stages{Proposed: "Προτεινόμενο", Adopted: "Εγκεκριμένο", InForce: "Σε ισχύ", Suspended: "Σε αναστολή", Rejected: "Απορρίφθηκε", Repealed: "Καταργήθηκε"},
+	Stages:           Stages{Proposed: "Προτεινόμενο", Passed: "Εγκεκριμένο από ένα σώμα", Revived: "Εκ νέου προτεινόμενο", Adopted: "Εγκεκριμένο", InForce: "Σε ισχύ", Suspended: "Σε αναστολή", Rejected: "Απορρίφθηκε", Repealed: "Καταργήθηκε"},
 	WrongPlace:       "Συμπεραίνουμε πού βρίσκεστε από τη διεύθυνση του δικτύου σας. Αυτό μπορεί να είναι λάθος.",
 	HowToAppeal:      "Αν βρίσκεστε αλλού ή πιστεύετε ότι πρόκειται για λάθος, ενημερώστε μας.",
 	Appeal:           "Υποβολή ένστασης",

@@ -45,7 +45,7 @@ var english = Language{
 	Because:          "Because of",
 	Promise:          "What we promise",
 	InForce:          "Entry into force",
-	Stages:           Stages{Proposed: "Proposed", Adopted: "Adopted", InForce: "In force", Suspended: "Suspended", Rejected: "Rejected", Repealed: "Repealed"},
+	Stages:           Stages{Proposed: "Proposed", Passed: "Passed by one chamber", Revived: "Reintroduced", Adopted: "Adopted", InForce: "In force", Suspended: "Suspended", Rejected: "Rejected", Repealed: "Repealed"},
 	WrongPlace:       "We work out where you are from your network address. That can be wrong.",
 	HowToAppeal:      "If you are somewhere else, or think this is a mistake, please tell us.",
 	Appeal:           "Appeal",

@@ -45,7 +45,7 @@ var spanish = Language{
 	Because:          "Motivo",
 	Promise:          "Lo que prometemos",
 	InForce:          "Entrada en vigor",
-	Stages:           Stages{Proposed: "Propuesta", Adopted: "Aprobada", InForce: "En vigor", Suspended: "Suspendida", Rejected: "Rechazada", Repealed: "Derogada"},
+	Stages:           Stages{Proposed: "Propuesta", Passed: "Aprobada por una cámara", Revived: "Presentada de nuevo", Adopted: "Aprobada", InForce: "En vigor", Suspended: "Suspendida", Rejected: "Rechazada", Repealed: "Derogada"},
 	WrongPlace:       "Deducimos dónde estás a partir de tu dirección de red. Puede ser erróneo.",
 	HowToAppeal:      "Si estás en otro lugar, o crees que se trata de un error, dínoslo.",
 	Appeal:           "Reclamar",

@@ -46,7 +46,7 @@ var french = Language{
 	Because:          "Motif",
 	Promise:          "Ce que nous promettons",
 	InForce:          "Entrée en vigueur",
-	Stages:           Stages{Proposed: "Proposé", Adopted: "Adopté", InForce: "En vigueur", Suspended: "Suspendu", Rejected: "Rejeté", Repealed: "Abrogé"},
+	Stages:           Stages{Proposed: "Proposé", Passed: "Adopté par une chambre", Revived: "Réintroduit", Adopted: "Adopté", InForce: "En vigueur", Suspended: "Suspendu", Rejected: "Rejeté", Repealed: "Abrogé"},
 	WrongPlace:       "Nous déterminons où vous êtes d’après votre adresse réseau. Il arrive que ce soit faux.",
 	HowToAppeal:      "Si vous êtes ailleurs, ou si vous pensez qu’il s’agit d’une erreur, dites-le-nous.",
 	Appeal:           "Contester la décision",

@@ -45,7 +45,7 @@ var hindi = Language{
 	Because:          "कारण",
 	Promise:          "हमारा वादा",
 	InForce:          "लागू होने की तारीख",
-	Stages:           Stages{Proposed: "प्रस्तावित", Adopted: "पारित", InForce: "लागू", Suspended: "स्थगित", Rejected: "अस्वीकृत", Repealed: "निरस्त"},
+	Stages:           Stages{Proposed: "प्रस्तावित", Passed: "एक सदन द्वारा पारित", Revived: "पुनः प्रस्तावित", Adopted: "पारित", InForce: "लागू", Suspended: "स्थगित", Rejected: "अस्वीकृत", Repealed: "निरस्त"},
 	WrongPlace:       "हम आपके नेटवर्क पते से अनुमान लगाते हैं कि आप कहाँ हैं। यह ग़लत हो सकता है।",
 	HowToAppeal:      "यदि आप कहीं और हैं, या आपको लगता है कि यह भूल है, तो कृपया हमें बताएँ।",
 	Appeal:           "अपील करें",

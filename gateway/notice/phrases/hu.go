@@ -45,7 +45,7 @@ var hungarian = Language{
 	Because:          "Ok",
 	Promise:          "Amit ígérünk",
 	InForce:          "Hatálybalépés",
-	Stages:           Stages{Proposed: "Javasolt", Adopted: "Elfogadott", InForce: "Hatályos", Suspended: "Felfüggesztett", Rejected: "Elutasított", Repealed: "Hatályon kívül helyezett"},
+	Stages:           Stages{Proposed: "Javasolt", Passed: "Az egyik kamara elfogadta", Revived: "Újra benyújtott", Adopted: "Elfogadott", InForce: "Hatályos", Suspended: "Felfüggesztett", Rejected: "Elutasított", Repealed: "Hatályon kívül helyezett"},
 	WrongPlace:       "Tartózkodási helyére a hálózati címéből következtetünk. Ez téves is lehet.",
 	HowToAppeal:      "Ha máshol tartózkodik, vagy úgy gondolja, hogy ez tévedés, kérjük, jelezze nekünk.",
 	Appeal:           "Kifogás benyújtása",

@@ -45,7 +45,7 @@ var indonesian = Language{
 	Because:          "Alasan",
 	Promise:          "Yang kami janjikan",
 	InForce:          "Mulai berlaku",
-	Stages:           Stages{Proposed: "Diusulkan", Adopted: "Disahkan", InForce: "Berlaku", Suspended: "Ditangguhkan", Rejected: "Ditolak", Repealed: "Dicabut"},
+	Stages:           Stages{Proposed: "Diusulkan", Passed: "Disahkan oleh satu kamar", Revived: "Diusulkan kembali", Adopted: "Disahkan", InForce: "Berlaku", Suspended: "Ditangguhkan", Rejected: "Ditolak", Repealed: "Dicabut"},
 	WrongPlace:       "Kami memperkirakan lokasi Anda dari alamat jaringan Anda. Perkiraan itu bisa salah.",
 	HowToAppeal:      "Jika Anda berada di tempat lain, atau menganggap ini keliru, beri tahu kami.",
 	Appeal:           "Ajukan keberatan",

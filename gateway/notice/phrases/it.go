@@ -46,7 +46,7 @@ var italian = Language{
 	Because:          "Motivo",
 	Promise:          "Che cosa promettiamo",
 	InForce:          "Entrata in vigore",
-	Stages:           Stages{Proposed: "Proposta", Adopted: "Approvata", InForce: "In vigore", Suspended: "Sospesa", Rejected: "Respinta", Repealed: "Abrogata"},
+	Stages:           Stages{Proposed: "Proposta", Passed: "Approvata da una camera", Revived: "Ripresentata", Adopted: "Approvata", InForce: "In vigore", Suspended: "Sospesa", Rejected: "Respinta", Repealed: "Abrogata"},
 	WrongPlace:       "Ricaviamo dove ti trovi dal tuo indirizzo di rete. Può essere sbagliato.",
 	HowToAppeal:      "Se ti trovi altrove, o pensi che si tratti di un errore, faccelo sapere.",
 	Appeal:           "Contesta la decisione",

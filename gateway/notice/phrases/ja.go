@@ -45,7 +45,7 @@ var japanese = Language{
 	Because:          "理由",
 	Promise:          "私たちの約束",
 	InForce:          "施行日",
-	Stages:           Stages{Proposed: "提案中", Adopted: "可決済み", InForce: "施行中", Suspended: "効力停止中", Rejected: "否決", Repealed: "廃止"},
+	Stages:           Stages{Proposed: "提案中", Passed: "一院で可決", Revived: "再提案中", Adopted: "可決済み", InForce: "施行中", Suspended: "効力停止中", Rejected: "否決", Repealed: "廃止"},
 	WrongPlace:       "場所はネットワークアドレスから推定しているため、誤っていることがあります。",
 	HowToAppeal:      "別の場所にいる場合や、誤りだと思われる場合は、お知らせください。",
 	Appeal:           "異議を申し立てる",

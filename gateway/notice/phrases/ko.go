@@ -45,7 +45,7 @@ var korean = Language{
 	Because:          "사유",
 	Promise:          "저희의 약속",
 	InForce:          "시행일",
-	Stages:           Stages{Proposed: "발의됨", Adopted: "채택됨", InForce: "시행 중", Suspended: "효력 정지", Rejected: "부결됨", Repealed: "폐지됨"},
+	Stages:           Stages{Proposed: "발의됨", Passed: "한 원에서 가결됨", Revived: "재발의됨", Adopted: "채택됨", InForce: "시행 중", Suspended: "효력 정지", Rejected: "부결됨", Repealed: "폐지됨"},
 	WrongPlace:       "저희는 네트워크 주소로 위치를 추정합니다. 이 추정은 틀릴 수 있습니다.",
 	HowToAppeal:      "다른 곳에 있거나 착오라고 생각하시면 알려 주십시오.",
 	Appeal:           "이의 제기",

@@ -45,7 +45,7 @@ var dutch = Language{
 	Because:          "Vanwege",
 	Promise:          "Wat wij beloven",
 	InForce:          "Inwerkingtreding",
-	Stages:           Stages{Proposed: "Voorgesteld", Adopted: "Aangenomen", InForce: "Van kracht", Suspended: "Geschorst", Rejected: "Verworpen", Repealed: "Ingetrokken"},
+	Stages:           Stages{Proposed: "Voorgesteld", Passed: "Aangenomen door één kamer", Revived: "Opnieuw ingediend", Adopted: "Aangenomen", InForce: "Van kracht", Suspended: "Geschorst", Rejected: "Verworpen", Repealed: "Ingetrokken"},
 	WrongPlace:       "Wij leiden uit uw netwerkadres af waar u bent. Dat kan onjuist zijn.",
 	HowToAppeal:      "Bent u ergens anders, of denkt u dat dit een vergissing is, laat het ons dan weten.",
 	Appeal:           "Bezwaar maken",

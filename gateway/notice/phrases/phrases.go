@@ -76,7 +76,7 @@ type Message struct {
 
 // Stages names how far a law or an order has come.
 type Stages struct {
-	Proposed, Adopted, InForce, Suspended, Rejected, Repealed string
+	Proposed, Passed, Revived, Adopted, InForce, Suspended, Rejected, Repealed string
 }
 
 // A Status is the wording of the public status page.

@@ -45,7 +45,7 @@ var polish = Language{
 	Because:          "Powód",
 	Promise:          "Co obiecujemy",
 	InForce:          "Wejście w życie",
-	Stages:           Stages{Proposed: "Projekt", Adopted: "Uchwalony", InForce: "Obowiązuje", Suspended: "Zawieszony", Rejected: "Odrzucony", Repealed: "Uchylony"},
+	Stages:           Stages{Proposed: "Projekt", Passed: "Uchwalony przez jedną izbę", Revived: "Zgłoszony ponownie", Adopted: "Uchwalony", InForce: "Obowiązuje", Suspended: "Zawieszony", Rejected: "Odrzucony", Repealed: "Uchylony"},
 	WrongPlace:       "Na podstawie Twojego adresu sieciowego ustalamy, gdzie jesteś. Możemy się mylić.",
 	HowToAppeal:      "Jeśli jesteś gdzie indziej lub uważasz, że to pomyłka, daj nam znać.",
 	Appeal:           "Odwołaj się",

@@ -47,7 +47,7 @@ var portuguese = Language{
 	Because:          "Motivo",
 	Promise:          "O que prometemos",
 	InForce:          "Entrada em vigor",
-	Stages:           Stages{Proposed: "Proposta", Adopted: "Aprovada", InForce: "Em vigor", Suspended: "Suspensa", Rejected: "Rejeitada", Repealed: "Revogada"},
+	Stages:           Stages{Proposed: "Proposta", Passed: "Aprovada por uma das casas", Revived: "Reapresentada", Adopted: "Aprovada", InForce: "Em vigor", Suspended: "Suspensa", Rejected: "Rejeitada", Repealed: "Revogada"},
 	WrongPlace:       "Deduzimos onde você está a partir do seu endereço de rede. Isso pode estar errado.",
 	HowToAppeal:      "Se você está em outro lugar, ou acha que se trata de um engano, avise-nos.",
 	Appeal:           "Contestar",

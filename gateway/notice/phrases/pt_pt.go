@@ -45,7 +45,7 @@ var europeanPortuguese = Language{
 	Because:          "Motivo",
 	Promise:          "O que prometemos",
 	InForce:          "Entrada em vigor",
-	Stages:           Stages{Proposed: "Proposta", Adopted: "Aprovada", InForce: "Em vigor", Suspended: "Suspensa", Rejected: "Rejeitada", Repealed: "Revogada"},
+	Stages:           Stages{Proposed: "Proposta", Passed: "Aprovada por uma das câmaras", Revived: "Reapresentada", Adopted: "Aprovada", InForce: "Em vigor", Suspended: "Suspensa", Rejected: "Rejeitada", Repealed: "Revogada"},
 	WrongPlace:       "Deduzimos onde está a partir do seu endereço de rede. Podemos estar enganados.",
 	HowToAppeal:      "Se está noutro lugar ou considera que se trata de um engano, informe-nos.",
 	Appeal:           "Contestar",

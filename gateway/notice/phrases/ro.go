@@ -45,7 +45,7 @@ var romanian = Language{
 	Because:          "Motiv",
 	Promise:          "Ce promitem",
 	InForce:          "Intrare în vigoare",
-	Stages:           Stages{Proposed: "Propus", Adopted: "Adoptat", InForce: "În vigoare", Suspended: "Suspendat", Rejected: "Respins", Repealed: "Abrogat"},
+	Stages:           Stages{Proposed: "Propus", Passed: "Adoptat de o cameră", Revived: "Reintrodus", Adopted: "Adoptat", InForce: "În vigoare", Suspended: "Suspendat", Rejected: "Respins", Repealed: "Abrogat"},
 	WrongPlace:       "Deducem unde vă aflați din adresa dumneavoastră de rețea. Putem greși.",
 	HowToAppeal:      "Dacă vă aflați în altă parte sau credeți că este o greșeală, vă rugăm să ne spuneți.",
 	Appeal:           "Contestați",

@@ -45,7 +45,7 @@ var russian = Language{
 	Because:          "Причина",
 	Promise:          "Что мы обещаем",
 	InForce:          "Вступление в силу",
-	Stages:           Stages{Proposed: "Предложено", Adopted: "Принято", InForce: "Действует", Suspended: "Приостановлено", Rejected: "Отклонено", Repealed: "Отменено"},
+	Stages:           Stages{Proposed: "Предложено", Passed: "Принято одной палатой", Revived: "Внесено повторно", Adopted: "Принято", InForce: "Действует", Suspended: "Приостановлено", Rejected: "Отклонено", Repealed: "Отменено"},
 	WrongPlace:       "Мы определяем, где вы находитесь, по вашему сетевому адресу. Возможна ошибка.",
 	HowToAppeal:      "Если вы находитесь в другом месте или считаете, что это ошибка, сообщите нам.",
 	Appeal:           "Обжаловать",

@@ -45,7 +45,7 @@ var swedish = Language{
 	Because:          "På grund av",
 	Promise:          "Det vi lovar",
 	InForce:          "Ikraftträdande",
-	Stages:           Stages{Proposed: "Föreslagen", Adopted: "Antagen", InForce: "I kraft", Suspended: "Tillfälligt upphävd", Rejected: "Avslagen", Repealed: "Upphävd"},
+	Stages:           Stages{Proposed: "Föreslagen", Passed: "Antagen av en kammare", Revived: "Återupptagen", Adopted: "Antagen", InForce: "I kraft", Suspended: "Tillfälligt upphävd", Rejected: "Avslagen", Repealed: "Upphävd"},
 	WrongPlace:       "Vi avgör var du är utifrån din nätverksadress. Det kan bli fel.",
 	HowToAppeal:      "Om du är någon annanstans eller tror att det här är ett misstag, hör av dig till oss.",
 	Appeal:           "Överklaga",

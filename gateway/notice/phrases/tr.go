@@ -45,7 +45,7 @@ var turkish = Language{
 	Because:          "Gerekçe",
 	Promise:          "Verdiğimiz söz",
 	InForce:          "Yürürlük tarihi",
-	Stages:           Stages{Proposed: "Önerildi", Adopted: "Kabul edildi", InForce: "Yürürlükte", Suspended: "Askıya alındı", Rejected: "Reddedildi", Repealed: "Yürürlükten kaldırıldı"},
+	Stages:           Stages{Proposed: "Önerildi", Passed: "Bir mecliste kabul edildi", Revived: "Yeniden önerildi", Adopted: "Kabul edildi", InForce: "Yürürlükte", Suspended: "Askıya alındı", Rejected: "Reddedildi", Repealed: "Yürürlükten kaldırıldı"},
 	WrongPlace:       "Nerede olduğunuzu ağ adresinizden çıkarıyoruz. Bu yanlış olabilir.",
 	HowToAppeal:      "Başka bir yerdeyseniz veya bunun bir hata olduğunu düşünüyorsanız lütfen bize bildirin.",
 	Appeal:           "İtiraz et",

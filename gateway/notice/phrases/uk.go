@@ -45,7 +45,7 @@ var ukrainian = Language{
 	Because:          "Причина",
 	Promise:          "Що ми обіцяємо",
 	InForce:          "Набрання чинності",
-	Stages:           Stages{Proposed: "Запропоновано", Adopted: "Ухвалено", InForce: "Чинний", Suspended: "Призупинено", Rejected: "Відхилено", Repealed: "Скасовано"},
+	Stages:           Stages{Proposed: "Запропоновано", Passed: "Ухвалено однією палатою", Revived: "Внесено повторно", Adopted: "Ухвалено", InForce: "Чинний", Suspended: "Призупинено", Rejected: "Відхилено", Repealed: "Скасовано"},
 	WrongPlace:       "Ми визначаємо, де ви, за вашою мережевою адресою. Це може бути помилкою.",
 	HowToAppeal:      "Якщо ви в іншому місці або вважаєте, що це помилка, повідомте нам.",
 	Appeal:           "Оскаржити",

@@ -46,7 +46,7 @@ var chinese = Language{
 	Because:          "原因",
 	Promise:          "我们的承诺",
 	InForce:          "生效日期",
-	Stages:           Stages{Proposed: "已提出", Adopted: "已通过", InForce: "已生效", Suspended: "已中止", Rejected: "已否决", Repealed: "已废止"},
+	Stages:           Stages{Proposed: "已提出", Passed: "一院已通过", Revived: "重新提出", Adopted: "已通过", InForce: "已生效", Suspended: "已中止", Rejected: "已否决", Repealed: "已废止"},
 	WrongPlace:       "我们根据您的网络地址判断您所在的位置，结果可能有误。",
 	HowToAppeal:      "如果您身在别处，或认为这是一个错误，请告诉我们。",
 	Appeal:           "申诉",

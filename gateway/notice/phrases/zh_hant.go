@@ -45,7 +45,7 @@ var traditionalChinese = Language{
 	Because:          "原因",
 	Promise:          "我們的承諾",
 	InForce:          "生效日期",
-	Stages:           Stages{Proposed: "已提出", Adopted: "已通過", InForce: "已生效", Suspended: "已暫停", Rejected: "已否決", Repealed: "已廢止"},
+	Stages:           Stages{Proposed: "已提出", Passed: "一院已通過", Revived: "重新提出", Adopted: "已通過", InForce: "已生效", Suspended: "已暫停", Rejected: "已否決", Repealed: "已廢止"},
 	WrongPlace:       "我們根據您的網路位址判斷您所在的位置，結果可能有誤。",
 	HowToAppeal:      "如果您身在別處，或認為這是一個錯誤，請告訴我們。",
 	Appeal:           "申訴",

@@ -25,6 +25,7 @@ type Promise struct {
 
 type Demand struct {
 	jurisdiction, stage, inForce string
+	until                        string // of one that is suspended, after it was adopted
 	territories                  string // "", "true" or "false"
 	Routes                       []string
 	e2ee                         *bool
@@ -32,18 +33,33 @@ type Demand struct {
 }
 
 func (d Demand) Binds() bool {
-	return d.stage == "in-force" || d.stage == "adopted" && d.inForce != ""
+	return d.stage == "in-force" || d.stage == "adopted" && d.inForce != "" || d.until != ""
 }
 
 func (d Demand) Breaks() bool {
 	return d.e2ee != nil && !*d.e2ee || d.days != nil && *d.days > 7
 }
 
-func (d Demand) From() time.Time {
-	if d.inForce == "" {
-		return time.Time{}
+func (d Demand) From() (from time.Time) {
+	for _, date := range []string{d.inForce, d.until} {
+		if date != "" && Date(date).After(from) {
+			from = Date(date)
+		}
 	}
-	return Date(d.inForce)
+	return from
+}
+
+// writeStage writes how far it has come: in short, or as it came about.
+func (d Demand) writeStage(b *strings.Builder) {
+	inForce := ""
+	if d.inForce != "" {
+		inForce = ", in-force: " + d.inForce
+	}
+	if d.until == "" {
+		fmt.Fprintf(b, "stage: %s%s", d.stage, inForce)
+		return
+	}
+	fmt.Fprintf(b, "stages: [{stage: adopted%s}, {stage: suspended, until: %s}, {stage: appealed}]", inForce, d.until)
 }
 
 func (p Promise) Document() string {
@@ -55,10 +71,8 @@ func (p Promise) Document() string {
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Demands)) {
 		d := p.Demands[name]
-		fmt.Fprintf(&b, "  %s: {jurisdiction: %s, stage: %s", name, d.jurisdiction, d.stage)
-		if d.inForce != "" {
-			fmt.Fprintf(&b, ", in-force: %s", d.inForce)
-		}
+		fmt.Fprintf(&b, "  %s: {jurisdiction: %s, ", name, d.jurisdiction)
+		d.writeStage(&b)
 		if d.territories != "" {
 			fmt.Fprintf(&b, ", territories: %s", d.territories)
 		}
@@ -118,6 +132,9 @@ var Promises = rapid.Custom(func(t *rapid.T) Promise {
 		d := Demand{
 			stage:   rapid.SampledFrom([]string{"proposed", "adopted", "adopted", "in-force", "suspended", "rejected", "repealed"}).Draw(t, "stage"),
 			inForce: rapid.SampledFrom(append(Times, "")).Draw(t, "in force"),
+		}
+		if d.stage == "suspended" {
+			d.until = rapid.SampledFrom(append(Times, "")).Draw(t, "until")
 		}
 		d.jurisdiction = rapid.SampledFrom(sovereigns).Draw(t, "jurisdiction")
 		if code := rapid.SampledFrom(named).Draw(t, "named"); slices.Contains(sovereigns, code) {
