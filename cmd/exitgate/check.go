@@ -92,6 +92,9 @@ read, or settings are wrong.`,
 			result := checkResult{File: file, SHA256: policy.Digest(source), At: at.or(now)}
 			p, err := document.Parse(file, source)
 			if err == nil {
+				err = document.CheckDates(file, p, result.At)
+			}
+			if err == nil {
 				snapshot := policy.Compile(p, p.OwnFlags(), result.At)
 				result.OK, result.Mode, result.Warnings = true, p.Mode(), document.Warnings(file, p, result.At)
 				result.Flags, result.Demands = p.Flags(), p.DemandStatuses(result.At, capability)
@@ -220,7 +223,10 @@ func writeSection(out io.Writer, title string, rows [][]string) {
 
 // formatDemandStage says how far a demand has come: "adopted, from 2026-12-01".
 func formatDemandStage(d policy.DemandStatus) string {
-	if d.InForce.IsZero() {
+	switch {
+	case !d.SuspendedUntil.IsZero():
+		return fmt.Sprintf("%s, until %s", d.Stage, formatTime(d.SuspendedUntil))
+	case d.InForce.IsZero():
 		return string(d.Stage)
 	}
 	return fmt.Sprintf("%s, from %s", d.Stage, formatTime(d.InForce))

@@ -343,8 +343,12 @@ func (s statusText) writeDemands(out printer) {
 		return
 	}
 	out.heading(bold, "Demanded:")
+	printDemandTable(out, s.Demands)
+}
+
+func printDemandTable(out printer, demands []policy.DemandStatus) {
 	var rows []row
-	for _, d := range s.Demands {
+	for _, d := range demands {
 		stage := formatDemandStage(d)
 		switch {
 		case d.DaysLeft != nil && *d.DaysLeft > 0:

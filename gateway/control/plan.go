@@ -34,14 +34,17 @@ func (c *Control) proposal(ctx context.Context, expected uint64, p api.Proposal,
 	if p.Set != nil {
 		proposal.Set = &edit.PhaseChange{Jurisdiction: p.Set.Jurisdiction, Phase: p.Set.Phase, From: p.Set.From, Remove: p.Set.Remove, Territories: p.Set.Territories, UnknownPart: p.Set.UnknownPart}
 	}
+	if p.Stage != nil {
+		proposal.Stage = &edit.StageChange{Demand: p.Stage.Demand, DatedStage: p.Stage.DatedStage}
+	}
 	if p.Set != nil && p.Set.UnknownPart != "" && !p.Set.UnknownPart.IsKnown() {
 		return proposal, invalid("unknown-part is neither serve nor withhold", "give one of the two")
 	}
 	if p.Rollback == 0 {
 		return proposal, nil
 	}
-	if p.Policy != "" || p.Set != nil {
-		return proposal, invalid("a rollback and something else at the same time", "give one of policy, set and rollback")
+	if p.Policy != "" || p.Set != nil || p.Stage != nil {
+		return proposal, invalid("a rollback and something else at the same time", "give one of policy, set, stage and rollback")
 	}
 	before, err := c.Revision(ctx, p.Rollback)
 	proposal.Policy, proposal.Rollback = []byte(before.Policy), p.Rollback

@@ -62,10 +62,14 @@ func (f *File) reload() error {
 		return f.o.Engine.RecordFailure("", fmt.Errorf("policy: %w", err))
 	}
 	read := document.Parse // it counts as proposed whenever it has changed
+	proposed := true
 	if last, err := f.o.Dir.ReadLastGood(); err == nil && bytes.Equal(source, last) {
-		read = document.Read
+		read, proposed = document.Read, false
 	}
 	p, err := read(f.o.Name, source)
+	if err == nil && proposed {
+		err = document.CheckDates(f.o.Name, p, f.o.Now())
+	}
 	if err != nil {
 		return f.o.Engine.RecordFailure(policy.Digest(source), err)
 	}

@@ -177,11 +177,12 @@ type Token struct {
 type Proposal struct {
 	// Expected is the revision in force that the author has seen.
 	Expected uint64
-	// Policy is the document; or Set is what is changed in the one in force.
+	// Policy is the document; or Set or Stage is what is changed in the one in force.
 	// A Rollback is a Proposal with the Policy of an older revision, and its
 	// number.
 	Policy   []byte
 	Set      *edit.PhaseChange
+	Stage    *edit.StageChange
 	Rollback uint64
 	// Because is why. Nothing is changed without.
 	Because string

@@ -73,6 +73,9 @@ func (s State) parseProposed(p Proposal, source []byte, flags policy.Flags, now 
 		parse = s.parsers.Recorded // what stands beside the change needn't be as new ones have to be
 	}
 	after, err := parse(source)
+	if err == nil && !p.Waits && p.Rollback == 0 {
+		err = document.CheckDates("policy", after, now)
+	}
 	if err == nil {
 		return after, s.planFor(after, flags, now), nil
 	}
@@ -94,8 +97,13 @@ func (s State) parseProposed(p Proposal, source []byte, flags policy.Flags, now 
 // proposedText returns the document that is proposed.
 func (s State) proposedText(p Proposal, now time.Time) ([]byte, error) {
 	switch {
-	case (len(p.Policy) == 0) == (p.Set == nil):
-		return nil, refuse(Invalid, "give the one or the other", "a proposal is either a policy or a change of one jurisdiction in the policy in force")
+	case !p.isOne():
+		return nil, refuse(Invalid, "give one of them", "a proposal is either a policy, or a change of one jurisdiction or one demand in the policy in force")
+	case p.Stage != nil:
+		if err := p.Stage.Check(); err != nil {
+			return nil, refuse(Invalid, "", "%v", err)
+		}
+		return edited(edit.AddStage(s.saved.Policy, *p.Stage))
 	case p.Set == nil:
 		return p.Policy, nil
 	}
@@ -105,7 +113,11 @@ func (s State) proposedText(p Proposal, now time.Time) ([]byte, error) {
 		// the one that was planned.
 		set.At = now.UTC().Truncate(24 * time.Hour)
 	}
-	source, err := edit.Apply(s.saved.Policy, set)
+	return edited(edit.Apply(s.saved.Policy, set))
+}
+
+// edited returns what an edit of the policy in force has come to.
+func edited(source []byte, err error) ([]byte, error) {
 	switch {
 	case err == nil:
 		return source, nil
@@ -113,6 +125,17 @@ func (s State) proposedText(p Proposal, now time.Time) ([]byte, error) {
 		return nil, wrongPolicy(err)
 	}
 	return nil, refuse(Invalid, "", "%v", err)
+}
+
+// isOne reports whether a proposal is of one kind.
+func (p Proposal) isOne() bool {
+	kinds := 0
+	for _, is := range []bool{len(p.Policy) > 0, p.Set != nil, p.Stage != nil} {
+		if is {
+			kinds++
+		}
+	}
+	return kinds == 1
 }
 
 // Propose returns the entry by which a Proposal comes into force, or, if it

@@ -19,11 +19,15 @@ import (
 // exitgate knows is counted and skipped (see State.Unknown), so that an older
 // gateway goes on. But it would not do what the record says: therefore nobody
 // writes a format that some gateway present doesn't read.
-const Format = 4
+const Format = 5
 
 // byLanguageFormat is the first that has policies with titles and statements by
 // language.
 const byLanguageFormat = 4
+
+// stagesFormat is the first that has policies with demands of several stages or
+// dates, or of a kind.
+const stagesFormat = 5
 
 // CheckFormat returns why a record can't be written while gateways are present
 // that read the given formats, nil if it can. A gateway that doesn't say what it
@@ -59,7 +63,10 @@ func (d Draft) isUnknown() bool {
 // policyFormat returns the format that a policy's text needs, 0 if every gateway
 // reads it.
 func policyFormat(text []byte) int {
-	if document.Decode("policy", text).Definition.SaysByLanguage() {
+	switch d := document.Decode("policy", text).Definition; {
+	case d.HasStages():
+		return stagesFormat
+	case d.SaysByLanguage():
 		return byLanguageFormat
 	}
 	return 0

@@ -192,15 +192,23 @@ type InvalidRecord struct {
 }
 
 // A Proposal is the body of POST /v1/plan, POST /v1/changes and PUT
-// /v1/changes/{number}. One of policy, set and rollback is given. For /v1/plan
+// /v1/changes/{number}. One of policy, set, stage and rollback is given. For /v1/plan
 // the rest may be missing, else because and plan are needed.
 type Proposal struct {
 	Policy    string `json:"policy,omitempty"` // the whole document
 	Set       *Set   `json:"set,omitempty"`
+	Stage     *Stage `json:"stage,omitempty"`
 	Rollback  uint64 `json:"rollback,omitempty"`  // a revision whose policy is to be in force again
 	Because   string `json:"because,omitempty"`   // why, for the ledger
 	Plan      string `json:"plan,omitempty"`      // hash of the plan that is agreed to
 	Emergency bool   `json:"emergency,omitempty"` // withdraw at once, and have somebody else sign later
+}
+
+// A Stage says that a demand in the policy in force has come to another stage, and
+// changes nothing else in it.
+type Stage struct {
+	Demand string `json:"demand"`
+	policy.DatedStage
 }
 
 // A Set changes one jurisdiction's entry in the policy in force, and nothing
