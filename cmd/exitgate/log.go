@@ -287,6 +287,11 @@ func (o *logOptions) printOne(cmd *cobra.Command, c *client, number uint64) erro
 	if err != nil {
 		return err
 	}
+	if o.policy && made.Policy == api.NotDisclosed {
+		return commandError(cmd, o.json, &api.Problem{
+			Code: string(changes.Forbidden), Detail: fmt.Sprintf("the policy of revision %d names demands that you may not know of", number), Advice: "ask somebody who has the role counsel",
+		})
+	}
 	if o.policy {
 		_, err := io.WriteString(cmd.OutOrStdout(), made.Policy)
 		return err

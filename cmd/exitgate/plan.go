@@ -534,7 +534,7 @@ func printAmendments(out printer, p plan.Plan) {
 // printDiff shows which lines of the text are others.
 func printDiff(out printer, before, after string) {
 	lines := strings.Split(string(diff.Diff("before", []byte(before), "after", []byte(after))), "\n")
-	if before == "" || len(lines) < 4 {
+	if before == "" || before == api.NotDisclosed || len(lines) < 4 {
 		return
 	}
 	fmt.Fprintf(out, "\nLine by line:\n\n")

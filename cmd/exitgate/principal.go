@@ -25,7 +25,8 @@ func newPrincipal(now func() time.Time) *cobra.Command {
 		Long: `Show who may use the gateway's API, and as what. Without a subcommand, list all.
 
 The roles: viewer (look at everything), operator (propose changes, withdraw in an
-emergency), approver (approve and sign what others have done).
+emergency), approver (approve and sign what others have done), counsel (know of
+demands that may not be disclosed: for all others they are left out).
 
 They are changed only on the gateway's machine, over its socket. Whoever may open
 that has all roles there; with --user, what a local user does is done by the

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/exitgate/exitgate/gateway/control"
+	"github.com/exitgate/exitgate/policy/changes"
 )
 
 // Options are what the admin side answers from. All functions are called from
@@ -46,7 +47,11 @@ func newHandler(o Options, l limits) http.Handler {
 		if !state.Ready {
 			status = http.StatusServiceUnavailable
 		}
-		writeJSON(w, status, state)
+		text, err := encode(state)
+		if err != nil {
+			status = http.StatusInternalServerError // only a time behind the year 9999 can't be encoded
+		}
+		write(w, status, "application/json", o.Service.Redact(changes.Actor{}, text)) // anybody asks
 	})
 	mux.Handle("/ofrep/", o.Flags)
 	mux.Handle("/v1/", newAPI(o, l))

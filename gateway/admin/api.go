@@ -71,16 +71,18 @@ func (h *handler) resource(endpoints []endpoint) http.Handler {
 			writeError(w, r, refuse(wrongMethod, "this method is not for this path", "use "+allow))
 			return
 		}
-		err := h.serve(e, w, r)
-		if err != nil && !writeError(w, r, err) && r.Context().Err() == nil {
+		c := &call{Request: r, writer: w}
+		c.redact = func(text []byte) []byte { return h.service.Redact(c.by, text) }
+		err := h.serve(e, c)
+		if err != nil && !writeRedactedError(w, r, err, c.redact) && r.Context().Err() == nil {
 			h.log.Error("the admin API failed", "request", r.Method+" "+r.Pattern, "error", err)
 		}
 	})
 }
 
 // serve answers one request.
-func (h *handler) serve(e endpoint, w http.ResponseWriter, r *http.Request) error {
-	c := &call{Request: r, writer: w}
+func (h *handler) serve(e endpoint, c *call) error {
+	r, w := c.Request, c.writer
 	var err error
 	if !e.access.public {
 		if c.by, err = h.authenticate(r); err != nil {

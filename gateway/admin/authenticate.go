@@ -96,7 +96,7 @@ type access struct {
 var (
 	public = access{public: true}
 	view   = access{
-		roles:  []changes.Role{changes.Viewer, changes.Operator, changes.Approver},
+		roles:  []changes.Role{changes.Viewer, changes.Operator, changes.Approver, changes.Counsel},
 		detail: "you have no role", advice: "ask for the role viewer",
 	}
 	propose = access{

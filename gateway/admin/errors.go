@@ -106,6 +106,11 @@ func problemOf(err error) (p api.Problem, explained bool) {
 // it is. What is left of the request's body is not waited for, or a slow client
 // would get its answer late, and keep a connection for longer.
 func writeError(w http.ResponseWriter, r *http.Request, err error) (explained bool) {
+	return writeRedactedError(w, r, err, func(text []byte) []byte { return text })
+}
+
+// writeRedactedError is writeError, with the problem as who asks may know it.
+func writeRedactedError(w http.ResponseWriter, r *http.Request, err error, redact func([]byte) []byte) (explained bool) {
 	p, explained := problemOf(err)
 	if p.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="exitgate"`)
@@ -119,6 +124,6 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) (explained bo
 	if err != nil {
 		body = nil // only a time behind the year 9999 can't be encoded
 	}
-	problem.WriteDocument(w, r, p.Status, body)
+	problem.WriteDocument(w, r, p.Status, redact(body))
 	return explained
 }

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -45,7 +46,7 @@ func (h *handler) streamEvents(c *call, _ []byte) error {
 			if !more || !h.mayStillView(c) {
 				return nil
 			}
-			err = stream.send(event)
+			err = stream.send(event, c.redact)
 		}
 		if err != nil {
 			return nil // the client went away
@@ -57,6 +58,7 @@ func (h *handler) streamEvents(c *call, _ []byte) error {
 // them: a token may have been revoked since.
 func (h *handler) mayStillView(c *call) bool {
 	by, known := h.actorOf(c.Request)
+	c.by = by // the roles may be others
 	return known && view.check(by) == nil
 }
 
@@ -70,11 +72,16 @@ type stream struct {
 // comment sends an empty comment, which keeps the connection open.
 func (s stream) comment() error { return s.write(":\n\n") }
 
-func (s stream) send(e api.Event) error {
+func (s stream) send(e api.Event, redact func([]byte) []byte) error {
 	data, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
+	var line bytes.Buffer
+	if err := json.Compact(&line, redact(data)); err != nil {
+		return err
+	}
+	data = line.Bytes()
 	return s.write(fmt.Sprintf("event: %s\ndata: %s\n\n", e.Type, data))
 }
 

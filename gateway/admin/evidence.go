@@ -6,6 +6,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/evidence"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
 )
 
 // streamEvidence sends a file of evidence as it is read from the ledger. What fails
@@ -15,6 +16,9 @@ func (h *handler) streamEvidence(c *call, _ []byte) error {
 		return refuseBusy("the ledger is being read for others")
 	}
 	defer h.verifierSlots.release()
+	if len(h.service.Undisclosed(c.by)) > 0 {
+		return refuse(changes.Forbidden, "the records name demands that you may not know of, and are evidence only as a whole", "ask somebody who has the role counsel")
+	}
 	head, records, err := h.service.Evidence(c.Context(), policy.Code(c.PathValue("code")), c.from, c.to)
 	if err != nil {
 		return err

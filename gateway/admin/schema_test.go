@@ -93,6 +93,8 @@ func (s *schemas) of(t reflect.Type) object {
 		return object{"type": []any{"boolean", "number", "string"}}
 	case t == reflect.TypeFor[policy.Words]():
 		return object{"oneOf": []any{object{"type": "string"}, object{"type": "object", "additionalProperties": object{"type": "string"}}}}
+	case t == reflect.TypeFor[policy.Territories]():
+		return object{"oneOf": []any{object{"type": "boolean"}, object{"type": "array", "items": s.of(t.Elem())}}}
 	case t == reflect.TypeFor[policy.Requirements]():
 		return object{"oneOf": []any{s.of(reflect.TypeFor[map[string]policy.Value]()), object{"type": "array", "items": s.of(t.Elem())}}}
 	case t == reflect.TypeFor[[]byte]():
@@ -317,6 +319,15 @@ func conforms(doc object, schema any, value any, at string) error {
 	if !ofType(s["type"], value) {
 		return fmt.Errorf("%s is %v, of type %T, not %v", at, value, value, s["type"])
 	}
+	if choices, any := s["oneOf"].([]any); any {
+		var err error
+		for _, choice := range choices {
+			if err = conforms(doc, choice, value, at); err == nil {
+				return nil
+			}
+		}
+		return err
+	}
 	switch v := value.(type) {
 	case string:
 		if s["format"] == "date-time" {
@@ -384,11 +395,14 @@ func TestConforms(t *testing.T) {
 	doc := object{"components": object{"schemas": object{"Name": object{"type": "string", "enum": []any{"a", "b"}}}}}
 	schema := object{
 		"type":       "object",
-		"properties": object{"name": object{"$ref": "#/components/schemas/Name"}, "ports": object{"type": "array", "items": object{"type": "integer"}}, "at": object{"type": "string", "format": "date-time"}},
+		"properties": object{"name": object{"$ref": "#/components/schemas/Name"}, "either": object{"oneOf": []any{object{"type": "boolean"}, object{"type": "array", "items": object{"type": "string"}}}}, "ports": object{"type": "array", "items": object{"type": "integer"}}, "at": object{"type": "string", "format": "date-time"}},
 		"required":   []any{"name"},
 	}
 	for value, fault := range map[string]string{
 		`{"name": "a"}`:                    "",
+		`{"name": "a", "either": true}`:    "",
+		`{"name": "a", "either": ["x"]}`:   "",
+		`{"name": "a", "either": [1]}`:     ".either[0] is 1, of type float64, not string",
 		`{"name": "b", "ports": [1, 2]}`:   "",
 		`{"name": "c"}`:                    ".name is c, none of [a b]",
 		`{}`:                               ".name is missing",

@@ -73,7 +73,7 @@ func TestSocket_user(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := "unix:" + self.Username; status.You.Name != want || !status.You.Local || len(status.You.Roles) != 3 {
+		if want := "unix:" + self.Username; status.You.Name != want || !status.You.Local || len(status.You.Roles) != 4 {
 			t.Errorf("got %+v, not %s", status.You, want)
 		}
 	}

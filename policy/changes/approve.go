@@ -41,7 +41,7 @@ func (s State) Approve(by Actor, number uint64, plan, because string, request Re
 	if err := CheckApprover(person, "approve", fmt.Sprintf("change %d", number), s.people(c.Authors), s.people(Approvers(c.Approvals))); err != nil {
 		return Draft{}, err
 	}
-	if err := s.checkStillDoes(c, plan, flags, now); err != nil {
+	if err := s.checkStillDoes(person, c, plan, flags, now); err != nil {
 		return Draft{}, err
 	}
 	if len(c.Approvals)+1 < c.Needs {
@@ -65,9 +65,9 @@ func withoutCredentials(approvals []Approval) []Approval {
 }
 
 // checkStillDoes returns an error unless a change does now what was agreed to
-// by who proposed it and by who approves it: a date may have passed, or a flag
-// changed.
-func (s State) checkStillDoes(c change, hash string, flags policy.Flags, now time.Time) error {
+// by who proposed it and by who approves it, who may know of it: a date may have
+// passed, or a flag changed.
+func (s State) checkStillDoes(by Actor, c change, hash string, flags policy.Flags, now time.Time) error {
 	switch hash {
 	case c.Plan:
 	case "":
@@ -79,10 +79,11 @@ func (s State) checkStillDoes(c change, hash string, flags policy.Flags, now tim
 	if err != nil {
 		return wrongPolicy(err)
 	}
-	if does := s.planFor(after, flags, now); does.Hash != c.Plan {
+	does := s.planFor(after, flags, now)
+	if does.Hash != c.Plan {
 		return refuse(PlanChanged, "edit it to propose it anew", "change %d would do something else by now: %s", c.Number, summarise(does))
 	}
-	return nil
+	return s.checkMayKnow(by, does, after)
 }
 
 func (s State) sign(by Actor, u Revision, sha256, because string, request Request) (Draft, error) {

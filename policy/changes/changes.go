@@ -73,6 +73,7 @@ const (
 	Viewer   Role = "viewer"   // look at everything
 	Operator Role = "operator" // propose changes, withdraw in an emergency, reject
 	Approver Role = "approver" // approve and sign what others have done, reject
+	Counsel  Role = "counsel"  // know of demands that may not be disclosed
 )
 
 // An Actor is who does something.

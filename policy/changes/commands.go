@@ -144,7 +144,7 @@ func (s State) Propose(by Actor, p Proposal, flags policy.Flags, now time.Time) 
 	if err := s.checkRole(by, p.Request, Operator); err != nil {
 		return Draft{}, err
 	}
-	planned, err := s.planAgreed(p, flags, now)
+	planned, err := s.planAgreed(by, p, flags, now)
 	if err != nil {
 		return Draft{}, err
 	}
@@ -165,7 +165,7 @@ func (s State) Edit(by Actor, number uint64, p Proposal, flags policy.Flags, now
 	if err != nil {
 		return Draft{}, err
 	}
-	planned, err := s.planAgreed(p, flags, now)
+	planned, err := s.planAgreed(by, p, flags, now)
 	if err != nil {
 		return Draft{}, err
 	}
@@ -177,15 +177,18 @@ func (s State) Edit(by Actor, number uint64, p Proposal, flags policy.Flags, now
 }
 
 // planAgreed returns what comes of a Proposal, if that is what its author has
-// seen and agreed to.
-func (s State) planAgreed(p Proposal, flags policy.Flags, now time.Time) (Planned, error) {
+// seen and agreed to, and may know of.
+func (s State) planAgreed(by Actor, p Proposal, flags policy.Flags, now time.Time) (Planned, error) {
 	if err := checkReason(p.Because); err != nil {
 		return Planned{}, err
 	}
 	if p.Expected != s.saved.Revision.Number {
 		return Planned{}, s.conflictError(p.Expected)
 	}
-	planned, _, err := s.plan(p, flags, now)
+	planned, after, err := s.plan(p, flags, now)
+	if err == nil {
+		err = s.checkMayKnow(by, planned.Plan, after)
+	}
 	switch {
 	case err != nil:
 		return Planned{}, err

@@ -13,7 +13,7 @@ import (
 )
 
 // roles lists them as they are shown.
-var roles = [...]Role{Viewer, Operator, Approver}
+var roles = [...]Role{Viewer, Operator, Approver, Counsel}
 
 // localPrefix begins the names of local users that are no principals.
 const localPrefix = "unix:"

@@ -253,7 +253,7 @@ func TestCertificatesAndUsers(t *testing.T) {
 			t.Errorf("%q: %+v, %v", test.names, a, ok)
 		}
 	}
-	all := []changes.Role{changes.Viewer, changes.Operator, changes.Approver}
+	all := []changes.Role{changes.Viewer, changes.Operator, changes.Approver, changes.Counsel}
 	for user, want := range map[string]string{"alove": "ada", "ada": "unix:ada", "bob": "unix:bob", "": "unix:"} {
 		if a := w.s.ByUser(user); a.Name != want || !a.Local || !slices.Equal(a.Roles, all) {
 			t.Errorf("%q: %+v", user, a)

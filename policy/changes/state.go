@@ -20,6 +20,7 @@ type State struct {
 	inUse       *policy.Policy // the policy in force, nil if there is none
 	clockOffset time.Duration
 	taken       policy.TakenSteps // isn't kept here
+	undisclosed []string          // demands, sorted
 	saved       savedState
 }
 
@@ -40,10 +41,12 @@ type savedState struct {
 	Steps     []recordedStep     `json:"steps,omitempty"`     // the last ones
 	Breaches  []recordedBreach   `json:"breaches,omitempty"`  // one by jurisdiction and flag
 	Databases []DatabaseDecision `json:"databases,omitempty"` // the oldest first
+	// Undisclosed are those of the undisclosed that no policy here names; by version 3.
+	Undisclosed []string `json:"undisclosed,omitempty"`
 }
 
 // savedVersion is the newest version of savedState.
-const savedVersion = 2
+const savedVersion = 3
 
 // A change is one that waits, or one that has ended. Its Status is Pending as
 // long as it waits: whether it is Expired or Stale shows when somebody looks.
@@ -76,6 +79,7 @@ func Restore(text []byte, parsers Parsers) (State, error) {
 	if err != nil {
 		return State{}, fmt.Errorf("the state that was kept can't be used: %w", err)
 	}
+	s.restoreUndisclosed()
 	return s, nil
 }
 
@@ -100,8 +104,12 @@ func (k savedState) check() error {
 
 // MarshalJSON writes all of the State, to be kept.
 func (s State) MarshalJSON() ([]byte, error) {
-	if len(s.saved.Steps)+len(s.saved.Breaches)+len(s.saved.Databases) > 0 {
-		s.saved.Version = savedVersion
+	s.saved.Undisclosed = s.forgottenUndisclosed()
+	switch {
+	case s.saved.Undisclosed != nil:
+		s.saved.Version = 3
+	case len(s.saved.Steps)+len(s.saved.Breaches)+len(s.saved.Databases) > 0:
+		s.saved.Version = 2
 	}
 	return json.Marshal(s.saved)
 }
@@ -184,6 +192,7 @@ func (s State) revise(r Record) (State, error) {
 	}
 	s.saved.Revision, s.saved.Policy, s.inUse = revision, text, p
 	s.noteAcknowledged()
+	s.noteUndisclosed(p, true)
 	s.remember(r, b.Request)
 	return s, nil
 }
@@ -209,6 +218,7 @@ func (s State) propose(r Record) (State, error) {
 		return s, fmt.Errorf("its policy is wrong: %w", err)
 	}
 	s.putChange(change{Change: b.change(r, p.Digest()), Policy: text})
+	s.noteUndisclosed(p, false)
 	s.remember(r, b.Request)
 	return s, nil
 }

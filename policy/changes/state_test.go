@@ -155,7 +155,7 @@ func TestCheckFormat(t *testing.T) {
 }
 
 func TestAStateOfANewerFormatIsRefused(t *testing.T) {
-	text := strings.Replace(kept(t, story(t).s), "{", `{"version":3,`, 1)
+	text := strings.Replace(kept(t, story(t).s), "{", `{"version":4,`, 1)
 	if _, err := changes.Restore([]byte(text), parsers); err == nil {
 		t.Error("it was read")
 	}

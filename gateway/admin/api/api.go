@@ -373,6 +373,10 @@ type Event struct {
 	Revision uint64    `json:"revision,omitempty"` // in force from now on
 }
 
+// NotDisclosed stands in the place of a text that names a demand of which its reader
+// may not know, such as a policy.
+const NotDisclosed = "(not disclosed to you: it takes the role counsel)"
+
 // A Problem is every answer that isn't what was asked for: RFC 9457.
 type Problem struct {
 	Type   string `json:"type"`  // "about:blank"

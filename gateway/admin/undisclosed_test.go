@@ -1,0 +1,170 @@
+package admin_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
+)
+
+// secretWords are in the policies below, and nobody but counsel is to read them.
+var secretWords = []string{"gb-order", "fr-order", "An order that is secret", "orders.example"}
+
+// withSecrets applies policies with demands that may not be disclosed: one stands, one
+// was taken out again, and a change of one waits.
+func withSecrets(t *testing.T) (g *fixture, waits api.Change) {
+	t.Helper()
+	g = newFixture(t)
+	const order = "  %s: {jurisdiction: %s, territories: none, stage: %s, disclose: false, title: An order that is secret, source: https://orders.example/, requires: {e2ee: false}}\n"
+	const head = fourEyes + "  GB: {territories: none, phase: withdrawn, because: [gb-order]}\nguarantees: {e2ee: {require: true}}\ndemands:\n"
+	standing := head + fmt.Sprintf(order, "gb-order", "GB", "in-force")
+	apply := func(document string) (c api.Change) {
+		t.Helper()
+		p := api.Proposal{Policy: document, Because: "As ordered."}
+		plan, err := g.Plan(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Plan = plan.Plan.Hash
+		got := ask(t, g, socket, "POST", "/v1/changes", p, g.ifMatch())
+		if err := json.Unmarshal([]byte(got.body), &c); err != nil || got.status >= 300 {
+			t.Fatalf("%v: %d\n%s", err, got.status, got.body)
+		}
+		if c.Status == changes.Pending {
+			state, now := g.known()
+			draft, err := state.Approve(changes.Actor{Name: "eve", Roles: []changes.Role{changes.Approver, changes.Counsel}}, c.Number, c.Plan, "", changes.Request{}, nil, now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.append(t, draft)
+		}
+		return c
+	}
+	apply(standing + fmt.Sprintf(order, "fr-order", "FR", "proposed"))
+	apply(standing)
+	p := api.Proposal{Policy: strings.Replace(standing, "GB: {", "RU: withdrawn\n  GB: {", 1) + fmt.Sprintf(order, "fr-order", "FR", "proposed"), Because: "As ordered."}
+	plan, err := g.Plan(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Plan = plan.Plan.Hash
+	got := ask(t, g, socket, "POST", "/v1/changes", p, g.ifMatch())
+	if err := json.Unmarshal([]byte(got.body), &waits); err != nil || waits.Status != changes.Pending {
+		t.Fatalf("%v\n%s", err, got.body)
+	}
+	return g, waits
+}
+
+// checkWhoReads asks everybody, and finds out who reads of the secrets.
+func checkWhoReads(t *testing.T, g *fixture, method, target string, body any, more ...headers) {
+	t.Helper()
+	for _, who := range []actor{viewer, operator, approver, both} {
+		got := ask(t, g, who, method, target, body, more...)
+		for _, word := range secretWords {
+			if strings.Contains(got.body, word) {
+				t.Errorf("%s, who is %s, reads of %s:\n%s", target, who, word, got.body)
+			}
+		}
+		if got.status >= 500 {
+			t.Errorf("%s: %d\n%s", target, got.status, got.body)
+		}
+	}
+}
+
+// What may not be disclosed is read by counsel alone, wherever it stands.
+func TestNobodyButCounselReadsOfUndisclosedDemands(t *testing.T) {
+	g, waits := withSecrets(t)
+	targets := []string{fmt.Sprint("/v1/changes/", waits.Number), "/v1/revisions/2", "/v1/jurisdictions/GB"}
+	for endpoint := range calls {
+		if target, get := strings.CutPrefix(endpoint, "GET "); get && !strings.Contains(target, "{") && target != "/v1/events" {
+			targets = append(targets, target)
+		}
+	}
+	for _, target := range targets {
+		checkWhoReads(t, g, "GET", target, nil)
+		checkWhoReads(t, g, "GET", target, nil, headers{"Accept": "application/yaml"})
+	}
+	checkWhoReads(t, g, "GET", "/v1/evidence/GB", nil)
+	for _, jurisdiction := range []policy.Code{"GB", "FR", "DE"} {
+		checkWhoReads(t, g, "POST", "/v1/explain", api.Question{Jurisdiction: jurisdiction, At: start.Add(time.Hour)})
+		checkWhoReads(t, g, "POST", "/v1/plan", api.Proposal{Set: &api.Set{Jurisdiction: jurisdiction, Phase: policy.Open, Territories: policy.NoTerritories()}})
+	}
+	checkWhoReads(t, g, "POST", "/v1/plan", api.Proposal{Rollback: 2})
+
+	status := ask(t, g, socket, "GET", "/v1/status", nil)
+	if !strings.Contains(status.body, "gb-order") || !strings.Contains(status.body, "An order that is secret") {
+		t.Errorf("counsel doesn't read of it:\n%s", status.body)
+	}
+	if log := ask(t, g, socket, "GET", "/v1/log", nil).body; !strings.Contains(log, "fr-order") {
+		t.Errorf("counsel doesn't read of what was:\n%s", log)
+	}
+}
+
+// Nobody changes, drops or approves what they may not know of; all else they may.
+func TestNobodyButCounselDecidesOnUndisclosedDemands(t *testing.T) {
+	g, waits := withSecrets(t)
+	if got := ask(t, g, approver, "POST", fmt.Sprintf("/v1/changes/%d/approvals", waits.Number), api.Approval{Plan: waits.Plan}); got.status != http.StatusForbidden {
+		t.Errorf("it is approved: %d\n%s", got.status, got.body)
+	}
+	propose := func(who actor, p api.Proposal) answer {
+		t.Helper()
+		plan, err := g.Plan(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Plan, p.Because = plan.Plan.Hash, "A try."
+		return ask(t, g, who, "POST", "/v1/changes", p, g.ifMatch())
+	}
+	for what, p := range map[string]api.Proposal{
+		"a document without it": {Policy: fourEyes + "  GB: {territories: none, phase: withdrawn}\nguarantees: {e2ee: {require: true}}\n"},
+		"a rollback":            {Rollback: 1},
+		"a stage":               {Stage: &api.Stage{Demand: "gb-order", DatedStage: policy.DatedStage{Stage: policy.Repealed}}},
+	} {
+		if got := propose(both, p); got.status != http.StatusForbidden || strings.Contains(got.body, "gb-order") {
+			t.Errorf("%s: %d\n%s", what, got.status, got.body)
+		}
+	}
+	if got := propose(both, api.Proposal{Set: withdraw("DE")}); got.status != http.StatusCreated {
+		t.Errorf("another market: %d\n%s", got.status, got.body)
+	}
+	if got := propose(socket, api.Proposal{Stage: &api.Stage{Demand: "gb-order", DatedStage: policy.DatedStage{Stage: policy.Repealed}}}); got.status != http.StatusCreated {
+		t.Errorf("counsel: %d\n%s", got.status, got.body)
+	}
+}
+
+func TestAStateKnowsWhatWasNeverDisclosed(t *testing.T) {
+	g, _ := withSecrets(t)
+	state, _ := g.known()
+	kept, err := state.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	restored, err := changes.Restore(kept, parsers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, s := range map[string]changes.State{"from its records": state, "kept": restored} {
+		if names := s.Undisclosed(); !slices.Equal(names, []string{"fr-order", "gb-order"}) {
+			t.Errorf("%s it knows %q", what, names)
+		}
+	}
+}
+
+func TestEvents_ofUndisclosedDemands(t *testing.T) {
+	g, _ := withSecrets(t)
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	f := follow(t, g, server, g.tokens[viewer])
+	g.happening.Publish(api.Event{Type: "revision", Number: 14, Message: "demand gb-order: in-force → repealed", Revision: 14})
+	if text := f.event(t); strings.Contains(text, "gb-order") || !strings.Contains(text, `"number":14`) {
+		t.Errorf("the event is %s", text)
+	}
+}
