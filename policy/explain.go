@@ -176,13 +176,13 @@ func (s *Snapshot) normalize(place Place) Place {
 
 // explainMatch says what became of a match, first being the most specific one.
 func (s *Snapshot) explainMatch(m, first match, place Place, class Class, d Decision) Match {
-	step, routes := s.stepOf(m.entry, class)
+	step, began, routes := s.stepOf(m.entry, class)
 	x := Match{
 		Entry:   m.entry.code,
 		Name:    Name(m.entry.code),
 		How:     s.policy.describeMatch(m, place),
 		Phase:   step.Phase,
-		Since:   step.From,
+		Since:   began.Since,
 		Routes:  routes,
 		Because: m.entry.because,
 		Wins:    m.entry.code == d.Entry,
@@ -213,16 +213,17 @@ func (s *Snapshot) explainMatch(m, first match, place Place, class Class, d Deci
 // stepOf returns what an entry gives a class now, with the features that it is
 // about if it isn't about the whole service; and of a class that it isn't about,
 // what it gives them.
-func (s *Snapshot) stepOf(e *Rule, class Class) (step Step, routes []string) {
+func (s *Snapshot) stepOf(e *Rule, class Class) (step Step, began Beginning, routes []string) {
 	step = e.stepAt(e.StepsOf(class), s.at)
+	began = s.policy.beginning(e, e.timelineOf(s.policy.classes[class]), e.StepsOf(class), s.at)
 	only, ok := s.policy.onlyFeature(e)
 	switch {
 	case ok:
-		return e.stepAt(only.Steps, s.at), only.Routes
+		return e.stepAt(only.Steps, s.at), s.policy.beginning(e, only.Routes[0], only.Steps, s.at), only.Routes
 	case step.Phase > e.stepAt(e.steps, s.at).Phase:
 		routes = []string{s.policy.classes[class]}
 	}
-	return step, routes
+	return step, began, routes
 }
 
 // describeMatch says in which way an entry matches a place.

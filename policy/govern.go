@@ -108,9 +108,9 @@ func (p *Policy) decideBy(jurisdiction Code, m match, class Class, at time.Time)
 		return d
 	}
 	d.Phase = step.Phase
-	d.Since = step.From
-	d.Announced = reachedAt(steps, Announced)
-	d.Sunset = reachedAt(steps, Withdrawn)
+	b := p.beginning(m.entry, m.entry.timelineOf(d.Class), steps, at)
+	d.Since, d.Announced = b.Since, b.Announced
+	d.Sunset = p.sunset(m.entry, steps, at, b)
 	d.Feature = m.entry.features != nil && step.Phase > m.entry.stepAt(m.entry.steps, at).Phase
 	d.Action = p.action(d.Phase, d.Class)
 	return d

@@ -43,6 +43,7 @@ type Policy struct {
 	acknowledged []acknowledgement
 	approvals    Approvals
 	bindings     []binding // by the name of the demand
+	began        *Began    // nil: no more is known than dates say
 
 	// The places that are distinguished: subdivisions by country, and all.
 	distinct map[Code][]Code

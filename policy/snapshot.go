@@ -236,7 +236,11 @@ func (s *Snapshot) Markets() []Market {
 		if only, ok := s.policy.onlyFeature(e); ok {
 			steps, routes, features = only.Steps, only.Routes, nil
 		}
-		now := e.stepAt(steps, s.at)
+		now, timeline := e.stepAt(steps, s.at), ""
+		if routes != nil {
+			timeline = routes[0]
+		}
+		began := s.policy.beginning(e, timeline, steps, s.at)
 		m := Market{
 			Jurisdiction: code,
 			Name:         Name(code),
@@ -244,14 +248,14 @@ func (s *Snapshot) Markets() []Market {
 			Reason:       reasonOf(code, s.policy),
 			Routes:       routes,
 			Reaches:      s.policy.Reaches(code),
-			Since:        now.From,
-			Sunset:       reachedAt(steps, Withdrawn),
+			Since:        began.Since,
+			Sunset:       s.policy.sunset(e, steps, s.at, began),
 			Next:         e.stepsAfter(steps, s.at),
 			Because:      s.policy.disclosed(code),
 		}
 		for _, f := range features {
-			now := e.stepAt(f.Steps, s.at)
-			m.Features = append(m.Features, MarketFeature{f.Routes, now.Phase, now.From, reachedAt(f.Steps, Withdrawn), e.stepsAfter(f.Steps, s.at)})
+			began := s.policy.beginning(e, f.Routes[0], f.Steps, s.at)
+			m.Features = append(m.Features, MarketFeature{f.Routes, e.stepAt(f.Steps, s.at).Phase, began.Since, s.policy.sunset(e, f.Steps, s.at, began), e.stepsAfter(f.Steps, s.at)})
 		}
 		markets = append(markets, m)
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"github.com/exitgate/exitgate/gateway/ledger"
+	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -15,6 +16,7 @@ type savedState struct {
 	Point   ledger.Point      `json:"point"`
 	State   json.RawMessage   `json:"state"`
 	Invalid map[uint64]string `json:"refused,omitempty"`
+	Began   *policy.Began     `json:"began,omitempty"` // of the state's policy; earlier versions skip it
 }
 
 // restore reads the state that was saved, an empty one if there is none.
@@ -36,15 +38,17 @@ func (r *Replica) restore() (*state, error) {
 		return empty, fmt.Errorf("%s: %w", r.o.Dir.Replica(), err)
 	}
 	r.invalid.restore(saved.Invalid)
-	if restored.IsOutdated() {
+	restored = restored.WithBegan(saved.Began)
+	if restored.IsOutdated() || saved.Began == nil {
 		restored = r.readAgain(restored, saved.Point)
 	}
 	return &state{changes: restored, point: saved.Point}, nil
 }
 
 // readAgain returns what the records up to a point come to, read from the copy:
-// an earlier version has skipped some that this one may know. Where the copy hasn't
-// all of them it is what that version has kept.
+// an earlier version has skipped some that this one may know, or hasn't noted since when
+// markets get what they get. Where the copy hasn't all of them it is what that version
+// has kept.
 func (r *Replica) readAgain(kept changes.State, until ledger.Point) changes.State {
 	again := changes.New(r.parsers())
 	if a := r.openCopy(); a != nil {
@@ -59,6 +63,9 @@ func (r *Replica) readAgain(kept changes.State, until ledger.Point) changes.Stat
 			}
 		}
 	}
+	if !kept.IsOutdated() {
+		return kept
+	}
 	r.o.Log.Warn("records that an earlier version has skipped stay unknown, as the copy of the ledger's records isn't whole", "unknown", kept.Unknown(), "file", r.o.Dir.Records())
 	return kept
 }
@@ -67,7 +74,7 @@ func (r *Replica) readAgain(kept changes.State, until ledger.Point) changes.Stat
 func (r *Replica) save(s *state) {
 	text, err := s.changes.MarshalJSON()
 	if err == nil {
-		text, err = json.Marshal(savedState{s.point, text, r.invalid.all()})
+		text, err = json.Marshal(savedState{s.point, text, r.invalid.all(), s.changes.Began()})
 	}
 	if err == nil {
 		err = r.o.Dir.WriteReplica(text)

@@ -187,6 +187,7 @@ func (s State) revise(r Record) (State, error) {
 		as.Time, as.Status, as.Revision = c.Time, Applied, r.Number
 		s.putChange(change{Change: as, Ended: r.Number})
 	}
+	p = p.WithBegan(p.BeganAt(s.inUse, r.Time))
 	if b.Emergency {
 		s.saved.Unsigned = append(slices.Clip(s.saved.Unsigned), revision)
 	}
@@ -399,6 +400,23 @@ func (s State) Revision() Revision { return s.saved.Revision }
 // Source returns the policy document in force, as it was written. Don't change
 // it.
 func (s State) Source() []byte { return s.saved.Policy }
+
+// WithBegan returns a State that was kept, with since when what its policy gives is so:
+// see policy.Policy.Began.
+func (s State) WithBegan(b *policy.Began) State {
+	if s.inUse != nil {
+		s.inUse = s.inUse.WithBegan(b)
+	}
+	return s
+}
+
+// Began returns since when what the policy in force gives is so, nil if there is none.
+func (s State) Began() *policy.Began {
+	if s.inUse == nil {
+		return nil
+	}
+	return s.inUse.Began()
+}
 
 // Policy returns the policy in force, nil if there is none.
 func (s State) Policy() *policy.Policy { return s.inUse }

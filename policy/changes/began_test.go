@@ -1,0 +1,62 @@
+package changes_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
+)
+
+// Since when a market gets what it gets is by the records, and not by dates that
+// somebody typed.
+func TestSince(t *testing.T) {
+	w := begun(t, "version: 1\njurisdictions:\n  BY: withdrawn\n  RU: {schedule: [{from: 2026-01-01T00:00:00Z, phase: withdrawn}]}\n")
+	apply := func(entries string) time.Time {
+		t.Helper()
+		w.passes(time.Hour)
+		w.must(w.proposes(ada, changes.Proposal{Policy: []byte("version: 1\njurisdictions:\n" + entries)}))
+		return w.now.UTC()
+	}
+	expect := func(what string, wants map[policy.Code]time.Time) {
+		t.Helper()
+		kept, err := w.s.MarshalJSON()
+		w.must(err)
+		restored, err := changes.Restore(kept, parsers)
+		w.must(err)
+		for how, s := range map[string]changes.State{"": w.s, " restored": restored.WithBegan(w.s.Began())} {
+			for _, m := range policy.Compile(s.Policy(), nil, w.now).Markets() {
+				want, ok := wants[m.Jurisdiction]
+				if ok && !m.Since.Equal(want) {
+					t.Errorf("%s%s: %s is %s since %s, not %s", what, how, m.Jurisdiction, m.Phase, format(m.Since), format(want))
+				}
+			}
+		}
+	}
+	old := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	expect("at first, nothing but dates is known", map[policy.Code]time.Time{"BY": {}, "RU": old})
+
+	first := apply("  BY: withdrawn\n  RU: {schedule: [{from: 2026-01-01T00:00:00Z, phase: withdrawn}]}\n  FR: {territories: none, phase: announced}\n  ES: {schedule: [{from: 2020-01-01T00:00:00Z, phase: withdrawn}]}\n  IT: {schedule: [{from: 2026-11-22T05:00:00Z, phase: withdrawn}]}\n")
+	expect("at once, and by a date that is long past", map[policy.Code]time.Time{"BY": {}, "RU": old, "FR": first, "ES": first})
+
+	apply("  FR: {territories: none, schedule: [{from: 2026-11-22T00:00:00Z, phase: announced}, {from: 2026-11-22T06:00:00Z, phase: withdrawn}]}\n  EU: {schedule: [{from: 2020-01-01T00:00:00Z, phase: announced}]}\n  ES: {schedule: [{from: 2021-06-01T00:00:00Z, phase: withdrawn}]}\n  IT: {schedule: [{from: 2026-11-22T05:00:00Z, phase: withdrawn}]}\n")
+	union := w.now
+	expect("what is so already goes on, however it is written", map[policy.Code]time.Time{"FR": first, "ES": first, "EU": w.now})
+
+	w.passes(3 * time.Hour) // 07:00
+	expect("a step that was taken since has its date", map[policy.Code]time.Time{"FR": begin.Add(4 * time.Hour), "IT": begin.Add(3 * time.Hour), "ES": first})
+
+	opened := apply("  FR: {territories: none, phase: announced}\n  DE: announced\n  EU: announced\n")
+	expect("what is taken back begins anew", map[policy.Code]time.Time{"FR": opened, "DE": union})
+	again := apply("  FR: {territories: none, phase: withdrawn}\n  EU: announced\n  DE: announced\n")
+	expect("and comes again", map[policy.Code]time.Time{"FR": again})
+
+	d := policy.Compile(w.s.Policy(), nil, w.now).Decide(policy.PlaceOf("FR"), 0)
+	if !d.Since.Equal(again) || !d.Announced.Equal(first) {
+		t.Errorf("France is decided as since %s, announced at %s", format(d.Since), format(d.Announced))
+	}
+}
+
+func format(at time.Time) string { return strings.TrimSuffix(fmt.Sprint(at.UTC()), " +0000 UTC") }
