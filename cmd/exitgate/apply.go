@@ -33,6 +33,7 @@ policy or conflict.`,
 	}
 	o.register(cmd)
 	o.registerEmergency(cmd)
+	registerBackdated(cmd, &o.backdated)
 	f := cmd.Flags()
 	f.StringVar(&o.plan, "plan", "", "`hash` of the plan that was agreed to")
 	f.Uint64Var(&o.change, "change", 0, "`number` of a change that waits, or was overtaken, to propose this policy in its place")

@@ -60,6 +60,7 @@ refuse it, as its databases can't find a place that a demand would bind.`,
 	f.Uint64Var(&o.rollback, "rollback", 0, "`number` of a revision, in place of a file: what exitgate rollback would do")
 	f.StringVar(&o.against, "against", "", "`file` with the policy to compare with (default: the one in force)")
 	f.Var(&o.at, "at", "the `time` of the change, as 2026-12-01T00:00:00Z (default now)")
+	registerBackdated(cmd, &o.proposal.Backdated)
 	cmd.MarkFlagsMutuallyExclusive("set", "rollback")
 	for _, flag := range []string{"against", "at"} {
 		cmd.MarkFlagsMutuallyExclusive("set", flag)
@@ -388,8 +389,11 @@ func (s planView) brief(out printer) {
 	s.printNeeds(out)
 }
 
-// printUnsaid says what isn't said of whom it reaches.
+// printUnsaid says what isn't said of whom it reaches, and what is said of the past.
 func (s planView) printUnsaid(out printer) {
+	if s.Backdated != nil {
+		out.colouredParagraph(yellow, "", "\nBackdated: %s; it is so since this comes into force, and so it is published.", sanitise(strings.Join(s.Backdated, ", ")))
+	}
 	for _, text := range s.Unsaid {
 		out.colouredParagraph(yellow, "", "\n%s.", capitalise(text))
 	}

@@ -24,6 +24,7 @@ type proposalOptions struct {
 	expected  uint64 // revision, if one was named
 	change    uint64 // that is edited, if one was named
 	emergency bool
+	backdated bool
 	yes       bool
 }
 
@@ -35,6 +36,10 @@ func (o *proposalOptions) register(cmd *cobra.Command) {
 
 func (o *proposalOptions) registerEmergency(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.emergency, "emergency", false, "withdraw at once, without the approvals that it needs; somebody else signs afterwards")
+}
+
+func registerBackdated(cmd *cobra.Command, backdated *bool) {
+	cmd.Flags().BoolVar(backdated, "backdated", false, "steps are meant that begin in the past and aren't in the policy in force; since when it is so is by the log")
 }
 
 // propose plans a proposal, shows what it would do, and has it done.
@@ -49,7 +54,7 @@ func (o *proposalOptions) propose(cmd *cobra.Command, p api.Proposal, show func(
 			return commandError(cmd, o.json, err)
 		}
 	}
-	p.Because, p.Emergency = o.because, o.emergency
+	p.Because, p.Emergency, p.Backdated = o.because, o.emergency, o.backdated
 	plan, err := decode[api.Plan](planAsking(cmd, c, &p))
 	if err == nil && plan.Plan.Before == plan.Plan.After && o.change == 0 {
 		err = &api.Problem{Code: string(changes.NoChange), Detail: fmt.Sprintf("it is so already, by %s: nothing is changed", currentRevision(plan))}

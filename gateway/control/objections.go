@@ -144,6 +144,9 @@ func (c *Control) withChoices(ctx context.Context, p changes.Proposal, err error
 	for _, part := range proposed.UnsaidParts() {
 		choices = append(choices, c.describeChoices(counted, proposed, part))
 	}
+	if choices == nil {
+		return err
+	}
 	more := *wrong
 	more.Advice = strings.Join(slices.Compact(choices), "\n")
 	return &more

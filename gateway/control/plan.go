@@ -27,7 +27,7 @@ func (c *Control) Plan(ctx context.Context, p api.Proposal) (api.Plan, error) {
 
 // proposal turns what the API says into what is proposed.
 func (c *Control) proposal(ctx context.Context, expected uint64, p api.Proposal, r changes.Request) (changes.Proposal, error) {
-	proposal := changes.Proposal{Expected: expected, Because: p.Because, Plan: p.Plan, Emergency: p.Emergency, Request: r}
+	proposal := changes.Proposal{Expected: expected, Because: p.Because, Plan: p.Plan, Emergency: p.Emergency, Backdated: p.Backdated, Request: r}
 	if p.Policy != "" {
 		proposal.Policy = []byte(p.Policy)
 	}
@@ -78,7 +78,7 @@ func (c *Control) plan(ctx context.Context, p changes.Proposal) (api.Plan, error
 		objection = err.Error()
 	}
 	return api.Plan{
-		Objection: objection, Unsaid: messages(unsaid),
+		Objection: objection, Unsaid: messages(unsaid), Backdated: planned.Backdated,
 		Unfindable: orEmpty(policy.Unfindable(proposed, c.o.Flags.Known(), c.now(), c.o.Capability())),
 		Revision:   revision, Policy: string(planned.Policy), Plan: planned.Plan,
 		Needs: planned.Needs, Emergency: planned.Emergency, Hit: impact(counted, planned.Plan), Caches: c.caches(planned.Plan),

@@ -1,6 +1,7 @@
 package changes_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/edit"
 )
 
 // Since when a market gets what it gets is by the records, and not by dates that
@@ -17,7 +19,7 @@ func TestSince(t *testing.T) {
 	apply := func(entries string) time.Time {
 		t.Helper()
 		w.passes(time.Hour)
-		w.must(w.proposes(ada, changes.Proposal{Policy: []byte("version: 1\njurisdictions:\n" + entries)}))
+		w.must(w.proposes(ada, changes.Proposal{Policy: []byte("version: 1\njurisdictions:\n" + entries), Backdated: true}))
 		return w.now.UTC()
 	}
 	expect := func(what string, wants map[policy.Code]time.Time) {
@@ -57,6 +59,45 @@ func TestSince(t *testing.T) {
 	if !d.Since.Equal(again) || !d.Announced.Equal(first) {
 		t.Errorf("France is decided as since %s, announced at %s", format(d.Since), format(d.Announced))
 	}
+}
+
+// What is newly said of the past is refused, unless that is meant, and then shown.
+func TestBackdated(t *testing.T) {
+	const stood = "version: 1\njurisdictions:\n  RU: {schedule: [{from: 2026-01-01T00:00:00Z, phase: withdrawn}]}\n"
+	past := begin.Add(-2 * time.Hour)
+	for name, test := range map[string]struct {
+		p     changes.Proposal
+		wants string // in the summary, or the error's code
+	}{
+		"a step of last year":           {changes.Proposal{Set: &edit.PhaseChange{Jurisdiction: "FR", Phase: policy.Withdrawn, From: past, Territories: policy.NoTerritories()}}, "wrong-policy"},
+		"the same, as it is meant":      {changes.Proposal{Backdated: true, Set: &edit.PhaseChange{Jurisdiction: "FR", Phase: policy.Withdrawn, From: past, Territories: policy.NoTerritories()}}, "FR open → withdrawn (backdated)"},
+		"some minutes ago":              {changes.Proposal{Set: &edit.PhaseChange{Jurisdiction: "FR", Phase: policy.Withdrawn, From: begin.Add(-10 * time.Minute), Territories: policy.NoTerritories()}}, "FR open → withdrawn"},
+		"at once":                       {changes.Proposal{Set: &edit.PhaseChange{Jurisdiction: "FR", Phase: policy.Withdrawn, Territories: policy.NoTerritories()}}, "FR open → withdrawn"},
+		"a document with what stood":    {changes.Proposal{Policy: []byte(stood + "  BY: withdrawn\n")}, "BY open → withdrawn"},
+		"a document that says it newly": {changes.Proposal{Policy: []byte(stood + "  BY: {schedule: [{from: 2025-01-01T00:00:00Z, phase: announced}]}\n")}, "wrong-policy"},
+		"what stood, withdrawn earlier": {changes.Proposal{Policy: []byte("version: 1\njurisdictions:\n  RU: {schedule: [{from: 2025-12-01T00:00:00Z, phase: withdrawn}]}\n")}, "wrong-policy"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := begun(t, stood)
+			p := test.p
+			got := ""
+			planned, err := w.s.Plan(p, nil, w.now)
+			if refused, ok := errors.AsType[*changes.Error](err); ok {
+				got = string(refused.Code)
+			} else {
+				w.must(err)
+				p.Expected, p.Plan, p.Because = w.s.Revision().Number, planned.Plan.Hash, "the law"
+				w.must(w.propose(ada, p))
+				got = w.s.Revision().Summary
+			}
+			if got != test.wants {
+				t.Errorf("it is %q, not %q", got, test.wants)
+			}
+		})
+	}
+	w := begun(t, stood)
+	w.must(w.proposes(ada, changes.Proposal{Policy: []byte("version: 1\n")}))
+	w.must(w.proposes(ada, changes.Proposal{Policy: []byte(stood), Rollback: 1})) // it stood
 }
 
 func format(at time.Time) string { return strings.TrimSuffix(fmt.Sprint(at.UTC()), " +0000 UTC") }

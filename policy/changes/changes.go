@@ -191,6 +191,9 @@ type Proposal struct {
 	Plan string
 	// Emergency withdraws at once, also what needs approvals.
 	Emergency bool
+	// Backdated says that steps are meant that begin in the past and aren't in the
+	// policy in force.
+	Backdated bool
 	Request
 	// Waits: it is planned what a change does that waits. It was checked when it was
 	// proposed.
@@ -234,6 +237,16 @@ type Planned struct {
 	// Emergency is whether it could be done at once by one person, as it
 	// only withdraws.
 	Emergency bool
+	// Backdated are the steps that it newly says of the past.
+	Backdated []string
+}
+
+// summary says what is planned in a line of words.
+func (p Planned) summary() string {
+	if len(p.Backdated) > 0 {
+		return summarise(p.Plan) + " (backdated)"
+	}
+	return summarise(p.Plan)
 }
 
 // An ErrorCode is why something isn't done, for programs.

@@ -38,6 +38,9 @@ func FirstRevision(source []byte) Draft {
 func (s State) Plan(p Proposal, flags policy.Flags, now time.Time) (Planned, error) {
 	planned, after, err := s.plan(p, flags, now)
 	if err == nil {
+		err = planned.checkBackdated(p)
+	}
+	if err == nil {
 		planned.Plan.Warnings = document.Warnings("policy", after, now)
 	}
 	return planned, err
@@ -57,6 +60,7 @@ func (s State) plan(p Proposal, flags policy.Flags, now time.Time) (Planned, *po
 		return Planned{}, nil, err
 	}
 	return Planned{
+		Backdated: s.backdated(p, after, now),
 		Policy:    source,
 		Plan:      planned,
 		Needs:     plan.NeededApprovals(s.inUse.Approvals(), planned.Effects),
@@ -92,6 +96,32 @@ func (s State) parseProposed(p Proposal, source []byte, flags policy.Flags, now 
 		wrong.Message = fmt.Sprintf("revision %d is from before rules that hold for what is proposed now, and somebody would get more by it: write it to a file, as with exitgate log %d --policy, put it right and apply that", p.Rollback, p.Rollback)
 	}
 	return nil, plan.Plan{}, wrong
+}
+
+// checkBackdated returns an error if something is newly said of the past, and it isn't
+// said that this is meant.
+func (p Planned) checkBackdated(by Proposal) error {
+	if len(p.Backdated) == 0 || by.Backdated || by.Emergency {
+		return nil
+	}
+	return refuse(WrongPolicy, "give a date that is to come, or say that it is meant: --backdated", "it would be said of the past what wasn't so: %s", strings.Join(p.Backdated, ", "))
+}
+
+// BackdatedBy is how long ago a step may begin when it is proposed without being
+// backdated: as long as it takes to plan it and to agree to that.
+const BackdatedBy = time.Hour
+
+// backdated returns what a proposal newly says of the past. What stood in a revision,
+// or has waited for approvals, isn't new.
+func (s State) backdated(p Proposal, after *policy.Policy, now time.Time) []string {
+	switch limit := now.Add(-BackdatedBy); {
+	case p.Rollback != 0 || p.Waits:
+		return nil
+	case p.Set != nil && (p.Set.From.IsZero() || !p.Set.From.Before(limit)):
+		return nil // what stands beside it may get a date by which it is
+	default:
+		return after.Backdated(s.inUse, limit)
+	}
 }
 
 // proposedText returns the document that is proposed.
@@ -201,7 +231,7 @@ func (s State) planAgreed(by Actor, p Proposal, flags policy.Flags, now time.Tim
 	case p.Emergency && !planned.Emergency:
 		return Planned{}, refuse(Invalid, "leave out all else, or propose it without emergency", "in an emergency one can only withdraw, but this does more: %s", summarise(planned.Plan))
 	}
-	return planned, nil
+	return planned, planned.checkBackdated(p)
 }
 
 // draft writes what was agreed to.
@@ -213,7 +243,7 @@ func (s State) draft(by Actor, number uint64, authors []string, p Proposal, plan
 		Plan:    planned.Plan.Hash,
 		Effects: planned.Plan.Effects,
 		Needs:   planned.Needs,
-		Summary: summarise(planned.Plan),
+		Summary: planned.summary(),
 		Request: p.Request.recorded(),
 		Format:  policyFormat(planned.Policy),
 	}

@@ -202,6 +202,9 @@ type Proposal struct {
 	Because   string `json:"because,omitempty"`   // why, for the ledger
 	Plan      string `json:"plan,omitempty"`      // hash of the plan that is agreed to
 	Emergency bool   `json:"emergency,omitempty"` // withdraw at once, and have somebody else sign later
+	// Backdated says that steps in it are meant that begin more than an hour ago and
+	// are not in the policy in force. Without it they are refused.
+	Backdated bool `json:"backdated,omitempty"`
 }
 
 // A Stage says that a demand in the policy in force has come to another stage, and
@@ -265,6 +268,8 @@ type Plan struct {
 	// Objection is why this gateway would refuse it, although nothing is wrong with
 	// it by itself: a demand would bind a place that its databases can't find.
 	Objection string `json:"objection,omitempty"`
+	// Backdated are the steps that it newly says of the past.
+	Backdated []string `json:"backdated,omitempty"`
 	// Unsaid is what isn't said of whom it reaches, and what that comes to.
 	Unsaid []string `json:"unsaid,omitempty"`
 	// Unfindable are the jurisdictions that the policy would restrict, now or
