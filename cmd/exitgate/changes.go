@@ -189,9 +189,12 @@ func printChange(out printer, c api.Change) {
 		}
 		printApproval(out, red, "It is rejected", *c.Rejected)
 	case changes.Stale:
-		out.colouredParagraph(red, "", "Another revision came between. To propose it anew: exitgate apply FILE --change %d --because \"…\"", c.Number)
+		out.colouredParagraph(red, "", "Another revision came between, and this can't be put on top of it. To propose it anew: exitgate apply FILE --change %d --because \"…\"", c.Number)
 	default:
 		out.paragraph("", "It is %s.", c.Status)
+	}
+	if c.Rebased != 0 {
+		out.paragraph("", "It was planned against revision %d; revision %d, which is about none of its markets, would stay beside it.", c.Base, c.Rebased)
 	}
 	printApprovals(out, c.Approvals)
 	if c.Planned == nil || c.Status != changes.Pending {
@@ -240,7 +243,7 @@ func formatCredential(credential string) string {
 // gateway.
 func (o *connection) completeChanges(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var words []string
-	if len(args) == 0 || cmd.Name() == "apply" {
+	if len(args) == 0 || cmd.Flags().Lookup("change") != nil {
 		all, _ := decode[api.Changes](o.getForCompletion(cmd.Context(), "/v1/changes"))
 		for _, c := range all.Changes {
 			if c.Status == changes.Pending || c.Status == changes.Stale {

@@ -59,6 +59,7 @@ policy or conflict.`,
 		return record(cmd, args)
 	}
 	o.register(cmd)
+	o.registerChange(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.stage, "stage", "", "what it has come to: `one` of the stages")
 	f.StringVar(&o.date, "date", "", "on which `day`, as 2026-12-01 (default today)")

@@ -38,6 +38,11 @@ func (o *proposalOptions) registerEmergency(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.emergency, "emergency", false, "withdraw at once, without the approvals that it needs; somebody else signs afterwards")
 }
 
+func (o *proposalOptions) registerChange(cmd *cobra.Command) {
+	cmd.Flags().Uint64Var(&o.change, "change", 0, "`number` of a change that waits, to make this in: who has approved it has to do so again")
+	_ = cmd.RegisterFlagCompletionFunc("change", o.completeChanges) // the flag exists
+}
+
 func registerBackdated(cmd *cobra.Command, backdated *bool) {
 	cmd.Flags().BoolVar(backdated, "backdated", false, "steps are meant that begin in the past and aren't in the policy in force; since when it is so is by the log")
 }
@@ -55,6 +60,9 @@ func (o *proposalOptions) propose(cmd *cobra.Command, p api.Proposal, show func(
 		}
 	}
 	p.Because, p.Emergency, p.Backdated = o.because, o.emergency, o.backdated
+	if p.Set != nil || p.Stage != nil {
+		p.Change = o.change
+	}
 	plan, err := decode[api.Plan](planAsking(cmd, c, &p))
 	if err == nil && plan.Plan.Before == plan.Plan.After && o.change == 0 {
 		err = &api.Problem{Code: string(changes.NoChange), Detail: fmt.Sprintf("it is so already, by %s: nothing is changed", currentRevision(plan))}
@@ -91,10 +99,32 @@ func (o *proposalOptions) propose(cmd *cobra.Command, p api.Proposal, show func(
 		method, path = http.MethodPut, changePath(o.change)
 	}
 	a, err := c.write(ctx, method, path, ifRevision(cmp.Or(o.expected, plan.Revision)), p)
+	for range mostOvertaken {
+		if !o.mayFollow(p, err) {
+			break
+		}
+		later, failed := decode[api.Plan](c.post(ctx, "/v1/plan", p))
+		if failed != nil || later.Plan.Content() != plan.Plan.Content() || later.Needs != plan.Needs {
+			break // the conflict is said
+		}
+		p.Plan = later.Plan.Hash
+		a, err = c.write(ctx, method, path, ifRevision(later.Revision), p)
+	}
 	return printResponse(cmd, o.json, a, err, func(out printer, change api.Change) {
 		fmt.Fprintln(out)
 		printOutcome(out, change, plan.Plan.Moves)
 	})
+}
+
+// mostOvertaken is how often what somebody else does at the same time is followed.
+const mostOvertaken = 10
+
+// mayFollow reports whether something that was refused as another revision came between
+// may be planned anew, and done if that comes to the same: it changes one market or one
+// demand, and nobody has named a revision or a plan that it is to follow.
+func (o *proposalOptions) mayFollow(p api.Proposal, err error) bool {
+	problem, ok := errors.AsType[*api.Problem](err)
+	return ok && problem.Code == string(changes.Conflict) && (p.Set != nil || p.Stage != nil) && o.expected == 0 && o.plan == ""
 }
 
 // willBeRefused reports whether the gateway is going to refuse what is planned: then

@@ -19,9 +19,14 @@ func newRollback() *cobra.Command {
 what would change, and do it; or, where the policy in force asks for approvals,
 propose it. The revisions: exitgate log.
 
+With --emergency, what only withdraws is done at once; and whoever has withdrawn the
+wrong market in an emergency can take that back alone, for ten minutes, if nothing
+else has come into force. Both are then to be signed by somebody else.
+
 Exit codes: 0 done, or waits for approvals, 1 failed, 2 usage, 3 refused by
 policy or conflict.`,
 		Example: `  exitgate rollback 41 --because "The wrong country."
+  exitgate rollback 41 --emergency --because "A typo: it is GB."
   exitgate plan --rollback 41`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: o.completeRevisions,

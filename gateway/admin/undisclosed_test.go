@@ -147,7 +147,7 @@ func TestAStateKnowsWhatWasNeverDisclosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	restored, err := changes.Restore(kept, parsers)
+	restored, err := changes.Restore(kept, state.Supplement(), parsers)
 	if err != nil {
 		t.Fatal(err)
 	}

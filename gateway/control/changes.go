@@ -44,6 +44,9 @@ func (c *Control) Change(ctx context.Context, number uint64) (api.Change, error)
 // Propose changes the policy, at once if that needs no approvals. expected is
 // the revision in force that the author has seen.
 func (c *Control) Propose(ctx context.Context, by changes.Actor, expected uint64, p api.Proposal, r changes.Request) (api.Change, error) {
+	if p.Change != 0 {
+		return api.Change{}, invalid("change is the number of one that is edited", "send it with PUT of that change, or leave it out")
+	}
 	return c.writeProposal(ctx, expected, p, r, func(state changes.State, proposal changes.Proposal) (changes.Draft, error) {
 		return state.Propose(by, proposal, c.o.Flags.Known(), c.now())
 	})
@@ -51,6 +54,9 @@ func (c *Control) Propose(ctx context.Context, by changes.Actor, expected uint64
 
 // Edit changes a change that waits.
 func (c *Control) Edit(ctx context.Context, by changes.Actor, number, expected uint64, p api.Proposal, r changes.Request) (api.Change, error) {
+	if p.Change != 0 && p.Change != number {
+		return api.Change{}, invalid("change is another one than in the path", "give the same, or leave it out")
+	}
 	return c.writeProposal(ctx, expected, p, r, func(state changes.State, proposal changes.Proposal) (changes.Draft, error) {
 		return state.Edit(by, number, proposal, c.o.Flags.Known(), c.now())
 	})

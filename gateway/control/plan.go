@@ -27,7 +27,10 @@ func (c *Control) Plan(ctx context.Context, p api.Proposal) (api.Plan, error) {
 
 // proposal turns what the API says into what is proposed.
 func (c *Control) proposal(ctx context.Context, expected uint64, p api.Proposal, r changes.Request) (changes.Proposal, error) {
-	proposal := changes.Proposal{Expected: expected, Because: p.Because, Plan: p.Plan, Emergency: p.Emergency, Backdated: p.Backdated, Request: r}
+	proposal := changes.Proposal{Expected: expected, Because: p.Because, Plan: p.Plan, Emergency: p.Emergency, Backdated: p.Backdated, Of: p.Change, Request: r}
+	if p.Change != 0 && p.Set == nil && p.Stage == nil {
+		return proposal, invalid("change is given without set and stage", "leave it out: a whole policy takes the place of what the change was")
+	}
 	if p.Policy != "" {
 		proposal.Policy = []byte(p.Policy)
 	}

@@ -104,7 +104,7 @@ func (f *File) readDecisions() {
 	text, err := f.o.Dir.ReadDecisions()
 	if err == nil && text != nil {
 		var kept changes.State
-		if kept, err = changes.Restore(text, parsers()); err == nil {
+		if kept, err = changes.Restore(text, changes.Supplement{}, parsers()); err == nil {
 			f.decided = kept
 		}
 	}

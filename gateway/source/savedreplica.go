@@ -7,16 +7,15 @@ import (
 	"io/fs"
 
 	"github.com/exitgate/exitgate/gateway/ledger"
-	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
 // savedState is a state on disk. The names are those of version 1.
 type savedState struct {
-	Point   ledger.Point      `json:"point"`
-	State   json.RawMessage   `json:"state"`
-	Invalid map[uint64]string `json:"refused,omitempty"`
-	Began   *policy.Began     `json:"began,omitempty"` // of the state's policy; earlier versions skip it
+	Point              ledger.Point      `json:"point"`
+	State              json.RawMessage   `json:"state"`
+	Invalid            map[uint64]string `json:"refused,omitempty"`
+	changes.Supplement                   // earlier versions skip it
 }
 
 // restore reads the state that was saved, an empty one if there is none.
@@ -32,13 +31,12 @@ func (r *Replica) restore() (*state, error) {
 	}
 	var restored changes.State
 	if err == nil {
-		restored, err = changes.Restore(saved.State, r.parsers())
+		restored, err = changes.Restore(saved.State, saved.Supplement, r.parsers())
 	}
 	if err != nil {
 		return empty, fmt.Errorf("%s: %w", r.o.Dir.Replica(), err)
 	}
 	r.invalid.restore(saved.Invalid)
-	restored = restored.WithBegan(saved.Began)
 	if restored.IsOutdated() || saved.Began == nil {
 		restored = r.readAgain(restored, saved.Point)
 	}
@@ -74,7 +72,7 @@ func (r *Replica) readAgain(kept changes.State, until ledger.Point) changes.Stat
 func (r *Replica) save(s *state) {
 	text, err := s.changes.MarshalJSON()
 	if err == nil {
-		text, err = json.Marshal(savedState{s.point, text, r.invalid.all(), s.changes.Began()})
+		text, err = json.Marshal(savedState{s.point, text, r.invalid.all(), s.changes.Supplement()})
 	}
 	if err == nil {
 		err = r.o.Dir.WriteReplica(text)

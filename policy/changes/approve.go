@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 // Approve returns the entry by which a change is approved, which may bring it
-// into force; or by which an emergency revision is signed. plan is the hash of
+// into force; or by which an emergency revision is signed. agreed is the hash of
 // the plan that is agreed to, of a revision its SHA256. A reason isn't needed.
-func (s State) Approve(by Actor, number uint64, plan, because string, request Request, flags policy.Flags, now time.Time) (Draft, error) {
+func (s State) Approve(by Actor, number uint64, agreed, because string, request Request, flags policy.Flags, now time.Time) (Draft, error) {
 	if err := s.checkRole(by, request, Approver); err != nil {
 		return Draft{}, err
 	}
@@ -24,7 +25,7 @@ func (s State) Approve(by Actor, number uint64, plan, because string, request Re
 	}
 	for _, u := range s.saved.Unsigned {
 		if u.Number == number {
-			return s.sign(by, u, plan, because, request)
+			return s.sign(by, u, agreed, because, request)
 		}
 	}
 	c, err := s.unfinishedChange(number)
@@ -35,23 +36,25 @@ func (s State) Approve(by Actor, number uint64, plan, because string, request Re
 	case Expired:
 		return Draft{}, refuse(Ended, "edit it to propose it anew", "change %d has expired at %s", number, c.Expires.Format(time.RFC3339))
 	case Stale:
-		return Draft{}, refuse(Ended, "edit it to propose it anew", "change %d is stale: %s came between", number, s.saved.Revision.describe())
+		return Draft{}, refuse(Ended, "edit it to propose it anew", "change %d is stale: %s came between, and it can't be put on top of that", number, s.saved.Revision.describe())
 	}
 	person := Actor{Name: s.person(by.Name), Roles: by.Roles}
 	if err := CheckApprover(person, "approve", fmt.Sprintf("change %d", number), s.people(c.Authors), s.people(Approvers(c.Approvals))); err != nil {
 		return Draft{}, err
 	}
-	if err := s.checkStillDoes(person, c, plan, flags, now); err != nil {
+	does, err := s.planStill(person, c, agreed, flags, now)
+	if err != nil {
 		return Draft{}, err
 	}
 	if len(c.Approvals)+1 < c.Needs {
-		return newDraft(ChangeApproved, by, because, approvalBody{Change: number, Plan: plan, Request: request.recorded()}, nil)
+		return newDraft(ChangeApproved, by, because, approvalBody{Change: number, Plan: agreed, Request: request.recorded()}, nil)
 	}
+	text := c.text(s.saved.Revision.Number)
 	return newDraft(RevisionMade, by, c.Because, revisionBody{
-		terms:     terms{c.Base, c.Authors, c.Plan, c.Effects, c.Needs, c.Summary, request.recorded(), policyFormat(c.Policy)},
+		terms:     terms{s.saved.Revision.Number, c.Authors, does.Hash, c.Effects, c.Needs, c.Summary, request.recorded(), policyFormat(text)},
 		Change:    number,
 		Approvals: append(withoutCredentials(c.Approvals), Approval{By: by.Name, At: now.UTC(), Because: because}),
-	}, c.Policy)
+	}, text)
 }
 
 // withoutCredentials returns approvals as a revision's record has them: what they were
@@ -64,26 +67,45 @@ func withoutCredentials(approvals []Approval) []Approval {
 	return approvals
 }
 
-// checkStillDoes returns an error unless a change does now what was agreed to
-// by who proposed it and by who approves it, who may know of it: a date may have
-// passed, or a flag changed.
-func (s State) checkStillDoes(by Actor, c change, hash string, flags policy.Flags, now time.Time) error {
-	switch hash {
-	case c.Plan:
-	case "":
-		return refuse(Invalid, "look at the change, and send the hash of its plan", "it isn't said what plan is agreed to")
-	default:
-		return refuse(PlanChanged, "look at the change again", "this isn't the plan of change %d, which is %s", c.Number, c.Summary)
+// planStill returns what a change does now, if that is what was agreed to by who
+// proposed it and by who approves it, who may know of it: a date may have passed, or a
+// flag changed, or another revision come between.
+func (s State) planStill(by Actor, c change, hash string, flags policy.Flags, now time.Time) (plan.Plan, error) {
+	if hash == "" {
+		return plan.Plan{}, refuse(Invalid, "look at the change, and send the hash of its plan", "it isn't said what plan is agreed to")
 	}
-	after, err := s.parsers.Recorded(c.Policy)
+	after, err := s.parsers.Recorded(c.text(s.saved.Revision.Number))
 	if err != nil {
-		return wrongPolicy(err)
+		return plan.Plan{}, wrongPolicy(err)
 	}
 	does := s.planFor(after, flags, now)
-	if does.Hash != c.Plan {
-		return refuse(PlanChanged, "edit it to propose it anew", "change %d would do something else by now: %s", c.Number, summarise(does))
+	switch hash {
+	case c.Plan:
+	case does.Hash: // what is shown of a change that was put on top of another revision
+	default:
+		return plan.Plan{}, refuse(PlanChanged, "look at the change again", "this isn't the plan of change %d, which is %s", c.Number, c.Summary)
 	}
-	return s.checkMayKnow(by, does, after)
+	agreed, err := s.planOf(c, flags, now)
+	if err != nil {
+		return plan.Plan{}, wrongPolicy(err)
+	}
+	if agreed.Hash != c.Plan || does.Content() != agreed.Content() {
+		return plan.Plan{}, refuse(PlanChanged, "edit it to propose it anew", "change %d would do something else by now: %s", c.Number, summarise(does))
+	}
+	return does, s.checkMayKnow(by, does, after)
+}
+
+// planOf returns what a change does to what it was planned against.
+func (s State) planOf(c change, flags policy.Flags, now time.Time) (plan.Plan, error) {
+	wants, err := s.parsers.Recorded(c.Policy)
+	base := s.inUse
+	if err == nil && c.base != nil {
+		base, err = s.parsers.Recorded(c.base)
+	}
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	return s.planBetween(base, wants, flags, now), nil
 }
 
 func (s State) sign(by Actor, u Revision, sha256, because string, request Request) (Draft, error) {

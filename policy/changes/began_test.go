@@ -26,9 +26,9 @@ func TestSince(t *testing.T) {
 		t.Helper()
 		kept, err := w.s.MarshalJSON()
 		w.must(err)
-		restored, err := changes.Restore(kept, parsers)
+		restored, err := changes.Restore(kept, w.s.Supplement(), parsers)
 		w.must(err)
-		for how, s := range map[string]changes.State{"": w.s, " restored": restored.WithBegan(w.s.Began())} {
+		for how, s := range map[string]changes.State{"": w.s, " restored": restored} {
 			for _, m := range policy.Compile(s.Policy(), nil, w.now).Markets() {
 				want, ok := wants[m.Jurisdiction]
 				if ok && !m.Since.Equal(want) {

@@ -71,7 +71,7 @@ func BenchmarkRestore(b *testing.B) {
 			b.SetBytes(int64(len(text)))
 			b.ReportAllocs()
 			for b.Loop() {
-				s, err := changes.Restore(text, parsers)
+				s, err := changes.Restore(text, changes.Supplement{}, parsers)
 				if err != nil {
 					b.Fatal(err)
 				}

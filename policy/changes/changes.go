@@ -134,6 +134,9 @@ type Change struct {
 	Approvals []Approval    `json:"approvals"`
 	Expires   time.Time     `json:"expires,omitzero"` // zero: it didn't wait
 	Status    Status        `json:"status"`
+	// Rebased is the revision that it would follow, if another than Base is in force by
+	// now that is about none of its jurisdictions. Its approvals stay.
+	Rebased uint64 `json:"rebased,omitempty"`
 	// Revision is what came of it once it is Applied.
 	Revision uint64 `json:"revision,omitempty"`
 	// Rejected is who gave it up, if it is Rejected.
@@ -148,7 +151,7 @@ const (
 	Applied  Status = "applied"
 	Rejected Status = "rejected"
 	Expired  Status = "expired"
-	Stale    Status = "stale" // another revision came between: edit it to propose it anew
+	Stale    Status = "stale" // another revision came between, on top of which it can't be put: edit it to propose it anew
 )
 
 // A Principal is somebody, or something, that may use the API.
@@ -181,9 +184,12 @@ type Proposal struct {
 	// Policy is the document; or Set or Stage is what is changed in the one in force.
 	// A Rollback is a Proposal with the Policy of an older revision, and its
 	// number.
-	Policy   []byte
-	Set      *edit.PhaseChange
-	Stage    *edit.StageChange
+	Policy []byte
+	Set    *edit.PhaseChange
+	Stage  *edit.StageChange
+	// Of is the change that waits that Set or Stage is made in, in place of the policy in
+	// force; 0 for that one.
+	Of       uint64
 	Rollback uint64
 	// Because is why. Nothing is changed without.
 	Because string
@@ -235,8 +241,9 @@ type Planned struct {
 	Plan   plan.Plan
 	Needs  int // approvals by others than the author
 	// Emergency is whether it could be done at once by one person, as it
-	// only withdraws.
+	// only withdraws, or takes back what that person has just withdrawn.
 	Emergency bool
+	takesBack bool
 	// Backdated are the steps that it newly says of the past.
 	Backdated []string
 }
@@ -319,6 +326,7 @@ const (
 	MaxCertificate = 1024                // bytes of a name in certificates
 	MaxKey         = 256                 // bytes of a request's key, and of its fingerprint
 	SignWithin     = 24 * time.Hour      // for the second signature under an emergency
+	TakeBackWithin = 10 * time.Minute    // for the author of an emergency to take it back alone
 	ForgetAfter    = 30 * 24 * time.Hour // a change that is expired or stale
 	ExpireAfter    = 72 * time.Hour      // a change that waits, where the policy doesn't say
 )

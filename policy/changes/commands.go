@@ -64,8 +64,27 @@ func (s State) plan(p Proposal, flags policy.Flags, now time.Time) (Planned, *po
 		Policy:    source,
 		Plan:      planned,
 		Needs:     plan.NeededApprovals(s.inUse.Approvals(), planned.Effects),
-		Emergency: planned.OnlyRestricts(),
+		Emergency: planned.OnlyRestricts() || s.takesBack(p, now),
+		takesBack: !planned.OnlyRestricts() && s.takesBack(p, now),
 	}, after, nil
+}
+
+// takesBack reports whether a Proposal is to take back an emergency that is in force,
+// as its author may alone for some minutes: all of it, and nothing else. It is planned
+// as any other, so that what a demand, a step or a breach withdraws by then stays
+// withdrawn. The emergency is still to be signed, and so is this.
+func (s State) takesBack(p Proposal, now time.Time) bool {
+	r := s.saved.Revision
+	return r.Emergency && p.Rollback != 0 && p.Rollback == r.Base && slices.Equal(r.Effects, []plan.Effect{plan.WithdrawsMarket}) &&
+		now.Add(-s.clockOffset).Sub(r.Time) <= TakeBackWithin
+}
+
+// checkTakesBack returns why somebody can't take an emergency back alone.
+func (s State) checkTakesBack(by Actor, p Proposal, planned Planned) error {
+	if authors := s.people(s.saved.Revision.Authors); !p.Emergency || !planned.takesBack || len(authors) == 1 && authors[0] == s.person(by.Name) {
+		return nil
+	}
+	return refuse(FourEyes, "propose it without emergency, or let its author do it", "only who has done it takes back emergency %d alone", s.saved.Revision.Number)
 }
 
 // parseProposed reads what is proposed, and plans it. By what a newer rule refuses,
@@ -133,7 +152,11 @@ func (s State) proposedText(p Proposal, now time.Time) ([]byte, error) {
 		if err := p.Stage.Check(); err != nil {
 			return nil, refuse(Invalid, "", "%v", err)
 		}
-		return edited(edit.AddStage(s.saved.Policy, *p.Stage))
+		source, err := s.editedText(p.Of)
+		if err != nil {
+			return nil, err
+		}
+		return edited(edit.AddStage(source, *p.Stage))
 	case p.Set == nil:
 		return p.Policy, nil
 	}
@@ -143,7 +166,28 @@ func (s State) proposedText(p Proposal, now time.Time) ([]byte, error) {
 		// the one that was planned.
 		set.At = now.UTC().Truncate(24 * time.Hour)
 	}
-	return edited(edit.Apply(s.saved.Policy, set))
+	source, err := s.editedText(p.Of)
+	if err != nil {
+		return nil, err
+	}
+	return edited(edit.Apply(source, set))
+}
+
+// editedText returns the policy that something is changed in: that of a change that
+// waits, or with 0 the one in force.
+func (s State) editedText(of uint64) ([]byte, error) {
+	if of == 0 {
+		return s.saved.Policy, nil
+	}
+	c, err := s.unfinishedChange(of)
+	if err != nil {
+		return nil, err
+	}
+	text := c.text(s.saved.Revision.Number)
+	if text == nil {
+		return nil, refuse(Ended, "propose it anew, or edit it with a whole policy: exitgate apply", "change %d is stale: %s came between, and it can't be put on top of that", of, s.saved.Revision.describe())
+	}
+	return text, nil
 }
 
 // edited returns what an edit of the policy in force has come to.
@@ -199,6 +243,9 @@ func (s State) Edit(by Actor, number uint64, p Proposal, flags policy.Flags, now
 	if err != nil {
 		return Draft{}, err
 	}
+	if p.Emergency && planned.takesBack {
+		return Draft{}, refuse(Invalid, "leave the change alone: exitgate rollback", "an emergency is taken back by itself")
+	}
 	authors := slices.Clip(c.Authors)
 	if !slices.Contains(authors, by.Name) {
 		authors = append(authors, by.Name)
@@ -231,7 +278,7 @@ func (s State) planAgreed(by Actor, p Proposal, flags policy.Flags, now time.Tim
 	case p.Emergency && !planned.Emergency:
 		return Planned{}, refuse(Invalid, "leave out all else, or propose it without emergency", "in an emergency one can only withdraw, but this does more: %s", summarise(planned.Plan))
 	}
-	return planned, planned.checkBackdated(p)
+	return planned, cmp.Or(planned.checkBackdated(p), s.checkTakesBack(by, p, planned))
 }
 
 // draft writes what was agreed to.

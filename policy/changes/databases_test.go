@@ -63,7 +63,7 @@ func TestDecideDatabase(t *testing.T) {
 					t.Errorf("step %d: it is %q, want %q", i, d.Status, step.status)
 				}
 			}
-			restored, err := changes.Restore([]byte(kept(t, w.s)), parsers)
+			restored, err := changes.Restore([]byte(kept(t, w.s)), changes.Supplement{}, parsers)
 			if err != nil || !cmp.Equal(restored.Databases(), w.s.Databases()) {
 				t.Errorf("kept and restored: %v %v", restored.Databases(), err)
 			}

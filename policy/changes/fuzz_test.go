@@ -49,7 +49,7 @@ func FuzzWith(f *testing.F) {
 			t.Errorf("it is taken, but can't be described: %v", err)
 		}
 		text := kept(t, s)
-		restored, err := changes.Restore([]byte(text), parsers)
+		restored, err := changes.Restore([]byte(text), changes.Supplement{}, parsers)
 		if err != nil || kept(t, restored) != text {
 			t.Errorf("%v\n%s", err, text)
 		}
@@ -67,12 +67,12 @@ func FuzzRestore(f *testing.F) {
 	f.Add([]byte(kept(f, w.s)))
 	f.Add([]byte("null"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s, err := changes.Restore(text, parsers)
+		s, err := changes.Restore(text, changes.Supplement{}, parsers)
 		if err != nil {
 			return
 		}
 		use(s)
-		again, err := changes.Restore([]byte(kept(t, s)), parsers)
+		again, err := changes.Restore([]byte(kept(t, s)), changes.Supplement{}, parsers)
 		if err != nil || kept(t, again) != kept(t, s) {
 			t.Errorf("%v\n%s\n%s", err, kept(t, s), kept(t, again))
 		}

@@ -76,7 +76,7 @@ func TestWhatTookPlaceIsRecordedOnce(t *testing.T) {
 	expect("one elsewhere that nobody has acknowledged", 0, "a", breach(breached, w.s.Revision().Number, "DE", minute(3002)))
 	expect("a step of a revision that is no longer in force", 1, "a", tookStep(revision, minute(2500)))
 
-	restored, err := changes.Restore([]byte(kept(t, w.s)), parsers)
+	restored, err := changes.Restore([]byte(kept(t, w.s)), changes.Supplement{}, parsers)
 	w.must(err)
 	w.s = restored
 	expect("all of it after a restart", 0, "a", tookStep(1, minute(1)), breach(breached, 1, "DE", minute(4)), breach(acknowledged, revision, "FR", minute(4)))

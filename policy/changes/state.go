@@ -9,6 +9,7 @@ import (
 
 	"github.com/exitgate/exitgate/internal/strictjson"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/edit"
 	"github.com/exitgate/exitgate/policy/plan"
 )
 
@@ -41,12 +42,10 @@ type savedState struct {
 	Steps     []recordedStep     `json:"steps,omitempty"`     // the last ones
 	Breaches  []recordedBreach   `json:"breaches,omitempty"`  // one by jurisdiction and flag
 	Databases []DatabaseDecision `json:"databases,omitempty"` // the oldest first
-	// Undisclosed are those of the undisclosed that no policy here names; by version 3.
-	Undisclosed []string `json:"undisclosed,omitempty"`
 }
 
 // savedVersion is the newest version of savedState.
-const savedVersion = 3
+const savedVersion = 2
 
 // A change is one that waits, or one that has ended. Its Status is Pending as
 // long as it waits: whether it is Expired or Stale shows when somebody looks.
@@ -54,6 +53,39 @@ type change struct {
 	Change
 	Policy []byte `json:"policy,omitempty"` // while it waits
 	Ended  uint64 `json:"ended,omitempty"`  // the record by which it did
+	// base is what it was planned against, once another revision has come between; and
+	// rebased what its policy is on top of that one, nil if it can't be.
+	base, rebased []byte
+}
+
+// text returns the policy that would come into force, nil if the change is stale.
+func (c change) text(inForce uint64) []byte {
+	if c.Base == inForce {
+		return c.Policy
+	}
+	return c.rebased
+}
+
+// rebase puts the changes that wait on top of the revision in force, which has taken the
+// place of another one.
+func (s *State) rebase(before uint64, base []byte) {
+	if len(s.saved.Changes) == 0 {
+		return
+	}
+	s.saved.Changes = slices.Clone(s.saved.Changes)
+	for i := range s.saved.Changes {
+		c := &s.saved.Changes[i]
+		if c.Ended != 0 {
+			continue
+		}
+		if c.Base == before {
+			c.base = base
+		}
+		c.rebased = nil
+		if c.base != nil {
+			c.rebased, _ = edit.Rebase(c.base, c.Policy, s.saved.Policy) // else it is stale
+		}
+	}
 }
 
 // A key is of a request that was done.
@@ -66,8 +98,8 @@ type key struct {
 // New returns the State of an empty ledger: there is no revision yet.
 func New(parsers Parsers) State { return State{parsers: parsers} }
 
-// Restore returns a State that was kept. Its policy is read again.
-func Restore(text []byte, parsers Parsers) (State, error) {
+// Restore returns a State that was kept, with its Supplement. Its policy is read again.
+func Restore(text []byte, more Supplement, parsers Parsers) (State, error) {
 	s := State{parsers: parsers}
 	err := strictjson.Unmarshal(text, &s.saved)
 	if err == nil {
@@ -79,7 +111,7 @@ func Restore(text []byte, parsers Parsers) (State, error) {
 	if err != nil {
 		return State{}, fmt.Errorf("the state that was kept can't be used: %w", err)
 	}
-	s.restoreUndisclosed()
+	s.supplement(more)
 	return s, nil
 }
 
@@ -102,14 +134,10 @@ func (k savedState) check() error {
 	return nil
 }
 
-// MarshalJSON writes all of the State, to be kept.
+// MarshalJSON writes all of the State, to be kept, but for its Supplement.
 func (s State) MarshalJSON() ([]byte, error) {
-	s.saved.Undisclosed = s.forgottenUndisclosed()
-	switch {
-	case s.saved.Undisclosed != nil:
-		s.saved.Version = 3
-	case len(s.saved.Steps)+len(s.saved.Breaches)+len(s.saved.Databases) > 0:
-		s.saved.Version = 2
+	if len(s.saved.Steps)+len(s.saved.Breaches)+len(s.saved.Databases) > 0 {
+		s.saved.Version = savedVersion
 	}
 	return json.Marshal(s.saved)
 }
@@ -191,7 +219,9 @@ func (s State) revise(r Record) (State, error) {
 	if b.Emergency {
 		s.saved.Unsigned = append(slices.Clip(s.saved.Unsigned), revision)
 	}
+	before, base := s.saved.Revision.Number, s.saved.Policy
 	s.saved.Revision, s.saved.Policy, s.inUse = revision, text, p
+	s.rebase(before, base)
 	s.noteAcknowledged()
 	s.noteUndisclosed(p, true)
 	s.remember(r, b.Request)
@@ -377,7 +407,7 @@ func (s State) status(c change, now time.Time) Status {
 		return c.Status
 	case !now.Before(c.Expires):
 		return Expired
-	case c.Base != s.saved.Revision.Number:
+	case c.text(s.saved.Revision.Number) == nil:
 		return Stale
 	}
 	return Pending
@@ -401,23 +431,6 @@ func (s State) Revision() Revision { return s.saved.Revision }
 // it.
 func (s State) Source() []byte { return s.saved.Policy }
 
-// WithBegan returns a State that was kept, with since when what its policy gives is so:
-// see policy.Policy.Began.
-func (s State) WithBegan(b *policy.Began) State {
-	if s.inUse != nil {
-		s.inUse = s.inUse.WithBegan(b)
-	}
-	return s
-}
-
-// Began returns since when what the policy in force gives is so, nil if there is none.
-func (s State) Began() *policy.Began {
-	if s.inUse == nil {
-		return nil
-	}
-	return s.inUse.Began()
-}
-
 // Policy returns the policy in force, nil if there is none.
 func (s State) Policy() *policy.Policy { return s.inUse }
 
@@ -437,7 +450,11 @@ func (s State) WithClockOffset(ahead time.Duration) State {
 
 // planFor returns what would come of another policy.
 func (s State) planFor(after *policy.Policy, flags policy.Flags, now time.Time) plan.Plan {
-	return plan.New(s.inUse.WithTaken(s.taken), after.WithTaken(s.taken), flags, now.Add(-s.clockOffset))
+	return s.planBetween(s.inUse, after, flags, now)
+}
+
+func (s State) planBetween(before, after *policy.Policy, flags policy.Flags, now time.Time) plan.Plan {
+	return plan.New(before.WithTaken(s.taken), after.WithTaken(s.taken), flags, now.Add(-s.clockOffset))
 }
 
 // Changes returns the changes that wait, and the last ones that have ended, by
@@ -446,17 +463,28 @@ func (s State) planFor(after *policy.Policy, flags policy.Flags, now time.Time) 
 func (s State) Changes(now time.Time) []Change {
 	all := make([]Change, len(s.saved.Changes))
 	for i, c := range s.saved.Changes {
-		all[i] = c.Change
-		all[i].Status = s.status(c, now)
+		all[i] = s.shown(c, now)
 	}
 	return all
 }
 
-// Change returns one change, and its policy unless it is Applied or Rejected.
+// Change returns one change, and its policy unless it is Applied or Rejected: on top of
+// the revision in force, if it can be put there.
 func (s State) Change(number uint64, now time.Time) (Change, []byte, bool) {
 	c, known := s.find(number)
+	if text := c.text(s.saved.Revision.Number); text != nil {
+		return s.shown(c, now), text, known
+	}
+	return s.shown(c, now), c.Policy, known
+}
+
+// shown returns a change as it stands at a moment.
+func (s State) shown(c change, now time.Time) Change {
 	c.Status = s.status(c, now)
-	return c.Change, c.Policy, known
+	if c.Ended == 0 && c.Base != s.saved.Revision.Number && c.rebased != nil {
+		c.Rebased = s.saved.Revision.Number
+	}
+	return c.Change
 }
 
 // Unsigned returns the emergency revisions that somebody else has still to

@@ -115,7 +115,7 @@ func TestUnknownRecordsAreCountedAndSkipped(t *testing.T) {
 		if d, err := changes.Describe(changes.Record{Draft: draft}); err != nil || d.Summary == "" {
 			t.Errorf("%s %s is described as %q, %v", draft.Kind, draft.Body, d.Summary, err)
 		}
-		restored, err := changes.Restore([]byte(kept(t, s)), parsers)
+		restored, err := changes.Restore([]byte(kept(t, s)), changes.Supplement{}, parsers)
 		if err != nil || restored.Unknown() != s.Unknown() {
 			t.Errorf("restored: %d unknown, %v", restored.Unknown(), err)
 		}
@@ -156,7 +156,7 @@ func TestCheckFormat(t *testing.T) {
 
 func TestAStateOfANewerFormatIsRefused(t *testing.T) {
 	text := strings.Replace(kept(t, story(t).s), "{", `{"version":4,`, 1)
-	if _, err := changes.Restore([]byte(text), parsers); err == nil {
+	if _, err := changes.Restore([]byte(text), changes.Supplement{}, parsers); err == nil {
 		t.Error("it was read")
 	}
 }
@@ -267,20 +267,20 @@ func TestRestore(t *testing.T) {
 		{"a policy that was right once", `{"last":1,"revision":{"number":1,"time":"2026-11-22T02:00:00Z","sha256":"` + policy.Digest([]byte("no")) + `"},"policy":"bm8="}`, "policy:1:1:"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := changes.Restore([]byte(test.text), parsers)
+			_, err := changes.Restore([]byte(test.text), changes.Supplement{}, parsers)
 			if err == nil || !strings.HasPrefix(err.Error(), "the state that was kept can't be used: "+test.want) {
 				t.Errorf("%v", err)
 			}
 		})
 	}
 	t.Run("white space at the end", func(t *testing.T) {
-		s, err := changes.Restore([]byte(text+"\n"), parsers)
+		s, err := changes.Restore([]byte(text+"\n"), changes.Supplement{}, parsers)
 		if err != nil || kept(t, s) != text || s.Policy() == nil || s.Policy().Digest() != w.s.Revision().SHA256 {
 			t.Errorf("%v\n%s\n%s", err, kept(t, s), text)
 		}
 	})
 	t.Run("the beginning", func(t *testing.T) {
-		s, err := changes.Restore([]byte(kept(t, changes.New(parsers))), parsers)
+		s, err := changes.Restore([]byte(kept(t, changes.New(parsers))), changes.Supplement{}, parsers)
 		if err != nil || s.Last() != 0 || s.Policy() != nil || s.Revision().Number != 0 {
 			t.Errorf("%v, %+v", err, s)
 		}

@@ -25,14 +25,6 @@ func (s *State) noteUndisclosed(p *policy.Policy, inForce bool) {
 	}
 }
 
-// restoreUndisclosed notes the demands of a State that was kept.
-func (s *State) restoreUndisclosed() {
-	s.undisclosed = s.saved.Undisclosed
-	for _, p := range s.policies() {
-		s.noteUndisclosed(p, p == s.inUse)
-	}
-}
-
 // forgottenUndisclosed returns those that no policy in the State names.
 func (s State) forgottenUndisclosed() (forgotten []string) {
 	if s.undisclosed == nil {

@@ -76,7 +76,10 @@ func (w *walk) which() uint64 {
 }
 
 func (w *walk) proposal() (p changes.Proposal, ok bool) {
-	if rapid.Bool().Draw(w.rt, "set") {
+	base := w.policyOf(w.s.Revision().Base)
+	if base != nil && rapid.IntRange(0, 4).Draw(w.rt, "back") == 0 {
+		p = changes.Proposal{Policy: base, Rollback: w.s.Revision().Base}
+	} else if rapid.Bool().Draw(w.rt, "set") {
 		p = set(rapid.SampledFrom([]policy.Code{"FR", "DE", "US", "US-MS"}).Draw(w.rt, "code"), rapid.SampledFrom(policy.Phases()).Draw(w.rt, "phase"))
 	} else {
 		p = proposing(documents.Draw(w.rt, "document"))
@@ -186,7 +189,7 @@ func (w *walk) holds(before changes.State, by changes.Actor) {
 		if intersect(names, c.Authors) || repeats(names) || c.Needs < 1 && c.Status != changes.Applied || len(names) >= c.Needs && c.Status == changes.Pending {
 			w.rt.Fatalf("%+v", c)
 		}
-		if c.Base != w.s.Revision().Number && c.Status == changes.Pending {
+		if on := max(c.Base, c.Rebased); on != w.s.Revision().Number && c.Status == changes.Pending {
 			w.rt.Fatalf("%+v isn't stale on revision %d", c, w.s.Revision().Number)
 		}
 	}
@@ -205,16 +208,37 @@ func (w *walk) holds(before changes.State, by changes.Actor) {
 		w.rt.Fatalf("%+v\n%+v", is, change)
 	case intersect(names, is.Authors), repeats(names):
 		w.rt.Fatalf("approved by %v, authors are %v", names, is.Authors)
-	case is.Emergency && (!change.OnlyRestricts() || needs == 0 || len(names) > 0 || !is.SignBy.Equal(w.now.Add(24*time.Hour))):
+	case is.Emergency && (!change.OnlyRestricts() && !w.takesBack(before, r, is) || needs == 0 || len(names) > 0 || !is.SignBy.Equal(w.now.Add(24*time.Hour))):
 		w.rt.Fatalf("this is no emergency: %+v\n%+v", is, change)
 	case !is.Emergency && len(names) != needs:
 		w.rt.Fatalf("%d approvals where %d are needed: %+v", len(names), needs, is)
 	}
 	what := fmt.Sprintf("revision with %d approvals", len(names))
-	if is.Emergency {
+	if is.Emergency && !change.OnlyRestricts() {
+		what = "taken back"
+	} else if is.Emergency {
 		what = "emergency"
 	}
 	w.written[what]++
+}
+
+// takesBack reports whether a revision is one that its author takes an emergency back by.
+func (w *walk) takesBack(before changes.State, r changes.Record, is changes.Revision) bool {
+	was := before.Revision()
+	if !was.Emergency || was.Base == 0 || !slices.Equal(was.Authors, []string{r.Author}) || r.Time.Sub(was.Time) > 10*time.Minute {
+		return false
+	}
+	return policy.Digest(w.policyOf(was.Base)) == is.SHA256
+}
+
+// policyOf returns the policy of a revision, nil if there is none.
+func (w *walk) policyOf(number uint64) []byte {
+	for _, made := range w.records {
+		if d, err := changes.Describe(made); err == nil && made.Number == number && d.Revision != nil {
+			return d.Policy
+		}
+	}
+	return nil
 }
 
 func approversOf(approvals []changes.Approval) (names []string) {
@@ -244,7 +268,7 @@ func TestWhateverAnybodyTries(t *testing.T) {
 				continue
 			}
 			text := kept(t, w.s)
-			restored, err := changes.Restore([]byte(text), parsers)
+			restored, err := changes.Restore([]byte(text), w.s.Supplement(), parsers)
 			if err != nil || kept(t, restored) != text {
 				rt.Fatalf("%v\n%s\n%s", err, text, kept(t, restored))
 			}

@@ -105,6 +105,12 @@ func (p *Plan) addEffects() {
 	p.Effects = slices.Compact(p.Effects)
 }
 
+// Content names what is planned as Hash does, whatever documents it comes of.
+func (p Plan) Content() string {
+	p.Before, p.After, p.Hash = "", "", ""
+	return p.hash()
+}
+
 // hash returns the SHA-256 of what is planned, in hexadecimal. Gateways of all
 // versions must come to the same: it has what version 1 of the hash had.
 func (p Plan) hash() string {

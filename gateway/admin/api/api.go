@@ -195,9 +195,12 @@ type InvalidRecord struct {
 // /v1/changes/{number}. One of policy, set, stage and rollback is given. For /v1/plan
 // the rest may be missing, else because and plan are needed.
 type Proposal struct {
-	Policy    string `json:"policy,omitempty"` // the whole document
-	Set       *Set   `json:"set,omitempty"`
-	Stage     *Stage `json:"stage,omitempty"`
+	Policy string `json:"policy,omitempty"` // the whole document
+	Set    *Set   `json:"set,omitempty"`
+	Stage  *Stage `json:"stage,omitempty"`
+	// Change is the number of a change that waits, which set or stage is made in, in
+	// place of the policy in force; it is sent with PUT of that change.
+	Change    uint64 `json:"change,omitempty"`
 	Rollback  uint64 `json:"rollback,omitempty"`  // a revision whose policy is to be in force again
 	Because   string `json:"because,omitempty"`   // why, for the ledger
 	Plan      string `json:"plan,omitempty"`      // hash of the plan that is agreed to
