@@ -209,13 +209,13 @@ func (g *ledgerGateway) ask(method, path string, in, out any, header ...string) 
 // plan returns what a policy would do.
 func (g *ledgerGateway) plan(policy string) (api.Plan, error) {
 	var plan api.Plan
-	return plan, g.ask("POST", "/v1/plan", api.Proposal{Policy: policy}, &plan)
+	return plan, g.ask("POST", "/v1/plan", api.Proposal{Policy: policy, Backdated: true}, &plan)
 }
 
 // propose brings a policy that was planned into force.
 func (g *ledgerGateway) propose(policy, because string, plan api.Plan) (api.Change, error) {
 	var change api.Change
-	err := g.ask("POST", "/v1/changes", api.Proposal{Policy: policy, Because: because, Plan: plan.Plan.Hash}, &change,
+	err := g.ask("POST", "/v1/changes", api.Proposal{Policy: policy, Because: because, Plan: plan.Plan.Hash, Backdated: true}, &change,
 		fmt.Sprintf("If-Match: %q", fmt.Sprint(plan.Revision)))
 	if err == nil && change.InForce == nil {
 		err = fmt.Errorf("it isn't in force: %+v", change)

@@ -163,7 +163,7 @@ func writeRevisions(t *testing.T, folder string, count int) {
 	last := ledger.Point{}
 	for i := range count {
 		if i > 0 {
-			p := changes.Proposal{Policy: []byte(wide(i, toggled)), Because: "edition", Expected: state.Revision().Number}
+			p := changes.Proposal{Policy: []byte(wide(i, toggled)), Because: "edition", Expected: state.Revision().Number, Backdated: true}
 			planned, err := state.Plan(p, nil, began)
 			if err == nil {
 				p.Plan = planned.Plan.Hash

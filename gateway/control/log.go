@@ -35,6 +35,7 @@ func logRecord(r source.Record) api.Record {
 	record.Took, record.Gateway = d.Took, d.Gateway
 	if d.Revision != nil {
 		record.Authors, record.Approvals = d.Revision.Authors, d.Revision.Approvals
+		record.Approvers = changes.Approvers(d.Revision.Approvals)
 	}
 	return record
 }

@@ -157,7 +157,8 @@ type Record struct {
 	// or of the emergency revision that it signs.
 	Change    uint64             `json:"change,omitempty"`
 	Authors   []string           `json:"authors,omitempty"`   // of a revision: who proposed and edited it
-	Approvals []changes.Approval `json:"approvals,omitempty"` // of a revision
+	Approvers []string           `json:"approvers,omitempty"` // of a revision: who approved it
+	Approvals []changes.Approval `json:"approvals,omitempty"` // the same, with when, why and by what they were known
 	Emergency bool               `json:"emergency,omitempty"`
 	Refused   string             `json:"refused,omitempty"` // why it is skipped
 	// Took is of what took place, a step, a breach or an acknowledgement: when
