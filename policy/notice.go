@@ -12,6 +12,7 @@ type Notice struct {
 	SignIn        string          `yaml:"sign-in" doc:"Address where people can sign in."`
 	DeleteAccount string          `yaml:"delete-account" doc:"Address where people can delete their account."`
 	Refunds       string          `yaml:"refunds" doc:"Address where people get their money back."`
+	Zone          string          `yaml:"zone" doc:"The time zone in which dates are given, by its name in the tz database: Europe/Paris. Default: that of the country, of several that of its capital."`
 	Texts         map[string]Text `yaml:"texts" doc:"The operator's own words by language (BCP 47), instead of the built-in ones."`
 }
 

@@ -173,6 +173,7 @@ func (p *Policy) Notice(d Decision) Notice {
 		notice.SignIn = cmp.Or(notice.SignIn, n.SignIn)
 		notice.DeleteAccount = cmp.Or(notice.DeleteAccount, n.DeleteAccount)
 		notice.Refunds = cmp.Or(notice.Refunds, n.Refunds)
+		notice.Zone = cmp.Or(notice.Zone, n.Zone)
 		for tag, text := range n.Texts {
 			if notice.Texts == nil {
 				notice.Texts = make(map[string]Text)

@@ -30,6 +30,7 @@ type PublicMarket struct {
 	// Features are those that get more than Phase.
 	Features []MarketFeature
 	Because  []Demand // those that may be disclosed
+	Zone     string   // in which dates are given, "" for that of the jurisdiction
 }
 
 // Public returns what the public may know of the markets, sorted by jurisdiction;
@@ -260,6 +261,7 @@ func (s *Snapshot) public(governing []*Rule, decide func(Class) *Decision) Publi
 			m.Features = append(m.Features, f)
 		}
 	}
+	m.Zone = s.policy.Notice(Decision{Jurisdiction: m.Jurisdiction, Entry: whole.Entry}).Zone
 	return m
 }
 

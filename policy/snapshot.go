@@ -213,6 +213,7 @@ type Market struct {
 	Sunset       time.Time `json:"sunset,omitzero"`
 	Next         []Step    `json:"next,omitempty"`    // the steps still to come
 	Because      []Demand  `json:"because,omitempty"` // those that may be disclosed
+	Zone         string    `json:"zone,omitempty"`    // the time zone there, as public texts give dates
 	// Features are those that get more than Phase, beside the whole service.
 	Features []MarketFeature `json:"features,omitempty"`
 }
@@ -252,6 +253,7 @@ func (s *Snapshot) Markets() []Market {
 			Sunset:       s.policy.sunset(e, steps, s.at, began),
 			Next:         e.stepsAfter(steps, s.at),
 			Because:      s.policy.disclosed(code),
+			Zone:         cmp.Or(s.policy.Notice(Decision{Jurisdiction: code, Entry: code}).Zone, ZoneOf(code)),
 		}
 		for _, f := range features {
 			began := s.policy.beginning(e, f.Routes[0], f.Steps, s.at)

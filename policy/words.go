@@ -104,6 +104,17 @@ func (d Definition) HasStages() bool {
 	return false
 }
 
+// HasZones reports whether notices say in which time zone dates are given, which
+// gateways of before don't read.
+func (d Definition) HasZones() bool {
+	for _, notice := range d.Notices {
+		if notice.Zone != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // SaysByLanguage reports whether any text for people is given by language, which
 // gateways of before don't read. The texts of notices always were.
 func (d Definition) SaysByLanguage() bool {

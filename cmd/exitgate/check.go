@@ -12,6 +12,7 @@ import (
 	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/internal/strictyaml"
+	"github.com/exitgate/exitgate/internal/zonedtime"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/document"
 )
@@ -93,6 +94,9 @@ read, or settings are wrong.`,
 			p, err := document.Parse(file, source)
 			if err == nil {
 				err = document.CheckDates(file, p, result.At)
+			}
+			if err == nil {
+				err = document.CheckZones(file, p, zonedtime.Check, zonedtime.CheckName)
 			}
 			if err == nil {
 				snapshot := policy.Compile(p, p.OwnFlags(), result.At)
@@ -311,9 +315,12 @@ func (m *timeFlag) String() string {
 
 // Set implements pflag.Value.
 func (m *timeFlag) Set(text string) error {
-	t, err := time.Parse(time.RFC3339, text)
+	t, err := zonedtime.Parse(text)
+	if advice, wrong := zonedtime.Check(t); err == nil && wrong != nil {
+		return fmt.Errorf("%w: %s", wrong, advice)
+	}
 	if err != nil {
-		return fmt.Errorf("%q is not a time with a zone: write it as 2026-12-01T00:00:00Z", text)
+		return fmt.Errorf("%q is not a time with a zone: write it as 2026-12-01T00:00:00Z, or 2026-12-01T00:00:00+01:00[Europe/Paris]", text)
 	}
 	m.Time = t
 	return nil

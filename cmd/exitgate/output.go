@@ -11,6 +11,9 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/exitgate/exitgate/internal/zonedtime"
+	"github.com/exitgate/exitgate/policy"
 )
 
 // writeJSON writes a value as people and jq like it.
@@ -28,6 +31,20 @@ func formatTime(t time.Time) string {
 		return t.Format(time.DateOnly)
 	}
 	return t.Format(time.RFC3339)
+}
+
+// formatThere writes what a moment is in a jurisdiction's time zone, "" if that is UTC:
+// "(2026-12-01 00:00 in Europe/Paris)".
+func formatThere(t time.Time, code policy.Code, zone string) string {
+	there := zonedtime.In(t, zone, policy.ZoneOf(code))
+	if _, offset := there.Zone(); offset == 0 || t.IsZero() {
+		return ""
+	}
+	name := there.Location().String()
+	if name == "" {
+		name = "UTC" + there.Format("-07:00")
+	}
+	return fmt.Sprintf("(%s in %s)", there.Format("2006-01-02 15:04"), sanitise(name))
 }
 
 // formatMinute writes a moment for people, in UTC: that it is is said elsewhere.

@@ -595,7 +595,11 @@ func (s movesTable) writePart(out printer, effect plan.Effect, title, colour str
 	var rows []row
 	for i, m := range s.moves {
 		if m.Effect == effect {
-			rows = append(rows, row{cells: []cell{{text: formatPeriod(m), colour: colour}, {text: formatMove(m), colour: colour}, {text: s.formatHits(i)}, {text: formatWho(m), colour: colour}}})
+			r := row{cells: []cell{{text: formatPeriod(m), colour: colour}, {text: formatMove(m), colour: colour}, {text: s.formatHits(i)}, {text: formatWho(m), colour: colour}}}
+			if there := formatThere(m.From, m.Jurisdictions[0], ""); there != "" {
+				r.below = []string{there}
+			}
+			rows = append(rows, r)
 		}
 	}
 	if rows == nil {
@@ -609,7 +613,7 @@ func (s movesTable) writePart(out printer, effect plan.Effect, title, colour str
 	for _, r := range rows {
 		codes := r.cells[last].text
 		if fits < minCodesWidth {
-			broken = append(broken, row{cells: r.cells[:last], below: []string{codes}})
+			broken = append(broken, row{cells: r.cells[:last], below: append([]string{codes}, r.below...)})
 			continue
 		}
 		for _, line := range wrap(codes, fits) {
@@ -617,6 +621,7 @@ func (s movesTable) writePart(out printer, effect plan.Effect, title, colour str
 			broken = append(broken, row{cells: r.cells})
 			r.cells = []cell{{}, {}, {}, {colour: colour}}
 		}
+		broken[len(broken)-1].below = r.below
 	}
 	out.table(broken, 1)
 }

@@ -291,6 +291,11 @@ func marketName(m api.Market) string {
 // marketRemarks say of a market what its phase doesn't.
 func marketRemarks(m api.Market) []string {
 	var all []string
+	if len(m.Next) > 0 {
+		if there := formatThere(m.Next[0].From, m.Jurisdiction, m.Zone); there != "" {
+			all = append(all, m.Next[0].Phase.String()+" "+there)
+		}
+	}
 	if len(m.Next) > 1 {
 		all = append(all, "then "+formatSteps(m.Next[1:]))
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/text/language/display"
 
 	"github.com/exitgate/exitgate/gateway/notice/phrases"
+	"github.com/exitgate/exitgate/internal/zonedtime"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -94,7 +95,7 @@ func (n *notice) content(locale int, hidden Hidden, cause policy.Cause, names fu
 	where := placeName(place(d), lang, language.Make(builtIn.Language), names)
 	if own.text != (policy.Text{}) {
 		there := placeName(place(d), lang, own.tag, names)
-		fill := strings.NewReplacer("{jurisdiction}", there, "{date}", day(own, localTime(d.Since, d.Jurisdiction))).Replace
+		fill := strings.NewReplacer("{jurisdiction}", there, "{date}", day(own, zonedtime.In(d.Since, n.template.zone, policy.ZoneOf(d.Jurisdiction)))).Replace
 		attrs := langAttrs{own.name, own.dir}
 		if own.text.Title != "" {
 			c.Title = passage{attrs, []string{fill(own.text.Title)}}
@@ -109,10 +110,10 @@ func (n *notice) content(locale int, hidden Hidden, cause policy.Cause, names fu
 	}
 	c.Facts = append(c.Facts, fact{Label: lang.Place, Value: where})
 	if !d.Since.IsZero() {
-		c.Facts = append(c.Facts, fact{lang.Since, lang.Day(localTime(d.Since, d.Jurisdiction)), d.Since})
+		c.Facts = append(c.Facts, fact{lang.Since, lang.Day(zonedtime.In(d.Since, n.template.zone, policy.ZoneOf(d.Jurisdiction))), d.Since})
 	}
 	if d.Phase < policy.Withdrawn && !d.Sunset.IsZero() {
-		c.Facts = append(c.Facts, fact{lang.Ends, lang.Day(localTime(d.Sunset, d.Jurisdiction)), d.Sunset})
+		c.Facts = append(c.Facts, fact{lang.Ends, lang.Day(zonedtime.In(d.Sunset, n.template.zone, policy.ZoneOf(d.Jurisdiction))), d.Sunset})
 	}
 	c.Facts = append(c.Facts, fact{Label: lang.Refused, Value: feature(message.What, d.Class)})
 	return c

@@ -79,6 +79,7 @@ func newLink(address string, hides Hidden) link {
 type template struct {
 	status    int
 	blockedBy string
+	zone      string
 
 	appeal, export, signIn, deleteAccount, refunds link
 
@@ -193,18 +194,18 @@ type templates map[templateKey]*template
 // A templateKey is the same for the same notice; of its texts it has the map's
 // address.
 type templateKey struct {
-	status int
-	links  string
-	texts  uintptr
+	status      int
+	links, zone string
+	texts       uintptr
 }
 
 func (made templates) of(n policy.Notice) *template {
-	key := templateKey{n.Status, fmt.Sprint(n.Links()), reflect.ValueOf(n.Texts).Pointer()}
+	key := templateKey{n.Status, fmt.Sprint(n.Links()), n.Zone, reflect.ValueOf(n.Texts).Pointer()}
 	t := made[key]
 	if t == nil {
 		t = &template{
 			status: cmp.Or(n.Status, http.StatusUnavailableForLegalReasons), texts: n.Texts, locales: newLocales(n.Texts),
-			blockedBy: escapeLink(n.BlockedBy), appeal: newLink(n.Appeal, hideAppeal), export: newLink(n.Export, hideExport),
+			blockedBy: escapeLink(n.BlockedBy), zone: n.Zone, appeal: newLink(n.Appeal, hideAppeal), export: newLink(n.Export, hideExport),
 			signIn: newLink(n.SignIn, hideSignIn), deleteAccount: newLink(n.DeleteAccount, hideDeleteAccount), refunds: newLink(n.Refunds, hideRefunds),
 		}
 		made[key] = t

@@ -485,3 +485,25 @@ func TestANoticeNamesNoLinkThatIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// Issue 11, 7: dates are those of the place: by the zone of the notice, else of the country.
+func TestNoticesGiveDatesOfThePlace(t *testing.T) {
+	midnight := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		zone  string
+		since time.Time
+		want  string
+	}{
+		{"", midnight, "1 December 2026"},
+		{"", midnight.Add(-time.Hour), "1 December 2026"}, // in Paris
+		{"America/New_York", midnight, "30 November 2026"},
+		{"Nowhere", midnight, "1 December 2026"},
+		{"America/New_York", midnight.In(time.FixedZone("", 3600)), "1 December 2026"}, // as it was written
+	} {
+		d := policy.Decision{Jurisdiction: "FR", Phase: policy.Withdrawn, Action: policy.Refuse, Since: test.since, Class: policy.Other}
+		page := string(newSet(t, policy.Notice{Zone: test.zone}, &d).For(&d, 0, []string{"text/plain"}, []string{"en"}, "", "").Body)
+		if !strings.Contains(page, test.want) {
+			t.Errorf("since %s in the zone %q, it has no %s:\n%s", test.since, test.zone, test.want, page)
+		}
+	}
+}

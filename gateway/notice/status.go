@@ -14,6 +14,7 @@ import (
 	"golang.org/x/text/language"
 
 	"github.com/exitgate/exitgate/gateway/notice/phrases"
+	"github.com/exitgate/exitgate/internal/zonedtime"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -44,6 +45,7 @@ type statusRow struct {
 	// Schedule lists the transitions to come, in order of time.
 	Schedule []policy.Step  `json:"schedule,omitempty"`
 	Because  []publicDemand `json:"because,omitempty"`
+	zone     string         // in which dates are given
 }
 
 // A representation is a response, but for the time that it is of, and what a client
@@ -78,7 +80,7 @@ func statusRows(markets []policy.PublicMarket) []statusRow {
 	for _, m := range markets {
 		row := statusRow{
 			Jurisdiction: m.Jurisdiction, Places: m.Places, UnknownParts: m.UnknownParts, Phase: m.Phase,
-			Since: m.Since, Sunset: m.Sunset, Schedule: m.Next, Because: disclose(m.Because),
+			Since: m.Since, Sunset: m.Sunset, Schedule: m.Next, Because: disclose(m.Because), zone: m.Zone,
 		}
 		isPart := func(code policy.Code) bool { return policy.PlaceOf(code).Subdivisions[0] != "" }
 		clear := m.Phase == policy.Open && elsewhere.Phase == policy.Open && len(m.UnknownParts) == 0 && !slices.ContainsFunc(m.Places, isPart)
@@ -222,7 +224,7 @@ func (s *Status) content(l locale) statusContent {
 		for _, code := range m.UnknownParts {
 			row.UnknownParts = append(row.UnknownParts, name(code))
 		}
-		day := func(t time.Time) string { return lang.Day(localTime(t, m.Jurisdiction)) }
+		day := func(t time.Time) string { return lang.Day(zonedtime.In(t, m.zone, policy.ZoneOf(m.Jurisdiction))) }
 		if len(m.Routes) > 0 {
 			row.Only = feature(lang.Status.Only, strings.Join(m.Routes, ", "))
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/exitgate/exitgate/internal/files"
 	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/internal/watch"
+	"github.com/exitgate/exitgate/internal/zonedtime"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 	"github.com/exitgate/exitgate/policy/document"
@@ -69,6 +70,9 @@ func (f *File) reload() error {
 	p, err := read(f.o.Name, source)
 	if err == nil && proposed {
 		err = document.CheckDates(f.o.Name, p, f.o.Now())
+	}
+	if err == nil && proposed {
+		err = document.CheckZones(f.o.Name, p, zonedtime.Check, zonedtime.CheckName)
 	}
 	if err != nil {
 		return f.o.Engine.RecordFailure(policy.Digest(source), err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/ledger"
+	"github.com/exitgate/exitgate/internal/zonedtime"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 	"github.com/exitgate/exitgate/policy/document"
@@ -112,10 +113,20 @@ type Engine interface {
 	TakenBefore() time.Time
 }
 
+// parseProposed reads a policy that is proposed. Its time zones are checked here: a
+// policy that stands is read whatever zones a machine knows.
+func parseProposed(source []byte) (*policy.Policy, error) {
+	proposed, err := document.Parse("policy", source)
+	if err == nil {
+		err = document.CheckZones("policy", proposed, zonedtime.Check, zonedtime.CheckName)
+	}
+	return proposed, err
+}
+
 // parsers read policies in records.
 func parsers() changes.Parsers {
 	return changes.Parsers{
-		Proposed: func(source []byte) (*policy.Policy, error) { return document.Parse("policy", source) },
+		Proposed: parseProposed,
 		Recorded: func(source []byte) (*policy.Policy, error) { return document.Read("policy", source) },
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/exitgate/exitgate/internal/zonedtime"
 )
 
 var (
@@ -362,15 +364,13 @@ func (d *decoder) decodeAny(n *node, typ scalarType, v reflect.Value) {
 }
 
 func (d *decoder) decodeTime(n *node, v reflect.Value) {
-	var t time.Time
+	t, err := zonedtime.Parse(n.text)
 	// RFC 3339 ends with the year 9999, in whatever zone the moment is told.
-	if n.kind == scalar && t.UnmarshalText([]byte(n.text)) == nil && t.UTC().Year() <= 9999 {
-		if _, offset := t.Zone(); offset != 0 {
-			t = t.In(time.FixedZone("", offset)) // else it would be the machine's zone, where that has the offset
-		} else {
-			t = t.UTC()
-		}
+	if n.kind == scalar && err == nil && t.UTC().Year() <= 9999 {
 		v.Set(reflect.ValueOf(t))
+		if strings.Contains(n.text, "[") {
+			d.zoned = append(d.zoned, zoned{n.at, t})
+		}
 		return
 	}
 	const example = "2026-12-01T00:00:00Z"

@@ -26,6 +26,9 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/exitgate/exitgate/internal/zonedtime"
 )
 
 // Limit is the size in bytes up to which a document is read.
@@ -41,6 +44,7 @@ type Document struct {
 	root     *node // nil if there is no tree to look positions up in
 	errors   []finding
 	warnings []finding
+	zoned    []zoned // the moments that say their zones
 }
 
 // A finding is a Diagnostic that isn't located yet: few of them are asked for.
@@ -114,6 +118,25 @@ func (d *Document) Err() error {
 
 // Warnings returns all warnings so far in the order of their positions.
 func (d *Document) Warnings() []*Diagnostic { return d.diagnostics(d.warnings) }
+
+// HasZones reports whether a moment in the document says its time zone (RFC 9557).
+func (d *Document) HasZones() bool { return len(d.zoned) > 0 }
+
+// CheckZones reports what a function says is wrong with moments that say their time
+// zones.
+func (d *Document) CheckZones(check func(time.Time) (advice string, err error)) {
+	for _, z := range d.zoned {
+		if advice, err := check(z.moment); err != nil {
+			d.report(z.at, advice, "%s: %v", zonedtime.Format(z.moment), err)
+		}
+	}
+}
+
+// A zoned is a moment that says its zone, and where.
+type zoned struct {
+	at     int
+	moment time.Time
+}
 
 // report adds an error at an offset.
 func (d *Document) report(at int, advice, format string, args ...any) {

@@ -26,7 +26,7 @@ const Format = 5
 const byLanguageFormat = 4
 
 // stagesFormat is the first that has policies with demands of several stages or
-// dates, or of a kind.
+// dates, or of a kind, and with time zones.
 const stagesFormat = 5
 
 // CheckFormat returns why a record can't be written while gateways are present
@@ -63,8 +63,9 @@ func (d Draft) isUnknown() bool {
 // policyFormat returns the format that a policy's text needs, 0 if every gateway
 // reads it.
 func policyFormat(text []byte) int {
-	switch d := document.Decode("policy", text).Definition; {
-	case d.HasStages():
+	read := document.Decode("policy", text)
+	switch d := read.Definition; {
+	case d.HasStages(), d.HasZones(), read.YAML.HasZones():
 		return stagesFormat
 	case d.SaysByLanguage():
 		return byLanguageFormat

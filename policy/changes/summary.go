@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -88,15 +89,28 @@ func formatMove(m plan.Move) string {
 	}
 	fmt.Fprintf(&words, " %s → %s", m.Before, m.After)
 	if !m.From.IsZero() {
-		words.WriteString(" from " + m.From.UTC().Format("2006-01-02"))
+		words.WriteString(" from " + formatDay(m.From))
 	}
 	if !m.Until.IsZero() {
-		words.WriteString(" until " + m.Until.UTC().Format("2006-01-02"))
+		words.WriteString(" until " + formatDay(m.Until))
 	}
 	if m.Routes != nil {
 		words.WriteString(" (" + strings.Join(m.Routes, ", ") + ")")
 	}
 	return words.String()
+}
+
+// formatDay writes when something begins: the day in UTC, with the time if that isn't its
+// beginning; or as the policy has it, if that says another offset.
+func formatDay(t time.Time) string {
+	_, offset := t.Zone()
+	switch {
+	case offset == 0 && t.UTC().Equal(t.UTC().Truncate(24*time.Hour)):
+		return t.UTC().Format(time.DateOnly)
+	case offset == 0:
+		return t.UTC().Format("2006-01-02T15:04Z07:00")
+	}
+	return t.Format("2006-01-02T15:04Z07:00")
 }
 
 func formatAmendment(a plan.Amendment) string {

@@ -15,6 +15,23 @@ import (
 // strictyaml.Errors, says all that is wrong.
 func Parse(name string, text []byte) (*policy.Policy, error) { return Decode(name, text).NewPolicy() }
 
+// CheckZones returns what is wrong with the time zones that a policy says, a
+// strictyaml.Errors, nil if nothing is. What a zone is, the functions say: of a moment
+// that says one, and of a name.
+func CheckZones(name string, p *policy.Policy, check func(time.Time) (advice string, err error), checkName func(string) error) error {
+	d := Decode(name, p.Source())
+	d.YAML.CheckZones(check)
+	for code, notice := range d.Definition.Notices {
+		if notice.Zone == "" {
+			continue
+		}
+		if err := checkName(notice.Zone); err != nil {
+			d.YAML.Errorf("use a name of the tz database, as Europe/Paris", []any{"notices", code, "zone"}, "%v", err)
+		}
+	}
+	return d.YAML.Err()
+}
+
 // CheckDates returns what is wrong with dates in the policy of a document that is
 // proposed at a moment, a strictyaml.Errors, nil if nothing is.
 func CheckDates(name string, p *policy.Policy, now time.Time) error {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/internal/strictyaml"
+	"github.com/exitgate/exitgate/internal/zonedtime"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/document"
 )
@@ -129,7 +130,7 @@ func (c PhaseChange) apply(was policy.Entry) (policy.Entry, error) {
 	// What the new step restricts as much is left out.
 	steps = slices.DeleteFunc(slices.Clone(steps), func(s policy.Step) bool { return !s.From.Before(c.From) && s.Phase <= c.Phase })
 	at, _ := slices.BinarySearchFunc(steps, c.From, func(s policy.Step, t time.Time) int { return s.From.Compare(t) })
-	was.Phase, was.Schedule = nil, slices.Insert(steps, at, policy.Step{From: c.From.UTC(), Phase: c.Phase})
+	was.Phase, was.Schedule = nil, slices.Insert(steps, at, policy.Step{From: c.From, Phase: c.Phase})
 	return was, nil
 }
 
@@ -408,7 +409,7 @@ func (e *editor) step(c PhaseChange, steps []policy.Step, code string) {
 		last++
 	}
 	at := func(i int) (start, end int) { return e.span(section, code, "schedule", i) }
-	written := flowStep(policy.Step{From: c.From.UTC(), Phase: c.Phase})
+	written := flowStep(policy.Step{From: c.From, Phase: c.Phase})
 	if e.isFlow(section, code, "schedule") {
 		switch {
 		case last > first:
@@ -616,5 +617,5 @@ func flowStep(s policy.Step) string {
 	return fmt.Sprintf("{from: %s, phase: %s}", formatTime(s.From), s.Phase)
 }
 
-// formatTime writes a moment in full.
-func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+// formatTime writes a moment in full, as it was said.
+func formatTime(t time.Time) string { return zonedtime.Format(t) }

@@ -338,7 +338,7 @@ func TestApplyKeepsLineEnds(t *testing.T) {
 		},
 		"a fraction of a second": {
 			"version: 1\njurisdictions: {}\n",
-			"version: 1\njurisdictions: {FR: {schedule: [{from: 2026-11-21T12:00:00.000000001Z, phase: announced}]}}\n",
+			"version: 1\njurisdictions: {FR: {schedule: [{from: 2026-11-21T13:00:00.000000001+01:00, phase: announced}]}}\n",
 			edit.PhaseChange{Jurisdiction: "FR", Phase: policy.Announced, From: moment.Add(1).In(time.FixedZone("", 3600))},
 		},
 	} {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/internal/strictyaml"
+	"github.com/exitgate/exitgate/internal/zonedtime"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/document"
 )
@@ -138,10 +139,10 @@ func flowStage(s policy.DatedStage) string {
 	}
 	add("date", s.Date)
 	if !s.InForce.IsZero() {
-		add("in-force", s.InForce.Format(time.RFC3339Nano))
+		add("in-force", zonedtime.Format(s.InForce))
 	}
 	if !s.Until.IsZero() {
-		add("until", s.Until.Format(time.RFC3339Nano))
+		add("until", zonedtime.Format(s.Until))
 	}
 	if s.Source != "" {
 		add("source", fmt.Sprintf("%q", s.Source))

@@ -1,0 +1,25 @@
+package policy
+
+import (
+	_ "embed"
+	"strings"
+	"sync"
+)
+
+//go:embed zones.txt
+var zonesText string
+
+// zoneNames are the names of the countries' time zones.
+var zoneNames = sync.OnceValue(func() map[Code]string {
+	names := make(map[Code]string)
+	for line := range strings.Lines(zonesText) {
+		if code, name, ok := strings.Cut(strings.TrimSpace(line), " "); ok && code != "#" {
+			names[Code(code)] = name
+		}
+	}
+	return names
+})
+
+// ZoneOf returns the name of the time zone in which dates of a jurisdiction are given:
+// that of its country, of several that of the capital; "" if there is none.
+func ZoneOf(code Code) string { return zoneNames()[PlaceOf(code).Country] }
