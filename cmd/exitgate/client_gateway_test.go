@@ -5,10 +5,14 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"fmt"
+	"html"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httputil"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -44,6 +48,9 @@ func TestGatewayScripts(t *testing.T) {
 //	gateway waits TIME        let so much time go by for it
 //	gateway database FILE PLACES    put a City database, of lines "NETWORK PLACE", where it reads its own from the start after
 //	gateway becomes REGEXP    wait until GET /v1/geo matches
+//	gateway goes TIME         let its clock show a moment from now on
+//	gateway says ADDRESS TARGET LANGUAGE TYPE    keep what a client with an address is answered in the file said, in one line, but for when
+//	gateway measures          keep what it measures in the file said
 //	gateway answers ADDRESS STATUS    ask it for / as a client with an address
 func commandReal(ts *testscript.TestScript, neg bool, args []string) {
 	g := ts.Value("gateway").(*realGateway)
@@ -67,6 +74,18 @@ func commandReal(ts *testscript.TestScript, neg bool, args []string) {
 		d, err := time.ParseDuration(args[1])
 		ts.Check(err)
 		g.later.Add(int64(d))
+	case args[0] == "goes" && len(args) == 2:
+		at, err := time.Parse(time.RFC3339, args[1])
+		ts.Check(err)
+		g.later.Store(int64(time.Until(at)))
+	case args[0] == "says" && len(args) == 5:
+		said, err := g.read("https://"+g.at.HTTPS+args[2], http.Header{"X-Forwarded-For": {args[1]}, "Accept-Language": {args[3]}, "Accept": {args[4]}})
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs("said"), []byte(said), 0o600))
+	case args[0] == "measures":
+		said, err := g.read("http://"+g.at.Admin+"/metrics", nil)
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs("said"), []byte(strings.ReplaceAll(said, " exitgate_", "\nexitgate_")), 0o600))
 	case args[0] == "database" && len(args) == 3:
 		networks := geotest.Networks{}
 		for line := range strings.Lines(ts.ReadFile(args[2])) {
@@ -157,16 +176,36 @@ func (g *realGateway) geo() string {
 
 // ask returns the status of the answer to a client.
 func (g *realGateway) ask(address string) (int, error) {
+	said, err := g.read("https://"+g.at.HTTPS+"/", http.Header{"X-Forwarded-For": {address}})
+	if err != nil {
+		return 0, err
+	}
+	var status int
+	_, err = fmt.Sscanf(said, "HTTP/1.1 %d", &status)
+	return status, err
+}
+
+// asOf is when a public status was made.
+var asOf = regexp.MustCompile(`("as-of": "|<bdi>)\d{4}-\d\d-\d\d[T ][0-9:]+( UTC|Z)`)
+
+// read returns an answer in one line: its status, its header and its body.
+func (g *realGateway) read(url string, header http.Header) (string, error) {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	defer transport.CloseIdleConnections()
-	r, err := http.NewRequest(http.MethodGet, "https://"+g.at.HTTPS+"/", nil)
+	r, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
-		return 0, err
+		return "", err
 	}
-	r.Header.Set("X-Forwarded-For", address)
+	if header != nil {
+		r.Header = header
+	}
 	response, err := (&http.Client{Transport: transport}).Do(r)
 	if err != nil {
-		return 0, err
+		return "", err
 	}
-	return response.StatusCode, response.Body.Close()
+	defer response.Body.Close()
+	response.Header.Del("Date")
+	text, err := httputil.DumpResponse(response, true)
+	text = asOf.ReplaceAll(text, []byte("${1}now"))
+	return strings.Join(strings.Fields(html.UnescapeString(string(text))), " "), err
 }
