@@ -74,7 +74,7 @@ func openOffline(c config.Config) (statedir.Dir, ledger.Point, error) {
 	if c.Policy.File != "" {
 		return "", ledger.Point{}, fmt.Errorf("with these settings the policy comes from the file %s, and there is no ledger", c.Policy.File)
 	}
-	folder, err := statedir.Path(c.Data)
+	folder, err := statedir.Find(c.Data)
 	if err == nil {
 		_, err = os.Stat(folder)
 	}

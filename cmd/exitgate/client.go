@@ -41,7 +41,7 @@ type connection struct {
 // register adds the flags of a connection to a verb.
 func (o *connection) register(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&o.data, "data", "", "the gateway's data `folder`, which has its socket (default $EXITGATE_DATA, or as serve has it)")
+	f.StringVar(&o.data, "data", "", "the gateway's data `folder`, which has its socket (default $EXITGATE_DATA, or as serve has it, or the systemd unit's)")
 	f.StringVar(&o.api, "api", "", "`URL` of the gateway's API on another machine, as https://gateway.example.org:8601 (default $EXITGATE_API)")
 	f.StringVar(&o.tokenFile, "token-file", "", "`file` with a token for --api (default: the token in $EXITGATE_TOKEN)")
 	f.StringVar(&o.ca, "ca", "", "`file` with the authorities that the certificate at --api is to be signed by")

@@ -296,7 +296,7 @@ func (o *planOptions) inUse() (*policy.Policy, policy.Flags, error) {
 
 // dataFolder returns the folder that the gateway keeps things in.
 func dataFolder(named string) (string, error) {
-	return statedir.Path(cmp.Or(named, os.Getenv("EXITGATE_DATA")))
+	return statedir.Find(cmp.Or(named, os.Getenv("EXITGATE_DATA")))
 }
 
 // savedFlags returns the flags that a gateway has saved in a folder, nil if it

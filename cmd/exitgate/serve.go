@@ -18,6 +18,7 @@ import (
 	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/internal/strictyaml"
+	"github.com/exitgate/exitgate/internal/systemd"
 )
 
 func newServe(now func() time.Time) *cobra.Command {
@@ -170,7 +171,23 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 		return exitFailure(err)
 	}
 	logger.Info("serving", "https", at.HTTPS, "http", at.HTTP, "admin", at.Admin, "probes", at.Probes, "socket", at.Socket)
-	return exitFailure(g.Serve(forceable(cmd.Context())))
+	// Who connects from now on is accepted.
+	tell := func(state string) {
+		if err := systemd.Notify(state); err != nil {
+			logger.Warn("the service manager can't be told how the gateway is", "state", state, "error", err)
+		}
+	}
+	tell(systemd.Ready)
+	told := make(chan struct{})
+	unneeded := context.AfterFunc(cmd.Context(), func() {
+		tell(systemd.Stopping)
+		close(told)
+	})
+	err = g.Serve(forceable(cmd.Context()))
+	if !unneeded() {
+		<-told
+	}
+	return exitFailure(err)
 }
 
 // forceable returns a context that ends with ctx, and makes a second signal
