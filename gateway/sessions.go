@@ -1,6 +1,13 @@
 package gateway
 
-import "context"
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
+)
 
 // reviewSessions has what is under way decided anew, soon.
 func (g *Gateway) reviewSessions() {
@@ -19,9 +26,13 @@ func (g *Gateway) cutRefused(ctx context.Context) {
 			return
 		case <-g.changed:
 		}
-		if cut := g.sessions.Review(ctx); cut > 0 {
+		at, revision := g.now(), g.engine.Number()
+		byMarket := g.sessions.Review(ctx)
+		for _, market := range slices.Sorted(maps.Keys(byMarket)) {
+			cut := byMarket[market]
 			g.metrics.Severed.Add(float64(cut))
-			g.log.Info("exchanges were cut, as they would be refused now", "count", cut)
+			g.log.Info("exchanges were cut, as they would be refused now", "jurisdiction", market, "count", cut)
+			g.occurred(changes.Occurrence{Kind: changes.MarketSevered, Revision: revision, At: at, Severed: changes.Severed{Jurisdiction: policy.Code(market), Exchanges: cut}})
 		}
 	}
 }

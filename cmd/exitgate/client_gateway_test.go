@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httputil"
 	"net/netip"
 	"os"
@@ -17,6 +19,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -48,6 +51,9 @@ func TestGatewayScripts(t *testing.T) {
 //	gateway waits TIME        let so much time go by for it
 //	gateway database FILE PLACES    put a City database, of lines "NETWORK PLACE", where it reads its own from the start after
 //	gateway becomes REGEXP    wait until GET /v1/geo matches
+//	gateway app               put it in front of an app, from the start after, whose answers don't end
+//	gateway opens ADDRESS     ask it as a client, and read the answer until it is cut
+//	gateway cuts              wait until all of these are
 //	gateway goes TIME         let its clock show a moment from now on
 //	gateway says ADDRESS TARGET LANGUAGE TYPE    keep what a client with an address is answered in the file said, in one line, but for when
 //	gateway measures          keep what it measures in the file said
@@ -74,6 +80,17 @@ func commandReal(ts *testscript.TestScript, neg bool, args []string) {
 		d, err := time.ParseDuration(args[1])
 		ts.Check(err)
 		g.later.Add(int64(d))
+	case args[0] == "app":
+		app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_ = http.NewResponseController(w).Flush() // the client has the header
+			<-r.Context().Done()
+		}))
+		g.upstream = app.URL
+		ts.Defer(app.Close)
+	case args[0] == "opens" && len(args) == 2:
+		ts.Check(g.open(args[1]))
+	case args[0] == "cuts":
+		g.streams.Wait()
 	case args[0] == "goes" && len(args) == 2:
 		at, err := time.Parse(time.RFC3339, args[1])
 		ts.Check(err)
@@ -120,6 +137,8 @@ type realGateway struct {
 	data     string // folder
 	at       gateway.Addresses
 	later    atomic.Int64 // how far its clock is ahead
+	upstream string       // "" is one that nobody is at
+	streams  sync.WaitGroup
 	stop     func()
 }
 
@@ -127,7 +146,7 @@ func (g *realGateway) start(data string, from config.PolicySource) error {
 	c := config.Default()
 	c.Listen = config.Listen{HTTPS: "127.0.0.1:0"}
 	c.Admin.Listen = "127.0.0.1:0"
-	c.Apps = []config.App{{Hosts: []string{"*"}, Upstreams: []string{"http://127.0.0.1:1"}}}
+	c.Apps = []config.App{{Hosts: []string{"*"}, Upstreams: []string{cmp.Or(g.upstream, "http://127.0.0.1:1")}}}
 	c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	c.Policy = from
 	c.Data, g.data = data, data
@@ -152,6 +171,26 @@ func (g *realGateway) start(data string, from config.PolicySource) error {
 		cancel()
 		<-stopped
 	}
+	return nil
+}
+
+// open begins to read an answer.
+func (g *realGateway) open(address string) error {
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	r, err := http.NewRequest(http.MethodGet, "https://"+g.at.HTTPS+"/", nil)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("X-Forwarded-For", address)
+	response, err := (&http.Client{Transport: transport}).Do(r)
+	if err != nil {
+		return err
+	}
+	g.streams.Go(func() {
+		defer transport.CloseIdleConnections()
+		defer response.Body.Close()
+		_, _ = io.Copy(io.Discard, response.Body) // until it is cut
+	})
 	return nil
 }
 

@@ -55,7 +55,7 @@ func (e *Events) PublishRecord(r changes.Record, revision uint64) {
 		event.Type = "revision"
 	case changes.PrincipalSet, changes.PrincipalRemoved:
 		event.Type = "principal"
-	case changes.StepTaken, changes.GuaranteeBreached, changes.BreachAcknowledged:
+	case changes.StepTaken, changes.GuaranteeBreached, changes.BreachAcknowledged, changes.MarketSevered:
 		event.Type = "recorded" // it was published when it took place
 	case changes.DatabaseDecided:
 		event.Type = "database"

@@ -212,6 +212,13 @@ func (e *Engine) AppliedAt() time.Time {
 	return e.applied
 }
 
+// Number returns the number of the policy that is in use, as Apply was given it.
+func (e *Engine) Number() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.number
+}
+
 // Apply takes a policy into use, by its number: that of the ledger's revision,
 // 0 for one more than before. made is when the revision was, zero if that isn't
 // known: the policy is decided for that moment at least. source is kept for a

@@ -20,11 +20,14 @@ type exchange struct {
 }
 
 // Refused reports whether it would be refused or rejected now, by the policy, the flags
-// and the databases that are in use.
-func (x *exchange) Refused() bool {
+// and the databases that are in use, and in which market.
+func (x *exchange) Refused() (market string, refused bool) {
 	h := x.handler
-	d, _, err := x.decide(h.o.Policy(h.o.Now()))
-	return err != nil || d.Action == policy.Refuse
+	d, place, err := x.decide(h.o.Policy(h.o.Now()))
+	if err != nil {
+		return string(place.Jurisdiction()), true
+	}
+	return string(d.Jurisdiction), d.Action == policy.Refuse
 }
 
 // decide decides anew, and returns by which place.

@@ -122,9 +122,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer cancel(nil)
 		x := &exchange{h, facts, verdict.Client, cancel}
 		defer h.o.Sessions.Begin(x)()
-		if h.o.Sessions.Reviews() != reviews && x.Refused() { // since it was decided
-			h.reject(w, r, DecidedAnew)
-			return
+		if h.o.Sessions.Reviews() != reviews { // since it was decided
+			if _, refused := x.Refused(); refused {
+				h.reject(w, r, DecidedAnew)
+				return
+			}
 		}
 		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 			defer h.o.Sessions.BeginWebSocket()()

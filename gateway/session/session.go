@@ -18,9 +18,9 @@ type Gauge interface {
 
 // An Exchange is a request that is under way.
 type Exchange interface {
-	// Refused reports whether it would be refused if it came now. It may be called
-	// after the exchange has ended.
-	Refused() bool
+	// Refused reports whether it would be refused if it came now, and in which market.
+	// It may be called after the exchange has ended.
+	Refused() (market string, refused bool)
 	// Cut ends it at once, if it hasn't ended.
 	Cut()
 }
@@ -72,9 +72,9 @@ const (
 	pause      = 10 * time.Millisecond
 )
 
-// Review cuts the exchanges that would be refused now, and returns how many. It is
-// called when something has changed by which that is decided.
-func (r *Registry) Review(ctx context.Context) (cut int) {
+// Review cuts the exchanges that would be refused now, and returns how many by market.
+// It is called when something has changed by which that is decided.
+func (r *Registry) Review(ctx context.Context) map[string]int {
 	r.reviews.Add(1)
 	var all []Exchange
 	for i := range r.shards {
@@ -85,11 +85,14 @@ func (r *Registry) Review(ctx context.Context) (cut int) {
 		}
 		s.mu.Unlock()
 	}
+	cut, byMarket := 0, make(map[string]int)
 	for _, e := range all {
-		if !e.Refused() {
+		market, refused := e.Refused()
+		if !refused {
 			continue
 		}
 		e.Cut()
+		byMarket[market]++
 		if cut++; cut%cutsInARow == 0 {
 			select {
 			case <-ctx.Done():
@@ -97,7 +100,7 @@ func (r *Registry) Review(ctx context.Context) (cut int) {
 			}
 		}
 	}
-	return cut
+	return byMarket
 }
 
 // BeginWebSocket counts a WebSocket until end is called.

@@ -39,8 +39,8 @@ func TestWaitEndsWithTheLastSessionOrTheContext(t *testing.T) {
 
 type exchange struct{ refused, cut bool }
 
-func (e *exchange) Refused() bool { return e.refused }
-func (e *exchange) Cut()          { e.cut = true }
+func (e *exchange) Refused() (string, bool) { return "FR", e.refused }
+func (e *exchange) Cut()                    { e.cut = true }
 
 func TestReviewCutsWhatIsRefusedNow(t *testing.T) {
 	r := New(new(gauge))
@@ -48,7 +48,7 @@ func TestReviewCutsWhatIsRefusedNow(t *testing.T) {
 	defer r.Begin(kept)()
 	defer r.Begin(refused)()
 	r.Begin(ended)()
-	if n := r.Review(t.Context()); n != 1 || kept.cut || !refused.cut || ended.cut {
+	if n := r.Review(t.Context())["FR"]; n != 1 || kept.cut || !refused.cut || ended.cut {
 		t.Errorf("%d were cut: %v %v %v", n, *kept, *refused, *ended)
 	}
 	if r.Reviews() != 1 {
@@ -63,7 +63,7 @@ func TestManyAreCutInASecondOrTwo(t *testing.T) {
 			r.Begin(&exchange{refused: true})
 		}
 		begun := time.Now()
-		if n := r.Review(t.Context()); n != 100_000 {
+		if n := r.Review(t.Context())["FR"]; n != 100_000 {
 			t.Errorf("%d were cut", n)
 		}
 		if took := time.Since(begun); took < time.Second || took > 3*time.Second {

@@ -81,8 +81,11 @@ func isSame(a, b changes.Occurrence) bool {
 	if a.Kind != b.Kind || a.Revision != b.Revision && a.Revision != 0 && b.Revision != 0 {
 		return false
 	}
-	if a.Kind == changes.StepTaken {
+	switch a.Kind {
+	case changes.StepTaken:
 		return a.Due.Equal(b.Due)
+	case changes.MarketSevered:
+		return a.Severed.Jurisdiction == b.Severed.Jurisdiction
 	}
 	return a.Breach.HasSameFlag(b.Breach)
 }

@@ -211,7 +211,7 @@ func describe(r Record) (Description, error) {
 		var b removalBody
 		err := decodeBody(r.Body, &b)
 		return Description{Summary: "removes " + b.Name}, err
-	case StepTaken, GuaranteeBreached, BreachAcknowledged:
+	case StepTaken, GuaranteeBreached, BreachAcknowledged, MarketSevered:
 		var b occurrenceBody
 		err := decodeBody(r.Body, &b)
 		return Description{Summary: b.summary(r.Kind), Took: &b.At, Gateway: b.Gateway, Places: b.places()}, err

@@ -36,6 +36,7 @@ const (
 	StepTaken          Kind = "step"            // a step of a schedule
 	GuaranteeBreached  Kind = "breach"          // flags below their guarantees
 	BreachAcknowledged Kind = "acknowledgement" // came into effect
+	MarketSevered      Kind = "severed"         // what was under way in markets was cut; format 5
 )
 
 // A Draft is what is to be written into the ledger.

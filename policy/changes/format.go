@@ -54,7 +54,7 @@ var errUnknown = errors.New("its kind isn't known")
 func (d Draft) isUnknown() bool {
 	switch d.Kind {
 	case RevisionMade, ChangeProposed, ChangeEdited, ChangeApproved, ChangeRejected, PrincipalSet, PrincipalRemoved,
-		DatabaseDecided, StepTaken, GuaranteeBreached, BreachAcknowledged:
+		DatabaseDecided, StepTaken, GuaranteeBreached, BreachAcknowledged, MarketSevered:
 		return d.Format() > Format
 	}
 	return true

@@ -21,10 +21,10 @@ const gatewayAuthor = "exitgate"
 
 // An Occurrence is what took place at a gateway, in contrast to what somebody did:
 // a step of a schedule, a breach of a guarantee, an acknowledgement that came into
-// effect. Each is recorded once, by the gateway that is first: a step by its
+// effect, a market in which what was under way was cut. Each is recorded once, by the gateway that is first: a step by its
 // revision and its date, a breach by its jurisdiction, its flag and the first
 // revision that doesn't acknowledge it, so that one that comes and goes is one
-// record.
+// record; a cut by the revision and the market, with how many exchanges it was there.
 type Occurrence struct {
 	Kind     Kind      `json:"kind"`
 	Revision uint64    `json:"revision"` // in force when it took place
@@ -34,6 +34,14 @@ type Occurrence struct {
 	Changes []string  `json:"changes,omitempty"` // "wind-down → withdrawn: FR"
 	// Of a breach, and of its acknowledgement.
 	Breach Breach `json:"breach,omitzero"`
+	// Of a cut.
+	Severed Severed `json:"severed,omitzero"`
+}
+
+// Severed is how many exchanges were cut in a market at once.
+type Severed struct {
+	Jurisdiction policy.Code `json:"jurisdiction"`
+	Exchanges    int         `json:"exchanges"`
 }
 
 // A Breach is a value of a flag below its guarantee, somewhere.
@@ -53,9 +61,23 @@ type occurrenceBody struct {
 	Due      time.Time `json:"due,omitzero"`
 	Changes  []string  `json:"changes,omitempty"`
 	Breaches []Breach  `json:"breaches,omitempty"`
+	Severed  []Severed `json:"severed,omitempty"`
 }
 
-const occurrenceFormat = 3 // of the ledger, that has them
+// The formats of the ledger that have them.
+const (
+	occurrenceFormat = 3
+	severedFormat    = 5
+)
+
+// MaxSevered is how many cuts are remembered as recorded.
+const MaxSevered = 1000
+
+// A recordedCut is a cut that is in the ledger.
+type recordedCut struct {
+	Revision     uint64      `json:"revision"`
+	Jurisdiction policy.Code `json:"jurisdiction"`
+}
 
 // A recordedStep is a step that is in the ledger.
 type recordedStep struct {
@@ -78,17 +100,26 @@ type recordedBreach struct {
 func (s State) RecordOccurrences(gateway string, all []Occurrence) (Draft, error) {
 	var body occurrenceBody
 	var kind Kind
+	isCut := func(o Occurrence) bool { return o.Kind == MarketSevered }
+	if slices.ContainsFunc(all, func(o Occurrence) bool { return !isCut(o) && !s.IsRecorded(o) }) {
+		all = slices.DeleteFunc(slices.Clone(all), isCut) // earlier versions don't read these: nothing else waits for that
+	}
 	for _, o := range all {
 		switch {
 		case s.IsRecorded(o):
 		case kind == "":
 			kind = o.Kind
 			body = occurrenceBody{Format: occurrenceFormat, Gateway: gateway, Revision: o.Revision, At: o.At.UTC().Round(0), Changes: o.Changes}
-			if kind == StepTaken {
+			switch kind {
+			case StepTaken:
 				body.Due = o.Due.UTC().Round(0)
-			} else {
+			case MarketSevered:
+				body.Format, body.Severed = severedFormat, []Severed{o.Severed}
+			default:
 				body.Breaches = []Breach{o.Breach.inUTC()}
 			}
+		case kind == o.Kind && kind == MarketSevered && o.Revision == body.Revision:
+			body.Severed = append(body.Severed, o.Severed)
 		case kind == o.Kind && kind != StepTaken && o.Revision == body.Revision && !slices.ContainsFunc(body.Breaches, o.Breach.HasSameFlag):
 			body.Breaches = append(body.Breaches, o.Breach.inUTC())
 		}
@@ -110,6 +141,8 @@ func (s State) IsRecorded(o Occurrence) bool {
 		steps := s.saved.Steps
 		return slices.ContainsFunc(steps, func(r recordedStep) bool { return r.Revision == o.Revision && r.Due.Equal(o.Due) }) ||
 			len(steps) == MaxSteps && o.Revision < steps[0].Revision
+	case MarketSevered:
+		return slices.Contains(s.cuts, recordedCut{o.Revision, o.Severed.Jurisdiction})
 	case GuaranteeBreached:
 		b, known := s.recordedBreach(o.Breach)
 		return known && (b.AcknowledgedUntil.IsZero() || !o.Breach.Since.After(b.AcknowledgedUntil)) ||
@@ -168,8 +201,17 @@ func (s State) occur(r Record) (State, error) {
 	if err := decodeBody(r.Body, &b); err != nil {
 		return s, err
 	}
-	if (r.Kind == StepTaken) == b.Due.IsZero() || (r.Kind == StepTaken) != (len(b.Breaches) == 0) {
+	isBreach := r.Kind == GuaranteeBreached || r.Kind == BreachAcknowledged
+	if (r.Kind == StepTaken) == b.Due.IsZero() || isBreach == (len(b.Breaches) == 0) || (r.Kind == MarketSevered) == (len(b.Severed) == 0) {
 		return s, fmt.Errorf("it isn't one of a %s", r.Kind)
+	}
+	if r.Kind == MarketSevered {
+		for _, cut := range b.Severed {
+			if cut := (recordedCut{b.Revision, cut.Jurisdiction}); !slices.Contains(s.cuts, cut) {
+				s.cuts = append(slices.Clone(s.cuts[max(0, len(s.cuts)-MaxSevered+1):]), cut)
+			}
+		}
+		return s, nil
 	}
 	if r.Kind == StepTaken {
 		if !s.IsRecorded(Occurrence{Kind: StepTaken, Revision: b.Revision, Due: b.Due}) {
@@ -226,6 +268,13 @@ func (b occurrenceBody) summary(kind Kind) string {
 	if kind == StepTaken {
 		return fmt.Sprintf("step of revision %d at %s: %s", b.Revision, b.Due.UTC().Format(time.RFC3339), shorten(cmp.Or(strings.Join(b.Changes, "; "), "nothing but dates")))
 	}
+	if kind == MarketSevered {
+		var cuts []string
+		for _, cut := range b.Severed {
+			cuts = append(cuts, fmt.Sprintf("%d in %s", cut.Exchanges, cut.Jurisdiction))
+		}
+		return fmt.Sprintf("cut, at %s: %s that were under way by revision %d", b.At.UTC().Format(time.RFC3339), shorten(strings.Join(cuts, ", ")), b.Revision)
+	}
 	var places []string
 	for _, breach := range b.Breaches {
 		places = append(places, fmt.Sprintf("%s in %s", breach.Flag, breach.Jurisdiction))
@@ -246,6 +295,9 @@ func (b occurrenceBody) summary(kind Kind) string {
 func (b occurrenceBody) places() (codes []policy.Code) {
 	for _, breach := range b.Breaches {
 		codes = append(codes, breach.Jurisdiction)
+	}
+	for _, cut := range b.Severed {
+		codes = append(codes, cut.Jurisdiction)
 	}
 	for _, line := range b.Changes { // as policy.FormatDifferences writes them
 		list := line[strings.LastIndex(line, ": ")+len(": "):]

@@ -3,6 +3,7 @@ package changes_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -140,5 +141,34 @@ jurisdictions:
 	}
 	if want := []string{"03:00", "open → announced: FR", "04:00", "announced → withdrawn: FR", "open → withdrawn: DE"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestACutIsRecordedOnce(t *testing.T) {
+	w := begun(t, rules)
+	cut := func(market policy.Code, n int) changes.Occurrence {
+		return changes.Occurrence{Kind: changes.MarketSevered, Revision: 1, At: w.now, Severed: changes.Severed{Jurisdiction: market, Exchanges: n}}
+	}
+	step := changes.Occurrence{Kind: changes.StepTaken, Revision: 1, At: w.now, Due: w.now, Changes: []string{"open → withdrawn: FR"}}
+	all := []changes.Occurrence{cut("FR", 12), step, cut("RE", 1)}
+	for _, kind := range []changes.Kind{changes.StepTaken, changes.MarketSevered} { // what earlier versions read comes first
+		w.must(w.write(w.s.RecordOccurrences("gateway-1", all)))
+		if got := w.last().Kind; got != kind {
+			t.Fatalf("a record of kind %s, not %s", got, kind)
+		}
+	}
+	d, err := changes.Describe(w.last())
+	if err != nil || !strings.Contains(d.Summary, "12 in FR, 1 in RE") || !slices.Equal(d.Places, []policy.Code{"FR", "RE"}) || w.last().Format() != 5 {
+		t.Errorf("%+v, %v", d, err)
+	}
+	restored, err := changes.Restore([]byte(kept(t, w.s)), w.s.Supplement(), parsers)
+	w.must(err)
+	for _, s := range []changes.State{w.s, restored} {
+		if _, err := s.RecordOccurrences("gateway-2", []changes.Occurrence{cut("FR", 3), step}); w.code(err) != "no-change" {
+			t.Errorf("it is recorded again: %v", err)
+		}
+		if s.IsRecorded(cut("DE", 1)) || s.IsRecorded(changes.Occurrence{Kind: changes.MarketSevered, Revision: 2, Severed: changes.Severed{Jurisdiction: "FR"}}) {
+			t.Error("another one is, too")
+		}
 	}
 }

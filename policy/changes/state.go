@@ -22,6 +22,7 @@ type State struct {
 	clockOffset time.Duration
 	taken       policy.TakenSteps // isn't kept here
 	undisclosed []string          // demands, sorted
+	cuts        []recordedCut     // the last ones
 	saved       savedState
 }
 
@@ -182,7 +183,7 @@ func (s State) take(r Record) (State, error) {
 		return s.setPrincipal(r)
 	case PrincipalRemoved:
 		return s.removePrincipal(r)
-	case StepTaken, GuaranteeBreached, BreachAcknowledged:
+	case StepTaken, GuaranteeBreached, BreachAcknowledged, MarketSevered:
 		return s.occur(r)
 	case DatabaseDecided:
 		return s.decideDatabase(r)

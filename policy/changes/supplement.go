@@ -12,11 +12,13 @@ type Supplement struct {
 	// Undisclosed are names of demands that may not be disclosed, and that no policy in
 	// the State has any more.
 	Undisclosed []string `json:"undisclosed,omitempty"`
+	// Cuts are those that are recorded.
+	Cuts []recordedCut `json:"cuts,omitempty"`
 }
 
 // Supplement returns the State's.
 func (s State) Supplement() Supplement {
-	more := Supplement{Undisclosed: s.forgottenUndisclosed()}
+	more := Supplement{Undisclosed: s.forgottenUndisclosed(), Cuts: s.cuts}
 	if s.inUse != nil {
 		more.Began = s.inUse.Began()
 	}
@@ -41,6 +43,7 @@ func (s *State) supplement(more Supplement) {
 		s.saved.Changes[i].base = more.Bases[c.Number]
 	}
 	s.rebase(0, nil)
+	s.cuts = more.Cuts
 	s.undisclosed = more.Undisclosed
 	for _, p := range s.policies() {
 		s.noteUndisclosed(p, p == s.inUse)
