@@ -327,7 +327,7 @@ func (g *Gateway) newControl() *control.Control {
 		Traffic:  func() traffic.Sums { return g.traffic.Sums(g.elapsed()) },
 		Describe: g.geo.Describe, LocateHeld: g.geo.LocateHeld, Databases: g.geo, Overdue: g.databaseOverdue, Capability: g.geo.Capability, CertificateEnds: g.certificateEnds, CertificateFailures: g.certificateFailures, Draining: g.draining.Load,
 		Doubt:  func() (string, time.Time) { d := g.doubt(); return d.Reason.String(), d.Since },
-		Events: g.events, Purges: g.purges, Copies: g.copies, Now: g.now, Log: g.log,
+		Events: g.events, Purges: g.purges, UnderWay: g.sessions.Count, Copies: g.copies, Now: g.now, Log: g.log,
 	}
 	if g.ofrep != nil {
 		o.FlagServer = func() (time.Time, error) {

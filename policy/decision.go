@@ -87,3 +87,12 @@ type Decision struct {
 	// Flag is the flag that withdraws, for ByGuarantee: the first one by name.
 	Flag string `json:"flag,omitempty"`
 }
+
+// Market returns what the decision is counted for: the entry that governs, or where that
+// is the default the place.
+func (d *Decision) Market() Code {
+	if d.Entry == Default {
+		return d.Jurisdiction
+	}
+	return d.Entry
+}

@@ -389,8 +389,12 @@ func (s planView) brief(out printer) {
 	s.printNeeds(out)
 }
 
-// printUnsaid says what isn't said of whom it reaches, and what is said of the past.
+// printUnsaid says what would be cut, what isn't said of whom it reaches, and what is
+// said of the past.
 func (s planView) printUnsaid(out printer) {
+	if s.Cut > 0 {
+		out.colouredParagraph(red, "", "\nWould be cut at once: %s under way on this gateway.", plural(s.Cut, "exchange"))
+	}
 	if s.Backdated != nil {
 		out.colouredParagraph(yellow, "", "\nBackdated: %s; it is so since this comes into force, and so it is published.", sanitise(strings.Join(s.Backdated, ", ")))
 	}

@@ -299,6 +299,9 @@ func marketRemarks(m api.Market) []string {
 	if len(m.Next) > 1 {
 		all = append(all, "then "+formatSteps(m.Next[1:]))
 	}
+	if m.UnderWay > 0 {
+		all = append(all, formatCount(uint64(m.UnderWay))+" under way")
+	}
 	if len(m.Routes) > 0 {
 		all = append(all, "only "+sanitise(strings.Join(m.Routes, ", ")))
 	}

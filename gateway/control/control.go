@@ -68,9 +68,12 @@ type Options struct {
 	// ones and clients' own, zero for nothing; and whether some of it didn't say so.
 	// It may be nil.
 	Copies func() api.Caches
-	Purges func() *Purges // of the caches in front; it may be nil, and return nil: there are none
-	Now    func() time.Time
-	Log    *slog.Logger
+	// UnderWay returns how many exchanges under way here a snapshot would forward, and how
+	// many it would refuse, by market. It may be nil.
+	UnderWay func(by *policy.Snapshot) (forwarded, refused map[policy.Code]int)
+	Purges   func() *Purges // of the caches in front; it may be nil, and return nil: there are none
+	Now      func() time.Time
+	Log      *slog.Logger
 }
 
 // Purges are how the operator's caches are purged.

@@ -16,11 +16,20 @@ func (c *Control) Jurisdictions() api.Jurisdictions {
 // markets returns what a snapshot says of each market, and its traffic.
 func (c *Control) markets(snapshot *policy.Snapshot) []api.Market {
 	hour, day := requestsByCode(c.o.Traffic())
+	underWay, _ := c.underWay(snapshot)
 	markets := []api.Market{}
 	for _, m := range snapshot.Markets() {
-		markets = append(markets, api.Market{Market: m, Hour: hour[m.Jurisdiction], Day: day[m.Jurisdiction]})
+		markets = append(markets, api.Market{Market: m, Hour: hour[m.Jurisdiction], Day: day[m.Jurisdiction], UnderWay: underWay[m.Jurisdiction]})
 	}
 	return markets
+}
+
+// underWay returns how many exchanges a snapshot would forward and refuse, by market.
+func (c *Control) underWay(by *policy.Snapshot) (forwarded, refused map[policy.Code]int) {
+	if c.o.UnderWay == nil {
+		return nil, nil
+	}
+	return c.o.UnderWay(by)
 }
 
 // requestsByCode sums up requests by jurisdiction: those that its entry governs,
@@ -55,7 +64,8 @@ func (c *Control) Jurisdiction(code policy.Code) (api.Jurisdiction, error) {
 	}
 	x := explain(snapshot, policy.PlaceOf(code), http.MethodGet, "", "/")
 	hour, day := requestsByCode(c.o.Traffic())
-	j := api.Jurisdiction{Explanation: x, Market: api.Market{Hour: hour[code], Day: day[code]}}
+	underWay, _ := c.underWay(snapshot)
+	j := api.Jurisdiction{Explanation: x, Market: api.Market{Hour: hour[code], Day: day[code], UnderWay: underWay[code]}}
 	for _, m := range snapshot.Markets() {
 		if m.Jurisdiction == code {
 			j.Market.Market = m

@@ -80,8 +80,13 @@ func (c *Control) plan(ctx context.Context, p changes.Proposal) (api.Plan, error
 	if err := c.checkFindable(state.Policy(), proposed, p, planned.Plan); err != nil {
 		objection = err.Error()
 	}
+	_, refused := c.underWay(policy.Compile(proposed, c.o.Flags.Known(), c.now()))
+	cut := 0
+	for _, n := range refused {
+		cut += n
+	}
 	return api.Plan{
-		Objection: objection, Unsaid: messages(unsaid), Backdated: planned.Backdated,
+		Cut: cut, Objection: objection, Unsaid: messages(unsaid), Backdated: planned.Backdated,
 		Unfindable: orEmpty(policy.Unfindable(proposed, c.o.Flags.Known(), c.now(), c.o.Capability())),
 		Revision:   revision, Policy: string(planned.Policy), Plan: planned.Plan,
 		Needs: planned.Needs, Emergency: planned.Emergency, Hit: impact(counted, planned.Plan), Caches: c.caches(planned.Plan),

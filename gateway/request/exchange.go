@@ -30,9 +30,22 @@ func (x *exchange) Refused() (market string, refused bool) {
 	return string(d.Jurisdiction), d.Action == policy.Refuse
 }
 
+// DecidedBy returns how a snapshot would decide on it now, nil if it would be rejected.
+func (x *exchange) DecidedBy(s *policy.Snapshot) *policy.Decision {
+	d, _, err := x.decideBy(s)
+	if err != nil {
+		return nil
+	}
+	return d
+}
+
 // decide decides anew, and returns by which place.
 func (x *exchange) decide(compiled *enforce.Compiled) (*policy.Decision, policy.Place, error) {
-	h, s := x.handler, compiled.Snapshot()
+	return x.decideBy(compiled.Snapshot())
+}
+
+func (x *exchange) decideBy(s *policy.Snapshot) (*policy.Decision, policy.Place, error) {
+	h := x.handler
 	place := h.o.Locate(x.client)
 	d, _, err := decideByReadings(s, place, x.facts)
 	if err != nil {

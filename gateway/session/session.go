@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/exitgate/exitgate/policy"
 )
 
 // A Gauge shows how many sessions there are.
@@ -21,6 +23,9 @@ type Exchange interface {
 	// Refused reports whether it would be refused if it came now, and in which market.
 	// It may be called after the exchange has ended.
 	Refused() (market string, refused bool)
+	// DecidedBy returns how a snapshot would decide on it if it came now, nil if it would
+	// be rejected.
+	DecidedBy(*policy.Snapshot) *policy.Decision
 	// Cut ends it at once, if it hasn't ended.
 	Cut()
 }
@@ -76,15 +81,7 @@ const (
 // It is called when something has changed by which that is decided.
 func (r *Registry) Review(ctx context.Context) map[string]int {
 	r.reviews.Add(1)
-	var all []Exchange
-	for i := range r.shards {
-		s := &r.shards[i]
-		s.mu.Lock()
-		for e := range s.all {
-			all = append(all, e)
-		}
-		s.mu.Unlock()
-	}
+	all := r.all()
 	cut, byMarket := 0, make(map[string]int)
 	for _, e := range all {
 		market, refused := e.Refused()
@@ -101,6 +98,38 @@ func (r *Registry) Review(ctx context.Context) map[string]int {
 		}
 	}
 	return byMarket
+}
+
+// all returns the exchanges that are under way.
+func (r *Registry) all() (all []Exchange) {
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		for e := range s.all {
+			all = append(all, e)
+		}
+		s.mu.Unlock()
+	}
+	return all
+}
+
+// Count returns how many exchanges a snapshot would forward, and how many it wouldn't,
+// by the entry that governs them, or by place where that is the default.
+func (r *Registry) Count(by *policy.Snapshot) (forwarded, refused map[policy.Code]int) {
+	forwarded, refused = make(map[policy.Code]int), make(map[policy.Code]int)
+	for _, e := range r.all() {
+		d := e.DecidedBy(by)
+		switch {
+		case d == nil:
+			refused[""]++
+			continue
+		case d.Action == policy.Refuse:
+			refused[d.Market()]++
+		default:
+			forwarded[d.Market()]++
+		}
+	}
+	return forwarded, refused
 }
 
 // BeginWebSocket counts a WebSocket until end is called.

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/exitgate/exitgate/policy"
 )
 
 type gauge int
@@ -41,6 +43,22 @@ type exchange struct{ refused, cut bool }
 
 func (e *exchange) Refused() (string, bool) { return "FR", e.refused }
 func (e *exchange) Cut()                    { e.cut = true }
+func (e *exchange) DecidedBy(*policy.Snapshot) *policy.Decision {
+	if e.refused {
+		return &policy.Decision{Entry: "FR", Action: policy.Refuse}
+	}
+	return &policy.Decision{Entry: policy.Default, Jurisdiction: "DE"}
+}
+
+func TestCount(t *testing.T) {
+	r := New(new(gauge))
+	for i := range 5 {
+		r.Begin(&exchange{refused: i < 2})
+	}
+	if forwarded, refused := r.Count(nil); forwarded["DE"] != 3 || refused["FR"] != 2 || len(forwarded)+len(refused) != 2 {
+		t.Errorf("forwarded %v, refused %v", forwarded, refused)
+	}
+}
 
 func TestReviewCutsWhatIsRefusedNow(t *testing.T) {
 	r := New(new(gauge))

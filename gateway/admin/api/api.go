@@ -98,6 +98,9 @@ type Market struct {
 	policy.Market
 	Hour Requests `json:"hour"`
 	Day  Requests `json:"day"`
+	// UnderWay is how many exchanges are under way there now: requests that aren't
+	// answered yet, downloads, streams and WebSockets.
+	UnderWay int `json:"under-way,omitempty"`
 }
 
 // Requests are how many there were.
@@ -267,6 +270,8 @@ type Plan struct {
 	Needs     int       `json:"needs"`     // approvals by others than the author
 	Emergency bool      `json:"emergency"` // one person could do it at once, as it only withdraws
 	Hit       *Impact   `json:"hit,omitempty"`
+	// Cut is how many exchanges that are under way on this gateway would be cut at once.
+	Cut int `json:"cut,omitempty"`
 	// Caches is what they may serve of what would be refused, if there is any.
 	Caches *Caches `json:"caches,omitempty"`
 	// Objection is why this gateway would refuse it, although nothing is wrong with
