@@ -23,7 +23,7 @@ func TestWhatTakesPlaceWithoutNATSIsRecordedLater(t *testing.T) {
 	at := func(now time.Time) {
 		t.Helper()
 		for _, g := range gateways {
-			testkit.ReplaceFile(t, g.clock, now.Format(time.RFC3339))
+			testkit.ReplaceFile(t, g.clock, now.Format(time.RFC3339Nano)) // to the second, it would be behind the server
 		}
 	}
 	for range 2 {
