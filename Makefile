@@ -1,5 +1,5 @@
 # The everyday commands. .ci/run is what decides whether a change is good.
-.PHONY: test integration race lint generate bench demo ci
+.PHONY: test integration race lint generate bench demo packages ci
 
 test:      ## the tests
 	go test ./...
@@ -23,6 +23,12 @@ bench:     ## side by side with nginx and HAProxy (needs both, wrk and h2load)
 
 demo:      ## the gateway in front of a sample app
 	go run ./cmd/exitgate demo
+
+# The same commit gives the same packages. VERSION=1.2.0 for a release.
+packages: VERSION ?= $(shell git log -1 --format=0~%cd.%h --date=format:%Y%m%d%H%M%S)
+packages: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+packages:  ## dist/*.deb and *.rpm, for ARCH=amd64 or arm64
+	go -C deploy/packages run . -out "$(CURDIR)/dist" -version "$(VERSION)" $(if $(ARCH),-arch $(ARCH))
 
 ci:        ## everything a change must pass
 	.ci/run
