@@ -30,9 +30,12 @@ func (g *Gateway) cutRefused(ctx context.Context) {
 		byMarket := g.sessions.Review(ctx)
 		for _, market := range slices.Sorted(maps.Keys(byMarket)) {
 			cut := byMarket[market]
-			g.metrics.Severed.Add(float64(cut))
-			g.log.Info("exchanges were cut, as they would be refused now", "jurisdiction", market, "count", cut)
-			g.occurred(changes.Occurrence{Kind: changes.MarketSevered, Revision: revision, At: at, Severed: changes.Severed{Jurisdiction: policy.Code(market), Exchanges: cut}})
+			g.metrics.Severed.Add(float64(cut.All))
+			g.log.Info("exchanges were cut, as they would be refused now", "jurisdiction", market, "count", cut.All)
+			if cut.Lasting == 0 {
+				continue // requests that come in any moment
+			}
+			g.occurred(changes.Occurrence{Kind: changes.MarketSevered, Revision: revision, At: at, Severed: changes.Severed{Jurisdiction: policy.Code(market), Exchanges: cut.Lasting}})
 		}
 	}
 }

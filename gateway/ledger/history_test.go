@@ -35,7 +35,10 @@ func remove(t *testing.T, js jetstream.JetStream) {
 // restore makes the stream of what it held.
 func restore(t *testing.T, js jetstream.JetStream, messages []*jetstream.RawStreamMsg) {
 	t.Helper()
-	must[jetstream.Stream](t)(js.CreateStream(within(t), jetstream.StreamConfig{Name: "exitgate-ledger", Subjects: []string{"exitgate.ledger"}, DenyDelete: true, DenyPurge: true}))
+	testkit.Eventually(t, "the stream is made anew", func() bool { // a deletion is answered before the folder is gone
+		_, err := js.CreateStream(within(t), jetstream.StreamConfig{Name: "exitgate-ledger", Subjects: []string{"exitgate.ledger"}, DenyDelete: true, DenyPurge: true})
+		return err == nil
+	})
 	for _, m := range messages {
 		publish(t, js, m.Data, m.Header.Get(nats.MsgIdHdr))
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/proxy"
+	"github.com/exitgate/exitgate/gateway/session"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -17,17 +19,24 @@ type exchange struct {
 	facts   Facts
 	client  netip.Addr
 	cancel  context.CancelCauseFunc
+	begun   time.Time
 }
 
+// lasting is for how long an exchange that is no mere request is under way at least.
+const lasting = time.Second
+
 // Refused reports whether it would be refused or rejected now, by the policy, the flags
-// and the databases that are in use, and in which market.
-func (x *exchange) Refused() (market string, refused bool) {
-	h := x.handler
-	d, place, err := x.decide(h.o.Policy(h.o.Now()))
+// and the databases that are in use.
+func (x *exchange) Refused() (is session.Refused, refused bool) {
+	h, now := x.handler, x.handler.o.Now()
+	d, place, err := x.decide(h.o.Policy(now))
+	is.Lasting = now.Sub(x.begun) >= lasting
 	if err != nil {
-		return string(place.Jurisdiction()), true
+		is.Market = string(place.Jurisdiction())
+		return is, true
 	}
-	return string(d.Jurisdiction), d.Action == policy.Refuse
+	is.Market = string(d.Jurisdiction)
+	return is, d.Action == policy.Refuse
 }
 
 // DecidedBy returns how a snapshot would decide on it now, nil if it would be rejected.

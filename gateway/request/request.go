@@ -120,7 +120,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		ctx, cancel := context.WithCancelCause(r.Context())
 		defer cancel(nil)
-		x := &exchange{h, facts, verdict.Client, cancel}
+		x := &exchange{h, facts, verdict.Client, cancel, now}
 		defer h.o.Sessions.Begin(x)()
 		if h.o.Sessions.Reviews() != reviews { // since it was decided
 			if _, refused := x.Refused(); refused {

@@ -20,15 +20,25 @@ type Gauge interface {
 
 // An Exchange is a request that is under way.
 type Exchange interface {
-	// Refused reports whether it would be refused if it came now, and in which market.
+	// Refused reports whether it would be refused if it came now, and what it is then.
 	// It may be called after the exchange has ended.
-	Refused() (market string, refused bool)
+	Refused() (is Refused, refused bool)
 	// DecidedBy returns how a snapshot would decide on it if it came now, nil if it would
 	// be rejected.
 	DecidedBy(*policy.Snapshot) *policy.Decision
 	// Cut ends it at once, if it hasn't ended.
 	Cut()
 }
+
+// Refused is an exchange that would be refused.
+type Refused struct {
+	Market string
+	// Lasting is that it is under way for longer than most requests are.
+	Lasting bool
+}
+
+// Cut is how many exchanges of a market were cut.
+type Cut struct{ All, Lasting int }
 
 // A Registry is safe for concurrent use.
 type Registry struct {
@@ -79,17 +89,22 @@ const (
 
 // Review cuts the exchanges that would be refused now, and returns how many by market.
 // It is called when something has changed by which that is decided.
-func (r *Registry) Review(ctx context.Context) map[string]int {
+func (r *Registry) Review(ctx context.Context) map[string]Cut {
 	r.reviews.Add(1)
 	all := r.all()
-	cut, byMarket := 0, make(map[string]int)
+	cut, byMarket := 0, make(map[string]Cut)
 	for _, e := range all {
-		market, refused := e.Refused()
+		is, refused := e.Refused()
 		if !refused {
 			continue
 		}
 		e.Cut()
-		byMarket[market]++
+		of := byMarket[is.Market]
+		of.All++
+		if is.Lasting {
+			of.Lasting++
+		}
+		byMarket[is.Market] = of
 		if cut++; cut%cutsInARow == 0 {
 			select {
 			case <-ctx.Done():

@@ -39,10 +39,10 @@ func TestWaitEndsWithTheLastSessionOrTheContext(t *testing.T) {
 	})
 }
 
-type exchange struct{ refused, cut bool }
+type exchange struct{ refused, lasting, cut bool }
 
-func (e *exchange) Refused() (string, bool) { return "FR", e.refused }
-func (e *exchange) Cut()                    { e.cut = true }
+func (e *exchange) Refused() (Refused, bool) { return Refused{"FR", e.lasting}, e.refused }
+func (e *exchange) Cut()                     { e.cut = true }
 func (e *exchange) DecidedBy(*policy.Snapshot) *policy.Decision {
 	if e.refused {
 		return &policy.Decision{Entry: "FR", Action: policy.Refuse}
@@ -66,8 +66,8 @@ func TestReviewCutsWhatIsRefusedNow(t *testing.T) {
 	defer r.Begin(kept)()
 	defer r.Begin(refused)()
 	r.Begin(ended)()
-	if n := r.Review(t.Context())["FR"]; n != 1 || kept.cut || !refused.cut || ended.cut {
-		t.Errorf("%d were cut: %v %v %v", n, *kept, *refused, *ended)
+	if n := r.Review(t.Context())["FR"]; n != (Cut{All: 1}) || kept.cut || !refused.cut || ended.cut {
+		t.Errorf("%v were cut: %v %v %v", n, *kept, *refused, *ended)
 	}
 	if r.Reviews() != 1 {
 		t.Errorf("%d reviews", r.Reviews())
@@ -81,7 +81,7 @@ func TestManyAreCutInASecondOrTwo(t *testing.T) {
 			r.Begin(&exchange{refused: true})
 		}
 		begun := time.Now()
-		if n := r.Review(t.Context())["FR"]; n != 100_000 {
+		if n := r.Review(t.Context())["FR"].All; n != 100_000 {
 			t.Errorf("%d were cut", n)
 		}
 		if took := time.Since(begun); took < time.Second || took > 3*time.Second {
