@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -211,7 +214,7 @@ const reasonSeparator = " · " // what was done and why
 // formatAction says what a record does, so that what only was proposed isn't taken for
 // what came into force.
 func formatAction(r api.Record) (text, colour string) {
-	text = sanitise(r.Summary)
+	text = withPlaceTimes(sanitise(r.Summary))
 	switch {
 	case r.Refused != "":
 		return "REFUSED, " + sanitise(r.Refused) + ": " + text, red
@@ -310,7 +313,7 @@ func (o *logOptions) printOne(cmd *cobra.Command, c *client, number uint64) erro
 // printRevision shows who made a revision, and how.
 func printRevision(out printer, r changes.Revision) {
 	fmt.Fprintf(out, "Revision %d by %s at %s\n\n", r.Number, formatNames(r.Authors), formatTime(r.Time))
-	out.colouredParagraph(bold, "  ", "%s", sanitise(r.Summary))
+	out.colouredParagraph(bold, "  ", "%s", withPlaceTimes(sanitise(r.Summary)))
 	printReason(out, r.Because)
 	fmt.Fprintln(out)
 	if r.Base != 0 {
@@ -330,3 +333,38 @@ func printRevision(out printer, r changes.Revision) {
 		fmt.Fprintf(out, "Plan %s\n", sanitise(r.Plan))
 	}
 }
+
+// momentInSummary is a moment in a record's summary, as policy/changes writes it, and what
+// stands before it may name the jurisdiction that it is about.
+var momentInSummary = regexp.MustCompile(`\b\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d))?`)
+
+// withPlaceTimes puts behind each moment of a summary what it is where that is about, or
+// in UTC if it says its place's already: "FR
+// open → withdrawn from 2026-11-30T23:00Z (2026-12-01 00:00 in Europe/Paris)".
+func withPlaceTimes(summary string) string {
+	parts := strings.Split(summary, "; ")
+	for i, part := range parts {
+		codes := codeInSummary.FindAllString(part, -1)
+		j := slices.IndexFunc(codes, func(code string) bool { return policy.ZoneOf(policy.Code(code)) != "" })
+		if j < 0 {
+			continue
+		}
+		parts[i] = momentInSummary.ReplaceAllStringFunc(part, func(text string) string {
+			for _, layout := range []string{time.DateOnly, "2006-01-02T15:04Z07:00", time.RFC3339} {
+				t, err := time.Parse(layout, text)
+				if err != nil {
+					continue
+				}
+				if _, offset := t.Zone(); offset != 0 { // as the policy has it
+					return fmt.Sprintf("%s (%s)", text, formatTime(t))
+				}
+				return strings.TrimSpace(text + " " + formatThere(t, policy.Code(codes[j]), ""))
+			}
+			return text
+		})
+	}
+	return strings.Join(parts, "; ")
+}
+
+// codeInSummary finds what may be a jurisdiction's code.
+var codeInSummary = regexp.MustCompile(`\b[A-Z]{2}(-[A-Z0-9]{1,3})?\b`)
