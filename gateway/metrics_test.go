@@ -156,6 +156,7 @@ func TestALedgerHasMetricsOfItsOwn(t *testing.T) {
 	}
 	want := lines(
 		"exitgate_changes_pending 0",
+		"exitgate_emergencies_taken_back_unsigned 0",
 		"exitgate_emergencies_unsigned 0",
 		"exitgate_emergency_signature_due_timestamp_seconds 0",
 		"exitgate_ledger_connected 1",

@@ -135,3 +135,19 @@ func TestAnEmergencyThatNobodySignsIsOverdueAfterADayAndOpensNothing(t *testing.
 	}
 	shows("and then", 1, due, true)
 }
+
+func TestAnEmergencyThatItsAuthorTookBackIsMeasured(t *testing.T) {
+	g := start(t, setup{configure: func(c *config.Config) { c.Data = t.TempDir() }})
+	first := g.proposes(`"policy": "version: 1\napprovals: {open: 1, withdraw: 1}\n"`)
+	g.proposes(`"set": {"jurisdiction": "US-MS", "phase": "withdrawn"}, "emergency": true`)
+	if n := g.metric("exitgate_emergencies_taken_back_unsigned"); n != 0 {
+		t.Errorf("%v are taken back before one is", n)
+	}
+	g.proposes(fmt.Sprintf(`"rollback": %d, "emergency": true`, first.InForce.Number))
+	if back, all := g.metric("exitgate_emergencies_taken_back_unsigned"), g.metric("exitgate_emergencies_unsigned"); back != 1 || all != 2 {
+		t.Errorf("%v of %v are taken back, want 1 of 2", back, all)
+	}
+	if a := g.request(g.client(1), "/", mississippi); a.status != 200 {
+		t.Errorf("a client there gets %d", a.status)
+	}
+}

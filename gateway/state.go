@@ -8,6 +8,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/source"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 // state is what the metrics show of what the gateway works with.
@@ -57,6 +58,9 @@ func (g *Gateway) ledgerState(c *source.Connection) *metrics.Ledger {
 	}
 	for _, revision := range state.Unsigned() {
 		l.SignatureDue = append(l.SignatureDue, revision.SignBy)
+		if slices.Contains(revision.Effects, plan.OpensMarket) {
+			l.TakenBack++
+		}
 	}
 	return l
 }

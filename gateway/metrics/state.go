@@ -41,6 +41,7 @@ type Ledger struct {
 	Unrecorded   int           // what took place and isn't in the ledger yet
 	Pending      int           // changes that wait for approvals
 	SignatureDue []time.Time   // until when emergencies are to be signed, ascending
+	TakenBack    int           // of them, those by which their author took one back, so that somebody gets more
 }
 
 // Flags are the state of the flags.
@@ -165,6 +166,9 @@ func RegisterState(registry prometheus.Registerer, state func() State) {
 		})},
 		{desc("emergencies_unsigned", "Emergency withdrawals that nobody has signed besides who made them."), ofLedger(func(l *Ledger) float64 {
 			return float64(len(l.SignatureDue))
+		})},
+		{desc("emergencies_taken_back_unsigned", "Emergency withdrawals that their author took back alone, so that the market is open again, and that nobody else has signed."), ofLedger(func(l *Ledger) float64 {
+			return float64(l.TakenBack)
 		})},
 		{desc("emergency_signature_due_timestamp_seconds", "Until when the first of the emergency withdrawals is to be signed, 0 if there is none."), ofLedger(func(l *Ledger) float64 {
 			if len(l.SignatureDue) == 0 {
