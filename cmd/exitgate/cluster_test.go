@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/evidence"
 	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/gateway/ledger/ledgertest"
 	"github.com/exitgate/exitgate/internal/testkit"
@@ -306,6 +309,19 @@ func TestAPlanCountsTheRequestsOfAllGateways(t *testing.T) {
 		if h := plan.Hit; h == nil || h.Gateways != 5 || int(h.Hour.Refused) != served || int(h.Hour.Served) != refused || h.Hour.Requests != uint64(served+2*refused) || h.Day.Refused != h.Hour.Refused {
 			t.Errorf("%s: the plan would have hit %+v; there were %d requests that it refuses, and %d that it serves", g.name, h, served, refused)
 		}
+	}
+	// Evidence counts them, too, and is the same whoever makes it.
+	var says []evidence.Statement
+	for _, g := range f.gateways[:2] {
+		file := readEvidence(t, []byte(g.mustRun("evidence", "FR").out))
+		want := []evidence.Count{{Jurisdiction: "FR", Class: "other", Served: uint64(served)}}
+		if c := file.Made.Counts; c == nil || c.Gateways != 5 || !slices.Equal(c.Requests, want) {
+			t.Errorf("%s: it counts %+v, want %+v", g.name, c, want)
+		}
+		says = append(says, file.Says)
+	}
+	if !reflect.DeepEqual(says[0], says[1]) {
+		t.Errorf("two gateways say %+v", says)
 	}
 	// Of a gateway that nobody reaches nothing is known.
 	f.cutOff(f.gateways[4])

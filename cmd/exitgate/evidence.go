@@ -31,9 +31,9 @@ stages, what each date did, and what took place. With it are the records of the
 ledger that prove it, unchanged. exitgate log --verify FILE checks it, without a
 gateway. --html makes a page of it, too, to read and to print.
 
-It has nothing of clients, and no counts of requests: those are metrics. It has the
-whole text of each policy: with demands that may not be disclosed, and with other
-markets. Principals are in it, if they were changed meanwhile, with their names and
+Of clients it has how many requests were served and refused in the last day, if the
+time lasts until now, and nothing else. It has the whole text of each policy: with
+demands that may not be disclosed, and with other markets. Principals are in it, if they were changed meanwhile, with their names and
 the hashes of their tokens.
 
 Exit codes: 0 done, 1 failed, 2 usage.`,

@@ -20,6 +20,9 @@ func TestEvidence(t *testing.T) {
 		t.Fatalf("%v\n%s", err, got.body)
 	}
 	state, now := g.known()
+	if f.Made.Counts == nil {
+		t.Error("of the last day there are no counts")
+	}
 	if report := f.Verify(); !report.OK() || f.Head.Number != state.Last() || !f.To.Equal(now) || f.Records[0].Number != 1 {
 		t.Errorf("it isn't valid: %+v, of %+v", report, f.Header)
 	}
@@ -27,7 +30,7 @@ func TestEvidence(t *testing.T) {
 	// Before the change was proposed.
 	got = ask(t, g, viewer, "GET", "/v1/evidence/BY?to="+change.Time.Add(-time.Second).Format(time.RFC3339), nil)
 	f, err = evidence.Read([]byte(got.body))
-	if err != nil || !f.Verify().OK() || f.Head.Number != change.Number-1 {
+	if err != nil || !f.Verify().OK() || f.Head.Number != change.Number-1 || f.Made.Counts != nil {
 		t.Errorf("%v, of %+v\n%s", err, f.Header, got.body)
 	}
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -21,7 +22,8 @@ import (
 // more than [evidence.MaxBytes] of them.
 func (c *Control) Evidence(ctx context.Context, code policy.Code, from, to time.Time) (h evidence.Header, records iter.Seq2[ledger.Record, error], err error) {
 	now := c.now().UTC()
-	if to.IsZero() {
+	untilNow := to.IsZero()
+	if untilNow {
 		to = now
 	}
 	switch {
@@ -44,6 +46,9 @@ func (c *Control) Evidence(ctx context.Context, code policy.Code, from, to time.
 		Made: evidence.Made{At: now, Gateway: host, Version: c.o.Version},
 		Head: found[len(found)-1],
 	}
+	if untilNow {
+		h.Made.Counts = c.countsIn(ctx, code, now)
+	}
 	return h, func(yield func(ledger.Record, error) bool) {
 		for _, point := range found {
 			r, err := c.source.Record(ctx, point.Number)
@@ -55,6 +60,35 @@ func (c *Control) Evidence(ctx context.Context, code policy.Code, from, to time.
 			}
 		}
 	}, nil
+}
+
+// countsIn returns what all gateways have counted in the last day of a jurisdiction
+// and what is in it.
+func (c *Control) countsIn(ctx context.Context, code policy.Code, now time.Time) *evidence.Counts {
+	sums, gateways := c.trafficOnce(ctx)()
+	all := make(map[[2]string]evidence.Count)
+	for k, n := range sums.Day {
+		if !evidence.Within(k.Jurisdiction, code) {
+			continue
+		}
+		of := [2]string{string(k.Jurisdiction), k.Class}
+		count := all[of]
+		count.Jurisdiction, count.Class = k.Jurisdiction, k.Class
+		if k.Refused {
+			count.Refused += n
+		} else {
+			count.Served += n
+		}
+		all[of] = count
+	}
+	counts := &evidence.Counts{Since: sums.Since.UTC(), Gateways: gateways, Requests: []evidence.Count{}}
+	if dayAgo := now.AddDate(0, 0, -1); counts.Since.Before(dayAgo) {
+		counts.Since = dayAgo
+	}
+	for _, of := range slices.SortedFunc(maps.Keys(all), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		counts.Requests = append(counts.Requests, all[of])
+	}
+	return counts
 }
 
 // findRecords returns where the records are that prove what was in force in a time,

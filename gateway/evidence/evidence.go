@@ -3,7 +3,7 @@
 // a gateway: the records by their hashes, and what the file says of them by
 // saying it anew.
 //
-// It has what operators did, and nothing of clients.
+// It has what operators did, and of clients how many requests were served and refused.
 package evidence
 
 import (
@@ -23,8 +23,9 @@ import (
 )
 
 // format is that of files that are written. It is raised with whatever would have
-// an earlier exitgate say something else of the same records.
-const format = 1
+// an earlier exitgate say something else of the same records, or not read the file.
+// Files of format 1 have no counts.
+const format = 2
 
 // Limits.
 const (
@@ -50,6 +51,23 @@ type Made struct {
 	At      time.Time `json:"at"`
 	Gateway string    `json:"gateway"`
 	Version string    `json:"version"`
+	// Counts are missing of a time that had ended before: gateways keep them for a day.
+	Counts *Counts `json:"counts,omitempty"`
+}
+
+// Counts are the requests that gateways have counted in the day before a file was made.
+type Counts struct {
+	Since    time.Time `json:"since"`    // a day before, or when the first of the gateways began
+	Gateways int       `json:"gateways"` // that have answered
+	Requests []Count   `json:"requests"`
+}
+
+// A Count is of a jurisdiction, that of the file or one in it, and of a route class.
+type Count struct {
+	Jurisdiction policy.Code `json:"jurisdiction"`
+	Class        string      `json:"class"`
+	Served       uint64      `json:"served"`
+	Refused      uint64      `json:"refused"`
 }
 
 // A File is all of a file.
@@ -152,7 +170,7 @@ func Read(text []byte) (File, error) {
 	switch {
 	case err != nil:
 		return File{}, fmt.Errorf("it isn't a file of exitgate evidence, or it was changed: %w", err)
-	case f.Format != format:
+	case f.Format < 1 || f.Format > format:
 		return File{}, errors.New("it isn't a file of exitgate evidence: its format is missing")
 	case len(f.Records) == 0:
 		return File{}, errors.New("it has no records")

@@ -139,7 +139,8 @@ func file(t testing.TB, from, to time.Time, records []ledger.Record) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	h := evidence.Header{Jurisdiction: "FR", Name: "France", From: from, To: to, Head: records[len(records)-1].Point(),
-		Made: evidence.Made{At: to, Gateway: "gateway-1", Version: "1.0.0"}}
+		Made: evidence.Made{At: to, Gateway: "gateway-1", Version: "1.0.0", Counts: &evidence.Counts{Since: to.AddDate(0, 0, -1), Gateways: 2,
+			Requests: []evidence.Count{{Jurisdiction: "FR", Class: "other", Served: 1, Refused: 20}, {Jurisdiction: "FR", Class: "sign-up", Refused: 3}}}}}
 	if err := evidence.Write(&b, h, sequence(records)); err != nil {
 		t.Fatal(err)
 	}
@@ -315,7 +316,7 @@ func TestWhatCannotBeRead(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                       "isn't a file of exitgate evidence",
 		"{}":                     "isn't a file of exitgate evidence",
-		`{"format": 2}`:          "check it with a newer one",
+		`{"format": 3}`:          "check it with a newer one",
 		"version: 1\nroutes: {}": "isn't a file of exitgate evidence",
 		string(bytes.Replace(theFile(t), []byte(`"says"`), []byte(`"more":1,"says"`), 1)): "unknown",
 	} {

@@ -199,11 +199,13 @@ func (s *reading) isAbout(d policy.Demand) bool {
 
 // concerns reports whether a jurisdiction is the file's, has it in it, or is in it.
 func (s *reading) concerns(code policy.Code) bool {
-	within := func(inner, outer policy.Code) bool {
-		place := policy.PlaceOf(inner)
-		return inner == outer || place.Country == outer || slices.Contains(place.Subdivisions[:], outer)
-	}
-	return within(code, s.Jurisdiction) || within(s.Jurisdiction, code)
+	return Within(code, s.Jurisdiction) || Within(s.Jurisdiction, code)
+}
+
+// Within reports whether a jurisdiction is another one, or a part of it.
+func Within(inner, outer policy.Code) bool {
+	place := policy.PlaceOf(inner)
+	return inner == outer || place.Country == outer || slices.Contains(place.Subdivisions[:], outer)
 }
 
 // end returns what all records say.
