@@ -220,8 +220,10 @@ func TestEachDecisionIsCountedOnceByWhatCameOfIt(t *testing.T) {
 		`exitgate_geo_lookups_total{result="unlocated"}`:                                                    1,
 		`exitgate_geo_lookups_total{result="private"}`:                                                      1,
 		`exitgate_upstream_requests_total{code="200",upstream="` + g.app.URL + `"}`:                         3,
-		`exitgate_request_duration_seconds_count{action="refuse"}`:                                          5,
-		`exitgate_request_duration_seconds_count{action="forward"}`:                                         3,
+		`exitgate_request_duration_seconds_count{action="refuse",app="app.example",code="4xx"}`:             5,
+		`exitgate_request_duration_seconds_count{action="forward",app="app.example",code="2xx"}`:            3,
+		`exitgate_request_duration_seconds_count{action="forward",app="app.example",code="5xx"}`:            0,
+		`exitgate_forwarded_withdrawn_total`:                                                                0,
 		`exitgate_jurisdiction_phase{jurisdiction="EU",phase="closed-to-new"}`:                              1,
 		`exitgate_jurisdiction_phase{jurisdiction="EU",phase="open"}`:                                       0,
 	} {

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coder/websocket"
 	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/exitgate/exitgate/policy/changes"
 )
@@ -137,9 +139,9 @@ func TestWhatCanBeCountedIsShownFromZero(t *testing.T) {
 func TestDurationsHaveBuckets(t *testing.T) {
 	g := startWithTraffic(t)
 	samples := g.samples()
-	all := samples[`exitgate_request_duration_seconds_bucket{action="forward",le="+Inf"}`]
-	if all == 0 || samples[`exitgate_request_duration_seconds_bucket{action="forward",le="60"}`] != all {
-		t.Errorf("of %v requests, %v took up to a minute", all, samples[`exitgate_request_duration_seconds_bucket{action="forward",le="60"}`])
+	all := samples[`exitgate_request_duration_seconds_bucket{action="forward",app="app.example",code="2xx",le="+Inf"}`]
+	if all == 0 || samples[`exitgate_request_duration_seconds_bucket{action="forward",app="app.example",code="2xx",le="60"}`] != all {
+		t.Errorf("of %v requests, %v took up to a minute", all, samples[`exitgate_request_duration_seconds_bucket{action="forward",app="app.example",code="2xx",le="60"}`])
 	}
 }
 
@@ -148,13 +150,14 @@ func TestALedgerHasMetricsOfItsOwn(t *testing.T) {
 	_, exposition := g.admin("/metrics")
 	var got strings.Builder
 	for line := range strings.Lines(exposition) {
-		for _, of := range []string{"exitgate_ledger_", "exitgate_changes_", "exitgate_emergenc", "exitgate_policy_revision"} {
+		for _, of := range []string{"exitgate_ledger_", "exitgate_change", "exitgate_emergenc", "exitgate_policy_revision"} {
 			if strings.HasPrefix(line, of) {
 				got.WriteString(line)
 			}
 		}
 	}
 	want := lines(
+		"exitgate_change_expiry_timestamp_seconds 0",
 		"exitgate_changes_pending 0",
 		"exitgate_emergencies_taken_back_unsigned 0",
 		"exitgate_emergencies_unsigned 0",
@@ -169,5 +172,37 @@ func TestALedgerHasMetricsOfItsOwn(t *testing.T) {
 	)
 	if strings.TrimSpace(got.String()) != strings.TrimSpace(strings.ReplaceAll(want, "\r", "")) {
 		t.Errorf("they are\n%s", got.String())
+	}
+}
+
+func TestDurationsSayHowRequestsEnded(t *testing.T) {
+	g := start(t, setup{policy: "version: 1\n", handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/hints":
+			w.WriteHeader(http.StatusEarlyHints)
+			http.Redirect(w, r, "/", http.StatusSeeOther)
+		case "/broken":
+			w.WriteHeader(http.StatusInternalServerError)
+		case "/cut":
+			panic(http.ErrAbortHandler)
+		case "/websocket":
+			if c, err := websocket.Accept(w, r, nil); err == nil {
+				c.Close(websocket.StatusNormalClosure, "")
+			}
+		}
+	})})
+	c := g.client(1)
+	for _, path := range []string{"/hints", "/broken", "/cut", "/"} {
+		g.request(c, path, america)
+	}
+	ws, _, err := websocket.Dial(t.Context(), "wss://"+host+"/websocket", &websocket.DialOptions{HTTPClient: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ws.Read(t.Context()) // until it is closed
+	for class, want := range map[string]float64{"1xx": 1, "2xx": 1, "3xx": 1, "5xx": 2} {
+		testkit.Eventually(t, class+" is counted", func() bool {
+			return g.samples()[`exitgate_request_duration_seconds_count{action="forward",app="app.example",code="`+class+`"}`] == want
+		})
 	}
 }

@@ -30,8 +30,8 @@ import (
 )
 
 // openApps returns the apps by their hosts.
-func (g *Gateway) openApps() (*request.Hosts[*proxy.App], error) {
-	byHost := make(map[string]*proxy.App)
+func (g *Gateway) openApps() (*request.Hosts[request.App], error) {
+	byHost := make(map[string]request.App)
 	var wrong []error
 	for _, a := range g.config.Apps {
 		name := strings.Join(a.Hosts, ", ")
@@ -60,7 +60,7 @@ func (g *Gateway) openApps() (*request.Hosts[*proxy.App], error) {
 			g.log.Warn("the secret of an app is sent in the clear over the network; use https upstreams", "app", name)
 		}
 		for _, host := range a.Hosts {
-			byHost[host] = app
+			byHost[host] = request.App{App: app, Durations: g.metrics.Durations(name)}
 		}
 	}
 	return request.NewHosts(byHost), errors.Join(wrong...)

@@ -151,3 +151,20 @@ func TestAnEmergencyThatItsAuthorTookBackIsMeasured(t *testing.T) {
 		t.Errorf("a client there gets %d", a.status)
 	}
 }
+
+func TestWhenTheFirstChangeExpiresIsMeasured(t *testing.T) {
+	c := testkit.NewClock(time.Date(2026, 12, 1, 8, 0, 0, 0, time.UTC))
+	g := start(t, setup{now: c.Now, configure: func(c *config.Config) { c.Data = t.TempDir() }})
+	g.proposes(`"policy": "version: 1\napprovals: {withdraw: 1, expire: 48h}\n"`)
+	expires := func() float64 { return g.metric("exitgate_change_expiry_timestamp_seconds") - float64(c.Now().Unix()) }
+	g.proposes(`"set": {"jurisdiction": "US-MS", "phase": "withdrawn"}`)
+	c.Set(c.Now().Add(time.Hour))
+	g.proposes(`"set": {"jurisdiction": "US-CA", "phase": "withdrawn"}`)
+	if got, want := expires(), (47 * time.Hour).Seconds(); got != want {
+		t.Errorf("the first of two expires in %v s, want %v", got, want)
+	}
+	c.Set(c.Now().Add(47 * time.Hour))
+	if got, want := expires(), time.Hour.Seconds(); got != want {
+		t.Errorf("when it has, the other one does in %v s, want %v", got, want)
+	}
+}

@@ -54,6 +54,9 @@ func (g *Gateway) ledgerState(c *source.Connection) *metrics.Ledger {
 	for _, c := range state.Changes(now) {
 		if c.Status == changes.Pending {
 			l.Pending++
+			if l.Expires.IsZero() || c.Expires.Before(l.Expires) {
+				l.Expires = c.Expires
+			}
 		}
 	}
 	for _, revision := range state.Unsigned() {

@@ -25,6 +25,7 @@ type Metrics struct {
 	CertificateFailures    prometheus.Counter
 	ObtainFailures         prometheus.Counter
 	Severed                prometheus.Counter
+	ForwardedWithdrawn     prometheus.Counter
 	CredentialFailures     prometheus.Counter
 	Transitions            prometheus.Counter
 	HandshakeErrors        prometheus.Counter
@@ -73,7 +74,7 @@ func New(registry prometheus.Registerer) *Metrics {
 			NativeHistogramBucketFactor:     1.1,
 			NativeHistogramMaxBucketNumber:  100,
 			NativeHistogramMinResetDuration: time.Hour,
-		}, []string{"action"}),
+		}, []string{"action", "app", "code"}),
 		lookups:                counters("geo_lookups_total", "Clients located, by result: located, unlocated, private.", "result"),
 		databaseFailures:       counters("geo_database_reload_failures_total", "Changed geo databases that were not taken into use.", "database"),
 		policyRevision:         gauge("policy_revision", "Number of the revision in use; of a policy file, how many were applied since the start."),
@@ -82,6 +83,7 @@ func New(registry prometheus.Registerer) *Metrics {
 		CredentialFailures:     counter("app_credentials_reload_failures_total", "Changed credentials for upstreams that were not taken into use."),
 		CertificateFailures:    counter("certificate_reload_failures_total", "Changed certificates that were not taken into use."),
 		Severed:                counter("connections_severed_total", "WebSockets, streams and bodies that were cut, as they would be refused now."),
+		ForwardedWithdrawn:     counter("forwarded_withdrawn_total", "Requests of withdrawn markets that were forwarded and are not essential: bugs."),
 		ObtainFailures:         counter("certificate_obtain_failures_total", "Certificates that could not be obtained or renewed when it was tried."),
 		Transitions:            counter("transitions_total", "Times that scheduled changes of phases took place."),
 		connections:            gauges("connections_active", "Connections of clients.", "protocol"),
@@ -117,11 +119,6 @@ func (m *Metrics) Rejected(reason string) { m.rejections.WithLabelValues(reason)
 
 // InitRejection exports the rejections for a reason from 0 on.
 func (m *Metrics) InitRejection(reason string) { m.rejections.WithLabelValues(reason) }
-
-// Duration returns the histogram of requests with an action, in seconds.
-func (m *Metrics) Duration(a policy.Action) prometheus.Observer {
-	return m.duration.WithLabelValues(a.String())
-}
 
 // Lookup returns the counter of look-ups with a result.
 func (m *Metrics) Lookup(result string) prometheus.Counter { return m.lookups.WithLabelValues(result) }

@@ -40,6 +40,7 @@ type Ledger struct {
 	Unknown      uint64        // records that only a newer gateway knows, skipped
 	Unrecorded   int           // what took place and isn't in the ledger yet
 	Pending      int           // changes that wait for approvals
+	Expires      time.Time     // when the first of them does; zero: none waits
 	SignatureDue []time.Time   // until when emergencies are to be signed, ascending
 	TakenBack    int           // of them, those by which their author took one back, so that somebody gets more
 }
@@ -163,6 +164,9 @@ func RegisterState(registry prometheus.Registerer, state func() State) {
 		})},
 		{desc("changes_pending", "Changes of the policy that wait for approvals."), ofLedger(func(l *Ledger) float64 {
 			return float64(l.Pending)
+		})},
+		{desc("change_expiry_timestamp_seconds", "When the first of the changes that wait for approvals expires, 0 if none waits."), ofLedger(func(l *Ledger) float64 {
+			return seconds(l.Expires)
 		})},
 		{desc("emergencies_unsigned", "Emergency withdrawals that nobody has signed besides who made them."), ofLedger(func(l *Ledger) float64 {
 			return float64(len(l.SignatureDue))

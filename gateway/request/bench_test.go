@@ -18,7 +18,6 @@ import (
 	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/metrics"
-	"github.com/exitgate/exitgate/gateway/proxy"
 	"github.com/exitgate/exitgate/gateway/session"
 	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/gateway/traffic"
@@ -81,7 +80,7 @@ func newHandler(t testing.TB, text string) *Handler {
 	}
 	return NewHandler(Options{
 		Policy: engine.Current, Client: clients.Address, Locate: locator.Locate, LocateHeld: locator.LocateHeld,
-		Apps:     NewHosts(map[string]*proxy.App{"app.example": nil}),
+		Apps:     NewHosts(map[string]App{"app.example": {Durations: m.Durations("app.example")}}),
 		Sessions: session.New(m.Connections("websocket")), Metrics: m, Sources: client.NewSources(clients), MaxHeader: 64 << 10, Trusts: clients.Trusts, Log: logger, Now: time.Now,
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 
 	"github.com/exitgate/exitgate/gateway/enforce"
-	"github.com/exitgate/exitgate/gateway/proxy"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -23,7 +22,7 @@ type Facts struct {
 
 // A Verdict is what comes of a request that is not rejected.
 type Verdict struct {
-	App      *proxy.App
+	App      App
 	Client   netip.Addr
 	Decision *policy.Decision
 	Outcome  *enforce.Outcome

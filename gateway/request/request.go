@@ -34,7 +34,7 @@ type Options struct {
 	// LocateHeld returns where an address is by databases that are not trusted
 	// yet, if there are any: the stricter decision counts.
 	LocateHeld func(netip.Addr) (place policy.Place, held bool)
-	Apps       *Hosts[*proxy.App]
+	Apps       *Hosts[App]
 	Sessions   *session.Registry
 	Metrics    *metrics.Metrics
 	Sources    *client.Sources // hears of each request that is decided
@@ -50,6 +50,12 @@ type Options struct {
 	HSTS          string      // Strict-Transport-Security of all answers over TLS; "": none of the gateway's own
 	Log           *slog.Logger
 	Now           func() time.Time
+}
+
+// An App is where requests are forwarded to, and how long they take.
+type App struct {
+	*proxy.App
+	Durations *metrics.Durations
 }
 
 // A Handler answers the requests of the public listener. It is safe for
@@ -106,7 +112,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	decision := verdict.Decision
-	defer func() { h.counters.duration[decision.Action].Observe(h.o.Now().Sub(now).Seconds()) }()
+	answer := &statusWriter{ResponseWriter: w}
+	w = answer
+	defer func() {
+		verdict.App.Durations.Observe(decision.Action, answer.status, h.o.Now().Sub(now).Seconds())
+	}()
 
 	switch {
 	case decision.Action == policy.Refuse && requestedMethod(r) != "":
@@ -120,6 +130,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		ctx, cancel := context.WithCancelCause(r.Context())
 		defer cancel(nil)
+		if decision.Action == policy.Forward && decision.Phase == policy.Withdrawn && decision.Class != policy.Essential {
+			h.o.Metrics.ForwardedWithdrawn.Inc()
+		}
 		x := &exchange{h, facts, verdict.Client, cancel, now}
 		defer h.o.Sessions.Begin(x)()
 		if h.o.Sessions.Reviews() != reviews { // since it was decided
@@ -158,14 +171,10 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, compiled *enfor
 type counters struct {
 	located, unlocated, private prometheus.Counter
 	headersIgnored, otherKeys   prometheus.Counter
-	duration                    [3]prometheus.Observer // by policy.Action
 }
 
 func newCounters(m *metrics.Metrics) counters {
 	c := counters{located: m.Lookup("located"), unlocated: m.Lookup("unlocated"), private: m.Lookup("private"), headersIgnored: m.HeadersIgnored, otherKeys: m.CacheKeysOther}
-	for _, action := range []policy.Action{policy.Forward, policy.Refuse, policy.WouldRefuse} {
-		c.duration[action] = m.Duration(action)
-	}
 	for _, reason := range rejections {
 		m.InitRejection(reason.Error())
 	}
