@@ -10,13 +10,14 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/exitgate/exitgate/gateway/metrics"
 )
 
 func TestAlertsFireWhenTheyShould(t *testing.T) {
 	promtool := installed(t, "promtool")
-	for _, args := range [][]string{{"check", "rules", "alerts.yml"}, {"test", "rules", "alerts_test.yml"}} {
+	for _, args := range [][]string{{"check", "config", "prometheus.yml"}, {"test", "rules", "alerts_test.yml", "days_test.yml"}} {
 		cmd := exec.Command(promtool, args...)
 		cmd.Dir = "prometheus"
 		if said, err := cmd.CombinedOutput(); err != nil {
@@ -25,15 +26,81 @@ func TestAlertsFireWhenTheyShould(t *testing.T) {
 	}
 }
 
+// rules are the groups of a file of rules, as far as tests look at them.
+type rules struct {
+	Groups []struct {
+		Rules []struct {
+			Alert       string
+			Labels      struct{ Severity string }
+			Annotations map[string]string
+		}
+	}
+}
+
+// A ruleTest is a file of tests for promtool, likewise.
+type ruleTest struct {
+	Tests []struct {
+		Cases []struct {
+			Alert string `yaml:"alertname"`
+			Fires []any  `yaml:"exp_alerts"`
+		} `yaml:"alert_rule_test"`
+	}
+}
+
+const runbooks = "https://github.com/exitgate/exitgate/blob/main/docs/alerts.md#"
+
+func TestEachAlertHasARunbookAndACaseInWhichItFiresAndOneInWhichItIsSilent(t *testing.T) {
+	fires, silent := make(map[string]bool), make(map[string]bool)
+	for _, file := range []string{"prometheus/alerts_test.yml", "prometheus/days_test.yml"} {
+		for _, test := range parse[ruleTest](t, file).Tests {
+			for _, c := range test.Cases {
+				fires[c.Alert] = fires[c.Alert] || len(c.Fires) > 0
+				silent[c.Alert] = silent[c.Alert] || len(c.Fires) == 0
+			}
+		}
+	}
+	documented := make(map[string]bool)
+	for _, heading := range regexp.MustCompile(`(?m)^### (\w+)$`).FindAllStringSubmatch(read(t, "../docs/alerts.md"), -1) {
+		documented[heading[1]] = true
+	}
+	for _, file := range []string{"prometheus/alerts.yml", "prometheus/objectives.yml"} {
+		for _, group := range parse[rules](t, file).Groups {
+			for _, rule := range group.Rules {
+				name := rule.Alert
+				if name == "" {
+					continue
+				}
+				if !fires[name] || !silent[name] {
+					t.Errorf("%s: a case in which it fires: %v; one in which it is silent: %v", name, fires[name], silent[name])
+				}
+				if got := rule.Annotations["runbook_url"]; got != runbooks+strings.ToLower(name) || !documented[name] {
+					t.Errorf("%s: its runbook is %s, which docs/alerts.md has: %v", name, got, documented[name])
+				}
+				if s := rule.Labels.Severity; s != "critical" && s != "warning" && s != "info" {
+					t.Errorf("%s: its severity is %q", name, s)
+				}
+				delete(documented, name)
+			}
+		}
+	}
+	for name := range documented {
+		t.Errorf("docs/alerts.md has %s, which is no alert", name)
+	}
+}
+
 // promtool can't know that a metric doesn't exist.
-func TestAlertsAskOnlyForMetricsThatTheGatewayHas(t *testing.T) {
+func TestRulesAskOnlyForMetricsThatTheGatewayHas(t *testing.T) {
 	have := describe()
+	for _, suffix := range []string{"_bucket", "_count", "_sum"} {
+		have["exitgate_request_duration_seconds"+suffix] = true
+	}
 	recorded := regexp.MustCompile(`\w+:exitgate_\w+:\w+`)
 	asked := regexp.MustCompile(`\bexitgate_\w+`)
-	alerts := recorded.ReplaceAllString(read(t, "prometheus/alerts.yml"), "")
-	for _, name := range asked.FindAllString(alerts, -1) {
-		if !have[name] {
-			t.Errorf("the gateway has no metric %s", name)
+	for _, file := range []string{"prometheus/alerts.yml", "prometheus/objectives.yml"} {
+		for _, name := range asked.FindAllString(recorded.ReplaceAllString(read(t, file), ""), -1) {
+			if !have[name] {
+				t.Errorf("%s: the gateway has no metric %s", file, name)
+			}
 		}
 	}
 }
@@ -103,6 +170,15 @@ func read(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// parse reads a file of YAML.
+func parse[T any](t *testing.T, path string) (value T) {
+	t.Helper()
+	if err := yaml.Unmarshal([]byte(read(t, path)), &value); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return value
 }
 
 // installed returns the path of a program that the test needs.
