@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/metrics"
 )
 
@@ -89,14 +91,18 @@ func TestEachAlertHasARunbookAndACaseInWhichItFiresAndOneInWhichItIsSilent(t *te
 }
 
 // promtool can't know that a metric doesn't exist.
-func TestRulesAskOnlyForMetricsThatTheGatewayHas(t *testing.T) {
+func TestRulesAndDashboardsAskOnlyForMetricsThatTheGatewayHas(t *testing.T) {
 	have := describe()
+	dashboards, err := filepath.Glob("grafana/dashboards/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, suffix := range []string{"_bucket", "_count", "_sum"} {
 		have["exitgate_request_duration_seconds"+suffix] = true
 	}
 	recorded := regexp.MustCompile(`\w+:exitgate_\w+:\w+`)
 	asked := regexp.MustCompile(`\bexitgate_\w+`)
-	for _, file := range []string{"prometheus/alerts.yml", "prometheus/objectives.yml"} {
+	for _, file := range append(dashboards, "prometheus/alerts.yml", "prometheus/objectives.yml") {
 		for _, name := range asked.FindAllString(recorded.ReplaceAllString(read(t, file), ""), -1) {
 			if !have[name] {
 				t.Errorf("%s: the gateway has no metric %s", file, name)
@@ -170,6 +176,59 @@ func read(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// A composition is a compose file, as far as tests look at it.
+type composition struct {
+	Services map[string]struct {
+		Environment map[string]string
+		Volumes     []string
+		Ports       []string
+	}
+	Configs map[string]struct{ Content string }
+}
+
+func TestWhatIsComposedIsThere(t *testing.T) {
+	compose := parse[composition](t, "compose.yaml")
+	settings, err := config.Parse("compose.yaml", []byte(compose.Configs["settings"].Content))
+	if err == nil {
+		err = settings.Validate()
+	}
+	if err != nil {
+		t.Errorf("the gateway's settings: %v", err)
+	}
+	// What a program finds at a path in its container.
+	inside := func(service, path string) string {
+		for _, volume := range compose.Services[service].Volumes {
+			from, to, _ := strings.Cut(strings.TrimSuffix(volume, ":ro"), ":")
+			if rest, ok := strings.CutPrefix(path, to); ok && strings.HasPrefix(from, "./") {
+				return from + rest
+			}
+		}
+		t.Fatalf("%s has no %s", service, path)
+		return ""
+	}
+	scraped := parse[struct {
+		Scrape []struct {
+			Static []struct{ Targets []string } `yaml:"static_configs"`
+		} `yaml:"scrape_configs"`
+	}](t, inside("prometheus", "/etc/prometheus/prometheus.yml"))
+	if got := scraped.Scrape[0].Static[0].Targets[0]; got != settings.Admin.Listen {
+		t.Errorf("Prometheus scrapes %s, and metrics are at %s", got, settings.Admin.Listen)
+	}
+	provisioned := parse[struct {
+		Providers []struct{ Options struct{ Path string } }
+	}](t, inside("grafana", "/etc/grafana/provisioning/dashboards/exitgate.yaml"))
+	read(t, inside("grafana", compose.Services["grafana"].Environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]))
+	read(t, inside("grafana", provisioned.Providers[0].Options.Path+"/exitgate-ledger.json"))
+	read(t, inside("grafana", "/etc/grafana/provisioning/datasources/prometheus.yaml"))
+	for name, service := range compose.Services {
+		for _, port := range service.Ports {
+			if !strings.HasPrefix(port, "127.0.0.1:") {
+				t.Errorf("%s opens a port to everybody: %s", name, port)
+			}
+		}
+	}
 }
 
 // parse reads a file of YAML.
