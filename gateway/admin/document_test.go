@@ -62,6 +62,10 @@ var operations = map[string]operation{
 	"GET /v1/jurisdictions": {
 		id: "jurisdictions", summary: "What the jurisdictions get that the policy names",
 	},
+	"GET /v1/places": {
+		id: "places", summary: "What every country and territory gets, with the requests of all gateways",
+		text: "Also of those that the policy doesn't name. The requests are those of some seconds ago at most.",
+	},
 	"GET /v1/jurisdictions/{code}": {
 		id: "jurisdiction", summary: "What a jurisdiction gets, and why", missing: true,
 		text: "Also of a jurisdiction that the policy doesn't name.",

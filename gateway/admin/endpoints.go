@@ -123,6 +123,8 @@ func (h *handler) endpoints() []endpoint {
 		{spec: spec{method: "GET", path: "/v1/evidence/{code}", access: view, query: []string{"from", "to"}}, response: reflect.TypeFor[evidence.File](), serve: h.streamEvidence},
 		newEndpoint(spec{method: "GET", path: "/v1/jurisdictions", access: view},
 			func(*call, none) (api.Jurisdictions, error) { return s.Jurisdictions(), nil }),
+		newEndpoint(spec{method: "GET", path: "/v1/places", access: view},
+			func(c *call, _ none) (api.Places, error) { return s.Places(c.Context()), nil }),
 		newEndpoint(spec{method: "GET", path: "/v1/jurisdictions/{code}", access: view},
 			func(c *call, _ none) (api.Jurisdiction, error) {
 				return s.Jurisdiction(policy.Code(c.PathValue("code")))

@@ -56,6 +56,7 @@ var calls = map[string]func(testing.TB, *fixture) call{
 	"GET /v1/log/verification":   get("/v1/log/verification"),
 	"GET /v1/evidence/{code}":    get("/v1/evidence/BY"),
 	"GET /v1/jurisdictions":      get("/v1/jurisdictions"),
+	"GET /v1/places":             get("/v1/places"),
 	"GET /v1/jurisdictions/{code}": func(testing.TB, *fixture) call {
 		return call{target: "/v1/jurisdictions/BY"}
 	},
@@ -123,6 +124,7 @@ func TestEndpoints_roles(t *testing.T) {
 		"GET /v1/log/verification":                 {no, 200, 200, 200, 200, 200},
 		"GET /v1/evidence/{code}":                  {no, 200, 200, 200, 200, 200},
 		"GET /v1/jurisdictions":                    {no, 200, 200, 200, 200, 200},
+		"GET /v1/places":                           {no, 200, 200, 200, 200, 200},
 		"GET /v1/jurisdictions/{code}":             {no, 200, 200, 200, 200, 200},
 		"POST /v1/explain":                         {no, 200, 200, 200, 200, 200},
 		"GET /v1/events":                           {no, 200, 200, 200, 200, 200},

@@ -89,6 +89,7 @@ type Control struct {
 	engine Engine
 	source source.Source
 	now    func() time.Time
+	recent trafficCache
 }
 
 // New returns a Control.

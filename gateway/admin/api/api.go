@@ -121,6 +121,23 @@ type Jurisdiction struct {
 	Explanation policy.Explanation `json:"explanation"` // of a request of the class other
 }
 
+// Places is the answer of GET /v1/places: what each country and territory gets, sorted,
+// and behind them each other jurisdiction that the policy names.
+type Places struct {
+	Gateways int       `json:"gateways"` // whose requests are counted
+	Since    time.Time `json:"since"`    // when the oldest count began
+	Places   []Place   `json:"places"`
+}
+
+// A Place is a Market, also one that the policy doesn't name. Its requests are those of
+// all gateways, of who was there: a country's with those of its parts, a group's those
+// that its entry decided. What is under way is on this gateway.
+type Place struct {
+	Market
+	Entry      policy.Code `json:"entry"` // the one that governs requests of the class other
+	Unenforced bool        `json:"unenforced,omitempty"`
+}
+
 // Policy is the answer of GET /v1/policy and GET /v1/revisions/{number}. Its
 // ETag is the revision's number, or for a file the policy's SHA-256. With
 // Accept: application/yaml the answer is the document alone.
