@@ -1,6 +1,6 @@
 // Package admin answers the operators' side: metrics and health, the app's
-// questions about flags, and the API below /v1/ by which people see and change
-// what the gateway does. It is served over a Unix socket and on loopback, never
+// questions about flags, the API below /v1/ by which people see and change
+// what the gateway does, and the console, which does the same with pages. It is served over a Unix socket and on loopback, never
 // on the public listener.
 package admin
 
@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/exitgate/exitgate/gateway/console"
 	"github.com/exitgate/exitgate/gateway/control"
 	"github.com/exitgate/exitgate/policy/changes"
 )
@@ -33,7 +34,8 @@ type Options struct {
 	OnFailure func()
 }
 
-// New answers /metrics, /healthz, /readyz, /ofrep/ and the API below /v1/. The
+// New answers /metrics, /healthz, /readyz, /ofrep/, the API below /v1/, and with the
+// console all else. The
 // server that it runs under needs ConnContext to know who is at a Unix socket,
 // and a ReadHeaderTimeout; the rest of a request has limits of its own here.
 func New(o Options) http.Handler { return newHandler(o, defaults) }
@@ -54,7 +56,11 @@ func newHandler(o Options, l limits) http.Handler {
 		write(w, status, "application/json", o.Service.Redact(changes.Actor{}, text)) // anybody asks
 	})
 	mux.Handle("/ofrep/", o.Flags)
-	mux.Handle("/v1/", newAPI(o, l))
+	h := newHandlerOfAPI(o, l)
+	answers := h.mux()
+	h.console = console.New(console.Options{API: answers, SignIn: h.signIn, Events: o.Service.Events, Now: o.Now, Log: o.Log})
+	mux.Handle("/v1/", answers)
+	mux.Handle("/", h.console)
 	return onlyKnownHosts(o.Hosts, fromThisSite(mux))
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/exitgate/exitgate/gateway/console"
 	"github.com/exitgate/exitgate/gateway/control"
 	"github.com/exitgate/exitgate/policy/changes"
 )
@@ -20,22 +21,26 @@ type handler struct {
 	now       func() time.Time
 	onFailure func()
 
+	console       *console.Console
 	failures      *failures
 	largeSlots    slots
 	streamSlots   slots
 	verifierSlots slots
 }
 
-// newAPI returns the API. Each request passes what is cheapest first, and
-// nothing of it is read before it is known who asks, and that they may.
-func newAPI(o Options, l limits) http.Handler {
-	h := &handler{
+func newHandlerOfAPI(o Options, l limits) *handler {
+	return &handler{
 		limits: l, service: o.Service, log: o.Log, now: o.Now, onFailure: o.OnFailure,
 		failures:      newFailures(),
 		largeSlots:    make(slots, l.largeBodies),
 		streamSlots:   make(slots, l.streams),
 		verifierSlots: make(slots, l.verifications),
 	}
+}
+
+// mux returns the API. Each request passes what is cheapest first, and nothing of it
+// is read before it is known who asks, and that they may.
+func (h *handler) mux() http.Handler {
 	paths := map[string][]endpoint{}
 	for _, e := range h.endpoints() {
 		paths[e.path] = append(paths[e.path], e)

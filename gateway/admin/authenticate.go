@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/console"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -26,9 +28,12 @@ func (h *handler) authenticate(r *http.Request) (changes.Actor, error) {
 		"send a token as in Authorization: Bearer exg_…, or ask over the socket in the gateway's data folder; exitgate principal makes tokens")
 }
 
-// actorOf returns who asks: the user at the other end of the socket, else whose
+// actorOf returns who asks: whoever is signed in to the console, if that asks, else the user at the other end of the socket, else whose
 // client certificate it is, else whose token.
 func (h *handler) actorOf(r *http.Request) (by changes.Actor, known bool) {
+	if signedIn := console.IdentityOf(r.Context()); signedIn != nil {
+		return signedIn()
+	}
 	if p, local := peerOf(r.Context()); local {
 		return h.service.ByUser(p.name()), true
 	}
@@ -44,6 +49,25 @@ func (h *handler) actorOf(r *http.Request) (by changes.Actor, known bool) {
 		return changes.Actor{}, false
 	}
 	return h.service.ByToken(secret)
+}
+
+// signIn returns who shows a token to the console.
+func (h *handler) signIn(r *http.Request, token string) (console.Identity, error) {
+	if _, known := h.service.ByToken(token); !known {
+		if err := h.service.Unavailable(); err != nil {
+			return nil, err
+		}
+		return nil, h.unknownToken(r)
+	}
+	return func() (changes.Actor, bool) { return h.service.ByToken(token) }, nil
+}
+
+// linkToConsole returns where whoever asks is signed in to the console, once: by what
+// they are known by now, as long as that is known.
+func (h *handler) linkToConsole(c *call, _ none) (api.ConsoleLink, error) {
+	asked := c.Request
+	target, ends := h.console.NewLink(func() (changes.Actor, bool) { return h.actorOf(asked) })
+	return api.ConsoleLink{Path: target, Expires: ends}, nil
 }
 
 // unknownToken counts a request with a token that is nobody's. The error says

@@ -62,6 +62,10 @@ var operations = map[string]operation{
 	"GET /v1/jurisdictions": {
 		id: "jurisdictions", summary: "What the jurisdictions get that the policy names",
 	},
+	"POST /v1/console/links": {
+		id: "linkToConsole", summary: "Where you are signed in to the console, once",
+		text: "Within a minute, as who asks, for as long as what you are known by is valid.",
+	},
 	"GET /v1/places": {
 		id: "places", summary: "What every country and territory gets, with the requests of all gateways",
 		text: "Also of those that the policy doesn't name. The requests are those of some seconds ago at most.",

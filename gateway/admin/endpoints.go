@@ -167,6 +167,8 @@ func (h *handler) endpoints() []endpoint {
 				return s.Reject(c.Context(), c.by, c.number, r.Because, c.request)
 			}),
 
+		newEndpoint(spec{method: "POST", path: "/v1/console/links", access: view, anytime: true}, h.linkToConsole),
+
 		newEndpoint(spec{method: "GET", path: "/v1/principals", access: view},
 			func(*call, none) (api.Principals, error) { return s.Principals(), nil }),
 		newEndpoint(spec{method: "PUT", path: "/v1/principals/{name}", access: managePrincipals, limit: smallBody, idempotent: true},

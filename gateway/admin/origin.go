@@ -36,16 +36,24 @@ func knownHost(hosts []string, field string) bool {
 
 // fromThisSite refuses what a browser sends on behalf of a page from elsewhere:
 // another host, another port, a file. Unlike http.CrossOriginProtection it
-// refuses GETs, too: only this site's own pages have business here.
+// refuses GETs, too: only this site's own pages have business here. A link to a page of
+// the console, as in an alert, may stand anywhere.
 func fromThisSite(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !sameSite(r) {
+		if !sameSite(r) && !followsLink(r) {
 			writeError(w, r, refuse(crossSite, "web pages of other origins may not ask",
 				"ask from the gateway's own pages, or by a program that is not a browser"))
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// followsLink reports whether a browser opens what is asked for as a page of its own, as
+// people see it (Fetch Metadata, sections 2.1 and 2.2): then no other page reads it.
+func followsLink(r *http.Request) bool {
+	return r.Method == http.MethodGet && !strings.HasPrefix(r.URL.Path, "/v1/") &&
+		r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document" && len(r.Header.Values("Origin")) == 0
 }
 
 func sameSite(r *http.Request) bool {

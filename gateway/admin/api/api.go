@@ -434,6 +434,13 @@ func (p *Problem) Error() string {
 	return p.Detail + "; " + p.Advice
 }
 
+// ConsoleLink is the answer of POST /v1/console/links: where whoever asks is signed in to
+// the console, once.
+type ConsoleLink struct {
+	Path    string    `json:"path"` // on the admin listener
+	Expires time.Time `json:"expires"`
+}
+
 // Geo is the answer of GET /v1/geo: the databases that clients are located by.
 type Geo struct {
 	Databases []Database     `json:"databases"`

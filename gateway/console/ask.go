@@ -1,0 +1,81 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+)
+
+// get asks the API for something, and reads the answer into a value.
+func (v *visit) get(target string, answer any) error {
+	return v.ask(http.MethodGet, target, nil, answer)
+}
+
+// post asks the API to do something. Headers come as name and value.
+func (v *visit) post(target string, body, answer any, headers ...string) error {
+	return v.ask(http.MethodPost, target, body, answer, headers...)
+}
+
+// ask asks the API in the name of who is signed in. An error is the API's.
+func (v *visit) ask(method, target string, body, answer any, headers ...string) error {
+	response, err := v.send(method, target, body, headers...)
+	if err != nil {
+		return err
+	}
+	if answer == nil || response.status == http.StatusNoContent {
+		return nil
+	}
+	return json.Unmarshal(response.body.Bytes(), answer)
+}
+
+func (v *visit) send(method, target string, body any, headers ...string) (*response, error) {
+	var text []byte
+	if body != nil {
+		var err error
+		if text, err = json.Marshal(body); err != nil {
+			return nil, err
+		}
+	}
+	r, err := http.NewRequestWithContext(v.identified(), method, target, bytes.NewReader(text))
+	if err != nil {
+		return nil, problem(http.StatusNotFound, "There is no such page.", "")
+	}
+	r.RequestURI = target
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	answer := &response{header: http.Header{}, status: http.StatusOK}
+	v.console.o.API.ServeHTTP(answer, r)
+	if answer.status < 400 {
+		return answer, nil
+	}
+	p := &api.Problem{}
+	if err := json.Unmarshal(answer.body.Bytes(), p); err != nil {
+		return nil, fmt.Errorf("the API answers %d: %w", answer.status, err)
+	}
+	return nil, p
+}
+
+// identified returns the visit's context, in the name of who is signed in.
+func (v *visit) identified() context.Context {
+	return context.WithValue(v.Context(), identityKey{}, v.session.identity)
+}
+
+// A response takes an answer of the API.
+type response struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (r *response) Header() http.Header             { return r.header }
+func (r *response) WriteHeader(status int)          { r.status = status }
+func (r *response) Write(piece []byte) (int, error) { return r.body.Write(piece) }
+func (r *response) FlushError() error               { return nil }

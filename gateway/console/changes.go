@@ -1,0 +1,123 @@
+package console
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy/changes"
+)
+
+// A changesPage is what the page of changes shows.
+type changesPage struct {
+	Unsigned []changes.Revision
+	Pending  []waiting
+	Over     []changes.Change
+	Problem  *api.Problem
+}
+
+// A waiting is a change that waits, with what it would do now.
+type waiting struct {
+	changes.Change
+	Planned *planned
+	Mine    bool // whoever is signed in has written it
+	Given   bool // and has approved it already
+}
+
+// Missing returns how many approvals it still needs.
+func (w waiting) Missing() int { return max(0, w.Needs-len(w.Approvals)) }
+
+var liveChanges = []string{"list"}
+
+func (v *visit) showChanges() error {
+	f, err := v.loadChanges()
+	if err != nil {
+		return err
+	}
+	return v.render(http.StatusOK, "changes", f)
+}
+
+func (v *visit) loadChanges() (f frame, err error) {
+	f = frame{Title: "Changes", Nav: "changes", Live: "/live?page=/changes"}
+	if err := v.fill(&f); err != nil {
+		return f, err
+	}
+	page := changesPage{Unsigned: f.Status.Unsigned}
+	var all api.Changes
+	if err := v.get("/v1/changes", &all); err != nil {
+		return f, err
+	}
+	me := f.Status.You.Name
+	for _, c := range all.Changes {
+		if c.Status != changes.Pending && c.Status != changes.Stale {
+			page.Over = append(page.Over, c)
+			continue
+		}
+		var full api.Change
+		if err := v.get(fmt.Sprintf("/v1/changes/%d", c.Number), &full); err != nil {
+			return f, err
+		}
+		w := waiting{Change: full.Change, Mine: slices.Contains(c.Authors, me), Given: slices.ContainsFunc(c.Approvals, func(a changes.Approval) bool { return a.By == me })}
+		if full.Planned != nil {
+			w.Planned = &planned{Plan: *full.Planned}
+		}
+		page.Pending = append(page.Pending, w)
+	}
+	const most = 20
+	page.Over = page.Over[:min(len(page.Over), most)]
+	f.Body = page
+	return f, nil
+}
+
+// approve approves a change, or signs an emergency, by what was read of it.
+func (v *visit) approve() error {
+	number, err := v.number()
+	if err != nil {
+		return err
+	}
+	var change api.Change
+	err = v.post(fmt.Sprintf("/v1/changes/%d/approvals", number), api.Approval{Plan: v.PostForm.Get("plan"), Because: strings.TrimSpace(v.PostForm.Get("because"))}, &change)
+	if err != nil {
+		return v.showRefused(err)
+	}
+	if change.InForce != nil && change.Status != "" {
+		v.redirect(fmt.Sprintf("/revisions/%d?done", change.InForce.Number))
+		return nil
+	}
+	v.redirect(fmt.Sprintf("/changes#n%d", number))
+	return nil
+}
+
+func (v *visit) reject() error {
+	number, err := v.number()
+	if err != nil {
+		return err
+	}
+	because := strings.TrimSpace(v.PostForm.Get("because"))
+	if because == "" {
+		return v.showRefused(problem(http.StatusBadRequest, "There is no reason.", "Say why it is rejected: whoever wrote it reads it."))
+	}
+	if err := v.post(fmt.Sprintf("/v1/changes/%d/rejection", number), api.Rejection{Because: because}, nil); err != nil {
+		return v.showRefused(err)
+	}
+	v.redirect("/changes")
+	return nil
+}
+
+// showRefused shows the changes as they are now, and why what was asked for wasn't done.
+func (v *visit) showRefused(err error) error {
+	if _, isProblem := errors.AsType[*api.Problem](err); !isProblem {
+		return err
+	}
+	f, failed := v.loadChanges()
+	if failed != nil {
+		return errors.Join(err, failed)
+	}
+	page := f.Body.(changesPage)
+	page.Problem = asProblem(err)
+	f.Body = page
+	return v.render(v.statusFor(page.Problem.Status), "changes", f)
+}

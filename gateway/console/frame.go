@@ -1,0 +1,147 @@
+package console
+
+import (
+	"bytes"
+	"html/template"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/plan"
+)
+
+// A frame is what all pages have around them.
+type frame struct {
+	Title  string
+	Nav    string // the place among the five, "" for none
+	Live   string // what is followed while the page is open: a path of this console
+	Wide   bool
+	Body   any
+	Status api.Status
+	Token  string // that forms have to send
+	Now    time.Time
+	assets map[string]asset
+}
+
+// Can reports whether whoever is signed in has one of some roles.
+func (f frame) Can(roles ...changes.Role) bool {
+	return slices.ContainsFunc(roles, func(r changes.Role) bool { return slices.Contains(f.Status.You.Roles, r) })
+}
+
+// Asset returns where a file of the console is. The address changes with the file.
+func (f frame) Asset(name string) string { return "/assets/" + name + "?" + f.assets[name].tag }
+
+// fill adds to a frame what all pages show.
+func (v *visit) fill(f *frame) error {
+	f.Token, f.assets = v.session.token, v.console.assets
+	if f.Status.Time.IsZero() {
+		if err := v.get("/v1/status", &f.Status); err != nil {
+			return err
+		}
+	}
+	f.Now = f.Status.Time.UTC()
+	return nil
+}
+
+// render sends a page. Nothing is sent before all of it is made.
+func (v *visit) render(status int, page string, f frame) error {
+	if err := v.fill(&f); err != nil {
+		return err
+	}
+	var text bytes.Buffer
+	if err := v.console.templates[page].ExecuteTemplate(&text, "frame.html", f); err != nil {
+		return err
+	}
+	v.writer.Header().Set("Content-Type", "text/html; charset=utf-8")
+	v.writer.WriteHeader(status)
+	_, _ = v.writer.Write(text.Bytes()) // the client went away
+	return nil
+}
+
+// part returns one live part of a page.
+func (v *visit) part(page, name string, f frame) (string, error) {
+	var text strings.Builder
+	err := v.console.templates[page].ExecuteTemplate(&text, name, f)
+	return text.String(), err
+}
+
+// functions are what templates use.
+var functions = template.FuncMap{
+	"word":      phaseWord,
+	"class":     phaseClass,
+	"moment":    moment,
+	"there":     there,
+	"left":      left,
+	"ago":       ago,
+	"count":     formatCount,
+	"join":      strings.Join,
+	"joinCodes": joinCodes,
+	"name":      func(code policy.Code) string { return policy.Name(code) },
+	"phases":    policy.Phases,
+	"effects":   describeEffects,
+	"utc":       func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"date":      func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
+	"short":     func(hash string) string { return hash[:min(len(hash), 12)] },
+	"lower":     strings.ToLower,
+	"roles": func(roles []changes.Role) string {
+		words := make([]string, len(roles))
+		for i, r := range roles {
+			words[i] = string(r)
+		}
+		return strings.Join(words, ", ")
+	},
+	"initials": initials,
+	"sub":      func(a, b int) int { return a - b },
+	"dict": func(pairs ...any) map[string]any {
+		m := make(map[string]any, len(pairs)/2)
+		for i := 0; i+1 < len(pairs); i += 2 {
+			m[pairs[i].(string)] = pairs[i+1]
+		}
+		return m
+	},
+}
+
+// phaseWord is what people call a phase.
+func phaseWord(p policy.Phase) string {
+	return [...]string{"Open", "Announced", "Closed to new", "Wind-down", "Withdrawn"}[p]
+}
+
+// phaseClass is what the stylesheet, and the signs, call it.
+func phaseClass(p policy.Phase) string {
+	return [...]string{"op", "ann", "new", "wind", "gone"}[p]
+}
+
+func joinCodes(codes []policy.Code) string {
+	words := make([]string, len(codes))
+	for i, code := range codes {
+		words[i] = string(code)
+	}
+	return strings.Join(words, ", ")
+}
+
+// initials are two letters for a name.
+func initials(name string) string {
+	name = strings.ToUpper(name[strings.LastIndexByte(name, ':')+1:])
+	if len(name) < 2 {
+		return name
+	}
+	return name[:2]
+}
+
+// describeEffects says what a plan comes to.
+func describeEffects(effects []plan.Effect) string {
+	words := map[plan.Effect]string{
+		plan.WeakensApprovals: "fewer approvals are needed", plan.OpensMarket: "somebody gets more than before",
+		plan.WeakensGuarantee: "a guarantee is weaker", plan.WeakensDemand: "a demand binds less",
+		plan.AcknowledgesBreach: "a breach is acknowledged", plan.WithdrawsMarket: "somebody gets less than before",
+		plan.ChangesOther: "other changes",
+	}
+	var all []string
+	for _, e := range effects {
+		all = append(all, words[e])
+	}
+	return strings.Join(all, "; ")
+}

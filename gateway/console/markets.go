@@ -1,0 +1,291 @@
+package console
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy"
+)
+
+// A regions is tiles.json: where each country and territory has its tile.
+type regions struct {
+	Regions []struct {
+		ID, Title   string
+		Column, Row int
+	}
+	Tiles []struct {
+		Code   policy.Code
+		Region string
+		Order  int
+	}
+}
+
+var readRegions = sync.OnceValue(func() (r regions) {
+	text, err := files.ReadFile("assets/tiles.json")
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	return r
+})
+
+// named is the region of what is neither a country nor a part of one.
+const named = "named"
+
+// A marketsPage is what the first page shows.
+type marketsPage struct {
+	Wants    []want
+	Next     []upcoming
+	Lately   []api.Record
+	Counts   []phaseCount
+	All      int
+	Unknown  int // not enforced here
+	Columns  [][]region
+	Table    []tile
+	Sort     string
+	Query    string
+	Phase    string
+	Gateways int
+	Since    time.Time
+}
+
+type phaseCount struct {
+	Phase policy.Phase
+	N     int
+}
+
+type region struct {
+	ID, Title string
+	Wide      bool // tiles of words
+	Tiles     []tile
+}
+
+// A tile is a place on the board.
+type tile struct {
+	api.Place
+	Shown    policy.Phase // of the whole service
+	Feature  policy.Phase // of the most restricted feature, if that is more
+	Left     string       // until the next step
+	Bad      bool         // somebody is needed
+	Changes  int          // that wait
+	Sentence string       // all of it, in words
+}
+
+// Bar is how long the line for a number of requests is, of 40.
+func (t tile) Bar(n uint64) int { return int(math.Round(math.Log10(float64(n)+1) / 6 * 40)) }
+
+// HasFeature reports whether a feature is more restricted than the rest.
+func (t tile) HasFeature() bool { return t.Feature > t.Shown }
+
+// An upcoming is a step that comes.
+type upcoming struct {
+	Market policy.Market
+	Others int // with the same step at the same moment
+	Step   policy.Step
+}
+
+// liveMarkets are the parts of the page that change while it is open.
+var liveMarkets = []string{"head", "brief", "board"}
+
+func (v *visit) showMarkets() error {
+	q := v.URL.Query()
+	f, err := v.loadMarkets(q)
+	if err != nil {
+		return err
+	}
+	return v.render(http.StatusOK, "markets", f)
+}
+
+func (v *visit) loadMarkets(q url.Values) (frame, error) {
+	f := frame{Title: "Markets", Nav: "markets", Wide: true, Live: "/live?" + url.Values{"page": {"/?" + q.Encode()}}.Encode()}
+	if err := v.fill(&f); err != nil {
+		return f, err
+	}
+	var places api.Places
+	if err := v.get("/v1/places", &places); err != nil {
+		return f, err
+	}
+	var log api.Log
+	if err := v.get("/v1/log?limit=50", &log); err != nil && f.Status.Source != "file" {
+		return f, err
+	}
+	page := marketsPage{Wants: wantsOf(f.Status), Lately: lately(log.Records), Next: nextSteps(f.Status.Markets), Query: q.Get("q"), Phase: q.Get("phase"), Sort: q.Get("sort"), Gateways: places.Gateways, Since: places.Since}
+	tiles := make([]tile, 0, len(places.Places))
+	counts := make(map[policy.Phase]int)
+	for _, place := range places.Places {
+		t := newTile(place, f)
+		if t.Unenforced {
+			page.Unknown++
+		} else {
+			counts[t.Shown]++
+		}
+		tiles = append(tiles, t)
+	}
+	page.All = len(tiles)
+	for _, p := range policy.Phases() {
+		page.Counts = append(page.Counts, phaseCount{p, counts[p]})
+	}
+	if q.Get("view") == "table" {
+		page.Table = tabulate(tiles, page)
+	} else {
+		page.Columns = arrange(tiles)
+	}
+	f.Body = page
+	return f, nil
+}
+
+// newTile returns what the board shows of a place.
+func newTile(place api.Place, f frame) tile {
+	t := tile{Place: place, Shown: place.Phase}
+	if place.Routes != nil { // only some features, and all else is open
+		t.Shown, t.Feature = policy.Open, place.Phase
+	}
+	for _, feature := range place.Features {
+		t.Feature = max(t.Feature, feature.Phase)
+	}
+	t.Bad = place.Reason == policy.ByGuarantee
+	for _, change := range f.Status.Pending {
+		if slices.Contains(strings.FieldsFunc(change.Summary, func(r rune) bool { return r == ' ' || r == ',' || r == ';' }), string(place.Jurisdiction)) {
+			t.Changes++
+		}
+	}
+	var words strings.Builder
+	fmt.Fprintf(&words, "%s, %s: %s", place.Jurisdiction, place.Name, lowerWord(t.Shown))
+	if t.Unenforced {
+		words.WriteString(", not enforced here: it is served")
+	}
+	if t.HasFeature() {
+		fmt.Fprintf(&words, "; %s is %s", strings.Join(slices.Concat(place.Routes, featureNames(place.Features)), ", "), lowerWord(t.Feature))
+	}
+	if len(place.Next) > 0 {
+		t.Left, _, _ = strings.Cut(left(place.Next[0].From, f.Now), " h")
+		if fields := strings.Fields(left(place.Next[0].From, f.Now)); len(fields) > 1 {
+			t.Left = fields[0] + " " + fields[1]
+		}
+		fmt.Fprintf(&words, "; %s in %s", lowerWord(place.Next[0].Phase), left(place.Next[0].From, f.Now))
+	}
+	if place.Hour.Forwarded+place.Hour.Refused > 0 {
+		fmt.Fprintf(&words, "; %s served, %s refused in the last hour", formatCount(place.Hour.Forwarded), formatCount(place.Hour.Refused))
+	}
+	if t.Bad {
+		words.WriteString("; a flag is below its guarantee")
+	}
+	if t.Changes > 0 {
+		fmt.Fprintf(&words, "; %d to approve", t.Changes)
+	}
+	t.Sentence = words.String()
+	return t
+}
+
+func lowerWord(p policy.Phase) string { return strings.ToLower(phaseWord(p)) }
+
+func featureNames(features []policy.MarketFeature) (names []string) {
+	for _, f := range features {
+		names = append(names, f.Routes...)
+	}
+	return names
+}
+
+// arrange puts tiles where people look for them: always in the same place.
+func arrange(tiles []tile) [][]region {
+	all := readRegions()
+	where := make(map[policy.Code]string, len(all.Tiles))
+	order := make(map[policy.Code]int, len(all.Tiles))
+	for _, t := range all.Tiles {
+		where[t.Code], order[t.Code] = t.Region, t.Order
+	}
+	byRegion := make(map[string][]tile)
+	for _, t := range tiles {
+		id, known := where[t.Jurisdiction]
+		if country := policy.PlaceOf(t.Jurisdiction).Country; !known && country != "" {
+			id, order[t.Jurisdiction] = where[country], order[country] // right behind its country
+		} else if !known {
+			id = named
+		}
+		byRegion[id] = append(byRegion[id], t)
+	}
+	columns := make([][]region, 3)
+	for _, r := range all.Regions {
+		in := byRegion[r.ID]
+		if len(in) == 0 {
+			continue
+		}
+		slices.SortFunc(in, func(a, b tile) int {
+			return cmp.Or(cmp.Compare(order[a.Jurisdiction], order[b.Jurisdiction]), cmp.Compare(a.Jurisdiction, b.Jurisdiction))
+		})
+		columns[r.Column-1] = append(columns[r.Column-1], region{r.ID, r.Title, r.ID == named, in})
+	}
+	return columns
+}
+
+// tabulate returns the rows of the table, found and sorted.
+func tabulate(tiles []tile, page marketsPage) []tile {
+	query := strings.ToLower(strings.TrimSpace(page.Query))
+	rows := slices.DeleteFunc(slices.Clone(tiles), func(t tile) bool {
+		found := query == "" || strings.Contains(strings.ToLower(string(t.Jurisdiction)), query) || strings.Contains(strings.ToLower(t.Name), query)
+		shown := page.Phase == "" || page.Phase == "all" || page.Phase == phaseClass(t.Shown) && !t.Unenforced || page.Phase == "unenf" && t.Unenforced
+		return !found || !shown
+	})
+	by := map[string]func(a, b tile) int{
+		"name":    func(a, b tile) int { return cmp.Compare(a.Name, b.Name) },
+		"code":    func(a, b tile) int { return cmp.Compare(a.Jurisdiction, b.Jurisdiction) },
+		"served":  func(a, b tile) int { return cmp.Compare(b.Hour.Forwarded, a.Hour.Forwarded) },
+		"refused": func(a, b tile) int { return cmp.Compare(b.Hour.Refused, a.Hour.Refused) },
+		"next": func(a, b tile) int {
+			return cmp.Or(cmp.Compare(len(b.Next), 0)-cmp.Compare(len(a.Next), 0), nextOf(a).Compare(nextOf(b)))
+		},
+	}[page.Sort]
+	if by == nil {
+		by = func(a, b tile) int { return cmp.Or(cmp.Compare(b.Shown, a.Shown), cmp.Compare(b.Feature, a.Feature)) }
+	}
+	slices.SortStableFunc(rows, func(a, b tile) int { return cmp.Or(by(a, b), cmp.Compare(a.Jurisdiction, b.Jurisdiction)) })
+	return rows
+}
+
+func nextOf(t tile) time.Time {
+	if len(t.Next) == 0 {
+		return time.Time{}
+	}
+	return t.Next[0].From
+}
+
+// nextSteps returns the steps that come next, those of the same moment together.
+func nextSteps(markets []api.Market) []upcoming {
+	const most = 5
+	var all []upcoming
+	for _, m := range markets {
+		for _, step := range m.Next {
+			i := slices.IndexFunc(all, func(u upcoming) bool { return u.Step.From.Equal(step.From) && u.Step.Phase == step.Phase })
+			if i >= 0 {
+				all[i].Others++
+			} else {
+				all = append(all, upcoming{Market: m.Market, Step: step})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b upcoming) int { return a.Step.From.Compare(b.Step.From) })
+	return all[:min(len(all), most)]
+}
+
+// lately returns the last records by which something came into force or took place.
+func lately(records []api.Record) []api.Record {
+	const most = 5
+	var all []api.Record
+	for _, r := range records {
+		if r.Refused == "" && len(all) < most && (isInForce(r) || r.Took != nil) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
