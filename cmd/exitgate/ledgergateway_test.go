@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -275,4 +276,25 @@ func (g *ledgerGateway) expectVerified(records int) {
 	if out := g.mustRun("log", "--verify").out; !strings.Contains(out, "The ledger is valid: "+plural(records, "record")+", ") {
 		g.t.Errorf("of %d records the log says: %s", records, out)
 	}
+}
+
+// openConsole runs exitgate console until the context ends, and returns the link that it
+// prints.
+func (g *ledgerGateway) openConsole(ctx context.Context) string {
+	g.t.Helper()
+	cmd := exec.CommandContext(ctx, "exitgate", "console", "--no-browser")
+	cmd.Env = append(os.Environ(), "EXITGATE_DATA="+g.file("data"))
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	link, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.t.Cleanup(func() { _ = cmd.Wait() }) // it was cancelled
+	return strings.TrimSpace(link)
 }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -37,7 +38,7 @@ func (p changePage) Value(name string) string { return p.Form.Get(name) }
 type planned struct {
 	api.Plan
 	Diff     []diffLine
-	Name     string // to be typed, if it withdraws; "" if nothing is
+	Names    []string // of which one is to be typed, if it withdraws; the first is for people
 	IsTyped  bool
 	Key      string // by which it is done once, however often it is sent
 	WaitsFor int
@@ -111,10 +112,7 @@ func hasParts(code policy.Code) bool {
 }
 
 func zoneName(m policy.Market) string {
-	if m.Zone != "" {
-		return m.Zone
-	}
-	return "UTC"
+	return cmp.Or(m.Zone, policy.ZoneOf(m.Jurisdiction), "UTC")
 }
 
 // proposal reads what was typed.
@@ -171,14 +169,14 @@ func (v *visit) planOrPropose(proposal api.Proposal, form url.Values, names ...s
 	if err != nil || form.Get("act") != "propose" {
 		return p, false, err
 	}
-	p.IsTyped = p.Name == "" || matches(form.Get("typed"), names)
+	p.IsTyped = p.Names == nil || matches(form.Get("typed"), p.Names)
 	switch {
 	case form.Get("plan") != p.Plan.Plan.Hash || form.Get("base") != strconv.FormatUint(p.Revision, 10):
 		return p, false, problem(http.StatusConflict, "It would do something else by now than what you have read.", "Read what it would do now, and send it again.")
 	case proposal.Because == "":
 		return p, false, problem(http.StatusBadRequest, "There is no reason.", "Say why: it is kept for whoever reads the log.")
 	case !p.IsTyped:
-		return p, false, problem(http.StatusBadRequest, "The name that was typed isn’t "+names[0]+".", "Type the name of the market: it is the question whether you mean it.")
+		return p, false, problem(http.StatusBadRequest, "The name that was typed isn’t "+p.Names[0]+".", "Type the name of the market: it is the question whether you mean it.")
 	case len(form.Get("key")) < 16:
 		return p, false, problem(http.StatusBadRequest, "The form is not as it was sent.", "Open the page again.")
 	}
@@ -225,8 +223,8 @@ func (v *visit) plan(proposal api.Proposal, names ...string) (*planned, error) {
 	}
 	p.Diff = compare(before.Policy, p.Policy)
 	p.WaitsFor = p.Needs
-	if len(names) > 0 && p.Plan.Plan.HasEffect(plan.WithdrawsMarket) {
-		p.Name = names[0]
+	if p.Plan.Plan.HasEffect(plan.WithdrawsMarket) {
+		p.Names = names
 	}
 	return p, nil
 }

@@ -235,7 +235,7 @@ func (v *visit) fail(err error) {
 	}
 	p := asProblem(err)
 	if p.Status >= http.StatusInternalServerError {
-		v.console.o.Log.Error("the console failed", "request", v.Method+" "+v.Pattern, "error", err)
+		v.console.o.Log.Error("the console failed", "request", v.Pattern, "error", err)
 	}
 	if shown := v.render(p.Status, "problem", frame{Title: p.Title, Body: p}); shown != nil {
 		http.Error(v.writer, p.Detail, p.Status)

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"html/template"
 	"slices"
 	"strings"
@@ -17,7 +18,7 @@ import (
 type frame struct {
 	Title  string
 	Nav    string // the place among the five, "" for none
-	Live   string // what is followed while the page is open: a path of this console
+	Live   string // what is followed while the page is open; by default what all pages have
 	Wide   bool
 	Body   any
 	Status api.Status
@@ -36,6 +37,7 @@ func (f frame) Asset(name string) string { return "/assets/" + name + "?" + f.as
 
 // fill adds to a frame what all pages show.
 func (v *visit) fill(f *frame) error {
+	f.Live = cmp.Or(f.Live, livePath)
 	f.Token, f.assets = v.session.token, v.console.assets
 	if f.Status.Time.IsZero() {
 		if err := v.get("/v1/status", &f.Status); err != nil {
@@ -75,7 +77,7 @@ var functions = template.FuncMap{
 	"moment":    moment,
 	"there":     there,
 	"left":      left,
-	"ago":       ago,
+	"lately":    lately,
 	"count":     formatCount,
 	"join":      strings.Join,
 	"joinCodes": joinCodes,
@@ -93,6 +95,7 @@ var functions = template.FuncMap{
 		}
 		return strings.Join(words, ", ")
 	},
+	"isNear":   func(days *int) bool { return *days <= near },
 	"initials": initials,
 	"sub":      func(a, b int) int { return a - b },
 	"dict": func(pairs ...any) map[string]any {

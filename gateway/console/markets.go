@@ -120,7 +120,7 @@ func (v *visit) loadMarkets(q url.Values) (frame, error) {
 	if err := v.get("/v1/log?limit=50", &log); err != nil && f.Status.Source != "file" {
 		return f, err
 	}
-	page := marketsPage{Wants: wantsOf(f.Status), Lately: lately(log.Records), Next: nextSteps(f.Status.Markets), Query: q.Get("q"), Phase: q.Get("phase"), Sort: q.Get("sort"), Gateways: places.Gateways, Since: places.Since}
+	page := marketsPage{Wants: wantsOf(f.Status), Lately: lastChanges(log.Records), Next: nextSteps(f.Status.Markets), Query: q.Get("q"), Phase: q.Get("phase"), Sort: q.Get("sort"), Gateways: places.Gateways, Since: places.Since}
 	tiles := make([]tile, 0, len(places.Places))
 	counts := make(map[policy.Phase]int)
 	for _, place := range places.Places {
@@ -278,8 +278,8 @@ func nextSteps(markets []api.Market) []upcoming {
 	return all[:min(len(all), most)]
 }
 
-// lately returns the last records by which something came into force or took place.
-func lately(records []api.Record) []api.Record {
+// lastChanges returns the last records by which something came into force or took place.
+func lastChanges(records []api.Record) []api.Record {
 	const most = 5
 	var all []api.Record
 	for _, r := range records {

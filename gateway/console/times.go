@@ -25,13 +25,20 @@ func there(t time.Time, code policy.Code, zone string) string {
 // left writes how long something takes yet: "5 d 20 h", "41 min".
 func left(t, now time.Time) string { return span(t.Sub(now)) }
 
-// ago writes how long ago something was.
-func ago(t, now time.Time) string { return span(now.Sub(t)) + " ago" }
+// lately writes when something was: the time of today, the day of another one.
+func lately(t, now time.Time) string {
+	if t.UTC().Format(time.DateOnly) == now.UTC().Format(time.DateOnly) {
+		return t.UTC().Format("15:04")
+	}
+	return t.UTC().Format("2 Jan")
+}
 
 func span(d time.Duration) string {
 	switch days, hours, minutes := int(d.Hours())/24, int(d.Hours())%24, int(d.Minutes())%60; {
 	case d < time.Minute:
 		return fmt.Sprintf("%d s", max(0, int(d.Seconds())))
+	case days >= 2*365:
+		return fmt.Sprintf("%d y", days/365)
 	case days >= 10:
 		return fmt.Sprintf("%d d", days)
 	case days > 0:

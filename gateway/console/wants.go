@@ -45,7 +45,7 @@ func wantsOf(s api.Status) (all []want) {
 		w := want{Icon: "law", What: d.Name + ": " + d.Summary + ".", Do: d.Missing, Target: "/demands#" + d.Name, Button: "Look at it"}
 		if days := d.DaysLeft; days != nil {
 			w.What = fmt.Sprintf("%s binds in %d days, and something served then breaks a guarantee.", d.Name, *days)
-			w.Bad = *days <= 14
+			w.Bad = *days <= near
 		}
 		all = append(all, w)
 	}
@@ -81,6 +81,9 @@ func wantsOf(s api.Status) (all []want) {
 	slices.SortStableFunc(all, func(a, b want) int { return cmp.Compare(pressing(b), pressing(a)) })
 	return all
 }
+
+// near is in how many days something is that is needed now.
+const near = 14
 
 func pressing(w want) int {
 	if w.Bad {

@@ -6,7 +6,7 @@
   const check = () => {
     const typed = document.querySelector("[data-typed]");
     const button = typed?.closest("form").querySelector("button[value=propose]");
-    if (button) button.disabled = typed.value.trim().toLowerCase() !== typed.dataset.typed.toLowerCase();
+    if (button) button.disabled = !typed.dataset.typed.toLowerCase().split("|").includes(typed.value.trim().toLowerCase());
   };
   document.addEventListener("input", check);
   document.addEventListener("htmx:after:swap", check);

@@ -1,0 +1,239 @@
+//go:build integration
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+
+	"github.com/exitgate/exitgate/internal/testkit"
+)
+
+// A person looks at the console in a browser of their own.
+type person struct {
+	t    *testing.T
+	tab  context.Context
+	seen pageEvents
+}
+
+func newPerson(t *testing.T, browser context.Context) *person {
+	t.Helper()
+	p := &person{t: t}
+	tab, end := chromedp.NewContext(browser, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.seen.event))
+	t.Cleanup(end)
+	p.tab = tab
+	runCDP(t, tab, network.Enable, network.EnableParams{})
+	runCDP(t, tab, log.Enable, cdp.Empty{})
+	return p
+}
+
+// does something on a page.
+func (p *person) does(steps ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.tab, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		text, _ := chromedp.Run(p.tab, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText`))
+		p.t.Fatalf("%v, on\n%.3000s", err, text)
+	}
+}
+
+// sees waits until a page is as an expression says.
+func (p *person) sees(what, expression string) {
+	p.t.Helper()
+	defer func() {
+		if p.t.Failed() {
+			text, _ := chromedp.Run(p.tab, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText`))
+			p.t.Logf("the page is\n%.3000s", text)
+		}
+	}()
+	testkit.Eventually(p.t, what, func() bool {
+		is, err := chromedp.Run(p.tab, chromedp.Evaluate[bool](expression))
+		return err == nil && is
+	})
+}
+
+// pictures keeps what a page looks like.
+func (p *person) pictures(name string) {
+	p.t.Helper()
+	if *screenshots == "" {
+		return
+	}
+	for _, look := range []struct {
+		name, scheme  string
+		width, height int64
+	}{{"light", "light", 1440, 1000}, {"dark", "dark", 1440, 1000}, {"phone", "light", 390, 844}} {
+		runCDP(p.t, p.tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: look.scheme}}})
+		p.does(chromedp.EmulateViewport(look.width, look.height))
+		picture, err := chromedp.Run(p.tab, chromedp.FullScreenshot(100))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(*screenshots, "console-"+name+"-"+look.name+".png"), picture, 0o644); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	p.does(chromedp.EmulateViewport(1440, 1000))
+}
+
+const consolePolicy = `version: 1
+approvals: {withdraw: 1, open: 1}
+routes: {news: ["/news/"], sign-up: ["POST /signup"], export: ["/export"]}
+guarantees: {end-to-end-encryption: {require: true}}
+demands:
+  fr-narcotrafic:
+    jurisdiction: FR
+    territories: none
+    title: Access to encrypted private messages
+    authority: Sénat
+    stages: [{stage: proposed, date: 2025-01-28}, {stage: adopted, date: 2026-09-24, in-force: 2127-12-01T00:00:00Z}]
+    requires: {end-to-end-encryption: false}
+  eu-csar: {jurisdiction: DE, stage: proposed, requires: {end-to-end-encryption: false}}
+jurisdictions:
+  FR: {schedule: [{from: 2126-10-01T00:00:00Z, phase: announced}, {from: 2126-12-01T00:00:00Z, phase: withdrawn}], territories: none, because: [fr-narcotrafic]}
+  IT: withdrawn
+  CA: {phase: open, features: {news: withdrawn}, territories: none}
+  AU: closed-to-new
+  JP: wind-down
+`
+
+// Issue 13: two people withdraw a market and take it back, in browsers of their own, and
+// each sees what the other does without loading the page again.
+func TestConsole(t *testing.T) {
+	requireProgram(t, "chromium")
+	m := newLedgerGateway(t)
+	m.restart()
+	m.apply(consolePolicy, "The first policy of the test.")
+	for name, roles := range map[string]string{"grace": "approver", "vera": "viewer"} {
+		m.mustRun("principal", "add", name, "--role", roles, "--because", "A test.")
+		testkit.WriteFile(t, m.file(name), m.mustRun("principal", "token", name, "--expires", "24h", "--because", "A test.").out)
+	}
+	browser := startBrowser(t)
+	anna, grace, vera := newPerson(t, browser), newPerson(t, browser), newPerson(t, browser)
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	link := m.openConsole(ctx)
+	base, _, _ := strings.Cut(link, "/sign-in")
+	anna.does(chromedp.Navigate(link))
+	anna.pictures("sign-in")
+	anna.does(chromedp.Click("button.go"))
+	anna.shows("Markets")
+	stale := newPerson(t, browser)
+	stale.does(chromedp.Navigate(link))
+	stale.sees("that a link signs in once", `document.querySelector("[role=alert]")?.textContent.includes("used already")`)
+	for _, p := range []struct {
+		*person
+		name string
+	}{{grace, "grace"}, {vera, "vera"}} {
+		token, err := os.ReadFile(m.file(p.name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.does(chromedp.Navigate("http://"+m.admin+"/changes"), chromedp.SendKeys("#tok", strings.TrimSpace(string(token))), chromedp.Click("button.btn"))
+		p.shows("Changes")
+	}
+
+	// A withdrawal: chosen, planned while it is typed, confirmed by the name, sent.
+	anna.does(chromedp.Navigate(base+"/markets/ES/change"), chromedp.Click("input[value=withdrawn]"))
+	anna.sees("the plan", `!!document.querySelector("#would .words")`)
+	anna.does(chromedp.SendKeys("#because", "The law of Spain is adopted."))
+	anna.sees("that it can't be sent before the name is typed", `document.querySelector("button[value=propose]").disabled`)
+	anna.does(chromedp.SendKeys("#typed", "spain"))
+	anna.sees("that it can be sent", `!document.querySelector("button[value=propose]").disabled`)
+	anna.pictures("change")
+	anna.does(chromedp.Click("button[value=propose]"))
+	anna.shows("Changes")
+	anna.sees("that it can't approve its own", `document.querySelector(".prop button.go").disabled`)
+	if status := m.gets("ES"); status != http.StatusOK {
+		t.Errorf("before the approval a client in Spain gets %d", status)
+	}
+	vera.sees("the change, and nothing to press", `document.querySelector(".prop h2")?.textContent.includes("ES") && !document.querySelector("main button")`)
+	vera.pictures("viewer")
+	grace.sees("the change without loading the page again", `document.querySelector(".prop h2")?.textContent.includes("ES open → withdrawn")`)
+	grace.pictures("changes")
+	anna.does(chromedp.Navigate(base + "/"))
+	anna.shows("Markets")
+	anna.sees("that Spain is open", `document.querySelector(".t[href='/markets/ES']").classList.contains("op")`)
+	grace.does(chromedp.SendKeys("[id^=ap]", "Read."), chromedp.Click(".prop button.go"))
+	grace.sees("what came into force", `document.querySelector("h1")?.textContent === "ES open → withdrawn"`)
+	grace.pictures("revision")
+	anna.sees("Spain withdrawn without loading the page again", `document.querySelector(".t[href='/markets/ES']").classList.contains("gone")`)
+	anna.pictures("markets")
+	if status := m.gets("ES"); status != http.StatusUnavailableForLegalReasons {
+		t.Errorf("a client in Spain gets %d", status)
+	}
+
+	// Two at once: what was read isn't what would be done by now.
+	anna.does(chromedp.Navigate(base+"/markets/DE/change"), chromedp.Click("input[value=wind-down]"))
+	anna.sees("the plan", `!!document.querySelector("#would .words")`)
+	m.mustRun("set", "DE", "announced", "--because", "By somebody else.", "--emergency")
+	anna.does(chromedp.SendKeys("#because", "Not what it seems."), chromedp.SendKeys("#typed", "DE"), chromedp.Click("button[value=propose]"))
+	anna.sees("that it would do something else", `document.querySelector("#problem")?.textContent.includes("something else by now") && document.querySelector("#because").value === "Not what it seems."`)
+
+	// An emergency, which is signed; and then it is taken back.
+	anna.does(chromedp.Navigate(base + "/emergency?market=Germany"))
+	anna.does(chromedp.SendKeys("#because", "A search."), chromedp.SendKeys("#typed", "Germany"), chromedp.Click("[name=read]"))
+	anna.pictures("emergency")
+	anna.does(chromedp.Click("button[value=propose]"))
+	anna.sees("that it is in force", `document.querySelector(".note")?.textContent.includes("in force")`)
+	if status := m.gets("DE"); status != http.StatusUnavailableForLegalReasons {
+		t.Errorf("after the emergency a client in Germany gets %d", status)
+	}
+	grace.does(chromedp.Navigate("http://" + m.admin + "/changes"))
+	grace.does(chromedp.Click(".now-only button.go"))
+	grace.sees("that one is left to sign", `document.querySelectorAll(".now-only").length === 1`)
+	grace.does(chromedp.Click(".now-only button.go"))
+	grace.sees("that nothing is to be signed", `!document.querySelector(".now-only")`)
+	revision := m.status().Revision
+	anna.does(chromedp.Navigate(fmt.Sprintf("%s/revisions/%d", base, revision)), chromedp.Click(".head .btn"))
+	anna.shows(fmt.Sprintf("Undo revision %d", revision))
+	anna.does(chromedp.SendKeys("#because", "It is over."), chromedp.Click("button[value=propose]"))
+	anna.sees("that it is taken back, alone and within ten minutes", `document.querySelector("h1")?.textContent === "DE withdrawn → announced" && document.querySelector("main").textContent.includes("an emergency")`)
+	grace.sees("that it is to be signed", `document.querySelector(".now-only h2")?.textContent.includes("DE withdrawn → announced")`)
+	if status := m.gets("DE"); status != http.StatusOK {
+		t.Errorf("undone, a client in Germany gets %d", status)
+	}
+
+	// A stage of a demand.
+	anna.does(chromedp.Navigate(base+"/demands"), chromedp.SetValue("#demand", "eu-csar"), chromedp.SetValue("#stage", "rejected"), chromedp.SendKeys("#because", "It was voted down."), chromedp.Click("button[value=plan]"))
+	anna.sees("the plan of the stage", `!!document.querySelector("button[value=propose]")`)
+	anna.pictures("demands")
+
+	for _, page := range []string{"/?view=table&q=an", "/markets/FR", "/explain?address=FR&path=/news/", "/log?verified", "/account"} {
+		anna.does(chromedp.Navigate(base + page))
+		anna.pictures(strings.NewReplacer("/", "-", "?", "-", "=", "-", "&", "-").Replace(page[1:]))
+	}
+	anna.does(chromedp.Navigate(base+"/account"), chromedp.Click("main button.go"))
+	anna.sees("that anna is signed out", `location.pathname === "/sign-in"`)
+	for _, p := range []*person{anna, grace, vera} {
+		requests, complaints := p.seen.all()
+		for _, asked := range requests {
+			if !strings.HasPrefix(asked, base+"/") && !strings.HasPrefix(asked, "http://"+m.admin+"/") {
+				t.Errorf("a page asks for %s", asked)
+			}
+		}
+		for _, complaint := range complaints {
+			if !strings.Contains(complaint, "409 (Conflict)") { // as it was meant to be
+				t.Errorf("a browser complains: %s", complaint)
+			}
+		}
+	}
+}
+
+// shows waits until a page has a heading.
+func (p *person) shows(heading string) {
+	p.t.Helper()
+	p.sees("the page "+heading, fmt.Sprintf("document.querySelector('h1')?.textContent === %q", heading))
+}
