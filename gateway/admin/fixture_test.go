@@ -53,7 +53,12 @@ func newFixture(t testing.TB) *fixture { return newFixtureWithin(t, admin.Limits
 
 func newFixtureWithin(t testing.TB, limits admin.Limits) *fixture {
 	t.Helper()
-	g := &fixture{memory: newLedgerFixture(t, fourEyes), tokens: map[actor]string{}, log: &testkit.Buffer{}}
+	return newFixtureOf(t, fourEyes, limits)
+}
+
+func newFixtureOf(t testing.TB, policy string, limits admin.Limits) *fixture {
+	t.Helper()
+	g := &fixture{memory: newLedgerFixture(t, policy), tokens: map[actor]string{}, log: &testkit.Buffer{}}
 	for who, roles := range map[actor][]changes.Role{
 		viewer:   {changes.Viewer},
 		operator: {changes.Operator},

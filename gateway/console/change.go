@@ -37,11 +37,11 @@ func (p changePage) Value(name string) string { return p.Form.Get(name) }
 // A planned is a plan as pages show it.
 type planned struct {
 	api.Plan
-	Diff     []diffLine
-	Names    []string // of which one is to be typed, if it withdraws; the first is for people
-	IsTyped  bool
-	Key      string // by which it is done once, however often it is sent
-	WaitsFor int
+	Diff    []diffLine
+	Names   []string // of which one is to be typed, if it withdraws; the first is for people
+	IsTyped bool
+	Key     string // by which it is done once, however often it is sent
+	AtOnce  bool   // it is an emergency: in force before anybody else has agreed
 }
 
 type diffLine struct {
@@ -222,7 +222,7 @@ func (v *visit) plan(proposal api.Proposal, names ...string) (*planned, error) {
 		return nil, err
 	}
 	p.Diff = compare(before.Policy, p.Policy)
-	p.WaitsFor = p.Needs
+	p.AtOnce = proposal.Emergency
 	if p.Plan.Plan.HasEffect(plan.WithdrawsMarket) {
 		p.Names = names
 	}

@@ -97,6 +97,9 @@ var functions = template.FuncMap{
 	},
 	"isNear":   func(days *int) bool { return *days <= near },
 	"initials": initials,
+	"clock":    func(t time.Time) string { return t.UTC().Format("15:04") },
+	"plural":   plural,
+	"add":      func(a, b int) int { return a + b },
 	"sub":      func(a, b int) int { return a - b },
 	"dict": func(pairs ...any) map[string]any {
 		m := make(map[string]any, len(pairs)/2)
@@ -146,5 +149,9 @@ func describeEffects(effects []plan.Effect) string {
 	for _, e := range effects {
 		all = append(all, words[e])
 	}
-	return strings.Join(all, "; ")
+	text := strings.Join(all, "; ")
+	if text == "" {
+		return "Nothing changes"
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
 }

@@ -80,10 +80,16 @@ type tile struct {
 	Bad      bool         // somebody is needed
 	Changes  int          // that wait
 	Sentence string       // all of it, in words
+
+	// What its template has, as there are many: a template finds these faster than what
+	// is embedded.
+	Code, Classes, Find         string
+	Signs                       []string
+	ServedLength, RefusedLength int
 }
 
-// Bar is how long the line for a number of requests is, of 40.
-func (t tile) Bar(n uint64) int { return int(math.Round(math.Log10(float64(n)+1) / 6 * 40)) }
+// barLength is how long the line for a number of requests is, of 40.
+func barLength(n uint64) int { return int(math.Round(math.Log10(float64(n)+1) / 6 * 40)) }
 
 // HasFeature reports whether a feature is more restricted than the rest.
 func (t tile) HasFeature() bool { return t.Feature > t.Shown }
@@ -185,6 +191,18 @@ func newTile(place api.Place, f frame) tile {
 		fmt.Fprintf(&words, "; %d to approve", t.Changes)
 	}
 	t.Sentence = words.String()
+	t.Code, t.Find = string(place.Jurisdiction), strings.ToLower(place.Name)+" "+string(place.Jurisdiction)
+	t.ServedLength, t.RefusedLength = barLength(place.Hour.Forwarded), barLength(place.Hour.Refused)
+	t.Classes, t.Signs = phaseClass(t.Shown), []string{phaseClass(t.Shown)}
+	if t.Unenforced {
+		t.Classes, t.Signs = t.Classes+" unenf", []string{"unenf", t.Signs[0]}
+	}
+	if t.Bad {
+		t.Classes += " bad"
+	}
+	if t.HasFeature() {
+		t.Signs = append(t.Signs, phaseClass(t.Feature))
+	}
 	return t
 }
 

@@ -50,6 +50,15 @@ func span(d time.Duration) string {
 	}
 }
 
+// plural writes how many there are of something.
+func plural(n any, of string) string {
+	text := formatCount(n)
+	if text == "1" {
+		return "1 " + of
+	}
+	return text + " " + of + "s"
+}
+
 // formatCount writes a number as people read it: 1,904.
 func formatCount(n any) string {
 	var text string
