@@ -469,7 +469,7 @@ func exitCode(p *api.Problem) int {
 	switch p.Code {
 	case "no-change":
 		return exitDone
-	case "wrong-policy", "conflict", "plan-changed", "ended", "four-eyes", "forbidden":
+	case "wrong-policy", "conflict", "plan-changed", "ended", "four-eyes", "forbidden", "invalid":
 		return exitRefused
 	case "territories-unsaid", "unknown-part-unsaid":
 		return exitUsage

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/internal/zonedtime"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -62,8 +63,8 @@ policy or conflict.`,
 	o.registerChange(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.stage, "stage", "", "what it has come to: `one` of the stages")
-	f.StringVar(&o.date, "date", "", "on which `day`, as 2026-12-01 (default today)")
-	f.Var(&o.inForce, "in-force", "when it comes into force: a `time` as 2026-12-01T00:00:00+01:00, or a day, which begins at 00:00 UTC")
+	f.StringVar(&o.date, "date", "", "on which `day`, as 2026-12-01 (default today there)")
+	f.Var(&o.inForce, "in-force", "when it comes into force: a `time` as 2026-12-01T00:00:00+01:00, or a day, which begins at 00:00 where the demand is made")
 	f.Var(&o.until, "until", "of suspended: until when, as above")
 	f.StringVar(&o.source, "source", "", "the `address` where that can be read")
 	f.StringVar(&o.evidence, "evidence", "", "a `file` with the document that shows it: its SHA-256 is written down")
@@ -77,23 +78,36 @@ type demandOptions struct {
 	inForce, until                dayFlag
 }
 
-// A dayFlag is a flag with a time, or with a day that begins in UTC.
-type dayFlag struct{ timeFlag }
+// A dayFlag is a flag with a time, or with a day, which begins where the demand is made.
+type dayFlag struct {
+	timeFlag
+	isDay bool
+}
+
+// in returns the time, of a day its beginning in a zone.
+func (f dayFlag) in(zone *time.Location) time.Time {
+	if !f.isDay {
+		return f.Time
+	}
+	return time.Date(f.Year(), f.Month(), f.Day(), 0, 0, 0, 0, zone)
+}
 
 // Set implements pflag.Value.
 func (f *dayFlag) Set(text string) error {
 	if day, err := time.Parse(time.DateOnly, text); err == nil {
-		f.Time = day
+		f.Time, f.isDay = day, true
 		return nil
 	}
+	f.isDay = false
 	return f.timeFlag.Set(text)
 }
 
 // record writes down that a demand has come to another stage.
 func (o *demandOptions) record(cmd *cobra.Command, name string, now time.Time) error {
-	s := policy.DatedStage{Stage: policy.Stage(o.stage), Date: o.date, InForce: o.inForce.Time, Until: o.until.Time, Source: o.source}
+	zone := o.zoneOf(cmd, name)
+	s := policy.DatedStage{Stage: policy.Stage(o.stage), Date: o.date, InForce: o.inForce.in(zone), Until: o.until.in(zone), Source: o.source}
 	if s.Date == "" {
-		s.Date = now.UTC().Format(time.DateOnly)
+		s.Date = now.In(zone).Format(time.DateOnly)
 	}
 	if o.evidence != "" {
 		sum, err := hashFile(o.evidence)
@@ -106,6 +120,22 @@ func (o *demandOptions) record(cmd *cobra.Command, name string, now time.Time) e
 		s.brief(out)
 		printAmendments(out, s.Plan.Plan)
 	})
+}
+
+// zoneOf returns the time zone of where a demand is made; UTC if the gateway, or whoever
+// asks it, knows of none.
+func (o *demandOptions) zoneOf(cmd *cobra.Command, name string) *time.Location {
+	c, err := o.open()
+	if err != nil {
+		return time.UTC // recording says why it can't be asked
+	}
+	status, _ := decode[api.Status](c.get(cmd.Context(), "/v1/status"))
+	for _, d := range status.Demands {
+		if d.Name == name {
+			return zonedtime.In(time.Now(), policy.ZoneOf(d.Jurisdiction)).Location()
+		}
+	}
+	return time.UTC
 }
 
 // hashFile returns the SHA-256 of a file as a policy has it.
@@ -186,7 +216,7 @@ func printDemand(out printer, d policy.DemandStatus) {
 		stages = []policy.DatedStage{{Stage: d.Stage, InForce: d.InForce}}
 	}
 	for _, s := range stages {
-		fmt.Fprintf(out, "  %-10s  %s\n", s.Date, sanitise(formatStage(s)))
+		fmt.Fprintf(out, "  %-10s  %s\n", s.Date, sanitise(formatStage(s, d.Jurisdiction)))
 		for _, more := range []string{s.Source, s.Evidence} {
 			if more != "" {
 				fmt.Fprintf(out, "  %-10s  %s\n", "", sanitise(more))
@@ -201,13 +231,15 @@ func printDemand(out printer, d policy.DemandStatus) {
 }
 
 // formatStage says what a demand has come to: "adopted, in force from 2026-12-01".
-func formatStage(s policy.DatedStage) string {
+func formatStage(s policy.DatedStage, code policy.Code) string {
 	text := string(s.Stage)
-	if !s.InForce.IsZero() {
-		text += ", in force from " + formatTime(s.InForce)
-	}
-	if !s.Until.IsZero() {
-		text += " until " + formatTime(s.Until)
+	for _, date := range []struct {
+		word string
+		at   time.Time
+	}{{", in force from ", s.InForce}, {" until ", s.Until}} {
+		if !date.at.IsZero() {
+			text += strings.TrimSuffix(date.word+formatTime(date.at)+" "+formatThere(date.at.UTC(), code, ""), " ")
+		}
 	}
 	return text
 }

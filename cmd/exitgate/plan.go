@@ -527,11 +527,12 @@ func printAmendments(out printer, p plan.Plan) {
 	}
 	for _, a := range p.Amendments {
 		fmt.Fprintf(out, "\n  %s%s\n", strings.TrimSpace(a.Section+" "+sanitise(a.Name)), formatEffect(a.Effect))
-		if a.Before != "" {
-			fmt.Fprintln(out, out.inColour(red, "  - "+sanitise(a.Before)))
+		before, after := a.InWords()
+		if before != "" {
+			fmt.Fprintln(out, out.inColour(red, "  - "+sanitise(before)))
 		}
-		if a.After != "" {
-			fmt.Fprintln(out, out.inColour(green, "  + "+sanitise(a.After)))
+		if after != "" {
+			fmt.Fprintln(out, out.inColour(green, "  + "+sanitise(after)))
 		}
 	}
 	for _, x := range p.Expansions {

@@ -117,8 +117,9 @@ func formatAmendment(a plan.Amendment) string {
 	const most = 30 // bytes of either side
 	name := strings.TrimSpace(a.Section + " " + a.Name)
 	if a.Section == "demands" {
-		before, _, _ := strings.Cut(a.Before, ", ") // its stage, and from when
-		after, _, _ := strings.Cut(a.After, ", ")
+		before, after := a.InWords()
+		before, _, _ = strings.Cut(before, ", ") // its stage, and from when
+		after, _, _ = strings.Cut(after, ", ")
 		name = "demand " + a.Name
 		switch {
 		case a.Before == "":

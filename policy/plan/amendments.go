@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -336,6 +337,23 @@ func formatStage(s policy.DatedStage) string {
 	add("source", s.Source)
 	add("evidence", s.Evidence)
 	return strings.Join(words, " ")
+}
+
+// inForceDate is where a text about a demand says from when it is in force.
+var inForceDate = regexp.MustCompile(`^(\S+) from [^ ,]+`)
+
+// InWords returns what was and what is, for people: of a demand its date of coming into
+// force only at the stages that have it. Before and After have it at each, as they are
+// part of the hash.
+func (a Amendment) InWords() (before, after string) {
+	words := func(text string) string {
+		stage, _, _ := strings.Cut(text, " ")
+		if a.Section != "demands" || stage == string(policy.Adopted) || stage == string(policy.InForce) {
+			return text
+		}
+		return inForceDate.ReplaceAllString(text, "$1")
+	}
+	return words(a.Before), words(a.After)
 }
 
 // formatDemand writes all that a demand says.
