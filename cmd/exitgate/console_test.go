@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"github.com/exitgate/exitgate/internal/testkit"
@@ -58,10 +60,25 @@ func (p *person) sees(what, expression string) {
 			p.t.Logf("the page is\n%.3000s", text)
 		}
 	}()
+	runCDP(p.t, p.tab, page.BringToFront, cdp.Empty{}) // what is in the background doesn't follow
 	testkit.Eventually(p.t, what, func() bool {
 		is, err := chromedp.Run(p.tab, chromedp.Evaluate[bool](expression))
 		return err == nil && is
 	})
+}
+
+// shoots keeps a picture for the documentation.
+func (p *person) shoots(name string) {
+	p.t.Helper()
+	if *screenshots == "" {
+		return
+	}
+	p.does(chromedp.EmulateViewport(1280, 860))
+	picture, err := chromedp.Run(p.tab, chromedp.CaptureScreenshot())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	testkit.WriteFile(p.t, filepath.Join(*screenshots, "console-"+name+".png"), string(picture))
 }
 
 // pictures keeps what a page looks like.
@@ -87,26 +104,27 @@ func (p *person) pictures(name string) {
 	p.does(chromedp.EmulateViewport(1440, 1000))
 }
 
-const consolePolicy = `version: 1
+// consolePolicy has France leave in five days, by the clock of the gateway.
+func consolePolicy(now time.Time) string {
+	day := func(n int) string { return now.UTC().Truncate(24*time.Hour).AddDate(0, 0, n).Format(time.RFC3339) }
+	return strings.NewReplacer("{soon}", day(2), "{exit}", day(5), "{before}", now.UTC().AddDate(0, -2, 0).Format(time.DateOnly)).Replace(`version: 1
 approvals: {withdraw: 1, open: 1}
 routes: {news: ["/news/"], sign-up: ["POST /signup"], export: ["/export"]}
 guarantees: {end-to-end-encryption: {require: true}}
 demands:
-  fr-narcotrafic:
+  fr-narcotrafic-8ter:
     jurisdiction: FR
-    territories: none
+    territories: [GF]
     title: Access to encrypted private messages
     authority: Sénat
-    stages: [{stage: proposed, date: 2025-01-28}, {stage: adopted, date: 2026-09-24, in-force: 2127-12-01T00:00:00Z}]
+    stages: [{stage: proposed, date: 2025-01-28}, {stage: adopted, date: {before}, in-force: "{exit}"}]
     requires: {end-to-end-encryption: false}
-  eu-csar: {jurisdiction: DE, stage: proposed, requires: {end-to-end-encryption: false}}
+  eu-csar: {jurisdiction: DE, title: Regulation to prevent child sexual abuse, stage: proposed, requires: {end-to-end-encryption: false}}
 jurisdictions:
-  FR: {schedule: [{from: 2126-10-01T00:00:00Z, phase: announced}, {from: 2126-12-01T00:00:00Z, phase: withdrawn}], territories: none, because: [fr-narcotrafic]}
+  FR: {schedule: [{from: "{soon}", phase: wind-down}, {from: "{exit}", phase: withdrawn}], territories: [GF], because: [fr-narcotrafic-8ter]}
   IT: withdrawn
-  CA: {phase: open, features: {news: withdrawn}, territories: none}
-  AU: closed-to-new
-  JP: wind-down
-`
+`)
+}
 
 // Issue 13: two people withdraw a market and take it back, in browsers of their own, and
 // each sees what the other does without loading the page again.
@@ -114,7 +132,7 @@ func TestConsole(t *testing.T) {
 	requireProgram(t, "chromium")
 	m := newLedgerGateway(t)
 	m.restart()
-	m.apply(consolePolicy, "The first policy of the test.")
+	m.apply(consolePolicy(time.Now()), "The first policy of the test.")
 	for name, roles := range map[string]string{"grace": "approver", "vera": "viewer"} {
 		m.mustRun("principal", "add", name, "--role", roles, "--because", "A test.")
 		testkit.WriteFile(t, m.file(name), m.mustRun("principal", "token", name, "--expires", "24h", "--because", "A test.").out)
@@ -146,6 +164,11 @@ func TestConsole(t *testing.T) {
 	}
 
 	// A withdrawal: chosen, planned while it is typed, confirmed by the name, sent.
+	for range 40 {
+		m.gets("FR")
+		m.gets("DE")
+		m.gets("IT")
+	}
 	anna.does(chromedp.Navigate(base+"/markets/ES/change"), chromedp.Click("input[value=withdrawn]"))
 	anna.sees("the plan", `!!document.querySelector("#would .words")`)
 	anna.does(chromedp.SendKeys("#because", "The law of Spain is adopted."))
@@ -153,6 +176,7 @@ func TestConsole(t *testing.T) {
 	anna.does(chromedp.SendKeys("#typed", "spain"))
 	anna.sees("that it can be sent", `!document.querySelector("button[value=propose]").disabled`)
 	anna.pictures("change")
+	anna.shoots("change")
 	anna.does(chromedp.Click("button[value=propose]"))
 	anna.shows("Changes")
 	anna.sees("that it can't approve its own", `document.querySelector(".prop button.go").disabled`)
@@ -170,6 +194,7 @@ func TestConsole(t *testing.T) {
 	grace.sees("what came into force", `document.querySelector("h1")?.textContent === "ES open → withdrawn"`)
 	grace.pictures("revision")
 	anna.sees("Spain withdrawn without loading the page again", `document.querySelector(".t[href='/markets/ES']").classList.contains("gone")`)
+	anna.shoots("markets")
 	anna.pictures("markets")
 	if status := m.gets("ES"); status != http.StatusUnavailableForLegalReasons {
 		t.Errorf("a client in Spain gets %d", status)
@@ -211,9 +236,9 @@ func TestConsole(t *testing.T) {
 	anna.sees("the plan of the stage", `!!document.querySelector("button[value=propose]")`)
 	anna.pictures("demands")
 
-	for _, page := range []string{"/?view=table&q=an", "/markets/FR", "/explain?address=FR&path=/news/", "/log?verified", "/account"} {
-		anna.does(chromedp.Navigate(base + page))
-		anna.pictures(strings.NewReplacer("/", "-", "?", "-", "=", "-", "&", "-").Replace(page[1:]))
+	for _, target := range []string{"/?view=table&q=an", "/markets/FR", "/explain?address=FR&path=/news/", "/log?verified", "/account"} {
+		anna.does(chromedp.Navigate(base + target))
+		anna.pictures(strings.NewReplacer("/", "-", "?", "-", "=", "-", "&", "-").Replace(target[1:]))
 	}
 	anna.does(chromedp.Navigate(base+"/account"), chromedp.Click("main button.go"))
 	anna.sees("that anna is signed out", `location.pathname === "/sign-in"`)

@@ -219,9 +219,9 @@ var random = []struct {
 }{
 	{regexp.MustCompile(`([Tt]oken )[a-z2-7]{8}( of| for|,)`), "${1}k4tq7zma${2}"},
 	{regexp.MustCompile(`("credential": "token:)[a-z2-7]{8}`), "${1}k4tq7zma"},
-	{regexp.MustCompile(`(expires )\d{4}-\d\d-\d\d \d\d:\d\d`), "${1}2026-12-20 08:00"},
+	{regexp.MustCompile(`(expires )\d{4}-\d\d-\d\d \d\d:\d\d`), "${1}2026-12-20 08:12"},
 	{regexp.MustCompile(`(for \w+ until )\d{4}-\d\d-\d\d`), "${1}2026-12-20"},
-	{regexp.MustCompile(`(hash )[0-9a-f]{64}`), "${1}60bb7cfdf861e6d2158c92ee0fb76c329740d7f9e04896fd793adc7755d9fa5a"},
+	{regexp.MustCompile(`((\d)\d*, with the hash )[0-9a-f]{64}`), "${1}${2}0bb7cfdf861e6d2158c92ee0fb76c329740d7f9e04896fd793adc7755d9fa5a"}, // each record another
 }
 
 // TestTheDocumentationDescribesWhatProblemsPointTo holds the anchors that

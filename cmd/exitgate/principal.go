@@ -24,9 +24,10 @@ func newPrincipal(now func() time.Time) *cobra.Command {
 		Short: "Show and change who may use the gateway's API",
 		Long: `Show who may use the gateway's API, and as what. Without a subcommand, list all.
 
-The roles: viewer (look at everything), operator (propose changes, withdraw in an
-emergency), approver (approve and sign what others have done), counsel (know of
-demands that may not be disclosed: for all others they are left out).
+The roles: viewer (look at all that may be disclosed), operator (propose changes,
+withdraw in an emergency), approver (approve and sign what others have done),
+counsel (know of demands that may not be disclosed: for all others they are left
+out).
 
 They are changed only on the gateway's machine, over its socket. Whoever may open
 that has all roles there; with --user, what a local user does is done by the
@@ -161,7 +162,7 @@ func newPrincipalSet(now func() time.Time, adds bool) *cobra.Command {
 	}
 	o.register(cmd)
 	f := cmd.Flags()
-	f.StringSliceVar(&roles, "role", nil, "`roles`: viewer, operator, approver; several with commas")
+	f.StringSliceVar(&roles, "role", nil, "`roles`: viewer, operator, approver, counsel; several with commas")
 	f.StringVar(&user, "user", "", "the local `user` that this is, over the socket")
 	f.StringVar(&certificate, "certificate", "", "the `name` in client certificates that this is")
 	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{

@@ -35,7 +35,7 @@ func (v *visit) stream() error {
 	known := make(map[string]string)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for first := true; ; first = false {
+	for {
 		select {
 		case <-v.Context().Done():
 			return nil
@@ -63,7 +63,7 @@ func (v *visit) stream() error {
 				v.console.o.Log.Error("the console failed", "part", name, "error", err)
 				return nil
 			}
-			if known[name] != text && !first {
+			if known[name] != text { // at first all: the page may have been in the background for long
 				fmt.Fprintf(&changed, `<hx-partial hx-target="#%s" hx-swap="outerMorph">%s</hx-partial>`, name, text)
 			}
 			known[name] = text
