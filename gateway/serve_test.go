@@ -295,8 +295,8 @@ func TestTheAdminListenerAnswersLoopbackNamesOnly(t *testing.T) {
 			}
 		}
 	}
-	if got, _ := ask("localhost", "/"); got != 404 {
-		t.Errorf("/ answers %d", got)
+	if got, h := ask("localhost", "/"); got != 303 || !strings.HasPrefix(h.Get("Location"), "/sign-in?") {
+		t.Errorf("/ answers %d, %v", got, h)
 	}
 	if _, h := ask("localhost", "/healthz"); h.Get("Cache-Control") != "no-store" || h.Get("Content-Type") != "application/json" {
 		t.Errorf("/healthz answers with %v", h)

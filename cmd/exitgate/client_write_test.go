@@ -125,7 +125,7 @@ func TestAProblemEndsTheCommandByItsCode(t *testing.T) {
 		"wrong-policy": exitRefused, "conflict": exitRefused, "plan-changed": exitRefused, "ended": exitRefused,
 		"territories-unsaid": exitUsage, "unknown-part-unsaid": exitUsage,
 		"four-eyes": exitRefused, "forbidden": exitRefused,
-		"invalid": exitFailed, "not-found": exitFailed, "key-reused": exitFailed, "unauthenticated": exitFailed,
+		"invalid": exitRefused, "not-found": exitFailed, "key-reused": exitFailed, "unauthenticated": exitFailed,
 		"too-many-failures": exitFailed, "cross-site": exitFailed, "busy": exitFailed, "not-acknowledged": exitFailed,
 		"ledger-unavailable": exitFailed, "read-only": exitFailed, "internal": exitFailed, "something-new": exitFailed,
 	}

@@ -63,7 +63,11 @@ func (v *visit) stream() error {
 				v.console.o.Log.Error("the console failed", "part", name, "error", err)
 				return nil
 			}
-			if known[name] != text { // at first all: the page may have been in the background for long
+			switch {
+			case known[name] == text:
+			case strings.HasPrefix(text, "<hx-partial"):
+				changed.WriteString(text)
+			default: // at first all: the page may have been in the background for long
 				fmt.Fprintf(&changed, `<hx-partial hx-target="#%s" hx-swap="outerMorph">%s</hx-partial>`, name, text)
 			}
 			known[name] = text

@@ -101,8 +101,9 @@ type upcoming struct {
 	Step   policy.Step
 }
 
-// liveMarkets are the parts of the page that change while it is open.
-var liveMarkets = []string{"head", "brief", "board"}
+// liveMarkets are the parts of the page that change while it is open. The tally says
+// itself where it goes, as the radio buttons around it stay as they are.
+var liveMarkets = []string{"head", "brief", "tally", "board"}
 
 func (v *visit) showMarkets() error {
 	q := v.URL.Query()
