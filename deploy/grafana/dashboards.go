@@ -87,6 +87,9 @@ var yesOrNo = []object{{"type": "value", "options": object{
 	"0": object{"index": 0, "text": "no", "color": bad}, "1": object{"index": 1, "text": "yes", "color": good},
 }}}
 
+// orDash is for what may not be: a step, a change that waits.
+var orDash = object{"noValue": "–"}
+
 func dashboards() []dashboard {
 	return []dashboard{overview(), marketPage(), performance(), guarantees(), ledger()}
 }
@@ -107,7 +110,7 @@ func overview() dashboard {
 				stat("Guarantees broken", "Flags by market that were below a guarantee, until a revision acknowledges it.", "none", mustBeNil,
 					one("", orZero("count(count by (jurisdiction, flag) ("+of("exitgate_guarantee_breached")+" == 1))"))),
 				stat("Next step", "When the next scheduled change of a phase is due.", "dateTimeFromNow", neutral,
-					one("", "1000 * min("+of("exitgate_next_transition_timestamp_seconds")+" > 0)")),
+					one("", "1000 * min("+of("exitgate_next_transition_timestamp_seconds")+" > 0)")).with(orDash),
 				stat("Served", "Requests that were forwarded, a second.", "reqps", neutral, one("", "sum("+rate("exitgate_decisions_total", served)+")")),
 				stat("Refused", "Requests that were refused, a second.", "reqps", neutral, one("", "sum("+rate("exitgate_decisions_total", refused)+")")),
 				stat("Failing", "Share of what is served that fails.", "percentunit", colours(threshold{0.001, warn}, threshold{0.01, bad}),
@@ -288,10 +291,10 @@ func ledger() dashboard {
 					one("", "count("+of("exitgate_policy_last_apply_successful")+") - sum("+of("exitgate_policy_last_apply_successful")+")")),
 				stat("Policies not applied", "In the time shown.", "none", mustBeNil, one("", "sum(increase("+of("exitgate_policy_apply_failures_total")+"[$__range]))")),
 				stat("Changes waiting", "For approvals.", "none", colours(threshold{1, warn}), one("", "max("+of("exitgate_changes_pending")+")")),
-				stat("First expires", "The change that waits and expires first.", "dateTimeFromNow", neutral, one("", "1000 * min("+of("exitgate_change_expiry_timestamp_seconds")+" > 0)")),
+				stat("First expires", "The change that waits and expires first.", "dateTimeFromNow", neutral, one("", "1000 * min("+of("exitgate_change_expiry_timestamp_seconds")+" > 0)")).with(orDash),
 				stat("Emergencies unsigned", "Emergency withdrawals that nobody else has signed.", "none", mustBeNil, one("", "max("+of("exitgate_emergencies_unsigned")+")")),
 				stat("Taken back", "Of them, those that their author took back alone, so that the market is open again.", "none", mustBeNil, one("", "max("+of("exitgate_emergencies_taken_back_unsigned")+")")),
-				stat("Signature due", "Of the first emergency withdrawal.", "dateTimeFromNow", neutral, one("", "1000 * min("+of("exitgate_emergency_signature_due_timestamp_seconds")+" > 0)")),
+				stat("Signature due", "Of the first emergency withdrawal.", "dateTimeFromNow", neutral, one("", "1000 * min("+of("exitgate_emergency_signature_due_timestamp_seconds")+" > 0)")).with(orDash),
 				stat("Steps taken", "Times that scheduled changes took place, in the time shown, on the gateway with the most.", "none", neutral,
 					one("", "max(increase("+of("exitgate_transitions_total")+"[$__range]))")),
 				series("Revision by gateway", "Lines that part: a gateway doesn't get changes.", "none", each(of("exitgate_policy_revision"), "instance")).with(object{"decimals": 0, "min": nil}),

@@ -157,7 +157,7 @@ var (
 func stat(title, description, unit string, thresholds object, queries ...query) panel {
 	return panel{
 		kind: "stat", title: title, description: description, width: 4, height: 4, queries: queries,
-		defaults: object{"unit": unit, "thresholds": thresholds, "color": object{"mode": "thresholds"}, "noValue": "none", "mappings": []object{}},
+		defaults: object{"unit": unit, "thresholds": thresholds, "color": object{"mode": "thresholds"}, "noValue": "no data", "mappings": []object{}},
 		options: object{
 			"reduceOptions": object{"calcs": []string{"lastNotNull"}, "fields": "", "values": false},
 			"colorMode":     "value", "graphMode": "none", "justifyMode": "auto", "orientation": "auto", "textMode": "auto",
@@ -190,7 +190,7 @@ func table(title, description, unit, value, expr string) panel {
 	return panel{
 		kind: "table", title: title, description: description, width: 12, height: 8,
 		queries:  []query{{expr: expr, format: "table", instant: true}},
-		defaults: object{"unit": unit, "thresholds": neutral, "mappings": []object{}, "noValue": "none", "custom": object{"align": "auto", "filterable": true, "inspect": false}},
+		defaults: object{"unit": unit, "thresholds": neutral, "mappings": []object{}, "custom": object{"align": "auto", "filterable": true, "inspect": false}},
 		options:  object{"showHeader": true, "frameIndex": 0, "cellHeight": "sm", "footer": object{"show": false, "reducer": []string{}}},
 		transformations: []object{{"id": "organize", "options": object{
 			"excludeByName": object{"Time": true, "__name__": true},
