@@ -70,12 +70,7 @@ func mergeEntries[K comparable, V any](was, wants, is map[K]V) (map[K]V, error) 
 		return inA == inB && reflect.DeepEqual(x, y)
 	}
 	merged := maps.Clone(is)
-	keys := maps.Clone(was)
-	maps.Copy(keys, wants)
-	if keys == nil {
-		keys = wants
-	}
-	for key := range keys {
+	for _, key := range slices.AppendSeq(slices.Collect(maps.Keys(was)), maps.Keys(wants)) {
 		if same(was, wants, key) {
 			continue
 		}
