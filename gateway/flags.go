@@ -105,6 +105,9 @@ func (g *Gateway) breaches() (all []changes.Breach) {
 func (g *Gateway) transition(t enforce.Transition) {
 	g.events.PublishTransition(t.Changes)
 	if len(t.Changes) > 0 {
+		g.tellTransition(strings.Join(t.Changes, "; "), t.Due)
+	}
+	if len(t.Changes) > 0 {
 		g.occurred(changes.Occurrence{Kind: changes.StepTaken, Revision: t.Number, At: t.At, Due: t.Due, Changes: t.Changes})
 	}
 }

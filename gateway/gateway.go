@@ -26,6 +26,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/listen"
 	"github.com/exitgate/exitgate/gateway/metrics"
+	"github.com/exitgate/exitgate/gateway/notify"
 	"github.com/exitgate/exitgate/gateway/proxy"
 	"github.com/exitgate/exitgate/gateway/purge"
 	"github.com/exitgate/exitgate/gateway/request"
@@ -71,7 +72,9 @@ type Gateway struct {
 	sessions *session.Registry
 	sources  *client.Sources
 	requests *request.Handler
-	purger   *purge.Purger // nil: nothing purges caches
+	purger   *purge.Purger    // nil: nothing purges caches
+	notifier *notify.Notifier // nil: nobody is told
+	untold   chan struct{}    // there may be something to tell
 	started  time.Time
 
 	flagSources []string // the names of the providers, but for the policy's own
@@ -94,7 +97,7 @@ func New(o Options) (_ *Gateway, err error) {
 	if err := o.Config.Validate(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{config: o.Config, apps: make(map[string]*proxy.App), log: o.Logger, elapsed: o.Now, registry: prometheus.NewRegistry(), changed: make(chan struct{}, 1), recorded: make(chan struct{}, 1)}
+	g := &Gateway{config: o.Config, apps: make(map[string]*proxy.App), log: o.Logger, elapsed: o.Now, registry: prometheus.NewRegistry(), changed: make(chan struct{}, 1), recorded: make(chan struct{}, 1), untold: make(chan struct{}, 1)}
 	// With a monotonic reading, times compare as if no clock were ever set.
 	g.now = func() time.Time { return o.Now().Round(0) }
 	defer func() {
@@ -131,9 +134,15 @@ func New(o Options) (_ *Gateway, err error) {
 	if g.purger, err = g.openPurger(); err != nil {
 		return nil, err
 	}
+	if g.notifier, err = g.openNotifier(); err != nil {
+		return nil, err
+	}
 	g.engine = g.newEngine()
 	if g.source, err = g.openSource(); err != nil {
 		return nil, err
+	}
+	if g.notifier != nil {
+		g.notifier.Begin(g.source.State().Last())
 	}
 	g.geo.Review()
 	var beginStorable func() func()

@@ -277,9 +277,11 @@ func (g *Gateway) openReplica() (source.Source, error) {
 		Outbox: g.outbox, Breaches: g.breaches, Name: hostname(),
 		OnRecord: func(r changes.Record, revision uint64) {
 			g.events.PublishRecord(r, revision)
-			select {
-			case g.recorded <- struct{}{}:
-			default: // it is looked at soon
+			for _, look := range []chan struct{}{g.recorded, g.untold} {
+				select {
+				case look <- struct{}{}:
+				default: // it is looked at soon
+				}
 			}
 		},
 		Log: g.log, Now: g.now,

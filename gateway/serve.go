@@ -36,6 +36,9 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	if g.purger != nil {
 		tasks = append(tasks, g.purger.Run)
 	}
+	if g.notifier != nil {
+		tasks = append(tasks, g.notifier.Run, g.tellReceivers)
+	}
 	for _, app := range g.apps {
 		tasks = append(tasks, app.Watch)
 	}

@@ -32,6 +32,9 @@ func (g *Gateway) state() metrics.State {
 		}
 	}
 	s.Purge = g.purgeState()
+	if g.notifier != nil {
+		s.Untold = g.notifier.Pending()
+	}
 	if c := g.source.Connection(); c != nil {
 		s.Ledger = g.ledgerState(c)
 	}

@@ -32,6 +32,7 @@ type Config struct {
 	Geo            Geo            `yaml:"geo" doc:"The databases that locate clients."`
 	Policy         PolicySource   `yaml:"policy" doc:"Where the policy comes from: a file, or else the ledger, whose first revision serves everywhere."`
 	Flags          FlagSources    `yaml:"flags" doc:"Where flags come from, before the policy's own flags: table."`
+	Notify         []Notify       `yaml:"notify" doc:"Who is told what happens, by webhooks."`
 	Admin          Admin          `yaml:"admin" doc:"The listener for operators: API, metrics and health."`
 	Limits         Limits         `yaml:"limits" doc:"What a client may take."`
 	Drain          time.Duration  `yaml:"drain" default:"30s" doc:"How long requests that are under way may go on when the gateway is stopped."`
@@ -74,6 +75,36 @@ type Purge struct {
 
 // IsSet reports whether there is anything to do.
 func (p Purge) IsSet() bool { return len(p.Command) > 0 || p.URL != "" }
+
+// A Notify is a receiver of webhooks.
+type Notify struct {
+	URL        string        `yaml:"url" required:"true" doc:"Where events are sent with POST, as CloudEvents 1.0, over https or to loopback; status 2xx: taken."`
+	Events     []string      `yaml:"events" doc:"Which ones: proposed, approved, rejected, expiring, applied, emergency, overdue, transition, breach, unenforced. Default: all."`
+	SecretFile string        `yaml:"secret-file" doc:"File with a secret that the receiver knows, too, whsec_ and 24 to 64 bytes in base64: events are signed with it as the Standard Webhooks specification says."`
+	CA         string        `yaml:"ca" doc:"File of certificate authorities to trust for it, instead of the system's."`
+	Timeout    time.Duration `yaml:"timeout" default:"15s" doc:"How long it may take to answer."`
+}
+
+// NotifyEvents are the kinds of events that a receiver can ask for.
+var NotifyEvents = []string{"proposed", "approved", "rejected", "expiring", "applied", "emergency", "overdue", "transition", "breach", "unenforced"}
+
+func (n Notify) faults(i int) (found []fault) {
+	report := func(advice, message string, path ...any) {
+		found = append(found, fault{append([]any{"notify", i}, path...), message, advice})
+	}
+	if u, err := url.Parse(n.URL); err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && !(u.Scheme == "http" && loopback.IsHost(u.Hostname())) {
+		report("write https://HOST/PATH; http:// only to loopback", "it is not an address to send events to", "url")
+	}
+	for j, event := range n.Events {
+		if !slices.Contains(NotifyEvents, event) {
+			report("write one of "+strings.Join(NotifyEvents, ", "), fmt.Sprintf("there is no event %.40q", event), "events", j)
+		}
+	}
+	if n.Timeout != 0 && (n.Timeout < 100*time.Millisecond || n.Timeout > time.Minute) {
+		report("give a time from 100ms to 1m", fmt.Sprintf("timeout is %s", n.Timeout), "timeout")
+	}
+	return found
+}
 
 // Geo says how clients are located.
 type Geo struct {
@@ -247,6 +278,9 @@ func (c Config) faults() []fault {
 	found = append(found, c.Policy.faults()...)
 	found = append(found, c.Caches.faults(c.TrustedProxies)...)
 	found = append(found, c.tlsFaults()...)
+	for i, n := range c.Notify {
+		found = append(found, n.faults(i)...)
+	}
 	seen := map[string]bool{}
 	for i, app := range c.Apps {
 		if len(app.Upstreams) == 0 {

@@ -47,6 +47,8 @@ type Metrics struct {
 	upstreams        *prometheus.CounterVec
 	breaches         *prometheus.CounterVec
 	purges           *prometheus.CounterVec
+	notifications    *prometheus.CounterVec
+	notDropped       *prometheus.CounterVec
 }
 
 // New registers the metrics, with those of the process and of the Go runtime.
@@ -94,6 +96,8 @@ func New(registry prometheus.Registerer) *Metrics {
 		Panics:                 counter("panics_total", "Requests that ended in a panic of the gateway: bugs."),
 		upstreams:              counters("upstream_requests_total", "Requests forwarded, by upstream and status code; code 0 if there was no response.", "upstream", "code"),
 		breaches:               counters("guarantee_breaches_total", "Values of flags below a guarantee that were withheld, for a whole jurisdiction or for one user.", "jurisdiction", "flag"),
+		notifications:          counters("notifications_total", "Attempts to tell a receiver of an event, by result: success, failure.", "receiver", "result"),
+		notDropped:             counters("notifications_dropped_total", "Events that a receiver was never told of, as it took nothing for too long.", "receiver"),
 		purges:                 counters("cache_purges_total", "Purges of the caches in front, by result: success, failure.", "result"),
 		InvalidRecords:         counter("ledger_records_refused_total", "Messages in the ledger that aren't valid records: changed, forged or damaged ones."),
 		AuthenticationFailures: counter("admin_authentication_failures_total", "Requests to the admin API whose sender could not be authenticated."),
@@ -166,6 +170,25 @@ func (m *Metrics) Purged(err error) {
 	}
 	m.purges.WithLabelValues(result).Inc()
 }
+
+// InitNotifications exports what a receiver is told from 0 on.
+func (m *Metrics) InitNotifications(receiver string) {
+	m.notifications.WithLabelValues(receiver, "success")
+	m.notifications.WithLabelValues(receiver, "failure")
+	m.notDropped.WithLabelValues(receiver)
+}
+
+// Notified counts an attempt to tell a receiver of an event.
+func (m *Metrics) Notified(receiver string, err error) {
+	result := "success"
+	if err != nil {
+		result = "failure"
+	}
+	m.notifications.WithLabelValues(receiver, result).Inc()
+}
+
+// NotificationDropped counts an event that a receiver is never told of.
+func (m *Metrics) NotificationDropped(receiver string) { m.notDropped.WithLabelValues(receiver).Inc() }
 
 func seconds(t time.Time) float64 {
 	if t.IsZero() {

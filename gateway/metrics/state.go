@@ -22,8 +22,9 @@ type State struct {
 	Doubts       map[string]bool       // why clients may not be located by their own addresses, and whether it holds
 	Certificates map[string]time.Time  // when they end, by host; zero: there is none yet
 	Flags        Flags
-	Ledger       *Ledger // nil: the policy comes from a file
-	Purge        *Purge  // nil: nothing purges caches
+	Ledger       *Ledger        // nil: the policy comes from a file
+	Purge        *Purge         // nil: nothing purges caches
+	Untold       map[string]int // events that wait to be told, by receiver
 }
 
 // A Purge says whether the caches in front are to be purged, and no purge has
@@ -180,6 +181,11 @@ func RegisterState(registry prometheus.Registerer, state func() State) {
 			}
 			return seconds(l.SignatureDue[0])
 		})},
+		{desc("notifications_pending", "Events that wait to be told to a receiver.", "receiver"), func(s State, set set) {
+			for receiver, n := range s.Untold {
+				set(float64(n), receiver)
+			}
+		}},
 		{desc("cache_purge_pending", "1 if the caches in front may serve what is refused, as no purge has succeeded yet."), func(s State, set set) {
 			if s.Purge != nil {
 				set(boolean(s.Purge.Pending))

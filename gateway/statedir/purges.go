@@ -22,3 +22,12 @@ func (d Dir) RemovePurges() error {
 	}
 	return nil
 }
+
+// Notifications returns the sealed file with what is still to be told to receivers.
+func (d Dir) Notifications() string { return d.in("notifications.json") }
+
+// ReadNotifications returns what WriteNotifications kept, nil if nothing was.
+func (d Dir) ReadNotifications() ([]byte, error) { return readSealed(d.Notifications()) }
+
+// WriteNotifications keeps what is still to be told.
+func (d Dir) WriteNotifications(content []byte) error { return writeSealed(d.Notifications(), content) }
