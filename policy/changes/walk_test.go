@@ -28,14 +28,23 @@ var documents = rapid.Custom(func(t *rapid.T) string {
 	if rapid.IntRange(0, 9).Draw(t, "observe") == 0 {
 		b.WriteString("mode: observe\n")
 	}
-	b.WriteString("jurisdictions:\n  EU: announced\n")
+	var entries strings.Builder
+	if rapid.Bool().Draw(t, "EU") {
+		entries.WriteString("  EU: announced\n")
+	}
 	for _, code := range []string{"FR", "DE", "US"} {
 		switch rapid.IntRange(0, 3).Draw(t, code) {
 		case 0:
-			fmt.Fprintf(&b, "  %s: %s\n", code, rapid.SampledFrom(policy.Phases()).Draw(t, "phase"))
+			fmt.Fprintf(&entries, "  %s: %s\n", code, rapid.SampledFrom(policy.Phases()).Draw(t, "phase"))
 		case 1:
-			fmt.Fprintf(&b, "  %s: {schedule: [{from: %s, phase: withdrawn}]}\n", code, begin.Add(time.Duration(rapid.IntRange(0, 200).Draw(t, "from"))*time.Hour).Format(time.RFC3339))
+			fmt.Fprintf(&entries, "  %s: {schedule: [{from: %s, phase: withdrawn}]}\n", code, begin.Add(time.Duration(rapid.IntRange(0, 200).Draw(t, "from"))*time.Hour).Format(time.RFC3339))
 		}
+	}
+	if entries.Len() > 0 { // else it names no market, as the first policy does
+		b.WriteString("jurisdictions:\n" + entries.String())
+	}
+	if rapid.IntRange(0, 3).Draw(t, "notices") == 0 {
+		b.WriteString("notices: {FR: {status: 403}}\n")
 	}
 	return b.String()
 })
