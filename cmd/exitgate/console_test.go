@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,9 +82,10 @@ func (p *person) shoots(name string) {
 	testkit.WriteFile(p.t, filepath.Join(*screenshots, "console-"+name+".png"), string(picture))
 }
 
-// pictures keeps what a page looks like.
+// pictures keeps what a page looks like, and finds what keeps people out of it.
 func (p *person) pictures(name string) {
 	p.t.Helper()
+	p.isAccessible(name)
 	if *screenshots == "" {
 		return
 	}
@@ -102,6 +104,31 @@ func (p *person) pictures(name string) {
 		}
 	}
 	p.does(chromedp.EmulateViewport(1440, 1000))
+}
+
+// readAxe reads axe-core, which npm fetches. Without it a newcomer's test looks at less.
+var readAxe = sync.OnceValues(func() (string, error) {
+	text, err := os.ReadFile("testdata/axe/node_modules/axe-core/axe.min.js")
+	return string(text), err
+})
+
+// isAccessible has axe-core look at a page, by day and by night.
+func (p *person) isAccessible(name string) {
+	p.t.Helper()
+	axe, err := readAxe()
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			p.t.Fatalf("run npm ci in cmd/exitgate/testdata/axe: %v", err)
+		}
+		return
+	}
+	for _, scheme := range []string{"light", "dark"} {
+		runCDP(p.t, p.tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+		found, err := chromedp.Run(p.tab, chromedp.Evaluate[[]string](axe+`;axe.run().then(r => r.violations.map(v => v.id + ": " + v.nodes.map(n => n.target.join(" ")).slice(0, 4).join(", ")))`, chromedp.EvalAwaitPromise))
+		if err != nil || len(found) > 0 {
+			p.t.Errorf("%s, %s: %q, %v", name, scheme, found, err)
+		}
+	}
 }
 
 // consolePolicy has France leave in five days, by the clock of the gateway.
@@ -129,6 +156,7 @@ jurisdictions:
 // Issue 13: two people withdraw a market and take it back, in browsers of their own, and
 // each sees what the other does without loading the page again.
 func TestConsole(t *testing.T) {
+	t.Parallel()
 	requireProgram(t, "chromium")
 	m := newLedgerGateway(t)
 	m.restart()

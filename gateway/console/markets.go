@@ -167,8 +167,15 @@ func newTile(place api.Place, f frame) tile {
 			t.Changes++
 		}
 	}
+	if len(place.Next) > 0 {
+		t.Left = left(place.Next[0].From, f.Now)
+		if fields := strings.Fields(t.Left); len(fields) > 2 { // a tile has room for the days
+			t.Left = fields[0] + " " + fields[1]
+		}
+	}
+	// It begins with what the tile shows, so that whoever says that means it (WCAG 2.5.3).
 	var words strings.Builder
-	fmt.Fprintf(&words, "%s, %s: %s", place.Jurisdiction, place.Name, lowerWord(t.Shown))
+	fmt.Fprintf(&words, "%s, %s: %s", strings.TrimSpace(string(place.Jurisdiction)+" "+t.Left), place.Name, lowerWord(t.Shown))
 	if t.Unenforced {
 		words.WriteString(", not enforced here: it is served")
 	}
@@ -176,10 +183,6 @@ func newTile(place api.Place, f frame) tile {
 		fmt.Fprintf(&words, "; %s is %s", strings.Join(slices.Concat(place.Routes, featureNames(place.Features)), ", "), lowerWord(t.Feature))
 	}
 	if len(place.Next) > 0 {
-		t.Left, _, _ = strings.Cut(left(place.Next[0].From, f.Now), " h")
-		if fields := strings.Fields(left(place.Next[0].From, f.Now)); len(fields) > 1 {
-			t.Left = fields[0] + " " + fields[1]
-		}
 		fmt.Fprintf(&words, "; %s in %s", lowerWord(place.Next[0].Phase), left(place.Next[0].From, f.Now))
 	}
 	if place.Hour.Forwarded+place.Hour.Refused > 0 {
