@@ -27,9 +27,12 @@ type frame struct {
 	assets map[string]asset
 }
 
-// Can reports whether whoever is signed in has one of some roles.
+// ReadOnly reports whether nothing can be changed here, whoever asks.
+func (f frame) ReadOnly() bool { return f.Status.Source == "file" }
+
+// Can reports whether whoever is signed in may do what takes one of some roles.
 func (f frame) Can(roles ...changes.Role) bool {
-	return slices.ContainsFunc(roles, func(r changes.Role) bool { return slices.Contains(f.Status.You.Roles, r) })
+	return !f.ReadOnly() && slices.ContainsFunc(roles, func(r changes.Role) bool { return slices.Contains(f.Status.You.Roles, r) })
 }
 
 // Asset returns where a file of the console is. The address changes with the file.

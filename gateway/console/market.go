@@ -14,7 +14,7 @@ import (
 // A marketPage is what a market's page shows.
 type marketPage struct {
 	tile
-	Explanation policy.Explanation
+	Explanation *policy.Explanation // nil: nobody is in it as such
 	Gateways    int
 	Parts       []tile // territories that go by the same entry, and parts that the policy names
 	Demands     []policy.DemandStatus
@@ -52,7 +52,10 @@ func (v *visit) loadMarket(code string) (f frame, err error) {
 		return f, err
 	}
 	f.Title = j.Name
-	place := api.Place{Market: j.Market, Entry: j.Explanation.Decision.Entry}
+	place := api.Place{Market: j.Market, Entry: j.Jurisdiction}
+	if j.Explanation != nil {
+		place.Entry = j.Explanation.Decision.Entry
+	}
 	if i := slices.IndexFunc(places.Places, func(p api.Place) bool { return p.Jurisdiction == j.Jurisdiction }); i >= 0 {
 		place = places.Places[i]
 	}
@@ -98,6 +101,10 @@ func aboutCode(code policy.Code) *regexp.Regexp {
 // sendEvidence sends the file of evidence as the API has it.
 func (v *visit) sendEvidence() error {
 	code := v.PathValue("code")
+	target := "/v1/evidence/" + url.PathEscape(code)
+	if err := v.ask(http.MethodHead, target, nil, nil); err != nil { // as a page, not in a file
+		return err
+	}
 	v.writer.Header().Set("Content-Disposition", `attachment; filename="evidence-`+url.PathEscape(code)+`.json"`)
-	return v.pass("/v1/evidence/" + url.PathEscape(code))
+	return v.pass(target)
 }

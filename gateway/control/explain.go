@@ -27,12 +27,10 @@ func (c *Control) Explain(q api.Question) (api.Explanation, error) {
 		d := c.o.Describe(address)
 		place, located = d.Place, NewLocation(d)
 		other, held = c.o.LocateHeld(address)
-	case q.Jurisdiction == policy.Anonymous:
-		place = policy.Place{Anonymous: true}
-	case !policy.IsPlace(q.Jurisdiction):
+	case q.Jurisdiction != policy.Anonymous && !policy.IsPlace(q.Jurisdiction):
 		return api.Explanation{}, invalid(fmt.Sprintf("%q is no jurisdiction that a client can be in", q.Jurisdiction), "write an ISO 3166-1 country as FR, or an ISO 3166-2 subdivision as US-MS")
 	default:
-		place = policy.PlaceOf(q.Jurisdiction)
+		place = placeOf(q.Jurisdiction)
 	}
 	snapshot := c.snapshot()
 	if !q.At.IsZero() {

@@ -55,6 +55,14 @@ func requestsByCode(sums traffic.Sums) (hour, day map[policy.Code]api.Requests) 
 	return sum(sums.Hour), sum(sums.Day)
 }
 
+// placeOf returns a place in a jurisdiction, as policy.PlaceOf, and an anonymous one.
+func placeOf(code policy.Code) policy.Place {
+	if code == policy.Anonymous {
+		return policy.Place{Anonymous: true}
+	}
+	return policy.PlaceOf(code)
+}
+
 // Jurisdiction returns what a jurisdiction gets, and why: also one that the
 // policy doesn't name.
 func (c *Control) Jurisdiction(code policy.Code) (api.Jurisdiction, error) {
@@ -62,17 +70,24 @@ func (c *Control) Jurisdiction(code policy.Code) (api.Jurisdiction, error) {
 	if !policy.IsPlace(code) && !snapshot.Policy().HasEntry(code) {
 		return api.Jurisdiction{}, notFound("write an ISO 3166-1 country as FR, an ISO 3166-2 subdivision as US-MS, or a group of the policy", "%q is no jurisdiction", code)
 	}
-	x := explain(snapshot, policy.PlaceOf(code), http.MethodGet, "", "/")
+	var why *policy.Explanation
+	if place := placeOf(code); policy.IsPlace(code) || place.Anonymous {
+		x := explain(snapshot, place, http.MethodGet, "", "/")
+		why = &x
+	}
 	hour, day := requestsByCode(c.o.Traffic())
 	underWay, _ := c.underWay(snapshot)
-	j := api.Jurisdiction{Explanation: x, Market: api.Market{Hour: hour[code], Day: day[code], UnderWay: underWay[code]}}
+	j := api.Jurisdiction{Explanation: why, Market: api.Market{Hour: hour[code], Day: day[code], UnderWay: underWay[code]}}
 	for _, m := range snapshot.Markets() {
 		if m.Jurisdiction == code {
 			j.Market.Market = m
 			return j, nil
 		}
 	}
-	d := x.Decision
+	if why == nil {
+		return j, nil
+	}
+	d := why.Decision
 	j.Market.Market = policy.Market{Jurisdiction: code, Name: policy.Name(code), Phase: d.Phase, Reason: d.Reason, Since: d.Since, Sunset: d.Sunset}
 	return j, nil
 }

@@ -118,7 +118,9 @@ type Jurisdictions struct {
 // the policy doesn't name.
 type Jurisdiction struct {
 	Market
-	Explanation policy.Explanation `json:"explanation"` // of a request of the class other
+	// Explanation is of a request of the class other; none of a group, as nobody is in
+	// one but by being in a member of it.
+	Explanation *policy.Explanation `json:"explanation,omitempty"`
 }
 
 // Places is the answer of GET /v1/places: what each country and territory gets, sorted,
