@@ -16,6 +16,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin"
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/evidence"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 	"github.com/exitgate/exitgate/policy/iso3166"
@@ -295,6 +296,19 @@ func TestConsole_undisclosed(t *testing.T) {
 	}
 	if w := signedIn(t, g, socket).opens("GET", "/demands", nil); !strings.Contains(w.Body.String(), "gb-order") {
 		t.Errorf("counsel doesn't read of it:\n%s", w.Body)
+	}
+}
+
+// A file of evidence is downloaded; what can't be is a page that says why.
+func TestConsole_evidence(t *testing.T) {
+	g := newFixture(t)
+	b := signedIn(t, g, viewer)
+	w := b.opens("GET", "/markets/BY/evidence", nil)
+	if f, err := evidence.Read(w.Body.Bytes()); err != nil || !f.Verify().OK() || w.Header().Get("Content-Disposition") != `attachment; filename="evidence-BY.json"` {
+		t.Errorf("%v, %v", err, w.Header())
+	}
+	if w := b.opens("GET", "/markets/EU/evidence", nil); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "neither a country") || w.Header().Get("Content-Disposition") != "" {
+		t.Errorf("%d, %v\n%s", w.Code, w.Header(), w.Body)
 	}
 }
 

@@ -56,11 +56,7 @@ func (v *visit) send(method, target string, body any, headers ...string) (*respo
 	if answer.status < 400 {
 		return answer, nil
 	}
-	p := &api.Problem{}
-	if err := json.Unmarshal(answer.body.Bytes(), p); err != nil {
-		return nil, fmt.Errorf("the API answers %d: %w", answer.status, err)
-	}
-	return nil, p
+	return nil, answer.problem()
 }
 
 // identified returns the visit's context, in the name of who is signed in.
@@ -75,7 +71,55 @@ type response struct {
 	body   bytes.Buffer
 }
 
+// problem returns what an answer says that isn't what was asked for.
+func (r *response) problem() error {
+	p := &api.Problem{}
+	if err := json.Unmarshal(r.body.Bytes(), p); err != nil {
+		return fmt.Errorf("the API answers %d: %w", r.status, err)
+	}
+	return p
+}
+
 func (r *response) Header() http.Header             { return r.header }
 func (r *response) WriteHeader(status int)          { r.status = status }
 func (r *response) Write(piece []byte) (int, error) { return r.body.Write(piece) }
 func (r *response) FlushError() error               { return nil }
+
+// download sends an answer of the API as a file, as it comes. An error is the API's, and
+// then nothing was sent.
+func (v *visit) download(target, name string) error {
+	r, err := http.NewRequestWithContext(v.identified(), http.MethodGet, target, nil)
+	if err != nil {
+		return problem(http.StatusNotFound, "There is no such page.", "")
+	}
+	r.RequestURI = target
+	d := &downloading{response: response{header: http.Header{}, status: http.StatusOK}, to: v.writer, name: name}
+	v.console.o.API.ServeHTTP(d, r)
+	if d.status < 400 {
+		return nil
+	}
+	return d.problem()
+}
+
+// A downloading passes on an answer that is what was asked for, and takes one that isn't.
+type downloading struct {
+	response
+	to    http.ResponseWriter
+	name  string
+	begun bool
+}
+
+func (d *downloading) Write(piece []byte) (int, error) {
+	if d.status >= 400 {
+		return d.body.Write(piece)
+	}
+	if !d.begun {
+		d.begun = true
+		d.to.Header().Set("Content-Type", d.header.Get("Content-Type"))
+		d.to.Header().Set("Content-Disposition", `attachment; filename="`+d.name+`"`)
+	}
+	return d.to.Write(piece)
+}
+
+// Unwrap is for http.ResponseController: a slow client has time for each piece.
+func (d *downloading) Unwrap() http.ResponseWriter { return d.to }

@@ -78,14 +78,3 @@ func (v *visit) showRevision() error {
 	f.Body = page
 	return v.render(http.StatusOK, "revision", f)
 }
-
-// pass sends an answer of the API as it is.
-func (v *visit) pass(target string) error {
-	r, err := http.NewRequestWithContext(v.identified(), http.MethodGet, target, nil)
-	if err != nil {
-		return problem(http.StatusNotFound, "There is no such page.", "")
-	}
-	r.RequestURI = target
-	v.console.o.API.ServeHTTP(v.writer, r)
-	return nil
-}

@@ -102,9 +102,5 @@ func aboutCode(code policy.Code) *regexp.Regexp {
 func (v *visit) sendEvidence() error {
 	code := v.PathValue("code")
 	target := "/v1/evidence/" + url.PathEscape(code)
-	if err := v.ask(http.MethodHead, target, nil, nil); err != nil { // as a page, not in a file
-		return err
-	}
-	v.writer.Header().Set("Content-Disposition", `attachment; filename="evidence-`+url.PathEscape(code)+`.json"`)
-	return v.pass(target)
+	return v.download(target, "evidence-"+url.PathEscape(code)+".json")
 }
