@@ -24,30 +24,35 @@ import (
 
 func newDemo() *cobra.Command {
 	var listen, listenAdmin string
-	var asJSON bool
+	var asJSON, traffic bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "See it work: a sample app behind the gateway, and commands to try",
 		Long: `Start a small messenger and put the gateway in front of it, with a policy that
 has real countries in every phase. Loopback counts as a trusted proxy, so that
-commands can claim to come from anywhere. Nothing is left behind.`,
+commands can claim to come from anywhere. Requests come in from random addresses of
+the whole world, so that there is something to see in the console and the metrics.
+Nothing is left behind.`,
 		Example: "  exitgate demo",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d := demo{listen: listen, admin: listenAdmin, json: asJSON, out: cmd.OutOrStdout(), log: cmd.ErrOrStderr()}
+			d := demo{listen: listen, admin: listenAdmin, json: asJSON, traffic: traffic, out: cmd.OutOrStdout(), log: cmd.ErrOrStderr()}
 			return exitFailure(d.run(cmd.Context()))
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8443", "`address` for HTTPS, another port if it is in use")
 	cmd.Flags().StringVar(&listenAdmin, "admin", "127.0.0.1:8600", "loopback `address` for metrics and health, another port if it is in use")
+	cmd.Flags().BoolVar(&traffic, "traffic", true, "have people of the whole world ask, some twenty a second")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print what there is to try as JSON")
 	return cmd
 }
 
+const trafficInterval = 50 * time.Millisecond
+
 // A demo is the gateway in front of the messenger.
 type demo struct {
 	listen, admin string
-	json          bool
+	json, traffic bool
 	out, log      io.Writer
 	folder        string
 }
@@ -95,6 +100,12 @@ func (d *demo) run(ctx context.Context) (err error) {
 		return err
 	}
 	level.Set(slog.LevelInfo)
+	if d.traffic {
+		asking, stop := context.WithCancel(ctx)
+		asked := make(chan struct{})
+		go func() { sendTraffic(asking, "https://"+at.HTTPS, trafficInterval); close(asked) }()
+		defer func() { stop(); <-asked }()
+	}
 	return g.Serve(ctx)
 }
 
@@ -209,7 +220,7 @@ func (d *demo) introduce(at gateway.Addresses, policyFile, refusedFile string, l
 	if err != nil {
 		program = "exitgate"
 	}
-	seen := demoInfo{url, admin, policyFile, refusedFile, program, leaves, trials(url, admin)}
+	seen := demoInfo{url, admin, policyFile, refusedFile, program, d.folder, leaves, trials(url, admin)}
 	if d.json {
 		return writeJSON(d.out, seen)
 	}
@@ -223,6 +234,7 @@ type demoInfo struct {
 	Policy  string    `json:"policy"`
 	Refused string    `json:"refused-policy"` // a policy that is not taken
 	Program string    `json:"program"`        // what checks it
+	Data    string    `json:"data"`           // its data folder, for the console
 	Leaves  time.Time `json:"portugal-leaves"`
 	Trials  []trial   `json:"try"`
 }
