@@ -278,6 +278,23 @@ func TestConsole_changesAsTheAPI(t *testing.T) {
 	if planned.Plan.After != all[i].SHA256 {
 		t.Errorf("the page proposes %s, and the API %s", all[i].SHA256, planned.Plan.After)
 	}
+
+	// Edited, it is the same change.
+	form.Set("change", fmt.Sprint(all[i].Number))
+	form.Set("phase", "wind-down")
+	form.Set("act", "plan")
+	w = b.opens("POST", "/markets/RU/change", form)
+	for _, name := range []string{"plan", "base", "key"} {
+		form.Set(name, hidden(w, name))
+	}
+	form.Set("act", "propose")
+	if w = b.opens("POST", "/markets/RU/change", form); w.Code != http.StatusSeeOther || w.Header().Get("Location") != fmt.Sprintf("/changes#n%d", all[i].Number) {
+		t.Fatalf("%d, %v\n%s", w.Code, w.Header(), w.Body)
+	}
+	state, now = g.known()
+	if c, _, _ := state.Change(all[i].Number, now); c.Summary != "RU open → wind-down" {
+		t.Errorf("it is %+v", c)
+	}
 }
 
 // No page has anything of a demand that its reader may not know of.

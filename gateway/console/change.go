@@ -135,7 +135,13 @@ func (p changePage) proposal() (proposal api.Proposal, err error) {
 		}
 	}
 	set.UnknownPart = policy.UnknownPart(p.Value("unknown-part"))
-	return api.Proposal{Set: set, Because: strings.TrimSpace(p.Value("because")), Backdated: p.Value("backdated") != ""}, nil
+	proposal = api.Proposal{Set: set, Because: strings.TrimSpace(p.Value("because")), Backdated: p.Value("backdated") != ""}
+	if text := p.Value("change"); text != "" { // one that waits is edited
+		if proposal.Change, err = strconv.ParseUint(text, 10, 64); err != nil {
+			return proposal, problem(http.StatusBadRequest, "There is no such change.", "See the changes that wait.")
+		}
+	}
+	return proposal, nil
 }
 
 // parseMoment reads a day and a time as a place has them, or in UTC.
@@ -182,7 +188,11 @@ func (v *visit) planOrPropose(proposal api.Proposal, form url.Values, names ...s
 	}
 	proposal.Plan = p.Plan.Plan.Hash
 	var change api.Change
-	err = v.post("/v1/changes", proposal, &change, "If-Match", `"`+strconv.FormatUint(p.Revision, 10)+`"`, "Idempotency-Key", form.Get("key"))
+	method, target := http.MethodPost, "/v1/changes"
+	if proposal.Change != 0 {
+		method, target = http.MethodPut, fmt.Sprintf("/v1/changes/%d", proposal.Change)
+	}
+	err = v.ask(method, target, proposal, &change, "If-Match", `"`+strconv.FormatUint(p.Revision, 10)+`"`, "Idempotency-Key", form.Get("key"))
 	if err != nil {
 		return p, false, err
 	}

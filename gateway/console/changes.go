@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -25,6 +26,14 @@ type waiting struct {
 	Planned *planned
 	Mine    bool // whoever is signed in has written it
 	Given   bool // and has approved it already
+}
+
+// Market returns the first market that it moves, "" if it moves none: its page edits it.
+func (w waiting) Market() policy.Code {
+	if w.Planned == nil || len(w.Planned.Plan.Plan.Moves) == 0 {
+		return ""
+	}
+	return w.Planned.Plan.Plan.Moves[0].Jurisdictions[0]
 }
 
 // Missing returns how many approvals it still needs.
