@@ -36,7 +36,7 @@ policy or conflict.`,
 	registerBackdated(cmd, &o.backdated)
 	f := cmd.Flags()
 	f.StringVar(&o.plan, "plan", "", "`hash` of the plan that was agreed to")
-	f.Uint64Var(&o.change, "change", 0, "`number` of a change that waits, or was overtaken, to propose this policy in its place")
+	f.Uint64Var(&o.change, "change", 0, "`number` of a change that waits, or is stale, to propose this policy in its place")
 	f.Uint64Var(&o.expected, "expect", 0, "`number` of the revision that must be in force (default: the one that is)")
 	_ = cmd.RegisterFlagCompletionFunc("change", o.completeChanges)
 	return cmd

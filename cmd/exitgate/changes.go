@@ -146,7 +146,7 @@ func printPending(out printer, pending []changes.Change) {
 	for _, c := range pending {
 		state, until := cell{text: approvedBy(c), colour: yellow}, cell{text: "until " + formatMinute(c.Expires)}
 		if c.Status == changes.Stale {
-			state, until = cell{text: "overtaken", colour: red}, cell{text: "edit or reject it"}
+			state, until = cell{text: "stale", colour: red}, cell{text: "edit or reject it"}
 		}
 		rows = append(rows, row{
 			cells: []cell{numberCell(c.Number), {text: "by " + formatNames(c.Authors)}, state, until},
