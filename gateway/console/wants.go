@@ -27,6 +27,7 @@ type want struct {
 
 // wantsOf returns what needs somebody, the most pressing first.
 func wantsOf(s api.Status) (all []want) {
+	unenforced := 0
 	if s.Waiting != "" {
 		all = append(all, want{Bad: true, Icon: "warn", What: "Nothing is served: this gateway doesn’t know yet what it may serve.", Do: "See below what it can’t reach.", Target: "/explain", Button: "Explain"})
 	}
@@ -67,8 +68,15 @@ func wantsOf(s api.Status) (all []want) {
 		what, do, _ := strings.Cut(check.Detail, "\n\n")
 		w := want{Bad: !s.Ready, Icon: "warn", What: name + ": " + what, Do: do}
 		if code, isPlace := strings.CutPrefix(name, "not enforced here: "); isPlace {
+			if unenforced++; unenforced > 1 {
+				continue // said with the first of them
+			}
 			w.Icon, w.What = "nopin", code+" is not enforced here: who is there is served."
-			w.Do, w.Target, w.Button = check.Detail, "/explain?address="+code, "Who is served"
+			w.Do, w.Target, w.Button = check.Detail, "/markets/"+code, "Look at it"
+			if n := len(s.Unenforced); n > 1 {
+				w.What = fmt.Sprintf("%d places are not enforced here: who is there is served. %s", n, joinSome(s.Unenforced))
+				w.Target, w.Button = "/?view=table&phase=unenf", "Which"
+			}
 		}
 		if strings.HasPrefix(name, "geo ") {
 			w.Icon = "db"
@@ -80,6 +88,15 @@ func wantsOf(s api.Status) (all []want) {
 	}
 	slices.SortStableFunc(all, func(a, b want) int { return cmp.Compare(pressing(b), pressing(a)) })
 	return all
+}
+
+// joinSome names some jurisdictions, and says how many more there are.
+func joinSome(codes []policy.Code) string {
+	const most = 8
+	if len(codes) <= most {
+		return joinCodes(codes) + "."
+	}
+	return fmt.Sprintf("%s and %d more.", joinCodes(codes[:most]), len(codes)-most)
 }
 
 // near is in how many days something is that is needed now.
