@@ -3,7 +3,6 @@ package console
 import (
 	"cmp"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -418,7 +417,7 @@ func (p restorePage) Value(name string) string { return p.Form.Get(name) }
 func (v *visit) number() (uint64, error) {
 	n, err := strconv.ParseUint(v.PathValue("number"), 10, 64)
 	if err != nil || n == 0 {
-		return 0, errors.Join(problem(http.StatusNotFound, "There is no such page.", ""), err)
+		return 0, problem(http.StatusNotFound, "There is no such page.", "")
 	}
 	return n, nil
 }

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/policy"
@@ -85,28 +86,26 @@ func (p demandsPage) proposal() (api.Proposal, error) {
 	if hash := strings.TrimSpace(p.Value("evidence")); hash != "" {
 		stage.Evidence = "sha256:" + strings.TrimPrefix(hash, "sha256:")
 	}
-	var zone string
+	zone := "UTC"
 	for _, d := range p.Demands {
 		if d.Name == stage.Demand {
-			zone = policy.ZoneOf(d.Jurisdiction)
+			zone = cmp.Or(policy.ZoneOf(d.Jurisdiction), zone)
 		}
 	}
-	for name, moment := range map[string]*policy.DatedStage{"in-force": stageOf(stage), "until": stageOf(stage)} {
-		day := strings.TrimSpace(p.Value(name))
-		if day == "" {
-			continue
-		}
-		t, err := parseMoment(day, "", "", cmp.Or(zone, "UTC"))
-		if err != nil {
-			return api.Proposal{}, err
-		}
-		if name == "until" {
-			moment.Until = t
-		} else {
-			moment.InForce = t
-		}
+	var err error
+	if stage.InForce, err = parseDay(p.Value("in-force"), zone); err != nil {
+		return api.Proposal{}, err
+	}
+	if stage.Until, err = parseDay(p.Value("until"), zone); err != nil {
+		return api.Proposal{}, err
 	}
 	return api.Proposal{Stage: stage, Because: strings.TrimSpace(p.Value("because"))}, nil
 }
 
-func stageOf(s *api.Stage) *policy.DatedStage { return &s.DatedStage }
+// parseDay reads when a day begins in a zone; zero: none is given.
+func parseDay(day, zone string) (time.Time, error) {
+	if strings.TrimSpace(day) == "" {
+		return time.Time{}, nil
+	}
+	return parseMoment(day, "", "", zone)
+}

@@ -103,7 +103,6 @@ var functions = template.FuncMap{
 	"clock":    func(t time.Time) string { return t.UTC().Format("15:04") },
 	"plural":   plural,
 	"add":      func(a, b int) int { return a + b },
-	"sub":      func(a, b int) int { return a - b },
 	"dict": func(pairs ...any) map[string]any {
 		m := make(map[string]any, len(pairs)/2)
 		for i := 0; i+1 < len(pairs); i += 2 {
