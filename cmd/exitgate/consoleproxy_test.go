@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -21,7 +22,9 @@ func TestTheConsolesProxyPassesOnPagesAndNothingElse(t *testing.T) {
 	server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { passed = append(passed, r.Host+r.URL.Path) })}
 	go func() { _ = server.Serve(l) }() // it ends with the test
 	defer server.Close()
-	c := &client{socket: socket, http: &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", socket) }}}}
+	c := &client{socket: socket, http: &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}}}
 	proxy := newConsoleProxy(c)
 	for _, target := range []string{
 		"/v1/status", "/v1", "/V1/status", "//v1/status", "/./v1/status", "/assets/../v1/status", "/assets/%2e%2e/v1/status", "/log/..%2fv1/status", "/log//v1/status",
