@@ -231,3 +231,31 @@ func TestARequestThatIsCutBeforeItsAnswerIsRefused(t *testing.T) {
 		}
 	})
 }
+
+// What is under way is shown by market, but for few of one, who could be singled out.
+func TestWhatIsUnderWayIsMeasuredByMarket(t *testing.T) {
+	end, begun := make(chan struct{}), make(chan struct{}, 15)
+	g := start(t, setup{handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		begun <- struct{}{}
+		<-end
+	})})
+	g.app.keep.Store(false)
+	var asking sync.WaitGroup
+	for i := range 15 {
+		from := france
+		if i < 3 {
+			from = germany
+		}
+		asking.Go(func() { g.request(g.client(1), "/", from) })
+	}
+	for range 15 {
+		<-begun
+	}
+	for market, want := range map[string]float64{"FR": 12, "other": 3} {
+		if n := g.metric(`exitgate_exchanges_active{jurisdiction="` + market + `"}`); n != want {
+			t.Errorf("of %s there are %v, want %v", market, n, want)
+		}
+	}
+	close(end)
+	asking.Wait()
+}

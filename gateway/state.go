@@ -32,6 +32,7 @@ func (g *Gateway) state() metrics.State {
 		}
 	}
 	s.Purge = g.purgeState()
+	s.UnderWay, _ = g.sessions.Count(s.Snapshot)
 	if g.notifier != nil {
 		s.Untold = g.notifier.Pending()
 	}

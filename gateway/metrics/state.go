@@ -22,9 +22,10 @@ type State struct {
 	Doubts       map[string]bool       // why clients may not be located by their own addresses, and whether it holds
 	Certificates map[string]time.Time  // when they end, by host; zero: there is none yet
 	Flags        Flags
-	Ledger       *Ledger        // nil: the policy comes from a file
-	Purge        *Purge         // nil: nothing purges caches
-	Untold       map[string]int // events that wait to be told, by receiver
+	Ledger       *Ledger             // nil: the policy comes from a file
+	Purge        *Purge              // nil: nothing purges caches
+	Untold       map[string]int      // events that wait to be told, by receiver
+	UnderWay     map[policy.Code]int // exchanges, by the market that decides on them
 }
 
 // A Purge says whether the caches in front are to be purged, and no purge has
@@ -186,6 +187,17 @@ func RegisterState(registry prometheus.Registerer, state func() State) {
 				set(float64(n), receiver)
 			}
 		}},
+		{desc("exchanges_active", "Exchanges that are under way, by the market that decides on them; those of markets with few of them together, as other.", "jurisdiction"), func(s State, set set) {
+			few := 0
+			for code, n := range s.UnderWay {
+				if n < fewExchanges {
+					few += n
+					continue
+				}
+				set(float64(n), string(code))
+			}
+			set(float64(few), "other")
+		}},
 		{desc("cache_purge_pending", "1 if the caches in front may serve what is refused, as no purge has succeeded yet."), func(s State, set set) {
 			if s.Purge != nil {
 				set(boolean(s.Purge.Pending))
@@ -203,6 +215,9 @@ func RegisterState(registry prometheus.Registerer, state func() State) {
 		}},
 	}})
 }
+
+// fewExchanges is how many could single somebody out.
+const fewExchanges = 10
 
 // A stateMetric is a gauge and how its values follow from the state.
 type stateMetric struct {
