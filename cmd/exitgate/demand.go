@@ -138,6 +138,9 @@ func (o *demandOptions) zoneOf(cmd *cobra.Command, name string) *time.Location {
 	return time.UTC
 }
 
+// maxDocument is how long a document may be that shows what a law has come to, in bytes.
+const maxDocument = 1 << 30
+
 // hashFile returns the SHA-256 of a file as a policy has it.
 func hashFile(name string) (string, error) {
 	f, err := os.Open(name)
@@ -145,8 +148,16 @@ func hashFile(name string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
+	switch info, err := f.Stat(); {
+	case err != nil:
+		return "", err
+	case !info.Mode().IsRegular():
+		return "", fmt.Errorf("%s is not a file with a document", name)
+	case info.Size() == 0 || info.Size() > maxDocument:
+		return "", fmt.Errorf("%s has %d bytes: a document has 1 to %d MB", name, info.Size(), maxDocument>>20)
+	}
 	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
+	if _, err := io.Copy(h, io.LimitReader(f, maxDocument)); err != nil {
 		return "", fmt.Errorf("read %s: %w", name, err)
 	}
 	return fmt.Sprintf("sha256:%x", h.Sum(nil)), nil
