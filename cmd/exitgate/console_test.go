@@ -288,5 +288,5 @@ func TestConsole(t *testing.T) {
 // shows waits until a page has a heading.
 func (p *person) shows(heading string) {
 	p.t.Helper()
-	p.sees("the page "+heading, fmt.Sprintf("document.querySelector('h1')?.textContent === %q", heading))
+	p.sees("the page "+heading, fmt.Sprintf("document.querySelector('h1')?.textContent === %q && document.getElementById('live').textContent === 'Live'", heading))
 }

@@ -19,6 +19,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -126,9 +127,15 @@ func (c *Console) readFiles() {
 		if err != nil {
 			panic(err)
 		}
-		sum := sha256.Sum256(text)
-		c.assets[e.Name()] = asset{cmp.Or(mime.TypeByExtension(path.Ext(e.Name())), "text/plain; charset=utf-8"), text, hex.EncodeToString(sum[:8])}
+		c.addAsset(e.Name(), text)
 	}
+	// One script: htmx begins as soon as it is read, and has to know its extension by then.
+	c.addAsset("script.js", slices.Concat(c.assets["htmx.js"].text, []byte(";\n"), c.assets["hx-sse.js"].text, []byte(";\n"), c.assets["console.js"].text))
+}
+
+func (c *Console) addAsset(name string, text []byte) {
+	sum := sha256.Sum256(text)
+	c.assets[name] = asset{cmp.Or(mime.TypeByExtension(path.Ext(name)), "text/plain; charset=utf-8"), text, hex.EncodeToString(sum[:8])}
 }
 
 // contentPolicy is what a browser may do on a page: nothing from elsewhere, and no

@@ -32,6 +32,7 @@ func (v *visit) stream() error {
 	h := v.writer.Header()
 	h.Set("Content-Type", "text/event-stream")
 	out := http.NewResponseController(v.writer)
+	_ = out.SetReadDeadline(time.Time{}) // the server reads on to notice when the browser goes away; the deadline of the request would look like that
 	known := make(map[string]string)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
