@@ -73,8 +73,8 @@ func (g *Gateway) ledgerState(c *source.Connection) *metrics.Ledger {
 }
 
 // databaseOverdue reports whether a database is too old to locate the clients of
-// a market that is restricted because of a demand that binds.
+// a market that is restricted.
 func (g *Gateway) databaseOverdue(d geo.Database) bool {
 	limit := g.config.Geo.MaxAge
-	return limit > 0 && !d.Build.IsZero() && g.now().Sub(d.Build) > limit && g.snapshot().RestrictsByDemand()
+	return limit > 0 && !d.Build.IsZero() && g.now().Sub(d.Build) > limit && g.snapshot().Restricts()
 }

@@ -27,16 +27,11 @@ func Restricted(p *Policy, flags Flags, at time.Time) []Code {
 	return slices.Sorted(maps.Keys(restricted))
 }
 
-// RestrictsByDemand reports whether a market is restricted now because of a
-// demand that binds: by an entry that says so, or as what is demanded there
-// breaks a guarantee.
-func (s *Snapshot) RestrictsByDemand() bool {
-	p := s.policy
-	if slices.ContainsFunc(p.bindings, func(b binding) bool { return b.isInForce(s.at) }) {
-		return true
-	}
-	for _, rule := range p.rules {
-		if rule.restrictsAt(s.at) && slices.ContainsFunc(rule.because, func(name string) bool { return p.demands[name].Binds() }) {
+// Restricts reports whether a market is restricted now. Whether that is because of a
+// demand makes no difference: it would tell of one that may not be disclosed.
+func (s *Snapshot) Restricts() bool {
+	for _, rule := range s.policy.rules {
+		if rule.restrictsAt(s.at) {
 			return true
 		}
 	}

@@ -270,7 +270,7 @@ func guarantees() dashboard {
 				series("Clients located", "unlocated: in no country that the database knows.", "reqps", each(sumBy("result", rate("exitgate_geo_lookups_total")), "result")),
 				table("Databases", "When each was built.", "dateTimeAsIso", "built", "1000 * "+of("exitgate_geo_database_build_timestamp_seconds")),
 				stat("Held", "Databases that lack much of what the one before has: somebody has to decide.", "none", mustBeNil, one("", "sum("+of("exitgate_geo_database_held")+")")),
-				stat("Too old", "Databases older than geo.max-age while a market is restricted because of a demand.", "none", mustBeNil, one("", "sum("+of("exitgate_geo_database_overdue")+")")),
+				stat("Too old", "Databases older than geo.max-age while a market is restricted.", "none", mustBeNil, one("", "sum("+of("exitgate_geo_database_overdue")+")")),
 				stat("Not taken", "Changed databases that were not taken into use, since the start.", "none", mustBeNil, one("", "sum("+of("exitgate_geo_database_reload_failures_total")+")")),
 				stat("Embedded", "Gateways that locate by the embedded database, which is for trying out.", "none", colours(threshold{1, warn}), one("", "sum("+of("exitgate_geo_database_embedded")+")")),
 				stat("In doubt", "Gateways at which clients seem to be located by other addresses than their own.", "none", mustBeNil,

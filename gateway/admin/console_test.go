@@ -299,7 +299,7 @@ func TestConsole_changesAsTheAPI(t *testing.T) {
 
 // No page has anything of a demand that its reader may not know of.
 func TestConsole_undisclosed(t *testing.T) {
-	g, _ := withSecrets(t)
+	g, _ := withSecrets(t, "in braces")
 	for _, who := range []actor{viewer, both} {
 		b := signedIn(t, g, who)
 		for _, page := range append(consolePages, "/revisions/3", "/revisions/5", "/markets/FR", "/log/verification") {

@@ -140,7 +140,7 @@ func (h *handler) endpoints() []endpoint {
 		{spec: spec{method: "GET", path: "/v1/events", access: view, anytime: true}, serve: h.streamEvents},
 
 		newEndpoint(spec{method: "POST", path: "/v1/plan", access: view, limit: policyBody},
-			func(c *call, p api.Proposal) (api.Plan, error) { return s.Plan(c.Context(), p) }),
+			func(c *call, p api.Proposal) (api.Plan, error) { return s.Plan(c.Context(), c.by, p) }),
 		newEndpoint(spec{method: "GET", path: "/v1/changes", access: view},
 			func(*call, none) (api.Changes, error) { return s.Changes(), nil }),
 		newEndpoint(spec{method: "POST", path: "/v1/changes", access: propose, limit: policyBody, ifMatch: true, idempotent: true, created: true},

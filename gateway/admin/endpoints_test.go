@@ -30,7 +30,7 @@ func (g *fixture) ifMatch() headers {
 func (g *fixture) withdraw(t testing.TB, code policy.Code) api.Proposal {
 	t.Helper()
 	p := api.Proposal{Set: withdraw(code), Because: "The law there."}
-	plan, err := g.Plan(t.Context(), p)
+	plan, err := g.Plan(t.Context(), counsel, p)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func TestAPlaceThatCantBeFoundIsRefusedUnderADemand(t *testing.T) {
 			m := newLedgerFixture(t, test.before)
 			m.capability = test.capability
 			proposal := api.Proposal{Policy: test.after, Because: "The law is in force."}
-			planned, err := m.Control.Plan(t.Context(), proposal)
+			planned, err := m.Control.Plan(t.Context(), counsel, proposal)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -88,7 +88,7 @@ func TestWhomASetReachesIsSaid(t *testing.T) {
 			m := newLedgerFixture(t, test.before)
 			m.capability = cities
 			proposal := api.Proposal{Set: &test.set, Because: "The law is in force.", Emergency: test.emergency}
-			planned, err := m.Control.Plan(t.Context(), proposal)
+			planned, err := m.Control.Plan(t.Context(), counsel, proposal)
 			refused := func(err error) (code changes.ErrorCode) {
 				if e, ok := errors.AsType[*changes.Error](err); ok {
 					code = e.Code
@@ -122,7 +122,7 @@ approvals: {withdraw: 1}
 `)
 	operator := changes.Actor{Name: "ada", Roles: []changes.Role{changes.Operator}}
 	proposal := api.Proposal{Set: &api.Set{Jurisdiction: "IT", Phase: policy.Withdrawn}, Because: "The law there."}
-	planned, err := m.Control.Plan(t.Context(), proposal)
+	planned, err := m.Control.Plan(t.Context(), counsel, proposal)
 	if err != nil {
 		t.Fatal(err)
 	}

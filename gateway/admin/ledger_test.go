@@ -164,7 +164,7 @@ func (m *memory) token(t testing.TB, name string, expires time.Time, roles ...ch
 func (m *memory) pending(t testing.TB, by changes.Actor, code policy.Code) changes.Change {
 	t.Helper()
 	p := api.Proposal{Set: withdraw(code), Because: "The law there."}
-	plan, err := m.Plan(t.Context(), p)
+	plan, err := m.Plan(t.Context(), counsel, p)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,18 +18,35 @@ import (
 // secretWords are in the policies below, and nobody but counsel is to read them.
 var secretWords = []string{"gb-order", "fr-order", "An order that is secret", "orders.example"}
 
+// spellings are of a policy's demands, as YAML has them.
+var spellings = map[string]func(demands ...string) string{
+	"in lines":    func(demands ...string) string { return "\n  " + strings.Join(demands, "\n  ") },
+	"in braces":   func(demands ...string) string { return " {\n" + strings.Join(demands, ",\n") + "}" },
+	"behind tabs": func(demands ...string) string { return " {\t" + strings.Join(demands, ",\t") + "}" },
+	"with an escape": func(demands ...string) string {
+		return "\n  " + strings.NewReplacer("gb-order", `"gb\x2dorder"`, "fr-order", `"fr\x2dorder"`).Replace(strings.Join(demands, "\n  "))
+	},
+}
+
+// counsel may know of everything.
+var counsel = changes.Actor{Name: "eve", Roles: []changes.Role{changes.Approver, changes.Counsel}}
+
 // withSecrets applies policies with demands that may not be disclosed: one stands, one
 // was taken out again, and a change of one waits.
-func withSecrets(t *testing.T) (g *fixture, waits api.Change) {
+func withSecrets(t *testing.T, spelling string) (g *fixture, waits api.Change) {
 	t.Helper()
 	g = newFixture(t)
-	const order = "  %s: {jurisdiction: %s, territories: none, stage: %s, disclose: false, title: An order that is secret, source: https://orders.example/, requires: {e2ee: false}}\n"
-	const head = fourEyes + "  GB: {territories: none, phase: withdrawn, because: [gb-order]}\nguarantees: {e2ee: {require: true}}\ndemands:\n"
-	standing := head + fmt.Sprintf(order, "gb-order", "GB", "in-force")
+	order := func(name string, code policy.Code, stage policy.Stage) string {
+		return fmt.Sprintf(`%s: {jurisdiction: %s, territories: none, stage: %s, disclose: false, title: An order that is secret, source: https://orders.example/, requires: {e2ee: false}}`, name, code, stage)
+	}
+	document := func(demands ...string) string {
+		return fourEyes + "  GB: {territories: none, phase: withdrawn, because: [gb-order]}\nguarantees: {e2ee: {require: true}}\ndemands:" + spellings[spelling](demands...) + "\n"
+	}
+	gb, fr := order("gb-order", "GB", policy.InForce), order("fr-order", "FR", policy.Proposed)
 	apply := func(document string) (c api.Change) {
 		t.Helper()
 		p := api.Proposal{Policy: document, Because: "As ordered."}
-		plan, err := g.Plan(t.Context(), p)
+		plan, err := g.Plan(t.Context(), counsel, p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -40,7 +57,7 @@ func withSecrets(t *testing.T) (g *fixture, waits api.Change) {
 		}
 		if c.Status == changes.Pending {
 			state, now := g.known()
-			draft, err := state.Approve(changes.Actor{Name: "eve", Roles: []changes.Role{changes.Approver, changes.Counsel}}, c.Number, c.Plan, "", changes.Request{}, nil, now)
+			draft, err := state.Approve(counsel, c.Number, c.Plan, "", changes.Request{}, nil, now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -48,10 +65,10 @@ func withSecrets(t *testing.T) (g *fixture, waits api.Change) {
 		}
 		return c
 	}
-	apply(standing + fmt.Sprintf(order, "fr-order", "FR", "proposed"))
-	apply(standing)
-	p := api.Proposal{Policy: strings.Replace(standing, "GB: {", "RU: withdrawn\n  GB: {", 1) + fmt.Sprintf(order, "fr-order", "FR", "proposed"), Because: "As ordered."}
-	plan, err := g.Plan(t.Context(), p)
+	apply(document(gb, fr))
+	apply(document(gb))
+	p := api.Proposal{Policy: strings.Replace(document(gb, fr), "GB: {", "RU: withdrawn\n  GB: {", 1), Because: "As ordered."}
+	plan, err := g.Plan(t.Context(), counsel, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,6 +90,11 @@ func checkWhoReads(t *testing.T, g *fixture, method, target string, body any, mo
 				t.Errorf("%s, who is %s, reads of %s:\n%s", target, who, word, got.body)
 			}
 		}
+		for _, hint := range []string{`"weaken-demand"`, "suspended (stayed by a court)", "withdraw GB"} {
+			if strings.Contains(got.body, hint) && target != "/v1/openapi.json" {
+				t.Errorf("%s, who is %s, reads %s:\n%s", target, who, hint, got.body)
+			}
+		}
 		if got.status >= 500 {
 			t.Errorf("%s: %d\n%s", target, got.status, got.body)
 		}
@@ -81,7 +103,13 @@ func checkWhoReads(t *testing.T, g *fixture, method, target string, body any, mo
 
 // What may not be disclosed is read by counsel alone, wherever it stands.
 func TestNobodyButCounselReadsOfUndisclosedDemands(t *testing.T) {
-	g, waits := withSecrets(t)
+	for spelling := range spellings {
+		t.Run(spelling, func(t *testing.T) { testUndisclosed(t, spelling) })
+	}
+}
+
+func testUndisclosed(t *testing.T, spelling string) {
+	g, waits := withSecrets(t, spelling)
 	targets := []string{fmt.Sprint("/v1/changes/", waits.Number), "/v1/revisions/2", "/v1/jurisdictions/GB"}
 	for endpoint := range calls {
 		if target, get := strings.CutPrefix(endpoint, "GET "); get && !strings.Contains(target, "{") && target != "/v1/events" {
@@ -98,6 +126,9 @@ func TestNobodyButCounselReadsOfUndisclosedDemands(t *testing.T) {
 		checkWhoReads(t, g, "POST", "/v1/plan", api.Proposal{Set: &api.Set{Jurisdiction: jurisdiction, Phase: policy.Open, Territories: policy.NoTerritories()}})
 	}
 	checkWhoReads(t, g, "POST", "/v1/plan", api.Proposal{Rollback: 2})
+	if got := ask(t, g, viewer, "POST", "/v1/plan", api.Proposal{Rollback: 1}); got.status != http.StatusForbidden {
+		t.Errorf("what changes a demand is planned for who may not know of it: %d\n%s", got.status, got.body)
+	}
 
 	status := ask(t, g, socket, "GET", "/v1/status", nil)
 	if !strings.Contains(status.body, "gb-order") || !strings.Contains(status.body, "An order that is secret") {
@@ -110,13 +141,13 @@ func TestNobodyButCounselReadsOfUndisclosedDemands(t *testing.T) {
 
 // Nobody changes, drops or approves what they may not know of; all else they may.
 func TestNobodyButCounselDecidesOnUndisclosedDemands(t *testing.T) {
-	g, waits := withSecrets(t)
+	g, waits := withSecrets(t, "in lines")
 	if got := ask(t, g, approver, "POST", fmt.Sprintf("/v1/changes/%d/approvals", waits.Number), api.Approval{Plan: waits.Plan}); got.status != http.StatusForbidden {
 		t.Errorf("it is approved: %d\n%s", got.status, got.body)
 	}
 	propose := func(who actor, p api.Proposal) answer {
 		t.Helper()
-		plan, err := g.Plan(t.Context(), p)
+		plan, err := g.Plan(t.Context(), counsel, p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +172,7 @@ func TestNobodyButCounselDecidesOnUndisclosedDemands(t *testing.T) {
 }
 
 func TestAStateKnowsWhatWasNeverDisclosed(t *testing.T) {
-	g, _ := withSecrets(t)
+	g, _ := withSecrets(t, "in lines")
 	state, _ := g.known()
 	kept, err := state.MarshalJSON()
 	if err != nil {
@@ -159,7 +190,7 @@ func TestAStateKnowsWhatWasNeverDisclosed(t *testing.T) {
 }
 
 func TestEvents_ofUndisclosedDemands(t *testing.T) {
-	g, _ := withSecrets(t)
+	g, _ := withSecrets(t, "in lines")
 	server := httptest.NewServer(g)
 	t.Cleanup(server.Close)
 	f := follow(t, g, server, g.tokens[viewer])

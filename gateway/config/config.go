@@ -112,7 +112,7 @@ type Geo struct {
 	RegisteredCountry bool          `yaml:"registered-country" default:"false" doc:"Where a database has no country for an address, believe the country it is registered in."`
 	AllowOlder        bool          `yaml:"allow-older" default:"false" doc:"Take a changed database even if it was built before the one in use."`
 	Corrections       []string      `yaml:"corrections" doc:"Files with what the operator knows better, in the format of RFC 8805: prefix, country, region, city, postal code. They go before the databases."`
-	MaxAge            time.Duration `yaml:"max-age" default:"1440h" doc:"How old a database may be while a market is restricted because of a demand that binds: 60 days. 0: as old as it is."`
+	MaxAge            time.Duration `yaml:"max-age" default:"1440h" doc:"How old a database may be while a market is restricted: 60 days. 0: as old as it is."`
 	Hold              GeoHold       `yaml:"hold" doc:"How much less than the one before a database may have, in percent, before it is held until somebody decides."`
 }
 

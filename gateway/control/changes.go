@@ -32,7 +32,7 @@ func (c *Control) Change(ctx context.Context, number uint64) (api.Change, error)
 	}
 	answer := api.Change{Change: withLists(change)}
 	if document != nil {
-		planned, err := c.plan(ctx, changes.Proposal{Policy: document, Waits: true})
+		planned, err := c.plan(ctx, changes.Actor{}, changes.Proposal{Policy: document, Waits: true})
 		if err != nil {
 			return api.Change{}, err
 		}

@@ -148,7 +148,7 @@ func (c *Control) checkDatabases(checks map[string]api.Check) {
 			check = api.Check{Since: &d.Since, Detail: fmt.Sprintf("%v; the one built %s stays in use", d.Err, d.Build.Format(time.DateOnly))}
 		}
 		if check.OK && c.o.Overdue(d) {
-			check = api.Check{Detail: fmt.Sprintf("built %s: too old, as a market is restricted because of a demand and clients are located ever worse: put a newer one in its place", d.Build.Format(time.DateOnly))}
+			check = api.Check{Detail: fmt.Sprintf("built %s: too old, as a market is restricted and clients are located ever worse: put a newer one in its place", d.Build.Format(time.DateOnly))}
 		}
 		checks["geo "+d.Path] = check
 	}

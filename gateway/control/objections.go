@@ -53,7 +53,7 @@ func (c *Control) checkFindable(inForce, proposed *policy.Policy, p changes.Prop
 		around := string(capability.Around(code).Jurisdiction())
 		return &changes.Error{
 			Code:    changes.WrongPolicy,
-			Message: fmt.Sprintf("a demand binds %s, and no database here can tell who is there: they would be served as %s", code, around),
+			Message: fmt.Sprintf("%s has to be restricted, and no database here can tell who is there: they would be served as %s", code, around),
 			Advice:  fmt.Sprintf("add a database to geo.databases that has %s, or withdraw %s, or write unknown-part: withhold in the entry", code, around),
 		}
 	}
@@ -99,7 +99,7 @@ func (c *Control) unsaid(counted countedOnce, inForce, proposed *policy.Policy, 
 	for _, part := range proposed.UnsaidParts() {
 		e := &changes.Error{
 			Code:    changes.UnsaidPart,
-			Message: fmt.Sprintf("a demand binds %s, and it isn't said what those get who are located to %s alone, and may be there. %s", part.Part, part.Country, c.describeChoices(counted, proposed, part)),
+			Message: fmt.Sprintf("%s has to be restricted, and it isn't said what those get who are located to %s alone, and may be there. %s", part.Part, part.Country, c.describeChoices(counted, proposed, part)),
 			Advice:  fmt.Sprintf("say unknown-part (--unknown-part): serve or withhold; or withdraw %s", part.Country),
 		}
 		switch {

@@ -16,13 +16,14 @@ import (
 	"github.com/exitgate/exitgate/policy/plan"
 )
 
-// Plan returns what a policy would change, and whom it would have hit.
-func (c *Control) Plan(ctx context.Context, p api.Proposal) (api.Plan, error) {
+// Plan returns what a policy would change, and whom it would have hit, to somebody who
+// may know that.
+func (c *Control) Plan(ctx context.Context, by changes.Actor, p api.Proposal) (api.Plan, error) {
 	proposal, err := c.proposal(ctx, 0, p, changes.Request{})
 	if err != nil {
 		return api.Plan{}, err
 	}
-	return c.plan(ctx, proposal)
+	return c.plan(ctx, by, proposal)
 }
 
 // proposal turns what the API says into what is proposed.
@@ -54,8 +55,9 @@ func (c *Control) proposal(ctx context.Context, expected uint64, p api.Proposal,
 	return proposal, err
 }
 
-// plan returns what would come of a proposal, and whom it would have hit.
-func (c *Control) plan(ctx context.Context, p changes.Proposal) (api.Plan, error) {
+// plan returns what would come of a proposal of somebody, and whom it would have hit.
+// One that waits may be looked at by whoever could not make it.
+func (c *Control) plan(ctx context.Context, by changes.Actor, p changes.Proposal) (api.Plan, error) {
 	// Read first: a revision that comes between makes a proposal by this plan a
 	// conflict, not one whose plan has changed for no reason that can be seen.
 	revision := c.source.State().Revision().Number
@@ -69,6 +71,9 @@ func (c *Control) plan(ctx context.Context, p changes.Proposal) (api.Plan, error
 	}
 	proposed, err := document.Read("policy", planned.Policy)
 	if err != nil {
+		return api.Plan{}, err
+	}
+	if err := state.CheckMayKnow(by, planned.Plan, proposed); err != nil && !p.Waits {
 		return api.Plan{}, err
 	}
 	counted := c.trafficOnce(ctx)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/policy/changes"
+	"github.com/exitgate/exitgate/policy/document"
+	"github.com/exitgate/exitgate/policy/plan"
 )
 
 // Undisclosed returns the names of demands that somebody may not know of: none for who
@@ -33,30 +35,23 @@ func (c *Control) Undisclosed(by changes.Actor) []string {
 // Redact returns an answer, which is JSON, as somebody may know it. What is of a demand
 // that may not be disclosed is left out of lists and objects; a text that names one,
 // such as a policy, is replaced as a whole by [api.NotDisclosed]. This is by what stands in
-// an answer, not by which answer it is: none can be forgotten.
+// an answer, not by which answer it is: none can be forgotten. The order of what is left
+// stays.
 func (c *Control) Redact(by changes.Actor, answer []byte) []byte {
 	names := c.Undisclosed(by)
 	if len(names) == 0 {
 		return answer
 	}
-	r := newRedaction(names)
-	if !r.word.Match(answer) && !bytes.Contains(answer, []byte(`"disclose"`)) {
-		return answer
-	}
-	var value any
-	d := json.NewDecoder(bytes.NewReader(answer))
-	d.UseNumber()
-	if err := d.Decode(&value); err != nil {
+	var value json.RawMessage
+	if json.Unmarshal(answer, &value) != nil {
 		return nil // it isn't JSON: nobody knows what is in it
 	}
-	value, _ = r.value(value)
+	value, _ = newRedaction(names).value(value)
 	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(value); err != nil {
+	if json.Indent(&b, value, "", "  ") != nil {
 		return nil
 	}
+	b.WriteByte('\n')
 	return b.Bytes()
 }
 
@@ -75,50 +70,108 @@ func newRedaction(demands []string) redaction {
 	return redaction{demands, regexp.MustCompile(`(^|` + end + `)(` + strings.Join(quoted, "|") + `)($|` + end + `)`)}
 }
 
-// value returns a value of JSON without what may not be known, and whether anything is
-// left of it.
-func (r redaction) value(v any) (redacted any, left bool) {
-	switch v := v.(type) {
-	case string:
-		if r.word.MatchString(v) {
-			return api.NotDisclosed, true
+// value returns a valid value of JSON without what may not be known, and whether anything
+// is left of it.
+func (r redaction) value(v json.RawMessage) (redacted json.RawMessage, left bool) {
+	switch v = bytes.TrimSpace(v); v[0] {
+	case '"':
+		if r.names(decodeString(v)) {
+			return encodeString(api.NotDisclosed), true
 		}
-	case []any:
-		kept := make([]any, 0, len(v))
-		for _, item := range v {
-			if text, is := item.(string); is && slices.Contains(r.demands, text) {
-				continue
-			}
-			if item, left := r.value(item); left {
-				kept = append(kept, item)
-			}
-		}
-		return kept, true
-	case map[string]any:
-		if r.isOf(v) {
-			return nil, false
-		}
-		for key, item := range v {
-			item, left := r.value(item)
-			if !left || r.word.MatchString(key) {
-				delete(v, key)
-				continue
-			}
-			v[key] = item
-		}
+	case '[':
+		return r.list(v), true
+	case '{':
+		return r.object(v)
 	}
 	return v, true
 }
 
-// isOf reports whether an object is a demand that may not be disclosed, or about one.
-func (r redaction) isOf(object map[string]any) bool {
-	if disclose, said := object["disclose"].(bool); said && !disclose {
-		return true
-	}
-	for _, key := range []string{"name", "id", "demand"} {
-		if name, is := object[key].(string); is && slices.Contains(r.demands, name) {
-			return true
+func (r redaction) list(v json.RawMessage) json.RawMessage {
+	var items, kept []json.RawMessage
+	_ = json.Unmarshal(v, &items) // it is valid
+	for _, item := range items {
+		if slices.Contains(r.demands, decodeString(item)) {
+			continue
+		}
+		if item, left := r.value(item); left {
+			kept = append(kept, item)
 		}
 	}
-	return false
+	return encodeList(kept)
+}
+
+// object returns what is left of an object: nothing of one that is a demand, or about one.
+func (r redaction) object(v json.RawMessage) (redacted json.RawMessage, left bool) {
+	members := decodeObject(v)
+	var named bool // whether a text was replaced
+	for i, m := range members {
+		text := decodeString(m.value)
+		switch {
+		case m.key == "disclose" && string(m.value) == "false",
+			slices.Contains([]string{"name", "id", "demand"}, m.key) && slices.Contains(r.demands, text):
+			return nil, false
+		case text != "" && r.names(text):
+			named = true
+		}
+		members[i].value, members[i].left = r.value(m.value)
+		members[i].left = members[i].left && !r.names(m.key)
+	}
+	r.leaveOutHints(members, named)
+	return encodeObject(members), true
+}
+
+// leaveOutHints leaves out of an object what doesn't name a demand, but would tell of one:
+// of a refusal or a warning that names one, all but that it is one; the lines of a policy
+// that are shown with it; and that a demand is weakened, unless it can be seen which.
+func (r redaction) leaveOutHints(members []member, named bool) {
+	has := func(key string) bool {
+		return slices.ContainsFunc(members, func(m member) bool { return m.key == key })
+	}
+	isDiagnostic := has("message") && has("file")
+	for i, m := range members {
+		switch {
+		case m.key == "advice", isDiagnostic && (m.key == "line" || m.key == "column"):
+			members[i].left = m.left && !named
+		case isDiagnostic && (m.key == "source" || m.key == "caret"):
+			members[i].left = false
+		case m.key == "effects":
+			members[i].value = r.effects(m.value, members)
+		}
+	}
+}
+
+// effects returns the effects of a plan, or of a change or a revision, without that a
+// demand is weakened, unless an amendment that is left shows which.
+func (r redaction) effects(v json.RawMessage, members []member) json.RawMessage {
+	var effects []plan.Effect
+	if json.Unmarshal(v, &effects) != nil || !slices.Contains(effects, plan.WeakensDemand) {
+		return v
+	}
+	const shown = `"effect":"` + string(plan.WeakensDemand) + `"`
+	if slices.ContainsFunc(members, func(m member) bool { return bytes.Contains(m.value, []byte(shown)) }) {
+		return v
+	}
+	kept := []json.RawMessage{}
+	for _, e := range effects {
+		if e != plan.WeakensDemand {
+			kept = append(kept, encodeString(string(e)))
+		}
+	}
+	if len(kept) == 0 {
+		kept = append(kept, encodeString(string(plan.ChangesOther)))
+	}
+	return encodeList(kept)
+}
+
+// names reports whether a text names one of the demands, also if it is a policy that
+// writes the name with an escape.
+func (r redaction) names(text string) bool {
+	if r.word.MatchString(text) {
+		return true
+	}
+	if !strings.Contains(text, `\`) {
+		return false
+	}
+	demands := document.Decode("", []byte(text)).Definition.Demands
+	return slices.ContainsFunc(r.demands, func(name string) bool { _, has := demands[name]; return has })
 }

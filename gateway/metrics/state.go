@@ -65,7 +65,7 @@ type Database struct {
 	Name     string
 	Build    time.Time
 	Embedded bool
-	Overdue  bool // too old for a market that is restricted because of a demand
+	Overdue  bool // too old for a market that is restricted
 	Held     bool // one that isn't trusted yet is in its place
 }
 
@@ -122,7 +122,7 @@ func RegisterState(registry prometheus.Registerer, state func() State) {
 				set(boolean(d.Held), d.Name)
 			}
 		}},
-		{desc("geo_database_overdue", "1 if it is older than geo.max-age, and a market is restricted because of a demand that binds.", "database"), func(s State, set set) {
+		{desc("geo_database_overdue", "1 if it is older than geo.max-age, and a market is restricted.", "database"), func(s State, set set) {
 			for _, d := range s.Databases {
 				set(boolean(d.Overdue), d.Name)
 			}

@@ -92,7 +92,7 @@ func (s State) planStill(by Actor, c change, hash string, flags policy.Flags, no
 	if agreed.Hash != c.Plan || does.Content() != agreed.Content() {
 		return plan.Plan{}, refuse(PlanChanged, "edit it to propose it anew", "change %d would do something else by now: %s", c.Number, summarise(does))
 	}
-	return does, s.checkMayKnow(by, does, after)
+	return does, s.CheckMayKnow(by, does, after)
 }
 
 // planOf returns what a change does to what it was planned against.

@@ -264,7 +264,7 @@ func (s State) planAgreed(by Actor, p Proposal, flags policy.Flags, now time.Tim
 	}
 	planned, after, err := s.plan(p, flags, now)
 	if err == nil {
-		err = s.checkMayKnow(by, planned.Plan, after)
+		err = s.CheckMayKnow(by, planned.Plan, after)
 	}
 	switch {
 	case err != nil:

@@ -55,9 +55,10 @@ func (s State) policies() (all []*policy.Policy) {
 	return all
 }
 
-// checkMayKnow returns why somebody can't do what a plan says: they would change
-// demands, or approve changes of some, that they may not know of.
-func (s State) checkMayKnow(by Actor, planned plan.Plan, after *policy.Policy) error {
+// CheckMayKnow returns why somebody can't plan or do what a plan says, by which the
+// policy after comes into force: they would change demands, or approve changes of some,
+// that they may not know of.
+func (s State) CheckMayKnow(by Actor, planned plan.Plan, after *policy.Policy) error {
 	if slices.Contains(by.Roles, Counsel) {
 		return nil
 	}
