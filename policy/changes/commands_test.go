@@ -257,7 +257,7 @@ func TestApprove(t *testing.T) {
 		{"not once it has", proposed(func(w *world) error { w.passes(72 * time.Hour); return w.approves(bob, 2) }), "ended"},
 		{"until it expires by the policy's own rule", expiringIn10Hours(10*time.Hour - 1), "writes approval"}, // issue 10, E
 		{"not once it has by that", expiringIn10Hours(10 * time.Hour), "ended"},
-		{"not what is stale", proposed(func(w *world) error { w.must(w.proposes(oleg, notice())); return w.approves(bob, 2) }), "ended"},
+		{"not what is stale", proposed(func(w *world) error { w.must(w.proposes(oleg, guarantee())); return w.approves(bob, 2) }), "ended"},
 		{"not what an emergency has made stale", proposed(func(w *world) error { w.must(w.proposes(oleg, emergency())); return w.approves(bob, 2) }), "ended"},
 		{"not what is applied", applied(func(w *world) error { return w.approves(both, 2) }), "ended"},
 		{"not what is rejected", proposed(func(w *world) error { w.must(w.rejects(bob, 2)); return w.approves(bob, 2) }), "ended"},

@@ -153,6 +153,9 @@ func emergency() changes.Proposal {
 	p.Emergency = true
 	return p
 }
+func guarantee() changes.Proposal {
+	return proposing(rules + "guarantees: {e2ee: {require: true}}\n")
+}
 func notice() changes.Proposal { return proposing(rules + "notices: {default: {status: 403}}\n") }
 
 func proposing(text string) changes.Proposal { return changes.Proposal{Policy: []byte(text)} }

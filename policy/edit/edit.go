@@ -75,7 +75,7 @@ func Apply(source []byte, c PhaseChange) ([]byte, error) {
 	case c.Remove && !exists, !c.Remove && exists && sameEntry(was, wanted):
 		return source, nil
 	case c.Remove:
-		e.remove(string(c.Jurisdiction))
+		e.remove(section, string(c.Jurisdiction))
 	default:
 		e.set(c, was, exists, wanted)
 	}
@@ -444,7 +444,7 @@ func (e *editor) step(c PhaseChange, steps []policy.Step, code string) {
 }
 
 // remove takes an entry out.
-func (e *editor) remove(code string) {
+func (e *editor) remove(section, code string) {
 	keys := e.doc.Keys(section)
 	i := slices.Index(keys, code)
 	start, _ := e.span(section, strictyaml.Key(code))
@@ -520,7 +520,7 @@ func (e *editor) span(path ...any) (start, end int) {
 // isFlow reports whether a value is written in brackets.
 func (e *editor) isFlow(path ...any) bool {
 	start, _ := e.span(path...)
-	return e.source[start] == '{' || e.source[start] == '['
+	return start < len(e.source) && (e.source[start] == '{' || e.source[start] == '[')
 }
 
 func (e *editor) inOneLine(start, end int) bool { return e.lineEnd(start) == e.lineEnd(end) }

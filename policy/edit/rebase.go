@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/document"
 )
@@ -39,12 +40,17 @@ func Rebase(base, change, inForce []byte) ([]byte, error) {
 	if expected.Notices, err = mergeEntries(was.Definition.Notices, wants.Definition.Notices, is.Definition.Notices); err != nil {
 		return nil, err
 	}
-	text, err := mergeLines(lines(base), lines(change), lines(inForce))
-	if err != nil {
-		return nil, err
-	}
-	result := []byte(strings.Join(text, ""))
+	// By lines all stays as it was written. Where both change the same line, as in braces,
+	// or write the first entry, the entries are moved.
+	result, err := mergeLines(base, change, inForce)
 	merged := document.Decode(name, result)
+	if err != nil || merged.YAML.Err() != nil || !reflect.DeepEqual(merged.Definition, expected) {
+		e, from := editor{source: inForce, doc: is.YAML}, editor{source: change, doc: wants.YAML}
+		e.moveEntries("jurisdictions", changedKeys(was.Definition.Jurisdictions, wants.Definition.Jurisdictions), from)
+		e.moveEntries("notices", changedKeys(was.Definition.Notices, wants.Definition.Notices), from)
+		result = e.result()
+		merged = document.Decode(name, result)
+	}
 	if merged.YAML.Err() != nil || !reflect.DeepEqual(merged.Definition, expected) {
 		return nil, errUneditable
 	}
@@ -61,20 +67,30 @@ func sameBesideEntries(a, b policy.Definition) bool {
 	return reflect.DeepEqual(a, b)
 }
 
+// changedKeys returns the keys of the entries that differ, sorted.
+func changedKeys[V any](a, b map[string]V) []string {
+	changed := make(map[string]bool)
+	for _, key := range slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b)) {
+		if !sameAt(a, b, key) {
+			changed[key] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(changed))
+}
+
+// sameAt reports whether both have the same entry, or none.
+func sameAt[V any](a, b map[string]V, key string) bool {
+	x, inA := a[key]
+	y, inB := b[key]
+	return inA == inB && reflect.DeepEqual(x, y)
+}
+
 // mergeEntries returns the entries in force with those that a change is about. It is an
 // error if one of them isn't as it was.
-func mergeEntries[K comparable, V any](was, wants, is map[K]V) (map[K]V, error) {
-	same := func(a, b map[K]V, key K) bool {
-		x, inA := a[key]
-		y, inB := b[key]
-		return inA == inB && reflect.DeepEqual(x, y)
-	}
+func mergeEntries[V any](was, wants, is map[string]V) (map[string]V, error) {
 	merged := maps.Clone(is)
-	for _, key := range slices.AppendSeq(slices.Collect(maps.Keys(was)), maps.Keys(wants)) {
-		if same(was, wants, key) {
-			continue
-		}
-		if !same(was, is, key) {
+	for _, key := range changedKeys(was, wants) {
+		if !sameAt(was, is, key) {
 			return nil, fmt.Errorf("%v is changed by both", key)
 		}
 		entry, stays := wants[key]
@@ -82,115 +98,79 @@ func mergeEntries[K comparable, V any](was, wants, is map[K]V) (map[K]V, error) 
 		case !stays:
 			delete(merged, key)
 		case merged == nil:
-			merged = map[K]V{key: entry}
+			merged = map[string]V{key: entry}
 		default:
 			merged[key] = entry
 		}
 	}
 	if len(merged) == 0 && len(is) > 0 {
-		return map[K]V{}, nil
+		return map[string]V{}, nil
 	}
 	return merged, nil
 }
 
-// lines returns a text's lines, each with its end; the last has one, too.
-func lines(text []byte) []string {
-	all := slices.Collect(strings.Lines(string(text)))
-	if last := len(all) - 1; last >= 0 && !strings.HasSuffix(all[last], "\n") {
-		all[last] += "\n"
-	}
-	return all
-}
-
-// A hunk puts lines in the place of those from start to end.
-type hunk struct {
-	start, end int
-	lines      []string
-}
-
-// isBefore reports whether a hunk is made before another: where both begin at the same
-// line, one that takes lines out is the last.
-func (h hunk) isBefore(other hunk) bool {
-	return h.start < other.start || h.start == other.start && h.end < other.end
-}
-
-// mergeLines returns what two texts make of a third one, both at once. Where they put
-// lines into the same place, those of the one in force come first; it is an error where
-// both change the same line.
-func mergeLines(base, change, inForce []string) ([]string, error) {
-	ours, err := hunks(base, inForce)
-	if err != nil {
-		return nil, err
-	}
-	theirs, err := hunks(base, change)
-	if err != nil {
-		return nil, err
-	}
-	var merged []string
-	at := 0
-	for len(ours) > 0 || len(theirs) > 0 {
-		next := &ours
-		if len(ours) == 0 || len(theirs) > 0 && theirs[0].isBefore(ours[0]) {
-			next = &theirs
-		}
-		h := (*next)[0]
-		if h.start < at {
-			return nil, errors.New("both change the same lines")
-		}
-		merged = append(append(merged, base[at:h.start]...), h.lines...)
-		at, *next = h.end, (*next)[1:]
-	}
-	return append(merged, base[at:]...), nil
-}
-
-// mostCompared is how many pairs of lines are compared.
-const mostCompared = 4 << 20
-
-// hunks returns how one text becomes another: by the longest lines that both have in
-// common.
-func hunks(from, to []string) (all []hunk, err error) {
-	first := 0
-	for first < len(from) && first < len(to) && from[first] == to[first] {
-		first++
-	}
-	last := 0
-	for last < len(from)-first && last < len(to)-first && from[len(from)-1-last] == to[len(to)-1-last] {
-		last++
-	}
-	a, b := from[first:len(from)-last], to[first:len(to)-last]
-	if len(a)*len(b) > mostCompared {
-		return nil, errors.New("too many lines are changed")
-	}
-	// common[i][j] is how many lines a[i:] and b[j:] have in common.
-	common := make([][]int32, len(a)+1)
-	for i := range common {
-		common[i] = make([]int32, len(b)+1)
-	}
-	for i := len(a) - 1; i >= 0; i-- {
-		for j := len(b) - 1; j >= 0; j-- {
-			if a[i] == b[j] {
-				common[i][j] = common[i+1][j+1] + 1
-			} else {
-				common[i][j] = max(common[i+1][j], common[i][j+1])
+// moveEntries writes the entries with these keys as another text has them.
+func (e *editor) moveEntries(section string, keys []string, from editor) {
+	var added []string
+	for _, key := range keys {
+		_, _, wanted := from.doc.Span(section, key)
+		_, end, exists := e.doc.Span(section, key)
+		switch {
+		case !wanted:
+			e.remove(section, key)
+		case exists:
+			keyStart, keyEnd := e.span(section, strictyaml.Key(key))
+			colon := e.colon(keyEnd)
+			if e.afterLine(end) {
+				end--
 			}
+			e.splice(colon, end, from.entryText(section, key, e.column(keyStart)))
+		default:
+			added = append(added, key)
 		}
 	}
-	for i, j := 0, 0; i < len(a) || j < len(b); {
-		if i < len(a) && j < len(b) && a[i] == b[j] {
-			i, j = i+1, j+1
-			continue
-		}
-		h := hunk{start: first + i, end: first + i}
-		for (i < len(a) || j < len(b)) && (i == len(a) || j == len(b) || a[i] != b[j]) {
-			if j < len(b) && (i == len(a) || common[i][j+1] >= common[i+1][j]) {
-				h.lines = append(h.lines, b[j])
-				j++
-			} else {
-				h.end++
-				i++
-			}
-		}
-		all = append(all, h)
+	if added != nil {
+		e.addEntries(section, added, from)
 	}
-	return all, nil
+}
+
+// addEntries writes entries of another text behind the others.
+func (e *editor) addEntries(section string, keys []string, from editor) {
+	texts := func(column int) (all []string) {
+		for _, key := range keys {
+			all = append(all, key+":"+from.entryText(section, key, column))
+		}
+		return all
+	}
+	start, end, exists := e.doc.Span(section)
+	switch {
+	case exists && e.isFlow(section):
+		e.extend(strings.Join(texts(0), ", "), section)
+		return
+	case !exists && e.isFlow():
+		e.extend(section + ": {" + strings.Join(texts(0), ", ") + "}")
+		return
+	}
+	column := e.column(start)
+	if !exists {
+		start, end = e.span()
+		e.below(end, e.column(start), section+":")
+		column = e.column(start) + usualIndent
+	}
+	for _, text := range texts(column) {
+		e.below(end, column, text)
+	}
+}
+
+// entryText returns what stands behind the colon of an entry, as it would for one whose
+// key is in a column.
+func (e *editor) entryText(section, key string, column int) string {
+	keyStart, _ := e.span(section, strictyaml.Key(key))
+	start, end := e.span(section, key)
+	text := strings.TrimRight(string(e.source[start:end]), " \r\n")
+	if e.inOneLine(keyStart, start) {
+		return " " + text
+	}
+	was := "\n" + indent(e.column(start))
+	return "\n" + indent(column+usualIndent) + strings.ReplaceAll(text, was, "\n"+indent(column+usualIndent))
 }
