@@ -144,7 +144,7 @@ func describeRecord(r source.Record) (kind string, n notification) {
 // conditions returns what holds now that somebody has to know.
 func (g *Gateway) conditions(c *control.Control) (events []notify.Event) {
 	now, state, host := g.now(), g.source.State(), hostname()
-	for _, change := range state.Changes(now) {
+	for _, change := range state.Changes(g.flags.Known(), now) {
 		if change.Status == changes.Pending && change.Expires.Sub(now) < expiresSoon {
 			events = g.appendEvent(events, c, notify.Expiring, fmt.Sprintf("expiring-%d-%.12s", change.Number, change.Plan), now,
 				notification{Summary: change.Summary, Because: change.Because, Change: change.Number, Until: change.Expires})

@@ -55,7 +55,7 @@ func (g *Gateway) ledgerState(c *source.Connection) *metrics.Ledger {
 	state, now := g.source.State(), g.now()
 	l := &metrics.Ledger{Connected: c.Connected, Differing: c.Differing, Reserved: c.Reserve == nil, ClockOffset: c.ClockOffset,
 		Format: c.Format, Unknown: state.Unknown(), Unrecorded: c.Unrecorded}
-	for _, c := range state.Changes(now) {
+	for _, c := range state.Changes(g.flags.Known(), now) {
 		if c.Status == changes.Pending {
 			l.Pending++
 			if l.Expires.IsZero() || c.Expires.Before(l.Expires) {

@@ -189,7 +189,7 @@ func printChange(out printer, c api.Change) {
 		}
 		printApproval(out, red, "It is rejected", *c.Rejected)
 	case changes.Stale:
-		out.colouredParagraph(red, "", "Another revision came between, and this can't be put on top of it. To propose it anew: exitgate apply FILE --change %d --because \"…\"", c.Number)
+		out.colouredParagraph(red, "", "It can't be approved any more: %s. To propose it anew: exitgate apply FILE --change %d --because \"…\"", sanitise(c.StaleBecause), c.Number)
 	default:
 		out.paragraph("", "It is %s.", c.Status)
 	}

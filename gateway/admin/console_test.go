@@ -267,7 +267,7 @@ func TestConsole_changesAsTheAPI(t *testing.T) {
 		t.Errorf("pressed twice, %d records were written", g.count()-before)
 	}
 	state, now := g.known()
-	all := state.Changes(now)
+	all := state.Changes(nil, now)
 	i := slices.IndexFunc(all, func(c changes.Change) bool { return c.Because == "A law." })
 	if i < 0 || all[i].Plan != form.Get("plan") || !slices.Equal(all[i].Authors, []string{"operator"}) {
 		t.Fatalf("there are %+v", all)
@@ -292,8 +292,20 @@ func TestConsole_changesAsTheAPI(t *testing.T) {
 		t.Fatalf("%d, %v\n%s", w.Code, w.Header(), w.Body)
 	}
 	state, now = g.known()
-	if c, _, _ := state.Change(all[i].Number, now); c.Summary != "RU open → wind-down" {
+	if c, _, _ := state.Change(all[i].Number, nil, now); c.Summary != "RU open → wind-down" {
 		t.Errorf("it is %+v", c)
+	}
+
+	// Overtaken, it says why it can't be approved, and may be given up.
+	p := api.Proposal{Set: &api.Set{Jurisdiction: "RU", Phase: policy.Withdrawn}, Emergency: true, Because: "A raid.", Plan: planned.Plan.Hash}
+	if got := ask(t, g, operator, "POST", "/v1/changes", p, g.ifMatch()); got.status != http.StatusCreated {
+		t.Fatalf("%d\n%s", got.status, got.body)
+	}
+	page := signedIn(t, g, both).opens("GET", "/changes", nil).Body.String()
+	_, card, _ := strings.Cut(page, fmt.Sprintf(`id="n%d"`, all[i].Number))
+	card, _, _ = strings.Cut(card, "</article>")
+	if !strings.Contains(card, "came between") || !strings.Contains(card, "/rejection") || strings.Contains(card, "/approval") {
+		t.Errorf("it is shown as\n%s", card)
 	}
 }
 

@@ -53,7 +53,7 @@ func wantsOf(s api.Status) (all []want) {
 	for _, c := range s.Pending {
 		w := want{Icon: "swap", What: fmt.Sprintf("Change %d waits: %s.", c.Number, c.Summary), Left: c.Expires, Do: fmt.Sprintf("It has %d of %d approvals.", len(c.Approvals), c.Needs), Target: fmt.Sprintf("/changes#n%d", c.Number), Button: "Read it"}
 		if c.Status == changes.Stale {
-			w.Left, w.Do = time.Time{}, "Another revision came between: it has to be proposed anew."
+			w.Left, w.Do = time.Time{}, fmt.Sprintf("It has to be proposed anew: %s.", c.StaleBecause)
 		}
 		all = append(all, w)
 	}

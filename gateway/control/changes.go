@@ -12,7 +12,7 @@ import (
 // Changes returns the changes that wait for approvals, and the last that ended.
 func (c *Control) Changes() api.Changes {
 	all := api.Changes{Changes: []changes.Change{}}
-	for _, change := range c.source.State().Changes(c.now()) {
+	for _, change := range c.source.State().Changes(c.o.Flags.Known(), c.now()) {
 		all.Changes = append(all.Changes, withLists(change))
 	}
 	return all
@@ -26,17 +26,19 @@ func withLists(c changes.Change) changes.Change {
 
 // Change returns a change, and what it would do now while it waits.
 func (c *Control) Change(ctx context.Context, number uint64) (api.Change, error) {
-	change, document, found := c.source.State().Change(number, c.now())
+	change, document, found := c.source.State().Change(number, c.o.Flags.Known(), c.now())
 	if !found {
 		return api.Change{}, notFound("see exitgate changes", "there is no change %d", number)
 	}
 	answer := api.Change{Change: withLists(change)}
 	if document != nil {
 		planned, err := c.plan(ctx, changes.Actor{}, changes.Proposal{Policy: document, Waits: true})
-		if err != nil {
+		if err != nil && change.Status == changes.Pending {
 			return api.Change{}, err
 		}
-		answer.Planned = &planned
+		if err == nil {
+			answer.Planned = &planned
+		}
 	}
 	return answer, nil
 }
@@ -106,7 +108,7 @@ func (c *Control) writeChange(ctx context.Context, decide func(changes.State) (c
 		return api.Change{}, err
 	}
 	answer := api.Change{InForce: d.Revision}
-	if change, _, found := c.source.State().Change(d.Number, c.now()); found {
+	if change, _, found := c.source.State().Change(d.Number, c.o.Flags.Known(), c.now()); found {
 		answer.Change = change
 	} else if d.Revision != nil {
 		answer.Change = appliedAtOnce(*d.Revision)

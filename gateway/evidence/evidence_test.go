@@ -91,7 +91,7 @@ func (b *book) propose(p changes.Proposal, because string) {
 
 func (b *book) approve(number uint64, because string) {
 	b.t.Helper()
-	change, _, waits := b.state.Change(number, b.now)
+	change, _, waits := b.state.Change(number, nil, b.now)
 	hash := change.Plan
 	if !waits {
 		hash = b.state.Unsigned()[0].SHA256

@@ -36,13 +36,13 @@ func (s State) Approve(by Actor, number uint64, agreed, because string, request 
 	case Expired:
 		return Draft{}, refuse(Ended, "edit it to propose it anew", "change %d has expired at %s", number, c.Expires.Format(time.RFC3339))
 	case Stale:
-		return Draft{}, refuse(Ended, "edit it to propose it anew", "change %d is stale: %s came between, and it can't be put on top of that", number, s.saved.Revision.describe())
+		return Draft{}, refuse(Ended, "edit it to propose it anew", "change %d is stale: %s", number, s.overtaken())
 	}
 	person := Actor{Name: s.person(by.Name), Roles: by.Roles}
 	if err := CheckApprover(person, "approve", fmt.Sprintf("change %d", number), s.people(c.Authors), s.people(Approvers(c.Approvals))); err != nil {
 		return Draft{}, err
 	}
-	does, err := s.planStill(person, c, agreed, flags, now)
+	does, err := s.planApproved(person, c, agreed, flags, now)
 	if err != nil {
 		return Draft{}, err
 	}
@@ -67,32 +67,44 @@ func withoutCredentials(approvals []Approval) []Approval {
 	return approvals
 }
 
-// planStill returns what a change does now, if that is what was agreed to by who
-// proposed it and by who approves it, who may know of it: a date may have passed, or a
-// flag changed, or another revision come between.
-func (s State) planStill(by Actor, c change, hash string, flags policy.Flags, now time.Time) (plan.Plan, error) {
+// planApproved returns what a change does, if that is what was agreed to by who proposed
+// it and by who approves it, who may know of it.
+func (s State) planApproved(by Actor, c change, hash string, flags policy.Flags, now time.Time) (plan.Plan, error) {
 	if hash == "" {
 		return plan.Plan{}, refuse(Invalid, "look at the change, and send the hash of its plan", "it isn't said what plan is agreed to")
+	}
+	does, err := s.planStill(c, flags, now)
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	if hash != c.Plan && hash != does.Hash { // which is shown of one that was put on top of another revision
+		return plan.Plan{}, refuse(PlanChanged, "look at the change again", "this isn't the plan of change %d, which is %s", c.Number, c.Summary)
 	}
 	after, err := s.parsers.Recorded(c.text(s.saved.Revision.Number))
 	if err != nil {
 		return plan.Plan{}, wrongPolicy(err)
 	}
-	does := s.planFor(after, flags, now)
-	switch hash {
-	case c.Plan:
-	case does.Hash: // what is shown of a change that was put on top of another revision
-	default:
-		return plan.Plan{}, refuse(PlanChanged, "look at the change again", "this isn't the plan of change %d, which is %s", c.Number, c.Summary)
-	}
-	agreed, err := s.planOf(c, flags, now)
+	return does, s.CheckMayKnow(by, does, after)
+}
+
+// planStill returns what a change does, if that is still what its author has planned: a
+// date may have passed, or a flag changed, or another revision come between.
+func (s State) planStill(c change, flags policy.Flags, now time.Time) (plan.Plan, error) {
+	after, err := s.parsers.Recorded(c.text(s.saved.Revision.Number))
 	if err != nil {
 		return plan.Plan{}, wrongPolicy(err)
+	}
+	does := s.planFor(after, flags, now)
+	agreed := does
+	if c.Base != s.saved.Revision.Number {
+		if agreed, err = s.planOf(c, flags, now); err != nil {
+			return plan.Plan{}, wrongPolicy(err)
+		}
 	}
 	if agreed.Hash != c.Plan || does.Content() != agreed.Content() {
 		return plan.Plan{}, refuse(PlanChanged, "edit it to propose it anew", "change %d would do something else by now: %s", c.Number, summarise(does))
 	}
-	return does, s.CheckMayKnow(by, does, after)
+	return does, nil
 }
 
 // planOf returns what a change does to what it was planned against.

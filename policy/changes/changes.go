@@ -138,6 +138,8 @@ type Change struct {
 	// Rebased is the revision that it would follow, if another than Base is in force by
 	// now that is about none of its jurisdictions. Its approvals stay.
 	Rebased uint64 `json:"rebased,omitempty"`
+	// StaleBecause is why it can't be approved as it is, if it is Stale.
+	StaleBecause string `json:"stale-because,omitempty"`
 	// Revision is what came of it once it is Applied.
 	Revision uint64 `json:"revision,omitempty"`
 	// Rejected is who gave it up, if it is Rejected.
@@ -152,7 +154,7 @@ const (
 	Applied  Status = "applied"
 	Rejected Status = "rejected"
 	Expired  Status = "expired"
-	Stale    Status = "stale" // another revision came between, on top of which it can't be put: edit it to propose it anew
+	Stale    Status = "stale" // it would do something else by now, or can't be put on top of the revision in force: edit it to propose it anew
 )
 
 // A Principal is somebody, or something, that may use the API.

@@ -172,7 +172,7 @@ jurisdictions: {FR: withdrawn}
 		if err := w.propose(ada, p); err != nil {
 			t.Error(err)
 		}
-		_, source, _ := w.s.Change(2, w.now)
+		_, source, _ := w.s.Change(2, nil, w.now)
 		if !strings.Contains(string(source), "{from: 2026-11-22T00:00:00Z, phase: announced}") {
 			t.Errorf("%s", source)
 		}
@@ -239,7 +239,7 @@ func TestApprove(t *testing.T) {
 
 		{"not without saying what", proposed(func(w *world) error { return w.approve(bob, 2, "") }), "invalid"},
 		{"not what was proposed before an edit", proposed(func(w *world) error {
-			c, _, _ := w.s.Change(2, w.now)
+			c, _, _ := w.s.Change(2, nil, w.now)
 			w.must(w.edits(ada, 2, set("DE", policy.WindDown)))
 			return w.approve(bob, 2, c.Plan)
 		}), "plan-changed"},
@@ -349,7 +349,7 @@ func TestEdit(t *testing.T) {
 		w.must(w.proposes(ada, notice()))
 		w.passes(100 * time.Hour)
 		w.must(w.edits(oleg, 2, windDown))
-		c, source, _ := w.s.Change(2, w.now)
+		c, source, _ := w.s.Change(2, nil, w.now)
 		if !slices.Equal(c.Authors, []string{"ada", "oleg"}) || len(c.Approvals) != 0 || c.Base != 4 || !c.Time.Equal(w.now) ||
 			!c.Expires.Equal(w.now.Add(72*time.Hour)) || c.Status != changes.Pending || policy.Digest(source) != c.SHA256 {
 			t.Errorf("%+v", c)
@@ -359,7 +359,7 @@ func TestEdit(t *testing.T) {
 		w := begun(t, rules)
 		w.must(w.proposes(ada, withdrawal()))
 		w.must(w.edits(ada, 2, windDown))
-		if c, _, _ := w.s.Change(2, w.now); !slices.Equal(c.Authors, []string{"ada"}) {
+		if c, _, _ := w.s.Change(2, nil, w.now); !slices.Equal(c.Authors, []string{"ada"}) {
 			t.Errorf("%+v", c)
 		}
 	})
@@ -368,7 +368,7 @@ func TestEdit(t *testing.T) {
 		w.must(w.proposes(ada, withdrawal()))
 		w.must(w.edits(oleg, 2, notice()))
 		r := w.s.Revision()
-		c, source, _ := w.s.Change(2, w.now)
+		c, source, _ := w.s.Change(2, nil, w.now)
 		if r.Change != 2 || !slices.Equal(r.Authors, []string{"ada", "oleg"}) || r.Needs != 0 ||
 			c.Status != changes.Applied || c.Revision != r.Number || c.SHA256 != r.SHA256 || c.Needs != 0 || source != nil {
 			t.Errorf("%+v\n%+v", r, c)
@@ -455,7 +455,7 @@ func TestARequestThatIsRepeatedIsDoneOnce(t *testing.T) {
 				return w.s.Edit(ada, 2, p, nil, w.now)
 			},
 			func(r changes.Request) (changes.Draft, error) {
-				c, _, _ := w.s.Change(2, w.now)
+				c, _, _ := w.s.Change(2, nil, w.now)
 				return w.s.Approve(bob, 2, c.Plan, "", r, nil, w.now)
 			},
 			func(r changes.Request) (changes.Draft, error) { return w.s.Reject(eve, 2, "so", r, w.now) },
@@ -514,7 +514,7 @@ func TestARequestThatIsRepeatedIsDoneOnce(t *testing.T) {
 func TestARevisionHoldsAllThatIsToBeProved(t *testing.T) {
 	w := begun(t, rules)
 	w.must(w.proposes(ada, withdrawal()))
-	c, source, _ := w.s.Change(2, w.now)
+	c, source, _ := w.s.Change(2, nil, w.now)
 	w.passes(time.Hour)
 	w.must(w.write(w.s.Approve(bob, 2, c.Plan, "agreed", changes.Request{}, nil, w.now)))
 	w.passes(time.Hour)
@@ -536,7 +536,7 @@ func TestARevisionHoldsAllThatIsToBeProved(t *testing.T) {
 	if w.last().Author != "eve" || w.last().Reason != "because of the law" {
 		t.Errorf("%+v", w.last())
 	}
-	c, source, _ = w.s.Change(2, w.now)
+	c, source, _ = w.s.Change(2, nil, w.now)
 	equal(t, c, changes.Change{
 		Number: 2, Time: begin, Authors: want.Authors, Because: want.Because, Summary: want.Summary, SHA256: want.SHA256, Base: 1,
 		Plan: want.Plan, Effects: want.Effects, Needs: 2, Approvals: want.Approvals, Expires: begin.Add(72 * time.Hour),
@@ -552,7 +552,7 @@ func TestApprovalsAddUp(t *testing.T) {
 	w.must(w.proposes(ada, withdrawal()))
 	one := w.s
 	for i, by := range []changes.Actor{bob, eve, both} {
-		if c, _, _ := w.s.Change(2, w.now); len(c.Approvals) != i || c.Status != changes.Pending || c.Needs != 3 {
+		if c, _, _ := w.s.Change(2, nil, w.now); len(c.Approvals) != i || c.Status != changes.Pending || c.Needs != 3 {
 			t.Errorf("after %d: %+v", i, c)
 		}
 		w.must(w.approves(by, 2))
@@ -562,7 +562,7 @@ func TestApprovalsAddUp(t *testing.T) {
 		names = append(names, a.By)
 	}
 	equal(t, names, []string{"bob", "eve", "both"})
-	if c, _, _ := one.Change(2, w.now); len(c.Approvals) != 0 {
+	if c, _, _ := one.Change(2, nil, w.now); len(c.Approvals) != 0 {
 		t.Errorf("what was has changed: %+v", c)
 	}
 }
@@ -574,11 +574,11 @@ func TestChangesThatEndedAreForgottenInTheOrderInWhichTheyEnded(t *testing.T) {
 		w.must(w.proposes(ada, withdrawal()))
 		w.must(w.rejects(ada, w.s.Last()))
 	}
-	if got := len(w.s.Changes(w.now)); got != changes.MaxEnded+1 {
+	if got := len(w.s.Changes(nil, w.now)); got != changes.MaxEnded+1 {
 		t.Fatalf("%d changes", got)
 	}
 	w.must(w.rejects(ada, 2))
-	all := w.s.Changes(w.now)
+	all := w.s.Changes(nil, w.now)
 	if len(all) != changes.MaxEnded || all[0].Number != 2 || all[1].Number != 5 {
 		t.Errorf("%d changes, first %d and %d", len(all), all[0].Number, all[1].Number)
 	}
@@ -709,7 +709,7 @@ func TestRecordsSayByWhatTheirAuthorsWereKnown(t *testing.T) {
 		t.Error("the records say otherwise:", diff)
 	}
 	want := []changes.Approval{{By: "bob", At: w.now, Because: "seen", Credential: "user:bob"}, {By: "eve", At: w.now, Because: "seen", Credential: "certificate:c0ffee"}}
-	c, _, _ := w.s.Change(2, w.now)
+	c, _, _ := w.s.Change(2, nil, w.now)
 	for what, approvals := range map[string][]changes.Approval{"the revision": w.s.Revision().Approvals, "the change": c.Approvals} {
 		if diff := cmp.Diff(want, approvals); diff != "" {
 			t.Error(what, "says otherwise:", diff)

@@ -22,7 +22,7 @@ func FuzzWith(f *testing.F) {
 	for _, r := range w.records {
 		f.Add(string(r.Kind), r.Author, r.Reason, r.Body)
 	}
-	c, _, _ := w.s.Change(16, w.now)
+	c, _, _ := w.s.Change(16, nil, w.now)
 	if e, err := w.s.Approve(bob, 16, c.Plan, "", changes.Request{}, nil, w.now); err == nil {
 		f.Add(string(e.Kind), e.Author, e.Reason, e.Body)
 	}
@@ -81,8 +81,8 @@ func FuzzRestore(f *testing.F) {
 
 // use calls all that could stumble over what a State has been made of.
 func use(s changes.State) {
-	for _, c := range s.Changes(begin) {
-		s.Change(c.Number, begin)
+	for _, c := range s.Changes(nil, begin) {
+		s.Change(c.Number, nil, begin)
 		_, _ = s.Approve(bob, c.Number, c.Plan, "", changes.Request{}, nil, begin)
 		_, _ = s.Reject(bob, c.Number, "no", changes.Request{}, begin)
 	}

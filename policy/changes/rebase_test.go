@@ -52,8 +52,8 @@ jurisdictions:
 		"a notice":                         {set("FR", policy.Withdrawn), []func(*world){document("groups:", "notices: {IT: {status: 403}}\ngroups:")}, changes.Pending, ""},
 		"the same market":                  {set("FR", policy.Withdrawn), []func(*world){emergency("FR")}, changes.Stale, "ended"},
 		"the same new market":              {set("DE", policy.Withdrawn), []func(*world){emergency("DE")}, changes.Stale, "ended"},
-		"a group that it is in":            {set("ES", policy.Withdrawn), []func(*world){emergency("iberia")}, changes.Pending, "plan-changed"},
-		"a member of its group":            {set("iberia", policy.Withdrawn), []func(*world){emergency("ES")}, changes.Pending, "plan-changed"},
+		"a group that it is in":            {set("ES", policy.Withdrawn), []func(*world){emergency("iberia")}, changes.Stale, "plan-changed"},
+		"a member of its group":            {set("iberia", policy.Withdrawn), []func(*world){emergency("ES")}, changes.Stale, "plan-changed"},
 		"a guarantee":                      {set("FR", policy.Withdrawn), []func(*world){document("guarantees: {", "guarantees: {more: {at-least: 1}, ")}, changes.Stale, "ended"},
 		"a demand":                         {set("FR", policy.Withdrawn), []func(*world){document("stage: proposed", "stage: rejected")}, changes.Stale, "ended"},
 		"routes":                           {set("FR", policy.Withdrawn), []func(*world){document("[/news/]", "[/news/, /blog/]")}, changes.Stale, "ended"},
@@ -74,7 +74,7 @@ jurisdictions:
 			w.must(err)
 			before := w.s.Revision()
 			for how, s := range map[string]changes.State{"": w.s, " once it is restored": restored} {
-				if c, _, _ := s.Change(2, w.now); c.Status != test.status || (c.Rebased == before.Number) != (test.status == changes.Pending) || len(c.Approvals) != 1 {
+				if c, _, _ := s.Change(2, nil, w.now); c.Status != test.status || (c.Rebased == before.Number) != (test.status == changes.Pending) || (c.StaleBecause == "") != (test.status == changes.Pending) || len(c.Approvals) != 1 {
 					t.Fatalf("%s: it is %+v", how, c)
 				}
 			}

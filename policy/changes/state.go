@@ -2,6 +2,7 @@ package changes
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -461,31 +462,46 @@ func (s State) planBetween(before, after *policy.Policy, flags policy.Flags, now
 // Changes returns the changes that wait, and the last ones that have ended, by
 // number, as they stand at a moment. Those that have been expired or stale for
 // ForgetAfter are forgotten.
-func (s State) Changes(now time.Time) []Change {
+func (s State) Changes(flags policy.Flags, now time.Time) []Change {
 	all := make([]Change, len(s.saved.Changes))
 	for i, c := range s.saved.Changes {
-		all[i] = s.shown(c, now)
+		all[i] = s.shown(c, flags, now)
 	}
 	return all
 }
 
 // Change returns one change, and its policy unless it is Applied or Rejected: on top of
 // the revision in force, if it can be put there.
-func (s State) Change(number uint64, now time.Time) (Change, []byte, bool) {
+func (s State) Change(number uint64, flags policy.Flags, now time.Time) (Change, []byte, bool) {
 	c, known := s.find(number)
 	if text := c.text(s.saved.Revision.Number); text != nil {
-		return s.shown(c, now), text, known
+		return s.shown(c, flags, now), text, known
 	}
-	return s.shown(c, now), c.Policy, known
+	return s.shown(c, flags, now), c.Policy, known
 }
 
-// shown returns a change as it stands at a moment.
-func (s State) shown(c change, now time.Time) Change {
+// shown returns a change as it stands at a moment: it only waits if it can be approved.
+func (s State) shown(c change, flags policy.Flags, now time.Time) Change {
 	c.Status = s.status(c, now)
-	if c.Ended == 0 && c.Base != s.saved.Revision.Number && c.rebased != nil {
+	if c.Status == Pending {
+		if _, err := s.planStill(c, flags, now); err != nil {
+			c.Status, c.StaleBecause = Stale, err.Error()
+			if refused, ok := errors.AsType[*Error](err); ok && refused.Err == nil {
+				c.StaleBecause = refused.Message // the advice isn't a reason
+			}
+		}
+	} else if c.Status == Stale {
+		c.StaleBecause = s.overtaken()
+	}
+	if c.Status == Pending && c.Base != s.saved.Revision.Number {
 		c.Rebased = s.saved.Revision.Number
 	}
 	return c.Change
+}
+
+// overtaken says why a change is stale that can't be put on top of the revision in force.
+func (s State) overtaken() string {
+	return s.saved.Revision.describe() + " came between, and it can't be put on top of that"
 }
 
 // Unsigned returns the emergency revisions that somebody else has still to

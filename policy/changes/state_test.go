@@ -109,7 +109,7 @@ func TestUnknownRecordsAreCountedAndSkipped(t *testing.T) {
 		if err != nil || s.Last() != 16 || s.Unknown() != before.Unknown()+1 {
 			t.Errorf("%s %s: %v, record %d, %d unknown", draft.Kind, draft.Body, err, s.Last(), s.Unknown())
 		}
-		if !cmp.Equal(s.Revision(), before.Revision()) || !cmp.Equal(s.Changes(w.now), before.Changes(w.now)) {
+		if !cmp.Equal(s.Revision(), before.Revision()) || !cmp.Equal(s.Changes(nil, w.now), before.Changes(nil, w.now)) {
 			t.Errorf("%s %s changes what is in force or waits", draft.Kind, draft.Body)
 		}
 		if d, err := changes.Describe(changes.Record{Draft: draft}); err != nil || d.Summary == "" {
@@ -296,7 +296,7 @@ func TestListsAreTheCallersOwn(t *testing.T) {
 	w.must(w.sets(w.root(), named("eve", changes.Viewer)))
 	w.must(w.proposes(ada, func() changes.Proposal { p := set("CZ", policy.Withdrawn); p.Emergency = true; return p }()))
 	before := kept(t, w.s)
-	w.s.Changes(w.now)[0].Number = 99
+	w.s.Changes(nil, w.now)[0].Number = 99
 	w.s.Principals()[0].Name = "x"
 	w.s.Unsigned()[0].Number = 99
 	w.s.ByUser("root").Roles[0] = "x"

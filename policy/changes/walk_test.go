@@ -72,7 +72,7 @@ func (w *walk) who() changes.Actor {
 // which is the number of something that is known, mostly.
 func (w *walk) which() uint64 {
 	numbers := []uint64{w.s.Last(), 999}
-	for _, c := range w.s.Changes(w.now) {
+	for _, c := range w.s.Changes(w.flags, w.now) {
 		numbers = append(numbers, c.Number)
 		if c.Status == changes.Pending {
 			numbers = append(numbers, c.Number, c.Number, c.Number)
@@ -136,7 +136,7 @@ func (w *walk) try() {
 		if rapid.Bool().Draw(w.rt, "approver") {
 			by = rapid.SampledFrom([]changes.Actor{bob, eve, both, carl, dora}).Draw(w.rt, "by")
 		}
-		c, _, _ := w.s.Change(number, w.now)
+		c, _, _ := w.s.Change(number, w.flags, w.now)
 		plan := c.Plan
 		for _, u := range w.s.Unsigned() {
 			if u.Number == number {
@@ -144,6 +144,9 @@ func (w *walk) try() {
 			}
 		}
 		err = w.write(w.s.Approve(by, number, plan, "", w.request(), w.flags, w.now))
+		if refused, ok := errors.AsType[*changes.Error](err); ok && c.Status == changes.Pending && (refused.Code == changes.PlanChanged || refused.Code == changes.Ended) {
+			w.rt.Fatalf("change %d is shown as one that waits, but %v", number, err)
+		}
 	case "reject":
 		err = w.write(w.s.Reject(by, number, "no", w.request(), w.now))
 	case "principal":
@@ -193,7 +196,7 @@ func (w *walk) holds(before changes.State, by changes.Actor) {
 	if (r.Kind == changes.PrincipalSet || r.Kind == changes.PrincipalRemoved) && !by.Local {
 		w.rt.Fatalf("%+v has changed a principal", by)
 	}
-	for _, c := range w.s.Changes(w.now) {
+	for _, c := range w.s.Changes(w.flags, w.now) {
 		names := approversOf(c.Approvals)
 		if intersect(names, c.Authors) || repeats(names) || c.Needs < 1 && c.Status != changes.Applied || len(names) >= c.Needs && c.Status == changes.Pending {
 			w.rt.Fatalf("%+v", c)

@@ -112,7 +112,7 @@ func (w *world) edits(by changes.Actor, number uint64, p changes.Proposal) error
 // is to be signed.
 func (w *world) approves(by changes.Actor, number uint64) error {
 	w.t.Helper()
-	c, _, _ := w.s.Change(number, w.now)
+	c, _, _ := w.s.Change(number, w.flags, w.now)
 	plan := c.Plan
 	for _, u := range w.s.Unsigned() {
 		if u.Number == number {
