@@ -160,7 +160,12 @@ func (d Demand) withStage() Demand {
 	if i := d.lastStage(); i >= 0 {
 		d.Stage = d.Stages[i].Stage
 	}
+	over := false
 	for _, s := range d.Stages {
+		if over && !s.Stage.IsOver() && s.Stage != Appealed {
+			d.InForce = time.Time{} // what comes back has no date yet
+		}
+		over = s.Stage.IsOver() || over && s.Stage == Appealed
 		if !s.InForce.IsZero() {
 			d.InForce = s.InForce
 		}

@@ -109,16 +109,24 @@ func (p *builder) checkStages(name string, d Demand) {
 
 // CheckDates returns what is wrong with dates in a policy that is proposed at a moment:
 // a stage counts from when it is written down, so it can't be of a day that hasn't begun
-// anywhere.
+// anywhere, nor can it have ended before it, and what is over doesn't come into force.
 func (p *Policy) CheckDates(now time.Time) (problems Problems) {
 	const first = 14 * time.Hour // UTC+14 is where a day begins
-	today := now.UTC().Add(first).Format(time.DateOnly)
+	day := func(t time.Time) string { return t.UTC().Add(first).Format(time.DateOnly) }
 	for _, name := range slices.Sorted(maps.Keys(p.demands)) {
 		for i, s := range p.demands[name].Stages {
-			if s.Date > today {
-				problems = append(problems, Problem{at("demands", name, "stages", i, "date"),
-					fmt.Sprintf("%s is %s on %s, which is yet to come: a stage counts from when it is written down", name, s.Stage, s.Date),
-					"write it down when it has come to that; when it binds is said by in-force, until and requires"})
+			add := func(key, advice, format string, args ...any) {
+				problems = append(problems, Problem{at("demands", name, "stages", i, key), fmt.Sprintf(format, args...), advice})
+			}
+			if s.Date > day(now) {
+				add("date", "write it down when it has come to that; when it binds is said by in-force, until and requires",
+					"%s is %s on %s, which is yet to come: a stage counts from when it is written down", name, s.Stage, s.Date)
+			}
+			if !s.Until.IsZero() && day(s.Until) < s.Date {
+				add("until", "give a later one, or leave it out if no end is known", "%s is suspended from %s on, and that ended before", name, s.Date)
+			}
+			if s.Stage.IsOver() && !s.InForce.IsZero() {
+				add("in-force", "leave it out; what ends later is written down when it has ended", "%s is %s, and doesn't come into force", name, s.Stage)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,7 +49,7 @@ policy or conflict.`,
 	record := o.withReason(func(cmd *cobra.Command, args []string) error { return o.record(cmd, args[0], now()) })
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {
-		case o.stage == "" && cmd.Flags().Changed("because"):
+		case o.stage == "" && slices.ContainsFunc([]string{"because", "date", "in-force", "until", "source", "evidence"}, cmd.Flags().Changed):
 			return errors.New("what has it come to? as in: exitgate demand NAME --stage adopted --because \"…\"")
 		case o.stage == "" && len(args) == 0:
 			return show(cmd, o.queryOptions, "/v1/status", printDemands)
@@ -249,7 +250,7 @@ func formatStage(s policy.DatedStage, code policy.Code) string {
 		at   time.Time
 	}{{", in force from ", s.InForce}, {" until ", s.Until}} {
 		if !date.at.IsZero() {
-			text += strings.TrimSuffix(date.word+formatTime(date.at)+" "+formatThere(date.at.UTC(), code, ""), " ")
+			text += strings.TrimSuffix(date.word+formatTime(date.at)+" "+formatThere(date.at, code, ""), " ")
 		}
 	}
 	return text

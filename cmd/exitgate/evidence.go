@@ -36,7 +36,8 @@ time lasts until now, and nothing else. It has the whole text of each policy: wi
 demands that may not be disclosed, and with other markets. Principals are in it, if they were changed meanwhile, with their names and
 the hashes of their tokens.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 refused: it takes the role counsel.`,
+Exit codes: 0 done, 1 failed, or there is no such place, 2 usage, 3 refused: it
+takes the role counsel, or the time doesn't begin before it ends, or ends later than now.`,
 		Example: `  exitgate evidence FR --from 2026-10-01T00:00:00Z --out france.json --html france.html
   exitgate log --verify france.json`,
 		Args:              cobra.ExactArgs(1),

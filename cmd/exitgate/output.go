@@ -34,9 +34,9 @@ func formatTime(t time.Time) string {
 }
 
 // formatThere writes what a moment is in a jurisdiction's time zone, "" if that is UTC:
-// "(2026-12-01 00:00 in Europe/Paris)".
+// "(2026-12-01 00:00 in Europe/Paris)". An offset alone says no zone: JSON has no more.
 func formatThere(t time.Time, code policy.Code, zone string) string {
-	there := zonedtime.In(t, zone, policy.ZoneOf(code))
+	there := zonedtime.In(t.UTC(), zone, policy.ZoneOf(code))
 	if _, offset := there.Zone(); offset == 0 || t.IsZero() {
 		return ""
 	}

@@ -31,13 +31,13 @@ type demand struct {
 }
 
 // disclose returns what of demands is public: nothing of one that may not be
-// disclosed, whoever passed it on, nor of one that has no name.
-func disclose(all []policy.Demand) []publicDemand {
+// disclosed, whoever passed it on, nor of one that has no name. Dates are given in a zone.
+func disclose(all []policy.Demand, dated func(time.Time) time.Time) []publicDemand {
 	var public []publicDemand
 	for _, d := range all {
 		title, authority := wordsInOneLine(d.Title), wordsInOneLine(d.Authority)
 		if d.Disclosed() && (title != nil || authority != nil) {
-			public = append(public, publicDemand{title, authority, webAddress(d.Source), d.Stage, d.InForce.UTC()})
+			public = append(public, publicDemand{title, authority, webAddress(d.Source), d.Stage, dated(d.InForce)})
 		}
 	}
 	return public

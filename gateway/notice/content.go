@@ -22,6 +22,8 @@ type content struct {
 	Status  int
 	Title   passage
 	Lead    passage
+	Since   time.Time // as it is dated there
+	Sunset  time.Time
 	Facts   []fact
 	Because []demand
 	Promise []quotation // what is guaranteed
@@ -64,6 +66,7 @@ func (n *notice) content(locale int, hidden Hidden, cause policy.Cause, names fu
 		// is not that one, and their law may have nothing to do with it.
 		own = builtInLocale(lang)
 	}
+	dated := datesIn(n.template.zone, d.Jurisdiction)
 	builtIn := langAttrs{lang.Tag, lang.Dir}
 	if own.phrases != nil {
 		builtIn = langAttrs{own.name, own.dir}
@@ -74,7 +77,9 @@ func (n *notice) content(locale int, hidden Hidden, cause policy.Cause, names fu
 		Dir:      own.dir,
 		BuiltIn:  builtIn,
 		Status:   n.template.status,
-		Because:  quoteDemands(disclose(cause.Demands), readBy),
+		Since:    dated(d.Since),
+		Sunset:   dated(d.Sunset),
+		Because:  quoteDemands(disclose(cause.Demands, dated), readBy),
 		Promise:  quoteStatements(cause.Statements, readBy),
 		Blocked:  n.template.blockedBy,
 		Phrases:  lang,
@@ -95,7 +100,7 @@ func (n *notice) content(locale int, hidden Hidden, cause policy.Cause, names fu
 	where := placeName(place(d), lang, language.Make(builtIn.Language), names)
 	if own.text != (policy.Text{}) {
 		there := placeName(place(d), lang, own.tag, names)
-		fill := strings.NewReplacer("{jurisdiction}", there, "{date}", day(own, zonedtime.In(d.Since, n.template.zone, policy.ZoneOf(d.Jurisdiction)))).Replace
+		fill := strings.NewReplacer("{jurisdiction}", there, "{date}", day(own, c.Since)).Replace
 		attrs := langAttrs{own.name, own.dir}
 		if own.text.Title != "" {
 			c.Title = passage{attrs, []string{fill(own.text.Title)}}
@@ -109,14 +114,26 @@ func (n *notice) content(locale int, hidden Hidden, cause policy.Cause, names fu
 		c.Export = "" // who has no account has nothing to take along
 	}
 	c.Facts = append(c.Facts, fact{Label: lang.Place, Value: where})
-	if !d.Since.IsZero() {
-		c.Facts = append(c.Facts, fact{lang.Since, lang.Day(zonedtime.In(d.Since, n.template.zone, policy.ZoneOf(d.Jurisdiction))), d.Since})
+	if !c.Since.IsZero() {
+		c.Facts = append(c.Facts, fact{lang.Since, lang.Day(c.Since), c.Since})
 	}
 	if d.Phase < policy.Withdrawn && !d.Sunset.IsZero() {
-		c.Facts = append(c.Facts, fact{lang.Ends, lang.Day(zonedtime.In(d.Sunset, n.template.zone, policy.ZoneOf(d.Jurisdiction))), d.Sunset})
+		c.Facts = append(c.Facts, fact{lang.Ends, lang.Day(c.Sunset), c.Sunset})
 	}
 	c.Facts = append(c.Facts, fact{Label: lang.Refused, Value: feature(message.What, d.Class)})
 	return c
+}
+
+// datesIn returns what gives moments as they are dated in a jurisdiction: in the zone that
+// they say, else in the one of its notices, else in its own, else in UTC.
+func datesIn(zone string, code policy.Code) func(time.Time) time.Time {
+	return func(t time.Time) time.Time {
+		t = zonedtime.In(t, zone, policy.ZoneOf(code))
+		if _, offset := t.Zone(); offset%60 != 0 { // before there were zones, which RFC 3339 can't write
+			return t.UTC()
+		}
+		return t
+	}
 }
 
 // why lists the causes as facts, for what has one line for each.

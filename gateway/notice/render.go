@@ -110,7 +110,7 @@ func problemDetails(d *policy.Decision, c content) []byte {
 	}{
 		problemTypes + kind, c.Title.String(), c.Status, c.Lead.String(), c.Language,
 		d.Jurisdiction, c.Facts[0].Value, d.Phase.String(), d.Class,
-		d.Since.UTC(), d.Sunset.UTC(), c.Because, c.Promise, c.Blocked, c.Appeal, c.Export,
+		c.Since, c.Sunset, c.Because, c.Promise, c.Blocked, c.Appeal, c.Export,
 		c.SignIn, c.DeleteAccount, c.Refunds, policy.StatusPath,
 	})
 	if err != nil {

@@ -14,7 +14,6 @@ import (
 	"golang.org/x/text/language"
 
 	"github.com/exitgate/exitgate/gateway/notice/phrases"
-	"github.com/exitgate/exitgate/internal/zonedtime"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -45,7 +44,6 @@ type statusRow struct {
 	// Schedule lists the transitions to come, in order of time.
 	Schedule []policy.Step  `json:"schedule,omitempty"`
 	Because  []publicDemand `json:"because,omitempty"`
-	zone     string         // in which dates are given
 }
 
 // A representation is a response, but for the time that it is of, and what a client
@@ -78,9 +76,17 @@ func statusRows(markets []policy.PublicMarket) []statusRow {
 	elsewhere := markets[len(markets)-1]
 	rows := []statusRow{} // an empty list in JSON, too
 	for _, m := range markets {
+		dated := datesIn(m.Zone, m.Jurisdiction)
+		schedule := func(steps []policy.Step) []policy.Step {
+			steps = slices.Clone(steps)
+			for i := range steps {
+				steps[i].From = dated(steps[i].From)
+			}
+			return steps
+		}
 		row := statusRow{
 			Jurisdiction: m.Jurisdiction, Places: m.Places, UnknownParts: m.UnknownParts, Phase: m.Phase,
-			Since: m.Since, Sunset: m.Sunset, Schedule: m.Next, Because: disclose(m.Because), zone: m.Zone,
+			Since: dated(m.Since), Sunset: dated(m.Sunset), Schedule: schedule(m.Next), Because: disclose(m.Because, dated),
 		}
 		isPart := func(code policy.Code) bool { return policy.PlaceOf(code).Subdivisions[0] != "" }
 		clear := m.Phase == policy.Open && elsewhere.Phase == policy.Open && len(m.UnknownParts) == 0 && !slices.ContainsFunc(m.Places, isPart)
@@ -88,7 +94,7 @@ func statusRows(markets []policy.PublicMarket) []statusRow {
 			rows = append(rows, row)
 		}
 		for _, f := range m.Features {
-			row.Phase, row.Routes, row.Since, row.Sunset, row.Schedule = f.Phase, f.Routes, f.Since, f.Sunset, f.Next
+			row.Phase, row.Routes, row.Since, row.Sunset, row.Schedule = f.Phase, f.Routes, dated(f.Since), dated(f.Sunset), schedule(f.Next)
 			rows = append(rows, row)
 		}
 	}
@@ -224,20 +230,19 @@ func (s *Status) content(l locale) statusContent {
 		for _, code := range m.UnknownParts {
 			row.UnknownParts = append(row.UnknownParts, name(code))
 		}
-		day := func(t time.Time) string { return lang.Day(zonedtime.In(t, m.zone, policy.ZoneOf(m.Jurisdiction))) }
 		if len(m.Routes) > 0 {
 			row.Only = feature(lang.Status.Only, strings.Join(m.Routes, ", "))
 		}
 		if !m.Since.IsZero() {
-			row.Since = fact{Value: day(m.Since), Time: m.Since}
+			row.Since = fact{Value: lang.Day(m.Since), Time: m.Since}
 		}
 		for _, next := range m.Schedule {
-			row.Next = append(row.Next, fact{phaseName(next.Phase, lang), day(next.From), next.From})
+			row.Next = append(row.Next, fact{phaseName(next.Phase, lang), lang.Day(next.From), next.From})
 		}
 		for _, d := range quoteDemands(m.Because, reader{l, policy.Default, l.name}) {
 			because := demandContent{demand: d, StageName: stageName(d.Stage, lang)}
 			if !d.InForce.IsZero() {
-				because.Begins = fact{lang.InForce, day(d.InForce), d.InForce}
+				because.Begins = fact{lang.InForce, lang.Day(d.InForce), d.InForce}
 			}
 			row.Because, c.Why = append(row.Because, because), true
 		}

@@ -21,6 +21,10 @@ func Parse(text string) (time.Time, error) {
 	if err := t.UnmarshalText([]byte(moment)); err != nil {
 		return t, err
 	}
+	// The time package takes 24 hours and 60 minutes, too, and doesn't write them again.
+	if n := len(moment); n > 6 && moment[n-3] == ':' && (moment[n-5:n-3] > "23" || moment[n-2:] > "59") {
+		return t, fmt.Errorf("%s is no offset: RFC 3339 has -23:59 to +23:59", moment[n-6:])
+	}
 	name, closed := strings.CutSuffix(name, "]")
 	name = strings.TrimPrefix(name, "!")
 	if zoned && (!closed || name == "" || strings.ContainsAny(name, "[]=")) {
@@ -43,8 +47,8 @@ func Format(t time.Time) string {
 
 // zoneOf returns the zone that a moment says, "" if it says none.
 func zoneOf(t time.Time) string {
-	if name := t.Location().String(); name != "UTC" && name != "Local" {
-		return name
+	if zone := t.Location(); zone != time.UTC && zone != time.Local { // by what they are: [UTC] may be said
+		return zone.String()
 	}
 	return ""
 }
@@ -76,7 +80,7 @@ func In(t time.Time, zones ...string) time.Time {
 	if zone, err := load(zoneOf(t)); err == nil {
 		return t.In(zone)
 	}
-	if _, offset := t.Zone(); offset != 0 && t.Location().String() != "Local" {
+	if _, offset := t.Zone(); offset != 0 && t.Location() != time.Local {
 		return t
 	}
 	for _, name := range zones {
@@ -88,8 +92,11 @@ func In(t time.Time, zones ...string) time.Time {
 }
 
 func load(name string) (*time.Location, error) {
-	if name == "" || name == "Local" {
+	if name == "" {
 		return nil, errors.New("there is no zone")
+	}
+	if name == "Local" { // the machine's, which time.LoadLocation would return
+		return nil, errors.New(`"Local" is no time zone`)
 	}
 	zone, err := time.LoadLocation(name)
 	if err != nil {

@@ -20,6 +20,12 @@ func TestParse(t *testing.T) {
 		"2026-07-01T00:00:00+01:00[Europe/Paris]":      {"2026-06-30T23:00:00Z", "2026-07-01T00:00:00+01:00[Europe/Paris]", "write 2026-07-01T00:00:00+02:00[Europe/Paris]"},
 		"2026-07-01T00:00:00+01:00[Europe/Atlantis]":   {"2026-06-30T23:00:00Z", "2026-07-01T00:00:00+01:00[Europe/Atlantis]", "use a name of the tz database, as in 2026-12-01T00:00:00+01:00[Europe/Paris]"},
 		"2026-07-01T00:00:00+01:00[../../etc/passwd]":  {"2026-06-30T23:00:00Z", "2026-07-01T00:00:00+01:00[../../etc/passwd]", "use a name of the tz database, as in 2026-12-01T00:00:00+01:00[Europe/Paris]"},
+		"2026-07-01T00:00:00+01:00[UTC]":               {"2026-06-30T23:00:00Z", "2026-07-01T00:00:00+01:00[UTC]", "write 2026-07-01T00:00:00Z"},
+		"2026-07-01T00:00:00Z[UTC]":                    {"2026-07-01T00:00:00Z", "2026-07-01T00:00:00Z[UTC]", ""},
+		"2026-07-01T00:00:00Z[Local]":                  {"2026-07-01T00:00:00Z", "2026-07-01T00:00:00Z[Local]", "use a name of the tz database, as in 2026-12-01T00:00:00+01:00[Europe/Paris]"},
+		"2026-12-01T00:00:00+24:00":                    {},
+		"2026-12-01T00:00:00-01:60":                    {},
+		"2026-12-01T00:00:00-23:59":                    {"2026-12-01T23:59:00Z", "2026-12-01T00:00:00-23:59", ""},
 		"2026-12-01T00:00:00+01:00[Europe/Paris":       {},
 		"2026-12-01T00:00:00+01:00[]":                  {},
 		"2026-12-01T00:00:00+01:00[u-ca=hebrew]":       {},
@@ -63,6 +69,7 @@ func TestIn(t *testing.T) {
 		{parse("2026-11-30T23:00:00Z").In(time.Local), []string{"Europe/Paris"}, "2026-12-01T00:00:00+01:00"},
 		{parse("2026-12-01T00:00:00+01:00"), []string{"Asia/Tokyo"}, "2026-12-01T00:00:00+01:00"},
 		{parse("2026-11-30T23:00:00Z[Europe/Paris]"), []string{"Asia/Tokyo"}, "2026-12-01T00:00:00+01:00"},
+		{parse("2026-12-01T00:00:00Z[UTC]"), []string{"Asia/Tokyo"}, "2026-12-01T00:00:00Z"},
 		{parse("2026-12-01T00:00:00+01:00[Europe/Atlantis]"), []string{"Asia/Tokyo"}, "2026-12-01T00:00:00+01:00"},
 	} {
 		if got := zonedtime.In(test.at, test.zones...).Format(time.RFC3339); got != test.want {

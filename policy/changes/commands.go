@@ -96,7 +96,7 @@ func (s State) parseProposed(p Proposal, source []byte, flags policy.Flags, now 
 		parse = s.parsers.Recorded // what stands beside the change needn't be as new ones have to be
 	}
 	after, err := parse(source)
-	if err == nil && !p.Waits && p.Rollback == 0 {
+	if err == nil && !p.Waits && p.Rollback == 0 && p.Set == nil { // which is about no stage
 		err = document.CheckDates("policy", after, now)
 	}
 	if err == nil {
