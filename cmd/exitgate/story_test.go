@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -341,9 +342,9 @@ func (s *storyTest) explains(what string, got response, country, class, phase, s
 		"jurisdiction": country,
 		"phase":        phase,
 		"class":        class,
-		"since":        since,
-		"sunset":       "2026-12-01T00:00:00Z",
-		"because":      storyCause(),
+		"since":        datedIn(s.t, country, since),
+		"sunset":       datedIn(s.t, country, "2026-12-01T00:00:00Z"),
+		"because":      storyCause(s.t, country),
 		"guarantees":   []any{"Private messages are end-to-end encrypted."},
 		"blocked_by":   "https://example.org/transparency",
 		"appeal":       "https://example.org/appeal",
@@ -363,14 +364,25 @@ func (s *storyTest) explains(what string, got response, country, class, phase, s
 }
 
 // storyCause is what may be told of the demands.
-func storyCause() []any {
+func storyCause(t *testing.T, country string) []any {
 	return []any{map[string]any{
 		"title":     "Access to encrypted private messages",
 		"authority": "Sénat",
 		"source":    "https://example.org/law",
 		"stage":     "adopted",
-		"in-force":  "2026-12-01T00:00:00Z",
+		"in-force":  datedIn(t, country, "2026-12-01T00:00:00Z"),
 	}}
+}
+
+// datedIn returns a moment as it is dated in a country.
+func datedIn(t *testing.T, country, moment string) string {
+	t.Helper()
+	zone, err := time.LoadLocation(map[string]string{"FR": "Europe/Paris", "GF": "America/Cayenne"}[country])
+	at, wrong := time.Parse(time.RFC3339, moment)
+	if err != nil || wrong != nil {
+		t.Fatal(err, wrong)
+	}
+	return at.In(zone).Format(time.RFC3339)
 }
 
 // publishes holds the market status against a phase.
@@ -390,10 +402,10 @@ func (s *storyTest) publishes(phase, since string) {
 	var next []any
 	for _, later := range storyPhases {
 		if later.from > since {
-			next = append(next, map[string]any{"from": later.from, "phase": later.name})
+			next = append(next, map[string]any{"from": datedIn(s.t, "FR", later.from), "phase": later.name})
 		}
 	}
-	want := map[string]any{"jurisdiction": "FR", "places": []any{"FR", "GF"}, "phase": phase, "since": since, "sunset": "2026-12-01T00:00:00Z", "because": storyCause()}
+	want := map[string]any{"jurisdiction": "FR", "places": []any{"FR", "GF"}, "phase": phase, "since": datedIn(s.t, "FR", since), "sunset": datedIn(s.t, "FR", "2026-12-01T00:00:00Z"), "because": storyCause(s.t, "FR")}
 	if next != nil {
 		want["schedule"] = next
 	}
