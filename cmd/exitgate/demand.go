@@ -15,6 +15,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/internal/zonedtime"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
 )
 
 func newDemand(now func() time.Time) *cobra.Command {
@@ -190,7 +191,11 @@ func (o *demandOptions) print(cmd *cobra.Command, name string) error {
 // printDemands shows all demands.
 func printDemands(out printer, s api.Status) {
 	if len(s.Demands) == 0 {
-		fmt.Fprintln(out, "The policy names no demands.")
+		if slices.Contains(s.You.Roles, changes.Counsel) {
+			fmt.Fprintln(out, "The policy names no demands.")
+		} else {
+			fmt.Fprintln(out, "The policy names no demands that may be disclosed.")
+		}
 		return
 	}
 	printDemandTable(out, s.Demands)
