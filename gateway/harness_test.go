@@ -122,12 +122,13 @@ func tryStart(t testing.TB, s setup) (*gate, error) {
 	t.Helper()
 	g := &gate{t: t, app: newApp(t, s.handler), log: new(testkit.Buffer)}
 	c := config.Default()
-	c.Listen = config.Listen{HTTPS: "127.0.0.1:0", HTTP: "127.0.0.1:0"}
+	c.Listen = config.Listen{HTTPS: "127.0.0.1:0", HTTP: config.Plain{Address: "127.0.0.1:0"}}
 	c.Admin.Listen = "127.0.0.1:0"
 	c.Data = filepath.Join(t.TempDir(), "data")
 	c.Drain = time.Second
 	c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	c.Geo.Databases, c.Geo.Hold = s.databases, config.GeoHold{} // world is small
+	c.Geo.MaxAge = 0                                            // and as old as it is
 	if s.databases == nil {
 		g.geo = geotest.File(t, worldDatabase(t))
 		c.Geo.Databases = []string{g.geo}

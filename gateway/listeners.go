@@ -16,6 +16,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/control"
 	"github.com/exitgate/exitgate/gateway/listen"
+	"github.com/exitgate/exitgate/gateway/request"
 )
 
 // Addresses are where a Gateway listens; "" where it doesn't.
@@ -41,15 +42,19 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 	public, service := g.config.Listen, g.newControl()
 	operators := g.adminHandler(service)
 
-	https, err := g.listenTCP("https", "listen.https", public.HTTPS, true, g.httpsServer(requests))
-	if err != nil {
-		return Addresses{}, err
+	var https, http net.Addr
+	if public.HTTPS != "" {
+		if https, err = g.listenTCP("https", "listen.https", public.HTTPS, true, g.httpsServer(requests)); err != nil {
+			return Addresses{}, err
+		}
+		at.HTTPS = https.String()
 	}
-	at.HTTPS = https.String()
-	var http net.Addr
-	if public.HTTP != "" {
-		redirect := g.publicServer(g.certs.HTTPHandler(g.requests.RedirectTo(https)))
-		if http, err = g.listenTCP("http", "listen.http", public.HTTP, true, redirect); err != nil {
+	if public.HTTP.Address != "" {
+		plain := g.publicServer(g.certs.HTTPHandler(g.requests.RedirectTo(https)))
+		if public.HTTP.Serve {
+			plain = g.plainServer(requests)
+		}
+		if http, err = g.listenTCP("http", "listen.http", public.HTTP.Address, true, plain); err != nil {
 			return Addresses{}, err
 		}
 		at.HTTP = http.String()
@@ -107,8 +112,25 @@ func (g *Gateway) listenTCP(name, setting, address string, public bool, s *http.
 // httpsServer returns the server of the service. Its requests end with the
 // context.
 func (g *Gateway) httpsServer(requests context.Context) *http.Server {
-	s := g.publicServer(g.certs.HTTPHandler(g.requests))
+	s := g.serviceServer(requests, g.requests)
 	s.TLSConfig = &tls.Config{GetCertificate: g.certs.GetCertificate, MinVersion: tls.VersionTLS12, NextProtos: g.certs.Protocols()}
+	return s
+}
+
+// plainServer returns the server of the service behind what ends TLS; such a proxy may
+// speak HTTP/2 without it, as gRPC needs.
+func (g *Gateway) plainServer(requests context.Context) *http.Server {
+	s := g.serviceServer(requests, g.requests.BehindTLS())
+	s.Protocols = new(http.Protocols)
+	s.Protocols.SetHTTP1(true)
+	s.Protocols.SetUnencryptedHTTP2(true)
+	s.ConnContext = request.NoteProxied
+	return s
+}
+
+// serviceServer returns a server of requests that end with the context.
+func (g *Gateway) serviceServer(requests context.Context, h http.Handler) *http.Server {
+	s := g.publicServer(g.certs.HTTPHandler(h))
 	s.BaseContext = func(net.Listener) context.Context { return requests }
 	s.ConnState = listen.CountConnections(g.metrics.Connections)
 	s.HTTP2 = &http.HTTP2Config{WriteByteTimeout: g.config.Limits.StallTimeout}

@@ -114,6 +114,9 @@ func (g *Gateway) certificateEnds() map[string]time.Time {
 // openCertificates reads the certificates of the public listener, and what others
 // are obtained with. Without either it makes one.
 func (g *Gateway) openCertificates() (c certs.Certificates, err error) {
+	if g.config.Listen.HTTPS == "" {
+		return c, nil
+	}
 	var hosts []string
 	for _, app := range g.config.Apps {
 		hosts = append(hosts, app.Hosts...)

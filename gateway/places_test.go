@@ -177,6 +177,7 @@ func TestADatabaseTooOldForAMarket(t *testing.T) {
 	} {
 		g := start(t, setup{
 			databases: []string{old},
+			configure: func(c *config.Config) { c.Geo.MaxAge = 60 * 24 * time.Hour },
 			now:       func() time.Time { return now },
 			policy:    "version: 1\n" + policy,
 		})

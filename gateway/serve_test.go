@@ -35,7 +35,7 @@ func TestAPortThatIsInUseIsNamedWithTheSettingToChange(t *testing.T) {
 	address := taken.Addr().String()
 	for setting, configure := range map[string]func(*config.Config){
 		"listen.https": func(c *config.Config) { c.Listen.HTTPS = address },
-		"listen.http":  func(c *config.Config) { c.Listen.HTTP = address },
+		"listen.http":  func(c *config.Config) { c.Listen.HTTP.Address = address },
 		"admin.listen": func(c *config.Config) { c.Admin.Listen = address },
 	} {
 		_, err := tryStart(t, setup{configure: configure})

@@ -110,7 +110,7 @@ func (o *serveOptions) settings(cmd *cobra.Command) (config.Config, error) {
 	if set("acme") {
 		c.TLS.ACME.Email = o.acme
 		if o.config == "" {
-			c.Listen = config.Listen{HTTPS: ":443", HTTP: ":80"} // where authorities look
+			c.Listen = config.Listen{HTTPS: ":443", HTTP: config.Plain{Address: ":80"}} // where authorities look
 		}
 	}
 	for _, f := range []struct {
@@ -119,7 +119,7 @@ func (o *serveOptions) settings(cmd *cobra.Command) (config.Config, error) {
 		into  *string
 	}{
 		{"listen", o.listen, &c.Listen.HTTPS},
-		{"listen-http", o.listenHTTP, &c.Listen.HTTP},
+		{"listen-http", o.listenHTTP, &c.Listen.HTTP.Address},
 		{"acme-directory", o.acmeDirectory, &c.TLS.ACME.Directory},
 		{"policy", o.policy, &c.Policy.File},
 		{"admin", o.admin, &c.Admin.Listen},

@@ -117,6 +117,13 @@ func (c *proxiedConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
+// IsProxied reports whether a connection, as a listener of ProxyProtocol has accepted it,
+// is from one of its sources.
+func IsProxied(conn net.Conn) bool {
+	_, is := conn.(*proxiedConn)
+	return is
+}
+
 // RemoteAddr returns the client's address; of a connection that is rejected,
 // the proxy's.
 func (c *proxiedConn) RemoteAddr() net.Addr {

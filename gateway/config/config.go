@@ -42,8 +42,8 @@ type Config struct {
 
 // Listen is the public listener. An empty address turns a part of it off.
 type Listen struct {
-	HTTPS string `yaml:"https" default:":8443" doc:"Address of the HTTPS listener."`
-	HTTP  string `yaml:"http" default:":8080" doc:"Address of the plain listener, which redirects to HTTPS."`
+	HTTPS string `yaml:"https" default:":8443" doc:"Address of the HTTPS listener. Only where the plain one serves it may be empty."`
+	HTTP  Plain  `yaml:"http" default:":8080" doc:"The plain listener. An address alone: it redirects to HTTPS."`
 }
 
 // An App is what is behind the gateway for some hosts.
@@ -163,6 +163,18 @@ type OFREP struct {
 	Timeout    time.Duration `yaml:"timeout" default:"10s" doc:"How long one request may take."`
 }
 
+// Plain is the listener without TLS. An address alone is short for one that redirects.
+type Plain struct {
+	Address string `yaml:"address" required:"true" doc:"Where it listens."`
+	Serve   bool   `yaml:"serve" doc:"Serve what trusted proxies have received over TLS, that they end. Everything else is redirected."`
+}
+
+// UnmarshalText reads the shorthand: an address.
+func (p *Plain) UnmarshalText(text []byte) error {
+	*p = Plain{Address: string(text)}
+	return nil
+}
+
 // Admin is the listener for operators. It is never the public one.
 type Admin struct {
 	Listen string   `yaml:"listen" default:"127.0.0.1:8600" doc:"Loopback address for the API, /metrics, /healthz, /readyz and OFREP; with tls: any address. Empty turns it off; the socket admin.sock in the data folder is always there."`
@@ -195,7 +207,7 @@ type Limits struct {
 // Default returns the settings that hold where nothing else is set.
 func Default() Config {
 	return Config{
-		Listen:       Listen{HTTPS: ":8443", HTTP: ":8080"},
+		Listen:       Listen{HTTPS: ":8443", HTTP: Plain{Address: ":8080"}},
 		ClientHeader: "X-Forwarded-For",
 		TLS:          TLS{ACME: ACME{DNS: DNSHook{Timeout: 5 * time.Minute}}},
 		Caches:       Caches{Purge: Purge{Timeout: 30 * time.Second}},
@@ -259,14 +271,7 @@ func (c Config) faults() []fault {
 	report := func(advice string, path []any, format string, args ...any) {
 		found = append(found, fault{path, fmt.Sprintf(format, args...), advice})
 	}
-	if c.Listen.HTTPS == "" {
-		report(`give an address, as in ":8443"`, []any{"listen", "https"}, "there is no HTTPS listener")
-	}
-	for field, address := range map[string]string{"https": c.Listen.HTTPS, "http": c.Listen.HTTP} {
-		if address != "" && !isListenAddress(address) {
-			report(`write HOST:PORT or :PORT, as in ":8443", with a port from 0 (any) to 65535`, []any{"listen", field}, "%q is not an address to listen on", address)
-		}
-	}
+	found = append(found, c.listenFaults()...)
 	if a := c.Admin.Listen; a != "" && !isListenAddress(a) {
 		report("write HOST:PORT, as in 127.0.0.1:8600, with a port from 0 (any) to 65535", []any{"admin", "listen"}, "%q is not an address to listen on", a)
 	} else if a != "" && !isLoopback(a) && c.Admin.TLS == (AdminTLS{}) {
@@ -414,6 +419,36 @@ func (s PolicySource) faults() (found []fault) {
 	}
 	if (l.TLS.Cert == "") != (l.TLS.Key == "") {
 		report("give both cert and key", "tls", "a certificate without its key, or a key alone")
+	}
+	return found
+}
+
+// listenFaults returns what is wrong with the public listeners.
+func (c Config) listenFaults() (found []fault) {
+	report := func(advice, message string, path ...any) {
+		found = append(found, fault{append([]any{"listen"}, path...), message, advice})
+	}
+	plain := c.Listen.HTTP
+	for _, l := range []struct {
+		address string
+		path    []any
+	}{{c.Listen.HTTPS, []any{"https"}}, {plain.Address, []any{"http"}}} {
+		if l.address != "" && !isListenAddress(l.address) {
+			report(`write HOST:PORT or :PORT, as in ":8443", with a port from 0 (any) to 65535`, fmt.Sprintf("%q is not an address to listen on", l.address), l.path...)
+		}
+	}
+	if c.Listen.HTTPS == "" && !plain.Serve {
+		report(`give an address, as in ":8443"; or let http serve what a proxy has received over TLS`, "there is no HTTPS listener", "https")
+	}
+	if c.Listen.HTTPS == "" && (c.TLS.ACME.IsSet() || len(c.TLS.Files) > 0) {
+		report("give https an address, or remove tls", "there are certificates, and no HTTPS listener to show them", "https")
+	}
+	switch {
+	case !plain.Serve:
+	case plain.Address == "":
+		report(`give address, as in ":8080"`, "it is to serve, and listens nowhere", "http")
+	case len(c.TrustedProxies)+len(c.ProxyProtocol) == 0:
+		report("name the networks of what ends TLS in trusted-proxies, or in proxy-protocol if it speaks that", "nobody is trusted to have received anything over TLS", "http", "serve")
 	}
 	return found
 }

@@ -57,7 +57,7 @@ func TestSettingsThatAreNotGivenHaveTheirDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.Config{
-		Listen:       config.Listen{HTTPS: ":8443", HTTP: ":8080"},
+		Listen:       config.Listen{HTTPS: ":8443", HTTP: config.Plain{Address: ":8080"}},
 		ClientHeader: "X-Forwarded-For",
 		TLS:          config.TLS{ACME: config.ACME{DNS: config.DNSHook{Timeout: 5 * time.Minute}}},
 		Caches:       config.Caches{Purge: config.Purge{Timeout: 30 * time.Second}},

@@ -67,6 +67,7 @@ func (x *exchange) addFields(add func(name, value string)) {
 	}
 	add("X-Forwarded-Proto", proto)
 	add("X-Forwarded-Host", x.in.Host)
+	add("X-Forwarded-Port", portOf(x.in.Host, proto))
 	if x.f.RequestID != "" {
 		add("X-Request-Id", x.f.RequestID)
 	}
@@ -79,6 +80,17 @@ func (x *exchange) addFields(add func(name, value string)) {
 	for _, f := range x.f.Headers {
 		add(f.Name, f.Value)
 	}
+}
+
+// portOf returns the port that a client has asked at, by the Host that it sent.
+func portOf(host, proto string) string {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && i+1 < len(host) && !strings.HasSuffix(host, "]") {
+		return host[i+1:]
+	}
+	if proto == "http" {
+		return "80"
+	}
+	return "443"
 }
 
 // forwarded returns the value of a Forwarded field (RFC 7239, section 4).

@@ -38,6 +38,7 @@ const told = `Market-Jurisdiction: FR
 Market-Phase: announced
 X-Forwarded-For: 192.0.2.7
 X-Forwarded-Host: example.com
+X-Forwarded-Port: 443
 X-Forwarded-Proto: https
 X-Request-Id: request-1
 `
@@ -138,7 +139,7 @@ func TestOtherFieldsReachTheAppAsTheyAre(t *testing.T) {
 		}
 		res := send(t, g.client(major), r)
 		want := "Host: Example.com:8443\nAccept: text/*;q=0.5\nAccept: text/html\nCookie: a=1; b=2\n" +
-			strings.Replace(told, "example.com", "Example.com:8443", 1)
+			strings.NewReplacer("example.com", "Example.com:8443", "443", "8443").Replace(told)
 		want = strings.Replace(want, "X-Forwarded-For", "Te: trailers\nUser-Agent: test/1\nX-Empty: \nX-Forwarded-For", 1)
 		if diff := cmp.Diff(want, body(t, res)); diff != "" {
 			t.Error(diff)

@@ -10,7 +10,7 @@ import (
 
 // RedirectTo returns the handler of the plain listener, which sends clients to
 // the HTTPS one: at its own port if the client came to the plain listener's
-// port, at the usual one if something in front has mapped the ports.
+// port, at the usual one if something in front has mapped the ports, or if it is nil.
 func (h *Handler) RedirectTo(https net.Addr) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer h.recoverPanic(w, r)
@@ -32,9 +32,11 @@ func (h *Handler) RedirectTo(https net.Addr) http.Handler {
 		if strings.Contains(host, ":") {
 			host = "[" + host + "]"
 		}
-		_, mapped, _ := net.SplitHostPort(r.Host)
-		if _, port, err := net.SplitHostPort(https.String()); err == nil && mapped != "" && port != "443" {
-			host += ":" + port
+		if https != nil {
+			_, mapped, _ := net.SplitHostPort(r.Host)
+			if _, port, err := net.SplitHostPort(https.String()); err == nil && mapped != "" && port != "443" {
+				host += ":" + port
+			}
 		}
 		httpbody.CloseUnread(w, r)
 		// A body is not sent in the clear twice.

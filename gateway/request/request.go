@@ -149,13 +149,27 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		verdict.App.Forward(w, r.WithContext(ctx), proxy.Forwarding{
 			Client:    verdict.Client,
 			Proto:     "https",
-			RequestID: rand.Text(),
+			RequestID: h.requestID(facts),
 			Headers:   verdict.Outcome.ToApp(),
 			Response:  verdict.Outcome.ToClient(),
 			Caching:   caching,
 			Refuse:    func() { h.refuseCut(w, r, x) },
 		})
 	}
+}
+
+// requestID returns the id by which the app knows a request: a trusted proxy's, if it
+// sends one that can be written anywhere, else a new one.
+func (h *Handler) requestID(f Facts) string {
+	const most = 128
+	ids := f.Header["X-Request-Id"]
+	isOther := func(c rune) bool {
+		return (c < '0' || '9' < c) && (c < 'A' || 'Z' < c) && (c < 'a' || 'z' < c) && !strings.ContainsRune("-_.:/+=@", c)
+	}
+	if len(ids) != 1 || ids[0] == "" || len(ids[0]) > most || !h.o.Trusts(f.Peer) || strings.ContainsFunc(ids[0], isOther) {
+		return rand.Text()
+	}
+	return ids[0]
 }
 
 // refuse answers with the notice of a decision on a request from a place.
