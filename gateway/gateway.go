@@ -9,7 +9,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -84,6 +86,8 @@ type Gateway struct {
 	endpoints []listen.Endpoint
 	cutOff    context.CancelFunc // ends requests that are under way
 	draining  atomic.Bool
+	public    net.Addr   // of the listener that clients come to
+	probing   sync.Mutex // held while the gateway asks itself
 	closers   []func()
 }
 

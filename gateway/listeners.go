@@ -59,6 +59,9 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 		}
 		at.HTTP = http.String()
 	}
+	if g.public = https; https == nil {
+		g.public = http
+	}
 	g.certs.Open(https, http)
 	g.onClose(g.certs.Close)
 	if g.config.Admin.Listen != "" {

@@ -276,7 +276,7 @@ func (g *Gateway) openReplica() (source.Source, error) {
 			})
 		},
 		Remote: cluster != nil,
-		Dir:    g.data, Engine: g.engine, Flags: g.flags.Known, Traffic: g.encodeTraffic,
+		Dir:    g.data, Engine: g.engine, Flags: g.flags.Known, Traffic: g.encodeTraffic, Probe: g.encodeProbes,
 		Outbox: g.outbox, Breaches: g.breaches, Name: hostname(),
 		OnRecord: func(r changes.Record, revision uint64) {
 			g.events.PublishRecord(r, revision)
@@ -332,6 +332,7 @@ func (g *Gateway) newControl() *control.Control {
 		Traffic:  func() traffic.Sums { return g.traffic.Sums(g.elapsed()) },
 		Describe: g.geo.Describe, LocateHeld: g.geo.LocateHeld, Databases: g.geo, Overdue: g.databaseOverdue, Capability: g.geo.Capability, CertificateEnds: g.certificateEnds, CertificateFailures: g.certificateFailures, Draining: g.draining.Load,
 		Doubt:  func() (string, time.Time) { d := g.doubt(); return d.Reason.String(), d.Since },
+		Probe:  g.probe,
 		Events: g.events, Purges: g.purges, UnderWay: g.sessions.Count, Copies: g.copies, Now: g.now, Log: g.log,
 	}
 	if g.ofrep != nil {

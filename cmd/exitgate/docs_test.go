@@ -181,6 +181,7 @@ func startShownGateway(t *testing.T, folder string) *documentedGateway {
 		{"unix:anna", "unix:" + user},
 		{"user anna", "user " + user},
 		{"exitgate 1.0.0 on gateway-1,", fmt.Sprintf("exitgate %s on %s,", s.Version, s.Host)},
+		{"Seen by gateway-1,", fmt.Sprintf("Seen by %s,", s.Host)},
 		{"/var/lib/exitgate", g.file("data")},
 		{"127.0.0.1:8600", g.admin},
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 	"github.com/exitgate/exitgate/policy/plan"
 )
@@ -26,6 +27,7 @@ type proposalOptions struct {
 	emergency bool
 	backdated bool
 	yes       bool
+	wait      bool // until it is seen to be so
 }
 
 // register adds the flags that all of them have.
@@ -110,10 +112,35 @@ func (o *proposalOptions) propose(cmd *cobra.Command, p api.Proposal, show func(
 		p.Plan = later.Plan.Hash
 		a, err = c.write(ctx, method, path, ifRevision(later.Revision), p)
 	}
-	return printResponse(cmd, o.json, a, err, func(out printer, change api.Change) {
+	var done api.Change
+	if err == nil {
+		done, err = decode[api.Change](a, nil)
+	}
+	err = printResponse(cmd, o.json, a, err, func(out printer, change api.Change) {
 		fmt.Fprintln(out)
 		printOutcome(out, change, plan.Plan.Moves)
 	})
+	if err != nil || !o.wait {
+		return err
+	}
+	return o.waitUntilSeen(cmd, c, p.Set.Jurisdiction, done, plan.Plan.Moves)
+}
+
+// waitUntilSeen waits until all gateways have what came into force, and shows what clients
+// in its market get.
+func (o *proposalOptions) waitUntilSeen(cmd *cobra.Command, c *client, code policy.Code, done api.Change, moves []plan.Move) error {
+	if done.InForce == nil || !earliestMove(moves).IsZero() {
+		newPrinter(cmd.ErrOrStderr()).paragraph("", "There is nothing to see yet. Once it is so: exitgate probe %s", code)
+		return nil
+	}
+	probes, err := c.probeFrom(cmd.Context(), code, done.InForce.Number)
+	if err != nil {
+		return commandError(cmd, o.json, err)
+	}
+	if !o.json {
+		fmt.Fprintln(cmd.OutOrStdout())
+	}
+	return reportProbes(cmd, o.json, probes)
 }
 
 // mostOvertaken is how often what somebody else does at the same time is followed.

@@ -55,6 +55,7 @@ policy or conflict.`,
 	o.registerEmergency(cmd)
 	registerBackdated(cmd, &o.backdated)
 	o.registerChange(cmd)
+	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until all gateways that answer have it, and show what clients there get: see exitgate probe")
 	cmd.Flags().Var(&o.from, "from", "the `time` from which the phase holds, as 2026-12-01T00:00:00Z (default at once)")
 	cmd.Flags().BoolVar(&o.remove, "remove", false, "remove the jurisdiction's entry, so that what else speaks of it governs")
 	o.reach.register(cmd)

@@ -62,6 +62,11 @@ var operations = map[string]operation{
 	"GET /v1/jurisdictions": {
 		id: "jurisdictions", summary: "What the jurisdictions get that the policy names",
 	},
+	"POST /v1/jurisdictions/{code}/probes": {
+		id: "probe", summary: "What clients there get, as each gateway sees by asking its own public listener", missing: true,
+		text: "Each gateway that answers makes requests of each route class as from an address there. What would be forwarded never reaches the app, " +
+			"and nothing of it is counted. What could not be seen is said.",
+	},
 	"POST /v1/console/links": {
 		id: "linkToConsole", summary: "Where you are signed in to the console, once",
 		text: "Within a minute, as who asks, for as long as what you are known by is valid.",

@@ -129,6 +129,10 @@ func (h *handler) endpoints() []endpoint {
 			func(c *call, _ none) (api.Jurisdiction, error) {
 				return s.Jurisdiction(policy.Code(c.PathValue("code")))
 			}),
+		newEndpoint(spec{method: "POST", path: "/v1/jurisdictions/{code}/probes", access: view},
+			func(c *call, _ none) (api.Probes, error) {
+				return s.Probe(c.Context(), policy.Code(c.PathValue("code")))
+			}),
 		newEndpoint(spec{method: "POST", path: "/v1/explain", access: view, limit: smallBody},
 			func(_ *call, q api.Question) (api.Explanation, error) { return s.Explain(q) }),
 		newEndpoint(spec{method: "GET", path: "/v1/geo", access: view},

@@ -78,7 +78,10 @@ func newLedgerFixture(t testing.TB, source string) *memory {
 		Capability: func() *policy.Capability { return m.capability },
 		Draining:   func() bool { return false },
 		Events:     m.happening,
-		Now:        func() time.Time { _, now := m.known(); return now },
+		Probe: func(_ context.Context, code policy.Code) api.GatewayProbes {
+			return api.GatewayProbes{Gateway: "gateway-1", Seen: []api.Probe{{Jurisdiction: code, Class: "other", Request: "GET /"}}, Unseen: []api.UnseenProbe{}}
+		},
+		Now: func() time.Time { _, now := m.known(); return now },
 	})
 	m.append(t, changes.FirstRevision([]byte(source)))
 	return m
@@ -274,8 +277,9 @@ func (l ledger) Connection() *source.Connection {
 	return &source.Connection{Connected: !l.Closed(), Since: start, Why: l.closed, Last: l.State().Last()}
 }
 
-func (l ledger) SaveError() error                               { return nil }
-func (l ledger) QueryTraffic(context.Context) ([][]byte, error) { return nil, nil }
+func (l ledger) SaveError() error                                           { return nil }
+func (l ledger) QueryProbes(context.Context, policy.Code) ([][]byte, error) { return nil, nil }
+func (l ledger) QueryTraffic(context.Context) ([][]byte, error)             { return nil, nil }
 
 type noFlags struct{}
 

@@ -8,6 +8,7 @@
 package control
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -71,9 +72,11 @@ type Options struct {
 	// UnderWay returns how many exchanges under way here a snapshot would forward, and how
 	// many it would refuse, by market. It may be nil.
 	UnderWay func(by *policy.Snapshot) (forwarded, refused map[policy.Code]int)
-	Purges   func() *Purges // of the caches in front; it may be nil, and return nil: there are none
-	Now      func() time.Time
-	Log      *slog.Logger
+	// Probe returns what this gateway's clients get in a jurisdiction, as it has seen.
+	Probe  func(context.Context, policy.Code) api.GatewayProbes
+	Purges func() *Purges // of the caches in front; it may be nil, and return nil: there are none
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // Purges are how the operator's caches are purged.

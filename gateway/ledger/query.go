@@ -16,9 +16,22 @@ const (
 	MaxReplies = 1000
 
 	maxAllReplies = 64 << 20               // bytes
-	queryIdle     = 150 * time.Millisecond // without another reply ends a query
-	queryTimeout  = time.Second            // for all replies
 )
+
+// A patience is how long replies are waited for.
+type patience struct {
+	idle time.Duration // without another one
+	all  time.Duration
+}
+
+// patienceFor returns how long is waited for the replies to a topic: most are known at once,
+// but a gateway that probes itself asks around.
+func patienceFor(topic string) patience {
+	if topic == "probe" {
+		return patience{2 * time.Second, 8 * time.Second}
+	}
+	return patience{150 * time.Millisecond, time.Second}
+}
 
 func (l *Ledger) topicSubject(topic string) (subject string, err error) {
 	if topic == "" || strings.ContainsAny(topic, " \t\r\n.*>") {
@@ -40,7 +53,7 @@ func (l *Ledger) Respond(topic string, reply func(ctx context.Context, question 
 			return
 		}
 		defer l.responses.Done()
-		ctx, cancel := context.WithTimeout(l.ctx, queryTimeout)
+		ctx, cancel := context.WithTimeout(l.ctx, patienceFor(topic).all)
 		defer cancel()
 		text := reply(ctx, question.Data)
 		if len(text) > MaxMessage {
@@ -74,8 +87,8 @@ func (l *Ledger) beginResponse() bool {
 
 // Query asks all gateways that respond to a topic, this one among them if it does,
 // and returns their replies in no order: there may be none. It waits until none
-// came for 150 ms, for a second at the most, and not at all where there are no
-// other gateways. An error says that the question wasn't sent, or that the waiting
+// came for 150 ms, for a second at the most, longer for what takes a while, and not at all
+// where there are no other gateways. An error says that the question wasn't sent, or that the waiting
 // was cut short: by the context, Close or a lost connection. The replies that came
 // until then are returned with it. Whoever may publish to the topic's subject can
 // reply: the caller has to check what a reply says.
@@ -102,7 +115,7 @@ func (l *Ledger) Query(ctx context.Context, topic string, question []byte) (repl
 		if err := l.conn.PublishRequest(subject, inbox, question); err != nil {
 			return err
 		}
-		replies, err = l.collect(ctx, inbound)
+		replies, err = l.collect(ctx, inbound, patienceFor(topic))
 		return err
 	})
 	if err != nil {
@@ -112,14 +125,14 @@ func (l *Ledger) Query(ctx context.Context, topic string, question []byte) (repl
 }
 
 // collect receives replies until it is clear that all are in.
-func (l *Ledger) collect(ctx context.Context, inbound *nats.Subscription) (replies [][]byte, err error) {
-	all, cancel := context.WithTimeout(ctx, queryTimeout)
+func (l *Ledger) collect(ctx context.Context, inbound *nats.Subscription, wait patience) (replies [][]byte, err error) {
+	all, cancel := context.WithTimeout(ctx, wait.all)
 	defer cancel()
 	for size := 0; len(replies) < MaxReplies; {
 		if l.server != nil && len(replies) == 1 {
 			break // nobody else can be asked
 		}
-		waiting, cancel := context.WithTimeout(all, queryIdle)
+		waiting, cancel := context.WithTimeout(all, wait.idle)
 		m, err := inbound.NextMsgWithContext(waiting)
 		cancel()
 		switch {

@@ -28,6 +28,9 @@ func (h *Handler) BehindTLS() http.Handler {
 // isFromTLS reports whether a request has come over TLS to a proxy that is trusted. Of
 // several in a row the last word of X-Forwarded-Proto is that of the one that is asked.
 func (h *Handler) isFromTLS(r *http.Request) bool {
+	if _, is := h.probes.of(r); is {
+		return true
+	}
 	peer, _ := netip.ParseAddrPort(r.RemoteAddr)
 	if !h.o.Trusts(peer.Addr()) {
 		return r.Context().Value(proxied{}) != nil

@@ -88,7 +88,8 @@ func newHandler(t testing.TB, text string) *Handler {
 // decide does what Decide does behind finding out who asks.
 func decide(h *Handler, now time.Time, address netip.Addr, method, path string) {
 	compiled := h.o.Policy(now)
-	place := h.locate(address)
+	place := h.o.Locate(address)
+	h.countLookup(place)
 	decision, inDoubt := compiled.Snapshot().DecideReadings(place, compiled.Snapshot().Classify(method, "app.example", path))
 	if inDoubt {
 		panic(path)

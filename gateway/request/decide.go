@@ -41,13 +41,24 @@ func (h *Handler) Decide(compiled *enforce.Compiled, f Facts) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, err
 	}
-	place := h.locate(address)
-	decision, readings, err := decideByReadings(compiled.Snapshot(), place, f)
+	place := h.o.Locate(address)
+	h.countLookup(place)
+	verdict, err := h.decideFrom(compiled, app, address, place, f)
 	if err != nil {
 		return Verdict{}, err
 	}
 	if h.o.Sources.Count(f.Peer, f.Header, place.Private) {
 		h.counters.headersIgnored.Inc()
+	}
+	verdict.Outcome.Count(verdict.Place)
+	return verdict, nil
+}
+
+// decideFrom decides on a request of a client whose address is located at a place.
+func (h *Handler) decideFrom(compiled *enforce.Compiled, app App, address netip.Addr, place policy.Place, f Facts) (Verdict, error) {
+	decision, readings, err := decideByReadings(compiled.Snapshot(), place, f)
+	if err != nil {
+		return Verdict{}, err
 	}
 	if other, held := h.o.LocateHeld(address); held && other != place {
 		byHeld, _, err := decideByReadings(compiled.Snapshot(), other, f)
@@ -58,14 +69,11 @@ func (h *Handler) Decide(compiled *enforce.Compiled, f Facts) (Verdict, error) {
 			decision, place = byHeld, other
 		}
 	}
-	outcome := compiled.Outcome(decision)
-	outcome.Count(place)
-	return Verdict{app, address, decision, outcome, place, readings}, nil
+	return Verdict{app, address, decision, compiled.Outcome(decision), place, readings}, nil
 }
 
-// locate finds out where an address is, and counts how well that went.
-func (h *Handler) locate(address netip.Addr) policy.Place {
-	place := h.o.Locate(address)
+// countLookup counts how well it went to find out where an address is.
+func (h *Handler) countLookup(place policy.Place) {
 	switch {
 	case place.Private:
 		h.counters.private.Inc()
@@ -74,7 +82,6 @@ func (h *Handler) locate(address netip.Addr) policy.Place {
 	default:
 		h.counters.located.Inc()
 	}
-	return place
 }
 
 // refusesPage returns what reports whether a page would be refused to a client at a

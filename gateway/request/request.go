@@ -65,7 +65,17 @@ type Handler struct {
 	hsts     []string // nil: none
 	counters counters
 	copies   copies
+	probes   Probes
 }
+
+// Serves reports whether there is an app for a host, in the form of Hostname.
+func (h *Handler) Serves(host string) bool {
+	_, known := h.o.Apps.Find(host)
+	return known
+}
+
+// Probes returns the connections of the gateway to itself.
+func (h *Handler) Probes() *Probes { return &h.probes }
 
 // NewHandler returns a Handler.
 func NewHandler(o Options) *Handler {
@@ -104,6 +114,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	facts, err := h.readFacts(r)
 	if err != nil {
 		h.reject(w, r, err)
+		return
+	}
+	if client, is := h.probes.of(r); is {
+		h.answerProbe(w, r, compiled, facts, client)
 		return
 	}
 	verdict, err := h.Decide(compiled, facts)

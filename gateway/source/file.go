@@ -181,5 +181,8 @@ func (f *File) Connection() *Connection { return nil }
 // SaveError returns nil.
 func (f *File) SaveError() error { return nil }
 
+// QueryProbes asks nobody.
+func (f *File) QueryProbes(context.Context, policy.Code) ([][]byte, error) { return nil, nil }
+
 // QueryTraffic asks nobody.
 func (f *File) QueryTraffic(context.Context) ([][]byte, error) { return nil, nil }

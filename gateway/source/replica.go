@@ -28,6 +28,7 @@ const (
 const (
 	lastTopic    = "last"    // the last record that they know
 	trafficTopic = "traffic" // how many requests there were
+	probeTopic   = "probe"   // what clients get in a jurisdiction, as they see
 	formatTopic  = "format"  // the newest format of records that they read
 )
 
@@ -65,6 +66,8 @@ type ReplicaOptions struct {
 	// Traffic returns how many requests this gateway has had, for others that
 	// ask.
 	Traffic func() []byte
+	// Probe returns what this gateway's clients get in a jurisdiction, for others.
+	Probe func(ctx context.Context, code []byte) []byte
 	// OnRecord is called after each valid record is in use, with the revision
 	// in force then; OnInvalid for each record that the ledger skips. They must
 	// not block.
@@ -224,6 +227,7 @@ func (r *Replica) serveQueries(l Ledger) error {
 		}),
 		l.Respond(formatTopic, func(context.Context, []byte) []byte { return strconv.AppendInt(nil, changes.Format, 10) }),
 		l.Respond(trafficTopic, func(context.Context, []byte) []byte { return r.o.Traffic() }),
+		l.Respond(probeTopic, func(ctx context.Context, code []byte) []byte { return r.o.Probe(ctx, code) }),
 	)
 }
 
@@ -252,6 +256,18 @@ func (r *Replica) QueryTraffic(ctx context.Context) ([][]byte, error) {
 		return nil, err
 	}
 	return l.Query(ctx, trafficTopic, nil)
+}
+
+// QueryProbes implements Source.
+func (r *Replica) QueryProbes(ctx context.Context, code policy.Code) ([][]byte, error) {
+	if !r.o.Remote {
+		return nil, nil
+	}
+	l, err := r.opened()
+	if err != nil {
+		return nil, err
+	}
+	return l.Query(ctx, probeTopic, []byte(code))
 }
 
 // opened returns the ledger, or why there is none.

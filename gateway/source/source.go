@@ -56,6 +56,9 @@ type Source interface {
 	// QueryTraffic asks all gateways of the ledger, this one among them, how
 	// many requests they have had. A source that knows no others asks nobody.
 	QueryTraffic(context.Context) (answers [][]byte, err error)
+	// QueryProbes asks all gateways of the ledger, this one among them, what their clients
+	// get in a jurisdiction. There are no answers where nobody else can be asked.
+	QueryProbes(context.Context, policy.Code) (answers [][]byte, err error)
 }
 
 // A Kind is one of the sources.

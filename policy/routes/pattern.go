@@ -1,6 +1,7 @@
 package routes
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -34,6 +35,25 @@ type Pattern struct {
 
 // String returns the text that was parsed.
 func (p Pattern) String() string { return p.text }
+
+// Example returns a request that the pattern matches, though a more specific one may
+// match it, too. host is "" for any.
+func (p Pattern) Example() (method, host, escapedPath string) {
+	var b strings.Builder
+	for _, s := range p.segments {
+		switch {
+		case s.kind == literal && s.text == slash:
+			b.WriteString("/")
+		case s.kind == literal:
+			b.WriteString("/" + url.PathEscape(s.text))
+		case s.kind == wild, s.text != "":
+			b.WriteString("/x")
+		default:
+			b.WriteString("/") // all below it
+		}
+	}
+	return cmp.Or(p.method, http.MethodGet), p.host, b.String()
+}
 
 // A segment is one piece of a pattern's path.
 type segment struct {

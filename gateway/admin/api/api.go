@@ -436,6 +436,40 @@ func (p *Problem) Error() string {
 	return p.Detail + "; " + p.Advice
 }
 
+// Probes are the answer of POST /v1/jurisdictions/{code}/probes: what clients there get,
+// as each gateway that has answered has seen it by requests over its own public listener.
+type Probes struct {
+	Gateways []GatewayProbes `json:"gateways"`
+}
+
+// GatewayProbes are what one gateway has seen.
+type GatewayProbes struct {
+	Gateway  string        `json:"gateway"`            // host name
+	Revision uint64        `json:"revision,omitempty"` // that is in force there
+	Seen     []Probe       `json:"seen"`
+	Unseen   []UnseenProbe `json:"unseen"`
+}
+
+// A Probe is a request as of a client from somewhere. What would be forwarded never
+// reaches the app.
+type Probe struct {
+	Jurisdiction policy.Code  `json:"jurisdiction"` // where the databases locate the client
+	Class        string       `json:"class"`
+	Request      string       `json:"request"` // as in POST /signup
+	Status       int          `json:"status"`  // of a refusal
+	Refused      bool         `json:"refused"`
+	Phase        policy.Phase `json:"phase"` // by the policy in use there
+	// Wanted is whether that policy refuses it.
+	Wanted bool `json:"wanted"`
+}
+
+// An UnseenProbe is what could not be seen, and why.
+type UnseenProbe struct {
+	Jurisdiction policy.Code `json:"jurisdiction"`
+	Class        string      `json:"class,omitempty"` // none: of all
+	Why          string      `json:"why"`
+}
+
 // ConsoleLink is the answer of POST /v1/console/links: where whoever asks is signed in to
 // the console, once.
 type ConsoleLink struct {
