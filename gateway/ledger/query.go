@@ -15,7 +15,7 @@ const (
 	MaxMessage = 1 << 20 // bytes of a question or a reply
 	MaxReplies = 1000
 
-	maxAllReplies = 64 << 20               // bytes
+	maxAllReplies = 64 << 20 // bytes
 )
 
 // A patience is how long replies are waited for.

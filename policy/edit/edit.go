@@ -614,7 +614,16 @@ func flowSteps(steps []policy.Step) string {
 }
 
 func flowStep(s policy.Step) string {
-	return fmt.Sprintf("{from: %s, phase: %s}", formatTime(s.From), s.Phase)
+	return fmt.Sprintf("{from: %s, phase: %s}", flowTime(s.From), s.Phase)
+}
+
+// flowTime writes a moment as it may stand in braces: there a zone's bracket begins a list.
+func flowTime(t time.Time) string {
+	text := formatTime(t)
+	if strings.Contains(text, "[") {
+		return `"` + text + `"`
+	}
+	return text
 }
 
 // formatTime writes a moment in full, as it was said.

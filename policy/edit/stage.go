@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/internal/strictyaml"
-	"github.com/exitgate/exitgate/internal/zonedtime"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/document"
 )
@@ -139,10 +138,10 @@ func flowStage(s policy.DatedStage) string {
 	}
 	add("date", s.Date)
 	if !s.InForce.IsZero() {
-		add("in-force", zonedtime.Format(s.InForce))
+		add("in-force", flowTime(s.InForce))
 	}
 	if !s.Until.IsZero() {
-		add("until", zonedtime.Format(s.Until))
+		add("until", flowTime(s.Until))
 	}
 	if s.Source != "" {
 		add("source", fmt.Sprintf("%q", s.Source))

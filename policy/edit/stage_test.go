@@ -25,6 +25,9 @@ func TestAddStage(t *testing.T) {
 		"with its date behind it": {
 			"  law: {stage: in-force, in-force: 2026-01-01T00:00:00+02:00, jurisdiction: FR, requires: {x: 1}}\n",
 			"  law: {stages: [{stage: in-force, in-force: 2026-01-01T00:00:00+02:00}, " + written + "], jurisdiction: FR, requires: {x: 1}}\n"},
+		"with a zone": {
+			"  law:\n    stage: in-force\n    in-force: 2026-01-01T00:00:00+01:00[Europe/Rome]\n    jurisdiction: FR\n    requires: {x: 1}\n",
+			"  law:\n    stages:\n      - {stage: in-force, in-force: \"2026-01-01T00:00:00+01:00[Europe/Rome]\"}\n      - " + written + "\n    jurisdiction: FR\n    requires: {x: 1}\n"},
 		"with its date first": {
 			"  law: {in-force: 2026-01-01T00:00:00Z, jurisdiction: FR, stage: suspended, requires: {x: 1}}\n",
 			"  law: {jurisdiction: FR, stages: [{stage: suspended, in-force: 2026-01-01T00:00:00Z}, " + written + "], requires: {x: 1}}\n"},
