@@ -225,7 +225,7 @@ func (s State) revise(r Record) (State, error) {
 	s.saved.Revision, s.saved.Policy, s.inUse = revision, text, p
 	s.rebase(before, base)
 	s.noteAcknowledged()
-	s.noteUndisclosed(p, true)
+	s.reviewUndisclosed()
 	s.remember(r, b.Request)
 	return s, nil
 }
@@ -296,6 +296,7 @@ func (s State) reject(r Record) (State, error) {
 	c.Status, c.Rejected = Rejected, &by
 	c.Policy, c.Ended = nil, r.Number
 	s.putChange(c)
+	s.reviewUndisclosed()
 	s.remember(r, b.Request)
 	return s, nil
 }

@@ -45,7 +45,5 @@ func (s *State) supplement(more Supplement) {
 	s.rebase(0, nil)
 	s.cuts = more.Cuts
 	s.undisclosed = more.Undisclosed
-	for _, p := range s.policies() {
-		s.noteUndisclosed(p, p == s.inUse)
-	}
+	s.reviewUndisclosed()
 }

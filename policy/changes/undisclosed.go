@@ -25,6 +25,14 @@ func (s *State) noteUndisclosed(p *policy.Policy, inForce bool) {
 	}
 }
 
+// reviewUndisclosed notes the demands of the policy in force, and of changes that wait:
+// what one of these would no longer disclose isn't, meanwhile.
+func (s *State) reviewUndisclosed() {
+	for _, p := range slices.Backward(s.policies()) { // the one in force first
+		s.noteUndisclosed(p, p == s.inUse)
+	}
+}
+
 // forgottenUndisclosed returns those that no policy in the State names.
 func (s State) forgottenUndisclosed() (forgotten []string) {
 	if s.undisclosed == nil {

@@ -17,7 +17,8 @@ import (
 // text, that it was made against: base. It is only possible where both, the change and
 // what has come into force since, are about entries of jurisdictions and their
 // notices alone, and of each other's about none; else there is an error. What else
-// stands in the text in force stays as it is, comments of both among it.
+// stands in the text in force stays as it is, its comments among it. Those of the change
+// come along, but for what isn't within its entries where both change the same lines.
 //
 // The result is a policy that document.Read accepts, and whose entries are those in
 // force but for the ones that the change is about, which are the change's.
@@ -45,10 +46,9 @@ func Rebase(base, change, inForce []byte) ([]byte, error) {
 	result, err := mergeLines(base, change, inForce)
 	merged := document.Decode(name, result)
 	if err != nil || merged.YAML.Err() != nil || !reflect.DeepEqual(merged.Definition, expected) {
-		e, from := editor{source: inForce, doc: is.YAML}, editor{source: change, doc: wants.YAML}
-		e.moveEntries("jurisdictions", changedKeys(was.Definition.Jurisdictions, wants.Definition.Jurisdictions), from)
-		e.moveEntries("notices", changedKeys(was.Definition.Notices, wants.Definition.Notices), from)
-		result = e.result()
+		from := newEditor(change)
+		result = moveEntries(inForce, "jurisdictions", changedKeys(was.Definition.Jurisdictions, wants.Definition.Jurisdictions), from)
+		result = moveEntries(result, "notices", changedKeys(was.Definition.Notices, wants.Definition.Notices), from)
 		merged = document.Decode(name, result)
 	}
 	if merged.YAML.Err() != nil || !reflect.DeepEqual(merged.Definition, expected) {
@@ -109,15 +109,27 @@ func mergeEntries[V any](was, wants, is map[string]V) (map[string]V, error) {
 	return merged, nil
 }
 
-// moveEntries writes the entries with these keys as another text has them.
-func (e *editor) moveEntries(section string, keys []string, from editor) {
-	var added []string
+func newEditor(text []byte) *editor {
+	return &editor{source: text, doc: document.Decode("policy", text).YAML}
+}
+
+// moveEntries returns a text with the entries with these keys as another text has them. Of
+// the comments there those within these entries come along.
+func moveEntries(text []byte, section string, keys []string, from *editor) []byte {
+	var stay, added []string
 	for _, key := range keys {
-		_, _, wanted := from.doc.Span(section, key)
+		if _, _, wanted := from.doc.Span(section, key); wanted {
+			stay = append(stay, key)
+			continue
+		}
+		e := newEditor(text) // each anew: what is removed may be all
+		e.remove(section, key)
+		text = e.result()
+	}
+	e := newEditor(text)
+	for _, key := range stay {
 		_, end, exists := e.doc.Span(section, key)
 		switch {
-		case !wanted:
-			e.remove(section, key)
 		case exists:
 			keyStart, keyEnd := e.span(section, strictyaml.Key(key))
 			colon := e.colon(keyEnd)
@@ -132,10 +144,11 @@ func (e *editor) moveEntries(section string, keys []string, from editor) {
 	if added != nil {
 		e.addEntries(section, added, from)
 	}
+	return e.result()
 }
 
 // addEntries writes entries of another text behind the others.
-func (e *editor) addEntries(section string, keys []string, from editor) {
+func (e *editor) addEntries(section string, keys []string, from *editor) {
 	texts := func(column int) (all []string) {
 		for _, key := range keys {
 			all = append(all, key+":"+from.entryText(section, key, column))
@@ -143,7 +156,15 @@ func (e *editor) addEntries(section string, keys []string, from editor) {
 		return all
 	}
 	start, end, exists := e.doc.Span(section)
+	isInLines := slices.ContainsFunc(texts(0), func(text string) bool { return strings.Contains(text, "\n") })
 	switch {
+	case exists && e.isFlow(section) && len(e.doc.Keys(section)) == 0 && isInLines:
+		keyStart, keyEnd := e.span(strictyaml.Key(section))
+		e.splice(e.colon(keyEnd), end, "")
+		for _, text := range texts(e.column(keyStart) + usualIndent) {
+			e.below(end, e.column(keyStart)+usualIndent, text)
+		}
+		return
 	case exists && e.isFlow(section):
 		e.extend(strings.Join(texts(0), ", "), section)
 		return
@@ -167,7 +188,7 @@ func (e *editor) addEntries(section string, keys []string, from editor) {
 func (e *editor) entryText(section, key string, column int) string {
 	keyStart, _ := e.span(section, strictyaml.Key(key))
 	start, end := e.span(section, key)
-	text := strings.TrimRight(string(e.source[start:end]), " \r\n")
+	text := strings.ReplaceAll(strings.TrimRight(string(e.source[start:end]), " \r\n"), "\r\n", "\n") // result writes them as the text has them
 	if e.inOneLine(keyStart, start) {
 		return " " + text
 	}

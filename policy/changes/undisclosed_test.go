@@ -1,0 +1,36 @@
+package changes_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/exitgate/exitgate/policy/changes"
+)
+
+// A change that makes a demand one that may not be disclosed hides it as long as it waits,
+// whatever comes into force meanwhile, and no longer once it is rejected.
+func TestUndisclosed_whileAChangeWaits(t *testing.T) {
+	rules := strings.Replace(rules, "other: 0", "other: 1", 1)
+	const law = "guarantees: {e2ee: {require: true}}\ndemands: {law: {jurisdiction: IT, stage: proposed, requires: {e2ee: false}%s}}\n"
+	counsel := changes.Actor{Name: "cleo", Roles: []changes.Role{changes.Operator, changes.Counsel}}
+	w := begun(t, rules+fmt.Sprintf(law, ""))
+	w.must(w.proposes(counsel, proposing(rules+fmt.Sprintf(law, ", disclose: false"))))
+	hidden := func(what string, want bool) {
+		t.Helper()
+		restored, err := changes.Restore([]byte(kept(t, w.s)), w.s.Supplement(), parsers)
+		w.must(err)
+		for how, s := range map[string]changes.State{"": w.s, " once it is restored": restored} {
+			if slices.Contains(s.Undisclosed(), "law") != want {
+				t.Errorf("%s%s: it knows %q", what, how, s.Undisclosed())
+			}
+		}
+	}
+	number := w.last().Number
+	hidden("while it waits", true)
+	w.must(w.proposes(oleg, emergency()))
+	hidden("beside another revision", true)
+	w.must(w.rejects(bob, number))
+	hidden("once it is rejected", false)
+}
