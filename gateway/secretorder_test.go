@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/exitgate/exitgate/internal/testkit"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -98,4 +99,30 @@ func TestADemandThatMayNotBeNamedChangesNoByteOfARefusal(t *testing.T) {
 			}
 		}
 	}
+}
+
+// When a demand comes into force that may not be disclosed is nowhere to be seen, nor is what
+// it says when the policy is wrong.
+func TestNothingTellsWhenASecretOrderBinds(t *testing.T) {
+	const order = "demands: {order: {jurisdiction: FR, territories: none, title: TOPSECRET, stage: adopted, in-force: 2127-03-03T00:00:00Z, disclose: false, requires: {e2ee: false}}}\n"
+	const policy = "version: 1\nguarantees: {e2ee: {require: true}}\njurisdictions: {FR: {territories: none, phase: withdrawn, because: [order]}}\n" + order
+	g := start(t, setup{policy: policy})
+	if _, checks := g.ready(); strings.Contains(checks["policy"].Detail, "2127") {
+		t.Errorf("/readyz says %+v", checks["policy"])
+	}
+	if n := g.metric("exitgate_next_transition_timestamp_seconds"); n != 0 {
+		t.Errorf("the next transition is at %v", n)
+	}
+	for _, jurisdiction := range []string{"FR", "DE"} {
+		var x map[string]any
+		g.operate(200, "POST", "/v1/explain", `{"jurisdiction": "`+jurisdiction+`"}`, &x)
+		if x["next"] != nil {
+			t.Errorf("in %s the next change is said to be %v", jurisdiction, x["next"])
+		}
+	}
+	testkit.ReplaceFile(t, g.policy, strings.Replace(policy, "phase: withdrawn", "phase: open", 1))
+	testkit.Eventually(t, "the policy is wrong", func() bool {
+		_, checks := g.ready()
+		return !checks["policy"].OK && !strings.Contains(checks["policy"].Detail, "TOPSECRET") && !strings.Contains(checks["policy"].Detail, "order")
+	})
 }

@@ -61,9 +61,20 @@ func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 // nextStep returns when any entry's phase changes after a moment, or a demand
 // comes into force, zero if never.
 func (p *Policy) nextStep(at time.Time) time.Time {
+	return p.nextStepOf(at, func(binding) bool { return true })
+}
+
+// NextStep returns when something is next to change, zero if never: as Until, but for the
+// dates of demands that may not be disclosed. These change nothing for anybody, as what
+// they require is withdrawn by then.
+func (s *Snapshot) NextStep() time.Time {
+	return s.policy.nextStepOf(s.at, func(b binding) bool { return b.Disclosed() })
+}
+
+func (p *Policy) nextStepOf(at time.Time, counts func(binding) bool) time.Time {
 	var first time.Time
 	for _, b := range p.bindings {
-		if !b.isInForce(at) && (first.IsZero() || b.InForce.Before(first)) {
+		if counts(b) && !b.isInForce(at) && (first.IsZero() || b.InForce.Before(first)) {
 			first = b.InForce
 		}
 	}

@@ -90,7 +90,7 @@ func (s *Snapshot) explainBindings(x *Explanation, place Place, class Class) {
 			continue
 		}
 		for _, code := range b.binds(place) {
-			if !b.isInForce(s.at) {
+			if !b.isInForce(s.at) && b.Disclosed() {
 				x.addNext(b.InForce)
 			}
 			governing, _ := mostSpecific(s.policy.appendMatches(nil, PlaceOf(code)))

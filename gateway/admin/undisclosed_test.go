@@ -126,6 +126,17 @@ func testUndisclosed(t *testing.T, spelling string) {
 		checkWhoReads(t, g, "POST", "/v1/plan", api.Proposal{Set: &api.Set{Jurisdiction: jurisdiction, Phase: policy.Open, Territories: policy.NoTerritories()}})
 	}
 	checkWhoReads(t, g, "POST", "/v1/plan", api.Proposal{Rollback: 2})
+	var told []string // of one that there is, and of one that there isn't
+	for _, name := range []string{"gb-order", "zz-order"} {
+		got := ask(t, g, viewer, "POST", "/v1/plan", api.Proposal{Stage: &api.Stage{Demand: name, DatedStage: policy.DatedStage{Stage: policy.Repealed}}})
+		told = append(told, fmt.Sprint(got.status, got.body))
+	}
+	if told[0] != told[1] {
+		t.Errorf("it tells which demands there are:\n%s", strings.Join(told, "\n"))
+	}
+	if got := ask(t, g, viewer, "POST", "/v1/explain", api.Question{Jurisdiction: "GB"}); strings.Contains(got.body, "because") {
+		t.Errorf("it tells that there is one:\n%s", got.body)
+	}
 	if got := ask(t, g, viewer, "POST", "/v1/plan", api.Proposal{Rollback: 1}); got.status != http.StatusForbidden {
 		t.Errorf("what changes a demand is planned for who may not know of it: %d\n%s", got.status, got.body)
 	}
@@ -159,7 +170,7 @@ func TestNobodyButCounselDecidesOnUndisclosedDemands(t *testing.T) {
 		"a rollback":            {Rollback: 1},
 		"a stage":               {Stage: &api.Stage{Demand: "gb-order", DatedStage: policy.DatedStage{Stage: policy.Repealed}}},
 	} {
-		if got := propose(both, p); got.status != http.StatusForbidden || strings.Contains(got.body, "gb-order") {
+		if got := propose(both, p); got.status < 400 || strings.Contains(got.body, "gb-order") {
 			t.Errorf("%s: %d\n%s", what, got.status, got.body)
 		}
 	}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/geo"
+	"github.com/exitgate/exitgate/gateway/source"
 	"github.com/exitgate/exitgate/policy"
 )
 
@@ -37,16 +39,25 @@ func (c *Control) Readiness() api.Readiness {
 
 func (c *Control) checkPolicy(snapshot *policy.Snapshot, blocked enforce.BlockedReason) api.Check {
 	digest, until := "sha256:"+snapshot.Policy().Digest()[:12], "changed"
-	if end := snapshot.Until(); !end.IsZero() {
+	if end := snapshot.NextStep(); !end.IsZero() {
 		until = end.Format(time.RFC3339)
 	}
 	if blocked == enforce.PolicyUnknown {
 		return api.Check{Detail: "no policy is known yet: nothing is served until the ledger can be reached"}
 	}
 	if failure := c.engine.Failure(); failure != nil {
-		return api.Check{Since: &failure.Since, Detail: fmt.Sprintf("%v\n\n%s stays in use", failure.Err, digest)}
+		return api.Check{Since: &failure.Since, Detail: fmt.Sprintf("%s\n\n%s stays in use", describeFailure(failure.Err), digest)}
 	}
 	return api.Check{OK: true, Detail: fmt.Sprintf("%s holds until %s", digest, until)}
+}
+
+// describeFailure says what is wrong with a policy, unless it speaks of what may not be
+// disclosed: which of its demands are, isn't known of one that is wrong.
+func describeFailure(err error) string {
+	if wrong, ok := errors.AsType[*source.PolicyError](err); ok && wrong.Undisclosed {
+		return "the policy is wrong; why isn't said here, as it has what may not be disclosed: see the gateway's log, or exitgate check"
+	}
+	return err.Error()
 }
 
 // checkLedger says how well the ledger is followed. That it is lost changes no

@@ -65,6 +65,9 @@ func (c *Control) plan(ctx context.Context, by changes.Actor, p changes.Proposal
 	if err != nil {
 		return api.Plan{}, err
 	}
+	if err := state.CheckKnown(by, p); err != nil {
+		return api.Plan{}, err
+	}
 	planned, err := state.Plan(p, c.o.Flags.Known(), c.now())
 	if err != nil {
 		return api.Plan{}, c.withChoices(ctx, p, err)

@@ -115,14 +115,17 @@ func (r redaction) object(v json.RawMessage) (redacted json.RawMessage, left boo
 		}
 		members[i].value, members[i].left = r.value(m.value)
 		members[i].left = members[i].left && !r.names(m.key)
+		if m.key == "because" && string(members[i].value) == "[]" {
+			members[i].left = false // other entries have none, either
+		}
 	}
 	r.leaveOutHints(members, named)
 	return encodeObject(members), true
 }
 
 // leaveOutHints leaves out of an object what doesn't name a demand, but would tell of one:
-// of a refusal or a warning that names one, all but that it is one; the lines of a policy
-// that are shown with it; and that a demand is weakened, unless it can be seen which.
+// of a refusal that names one, all but that it is one; where in a policy, and the line there;
+// warnings of a policy; and that a demand is weakened, unless it can be seen which.
 func (r redaction) leaveOutHints(members []member, named bool) {
 	has := func(key string) bool {
 		return slices.ContainsFunc(members, func(m member) bool { return m.key == key })
@@ -130,10 +133,12 @@ func (r redaction) leaveOutHints(members []member, named bool) {
 	isDiagnostic := has("message") && has("file")
 	for i, m := range members {
 		switch {
-		case m.key == "advice", isDiagnostic && (m.key == "line" || m.key == "column"):
+		case m.key == "advice":
 			members[i].left = m.left && !named
-		case isDiagnostic && (m.key == "source" || m.key == "caret"):
+		case isDiagnostic && slices.Contains([]string{"line", "column", "source", "caret"}, m.key):
 			members[i].left = false
+		case m.key == "warnings":
+			members[i].left = false // they are about a policy that isn't shown
 		case m.key == "effects":
 			members[i].value = r.effects(m.value, members)
 		}

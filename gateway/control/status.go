@@ -24,7 +24,7 @@ func (c *Control) Status(by changes.Actor) api.Status {
 		SHA256:   snapshot.Policy().Digest(),
 		Mode:     snapshot.Policy().Mode(),
 		Applied:  c.engine.AppliedAt(),
-		Until:    snapshot.Until(),
+		Until:    snapshot.NextStep(),
 		Waiting:  string(blocked),
 		Pending:  []changes.Change{},
 		Unsigned: orEmpty(state.Unsigned()),

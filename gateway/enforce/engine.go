@@ -149,7 +149,9 @@ func (e *Engine) reportTransitions(current, next *Compiled, now time.Time) {
 		}
 		t := Transition{e.number, due, now.Round(0), policy.FormatDifferences(policy.Differences(before, after))}
 		e.o.Log.Info("scheduled change", "due", due, "changes", t.Changes, "until", next.Until())
-		e.o.OnTransition(t)
+		if len(t.Changes) > 0 { // else a demand came into force that is kept already
+			e.o.OnTransition(t)
+		}
 		before = after
 	}
 }

@@ -107,7 +107,7 @@ func RegisterState(registry prometheus.Registerer, state func() State) {
 			}
 		}},
 		{desc("next_transition_timestamp_seconds", "When the next scheduled change of a phase is due, 0 if none is."), func(s State, set set) {
-			set(seconds(s.Snapshot.Until()))
+			set(seconds(s.Snapshot.NextStep()))
 		}},
 		{desc("geo_database_build_timestamp_seconds", "When a geo database in use was built.", "database"), func(s State, set set) {
 			for _, d := range s.Databases {

@@ -75,10 +75,18 @@ func (f *File) reload() error {
 		err = document.CheckZones(f.o.Name, p, zonedtime.Check, zonedtime.CheckName)
 	}
 	if err != nil {
-		return f.o.Engine.RecordFailure(policy.Digest(source), err)
+		return f.o.Engine.RecordFailure(policy.Digest(source), &PolicyError{err, bytes.Contains(source, []byte("disclose"))})
 	}
 	return f.o.Engine.Apply(p, source, 0, time.Time{})
 }
+
+// A PolicyError is what is wrong with a policy.
+type PolicyError struct {
+	error
+	Undisclosed bool // it may have demands that may not be disclosed
+}
+
+func (e *PolicyError) Unwrap() error { return e.error }
 
 // Run follows the file. What is wrong is logged and shown by the engine.
 func (f *File) Run(ctx context.Context) {

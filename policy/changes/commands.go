@@ -262,6 +262,9 @@ func (s State) planAgreed(by Actor, p Proposal, flags policy.Flags, now time.Tim
 	if p.Expected != s.saved.Revision.Number {
 		return Planned{}, s.conflictError(p.Expected)
 	}
+	if err := s.CheckKnown(by, p); err != nil {
+		return Planned{}, err
+	}
 	planned, after, err := s.plan(p, flags, now)
 	if err == nil {
 		err = s.CheckMayKnow(by, planned.Plan, after)

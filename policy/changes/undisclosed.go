@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/edit"
 	"github.com/exitgate/exitgate/policy/plan"
 )
 
@@ -61,6 +62,16 @@ func (s State) policies() (all []*policy.Policy) {
 		all = append(all, s.inUse)
 	}
 	return all
+}
+
+// CheckKnown returns what somebody is told who proposes a stage of a demand that they may
+// not know of: the same as of one that there isn't.
+func (s State) CheckKnown(by Actor, p Proposal) error {
+	if p.Stage == nil || slices.Contains(by.Roles, Counsel) || !slices.Contains(s.undisclosed, p.Stage.Demand) {
+		return nil
+	}
+	_, err := edited(nil, edit.ErrUnknownDemand)
+	return err
 }
 
 // CheckMayKnow returns why somebody can't plan or do what a plan says, by which the

@@ -35,7 +35,7 @@ func AddStage(source []byte, c StageChange) ([]byte, error) {
 	}
 	was, exists := before.Definition.Demands[c.Demand]
 	if !exists {
-		return nil, unknownDemand(c.Demand, before.Definition.Demands)
+		return nil, ErrUnknownDemand
 	}
 	wanted := was
 	if was.Stages == nil {
@@ -61,13 +61,9 @@ func AddStage(source []byte, c StageChange) ([]byte, error) {
 	return result, nil
 }
 
-func unknownDemand(name string, demands map[string]policy.Demand) error {
-	if len(demands) == 0 {
-		return fmt.Errorf("there is no demand %.80q, as the policy has none: write it into the policy, and apply that", name)
-	}
-	names := slices.Sorted(maps.Keys(demands))
-	return fmt.Errorf("there is no demand %.80q; there is %s", name, strings.Join(names[:min(len(names), 10)], ", "))
-}
+// ErrUnknownDemand is that a policy has no demand of a name. It doesn't say which name, nor
+// which there are: it is said of one that may not be disclosed, too.
+var ErrUnknownDemand = errors.New("the policy has no demand of that name: see exitgate demand; a new one is written into the policy, to apply that")
 
 // isOnlyDemand reports whether a demand is all that differs between two documents, and
 // is as it is wanted.

@@ -70,7 +70,7 @@ func TestAddStage_refused(t *testing.T) {
 		source, says string
 		change       edit.StageChange
 	}{
-		"there is no such demand": {"version: 1\n", "there is no demand", edit.StageChange{Demand: "law", DatedStage: policy.DatedStage{Stage: policy.Repealed}}},
+		"there is no such demand": {"version: 1\n", "the policy has no demand of that name", edit.StageChange{Demand: "law", DatedStage: policy.DatedStage{Stage: policy.Repealed}}},
 		"a rule":                  {"version: 1\ndemands:\n  law: {jurisdiction: FR, stage: proposed, requires: {x: 1}}\n", "doesn't end by itself", edit.StageChange{Demand: "law", DatedStage: policy.DatedStage{Stage: policy.Rejected, Until: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)}}},
 		"the promise": {
 			"version: 1\nguarantees: {x: {require: true}}\ndemands:\n  law: {jurisdiction: DE, stage: proposed, requires: {x: false}}\n",
