@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
+	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/internal/testkit"
 )
 
@@ -218,6 +220,21 @@ func TestConsole(t *testing.T) {
 	anna.does(chromedp.Navigate(base + "/"))
 	anna.shows("Markets")
 	anna.sees("that Spain is open", `document.querySelector(".t[href='/markets/ES']").classList.contains("op")`)
+	// What is edited while a page is open isn't approved unread.
+	var waits api.Changes
+	if err := json.Unmarshal([]byte(m.mustRun("changes", "--json").out), &waits); err != nil {
+		t.Fatal(err)
+	}
+	number := fmt.Sprint(waits.Changes[0].Number)
+	for _, phase := range []string{"wind-down", "withdrawn"} {
+		m.mustRun("set", "ES", phase, "--change", number, "--because", "Not what it was.")
+		grace.sees("what it is now", `document.querySelector(".prop h2")?.textContent.includes("ES open → `+phase+`")`)
+		grace.does(chromedp.Click(".prop button.go"))
+		grace.sees("that it was edited", `document.querySelector(".prop [role=alert]")?.textContent.includes("Nothing was approved")`)
+	}
+	if status := m.gets("ES"); status != http.StatusOK {
+		t.Errorf("after an approval of what was edited meanwhile a client in Spain gets %d", status)
+	}
 	grace.does(chromedp.SendKeys("[id^=ap]", "Read."), chromedp.Click(".prop button.go"))
 	grace.sees("what came into force", `document.querySelector("h1")?.textContent === "ES open → withdrawn"`)
 	grace.pictures("revision")

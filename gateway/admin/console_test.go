@@ -240,6 +240,12 @@ func TestConsole_roles(t *testing.T) {
 func TestConsole_changesAsTheAPI(t *testing.T) {
 	g := newFixture(t)
 	b := signedIn(t, g, operator)
+	if w := b.opens("POST", "/markets/RU/change", b.form("phase", "withdrawn", "because", "In two\r\nlines, as browsers send them.", "act", "plan")); w.Code != http.StatusOK || strings.Contains(w.Body.String(), "control characters") {
+		t.Errorf("a reason in two lines: %d\n%s", w.Code, w.Body)
+	}
+	if w := b.opens("GET", "/emergency?market=RU&typed=Russia&because=x", nil); strings.Contains(w.Body.String(), `value="Russia"`) {
+		t.Error("a link types the name")
+	}
 	form := b.form("phase", "withdrawn", "because", "A law.", "act", "plan")
 	hidden := func(w *httptest.ResponseRecorder, name string) string {
 		found := regexp.MustCompile(`name="` + name + `" value="([^"]*)"`).FindStringSubmatch(w.Body.String())

@@ -99,7 +99,9 @@ func (v *visit) form() url.Values {
 	if v.Method == http.MethodPost {
 		return v.PostForm
 	}
-	return v.URL.Query()
+	query := v.URL.Query()
+	query.Del("typed") // a link doesn't type for anybody
+	return query
 }
 
 // hasParts reports whether a country has subdivisions.

@@ -214,6 +214,11 @@ func (v *visit) checkForm() error {
 	if err := v.ParseForm(); err != nil {
 		return problem(http.StatusBadRequest, "The form did not arrive as a whole, or is too long.", "Go back, and send it again.")
 	}
+	for _, values := range v.PostForm { // browsers send a text's lines with carriage returns
+		for i := range values {
+			values[i] = strings.ReplaceAll(values[i], "\r\n", "\n")
+		}
+	}
 	if !v.session.hasToken(v.PostForm.Get("csrf")) {
 		return problem(http.StatusForbidden, "The form is not of a page of this session.", "Open the page again, and send it from there.")
 	}

@@ -28,12 +28,17 @@ func (v *visit) stream() error {
 	if err != nil {
 		return err
 	}
+	end, ok := v.console.sessions.beginStream(v.by.Name)
+	if !ok {
+		return problem(http.StatusServiceUnavailable, "Too many pages are open.", "Close some of them.")
+	}
+	defer end()
 	events := v.console.o.Events(v.Context())
 	h := v.writer.Header()
 	h.Set("Content-Type", "text/event-stream")
 	out := http.NewResponseController(v.writer)
 	_ = out.SetReadDeadline(time.Time{}) // the server reads on to notice when the browser goes away; the deadline of the request would look like that
-	known := make(map[string]string)
+	known, loaded := make(map[string]string), ""
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -57,6 +62,14 @@ func (v *visit) stream() error {
 		if err != nil {
 			return nil // the browser asks again
 		}
+		if now := stateOf(f); loaded == "" {
+			loaded = now
+		} else if now != loaded && page != "markets" && page != "changes" { // these follow as a whole
+			loaded = now
+			if err := sendEvent(v.writer, out, "outdated", ""); err != nil {
+				return nil
+			}
+		}
 		var changed strings.Builder
 		for _, name := range parts {
 			text, err := v.part(page, name, f)
@@ -73,11 +86,24 @@ func (v *visit) stream() error {
 			}
 			known[name] = text
 		}
-		if err := sendEvent(v.writer, out, "", changed.String()); err != nil {
+		name := "" // by which the page hears that it is still followed, if nothing has changed
+		if changed.Len() == 0 {
+			name = "ping"
+		}
+		if err := sendEvent(v.writer, out, name, changed.String()); err != nil {
 			return nil // the browser went away
 		}
 		timer.Reset(liveInterval)
 	}
+}
+
+// stateOf returns what a page is true of: another revision or record makes it another.
+func stateOf(f frame) string {
+	last := uint64(0)
+	if l := f.Status.Ledger; l != nil {
+		last = l.Last
+	}
+	return fmt.Sprint(f.Status.SHA256, f.Status.Revision, last, f.Status.Until)
 }
 
 // drain takes what has happened meanwhile: one look is enough for all of it.
@@ -114,20 +140,19 @@ func (v *visit) livePage(target string) (page string, load func() (frame, error)
 	return page, load, append(parts[:len(parts):len(parts)], frameParts...), nil
 }
 
-// sendEvent sends a server-sent event; one without data keeps the connection open.
+// lineEnds are all that end a line of an event (HTML, section 9.2.6): what a policy says may
+// have them.
+var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+
+// sendEvent sends a server-sent event.
 func sendEvent(w http.ResponseWriter, out *http.ResponseController, name, data string) error {
 	_ = out.SetWriteDeadline(time.Now().Add(liveWrite)) // else the server's own holds
 	var text strings.Builder
 	if name != "" {
 		fmt.Fprintf(&text, "event: %s\n", name)
 	}
-	switch {
-	case data == "" && name == "":
-		text.WriteString(":\n")
-	default:
-		for line := range strings.Lines(data + "\n") {
-			fmt.Fprintf(&text, "data: %s\n", strings.TrimRight(line, "\r\n"))
-		}
+	for line := range strings.Lines(lineEnds.Replace(data) + "\n") {
+		fmt.Fprintf(&text, "data: %s\n", strings.TrimRight(line, "\n"))
 	}
 	text.WriteString("\n")
 	if _, err := w.Write([]byte(text.String())); err != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -19,7 +20,13 @@ const (
 	signedIn   = 12 * time.Hour // until anybody is
 	linkTime   = time.Minute    // until a link signs nobody in any more
 	maxSession = 1000
-	maxLinks   = 100
+	maxLinks   = 1000
+	// Of one name, so that nobody signs others out.
+	maxSessionOf = 50
+	maxLinksOf   = 10
+	// Pages that are open.
+	maxStreams   = 256
+	maxStreamsOf = 32
 )
 
 // sessions are who is signed in. They are in memory only: a restart signs all out. They
@@ -30,6 +37,7 @@ type sessions struct {
 	mu       sync.Mutex
 	byCookie map[[sha256.Size]byte]*session // by what a cookie hashes to
 	links    map[[sha256.Size]byte]link
+	streams  map[string]int // pages that are open, by name
 }
 
 type session struct {
@@ -41,27 +49,28 @@ type session struct {
 
 type link struct {
 	identity Identity
+	name     string
 	ends     time.Time
 }
 
 func newSessions(now func() time.Time) *sessions {
-	return &sessions{now: now, byCookie: map[[sha256.Size]byte]*session{}, links: map[[sha256.Size]byte]link{}}
+	return &sessions{now: now, byCookie: map[[sha256.Size]byte]*session{}, links: map[[sha256.Size]byte]link{}, streams: map[string]int{}}
 }
 
 // NewLink returns where somebody is signed in, once, and until when.
 func (c *Console) NewLink(id Identity) (target string, ends time.Time) {
 	s := c.sessions
 	code := rand.Text()
+	by, _ := id()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	for hash, l := range s.links {
-		if !l.ends.After(now) || len(s.links) >= maxLinks {
-			delete(s.links, hash)
-		}
-	}
+	maps.DeleteFunc(s.links, func(_ [sha256.Size]byte, l link) bool { return !l.ends.After(now) })
+	age := func(l link) time.Time { return l.ends }
+	dropOldest(s.links, maxLinksOf, func(l link) bool { return l.name == by.Name }, age)
+	dropOldest(s.links, maxLinks, func(link) bool { return true }, age)
 	ends = now.Add(linkTime)
-	s.links[sha256.Sum256([]byte(code))] = link{id, ends}
+	s.links[sha256.Sum256([]byte(code))] = link{id, by.Name, ends}
 	return "/sign-in?" + url.Values{"link": {code}}.Encode(), ends
 }
 
@@ -93,28 +102,53 @@ func (s *sessions) begin(id Identity, by changes.Actor) (cookie string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	for hash, other := range s.byCookie {
-		if other.ended(now) {
-			delete(s.byCookie, hash)
-		}
-	}
-	if len(s.byCookie) >= maxSession {
-		s.dropOldest()
-	}
+	maps.DeleteFunc(s.byCookie, func(_ [sha256.Size]byte, other *session) bool { return other.ended(now) })
+	age := func(one *session) time.Time { return one.used }
+	dropOldest(s.byCookie, maxSessionOf, func(one *session) bool { return one.name == by.Name }, age)
+	dropOldest(s.byCookie, maxSession, func(*session) bool { return true }, age)
 	s.byCookie[sha256.Sum256([]byte(cookie))] = &session{identity: id, name: by.Name, token: rand.Text(), began: now, used: now}
 	return cookie
 }
 
-// dropOldest signs out who has done nothing for the longest. s.mu is held.
-func (s *sessions) dropOldest() {
+// beginStream counts a page that follows what happens, until end is called. It isn't ok if
+// somebody has too many, or all have.
+func (s *sessions) beginStream(name string) (end func(), ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := 0
+	for _, n := range s.streams {
+		all += n
+	}
+	if all >= maxStreams || s.streams[name] >= maxStreamsOf {
+		return nil, false
+	}
+	s.streams[name]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.streams[name]--; s.streams[name] == 0 {
+			delete(s.streams, name)
+		}
+	}, true
+}
+
+// dropOldest makes room for one more among those that count, if there are as many as there
+// may be.
+func dropOldest[V any](all map[[sha256.Size]byte]V, most int, counts func(V) bool, age func(V) time.Time) {
 	var oldest [sha256.Size]byte
-	var used time.Time
-	for hash, one := range s.byCookie {
-		if used.IsZero() || one.used.Before(used) {
-			oldest, used = hash, one.used
+	var since time.Time
+	n := 0
+	for hash, one := range all {
+		if !counts(one) {
+			continue
+		}
+		if n++; since.IsZero() || age(one).Before(since) {
+			oldest, since = hash, age(one)
 		}
 	}
-	delete(s.byCookie, oldest)
+	if n >= most {
+		delete(all, oldest)
+	}
 }
 
 func (s *session) ended(now time.Time) bool {

@@ -79,7 +79,32 @@
   // Whoever was signed out signs in again; and the page says if it no longer is live.
   const live = document.getElementById("live");
   document.addEventListener("signed-out", () => { location.href = "/sign-in?next=" + encodeURIComponent(location.pathname + location.search); });
+  let heard = Date.now(), outdated = false;
+  const hear = () => { heard = Date.now(); };
+  document.addEventListener("ping", hear);
+  document.addEventListener("htmx:after:swap", hear);
+  document.addEventListener("outdated", () => { outdated = true; say("Changed since: reload", false); });
+  live?.addEventListener("click", () => { if (outdated) location.reload(); });
+  setInterval(() => { if (!outdated && Date.now() - heard > 20000) say("Not live: nothing heard", false); }, 5000);
+
+  // Who approves has read what is shown: what was edited meanwhile is to be read first.
+  const plans = new Map();
+  const approvals = () => [...document.querySelectorAll("form[action$='/approval']")];
+  for (const f of approvals()) plans.set(f.action, f.elements.plan.value);
+  document.addEventListener("htmx:after:swap", () => { for (const f of approvals()) if (!plans.has(f.action)) plans.set(f.action, f.elements.plan.value); });
+  document.addEventListener("submit", (e) => {
+    const f = e.target, now = f.elements.plan?.value;
+    if (!plans.has(f.action) || plans.get(f.action) === now) return;
+    e.preventDefault();
+    plans.set(f.action, now);
+    const note = document.createElement("p");
+    note.setAttribute("role", "alert");
+    note.className = "note bad";
+    note.textContent = "It was edited since you opened this page, and is another change now. Nothing was approved. Read it above, then approve it.";
+    f.before(note);
+  });
+
   const say = (text, is) => { if (live) { live.firstElementChild.textContent = text; live.classList.toggle("lost", !is); } };
   document.addEventListener("htmx:sse:error", () => say("Not live: trying again", false));
-  document.addEventListener("htmx:sse:after:connection", () => say("Live", true));
+  document.addEventListener("htmx:sse:after:connection", () => { hear(); if (!outdated) say("Live", true); });
 })();
