@@ -256,8 +256,16 @@ func (s *Snapshot) Markets() []Market {
 			Zone:         cmp.Or(s.policy.Notice(Decision{Jurisdiction: code, Entry: code}).Zone, ZoneOf(code)),
 		}
 		for _, f := range features {
-			began := s.policy.beginning(e, f.Routes[0], f.Steps, s.at)
-			m.Features = append(m.Features, MarketFeature{f.Routes, e.stepAt(f.Steps, s.at).Phase, began.Since, s.policy.sunset(e, f.Steps, s.at, began), e.stepsAfter(f.Steps, s.at)})
+			began, phase := s.policy.beginning(e, f.Routes[0], f.Steps, s.at), e.stepAt(f.Steps, s.at).Phase
+			next := slices.DeleteFunc(slices.Clone(e.stepsAfter(f.Steps, s.at)), func(step Step) bool { return step.Phase <= m.Phase })
+			if phase <= m.Phase && len(next) == 0 {
+				continue // the stricter counts, which is what the whole service gets
+			}
+			feature := MarketFeature{f.Routes, phase, began.Since, s.policy.sunset(e, f.Steps, s.at, began), next}
+			if phase <= m.Phase {
+				feature.Phase, feature.Since = m.Phase, m.Since
+			}
+			m.Features = append(m.Features, feature)
 		}
 		markets = append(markets, m)
 	}

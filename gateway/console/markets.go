@@ -99,6 +99,7 @@ type upcoming struct {
 	Market policy.Market
 	Others int // with the same step at the same moment
 	Step   policy.Step
+	Routes []string // only of these classes
 }
 
 // liveMarkets are the parts of the page that change while it is open. The tally says
@@ -167,7 +168,7 @@ func newTile(place api.Place, f frame) tile {
 			t.Changes++
 		}
 	}
-	if len(place.Next) > 0 {
+	if len(place.Next) > 0 && place.Routes == nil {
 		t.Left = left(place.Next[0].From, f.Now)
 		if fields := strings.Fields(t.Left); len(fields) > 2 { // a tile has room for the days
 			t.Left = fields[0] + " " + fields[1]
@@ -183,7 +184,11 @@ func newTile(place api.Place, f frame) tile {
 		fmt.Fprintf(&words, "; %s is %s", strings.Join(slices.Concat(place.Routes, featureNames(place.Features)), ", "), lowerWord(t.Feature))
 	}
 	if len(place.Next) > 0 {
-		fmt.Fprintf(&words, "; %s in %s", lowerWord(place.Next[0].Phase), left(place.Next[0].From, f.Now))
+		what := ""
+		if place.Routes != nil {
+			what = strings.Join(place.Routes, ", ") + " "
+		}
+		fmt.Fprintf(&words, "; %s%s in %s", what, lowerWord(place.Next[0].Phase), left(place.Next[0].From, f.Now))
 	}
 	if place.Hour.Forwarded+place.Hour.Refused > 0 {
 		fmt.Fprintf(&words, "; %s served, %s refused in the last hour", formatCount(place.Hour.Forwarded), formatCount(place.Hour.Refused))
@@ -286,14 +291,22 @@ func nextOf(t tile) time.Time {
 func nextSteps(markets []api.Market) []upcoming {
 	const most = 5
 	var all []upcoming
-	for _, m := range markets {
-		for _, step := range m.Next {
-			i := slices.IndexFunc(all, func(u upcoming) bool { return u.Step.From.Equal(step.From) && u.Step.Phase == step.Phase })
+	add := func(m policy.Market, steps []policy.Step, routes []string) {
+		for _, step := range steps {
+			i := slices.IndexFunc(all, func(u upcoming) bool {
+				return u.Step.From.Equal(step.From) && u.Step.Phase == step.Phase && slices.Equal(u.Routes, routes)
+			})
 			if i >= 0 {
 				all[i].Others++
 			} else {
-				all = append(all, upcoming{Market: m.Market, Step: step})
+				all = append(all, upcoming{Market: m, Step: step, Routes: routes})
 			}
+		}
+	}
+	for _, m := range markets {
+		add(m.Market, m.Next, m.Routes)
+		for _, f := range m.Features {
+			add(m.Market, f.Next, f.Routes)
 		}
 	}
 	slices.SortStableFunc(all, func(a, b upcoming) int { return a.Step.From.Compare(b.Step.From) })
