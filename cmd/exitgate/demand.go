@@ -66,7 +66,7 @@ policy or conflict.`,
 	f := cmd.Flags()
 	f.StringVar(&o.stage, "stage", "", "what it has come to: `one` of the stages")
 	f.StringVar(&o.date, "date", "", "on which `day`, as 2026-12-01 (default today there)")
-	f.Var(&o.inForce, "in-force", "when it comes into force: a `time` as 2026-12-01T00:00:00+01:00, or a day, which begins at 00:00 where the demand is made")
+	f.Var(&o.inForce, "in-force", "when it comes into force: a `time` as 2026-12-01T00:00:00+01:00, or a day, which begins at 00:00 where the demand is made, if that is a country")
 	f.Var(&o.until, "until", "of suspended: until when, as above")
 	f.StringVar(&o.source, "source", "", "the `address` where that can be read")
 	f.StringVar(&o.evidence, "evidence", "", "a `file` with the document that shows it: its SHA-256 is written down")
@@ -106,7 +106,10 @@ func (f *dayFlag) Set(text string) error {
 
 // record writes down that a demand has come to another stage.
 func (o *demandOptions) record(cmd *cobra.Command, name string, now time.Time) error {
-	zone := o.zoneOf(cmd, name)
+	zone, code := o.zoneOf(cmd, name)
+	if (o.inForce.isDay || o.until.isDay) && policy.PlaceOf(code).Subdivisions[0] != "" {
+		return fmt.Errorf("in which time zone %s is isn't known here: write the moment, as in 2027-03-01T00:00:00+12:00[Asia/Kamchatka]", code)
+	}
 	s := policy.DatedStage{Stage: policy.Stage(o.stage), Date: o.date, InForce: o.inForce.in(zone), Until: o.until.in(zone), Source: o.source}
 	if s.Date == "" {
 		s.Date = now.In(zone).Format(time.DateOnly)
@@ -124,20 +127,20 @@ func (o *demandOptions) record(cmd *cobra.Command, name string, now time.Time) e
 	})
 }
 
-// zoneOf returns the time zone of where a demand is made; UTC if the gateway, or whoever
-// asks it, knows of none.
-func (o *demandOptions) zoneOf(cmd *cobra.Command, name string) *time.Location {
+// zoneOf returns the time zone of where a demand is made, and where that is; UTC if the
+// gateway, or whoever asks it, knows of none.
+func (o *demandOptions) zoneOf(cmd *cobra.Command, name string) (*time.Location, policy.Code) {
 	c, err := o.open()
 	if err != nil {
-		return time.UTC // recording says why it can't be asked
+		return time.UTC, "" // recording says why it can't be asked
 	}
 	status, _ := decode[api.Status](c.get(cmd.Context(), "/v1/status"))
 	for _, d := range status.Demands {
 		if d.Name == name {
-			return zonedtime.In(time.Now(), policy.ZoneOf(d.Jurisdiction)).Location()
+			return zonedtime.In(time.Now(), policy.ZoneOf(d.Jurisdiction)).Location(), d.Jurisdiction
 		}
 	}
-	return time.UTC
+	return time.UTC, ""
 }
 
 // maxDocument is how long a document may be that shows what a law has come to, in bytes.

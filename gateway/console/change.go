@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -382,8 +383,14 @@ func (v *visit) showRestore() error {
 		return err
 	}
 	page.Undoes = status.InForce != nil && status.InForce.Base == number
-	page.Emergency = page.Undoes && status.InForce.Emergency && form.Get("emergency") != ""
-	proposal := api.Proposal{Rollback: number, Because: strings.TrimSpace(form.Get("because")), Emergency: page.Emergency}
+	proposal := api.Proposal{Rollback: number, Because: strings.TrimSpace(form.Get("because"))}
+	if page.Undoes && status.InForce.Emergency && slices.Contains(status.InForce.Authors, status.You.Name) && form.Get("emergency") != "" {
+		// Its author takes it back alone, for some minutes; all others as anything else.
+		if p, err := v.plan(proposal); err == nil && p != nil {
+			page.Emergency = p.Plan.Emergency
+		}
+	}
+	proposal.Emergency = page.Emergency
 	code := http.StatusOK
 	var done bool
 	if v.Method == http.MethodPost {

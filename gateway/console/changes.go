@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
-	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -28,12 +28,16 @@ type waiting struct {
 	Given   bool // and has approved it already
 }
 
-// Market returns the first market that it moves, "" if it moves none: its page edits it.
-func (w waiting) Market() policy.Code {
-	if w.Planned == nil || len(w.Planned.Plan.Plan.Moves) == 0 {
+// EditPage returns where it is edited, "" if it isn't about one entry alone.
+func (w waiting) EditPage() string {
+	if w.Planned == nil || len(w.Planned.Plan.Plan.Amendments) != 1 || w.Planned.Plan.Plan.Amendments[0].Section != "jurisdictions" {
 		return ""
 	}
-	return w.Planned.Plan.Plan.Moves[0].Jurisdictions[0]
+	typed := url.Values{"change": {fmt.Sprint(w.Number)}, "because": {w.Because}}
+	if moves := w.Planned.Plan.Plan.Moves; len(moves) > 0 && moves[0].From.IsZero() {
+		typed.Set("phase", moves[0].After.Phase.String())
+	}
+	return "/markets/" + url.PathEscape(w.Planned.Plan.Plan.Amendments[0].Name) + "/change?" + typed.Encode()
 }
 
 // Missing returns how many approvals it still needs.

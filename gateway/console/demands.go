@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -90,6 +91,9 @@ func (p demandsPage) proposal() (api.Proposal, error) {
 	for _, d := range p.Demands {
 		if d.Name == stage.Demand {
 			zone = cmp.Or(policy.ZoneOf(d.Jurisdiction), zone)
+			if policy.PlaceOf(d.Jurisdiction).Subdivisions[0] != "" && strings.TrimSpace(p.Value("in-force")+p.Value("until")) != "" {
+				return api.Proposal{}, problem(http.StatusBadRequest, fmt.Sprintf("In which time zone %s is isn’t known here, so that a day begins at no moment.", d.Jurisdiction), "Write the moment down with the command: exitgate demand.")
+			}
 		}
 	}
 	var err error
