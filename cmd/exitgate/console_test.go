@@ -254,6 +254,10 @@ func TestConsole(t *testing.T) {
 
 	// An emergency, which is signed; and then it is taken back.
 	anna.does(chromedp.Navigate(base + "/emergency?market=Germany"))
+	anna.does(chromedp.Click("input[value=wind-down]"))
+	anna.sees("what that does", `document.querySelector("#does .words")?.textContent.toLowerCase().includes("wind-down")`)
+	anna.does(chromedp.Click("input[value=withdrawn]"))
+	anna.sees("what that does", `!document.querySelector("#does .words")?.textContent.toLowerCase().includes("wind-down")`)
 	anna.does(chromedp.SendKeys("#because", "A search."), chromedp.SendKeys("#typed", "Germany"), chromedp.Click("[name=read]"))
 	anna.pictures("emergency")
 	anna.does(chromedp.Click("button[value=propose]"))

@@ -349,8 +349,10 @@ func cloneWith(form url.Values, name, value string) url.Values {
 // findMarket returns the code of what somebody has typed: a code, or a name.
 func (v *visit) findMarket(text string) string {
 	text = strings.TrimSpace(text)
-	if at := strings.LastIndexByte(text, '('); at >= 0 && strings.HasSuffix(text, ")") { // "France (FR)"
-		text = text[at+1 : len(text)-1]
+	if at := strings.LastIndexByte(text, '('); at >= 0 && strings.HasSuffix(text, ")") { // "France (FR)", not "Virgin Islands (British)"
+		if code := text[at+1 : len(text)-1]; policy.IsPlace(policy.Code(code)) {
+			return code
+		}
 	}
 	if text == "" {
 		return ""
