@@ -245,6 +245,11 @@ func TestConsole(t *testing.T) {
 		t.Errorf("a client in Spain gets %d", status)
 	}
 
+	anna.does(chromedp.Navigate(base+"/markets/ES"), chromedp.Click("form[action$='/probe'] button"))
+	anna.sees("it refuse", `document.querySelector("[role=status].note")?.textContent.includes("get what the policy wants") && document.querySelector("main table").textContent.includes("refused, 451")`)
+	anna.isAccessible("probe")
+	anna.pictures("probe")
+
 	// Two at once: what was read isn't what would be done by now.
 	anna.does(chromedp.Navigate(base+"/markets/DE/change"), chromedp.Click("input[value=wind-down]"))
 	anna.sees("the plan", `!!document.querySelector("#would .words")`)

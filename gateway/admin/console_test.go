@@ -334,6 +334,22 @@ func TestConsole_undisclosed(t *testing.T) {
 	}
 }
 
+// What gateways see of a market is a page.
+func TestConsole_probe(t *testing.T) {
+	g := newFixture(t)
+	b := signedIn(t, g, viewer)
+	w := b.opens("POST", "/markets/BY/probe", b.form())
+	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "All 1 requests get what the policy wants") || !strings.Contains(w.Body.String(), "gateway-1") {
+		t.Errorf("%d\n%s", w.Code, w.Body)
+	}
+	if w := b.opens("POST", "/markets/XX/probe", b.form()); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "no jurisdiction in which") {
+		t.Errorf("%d\n%s", w.Code, w.Body)
+	}
+	if w := b.opens("POST", "/markets/BY/probe", nil); w.Code != http.StatusForbidden {
+		t.Errorf("without a token: %d", w.Code)
+	}
+}
+
 // A file of evidence is downloaded; what can't be is a page that says why.
 func TestConsole_evidence(t *testing.T) {
 	g := newFixture(t)

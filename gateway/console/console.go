@@ -89,6 +89,7 @@ func New(o Options) *Console {
 	c.page("GET /markets/{code}/change", (*visit).showChange)
 	c.page("POST /markets/{code}/change", (*visit).showChange)
 	c.page("GET /markets/{code}/evidence", (*visit).sendEvidence)
+	c.page("POST /markets/{code}/probe", (*visit).showProbes)
 	c.page("GET /emergency", (*visit).showEmergency)
 	c.page("POST /emergency", (*visit).showEmergency)
 	c.page("GET /changes", (*visit).showChanges)
