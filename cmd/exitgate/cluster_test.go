@@ -323,6 +323,18 @@ func TestAPlanCountsTheRequestsOfAllGateways(t *testing.T) {
 	if !reflect.DeepEqual(says[0], says[1]) {
 		t.Errorf("two gateways say %+v", says)
 	}
+	// All of them see what they refuse.
+	f.gateways[1].mustRun("set", "FR", "withdrawn", "--territories", "none", "--because", "It is law.", "--wait")
+	var seen api.Probes
+	if err := json.Unmarshal([]byte(f.gateways[0].mustRun("probe", "FR", "--json").out), &seen); err != nil || len(seen.Gateways) != 5 {
+		t.Fatalf("%v: %+v", err, seen)
+	}
+	for _, g := range seen.Gateways {
+		refused := slices.ContainsFunc(g.Seen, func(p api.Probe) bool { return p.Class == "other" && p.Refused && p.Wanted })
+		if g.Revision != seen.Gateways[0].Revision || !refused || len(g.Unseen) != 0 {
+			t.Errorf("a gateway has seen %+v", g)
+		}
+	}
 	// Of a gateway that nobody reaches nothing is known.
 	f.cutOff(f.gateways[4])
 	f.gateways[4].waitConnected(false)
