@@ -23,6 +23,8 @@ by both, and get the stricter of both.`,
 		Example: `  exitgate geo diff
   exitgate geo accept sha256:6a1f09c2d7e4 --because "We only serve Europe."
   exitgate geo reject /var/lib/GeoIP/GeoLite2-City.mmdb --because "A broken download."`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newGeoDiff(),
 		newGeoDecision("accept", true, "Take a database that is held into use"),
