@@ -86,7 +86,7 @@ func (s State) CheckMayKnow(by Actor, planned plan.Plan, after *policy.Policy) e
 			continue
 		}
 		if d, there := after.Demands()[a.Name]; slices.Contains(s.undisclosed, a.Name) || there && !d.Disclosed() {
-			return refuse(Forbidden, "ask somebody who has the role counsel; to change a market alone, use exitgate set", "this changes more than %s may know of", by.Name)
+			return refuse(Forbidden, "ask somebody who has the role counsel", "this changes more than %s may know of", by.Name)
 		}
 	}
 	return nil
