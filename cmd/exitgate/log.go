@@ -34,7 +34,8 @@ With --verify, read the whole ledger from its first record, and say whether
 anything in it was changed, removed or forged; or with a file, whether anything
 in that was: it is one that exitgate evidence has written, and no gateway is needed.
 
-Exit codes: 0 done, 1 failed, or the ledger is wrong, 2 usage.`,
+Exit codes: 0 done, 1 failed, or the ledger is wrong, 2 usage, 3 refused: it takes
+a role that you lack.`,
 		Example: `  exitgate log
   exitgate log --limit 100 -v
   exitgate log 42
