@@ -37,9 +37,15 @@ func (c *Control) Explain(q api.Question) (api.Explanation, error) {
 		snapshot = policy.Compile(snapshot.Policy(), c.o.Flags.Known(), q.At)
 	}
 	method, path := cmp.Or(q.Method, http.MethodGet), cmp.Or(q.Path, "/")
+	at := q.At // not since when the snapshot holds: that may be when a secret demand came into force
+	if at.IsZero() {
+		at = c.now()
+	}
 	x := explain(snapshot, place, method, q.Host, path)
+	x.At = at
 	if held && other != place {
 		if byHeld := explain(snapshot, other, method, q.Host, path); policy.Stricter(&x.Decision, &byHeld.Decision) == &byHeld.Decision {
+			byHeld.At = at
 			return api.Explanation{Explanation: byHeld}, nil
 		}
 	}

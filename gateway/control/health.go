@@ -11,6 +11,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/source"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
 )
 
 // Readiness returns whether the gateway can serve, and what it is serving by.
@@ -46,15 +47,15 @@ func (c *Control) checkPolicy(snapshot *policy.Snapshot, blocked enforce.Blocked
 		return api.Check{Detail: "no policy is known yet: nothing is served until the ledger can be reached"}
 	}
 	if failure := c.engine.Failure(); failure != nil {
-		return api.Check{Since: &failure.Since, Detail: fmt.Sprintf("%s\n\n%s stays in use", describeFailure(failure.Err), digest)}
+		return api.Check{Since: &failure.Since, Detail: fmt.Sprintf("%s\n\n%s stays in use", c.describeFailure(failure.Err), digest)}
 	}
 	return api.Check{OK: true, Detail: fmt.Sprintf("%s holds until %s", digest, until)}
 }
 
 // describeFailure says what is wrong with a policy, unless it speaks of what may not be
 // disclosed: which of its demands are, isn't known of one that is wrong.
-func describeFailure(err error) string {
-	if wrong, ok := errors.AsType[*source.PolicyError](err); ok && wrong.Undisclosed {
+func (c *Control) describeFailure(err error) string {
+	if wrong, ok := errors.AsType[*source.PolicyError](err); ok && (wrong.Undisclosed || len(c.Undisclosed(changes.Actor{})) > 0) {
 		return "the policy is wrong; why isn't said here, as it has what may not be disclosed: see the gateway's log, or exitgate check"
 	}
 	return err.Error()

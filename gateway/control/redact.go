@@ -103,6 +103,7 @@ func (r redaction) list(v json.RawMessage) json.RawMessage {
 // object returns what is left of an object: nothing of one that is a demand, or about one.
 func (r redaction) object(v json.RawMessage) (redacted json.RawMessage, left bool) {
 	members := decodeObject(v)
+	r.leaveOutReasons(members)
 	var named bool // whether a text was replaced
 	for i, m := range members {
 		text := decodeString(m.value)
@@ -121,6 +122,33 @@ func (r redaction) object(v json.RawMessage) (redacted json.RawMessage, left boo
 	}
 	r.leaveOutHints(members, named)
 	return encodeObject(members), true
+}
+
+// reason is what the words of an amendment say last: which demands an entry is because of.
+var reason = regexp.MustCompile(`(, )?because of ([a-z0-9_ -]+)$`)
+
+// leaveOutReasons takes demands out of the words of an amendment, so that these look like
+// those of any other.
+func (r redaction) leaveOutReasons(members []member) {
+	if !slices.ContainsFunc(members, func(m member) bool { return m.key == "section" }) {
+		return
+	}
+	for i, m := range members {
+		if m.key != "before" && m.key != "after" {
+			continue
+		}
+		text := decodeString(m.value)
+		found := reason.FindStringSubmatch(text)
+		if found == nil {
+			continue
+		}
+		left := slices.DeleteFunc(strings.Fields(found[2]), func(name string) bool { return slices.Contains(r.demands, name) })
+		text = strings.TrimSuffix(text, found[0])
+		if len(left) > 0 {
+			text += found[1] + "because of " + strings.Join(left, " ")
+		}
+		members[i].value = encodeString(text)
+	}
 }
 
 // leaveOutHints leaves out of an object what doesn't name a demand, but would tell of one:

@@ -128,7 +128,6 @@ func (e *Engine) Current(now time.Time) *Compiled {
 	}
 	e.use(next)
 	e.newest.CompareAndSwap(current.snapshot.Policy(), next.snapshot.Policy())
-	e.o.Metrics.Transitions.Inc()
 	e.reportTransitions(current, next, now)
 	e.signal()
 	return next
@@ -150,6 +149,7 @@ func (e *Engine) reportTransitions(current, next *Compiled, now time.Time) {
 		t := Transition{e.number, due, now.Round(0), policy.FormatDifferences(policy.Differences(before, after))}
 		e.o.Log.Info("scheduled change", "due", due, "changes", t.Changes, "until", next.Until())
 		if len(t.Changes) > 0 { // else a demand came into force that is kept already
+			e.o.Metrics.Transitions.Inc()
 			e.o.OnTransition(t)
 		}
 		before = after

@@ -75,7 +75,7 @@ func (f *File) reload() error {
 		err = document.CheckZones(f.o.Name, p, zonedtime.Check, zonedtime.CheckName)
 	}
 	if err != nil {
-		return f.o.Engine.RecordFailure(policy.Digest(source), &PolicyError{err, bytes.Contains(source, []byte("disclose"))})
+		return f.o.Engine.RecordFailure(policy.Digest(source), &PolicyError{err, bytes.Contains(source, []byte("disclos"))})
 	}
 	return f.o.Engine.Apply(p, source, 0, time.Time{})
 }

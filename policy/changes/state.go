@@ -221,11 +221,11 @@ func (s State) revise(r Record) (State, error) {
 	if b.Emergency {
 		s.saved.Unsigned = append(slices.Clip(s.saved.Unsigned), revision)
 	}
-	before, base := s.saved.Revision.Number, s.saved.Policy
+	before, base, was := s.saved.Revision.Number, s.saved.Policy, s.inUse
 	s.saved.Revision, s.saved.Policy, s.inUse = revision, text, p
 	s.rebase(before, base)
 	s.noteAcknowledged()
-	s.reviewUndisclosed()
+	s.dropDisclosed(was, p)
 	s.remember(r, b.Request)
 	return s, nil
 }
@@ -251,7 +251,7 @@ func (s State) propose(r Record) (State, error) {
 		return s, fmt.Errorf("its policy is wrong: %w", err)
 	}
 	s.putChange(change{Change: b.change(r, p.Digest()), Policy: text})
-	s.noteUndisclosed(p, false)
+	s.addUndisclosed(p)
 	s.remember(r, b.Request)
 	return s, nil
 }
@@ -296,7 +296,6 @@ func (s State) reject(r Record) (State, error) {
 	c.Status, c.Rejected = Rejected, &by
 	c.Policy, c.Ended = nil, r.Number
 	s.putChange(c)
-	s.reviewUndisclosed()
 	s.remember(r, b.Request)
 	return s, nil
 }

@@ -45,5 +45,7 @@ func (s *State) supplement(more Supplement) {
 	s.rebase(0, nil)
 	s.cuts = more.Cuts
 	s.undisclosed = more.Undisclosed
-	s.reviewUndisclosed()
+	for _, p := range s.policies() {
+		s.addUndisclosed(p)
+	}
 }

@@ -1,6 +1,7 @@
 package changes
 
 import (
+	"reflect"
 	"slices"
 
 	"github.com/exitgate/exitgate/policy"
@@ -13,24 +14,30 @@ import (
 // may be disclosed by now. Who isn't [Counsel] is to learn of none.
 func (s State) Undisclosed() []string { return slices.Clone(s.undisclosed) }
 
-// noteUndisclosed adds the demands of a policy that may not be disclosed. Of one that
-// comes into force, those that may be are taken out.
-func (s *State) noteUndisclosed(p *policy.Policy, inForce bool) {
+// addUndisclosed adds the demands of a policy that may not be disclosed.
+func (s *State) addUndisclosed(p *policy.Policy) {
 	for name, d := range p.Demands() {
-		switch i, known := slices.BinarySearch(s.undisclosed, name); {
-		case known && d.Disclosed() && inForce:
-			s.undisclosed = slices.Delete(slices.Clone(s.undisclosed), i, i+1)
-		case !known && !d.Disclosed():
+		if i, known := slices.BinarySearch(s.undisclosed, name); !known && !d.Disclosed() {
 			s.undisclosed = slices.Insert(slices.Clone(s.undisclosed), i, name)
 		}
 	}
 }
 
-// reviewUndisclosed notes the demands of the policy in force, and of changes that wait:
-// what one of these would no longer disclose isn't, meanwhile.
-func (s *State) reviewUndisclosed() {
-	for _, p := range slices.Backward(s.policies()) { // the one in force first
-		s.noteUndisclosed(p, p == s.inUse)
+// dropDisclosed takes out what a revision discloses: demands that may be disclosed by it,
+// and that it changes. That they stand in a policy as before is no word on what somebody
+// has proposed meanwhile.
+func (s *State) dropDisclosed(before, after *policy.Policy) {
+	was := map[string]policy.Demand{}
+	if before != nil {
+		was = before.Demands()
+	}
+	for name, d := range after.Demands() {
+		if i, known := slices.BinarySearch(s.undisclosed, name); known && d.Disclosed() && !reflect.DeepEqual(was[name], d) {
+			s.undisclosed = slices.Delete(slices.Clone(s.undisclosed), i, i+1)
+		}
+	}
+	for _, p := range s.policies() { // a change that waits may be another one's word
+		s.addUndisclosed(p)
 	}
 }
 
@@ -67,7 +74,7 @@ func (s State) policies() (all []*policy.Policy) {
 // CheckKnown returns what somebody is told who proposes a stage of a demand that they may
 // not know of: the same as of one that there isn't.
 func (s State) CheckKnown(by Actor, p Proposal) error {
-	if p.Stage == nil || slices.Contains(by.Roles, Counsel) || !slices.Contains(s.undisclosed, p.Stage.Demand) {
+	if p.Stage == nil || p.Stage.Check() != nil || slices.Contains(by.Roles, Counsel) || !slices.Contains(s.undisclosed, p.Stage.Demand) {
 		return nil
 	}
 	_, err := edited(nil, edit.ErrUnknownDemand)

@@ -6,11 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
 // A change that makes a demand one that may not be disclosed hides it as long as it waits,
-// whatever comes into force meanwhile, and no longer once it is rejected.
+// and after that, whatever else comes into force meanwhile.
 func TestUndisclosed_whileAChangeWaits(t *testing.T) {
 	rules := strings.Replace(rules, "other: 0", "other: 1", 1)
 	const law = "guarantees: {e2ee: {require: true}}\ndemands: {law: {jurisdiction: IT, stage: proposed, requires: {e2ee: false}%s}}\n"
@@ -32,5 +33,7 @@ func TestUndisclosed_whileAChangeWaits(t *testing.T) {
 	w.must(w.proposes(oleg, emergency()))
 	hidden("beside another revision", true)
 	w.must(w.rejects(bob, number))
-	hidden("once it is rejected", false)
+	hidden("once it is rejected", true)
+	w.must(w.proposes(oleg, set("IT", policy.Withdrawn)))
+	hidden("beside a revision that leaves it as it is", true)
 }

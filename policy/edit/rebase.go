@@ -158,12 +158,8 @@ func (e *editor) addEntries(section string, keys []string, from *editor) {
 	start, end, exists := e.doc.Span(section)
 	isInLines := slices.ContainsFunc(texts(0), func(text string) bool { return strings.Contains(text, "\n") })
 	switch {
-	case exists && e.isFlow(section) && len(e.doc.Keys(section)) == 0 && isInLines:
-		keyStart, keyEnd := e.span(strictyaml.Key(section))
-		e.splice(e.colon(keyEnd), end, "")
-		for _, text := range texts(e.column(keyStart) + usualIndent) {
-			e.below(end, e.column(keyStart)+usualIndent, text)
-		}
+	case exists && e.isFlow(section) && isInLines:
+		e.spread(section, texts(e.inner(section)))
 		return
 	case exists && e.isFlow(section):
 		e.extend(strings.Join(texts(0), ", "), section)
@@ -180,6 +176,27 @@ func (e *editor) addEntries(section string, keys []string, from *editor) {
 	}
 	for _, text := range texts(column) {
 		e.below(end, column, text)
+	}
+}
+
+// inner returns the column of entries of a section that are in lines.
+func (e *editor) inner(section string) int {
+	keyStart, _ := e.span(strictyaml.Key(section))
+	return e.column(keyStart) + usualIndent
+}
+
+// spread writes a section in braces in lines, with entries more. Comments within the braces
+// are lost.
+func (e *editor) spread(section string, added []string) {
+	var all []string
+	for _, key := range e.doc.Keys(section) {
+		all = append(all, key+":"+e.entryText(section, key, e.inner(section)))
+	}
+	_, keyEnd := e.span(strictyaml.Key(section))
+	_, end := e.span(section)
+	e.splice(e.colon(keyEnd), end, "")
+	for _, text := range append(all, added...) {
+		e.below(end, e.inner(section), text)
 	}
 }
 

@@ -34,8 +34,9 @@ func TestRebase(t *testing.T) {
 			none + "jurisdictions: {PL: withdrawn}\n"},
 		"the only one in lines is gone": {none + "jurisdictions:\n  IT: withdrawn\nnotices: {IT: {zone: Europe/Rome}}\n", none + "jurisdictions:\n  IT: withdrawn\n  PT:\n    schedule:\n      - {from: 2027-06-01T00:00:00Z, phase: withdrawn}\nnotices: {IT: {zone: Europe/Rome}}\n", none + "jurisdictions: {}\nnotices: {IT: {zone: Europe/Rome}}\n",
 			none + "jurisdictions:\n  PT:\n    schedule:\n      - {from: 2027-06-01T00:00:00Z, phase: withdrawn}\nnotices: {IT: {zone: Europe/Rome}}\n"},
-		"the same entry": {none + "jurisdictions: {CA: open}\n", none + "jurisdictions: {CA: withdrawn}\n", none + "jurisdictions: {CA: announced}\n", ""},
-		"the same text":  {none, none, none, none},
+		"lines into braces": {none + "jurisdictions: {}\n", none + "jurisdictions:\n  DE:\n    phase: withdrawn\n", none + "jurisdictions: {ES: withdrawn, PT: {phase: announced}} # ours\n", none + "jurisdictions: # ours\n  ES: withdrawn\n  PT: {phase: announced}\n  DE:\n    phase: withdrawn\n"},
+		"the same entry":    {none + "jurisdictions: {CA: open}\n", none + "jurisdictions: {CA: withdrawn}\n", none + "jurisdictions: {CA: announced}\n", ""},
+		"the same text":     {none, none, none, none},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := edit.Rebase([]byte(c.base), []byte(c.change), []byte(c.inForce))

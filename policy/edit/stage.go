@@ -40,6 +40,9 @@ func AddStage(source []byte, c StageChange) ([]byte, error) {
 	wanted := was
 	if was.Stages == nil {
 		wanted.Stages = []policy.DatedStage{{Stage: was.Stage, InForce: was.InForce}}
+		if was.Stage.IsOver() {
+			wanted.Stages[0].InForce = time.Time{} // a stage that is over has none
+		}
 		wanted.Stage, wanted.InForce = "", time.Time{}
 	}
 	wanted.Stages = append(slices.Clip(wanted.Stages), c.DatedStage)
