@@ -65,7 +65,7 @@ func (c *Control) plan(ctx context.Context, by changes.Actor, p changes.Proposal
 	if err != nil {
 		return api.Plan{}, err
 	}
-	if err := state.CheckKnown(by, p); err != nil {
+	if err := state.CheckDemandKnown(by, p); err != nil {
 		return api.Plan{}, err
 	}
 	planned, err := state.Plan(p, c.o.Flags.Known(), c.now())

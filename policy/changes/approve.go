@@ -73,38 +73,34 @@ func (s State) planApproved(by Actor, c change, hash string, flags policy.Flags,
 	if hash == "" {
 		return plan.Plan{}, refuse(Invalid, "look at the change, and send the hash of its plan", "it isn't said what plan is agreed to")
 	}
-	does, err := s.planStill(c, flags, now)
+	does, after, err := s.planStill(c, flags, now)
 	if err != nil {
 		return plan.Plan{}, err
 	}
 	if hash != c.Plan && hash != does.Hash { // which is shown of one that was put on top of another revision
 		return plan.Plan{}, refuse(PlanChanged, "look at the change again", "this isn't the plan of change %d, which is %s", c.Number, c.Summary)
 	}
-	after, err := s.parsers.Recorded(c.text(s.saved.Revision.Number))
-	if err != nil {
-		return plan.Plan{}, wrongPolicy(err)
-	}
 	return does, s.CheckMayKnow(by, does, after)
 }
 
-// planStill returns what a change does, if that is still what its author has planned: a
-// date may have passed, or a flag changed, or another revision come between.
-func (s State) planStill(c change, flags policy.Flags, now time.Time) (plan.Plan, error) {
-	after, err := s.parsers.Recorded(c.text(s.saved.Revision.Number))
-	if err != nil {
-		return plan.Plan{}, wrongPolicy(err)
+// planStill returns what a change does, and the policy that would come into force, if that
+// is still what its author has planned: a date may have passed, or a flag changed, or
+// another revision come between.
+func (s State) planStill(c change, flags policy.Flags, now time.Time) (does plan.Plan, after *policy.Policy, err error) {
+	if after, err = s.parsers.Recorded(c.text(s.saved.Revision.Number)); err != nil {
+		return does, nil, wrongPolicy(err)
 	}
-	does := s.planFor(after, flags, now)
+	does = s.planFor(after, flags, now)
 	agreed := does
 	if c.Base != s.saved.Revision.Number {
 		if agreed, err = s.planOf(c, flags, now); err != nil {
-			return plan.Plan{}, wrongPolicy(err)
+			return does, nil, wrongPolicy(err)
 		}
 	}
 	if agreed.Hash != c.Plan || does.Content() != agreed.Content() {
-		return plan.Plan{}, refuse(PlanChanged, "edit it to propose it anew", "change %d would do something else by now: %s", c.Number, summarise(does))
+		return does, nil, refuse(PlanChanged, "edit it to propose it anew", "change %d would do something else by now: %s", c.Number, summarise(does))
 	}
-	return does, nil
+	return does, after, nil
 }
 
 // planOf returns what a change does to what it was planned against.

@@ -262,7 +262,7 @@ func (s State) planAgreed(by Actor, p Proposal, flags policy.Flags, now time.Tim
 	if p.Expected != s.saved.Revision.Number {
 		return Planned{}, s.conflictError(p.Expected)
 	}
-	if err := s.CheckKnown(by, p); err != nil {
+	if err := s.CheckDemandKnown(by, p); err != nil {
 		return Planned{}, err
 	}
 	planned, after, err := s.plan(p, flags, now)

@@ -225,7 +225,7 @@ func (s State) revise(r Record) (State, error) {
 	s.saved.Revision, s.saved.Policy, s.inUse = revision, text, p
 	s.rebase(before, base)
 	s.noteAcknowledged()
-	s.dropDisclosed(was, p)
+	s.reviseUndisclosed(was, p)
 	s.remember(r, b.Request)
 	return s, nil
 }
@@ -482,19 +482,18 @@ func (s State) Change(number uint64, flags policy.Flags, now time.Time) (Change,
 
 // shown returns a change as it stands at a moment: it only waits if it can be approved.
 func (s State) shown(c change, flags policy.Flags, now time.Time) Change {
-	c.Status = s.status(c, now)
-	if c.Status == Pending {
-		if _, err := s.planStill(c, flags, now); err != nil {
+	switch c.Status = s.status(c, now); c.Status {
+	case Stale:
+		c.StaleBecause = s.overtaken()
+	case Pending:
+		if _, _, err := s.planStill(c, flags, now); err != nil {
 			c.Status, c.StaleBecause = Stale, err.Error()
 			if refused, ok := errors.AsType[*Error](err); ok && refused.Err == nil {
 				c.StaleBecause = refused.Message // the advice isn't a reason
 			}
+		} else if c.Base != s.saved.Revision.Number {
+			c.Rebased = s.saved.Revision.Number
 		}
-	} else if c.Status == Stale {
-		c.StaleBecause = s.overtaken()
-	}
-	if c.Status == Pending && c.Base != s.saved.Revision.Number {
-		c.Rebased = s.saved.Revision.Number
 	}
 	return c.Change
 }

@@ -23,18 +23,22 @@ func (s *State) addUndisclosed(p *policy.Policy) {
 	}
 }
 
-// dropDisclosed takes out what a revision discloses: demands that may be disclosed by it,
-// and that it changes. That they stand in a policy as before is no word on what somebody
-// has proposed meanwhile.
-func (s *State) dropDisclosed(before, after *policy.Policy) {
-	was := map[string]policy.Demand{}
+// reviseUndisclosed adds what a revision doesn't disclose, and takes out what it does:
+// demands that may be disclosed by it, and that it changes. That they stand in a policy as
+// before is no word on what somebody has proposed meanwhile.
+func (s *State) reviseUndisclosed(before, after *policy.Policy) {
+	var was map[string]policy.Demand
 	if before != nil {
 		was = before.Demands()
 	}
-	for name, d := range after.Demands() {
-		if i, known := slices.BinarySearch(s.undisclosed, name); known && d.Disclosed() && !reflect.DeepEqual(was[name], d) {
-			s.undisclosed = slices.Delete(slices.Clone(s.undisclosed), i, i+1)
-		}
+	is, known := after.Demands(), len(s.undisclosed)
+	s.undisclosed = slices.DeleteFunc(slices.Clone(s.undisclosed), func(name string) bool {
+		d, there := is[name]
+		return there && d.Disclosed() && !reflect.DeepEqual(was[name], d)
+	})
+	if len(s.undisclosed) == known {
+		s.addUndisclosed(after)
+		return
 	}
 	for _, p := range s.policies() { // a change that waits may be another one's word
 		s.addUndisclosed(p)
@@ -71,9 +75,9 @@ func (s State) policies() (all []*policy.Policy) {
 	return all
 }
 
-// CheckKnown returns what somebody is told who proposes a stage of a demand that they may
+// CheckDemandKnown returns what somebody is told who proposes a stage of a demand that they may
 // not know of: the same as of one that there isn't.
-func (s State) CheckKnown(by Actor, p Proposal) error {
+func (s State) CheckDemandKnown(by Actor, p Proposal) error {
 	if p.Stage == nil || p.Stage.Check() != nil || slices.Contains(by.Roles, Counsel) || !slices.Contains(s.undisclosed, p.Stage.Demand) {
 		return nil
 	}
