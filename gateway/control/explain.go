@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/geo"
@@ -37,15 +38,13 @@ func (c *Control) Explain(q api.Question) (api.Explanation, error) {
 		snapshot = policy.Compile(snapshot.Policy(), c.o.Flags.Known(), q.At)
 	}
 	method, path := cmp.Or(q.Method, http.MethodGet), cmp.Or(q.Path, "/")
-	at := q.At // not since when the snapshot holds: that may be when a secret demand came into force
+	at := q.At
 	if at.IsZero() {
 		at = c.now()
 	}
-	x := explain(snapshot, place, method, q.Host, path)
-	x.At = at
+	x := explain(snapshot, at, place, method, q.Host, path)
 	if held && other != place {
-		if byHeld := explain(snapshot, other, method, q.Host, path); policy.Stricter(&x.Decision, &byHeld.Decision) == &byHeld.Decision {
-			byHeld.At = at
+		if byHeld := explain(snapshot, at, other, method, q.Host, path); policy.Stricter(&x.Decision, &byHeld.Decision) == &byHeld.Decision {
 			return api.Explanation{Explanation: byHeld}, nil
 		}
 	}
@@ -64,8 +63,11 @@ func NewLocation(d geo.Description) *api.Location {
 	return l
 }
 
-func explain(snapshot *policy.Snapshot, place policy.Place, method, host, path string) policy.Explanation {
+// explain explains a snapshot at a moment for which it holds: since when it does may be when a
+// demand has come into force that may not be disclosed.
+func explain(snapshot *policy.Snapshot, at time.Time, place policy.Place, method, host, path string) policy.Explanation {
 	x := snapshot.Explain(place, method, host, path)
+	x.At = at
 	x.Matches = orEmpty(x.Matches)
 	return x
 }

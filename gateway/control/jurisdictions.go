@@ -72,8 +72,7 @@ func (c *Control) Jurisdiction(code policy.Code) (api.Jurisdiction, error) {
 	}
 	var why *policy.Explanation
 	if place := placeOf(code); policy.IsPlace(code) || place.Anonymous {
-		x := explain(snapshot, place, http.MethodGet, "", "/")
-		x.At = c.now()
+		x := explain(snapshot, c.now(), place, http.MethodGet, "", "/")
 		why = &x
 	}
 	hour, day := requestsByCode(c.o.Traffic())

@@ -106,16 +106,13 @@ func (r redaction) object(v json.RawMessage) (redacted json.RawMessage, left boo
 	r.leaveOutReasons(members)
 	var named bool // whether a text was replaced
 	for i, m := range members {
-		text := decodeString(m.value)
-		switch {
-		case m.key == "disclose" && string(m.value) == "false",
-			slices.Contains([]string{"name", "id", "demand"}, m.key) && slices.Contains(r.demands, text):
+		if m.key == "disclose" && string(m.value) == "false" ||
+			slices.Contains([]string{"name", "id", "demand"}, m.key) && slices.Contains(r.demands, decodeString(m.value)) {
 			return nil, false
-		case text != "" && r.names(text):
-			named = true
 		}
-		members[i].value, members[i].left = r.value(m.value)
-		members[i].left = members[i].left && !r.names(m.key)
+		value, left := r.value(m.value)
+		named = named || m.value[0] == '"' && !bytes.Equal(value, m.value)
+		members[i].value, members[i].left = value, left && !r.names(m.key)
 		if m.key == "because" && string(members[i].value) == "[]" {
 			members[i].left = false // other entries have none, either
 		}

@@ -18,32 +18,39 @@ const (
 	maxAllReplies = 64 << 20 // bytes
 )
 
-// A patience is how long replies are waited for.
-type patience struct {
-	idle time.Duration // without another one
-	all  time.Duration
+// A Topic is what gateways ask each other about.
+type Topic struct {
+	Name string
+	Slow bool // a reply takes those who give it a while
 }
 
-// patienceFor returns how long is waited for the replies to a topic: most are known at once,
-// but a gateway that probes itself asks around.
-func patienceFor(topic string) patience {
-	if topic == "probe" {
-		return patience{2 * time.Second, 8 * time.Second}
+// idle returns how long a query waits without another reply.
+func (t Topic) idle() time.Duration {
+	if t.Slow {
+		return 2 * time.Second
 	}
-	return patience{150 * time.Millisecond, time.Second}
+	return 150 * time.Millisecond
 }
 
-func (l *Ledger) topicSubject(topic string) (subject string, err error) {
-	if topic == "" || strings.ContainsAny(topic, " \t\r\n.*>") {
-		return "", fmt.Errorf("topic %q: it must not be empty, nor have spaces or any of . * > in it", topic)
+// timeout returns how long a query waits for all replies.
+func (t Topic) timeout() time.Duration {
+	if t.Slow {
+		return 8 * time.Second
 	}
-	return l.options.Name + ".ask." + topic, nil
+	return time.Second
+}
+
+func (l *Ledger) topicSubject(topic Topic) (subject string, err error) {
+	if topic.Name == "" || strings.ContainsAny(topic.Name, " \t\r\n.*>") {
+		return "", fmt.Errorf("topic %q: it must not be empty, nor have spaces or any of . * > in it", topic.Name)
+	}
+	return l.options.Name + ".ask." + topic.Name, nil
 }
 
 // Respond replies to the questions of a topic, this gateway's own and others',
 // until Close, one at a time. The context ends when nobody waits any more. A
 // reply of more than [MaxMessage] is not sent.
-func (l *Ledger) Respond(topic string, reply func(ctx context.Context, question []byte) []byte) error {
+func (l *Ledger) Respond(topic Topic, reply func(ctx context.Context, question []byte) []byte) error {
 	subject, err := l.topicSubject(topic)
 	if err != nil {
 		return err
@@ -53,22 +60,22 @@ func (l *Ledger) Respond(topic string, reply func(ctx context.Context, question 
 			return
 		}
 		defer l.responses.Done()
-		ctx, cancel := context.WithTimeout(l.ctx, patienceFor(topic).all)
+		ctx, cancel := context.WithTimeout(l.ctx, topic.timeout())
 		defer cancel()
 		text := reply(ctx, question.Data)
 		if len(text) > MaxMessage {
-			l.options.Log.Error("reply to a query too large, not sent", "topic", topic, "bytes", len(text), "limit", MaxMessage)
+			l.options.Log.Error("reply to a query too large, not sent", "topic", topic.Name, "bytes", len(text), "limit", MaxMessage)
 			return
 		}
 		if err := question.Respond(text); err != nil && l.ctx.Err() == nil {
-			l.options.Log.Warn("reply to a query not sent", "topic", topic, "error", err)
+			l.options.Log.Warn("reply to a query not sent", "topic", topic.Name, "error", err)
 		}
 	})
 	if err == nil {
 		err = questions.SetPendingLimits(MaxReplies, 16*MaxMessage)
 	}
 	if err != nil {
-		return l.queryError("respond to "+topic, err)
+		return l.queryError("respond to "+topic.Name, err)
 	}
 	return nil
 }
@@ -92,13 +99,13 @@ func (l *Ledger) beginResponse() bool {
 // was cut short: by the context, Close or a lost connection. The replies that came
 // until then are returned with it. Whoever may publish to the topic's subject can
 // reply: the caller has to check what a reply says.
-func (l *Ledger) Query(ctx context.Context, topic string, question []byte) (replies [][]byte, err error) {
+func (l *Ledger) Query(ctx context.Context, topic Topic, question []byte) (replies [][]byte, err error) {
 	subject, err := l.topicSubject(topic)
 	if err != nil {
 		return nil, err
 	}
 	if len(question) > MaxMessage {
-		return nil, fmt.Errorf("query %s: the question has %d bytes: the limit is %d", topic, len(question), MaxMessage)
+		return nil, fmt.Errorf("query %s: the question has %d bytes: the limit is %d", topic.Name, len(question), MaxMessage)
 	}
 	ctx, release := l.untilClosed(ctx)
 	defer release()
@@ -115,24 +122,24 @@ func (l *Ledger) Query(ctx context.Context, topic string, question []byte) (repl
 		if err := l.conn.PublishRequest(subject, inbox, question); err != nil {
 			return err
 		}
-		replies, err = l.collect(ctx, inbound, patienceFor(topic))
+		replies, err = l.collect(ctx, inbound, topic)
 		return err
 	})
 	if err != nil {
-		err = l.queryError("query "+topic, err)
+		err = l.queryError("query "+topic.Name, err)
 	}
 	return replies, err
 }
 
 // collect receives replies until it is clear that all are in.
-func (l *Ledger) collect(ctx context.Context, inbound *nats.Subscription, wait patience) (replies [][]byte, err error) {
-	all, cancel := context.WithTimeout(ctx, wait.all)
+func (l *Ledger) collect(ctx context.Context, inbound *nats.Subscription, topic Topic) (replies [][]byte, err error) {
+	all, cancel := context.WithTimeout(ctx, topic.timeout())
 	defer cancel()
 	for size := 0; len(replies) < MaxReplies; {
 		if l.server != nil && len(replies) == 1 {
 			break // nobody else can be asked
 		}
-		waiting, cancel := context.WithTimeout(all, wait.idle)
+		waiting, cancel := context.WithTimeout(all, topic.idle())
 		m, err := inbound.NextMsgWithContext(waiting)
 		cancel()
 		switch {

@@ -18,7 +18,7 @@ import (
 // answers is what is answered, in alphabetical order.
 func answers(t testing.TB, l *ledger.Ledger, question string) (texts []string) {
 	t.Helper()
-	for _, a := range must[[][]byte](t)(l.Query(within(t), "traffic", []byte(question))) {
+	for _, a := range must[[][]byte](t)(l.Query(within(t), ledger.Topic{Name: "traffic"}, []byte(question))) {
 		texts = append(texts, string(a))
 	}
 	slices.Sort(texts)
@@ -28,7 +28,7 @@ func answers(t testing.TB, l *ledger.Ledger, question string) (texts []string) {
 // echo answers with a name and the question.
 func echo(t testing.TB, l *ledger.Ledger, name string) {
 	t.Helper()
-	err := l.Respond("traffic", func(_ context.Context, question []byte) []byte { return []byte(name + " " + string(question)) })
+	err := l.Respond(ledger.Topic{Name: "traffic"}, func(_ context.Context, question []byte) []byte { return []byte(name + " " + string(question)) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestQuery_alone(t *testing.T) {
 	if diff := cmp.Diff([]string{"one how many?"}, answers(t, l, "how many?")); diff != "" {
 		t.Error(diff)
 	}
-	if got := must[[][]byte](t)(l.Query(within(t), "weather", nil)); got != nil {
+	if got := must[[][]byte](t)(l.Query(within(t), ledger.Topic{Name: "weather"}, nil)); got != nil {
 		t.Errorf("on another topic there is %q", got)
 	}
 }
@@ -72,7 +72,7 @@ func TestQuery_afterReconnecting(t *testing.T) {
 	if diff := cmp.Diff([]string{"two how many?"}, answers(t, silent, "how many?")); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := cut.Query(within(t), "traffic", nil); err == nil {
+	if _, err := cut.Query(within(t), ledger.Topic{Name: "traffic"}, nil); err == nil {
 		t.Errorf("the error is %v", err)
 	}
 	link.Restore()
@@ -84,7 +84,7 @@ func TestQuery_slowResponses(t *testing.T) {
 	l := open(t, ledger.Options{Folder: t.TempDir()})
 	f := follow(t, l, ledger.Point{})
 	asked, ended := make(chan struct{}), make(chan struct{})
-	err := l.Respond("traffic", func(ctx context.Context, _ []byte) []byte {
+	err := l.Respond(ledger.Topic{Name: "traffic"}, func(ctx context.Context, _ []byte) []byte {
 		close(asked)
 		<-ctx.Done()
 		close(ended)
@@ -95,7 +95,7 @@ func TestQuery_slowResponses(t *testing.T) {
 	}
 	waited := make(chan error, 1)
 	go func() {
-		got, err := l.Query(within(t), "traffic", nil)
+		got, err := l.Query(within(t), ledger.Topic{Name: "traffic"}, nil)
 		if got != nil {
 			err = fmt.Errorf("there is %q", got)
 		}
@@ -143,19 +143,19 @@ func TestQuery_limits(t *testing.T) {
 	}
 
 	large := make([]byte, ledger.MaxMessage+1)
-	if _, err := l.Query(within(t), "traffic", large); err == nil {
+	if _, err := l.Query(within(t), ledger.Topic{Name: "traffic"}, large); err == nil {
 		t.Errorf("the error is %v", err)
 	}
-	if err := l.Respond("large", func(context.Context, []byte) []byte { return large }); err != nil {
+	if err := l.Respond(ledger.Topic{Name: "large"}, func(context.Context, []byte) []byte { return large }); err != nil {
 		t.Fatal(err)
 	}
-	if got := must[[][]byte](t)(l.Query(within(t), "large", nil)); got != nil {
+	if got := must[[][]byte](t)(l.Query(within(t), ledger.Topic{Name: "large"}, nil)); got != nil {
 		t.Errorf("there are %d answers", len(got))
 	}
-	if err := l.Respond("largest", func(_ context.Context, question []byte) []byte { return question }); err != nil {
+	if err := l.Respond(ledger.Topic{Name: "largest"}, func(_ context.Context, question []byte) []byte { return question }); err != nil {
 		t.Fatal(err)
 	}
-	if got := must[[][]byte](t)(l.Query(within(t), "largest", large[1:])); len(got) != 1 || !bytes.Equal(got[0], large[1:]) {
+	if got := must[[][]byte](t)(l.Query(within(t), ledger.Topic{Name: "largest"}, large[1:])); len(got) != 1 || !bytes.Equal(got[0], large[1:]) {
 		t.Errorf("there are %d answers", len(got))
 	}
 }
@@ -163,7 +163,7 @@ func TestQuery_limits(t *testing.T) {
 func TestQuery_ends(t *testing.T) {
 	l := open(t, ledger.Options{Folder: t.TempDir()})
 	asked := make(chan struct{})
-	err := l.Respond("traffic", func(ctx context.Context, _ []byte) []byte {
+	err := l.Respond(ledger.Topic{Name: "traffic"}, func(ctx context.Context, _ []byte) []byte {
 		asked <- struct{}{}
 		<-ctx.Done()
 		return nil
@@ -173,26 +173,27 @@ func TestQuery_ends(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(within(t))
 	go func() { <-asked; cancel() }()
-	if _, err := l.Query(ctx, "traffic", nil); !errors.Is(err, context.Canceled) {
+	if _, err := l.Query(ctx, ledger.Topic{Name: "traffic"}, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("the error is %v", err)
 	}
 	closed(t, l)
-	if _, err := l.Query(within(t), "traffic", nil); !errors.Is(err, ledger.ErrClosed) {
+	if _, err := l.Query(within(t), ledger.Topic{Name: "traffic"}, nil); !errors.Is(err, ledger.ErrClosed) {
 		t.Errorf("the error is %v", err)
 	}
-	if err := l.Respond("traffic", nil); !errors.Is(err, ledger.ErrClosed) {
+	if err := l.Respond(ledger.Topic{Name: "traffic"}, nil); !errors.Is(err, ledger.ErrClosed) {
 		t.Errorf("the error is %v", err)
 	}
 }
 
 func TestQuery_topic(t *testing.T) {
 	l := open(t, ledger.Options{Folder: t.TempDir()})
-	for _, topic := range []string{"", "a.b", "*", ">", "a b"} {
+	for _, name := range []string{"", "a.b", "*", ">", "a b"} {
+		topic := ledger.Topic{Name: name}
 		if err := l.Respond(topic, nil); err == nil {
-			t.Errorf("%q can be responded to", topic)
+			t.Errorf("%q can be responded to", name)
 		}
 		if _, err := l.Query(within(t), topic, nil); err == nil {
-			t.Errorf("%q can be asked", topic)
+			t.Errorf("%q can be asked", name)
 		}
 	}
 }

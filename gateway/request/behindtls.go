@@ -17,7 +17,7 @@ import (
 func (h *Handler) BehindTLS() http.Handler {
 	redirect := h.RedirectTo(nil) // TLS is ended elsewhere, at the usual port
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h.isFromTLS(r) || isHealthCheck(r) {
+		if h.isFromTLS(r) {
 			h.ServeHTTP(w, r)
 			return
 		}

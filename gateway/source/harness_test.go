@@ -204,10 +204,10 @@ func (c *client) Compare(_ context.Context, a *ledger.Archive) (differing []uint
 	return differing, err
 }
 
-func (c *client) Query(_ context.Context, topic string, _ []byte) ([][]byte, error) {
+func (c *client) Query(_ context.Context, topic ledger.Topic, _ []byte) ([][]byte, error) {
 	c.peers.mu.Lock()
 	defer c.peers.mu.Unlock()
-	return c.answers[topic], c.queryErr
+	return c.answers[topic.Name], c.queryErr
 }
 
 func (p *peers) setAnswers(answers map[string][][]byte) {
@@ -216,11 +216,11 @@ func (p *peers) setAnswers(answers map[string][][]byte) {
 	p.answers = answers
 }
 
-func (c *client) Respond(topic string, answer func(context.Context, []byte) []byte) error {
+func (c *client) Respond(topic ledger.Topic, answer func(context.Context, []byte) []byte) error {
 	if c.responses == nil {
 		c.responses = make(map[string]func(context.Context, []byte) []byte)
 	}
-	c.responses[topic] = answer
+	c.responses[topic.Name] = answer
 	return c.respondErr
 }
 

@@ -25,11 +25,11 @@ const (
 )
 
 // What gateways ask each other for.
-const (
-	lastTopic    = "last"    // the last record that they know
-	trafficTopic = "traffic" // how many requests there were
-	probeTopic   = "probe"   // what clients get in a jurisdiction, as they see
-	formatTopic  = "format"  // the newest format of records that they read
+var (
+	lastTopic    = ledger.Topic{Name: "last"}              // the last record that they know
+	trafficTopic = ledger.Topic{Name: "traffic"}           // how many requests there were
+	probeTopic   = ledger.Topic{Name: "probe", Slow: true} // what clients get in a jurisdiction, as they see
+	formatTopic  = ledger.Topic{Name: "format"}            // the newest format of records that they read
 )
 
 // A Ledger is what a Replica follows: a *ledger.Ledger.
@@ -39,8 +39,8 @@ type Ledger interface {
 	Follow(ctx context.Context, after ledger.Point, deliver func(ledger.Record), settled func()) error
 	Record(ctx context.Context, number uint64) (ledger.Record, error)
 	Verify(ctx context.Context, check func(ledger.Record) error) (ledger.Report, error)
-	Query(ctx context.Context, topic string, question []byte) (answers [][]byte, err error)
-	Respond(topic string, answer func(ctx context.Context, question []byte) []byte) error
+	Query(ctx context.Context, topic ledger.Topic, question []byte) (answers [][]byte, err error)
+	Respond(topic ledger.Topic, answer func(ctx context.Context, question []byte) []byte) error
 	Fill(context.Context, *ledger.Archive) error
 	Compare(context.Context, *ledger.Archive) (differing []uint64, err error)
 	ExpectAtLeast(number uint64)

@@ -46,7 +46,7 @@ func Rebase(base, change, inForce []byte) ([]byte, error) {
 	result, err := mergeLines(base, change, inForce)
 	merged := document.Decode(name, result)
 	if err != nil || merged.YAML.Err() != nil || !reflect.DeepEqual(merged.Definition, expected) {
-		from := newEditor(change)
+		from := &editor{source: change, doc: wants.YAML}
 		result = moveEntries(inForce, "jurisdictions", changedKeys(was.Definition.Jurisdictions, wants.Definition.Jurisdictions), from)
 		result = moveEntries(result, "notices", changedKeys(was.Definition.Notices, wants.Definition.Notices), from)
 		merged = document.Decode(name, result)
