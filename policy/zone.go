@@ -23,3 +23,13 @@ var zoneNames = sync.OnceValue(func() map[Code]string {
 // ZoneOf returns the name of the time zone in which dates of a jurisdiction are given:
 // that of its country, of several that of the capital; "" if there is none.
 func ZoneOf(code Code) string { return zoneNames()[PlaceOf(code).Country] }
+
+// DayZone returns the name of the time zone in which a day begins in a jurisdiction, "" if
+// that isn't known: a part of a country may have another one than the capital, and a group
+// has several.
+func DayZone(code Code) string {
+	if PlaceOf(code).Subdivisions[0] != "" {
+		return ""
+	}
+	return ZoneOf(code)
+}

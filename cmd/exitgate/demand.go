@@ -107,7 +107,7 @@ func (f *dayFlag) Set(text string) error {
 // record writes down that a demand has come to another stage.
 func (o *demandOptions) record(cmd *cobra.Command, name string, now time.Time) error {
 	zone, code := o.zoneOf(cmd, name)
-	if (o.inForce.isDay || o.until.isDay) && code != "" && (policy.PlaceOf(code).Subdivisions[0] != "" || policy.ZoneOf(code) == "") {
+	if (o.inForce.isDay || o.until.isDay) && code != "" && policy.DayZone(code) == "" {
 		return fmt.Errorf("in which time zone %s is isn't known here: write the moment, as in 2027-03-01T00:00:00+12:00[Asia/Kamchatka]", code)
 	}
 	s := policy.DatedStage{Stage: policy.Stage(o.stage), Date: o.date, InForce: o.inForce.in(zone), Until: o.until.in(zone), Source: o.source}

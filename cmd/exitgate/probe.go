@@ -97,17 +97,11 @@ func reportProbes(cmd *cobra.Command, asJSON bool, probes api.Probes) error {
 	} else {
 		printProbes(newPrinter(cmd.OutOrStdout()), probes)
 	}
-	seen := 0
-	for _, g := range probes.Gateways {
-		for _, p := range g.Seen {
-			seen++
-			if p.Refused != p.Wanted {
-				return exitFailure(fmt.Errorf("%s doesn't do what the policy wants in %s", sanitise(g.Gateway), p.Jurisdiction))
-			}
-		}
-	}
-	if seen == 0 {
+	switch seen, unwanted := probes.Count(); {
+	case seen == 0:
 		return exitFailure(errors.New("nothing could be seen"))
+	case unwanted > 0:
+		return exitFailure(fmt.Errorf("%d of %s don't get what the policy wants", unwanted, plural(seen, "request")))
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package console
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -87,13 +86,10 @@ func (p demandsPage) proposal() (api.Proposal, error) {
 	if hash := strings.TrimSpace(p.Value("evidence")); hash != "" {
 		stage.Evidence = "sha256:" + strings.TrimPrefix(hash, "sha256:")
 	}
-	zone := "UTC"
+	zone := "UTC" // of a demand that there isn't, which is refused
 	for _, d := range p.Demands {
 		if d.Name == stage.Demand {
-			zone = cmp.Or(policy.ZoneOf(d.Jurisdiction), zone)
-			if policy.PlaceOf(d.Jurisdiction).Subdivisions[0] != "" && strings.TrimSpace(p.Value("in-force")+p.Value("until")) != "" {
-				return api.Proposal{}, problem(http.StatusBadRequest, fmt.Sprintf("In which time zone %s is isn’t known here, so that a day begins at no moment.", d.Jurisdiction), "Write the moment down with the command: exitgate demand.")
-			}
+			zone = policy.DayZone(d.Jurisdiction)
 		}
 	}
 	var err error
@@ -106,10 +102,13 @@ func (p demandsPage) proposal() (api.Proposal, error) {
 	return api.Proposal{Stage: stage, Because: strings.TrimSpace(p.Value("because"))}, nil
 }
 
-// parseDay reads when a day begins in a zone; zero: none is given.
+// parseDay reads when a day begins in a zone, "" if that isn't known; zero: none is given.
 func parseDay(day, zone string) (time.Time, error) {
 	if strings.TrimSpace(day) == "" {
 		return time.Time{}, nil
+	}
+	if zone == "" {
+		return time.Time{}, problem(http.StatusBadRequest, "In which time zone the demand is made isn’t known here, so that a day begins at no moment.", "Write the moment down with the command: exitgate demand.")
 	}
 	return parseMoment(day, "", "", zone)
 }

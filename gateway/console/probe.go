@@ -11,27 +11,9 @@ import (
 type probePage struct {
 	Code, Name string
 	Probes     api.Probes
+	Requests   int // that were made
+	Unwanted   int // of them, that don't get what the policy wants
 	Problem    *api.Problem
-}
-
-// Amiss returns how many requests don't get what the policy wants.
-func (p probePage) Amiss() (n int) {
-	for _, g := range p.Probes.Gateways {
-		for _, one := range g.Seen {
-			if one.Refused != one.Wanted {
-				n++
-			}
-		}
-	}
-	return n
-}
-
-// Seen returns how many requests there were.
-func (p probePage) Seen() (n int) {
-	for _, g := range p.Probes.Gateways {
-		n += len(g.Seen)
-	}
-	return n
 }
 
 // showProbes has the gateways ask themselves, and shows what they got.
@@ -50,6 +32,7 @@ func (v *visit) showProbes() error {
 		page.Problem = asProblem(err)
 		status = page.Problem.Status
 	}
+	page.Requests, page.Unwanted = page.Probes.Count()
 	f.Body = page
 	return v.render(status, "probe", f)
 }

@@ -442,6 +442,20 @@ type Probes struct {
 	Gateways []GatewayProbes `json:"gateways"`
 }
 
+// Count returns how many requests there were, and how many of them don't get what the
+// policy wants.
+func (p Probes) Count() (seen, unwanted int) {
+	for _, g := range p.Gateways {
+		for _, one := range g.Seen {
+			seen++
+			if one.Refused != one.Wanted {
+				unwanted++
+			}
+		}
+	}
+	return seen, unwanted
+}
+
 // GatewayProbes are what one gateway has seen.
 type GatewayProbes struct {
 	Gateway  string        `json:"gateway"`            // host name
