@@ -210,3 +210,41 @@ func TestEvents_ofUndisclosedDemands(t *testing.T) {
 		t.Errorf("the event is %s", text)
 	}
 }
+
+// How many there are that may not be disclosed isn't told either.
+func TestNobodyButCounselCountsUndisclosedDemands(t *testing.T) {
+	g := newFixture(t)
+	withOrders := func(n int) {
+		t.Helper()
+		document := fourEyes + "  GB: {territories: none, phase: withdrawn}\nguarantees: {e2ee: {require: true}}\ndemands:"
+		for i := range n {
+			document += fmt.Sprintf("\n  gb-order-%02d: {jurisdiction: GB, territories: none, stage: in-force, disclose: false, requires: {e2ee: false}}", i)
+		}
+		p := api.Proposal{Policy: document + "\n", Because: "As ordered."}
+		plan, err := g.Plan(t.Context(), counsel, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Plan = plan.Plan.Hash
+		if got := ask(t, g, socket, "POST", "/v1/changes", p, g.ifMatch()); got.status != http.StatusCreated {
+			t.Fatalf("%d\n%s", got.status, got.body)
+		}
+	}
+	var told []string
+	for _, n := range []int{1, 20} {
+		withOrders(n)
+		got := ask(t, g, operator, "POST", "/v1/plan", api.Proposal{Set: &api.Set{Jurisdiction: "GB", Phase: policy.Open, Territories: policy.NoTerritories()}})
+		told = append(told, fmt.Sprint(got.status, got.body))
+	}
+	if told[0] != told[1] {
+		t.Errorf("a refusal tells how many there are:\n%s", strings.Join(told, "\n"))
+	}
+
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	f := follow(t, g, server, g.tokens[viewer])
+	g.happening.Publish(api.Event{Type: "revision", Number: 14, Message: "RU open → withdrawn (20 more)", Revision: 14})
+	if text := f.event(t); !strings.Contains(text, "RU open") || strings.Contains(text, "20 more") {
+		t.Errorf("the event is %s", text)
+	}
+}

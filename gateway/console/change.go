@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/internal/zonedtime"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/iso3166"
 	"github.com/exitgate/exitgate/policy/plan"
@@ -157,7 +158,9 @@ func parseMoment(day, clock, zone, local string) (time.Time, error) {
 		where = loaded
 	}
 	if clock == "" {
-		clock = "00:00"
+		if t, err := time.Parse(time.DateOnly, strings.TrimSpace(day)); err == nil {
+			return zonedtime.StartOfDay(t.Year(), t.Month(), t.Day(), where), nil
+		}
 	}
 	text := strings.TrimSpace(day) + " " + strings.TrimSpace(clock)
 	t, err := time.ParseInLocation("2006-01-02 15:04", text, where)

@@ -76,7 +76,7 @@ func (r redaction) value(v json.RawMessage) (redacted json.RawMessage, left bool
 	switch v = bytes.TrimSpace(v); v[0] {
 	case '"':
 		if r.names(decodeString(v)) {
-			return encodeString(api.NotDisclosed), true
+			return notDisclosed, true
 		}
 	case '[':
 		return r.list(v), true
@@ -86,6 +86,8 @@ func (r redaction) value(v json.RawMessage) (redacted json.RawMessage, left bool
 	return v, true
 }
 
+var notDisclosed = encodeString(api.NotDisclosed)
+
 func (r redaction) list(v json.RawMessage) json.RawMessage {
 	var items, kept []json.RawMessage
 	_ = json.Unmarshal(v, &items) // it is valid
@@ -93,9 +95,11 @@ func (r redaction) list(v json.RawMessage) json.RawMessage {
 		if slices.Contains(r.demands, decodeString(item)) {
 			continue
 		}
-		if item, left := r.value(item); left {
-			kept = append(kept, item)
+		redacted, left := r.value(item)
+		if !left || bytes.Contains(redacted, notDisclosed) && slices.ContainsFunc(kept, func(other json.RawMessage) bool { return bytes.Equal(other, redacted) }) {
+			continue // how often it isn't disclosed would tell of how many
 		}
+		kept = append(kept, redacted)
 	}
 	return encodeList(kept)
 }
@@ -110,6 +114,9 @@ func (r redaction) object(v json.RawMessage) (redacted json.RawMessage, left boo
 			slices.Contains([]string{"name", "id", "demand"}, m.key) && slices.Contains(r.demands, decodeString(m.value)) {
 			return nil, false
 		}
+		if m.key == "summary" || m.key == "message" {
+			m.value = leaveOutCount(m.value)
+		}
 		value, left := r.value(m.value)
 		named = named || m.value[0] == '"' && !bytes.Equal(value, m.value)
 		members[i].value, members[i].left = value, left && !r.names(m.key)
@@ -119,6 +126,18 @@ func (r redaction) object(v json.RawMessage) (redacted json.RawMessage, left boo
 	}
 	r.leaveOutHints(members, named)
 	return encodeObject(members), true
+}
+
+// more is what a summary says last of what it doesn't name.
+var more = regexp.MustCompile(` \([0-9]+ more\)$`)
+
+// leaveOutCount leaves out of a summary how much it doesn't name: demands are among it.
+func leaveOutCount(v json.RawMessage) json.RawMessage {
+	text := decodeString(v)
+	if place := more.FindStringIndex(text); place != nil {
+		return encodeString(text[:place[0]] + " (and more)")
+	}
+	return v
 }
 
 // reason is what the words of an amendment say last: which demands an entry is because of.

@@ -91,6 +91,21 @@ func In(t time.Time, zones ...string) time.Time {
 	return t.UTC()
 }
 
+// StartOfDay returns when a day begins in a zone: at midnight, or where clocks are set
+// forward then, as in Chile in September, at the first moment after it.
+func StartOfDay(year int, month time.Month, day int, zone *time.Location) time.Time {
+	const asWritten = "2006-01-02T15:04:05"
+	t := time.Date(year, month, day, 0, 0, 0, 0, zone)
+	start, end := t.ZoneBounds()
+	switch strings.Compare(t.Format(asWritten), time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Format(asWritten)) {
+	case -1: // midnight is skipped, and this is an hour before it
+		return end
+	case +1:
+		return start
+	}
+	return t
+}
+
 func load(name string) (*time.Location, error) {
 	if name == "" {
 		return nil, errors.New("there is no zone")

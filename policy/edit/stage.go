@@ -1,6 +1,7 @@
 package edit
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -66,7 +67,7 @@ func AddStage(source []byte, c StageChange) ([]byte, error) {
 
 // ErrUnknownDemand is that a policy has no demand of a name. It doesn't say which name, nor
 // which there are: it is said of one that may not be disclosed, too.
-var ErrUnknownDemand = errors.New("the policy has no demand of that name: see exitgate demand; a new one is written into the policy, to apply that")
+var ErrUnknownDemand error = &UnknownError{"the policy has no demand of that name: see exitgate demand; a new one is written into the policy, to apply that"}
 
 // isOnlyDemand reports whether a demand is all that differs between two documents, and
 // is as it is wanted.
@@ -117,6 +118,10 @@ func (e *editor) makeStages(demand string, stages []policy.DatedStage) {
 	_, end = e.span(path("in-force")...)
 	switch {
 	case !e.isFlow(demandsSection, demand):
+		if n := bytes.IndexByte(e.source[end:e.lineEnd(end)], '#'); n >= 0 {
+			e.splice(start, end+n, "") // what is beside it stays
+			break
+		}
 		e.splice(e.lineStart(start), e.nextLine(end), "")
 	case i > 0:
 		_, before := e.span(path(keys[i-1])...)
@@ -157,7 +162,7 @@ func (c StageChange) Check() error {
 		return errors.New("it isn't said what it has come to")
 	}
 	if !slices.Contains(c.Stage.SchemaEnum(), string(c.Stage)) {
-		return fmt.Errorf("%.80q is no stage; there is %s", c.Stage, strings.Join(c.Stage.SchemaEnum(), ", "))
+		return fmt.Errorf("%.80q is not a stage: the stages are %s", c.Stage, strings.Join(c.Stage.SchemaEnum(), ", "))
 	}
 	return nil
 }

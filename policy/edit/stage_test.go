@@ -33,7 +33,7 @@ func TestAddStage(t *testing.T) {
 			"  law: {jurisdiction: FR, stages: [{stage: suspended, in-force: 2026-01-01T00:00:00Z}, " + written + "], requires: {x: 1}}\n"},
 		"one stage in lines": {
 			"  law:\n    jurisdiction: FR\n    in-force: 2026-01-01T00:00:00Z # as of the journal\n    stage: adopted # at last\n    requires: {x: 1}\n",
-			"  law:\n    jurisdiction: FR\n    stages: # at last\n      - {stage: adopted, in-force: 2026-01-01T00:00:00Z}\n      - " + written + "\n    requires: {x: 1}\n"},
+			"  law:\n    jurisdiction: FR\n    # as of the journal\n    stages: # at last\n      - {stage: adopted, in-force: 2026-01-01T00:00:00Z}\n      - " + written + "\n    requires: {x: 1}\n"},
 		"a list in a line": {
 			"  law: {jurisdiction: FR, stages: [{stage: proposed, date: 2026-01-02}], requires: {x: 1}}\n",
 			"  law: {jurisdiction: FR, stages: [{stage: proposed, date: 2026-01-02}, " + written + "], requires: {x: 1}}\n"},
