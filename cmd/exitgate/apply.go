@@ -20,10 +20,7 @@ does, and do it; or, where the policy in force asks for approvals, propose it.
 
 In a pipeline, plan first, let people read the plan, and give its hash: then
 nothing but what they have read is done. If another change came between, the
-exit code is 3, and nothing is changed.
-
-Exit codes: 0 done, or waits for approvals, 1 failed, 2 usage, 3 refused by
-policy or conflict.`,
+exit code is 3, and nothing is changed.`,
 		Example: `  exitgate apply policy.yaml --because "Law 8ter is adopted."
   exitgate apply policy.yaml --because "As reviewed." --plan "$(exitgate plan policy.yaml --json | jq -r .plan.hash)"
   exitgate apply policy.yaml --because "With the territories." --change 43`,

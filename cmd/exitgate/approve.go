@@ -24,9 +24,7 @@ func newApprove() *cobra.Command {
 just that. The last approval that it needs puts it into force. The number of an
 emergency revision signs it.
 
-Nobody approves what they have proposed or edited themselves.
-
-Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy or conflict.`,
+Nobody approves what they have proposed or edited themselves.`,
 		Example: `  exitgate changes 43                    look at it first
   exitgate approve 43
   exitgate approve 43 --because "Checked with counsel." --yes`,
@@ -163,9 +161,7 @@ func newReject() *cobra.Command {
 		Use:   "reject NUMBER --because WHY",
 		Short: "Give up a change that waits",
 		Long: `Give up a change that waits for approvals, one's own or somebody else's. It
-stays in the log.
-
-Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy or conflict.`,
+stays in the log.`,
 		Example:           `  exitgate reject 43 --because "The court has stayed the law."`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: o.completeChanges,

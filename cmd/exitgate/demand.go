@@ -35,10 +35,7 @@ A demand that is adopted with a date, or in force, and that would break a
 guarantee can only be written down where the market is withdrawn by then:
 withdraw it first.
 
-A new demand is written into the policy, see exitgate apply.
-
-Exit codes: 0 done, or waits for approvals, 1 failed, 2 usage, 3 refused by
-policy or conflict.`,
+A new demand is written into the policy, see exitgate apply.`,
 		Example: `  exitgate demand
   exitgate demand fr-narcotrafic-8ter
   exitgate demand fr-narcotrafic-8ter --stage adopted --in-force 2026-12-01T00:00:00+01:00 \
@@ -58,6 +55,8 @@ policy or conflict.`,
 			return o.print(cmd, args[0])
 		case len(args) == 0:
 			return errors.New("which demand? as in: exitgate demand fr-narcotrafic-8ter --stage adopted --because \"…\"")
+		case !slices.Contains(stageNames, o.stage):
+			return fmt.Errorf("%.80q is not a stage: the stages are %s", o.stage, strings.Join(stageNames, ", "))
 		}
 		return record(cmd, args)
 	}
@@ -70,9 +69,11 @@ policy or conflict.`,
 	f.Var(&o.until, "until", "of suspended: until when, as above")
 	f.StringVar(&o.source, "source", "", "the `address` where that can be read")
 	f.StringVar(&o.evidence, "evidence", "", "a `file` with the document that shows it: its SHA-256 is written down")
-	_ = cmd.RegisterFlagCompletionFunc("stage", cobra.FixedCompletions(policy.Stage("").SchemaEnum(), cobra.ShellCompDirectiveNoFileComp)) // the flag exists
+	_ = cmd.RegisterFlagCompletionFunc("stage", cobra.FixedCompletions(stageNames, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 	return cmd
 }
+
+var stageNames = policy.Stage("").SchemaEnum()
 
 type demandOptions struct {
 	proposalOptions
@@ -91,7 +92,7 @@ func (f dayFlag) in(zone *time.Location) time.Time {
 	if !f.isDay {
 		return f.Time
 	}
-	return time.Date(f.Year(), f.Month(), f.Day(), 0, 0, 0, 0, zone)
+	return zonedtime.StartOfDay(f.Year(), f.Month(), f.Day(), zone)
 }
 
 // Set implements pflag.Value.

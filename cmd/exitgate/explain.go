@@ -137,7 +137,7 @@ func (o *explainOptions) question(cmd *cobra.Command, asked string) (api.Questio
 	}
 	q.Jurisdiction = policy.Code(asked)
 	_, err := placeOf(asked)
-	return q, err
+	return q, exitFailure(err)
 }
 
 // explain has the gateway explain.
@@ -213,7 +213,7 @@ func (o *explainOptions) locate(cmd *cobra.Command, asked string) (policy.Place,
 	address, err := netip.ParseAddr(asked)
 	if err != nil {
 		place, err := placeOf(asked)
-		return place, nil, err
+		return place, nil, exitFailure(err)
 	}
 	locator, err := geo.Open(options)
 	if err != nil {

@@ -136,9 +136,7 @@ To reject one takes an operator or an approver. What was rejected can be accepte
 later.
 
 Without an argument it is the only database that is held. The beginning of a SHA-256
-makes sure that it is the file that you have looked at.
-
-Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy or conflict.`,
+makes sure that it is the file that you have looked at.`,
 		Example: fmt.Sprintf("  exitgate geo %s sha256:6a1f09c2d7e4 --because \"…\"", verb),
 		Args:    cobra.MaximumNArgs(1),
 		RunE: o.withReason(func(cmd *cobra.Command, args []string) error {

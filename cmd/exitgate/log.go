@@ -67,10 +67,14 @@ type logOptions struct {
 
 func (o *logOptions) run(cmd *cobra.Command, args []string) error {
 	switch {
+	case o.verify && (cmd.Flags().Changed("limit") || cmd.Flags().Changed("before")):
+		return errors.New("--verify reads all records: leave out --limit and --before")
 	case o.verify && len(args) > 0:
 		return exitFailure(o.verifyFile(cmd, args[0]))
 	case o.policy && len(args) == 0:
 		return errors.New("the policy of which revision? as in: exitgate log 42 --policy")
+	case len(args) > 0 && (cmd.Flags().Changed("limit") || cmd.Flags().Changed("before")):
+		return errors.New("--limit and --before are for the list of records: leave out the number, or them")
 	case o.limit < 1:
 		return errors.New("--limit is how many records: at least 1")
 	}

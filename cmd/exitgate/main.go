@@ -10,6 +10,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -44,7 +45,7 @@ func run(ctx context.Context, now func() time.Time, args []string, in io.Reader,
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	err := root.ExecuteContext(ctx)
+	ran, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitDone
 	}
@@ -54,7 +55,7 @@ func run(ctx context.Context, now func() time.Time, args []string, in io.Reader,
 		}
 		return status.code
 	}
-	fmt.Fprintf(errOut, "%v\nsee exitgate --help\n", err)
+	fmt.Fprintf(errOut, "%v\nsee %s --help\n", err, ran.CommandPath())
 	return exitUsage
 }
 
@@ -83,9 +84,7 @@ is in, decides by a policy what that jurisdiction gets, and forwards or refuses.
 
 The verbs that look at a running gateway, or change what it does, ask its API:
 over the socket in its data folder, or with --api and a token from another
-machine.
-
-Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy or conflict.`,
+machine.`,
 		Example: `  exitgate demo                                  see it work, with a sample app
   exitgate serve --to http://127.0.0.1:3000      put it in front of an app
   exitgate check policy.yaml                     say what a policy does
@@ -114,5 +113,20 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy or conflict.`,
 		}
 	}
 	root.AddCommand(newVersion())
+	describeExitCodes(root)
 	return root
+}
+
+// describeExitCodes adds the exit codes to the help of all verbs that don't say theirs.
+func describeExitCodes(cmd *cobra.Command) {
+	const begin = "Exit codes: "
+	if cmd.Long == "" {
+		cmd.Long = cmd.Short + "."
+	}
+	if !strings.Contains(cmd.Long, begin) {
+		cmd.Long += "\n\n" + begin + "0 done, or waits for approvals, 1 failed, or there is no such\nthing, 2 usage, 3 refused by policy or conflict."
+	}
+	for _, verb := range cmd.Commands() {
+		describeExitCodes(verb)
+	}
 }

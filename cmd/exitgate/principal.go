@@ -144,6 +144,9 @@ func newPrincipalSet(now func() time.Time, adds bool) *cobra.Command {
 			if set("role") {
 				p.Roles = nil
 				for _, r := range roles {
+					if !slices.Contains(changes.Roles(), changes.Role(r)) {
+						return fmt.Errorf("%.80q is not a role: the roles are %s", r, formatRoles(changes.Roles()))
+					}
 					p.Roles = append(p.Roles, changes.Role(r))
 				}
 			}
@@ -167,6 +170,7 @@ func newPrincipalSet(now func() time.Time, adds bool) *cobra.Command {
 	f.StringVar(&certificate, "certificate", "", "the `name` in client certificates that this is")
 	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{
 		string(changes.Viewer) + "\tlook at everything", string(changes.Operator) + "\tpropose changes", string(changes.Approver) + "\tapprove and sign",
+		string(changes.Counsel) + "\tread of what may not be disclosed",
 	}, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 	return cmd
 }

@@ -21,10 +21,7 @@ propose it. The revisions: exitgate log.
 
 With --emergency, what only withdraws is done at once; and whoever has withdrawn the
 wrong market in an emergency can take that back alone, for ten minutes, if nothing
-else has come into force. Both are then to be signed by somebody else.
-
-Exit codes: 0 done, or waits for approvals, 1 failed, 2 usage, 3 refused by
-policy or conflict.`,
+else has come into force. Both are then to be signed by somebody else.`,
 		Example: `  exitgate rollback 41 --because "The wrong country."
   exitgate rollback 41 --emergency --because "A typo: it is GB."
   exitgate plan --rollback 41`,

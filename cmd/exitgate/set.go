@@ -34,10 +34,7 @@ reaches no territory and nobody whose part of the country isn't known, and is sa
 
 Who may propose changes may withdraw a market in an emergency, at once and
 without the approvals that the policy asks for. Somebody else is to sign that
-within 24 hours.
-
-Exit codes: 0 done, or waits for approvals, 1 failed, 2 usage, 3 refused by
-policy or conflict.`,
+within 24 hours.`,
 		Example: `  exitgate set IT withdrawn --because "Law 12 is in force."
   exitgate set IT wind-down --from 2026-11-15T00:00:00Z --because "Law 12 is adopted."
   exitgate set FR withdrawn --territories GP,MQ,RE --because "It is law there, too."

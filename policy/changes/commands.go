@@ -197,6 +197,8 @@ func edited(source []byte, err error) ([]byte, error) {
 		return source, nil
 	case errors.As(err, new(strictyaml.Errors)):
 		return nil, wrongPolicy(err)
+	case errors.As(err, new(*edit.UnknownError)):
+		return nil, refuse(NotFound, "", "%v", err)
 	}
 	return nil, refuse(Invalid, "", "%v", err)
 }
@@ -449,11 +451,7 @@ func refuse(code ErrorCode, advice, format string, args ...any) error {
 
 // wrongPolicy refuses a policy for what its parser has to say of it.
 func wrongPolicy(err error) *Error {
-	r := &Error{Code: WrongPolicy, Message: "the policy would be wrong", Err: err}
-	if problems := strictyaml.Errors(nil); errors.As(err, &problems) && len(problems) > 1 {
-		r.Message = fmt.Sprintf("the policy would be wrong in %d places", len(problems))
-	}
-	return r
+	return &Error{Code: WrongPolicy, Message: "the policy would be wrong", Err: err}
 }
 
 // joinAnd lists words.

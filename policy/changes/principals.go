@@ -15,6 +15,9 @@ import (
 // roles lists them as they are shown.
 var roles = [...]Role{Viewer, Operator, Approver, Counsel}
 
+// Roles returns all roles there are, as they are shown.
+func Roles() []Role { return slices.Clone(roles[:]) }
+
 // localPrefix begins the names of local users that are no principals.
 const localPrefix = "unix:"
 

@@ -58,7 +58,7 @@ func Apply(source []byte, c PhaseChange) ([]byte, error) {
 		return nil, err
 	}
 	if err := p.CheckJurisdiction(c.Jurisdiction); err != nil {
-		return nil, err
+		return nil, &UnknownError{err.Error()}
 	}
 	e := editor{source: source, doc: before.YAML}
 	was, exists := before.Definition.Jurisdictions[string(c.Jurisdiction)]
@@ -93,6 +93,11 @@ func Apply(source []byte, c PhaseChange) ([]byte, error) {
 	}
 	return result, nil
 }
+
+// An UnknownError is that there is no such jurisdiction, or no such demand.
+type UnknownError struct{ text string }
+
+func (e *UnknownError) Error() string { return e.text }
 
 var errUneditable = errors.New("the policy is written in a way that only people can edit: change its text yourself and apply that")
 
