@@ -219,6 +219,9 @@ func (x *exchange) modifyResponse(res *http.Response) error {
 // prepareResponse checks the head of a response and changes its fields to those
 // that the client gets. Hop-by-hop fields are gone by then.
 func (x *exchange) prepareResponse(res *http.Response) error {
+	if err := x.in.Context().Err(); err != nil {
+		return err // once it is cut, nothing of it is served, also if that comes in the same moment
+	}
 	if res.StatusCode < 200 && res.StatusCode != http.StatusSwitchingProtocols {
 		return fmt.Errorf("status %d", res.StatusCode)
 	}
