@@ -85,7 +85,7 @@ func (o *evidenceOptions) run(cmd *cobra.Command, c *client, code string) error 
 	if err != nil {
 		return fmt.Errorf("what the gateway sent can't be used: %w", err)
 	}
-	if report := f.Verify(); !report.OK() {
+	if report := f.Verify(f.Made.At); !report.OK() {
 		return fmt.Errorf("what the gateway sent isn't valid: %w", evidenceError(report))
 	}
 	if o.page != "" {
@@ -154,7 +154,7 @@ func (o *logOptions) verifyFile(cmd *cobra.Command, name string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	report := f.Verify()
+	report := f.Verify(o.now())
 	if o.json {
 		err = writeJSON(cmd.OutOrStdout(), newEvidenceReport(f, report))
 	} else {

@@ -20,8 +20,8 @@ import (
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
-func newLog() *cobra.Command {
-	var o logOptions
+func newLog(now func() time.Time) *cobra.Command {
+	o := logOptions{now: now}
 	cmd := &cobra.Command{
 		Use:   "log [NUMBER|FILE]",
 		Short: "Show who changed what, when and why, and verify it",
@@ -63,6 +63,7 @@ type logOptions struct {
 	verify, verbose, policy bool
 	limit                   int
 	before                  uint64
+	now                     func() time.Time
 }
 
 func (o *logOptions) run(cmd *cobra.Command, args []string) error {

@@ -51,7 +51,7 @@ func clock(file string) func() time.Time {
 		if err != nil {
 			panic(err)
 		}
-		at, err := time.Parse(time.RFC3339, string(text))
+		at, err := time.Parse(time.RFC3339, strings.TrimSpace(string(text)))
 		if err != nil {
 			panic(err)
 		}

@@ -355,7 +355,7 @@ func TestConsole_evidence(t *testing.T) {
 	g := newFixture(t)
 	b := signedIn(t, g, viewer)
 	w := b.opens("GET", "/markets/BY/evidence", nil)
-	if f, err := evidence.Read(w.Body.Bytes()); err != nil || !f.Verify().OK() || w.Header().Get("Content-Disposition") != `attachment; filename="evidence-BY.json"` {
+	if f, err := evidence.Read(w.Body.Bytes()); err != nil || !f.Verify(f.Made.At).OK() || w.Header().Get("Content-Disposition") != `attachment; filename="evidence-BY.json"` {
 		t.Errorf("%v, %v", err, w.Header())
 	}
 	if w := b.opens("GET", "/markets/EU/evidence", nil); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "neither a country") || w.Header().Get("Content-Disposition") != "" {

@@ -2,11 +2,13 @@ package admin_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/evidence"
+	"github.com/exitgate/exitgate/policy/changes"
 )
 
 // Issue 11, number 9.
@@ -23,14 +25,32 @@ func TestEvidence(t *testing.T) {
 	if f.Made.Counts == nil {
 		t.Error("of the last day there are no counts")
 	}
-	if report := f.Verify(); !report.OK() || f.Head.Number != state.Last() || !f.To.Equal(now) || f.Records[0].Number != 1 {
+	if report := f.Verify(f.Made.At); !report.OK() || f.Head.Number != state.Last() || !f.To.Equal(now) || f.Records[0].Number != 1 {
 		t.Errorf("it isn't valid: %+v, of %+v", report, f.Header)
 	}
 
 	// Before the change was proposed.
 	got = ask(t, g, viewer, "GET", "/v1/evidence/BY?to="+change.Time.Add(-time.Second).Format(time.RFC3339), nil)
 	f, err = evidence.Read([]byte(got.body))
-	if err != nil || !f.Verify().OK() || f.Head.Number != change.Number-1 || f.Made.Counts != nil {
+	if err != nil || !f.Verify(f.Made.At).OK() || f.Head.Number != change.Number-1 || f.Made.Counts != nil {
+		t.Errorf("%v, of %+v\n%s", err, f.Header, got.body)
+	}
+
+	// Since it was proposed, and before it was approved: who has approved with what, and what
+	// was proposed, is in it.
+	change = g.pending(t, zoe, "RU")
+	g.tick(time.Hour)
+	_, between := g.known()
+	g.tick(time.Hour)
+	state, now = g.known()
+	draft, err := state.Approve(counsel, change.Number, change.Plan, "Read.", changes.Request{}, nil, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.append(t, draft)
+	got = ask(t, g, viewer, "GET", "/v1/evidence/RU?from="+between.Format(time.RFC3339), nil)
+	f, err = evidence.Read([]byte(got.body))
+	if err != nil || !f.Verify(f.Made.At).OK() || f.Records[0].Number > change.Number || !slices.ContainsFunc(f.Says.Revisions, func(r evidence.Revision) bool { return len(r.Approvals) > 0 }) {
 		t.Errorf("%v, of %+v\n%s", err, f.Header, got.body)
 	}
 

@@ -1,10 +1,12 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"time"
@@ -92,13 +94,14 @@ func (c *Control) countsIn(ctx context.Context, code policy.Code, now time.Time)
 }
 
 // findRecords returns where the records are that prove what was in force in a time,
-// in their order: those from the revision on that was in force when it began, until
-// the last that was written in it, or that says of something that it took place
-// in it.
+// in their order: those from the revision on that was in force when it began, or from
+// the first proposal of what came into force since, until the last that was written in it,
+// or that says of something that it took place in it.
 func (c *Control) findRecords(ctx context.Context, from, to time.Time) (found []ledger.Point, err error) {
 	var wanted ledger.Hash // of the record before
 	var size int
-	complete := false
+	complete, begun := false, false
+	proposed := uint64(math.MaxUint64) // by the first of the records that are needed
 	take := func(r source.Record) bool {
 		if complete || len(found) > 0 && r.InLedger.Hash != wanted {
 			return !complete // it isn't part of the chain
@@ -109,7 +112,11 @@ func (c *Control) findRecords(ctx context.Context, from, to time.Time) (found []
 		}
 		found = append(found, r.InLedger.Point())
 		wanted, size = r.InLedger.Previous, size+len(r.Body)
-		complete = wanted == ledger.Hash{} || valid && d.Revision != nil && !r.Time.After(from)
+		if valid && d.Revision != nil && !begun {
+			begun = !r.Time.After(from)
+			proposed = min(proposed, cmp.Or(d.Number, r.Number), r.Number)
+		}
+		complete = wanted == ledger.Hash{} || begun && r.Number <= proposed
 		return len(found) <= evidence.MaxRecords && size <= evidence.MaxBytes
 	}
 	for before, more := uint64(0), true; more && !complete && len(found) <= evidence.MaxRecords && size <= evidence.MaxBytes; more = before != 0 {

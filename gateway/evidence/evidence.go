@@ -24,8 +24,9 @@ import (
 
 // format is that of files that are written. It is raised with whatever would have
 // an earlier exitgate say something else of the same records, or not read the file.
-// Files of format 1 have no counts.
-const format = 2
+// Files of format 1 have no counts; in those of format 1 and 2 a revision's proposal may
+// be missing, where it was made before the time.
+const format = 3
 
 // Limits.
 const (
@@ -73,8 +74,9 @@ type Count struct {
 // A File is all of a file.
 type File struct {
 	Header
-	// Records are those from the revision that was in force at From to the last of the
-	// time, all that are between them too: each has the hash of the one before it.
+	// Records are those from the revision that was in force at From, or from the first
+	// proposal of what came into force since, to the last of the time, all that are between
+	// them too: each has the hash of the one before it.
 	Records []Record `json:"records"`
 	// Says is what the records say of the jurisdiction.
 	Says Statement `json:"says"`

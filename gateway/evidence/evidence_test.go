@@ -156,6 +156,9 @@ func read(t testing.TB, text []byte) evidence.File {
 	return f
 }
 
+// checked is when files are looked at.
+var checked = time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // theFile is the one of the whole story.
 func theFile(t testing.TB) []byte {
 	b := theExit(t)
@@ -167,7 +170,7 @@ func TestAFileSaysWhatItsRecordsSay(t *testing.T) {
 	text := theFile(t)
 	testkit.Golden(t, "testdata/france.json", string(text))
 	f := read(t, text)
-	if report := f.Verify(); !report.OK() || report.Records != 10 || report.Newer != 1 {
+	if report := f.Verify(checked); !report.OK() || report.Records != 10 || report.Newer != 1 {
 		t.Errorf("it isn't valid: %+v", report)
 	}
 	var phases, demands, took []string
@@ -209,7 +212,7 @@ func TestAPartOfTheTime(t *testing.T) {
 	from := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	to := time.Date(2026, 12, 1, 1, 0, 0, 0, time.UTC)
 	f := read(t, file(t, from, to, b.records[4:9])) // the step was recorded later
-	if report := f.Verify(); !report.OK() {
+	if report := f.Verify(checked); !report.OK() {
 		t.Errorf("it isn't valid: %+v", report)
 	}
 	if s := f.Says; len(s.Revisions) != 1 || s.Revisions[0].Number != 5 || len(s.Phases) != 2 || !s.Phases[0].From.Equal(from) || len(s.Took) != 1 {
@@ -217,14 +220,49 @@ func TestAPartOfTheTime(t *testing.T) {
 	}
 }
 
-// A file that was made once stays valid: format1.json isn't written anew.
-func TestAFileOfFormat1StaysValid(t *testing.T) {
-	text, err := os.ReadFile("testdata/format1.json")
-	if err != nil {
-		t.Fatal(err)
+// Issue 11, number 9: what is said of less than all records is no evidence, however it
+// agrees with them.
+func TestAFileHasAllThatItTakes(t *testing.T) {
+	b := theExit(t)
+	afterThird := time.Date(2026, 10, 1, 0, 0, 1, 0, time.UTC)
+	for _, c := range []struct {
+		name     string
+		from, to time.Time
+		records  []ledger.Record
+		change   func(*evidence.File)
+		valid    bool
+	}{
+		{"all", begin, b.now, b.records, nil, true},
+		{"all, from the beginning", time.Time{}, b.now, b.records, nil, true},
+		{"without the first", begin, b.now, b.records[1:], nil, false},
+		{"without the first, from the beginning", time.Time{}, b.now, b.records[1:], nil, false},
+		{"without all but the last", begin, b.now, b.records[9:], nil, false},
+		{"with the proposal of what was in force at first", afterThird, b.now, b.records[1:], nil, true},
+		{"without that proposal", afterThird, b.now, b.records[2:], nil, false},
+		{"without what was in force at first", afterThird, b.now, b.records[3:], nil, false},
+		{"of a time that is yet to come", begin, checked.AddDate(0, 1, 0), b.records, nil, false},
+		{"made before its time had ended", begin, b.now, b.records, func(f *evidence.File) { f.Made.At = b.now.Add(-time.Hour) }, false},
+	} {
+		f := read(t, file(t, c.from, c.to, c.records))
+		if c.change != nil {
+			c.change(&f)
+		}
+		if report := f.Verify(checked); report.OK() != c.valid || len(report.Invalid) > 0 {
+			t.Errorf("%s: %+v", c.name, report)
+		}
 	}
-	if report := read(t, text).Verify(); !report.OK() {
-		t.Errorf("%+v", report)
+}
+
+// A file that was made once stays valid: those of formats 1 and 2 aren't written anew.
+func TestAFileOfAnEarlierFormatStaysValid(t *testing.T) {
+	for _, name := range []string{"testdata/format1.json", "testdata/format2.json"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if report := read(t, text).Verify(checked); !report.OK() {
+			t.Errorf("%s: %+v", name, report)
+		}
 	}
 }
 
@@ -243,7 +281,7 @@ func TestEachChangedByteOfARecordIsFound(t *testing.T) {
 				f.Records[i].Base64 = slices.Clone(r.Base64)
 				f.Records[i].Base64[at] ^= 1
 			}
-			report := f.Verify()
+			report := f.Verify(checked)
 			if len(report.Invalid) != 1 || report.Invalid[0].Number != r.Number {
 				t.Fatalf("byte %d of record %d: %v", at, r.Number, report.Invalid)
 			}
@@ -260,7 +298,7 @@ func TestAChangedByteOfTheFileIsFound(t *testing.T) {
 		changed := slices.Clone(text)
 		changed[at] ^= 1
 		f, err := evidence.Read(changed)
-		if err != nil || !f.Verify().OK() {
+		if err != nil || !f.Verify(checked).OK() {
 			continue
 		}
 		f.Made, f.To = good.Made, good.To
@@ -302,7 +340,7 @@ func TestWhatElseIsWrongWithAFile(t *testing.T) {
 			f.Records = slices.Clone(good.Records)
 			f.Says.Phases, f.Says.Revisions, f.Says.Took = slices.Clone(f.Says.Phases), slices.Clone(f.Says.Revisions), slices.Clone(f.Says.Took)
 			c.change(&f)
-			report := f.Verify()
+			report := f.Verify(checked)
 			switch {
 			case c.want == 0 && (report.Differs == nil || len(report.Invalid) > 0),
 				c.want != 0 && !slices.ContainsFunc(report.Invalid, func(r ledger.InvalidRecord) bool { return r.Number == c.want }):
@@ -316,7 +354,7 @@ func TestWhatCannotBeRead(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                       "isn't a file of exitgate evidence",
 		"{}":                     "isn't a file of exitgate evidence",
-		`{"format": 3}`:          "check it with a newer one",
+		`{"format": 4}`:          "check it with a newer one",
 		"version: 1\nroutes: {}": "isn't a file of exitgate evidence",
 		string(bytes.Replace(theFile(t), []byte(`"says"`), []byte(`"more":1,"says"`), 1)): "unknown",
 	} {
@@ -331,7 +369,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(theFile(f))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if read, err := evidence.Read(text); err == nil {
-			read.Verify()
+			read.Verify(checked)
 			if err := read.WritePage(new(bytes.Buffer), ledger.Hash{}); err != nil {
 				t.Error(err)
 			}

@@ -69,6 +69,9 @@ type reading struct {
 	waiting map[uint64][]changes.Approval // of changes that wait
 	last    *Revision                     // in force
 	policy  *policy.Policy                // of it
+	begins  time.Time                     // when the first revision came into force
+	oldest  uint64                        // of the changes that the revisions come from, 0 for none
+	change  uint64                        // that the one in force comes from, 0 for none
 }
 
 func newReading(h Header) *reading {
@@ -87,7 +90,7 @@ func (s *reading) add(r ledger.Record) {
 	case d.Revision != nil:
 		d.Revision.AddCredentials(s.waiting[d.Number])
 		delete(s.waiting, d.Number)
-		s.addRevision(*d.Revision, d.Policy)
+		s.addRevision(*d.Revision, d.Policy, d.Number)
 	case r.Kind == string(changes.ChangeEdited):
 		delete(s.waiting, d.Number) // its approvals are void
 	case r.Kind == string(changes.ChangeApproved):
@@ -102,7 +105,7 @@ func (s *reading) add(r ledger.Record) {
 
 // addRevision takes a policy that came into force, unless every gateway has skipped
 // it: it has to follow from the one before, and be readable.
-func (s *reading) addRevision(made changes.Revision, text []byte) {
+func (s *reading) addRevision(made changes.Revision, text []byte, change uint64) {
 	if s.last != nil && made.Base != s.last.Number || made.Time.After(s.To) {
 		return
 	}
@@ -111,7 +114,10 @@ func (s *reading) addRevision(made changes.Revision, text []byte) {
 		return
 	}
 	s.endRevision(made.Time)
-	s.last, s.policy = &Revision{Revision: made}, p
+	if s.last == nil {
+		s.begins = made.Time
+	}
+	s.last, s.policy, s.change = &Revision{Revision: made}, p, change
 }
 
 // addSignature takes the signature under an emergency, which is a record behind it; of
@@ -130,6 +136,9 @@ func (s *reading) addSignature(number uint64, by changes.Approval) {
 func (s *reading) endRevision(until time.Time) {
 	if s.last == nil || !until.After(s.From) {
 		return
+	}
+	if s.change != 0 && (s.oldest == 0 || s.change < s.oldest) {
+		s.oldest = s.change
 	}
 	if until.Before(s.To) {
 		s.last.Until = until

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/policy"
@@ -26,10 +27,10 @@ type Report struct {
 func (r Report) OK() bool { return len(r.Invalid) == 0 && r.Differs == nil }
 
 // Verify returns what is wrong with a file: each record that was changed, is missing
-// or isn't in its place, and whether the file says of the records what they say. It
-// proves what comes before the hash in Head: whoever makes a whole file anew makes
-// another hash.
-func (f File) Verify() Report {
+// or isn't in its place, whether they are all that it takes, whether the file says of
+// them what they say, and nothing of what is yet to come at a moment. It proves what
+// comes before the hash in Head: whoever makes a whole file anew makes another hash.
+func (f File) Verify(now time.Time) Report {
 	var report Report
 	wrong := func(number uint64, format string, args ...any) {
 		if n := len(report.Invalid); n == 0 || report.Invalid[n-1].Number != number {
@@ -76,6 +77,28 @@ func (f File) Verify() Report {
 		report.Differs = err
 	} else if !bytes.Equal(says, given) || f.Name != policy.Name(f.Jurisdiction) {
 		report.Differs = errors.New("what it says beside the records isn't what the records say")
+	} else {
+		report.Differs = f.checkTime(said, records[0], now)
 	}
 	return report
+}
+
+// clockTolerance is by how much a file may be ahead of the clock where it is checked.
+const clockTolerance = time.Minute
+
+// checkTime returns why the records aren't all that it takes for the time that the file is
+// about, or why nothing can prove it yet.
+func (f File) checkTime(said *reading, first ledger.Record, now time.Time) error {
+	isFirst := first.Previous == ledger.Hash{}
+	switch {
+	case !isFirst && (said.last == nil || said.begins.After(f.From)):
+		return errors.New("its records begin later than the time that it is about: what was in force before them is missing")
+	case !isFirst && f.Format >= 3 && said.oldest != 0 && said.oldest < first.Number:
+		return fmt.Errorf("record %d is missing, by which it was proposed what came into force", said.oldest)
+	case f.To.After(f.Made.At):
+		return errors.New("it was made before the time ended that it is about")
+	case f.To.After(now.Add(clockTolerance)):
+		return errors.New("the time that it is about hasn't ended yet, by the clock here")
+	}
+	return nil
 }
