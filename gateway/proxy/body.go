@@ -173,9 +173,6 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	b.x.watchdog.upstreamRead.begin()
 	n, err := b.src.Read(p)
 	b.x.watchdog.upstreamRead.end()
-	if ended := b.x.in.Context().Err(); ended != nil {
-		return 0, ended // what is cut isn't served to its end, also if that comes in the same moment
-	}
 	if err != nil && err != io.EOF {
 		b.x.reportCutShort() // ReverseProxy aborts the client's side
 	}

@@ -220,7 +220,7 @@ func (x *exchange) modifyResponse(res *http.Response) error {
 // that the client gets. Hop-by-hop fields are gone by then.
 func (x *exchange) prepareResponse(res *http.Response) error {
 	if err := x.in.Context().Err(); err != nil {
-		return err // once it is cut, nothing of it is served, also if that comes in the same moment
+		return err // it was cut before it was answered, if only just: it can be refused instead
 	}
 	if res.StatusCode < 200 && res.StatusCode != http.StatusSwitchingProtocols {
 		return fmt.Errorf("status %d", res.StatusCode)
