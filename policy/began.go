@@ -3,6 +3,8 @@ package policy
 import (
 	"slices"
 	"time"
+
+	"github.com/exitgate/exitgate/policy/iso3166"
 )
 
 // Began is since when what a policy gives has been so, by the records that it came
@@ -12,6 +14,9 @@ type Began struct {
 	At time.Time `json:"at"` // when the policy came into force; of steps from then on their dates are right
 	// Entries are by entry, and in it by class; "" is the whole service.
 	Entries map[Code]map[string]Beginning `json:"entries"`
+	// Places are, in the same way, those of a place for which it is otherwise than for the
+	// entry that governs it: it was reached by another one before.
+	Places map[Code]map[string]Beginning `json:"places,omitempty"`
 }
 
 // A Beginning is since when something is so, zero if that isn't known.
@@ -25,6 +30,7 @@ type Beginning struct {
 func (p *Policy) WithBegan(b *Began) *Policy {
 	next := *p
 	next.began = b
+	next.distinct = next.findDistinct()
 	return &next
 }
 
@@ -58,7 +64,99 @@ func (p *Policy) BeganAt(before *Policy, at time.Time) *Began {
 			entry[class] = beginning
 		})
 	}
+	if before != nil {
+		for _, place := range p.placesWith(before) {
+			p.addPlace(b, before, place, at)
+		}
+	}
 	return b
+}
+
+// placesWith returns the places that the policy or another one distinguishes.
+func (p *Policy) placesWith(other *Policy) []Place {
+	places := []Place{{}, {Private: true}}
+	for info := range iso3166.Countries() {
+		places = append(places, PlaceOf(Code(info.Code)))
+	}
+	seen := make(map[Code]bool)
+	for _, distinct := range []map[Code][]Code{p.distinct, other.distinct} {
+		for _, codes := range distinct {
+			for _, code := range codes {
+				if !seen[code] {
+					seen[code] = true
+					places = append(places, PlaceOf(code))
+				}
+			}
+		}
+	}
+	return places
+}
+
+// addPlace adds since when a place gets what it gets, where that isn't since when the
+// entry that governs there has given it.
+func (p *Policy) addPlace(b *Began, before *Policy, place Place, at time.Time) {
+	code := place.Jurisdiction()
+	matches, earlier := p.appendMatches(nil, place), before.appendMatches(nil, place)
+	if before.began.ofPlace(code) == nil && sameEntries(matches, earlier) {
+		return // it has had what the entry has given
+	}
+	for i, class := range p.classes {
+		now := p.decide(code, matches, Class(i), at)
+		rule := p.rules[now.Entry]
+		if now.Phase == Open || rule == nil {
+			continue
+		}
+		was := before.decide(code, earlier, Class(max(0, slices.Index(before.classes, class))), at)
+		is := Beginning{was.Since, was.Announced}
+		if was.Phase != now.Phase {
+			is.Since = b.At
+		}
+		if was.Phase == Open {
+			is.Announced = b.At
+		}
+		timeline := rule.timelineOf(class)
+		if is == b.Entries[now.Entry][timeline] {
+			continue
+		}
+		if b.Places == nil {
+			b.Places = make(map[Code]map[string]Beginning)
+		}
+		if b.Places[code] == nil {
+			b.Places[code] = make(map[string]Beginning)
+		}
+		b.Places[code][timeline] = is
+	}
+}
+
+// sameEntries reports whether the same entries govern by two lists of matches.
+func sameEntries(a, b []match) bool {
+	if len(a) == 0 || len(b) == 0 {
+		return len(a) == len(b)
+	}
+	a, _ = mostSpecific(a)
+	b, _ = mostSpecific(b)
+	return slices.EqualFunc(a, b, func(a, b match) bool { return a.entry.code == b.entry.code })
+}
+
+// subdivisions returns those of which something is known by themselves.
+func (b *Began) subdivisions() (codes []Code) {
+	if b == nil {
+		return nil
+	}
+	for code := range b.Places {
+		if _, is := countryOf(code); is {
+			codes = append(codes, code)
+		}
+	}
+	return codes
+}
+
+// ofPlace returns what is known of a place by itself, nil for nothing.
+func (b *Began) ofPlace(code Code) map[string]Beginning {
+	if b == nil {
+		return nil
+	}
+	return b.Places[code]
 }
 
 // eachTimeline calls a function for what the rule gives the whole service, and where
@@ -91,7 +189,7 @@ func (p *Policy) gave(code Code, class string, at time.Time) (Phase, Beginning) 
 		if class != "" {
 			steps = r.StepsOf(i)
 		}
-		return r.stepAt(steps, at).Phase, p.beginning(r, class, steps, at)
+		return r.stepAt(steps, at).Phase, p.beginning("", r, class, steps, at)
 	}
 	if isPseudo(code) || !isPlace(string(code)) {
 		return Open, Beginning{}
@@ -100,15 +198,19 @@ func (p *Policy) gave(code Code, class string, at time.Time) (Phase, Beginning) 
 	return d.Phase, Beginning{d.Since, d.Announced}
 }
 
-// beginning returns since when what the rule gives a class at a moment is so.
-func (p *Policy) beginning(r *Rule, class string, steps []Step, at time.Time) Beginning {
+// beginning returns since when what the rule gives a class at a moment is so, for a place,
+// or with "" by the rule itself.
+func (p *Policy) beginning(place Code, r *Rule, class string, steps []Step, at time.Time) Beginning {
 	now := r.stepAt(steps, at)
 	b := Beginning{now.From, reachedAt(steps, Announced)}
 	if p.began == nil || now.Phase == Open {
 		return b
 	}
 	entry := p.began.Entries[r.code]
-	known, ok := entry[class]
+	known, ok := p.began.Places[place][class]
+	if !ok {
+		known, ok = entry[class]
+	}
 	if !ok {
 		known = entry[""]
 	}

@@ -89,8 +89,8 @@ func (p *Policy) nextStepOf(at time.Time, counts func(binding) bool) time.Time {
 }
 
 // findDistinct returns, by country, the subdivisions that the policy
-// distinguishes, sorted: the named ones, the members of groups with an entry, and
-// those with flags of their own.
+// distinguishes, sorted: the named ones, the members of groups with an entry, those
+// with flags of their own, and those that get what they get since another moment.
 func (p *Policy) findDistinct() map[Code][]Code {
 	apart := make(map[Code][]Code)
 	for code := range p.rules {
@@ -108,7 +108,7 @@ func (p *Policy) findDistinct() map[Code][]Code {
 		}
 		apart[country] = append(apart[country], code)
 	}
-	for _, code := range p.withFlags {
+	for _, code := range slices.Concat(p.withFlags, p.began.subdivisions()) {
 		if country, ok := countryOf(code); ok && !slices.Contains(apart[country], code) {
 			apart[country] = append(apart[country], code)
 		}

@@ -176,7 +176,7 @@ func (s *Snapshot) normalize(place Place) Place {
 
 // explainMatch says what became of a match, first being the most specific one.
 func (s *Snapshot) explainMatch(m, first match, place Place, class Class, d Decision) Match {
-	step, began, routes := s.stepOf(m.entry, class)
+	step, began, routes := s.stepOf(d.Jurisdiction, m.entry, class)
 	x := Match{
 		Entry:   m.entry.code,
 		Name:    Name(m.entry.code),
@@ -210,16 +210,16 @@ func (s *Snapshot) explainMatch(m, first match, place Place, class Class, d Deci
 	return x
 }
 
-// stepOf returns what an entry gives a class now, with the features that it is
+// stepOf returns what an entry gives a class at a place now, with the features that it is
 // about if it isn't about the whole service; and of a class that it isn't about,
 // what it gives them.
-func (s *Snapshot) stepOf(e *Rule, class Class) (step Step, began Beginning, routes []string) {
+func (s *Snapshot) stepOf(place Code, e *Rule, class Class) (step Step, began Beginning, routes []string) {
 	step = e.stepAt(e.StepsOf(class), s.at)
-	began = s.policy.beginning(e, e.timelineOf(s.policy.classes[class]), e.StepsOf(class), s.at)
+	began = s.policy.beginning(place, e, e.timelineOf(s.policy.classes[class]), e.StepsOf(class), s.at)
 	only, ok := s.policy.onlyFeature(e)
 	switch {
 	case ok:
-		return e.stepAt(only.Steps, s.at), s.policy.beginning(e, only.Routes[0], only.Steps, s.at), only.Routes
+		return e.stepAt(only.Steps, s.at), s.policy.beginning(place, e, only.Routes[0], only.Steps, s.at), only.Routes
 	case step.Phase > e.stepAt(e.steps, s.at).Phase:
 		routes = []string{s.policy.classes[class]}
 	}

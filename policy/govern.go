@@ -108,7 +108,7 @@ func (p *Policy) decideBy(jurisdiction Code, m match, class Class, at time.Time)
 		return d
 	}
 	d.Phase = step.Phase
-	b := p.beginning(m.entry, m.entry.timelineOf(d.Class), steps, at)
+	b := p.beginning(jurisdiction, m.entry, m.entry.timelineOf(d.Class), steps, at)
 	d.Since, d.Announced = b.Since, b.Announced
 	d.Sunset = p.sunset(m.entry, steps, at, b)
 	d.Feature = m.entry.features != nil && step.Phase > m.entry.stepAt(m.entry.steps, at).Phase

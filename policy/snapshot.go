@@ -241,7 +241,7 @@ func (s *Snapshot) Markets() []Market {
 		if routes != nil {
 			timeline = routes[0]
 		}
-		began := s.policy.beginning(e, timeline, steps, s.at)
+		began := s.policy.beginning("", e, timeline, steps, s.at)
 		m := Market{
 			Jurisdiction: code,
 			Name:         Name(code),
@@ -256,7 +256,7 @@ func (s *Snapshot) Markets() []Market {
 			Zone:         cmp.Or(s.policy.Notice(Decision{Jurisdiction: code, Entry: code}).Zone, ZoneOf(code)),
 		}
 		for _, f := range features {
-			began, phase := s.policy.beginning(e, f.Routes[0], f.Steps, s.at), e.stepAt(f.Steps, s.at).Phase
+			began, phase := s.policy.beginning("", e, f.Routes[0], f.Steps, s.at), e.stepAt(f.Steps, s.at).Phase
 			next := slices.DeleteFunc(slices.Clone(e.stepsAfter(f.Steps, s.at)), func(step Step) bool { return step.Phase <= m.Phase })
 			if phase <= m.Phase && len(next) == 0 {
 				continue // the stricter counts, which is what the whole service gets

@@ -101,3 +101,56 @@ func TestBackdated(t *testing.T) {
 }
 
 func format(at time.Time) string { return strings.TrimSuffix(fmt.Sprint(at.UTC()), " +0000 UTC") }
+
+// Since when a place gets what it gets isn't since when others get it by the same entry.
+func TestSinceOfAPlace(t *testing.T) {
+	w := begun(t, "version: 1\njurisdictions:\n  FR: {territories: none, schedule: [{from: 2026-01-01T00:00:00Z, phase: withdrawn}]}\n")
+	old := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	apply := func(policy string) time.Time {
+		t.Helper()
+		w.passes(time.Hour)
+		w.must(w.proposes(ada, changes.Proposal{Policy: []byte("version: 1\n" + policy), Backdated: true}))
+		return w.now.UTC()
+	}
+	expect := func(what string, wants map[policy.Code]time.Time) {
+		t.Helper()
+		kept, err := w.s.MarshalJSON()
+		w.must(err)
+		restored, err := changes.Restore(kept, w.s.Supplement(), parsers)
+		w.must(err)
+		for how, s := range map[string]changes.State{"": w.s, " restored": restored} {
+			snapshot := policy.Compile(s.Policy(), nil, w.now)
+			for place, want := range wants {
+				if d := snapshot.Decide(policy.PlaceOf(place), 0); !d.Since.Equal(want) {
+					t.Errorf("%s%s: %s is %s since %s, not %s", what, how, place, d.Phase, format(d.Since), format(want))
+				}
+			}
+		}
+	}
+	joined := apply("jurisdictions:\n  FR: {territories: [RE], schedule: [{from: 2026-01-01T00:00:00Z, phase: withdrawn}]}\n")
+	expect("a territory joins", map[policy.Code]time.Time{"FR": old, "RE": joined})
+	public := make(map[policy.Code]time.Time)
+	for _, m := range policy.Compile(w.s.Policy(), nil, w.now).Public(nil) {
+		for _, place := range m.Places {
+			public[place] = m.Since
+		}
+	}
+	if len(public) != 2 || !public["FR"].Equal(old) || !public["RE"].Equal(joined) {
+		t.Errorf("it is public that it is so since %v", public)
+	}
+	apply("groups: {mine: [FR, RE, DE]}\njurisdictions:\n  mine: withdrawn\n")
+	expect("what was so goes on by a group's entry", map[policy.Code]time.Time{"FR": old, "RE": joined, "DE": w.now})
+	union := apply("jurisdictions: {EU: withdrawn, ES: open, IT: withdrawn, IT-25: open}\n")
+	expect("by another group's", map[policy.Code]time.Time{"FR": old, "RE": joined, "IT": union, "ES": {}})
+	left := apply("jurisdictions: {EU: withdrawn, IT: withdrawn}\n")
+	expect("exceptions end", map[policy.Code]time.Time{"FR": old, "ES": left, "IT": union, "IT-25": left, "IT-21": union})
+	apply("jurisdictions: {EU: withdrawn, IT: withdrawn, BR: announced}\n")
+	expect("and stay so", map[policy.Code]time.Time{"FR": old, "ES": left, "IT": union, "IT-25": left, "BR": w.now})
+	listed := apply("jurisdictions: {default: withdrawn, DE: open}\n")
+	expect("all but a list", map[policy.Code]time.Time{"FR": old, "ES": left, "IT-25": left, "US": listed, "BR": listed, "DE": {}})
+	ended := apply("jurisdictions: {default: withdrawn}\n")
+	expect("the list ends", map[policy.Code]time.Time{"FR": old, "US": listed, "DE": ended})
+	apply("jurisdictions: {}\n")
+	again := apply("jurisdictions: {default: withdrawn}\n")
+	expect("what was taken back begins anew", map[policy.Code]time.Time{"FR": again, "US": again, "DE": again, "IT-25": again})
+}
