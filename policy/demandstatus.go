@@ -31,9 +31,14 @@ type DemandStatus struct {
 	Outcome DemandOutcome `json:"outcome"`
 	// SuspendedUntil is until when it is suspended: from then on it binds again.
 	SuspendedUntil time.Time `json:"suspended-until,omitzero"`
-	// DaysLeft are whole days until the next of its dates, on which it comes into
-	// force, binds again, or requires more; nil if no date is ahead.
-	DaysLeft *int `json:"days-left,omitempty"`
+	// Begins is when it comes, or came, into force: of several dates the first on which it
+	// breaks a guarantee, or else the first; zero if none is known.
+	Begins time.Time `json:"begins,omitzero"`
+	// NextDate is the next of its dates, on which it comes into force, binds again, or
+	// requires something else; zero if none is ahead. DaysLeft are the whole days until
+	// then.
+	NextDate time.Time `json:"next-date,omitzero"`
+	DaysLeft *int      `json:"days-left,omitempty"`
 	// Served are places that would have to be withdrawn if it were in force: of one
 	// that is unmet.
 	Served []Code `json:"served,omitempty"`
@@ -65,17 +70,14 @@ func (p *Policy) DemandStatuses(at time.Time, by *Capability) []DemandStatus {
 
 func (p *Policy) demandStatus(name string, at time.Time) DemandStatus {
 	d := p.demands[name]
-	s := DemandStatus{Name: name, Demand: d, Binds: d.Binds(), Breaks: p.BrokenGuarantees(d), SuspendedUntil: d.SuspendedUntil()}
-	if next := d.nextDate(at); !next.IsZero() {
+	s := DemandStatus{Name: name, Demand: d, Binds: d.Binds(), Breaks: p.BrokenGuarantees(d), SuspendedUntil: d.SuspendedUntil(), Begins: p.beginningOf(d)}
+	if next := d.nextDate(at); !next.IsZero() && !d.Stage.IsOver() && d.Kind != Informal {
+		s.NextDate = next
 		s.DaysLeft = new(int(next.Sub(at) / (24 * time.Hour)))
 	}
-	var kept, open []Duty
+	var open []Duty
 	for _, duty := range d.Duties() {
-		switch {
-		case p.BrokenGuarantees(duty.Demand) == nil:
-		case duty.Binds():
-			kept = append(kept, duty)
-		default:
+		if !duty.Binds() && p.BrokenGuarantees(duty.Demand) != nil {
 			open = append(open, duty)
 		}
 	}
@@ -85,7 +87,7 @@ func (p *Policy) demandStatus(name string, at time.Time) DemandStatus {
 	case s.Breaks == nil:
 		s.Outcome, s.Summary = DemandHarmless, "breaks no guarantee"
 	case open == nil:
-		s.Outcome, s.Summary = DemandKept, fmt.Sprintf("breaks %s; kept: %s", strings.Join(s.Breaks, ", "), kept[0].formatKept())
+		s.Outcome, s.Summary = DemandKept, p.formatKept(d)
 	default:
 		p.setUnmet(&s, open, at)
 	}
@@ -104,7 +106,52 @@ func (d Demand) nextDate(at time.Time) time.Time {
 	return next
 }
 
-// formatKept says how the promise is kept under a demand that binds.
+// beginningOf returns when a demand comes, or came, into force: see DemandStatus.Begins.
+func (p *Policy) beginningOf(d Demand) time.Time {
+	if !d.InForce.IsZero() {
+		return d.InForce
+	}
+	var first, breaking time.Time
+	for _, duty := range d.Duties() {
+		first = earliest(first, duty.InForce)
+		if p.BrokenGuarantees(duty.Demand) != nil {
+			breaking = earliest(breaking, duty.InForce)
+		}
+	}
+	if breaking.IsZero() {
+		return first
+	}
+	return breaking
+}
+
+// earliest returns the earlier of two times that are known, of which the zero one isn't.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// formatKept says how the promise is kept under a demand that binds, on each of its dates.
+func (p *Policy) formatKept(d Demand) string {
+	duties := d.Duties()
+	slices.SortStableFunc(duties, func(a, b Duty) int { return a.InForce.Compare(b.InForce) })
+	var parts []string
+	for _, duty := range duties {
+		from := ""
+		if len(duties) > 1 && !duty.InForce.IsZero() {
+			from = "from " + duty.InForce.Format(time.DateOnly) + " "
+		}
+		part := from + "breaks no guarantee"
+		if broken := p.BrokenGuarantees(duty.Demand); broken != nil {
+			part = fmt.Sprintf("%sbreaks %s; kept: %s", from, strings.Join(broken, ", "), duty.formatKept())
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, "; ")
+}
+
+// formatKept says what is refused under a demand that binds.
 func (d Demand) formatKept() string {
 	kept := fmt.Sprintf("%s is withdrawn", d.Jurisdiction)
 	if d.Routes != nil {

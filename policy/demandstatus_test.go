@@ -15,7 +15,7 @@ func TestDemandStatuses(t *testing.T) {
 	for _, test := range []struct{ name, demand, jurisdictions, want string }{
 		{"it breaks nothing", "stage: in-force, requires: {e2ee: true}", "{}", "harmless"},
 		{"it was repealed", "stage: repealed, requires: {e2ee: false}", "{}", "over"},
-		{"it was rejected", "stage: rejected, in-force: 2027-01-01T00:00:00Z, requires: {e2ee: false}", "{}", "over, 61 days"},
+		{"it was rejected", "stage: rejected, in-force: 2027-01-01T00:00:00Z, requires: {e2ee: false}", "{}", "over"},
 		{"it binds, and the market is withdrawn", "stage: in-force, requires: {e2ee: false}", "{FR: withdrawn}", "kept, binds"},
 		{"it will bind, and the market is withdrawn by then", "stage: adopted, in-force: 2026-12-01T12:00:00Z, requires: {e2ee: false}", "{FR: {schedule: [{from: 2026-12-01T00:00:00Z, phase: withdrawn}]}}", "kept, binds, 30 days"},
 		{"it was adopted without a date", "stage: adopted, requires: {e2ee: false}", "{}", "unmet [FR]: FR would have to be withdrawn; FR is open then"},
@@ -45,5 +45,32 @@ func TestDemandStatuses(t *testing.T) {
 				t.Errorf("it is %s, want %s", got, test.want)
 			}
 		})
+	}
+}
+
+// Issue 11, 3 and 8: a law with several dates is kept, or not, on each of them.
+func TestDemandStatuses_ofSeveralDates(t *testing.T) {
+	at := time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC)
+	march := time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		name, demand, summary string
+		days                  int
+		begins                time.Time
+	}{
+		{"the second breaks a guarantee", "requires: [{from: 2026-12-01T00:00:00Z, flags: {retention: 7}}, {from: 2027-03-01T00:00:00Z, flags: {retention: 90}}]",
+			"from 2026-12-01 breaks no guarantee; from 2027-03-01 breaks retention; kept: ES is withdrawn by then", 3, march},
+		{"with a date of the whole", "in-force: 2026-12-01T00:00:00Z, requires: [{flags: {retention: 7}}, {from: 2027-03-01T00:00:00Z, flags: {retention: 90}}]",
+			"from 2026-12-01 breaks no guarantee; from 2027-03-01 breaks retention; kept: ES is withdrawn by then", 3, time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)},
+		{"one alone", "requires: [{from: 2027-03-01T00:00:00Z, flags: {retention: 90}}]",
+			"breaks retention; kept: ES is withdrawn by then", 93, march},
+	} {
+		p, err := document.Read("policy.yaml", []byte("version: 1\nguarantees: {retention: {at-most: 7}}\ndemands: {act: {jurisdiction: ES, stage: adopted, "+test.demand+"}}\njurisdictions: {ES: {schedule: [{from: 2027-03-01T00:00:00Z, phase: withdrawn}]}}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := p.DemandStatuses(at, nil)[0]
+		if s.Summary != test.summary || s.DaysLeft == nil || *s.DaysLeft != test.days || !s.Begins.Equal(test.begins) {
+			t.Errorf("%s: %s, in %v days, begins %s", test.name, s.Summary, s.DaysLeft, s.Begins)
+		}
 	}
 }

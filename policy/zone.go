@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"strings"
 	"sync"
+	"time"
 )
 
 //go:embed zones.txt
@@ -32,4 +33,29 @@ func DayZone(code Code) string {
 		return ""
 	}
 	return ZoneOf(code)
+}
+
+// Written returns a moment as a step that begins then in a jurisdiction is written: with
+// its zone or its offset, if it says one, else in UTC.
+func (p *Policy) Written(code Code, t time.Time) time.Time {
+	for _, rule := range p.Governing(PlaceOf(code)) {
+		for _, steps := range rule.Timelines() {
+			for _, step := range steps {
+				if _, offset := step.From.Zone(); step.From.Equal(t) && offset != 0 {
+					return step.From
+				}
+			}
+		}
+	}
+	return t.UTC()
+}
+
+// NoticeZone returns the time zone in which the notices of a jurisdiction give dates, ""
+// if they don't say it.
+func (p *Policy) NoticeZone(code Code) string {
+	d := Decision{Jurisdiction: code, Entry: Default}
+	if governing := p.Governing(PlaceOf(code)); len(governing) > 0 {
+		d.Entry = governing[0].code
+	}
+	return p.Notice(d).Zone
 }

@@ -230,7 +230,9 @@ func formatDemandStage(d policy.DemandStatus) string {
 	switch {
 	case !d.SuspendedUntil.IsZero():
 		return fmt.Sprintf("%s, until %s", d.Stage, formatTime(d.SuspendedUntil))
-	case d.InForce.IsZero():
+	case !d.NextDate.IsZero():
+		return fmt.Sprintf("%s, from %s", d.Stage, formatTime(d.NextDate))
+	case d.Outcome == policy.DemandOver, d.Stage == policy.Suspended, d.InForce.IsZero():
 		return string(d.Stage)
 	}
 	return fmt.Sprintf("%s, from %s", d.Stage, formatTime(d.InForce))

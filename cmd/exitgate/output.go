@@ -33,10 +33,20 @@ func formatTime(t time.Time) string {
 	return t.Format(time.RFC3339)
 }
 
-// formatThere writes what a moment is in a jurisdiction's time zone, "" if that is UTC:
-// "(2026-12-01 00:00 in Europe/Paris)". An offset alone says no zone: JSON has no more.
+// formatThere writes what a moment is in a jurisdiction, "" if that is UTC: "(2026-12-01
+// 00:00 in Europe/Paris)". Of a moment with an offset, which is all that JSON has, it is in
+// the zone there that has it, or by that alone.
 func formatThere(t time.Time, code policy.Code, zone string) string {
 	there := zonedtime.In(t.UTC(), zone, policy.ZoneOf(code))
+	if _, offset := t.Zone(); offset != 0 {
+		there = zonedtime.In(t, "") // it may say its zone
+		for _, name := range []string{zone, policy.ZoneOf(code)} {
+			in := zonedtime.In(t.UTC(), name)
+			if _, other := in.Zone(); there.Location().String() == "" && other == offset {
+				there = in
+			}
+		}
+	}
 	if _, offset := there.Zone(); offset == 0 || t.IsZero() {
 		return ""
 	}

@@ -601,7 +601,7 @@ func (s movesTable) writePart(out printer, effect plan.Effect, title, colour str
 	for i, m := range s.moves {
 		if m.Effect == effect {
 			r := row{cells: []cell{{text: formatPeriod(m), colour: colour}, {text: formatMove(m), colour: colour}, {text: s.formatHits(i)}, {text: formatWho(m), colour: colour}}}
-			if there := formatThere(m.From, m.Jurisdictions[0], ""); there != "" {
+			if there := formatThere(m.From, m.Jurisdictions[0], m.Zone); there != "" {
 				r.below = []string{there}
 			}
 			rows = append(rows, r)

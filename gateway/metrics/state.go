@@ -92,16 +92,16 @@ func RegisterState(registry prometheus.Registerer, state func() State) {
 				set(1, string(code))
 			}
 		}},
-		{desc("demand_in_force_timestamp_seconds", "When a demand comes, or came, into force; 0 if that isn't known.", "demand", "jurisdiction"), func(s State, set set) {
+		{desc("demand_in_force_timestamp_seconds", "When a demand comes, or came, into force: of several dates the first on which it breaks a guarantee. 0 if that isn't known.", "demand", "jurisdiction"), func(s State, set set) {
 			for _, d := range s.Demands {
-				if d.Outcome != policy.DemandOver {
-					set(seconds(d.InForce), d.Name, string(d.Jurisdiction))
+				if d.Outcome != policy.DemandOver && d.Kind != policy.Informal {
+					set(seconds(d.Begins), d.Name, string(d.Jurisdiction))
 				}
 			}
 		}},
 		{desc("demand_unmet", "1 for a demand that doesn't bind yet, and if it did, something that is served would have to be withdrawn.", "demand", "jurisdiction", "stage"), func(s State, set set) {
 			for _, d := range s.Demands {
-				if d.Outcome != policy.DemandOver {
+				if d.Outcome != policy.DemandOver && d.Kind != policy.Informal {
 					set(boolean(d.Outcome == policy.DemandUnmet), d.Name, string(d.Jurisdiction), string(d.Stage))
 				}
 			}

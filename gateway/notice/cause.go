@@ -17,17 +17,20 @@ type publicDemand struct {
 	Title     policy.Words `json:"title,omitempty"`
 	Authority policy.Words `json:"authority,omitempty"`
 	Source    string       `json:"source,omitempty"` // http or https
-	Stage     policy.Stage `json:"stage,omitempty"`
-	InForce   time.Time    `json:"in-force,omitzero"`
+	// Stage and InForce are of what can bind: an informal letter has neither.
+	Stage   policy.Stage      `json:"stage,omitempty"`
+	InForce time.Time         `json:"in-force,omitzero"`
+	Kind    policy.Instrument `json:"kind,omitempty"`
 }
 
 // A demand is a publicDemand in the words for one reader.
 type demand struct {
-	Title     quotation    `json:"title,omitzero"`
-	Authority quotation    `json:"authority,omitzero"`
-	Source    string       `json:"source,omitempty"`
-	Stage     policy.Stage `json:"stage,omitempty"`
-	InForce   time.Time    `json:"in-force,omitzero"`
+	Title     quotation         `json:"title,omitzero"`
+	Authority quotation         `json:"authority,omitzero"`
+	Source    string            `json:"source,omitempty"`
+	Stage     policy.Stage      `json:"stage,omitempty"`
+	InForce   time.Time         `json:"in-force,omitzero"`
+	Kind      policy.Instrument `json:"kind,omitempty"`
 }
 
 // disclose returns what of demands is public: nothing of one that may not be
@@ -37,7 +40,11 @@ func disclose(all []policy.Demand, dated func(time.Time) time.Time) []publicDema
 	for _, d := range all {
 		title, authority := wordsInOneLine(d.Title), wordsInOneLine(d.Authority)
 		if d.Disclosed() && (title != nil || authority != nil) {
-			public = append(public, publicDemand{title, authority, webAddress(d.Source), d.Stage, dated(d.InForce)})
+			is := publicDemand{Title: title, Authority: authority, Source: webAddress(d.Source), Kind: d.Kind}
+			if d.Kind != policy.Informal {
+				is.Stage, is.InForce = d.Stage, dated(d.InForce)
+			}
+			public = append(public, is)
 		}
 	}
 	return public
@@ -47,7 +54,7 @@ func disclose(all []policy.Demand, dated func(time.Time) time.Time) []publicDema
 func quoteDemands(all []publicDemand, r reader) []demand {
 	var quoted []demand
 	for _, d := range all {
-		quoted = append(quoted, demand{r.quote(d.Title), r.quote(d.Authority), d.Source, d.Stage, d.InForce})
+		quoted = append(quoted, demand{r.quote(d.Title), r.quote(d.Authority), d.Source, d.Stage, d.InForce, d.Kind})
 	}
 	return quoted
 }

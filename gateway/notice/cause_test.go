@@ -53,6 +53,22 @@ func TestWhatIsNotDisclosedIsNowhere(t *testing.T) {
 	}
 }
 
+// Issue 11, 8: what never binds isn't shown as law.
+func TestAnInformalLetterIsNoLaw(t *testing.T) {
+	letter := narcotrafic
+	letter.Kind, letter.Stage = policy.Informal, policy.InForce
+	b := because(t, policy.Cause{Demands: []policy.Demand{letter}})
+	for _, accept := range []string{"text/html", "text/plain", "application/json"} {
+		said := string(b.For(withdrawn, 0, []string{accept}, []string{"en"}, "", "").Body)
+		if !strings.Contains(said, letter.Title.String()) || strings.Contains(said, "in-force") || strings.Contains(strings.ToLower(said), "in force") {
+			t.Errorf("%s:\n%s", accept, said)
+		}
+		if accept == "application/json" && !strings.Contains(said, `"kind": "informal"`) && !strings.Contains(said, `"kind":"informal"`) {
+			t.Errorf("it isn't said what it is:\n%s", said)
+		}
+	}
+}
+
 func TestAWithheldServiceBlamesNoLaw(t *testing.T) {
 	own := linked
 	own.Texts = map[string]policy.Text{

@@ -15,7 +15,7 @@ import (
 // requests are served everywhere, and left out.
 type Move struct {
 	Effect Effect    `json:"effect"`
-	From   time.Time `json:"from,omitzero"`  // zero: at once
+	From   time.Time `json:"from,omitzero"`  // with the offset that the policy writes it with, if it does; zero: at once
 	Until  time.Time `json:"until,omitzero"` // zero: for good
 	Before Treatment `json:"before"`         // by the policy in use, in that time
 	After  Treatment `json:"after"`
@@ -24,6 +24,8 @@ type Move struct {
 	// that the policies speak of.
 	UnknownPart   bool          `json:"unknown-part,omitempty"`
 	Jurisdictions []policy.Code `json:"jurisdictions"`
+	// Zone is that in which dates are given in the first of these, if a notice says it.
+	Zone string `json:"zone,omitempty"`
 }
 
 // A Treatment is what a place gets of a route class: a phase, or one that only
@@ -293,11 +295,26 @@ func (p *Plan) compare() {
 			add(s, code)
 		}
 	}
+	for i, m := range p.Moves {
+		if !m.From.IsZero() {
+			p.setDate(&p.Moves[i], m.Jurisdictions[0])
+		}
+	}
 	slices.SortFunc(p.Moves, func(a, b Move) int {
 		return cmp.Or(a.From.Compare(b.From), byGravity(a.Effect, b.Effect),
 			cmp.Compare(a.After.String(), b.After.String()), cmp.Compare(a.Before.String(), b.Before.String()),
 			slices.Compare(a.Routes, b.Routes), a.Until.Compare(b.Until), compareBool(a.UnknownPart, b.UnknownPart))
 	})
+}
+
+// setDate writes a move's date as the policy does that has it.
+func (p *Plan) setDate(m *Move, code policy.Code) {
+	for _, by := range []*policy.Policy{p.before.policy, p.after.policy} {
+		if written := by.Written(code, m.From); written.Location() != time.UTC {
+			m.From = written
+		}
+	}
+	m.Zone = p.after.policy.NoticeZone(code)
 }
 
 func compareBool(a, b bool) int {

@@ -119,6 +119,10 @@ func (p Plan) hash() string {
 	for i := range p.Amendments {
 		p.Amendments[i].Dropped = nil
 	}
+	p.Moves = slices.Clone(p.Moves)
+	for i := range p.Moves {
+		p.Moves[i].From, p.Moves[i].Zone = p.Moves[i].From.UTC(), ""
+	}
 	text, err := json.Marshal(p)
 	if err != nil {
 		panic(err) // it has nothing that JSON hasn't
