@@ -33,11 +33,13 @@ type framework struct {
 }
 
 var frameworks = map[string]framework{
-	"Flask":   {command: []string{"/usr/bin/python3", "flask_app.py", "PORT"}, fooled: []string{"post /signup"}},
-	"Django":  {command: []string{"/usr/bin/python3", "django_app.py", "PORT"}, fooled: []string{"post /signup"}},
+	"Flask":  {command: []string{"/usr/bin/python3", "flask_app.py", "PORT"}, fooled: []string{"post /signup"}},
+	"Django": {command: []string{"/usr/bin/python3", "django_app.py", "PORT"}, fooled: []string{"post /signup"}},
+	"gunicorn": {command: []string{"gunicorn", "--bind", "127.0.0.1:PORT", "--worker-tmp-dir", "FOLDER", "flask_app:app"},
+		fooled: []string{"POST /x/signup with SCRIPT_NAME: /x", "POST /.well-known/acme-challenge/signup with SCRIPT_NAME: /.well-known/acme-challenge"}},
 	"Node":    {command: []string{"node", "node_app.mjs", "PORT"}, fooled: []string{"POST //x/signup", "POST ///x/signup", "POST /a/.%09./signup", "POST /signup%20", "POST /a/../signup"}},
 	"Express": {command: []string{"node", "express_app.mjs", "PORT"}, needs: "node_modules", fooled: []string{"POST /account?_method=delete", "POST /account with X-HTTP-Method-Override: DELETE, GET"}},
-	"PHP":     {command: []string{"php", "-S", "127.0.0.1:PORT", "php_app.php"}, fooled: []string{"POST //x/signup", "POST /account?.method=DELETE", "POST /account with X_HTTP_Method_Override: delete"}},
+	"PHP":     {command: []string{"php", "-S", "127.0.0.1:PORT", "php_app.php"}, fooled: []string{"POST //x/signup", "POST /account?.method=DELETE", "POST /account with X_HTTP_Method_Override: delete", "POST /index.php/signup", "POST /a/index.%70hp/signup"}},
 	"Rack":    {command: []string{"puma", "--quiet", "--bind", "tcp://127.0.0.1:PORT", "rack_app.ru"}, fooled: []string{"POST /account with X_HTTP_Method_Override: DELETE"}},
 	"Tomcat": {
 		command: []string{"java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx64m", "-Djava.io.tmpdir=FOLDER", "-Dcatalina.home=/usr/share/tomcat10", "-Dcatalina.base=FOLDER",
@@ -63,6 +65,8 @@ var tricks = []string{
 	"POST /account?_method=DELETE", "POST /account?%5Fmethod=DELETE", "POST /account?+[method=DELETE", "POST /account?_method%00=DELETE", "delete /account",
 	"POST /account with X-HTTP-Method-Override: DELETE", "POST /account with X-HTTP-Method-Override: GET, DELETE", "POST /account with X-Method-Override: delete",
 	"PUT /signup with X-HTTP-Method-Override: POST, GET", "PUT /signup with X-HTTP-Method-Override: GET, POST", "PUT /signup with X-Http-Method: POST",
+	"POST /x/signup with SCRIPT_NAME: /x", "POST /x/signup with Script-Name: /x", "POST /x/signup with X-Script-Name: /x", "POST /x with PATH_INFO: /signup",
+	"POST /index.php/signup", "POST /a/Index.PHP/signup", "POST /index.php/x/../signup", "POST /account?X-HTTP-Method-Override=DELETE",
 	"POST /signup with X-Original-URL: /x", "POST /x with X-Original-URL: /signup", "POST /x with X-Rewrite-URL: /signup",
 }
 

@@ -149,9 +149,13 @@ func isReserved(name string) bool {
 		"x-appengine-country", "x-appengine-region", "x-vercel-ip-country", "x-vercel-ip-country-region",
 		"x-country-code",
 
-		// Another path than the one that was decided on, to frameworks
-		// that expect to run behind IIS.
-		"x-original-url", "x-rewrite-url",
+		// Another path than the one that was decided on: to frameworks that
+		// expect to run behind IIS; to gunicorn, and apps that read it as that
+		// does, which subtracts it from the path; to those behind Envoy.
+		"x-original-url", "x-rewrite-url", "x-original-uri", "x-envoy-original-path",
+		"script-name", "x-script-name", "path-info", "x-path-info", "request-uri",
+		// Another host.
+		"x-host", "x-original-host", "x-http-host-override", "x-envoy-original-host",
 
 		// To CGI, it is where the app's own requests go (CVE-2016-5385).
 		"proxy",

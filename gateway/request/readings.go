@@ -130,12 +130,12 @@ func parameters(query string) iter.Seq[string] {
 	}
 }
 
-// isMethodParameter reports whether a parameter of a query is _method, which
-// overrides a method in Symfony and Laravel: as PHP reads it, which drops spaces
-// before a name, takes some characters for "_", and ends it at a NUL. Rails reads
-// it in forms only.
+// isMethodParameter reports whether a parameter of a query overrides a method:
+// _method in Symfony and Laravel, as PHP reads it, which drops spaces before a name,
+// takes some characters for "_", and ends it at a NUL (Rails reads it in forms only);
+// X-HTTP-Method-Override in ASP.NET MVC, in any letter case.
 func isMethodParameter(parameter string) bool {
-	if !strings.Contains(parameter, "ethod") && !strings.Contains(parameter, "%") {
+	if len(parameter) < len("_method") {
 		return false
 	}
 	name, _, _ := strings.Cut(parameter, "=")
@@ -144,7 +144,7 @@ func isMethodParameter(parameter string) bool {
 		return false
 	}
 	name, _, _ = strings.Cut(strings.TrimLeft(name, " "), "\x00")
-	return len(name) == len("_method") && strings.IndexByte("_.[", name[0]) >= 0 && name[1:] == "method"
+	return strings.EqualFold(name, methodOverrides[0]) || len(name) == len("_method") && strings.IndexByte("_.[", name[0]) >= 0 && name[1:] == "method"
 }
 
 // checkFraming rejects what may have another body than is seen here, and lets a

@@ -19,6 +19,7 @@ const (
 	dropHost                                // two slashes at the beginning and the name behind, as those do who make a URL of it: Node, PHP
 	dropLineBreaks                          // and tabs, as WHATWG URL parsers do, and Python's
 	trimEnd                                 // white space and controls at the end, as the same do
+	dropScript                              // all until a script's name, as those do who dispatch by PATH_INFO (RFC 3875, section 4.1.5): PHP's frameworks
 	decodePunctuation                       // decode . ; \ but not slashes, as some proxies do
 )
 
@@ -43,9 +44,39 @@ func (n normalization) append(dst []byte, path string) []byte {
 		return appendWithoutLineBreaks(dst, path)
 	case trimEnd:
 		return append(dst, strings.TrimRightFunc(path, func(c rune) bool { return c <= ' ' })...)
+	case dropScript:
+		return append(dst, path[scriptEnd(path):]...)
 	default:
 		return appendDecodedPunctuation(dst, path)
 	}
+}
+
+// scripts are what names of programs end in that a server runs for the paths below them.
+var scripts = [...]string{".php", ".cgi", ".fcgi", ".pl", ".py", ".aspx"}
+
+// isScript reports whether a segment names a script, in any letter case.
+func isScript(segment string) bool {
+	for _, ending := range scripts {
+		if n := len(segment) - len(ending); n > 0 && strings.EqualFold(segment[n:], ending) {
+			return true
+		}
+	}
+	return false
+}
+
+// scriptEnd returns where the first segment ends that names a script and has others
+// behind it; 0 if there is none.
+func scriptEnd(path string) int {
+	start := 1
+	for i := 1; i < len(path); i++ {
+		if path[i] == '/' {
+			if isScript(path[start:i]) {
+				return i
+			}
+			start = i + 1
+		}
+	}
+	return 0
 }
 
 // appendWithoutHost takes //host/path for /path, however many slashes it begins

@@ -50,7 +50,8 @@ func (r *Readings) AddAll(other Readings) {
 // they split it into segments, or decode it twice; take a backslash for a
 // slash; strip ";parameters" from segments; end it at a "?" or "#" once that is
 // decoded; merge slashes, or take two at the beginning for the name of a host;
-// remove dot segments; drop tabs and line breaks, and white space at the end.
+// remove dot segments; drop tabs and line breaks, and white space at the end;
+// take what comes behind a script's name, as index.php, for the path.
 // Apps sit behind further proxies, so any of it may happen in any order. What
 // a path becomes by it is a reading of it. Any class may be read in a path
 //
@@ -95,17 +96,24 @@ func hasOneReading(path string) bool {
 	if path[0] != '/' {
 		return false
 	}
+	dot, start := false, 0 // within the segment, and where that starts
 	for i := 0; i < len(path); i++ {
 		c := path[i]
 		if isCommon(c) {
 			continue
 		}
 		switch {
+		case c == '.':
+			dot = true
 		case c == '/':
-			if beginsEmptyOrDotSegment(path[i+1:]) {
+			if beginsEmptyOrDotSegment(path[i+1:]) || dot && isScript(path[start:i]) {
 				return false
 			}
+			dot, start = false, i+1
 		case c == '%':
+			if dot {
+				return false // it may be the name of a script
+			}
 			decoded, ok := unescape(path[i:])
 			i += len("%xx") - 1
 			if !ok || decoded == '.' || decoded < ' ' || decoded == ' ' && i+1 == len(path) || isDelimiter(decoded) {
@@ -255,7 +263,7 @@ func (t *Table) addKnownPathReadings(into *Readings, method, host, escapedPath s
 	}
 	first := 0
 	for decodings := 0; decodings <= maxDecodings && first < r.count; decodings++ {
-		all := []normalization{convertBackslashes, stripParameters, cutQuery, mergeSlashes, removeDotSegments, cleanPath, dropHost, dropLineBreaks, trimEnd, decodePunctuation}
+		all := []normalization{convertBackslashes, stripParameters, cutQuery, mergeSlashes, removeDotSegments, cleanPath, dropHost, dropLineBreaks, trimEnd, dropScript, decodePunctuation}
 		if decodings == maxDecodings {
 			all = all[:len(all)-1] // there is nothing to decode any more
 		}

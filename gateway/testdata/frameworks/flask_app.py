@@ -10,4 +10,5 @@ def read():
     return Response(f"{request.method} {request.path}\n", mimetype="text/plain")
 
 
-app.run(port=int(sys.argv[1]))
+if __name__ == "__main__":
+    app.run(port=int(sys.argv[1]))
