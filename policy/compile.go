@@ -97,6 +97,10 @@ func (p *Policy) findDistinct() map[Code][]Code {
 		if country, ok := countryOf(code); ok {
 			apart[country] = append(apart[country], code)
 		}
+		other, _ := iso3166.Alias(string(code))
+		if country, ok := countryOf(Code(other)); ok && !p.HasEntry(Code(other)) {
+			apart[country] = append(apart[country], Code(other))
+		}
 	}
 	for code := range p.rulesOf {
 		country, ok := countryOf(code)

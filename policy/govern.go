@@ -3,6 +3,8 @@ package policy
 import (
 	"slices"
 	"time"
+
+	"github.com/exitgate/exitgate/policy/iso3166"
 )
 
 // A match is an entry that matches a place.
@@ -33,8 +35,8 @@ func (p *Policy) appendMatches(matches []match, place Place) []match {
 		return p.appendDefault(p.appendEntry(matches, place.Jurisdiction(), wholeCountry))
 	}
 	matches = p.appendEntry(matches, place.Subdivisions[1], secondLevel)
-	matches = p.appendEntry(matches, place.Subdivisions[0], firstLevel)
-	matches = p.appendEntry(matches, place.Country, wholeCountry)
+	matches = p.appendAliased(matches, place.Subdivisions[0], firstLevel)
+	matches = p.appendAliased(matches, place.Country, wholeCountry)
 	if e := p.territoryOf[place.Country]; e != nil {
 		matches = append(matches, match{e, ByTerritory, territory})
 	}
@@ -59,11 +61,27 @@ func (p *Policy) appendEntry(matches []match, code Code, rank rank) []match {
 	return matches
 }
 
+// appendAliased appends the entry of a code, and those of the codes that ISO 3166-2 has
+// besides for the same place: who is in Puerto Rico is located to PR, and US-PR is that.
+func (p *Policy) appendAliased(matches []match, code Code, rank rank) []match {
+	matches = p.appendEntry(matches, code, rank)
+	for _, alias := range iso3166.Aliases(string(code)) {
+		matches = p.appendEntry(matches, Code(alias), rank)
+	}
+	return matches
+}
+
 // appendGroups appends the groups of one rank that a place belongs to by any
 // of its codes.
 func (p *Policy) appendGroups(matches []match, place Place, rank rank) []match {
 	start := len(matches)
-	for _, code := range [...]Code{place.Country, place.Subdivisions[0], place.Subdivisions[1]} {
+	codes := []Code{place.Country, place.Subdivisions[0], place.Subdivisions[1]}
+	for _, code := range codes[:2] {
+		for _, alias := range iso3166.Aliases(string(code)) {
+			codes = append(codes, Code(alias))
+		}
+	}
+	for _, code := range codes {
 		for _, e := range p.rulesOf[code] {
 			known := slices.ContainsFunc(matches[start:], func(m match) bool { return m.entry == e })
 			if !known && p.groups[e.code].builtIn == (rank == builtInGroup) {

@@ -32,6 +32,7 @@ func (p *builder) warn() {
 		for i, member := range p.def.Groups[name] {
 			p.warnOfAlias(Code(member), at("groups", name, i))
 		}
+		p.warnOfTerritories(name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
 		p.warnOfDemand(name, p.policy.demands[name])
@@ -47,6 +48,28 @@ func (p *builder) warn() {
 func (p *builder) warnOfAlias(code Code, path []any) {
 	if country, ok := iso3166.Alias(string(code)); ok {
 		p.warnf("write "+country+" to be sure", path, "databases locate %s (%s) as %s, a code of its own", code, Name(code), country)
+	}
+}
+
+// warnOfTerritories tells of territories of a group's members that a law or an entry about
+// the group doesn't reach: a country's own entry has to say which it does.
+func (p *builder) warnOfTerritories(group string) {
+	code := Code(group)
+	e := p.policy.rules[code]
+	concerned := e != nil && slices.ContainsFunc(e.Timelines(), func(steps []Step) bool {
+		return slices.ContainsFunc(steps, func(s Step) bool { return s.Phase > Open })
+	})
+	for _, d := range p.policy.demands {
+		concerned = concerned || d.Jurisdiction == code && !d.Stage.IsOver()
+	}
+	members := p.policy.groups[code].members
+	for i, member := range p.def.Groups[group] {
+		left := slices.DeleteFunc(TerritoriesOf(Code(member)), func(t Code) bool {
+			return slices.Contains(members, t) || p.policy.rules[t] != nil || p.policy.territoryOf[t] != nil
+		})
+		if concerned && len(left) > 0 {
+			p.warnf("add those to the group in which it is law", at("groups", group, i), "%s has %s in it, and not its territories %s", group, member, joinCodes(left))
+		}
 	}
 }
 

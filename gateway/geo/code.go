@@ -47,4 +47,17 @@ func subdivision(of policy.Code, code string) policy.Code {
 	return policy.Code(current)
 }
 
+// withoutAlias returns a place by the one code that policies go by, where ISO 3166 has two:
+// Puerto Rico is PR, and not US-PR.
+func withoutAlias(place policy.Place) policy.Place {
+	for _, code := range place.Subdivisions {
+		if other, ok := iso3166.Alias(string(code)); ok {
+			is := policy.PlaceOf(policy.Code(other))
+			is.Anonymous = place.Anonymous
+			return is
+		}
+	}
+	return place
+}
+
 func isLetter(c byte) bool { return 'A' <= c && c <= 'Z' }

@@ -31,8 +31,9 @@ func TestCorrections(t *testing.T) {
 "2001:db8::/32",DE,DE-BY,"München",80331
 2001:db8:1::/48,NO,NO-02
 3.0.0.0/16,US,,,
+66.50.0.0/16,US,US-PR,San Juan,
 `)
-	city := geotest.File(t, geotest.City(t, network{"192.0.2.0/24": "JP", "192.0.3.0/24": "JP", "3.0.0.0/16": "US-CA"}))
+	city := geotest.File(t, geotest.City(t, network{"192.0.2.0/24": "JP", "192.0.3.0/24": "JP", "3.0.0.0/16": "US-CA", "192.0.4.0/24": "FR-974"}))
 	anonymous := geotest.File(t, geotest.AnonymousIP(t, network{"192.0.2.0/24": "anonymous_vpn"}))
 	options := geo.Options{Files: []string{city, anonymous}, Corrections: []string{csv}}
 	locator := open(t, options)
@@ -48,6 +49,8 @@ func TestCorrections(t *testing.T) {
 		"2001:db8::1":          {in("DE", "DE-BY"), csv + ":5"},
 		"2001:db8:1::1":        {in("NO", "NO-32"), csv + ":6"},
 		"3.0.0.1":              {in("US", "US-CA"), csv + ":7"}, // the subdivision is the database's
+		"66.50.1.1":            {in("PR"), csv + ":8"}, // which has two codes
+		"192.0.4.1":            {in("RE"), city},
 		"9.9.9.9":              {unlocated, ""},
 		"64:ff9b::192.0.2.129": {isAnonymous(in("CA")), csv + ":4"},
 	} {

@@ -1,5 +1,10 @@
 package iso3166
 
+import (
+	"strings"
+	"sync"
+)
+
 // Alias returns the code by which databases and laws know a place that ISO
 // 3166-2 lists as a subdivision although ISO 3166-1 gives it a country code of
 // its own: FR-974 is RE, US-PR is PR, CN-HK is HK. Databases locate by the
@@ -15,6 +20,18 @@ func Alias(subdivision string) (code string, ok bool) {
 	}
 	return second(line), true
 }
+
+// Aliases returns the subdivisions whose Alias is a code.
+func Aliases(code string) []string { return aliasesOf()[code] }
+
+var aliasesOf = sync.OnceValue(func() map[string][]string {
+	all := make(map[string][]string)
+	for line := range aliases.lines() {
+		subdivision, _, _ := strings.Cut(line, " ")
+		all[second(line)] = append(all[second(line)], subdivision)
+	}
+	return all
+})
 
 // Current returns the code that ISO 3166-2 has today for the same place as one
 // that it has withdrawn: for FR-75, FR-75C. Databases take up a new code years

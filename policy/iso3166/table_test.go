@@ -99,7 +99,7 @@ func TestTables_nameKnownCodes(t *testing.T) {
 func TestAliases_areTerritoriesOfTheSameCountry(t *testing.T) {
 	for line := range aliases.lines() {
 		country, _ := LookupCountry(second(line)[:2])
-		if sovereign := line[:2]; country.Sovereign != sovereign && country.Code != "TW" {
+		if sovereign := line[:2]; country.Sovereign != sovereign && country.Code != "TW" && country.Code != "XK" {
 			t.Errorf("%q, but %s isn't a territory of %s", line, country.Code, sovereign)
 		}
 	}
