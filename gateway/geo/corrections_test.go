@@ -49,7 +49,7 @@ func TestCorrections(t *testing.T) {
 		"2001:db8::1":          {in("DE", "DE-BY"), csv + ":5"},
 		"2001:db8:1::1":        {in("NO", "NO-32"), csv + ":6"},
 		"3.0.0.1":              {in("US", "US-CA"), csv + ":7"}, // the subdivision is the database's
-		"66.50.1.1":            {in("PR"), csv + ":8"}, // which has two codes
+		"66.50.1.1":            {in("PR"), csv + ":8"},          // which has two codes
 		"192.0.4.1":            {in("RE"), city},
 		"9.9.9.9":              {unlocated, ""},
 		"64:ff9b::192.0.2.129": {isAnonymous(in("CA")), csv + ":4"},
