@@ -180,6 +180,9 @@ func FormatFeatures(features map[string]Feature) string {
 }
 
 func (p *builder) warnOfDemand(name string, d Demand) {
+	if !d.Disclosed() && !strings.ContainsAny(name, "-_0123456789") {
+		p.warnf("give it a name of several words, as gb-order", key("demands", name), "%s may not be disclosed, and its name is a word: every text that has this is left out for who isn't counsel", name)
+	}
 	for i, r := range d.Requires {
 		for _, flag := range slices.Sorted(maps.Keys(r.Flags)) {
 			if _, named := p.policy.Flag(flag); !named {

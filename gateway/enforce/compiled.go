@@ -58,12 +58,14 @@ func (c *Compiled) Notices() *notice.Set { return c.notices }
 // MarketStatus returns what the public may know of the policy.
 func (c *Compiled) MarketStatus() *notice.Status { return c.status.get(c.snapshot) }
 
-// Until returns until when the policy holds, as text: a time, or "changed".
-func (c *Compiled) Until() string {
-	if c.until == 0 {
+// NextStep returns when something is next to change that may be told, as text: a time, or
+// "changed". The dates of demands that may not be disclosed aren't among that.
+func (c *Compiled) NextStep() string {
+	next := c.snapshot.NextStep()
+	if next.IsZero() {
 		return "changed"
 	}
-	return c.snapshot.Until().Format(time.RFC3339)
+	return next.Format(time.RFC3339)
 }
 
 // isOver reports whether it no longer holds.

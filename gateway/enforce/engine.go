@@ -147,8 +147,8 @@ func (e *Engine) reportTransitions(current, next *Compiled, now time.Time) {
 			}
 		}
 		t := Transition{e.number, due, now.Round(0), policy.FormatDifferences(policy.Differences(before, after))}
-		e.o.Log.Info("scheduled change", "due", due, "changes", t.Changes, "until", next.Until())
 		if len(t.Changes) > 0 { // else a demand came into force that is kept already
+			e.o.Log.Info("scheduled change", "due", due, "changes", t.Changes, "until", next.NextStep())
 			e.o.Metrics.Transitions.Inc()
 			e.o.OnTransition(t)
 		}
@@ -299,7 +299,7 @@ func (e *Engine) replace(p *policy.Policy, taken policy.TakenSteps, source []byt
 		e.o.Log.Warn("policy: "+w.Message, "line", w.Line, "advice", w.Advice)
 	}
 	e.o.Log.Info("policy applied", "from", e.from(), "sha256", p.Digest(), "mode", p.Mode(),
-		"changes", policy.FormatDifferences(policy.Differences(before, next.snapshot)), "until", next.Until())
+		"changes", policy.FormatDifferences(policy.Differences(before, next.snapshot)), "until", next.NextStep())
 	if source != nil {
 		e.failure = nil
 		if err := e.o.Store.WriteLastGood(source); err != nil {

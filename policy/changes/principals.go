@@ -55,7 +55,7 @@ func (s State) SetPrincipal(by Actor, p Principal, because string, request Reque
 
 // reservedNames can't be those of new principals: the log would say that the gateway
 // itself, or nobody in particular, did what they do.
-var reservedNames = [...]string{gatewayAuthor, "system", "gateway", "nobody", "anonymous", "unknown"}
+var reservedNames = [...]string{gatewayAuthor, "system", "gateway", "nobody", "anonymous", "unknown", "root", "unix"}
 
 // checkPrincipal returns a principal as it is written.
 func (s State) checkPrincipal(p Principal) (Principal, error) {
