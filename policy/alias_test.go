@@ -23,6 +23,7 @@ func TestPlacesWithTwoCodes(t *testing.T) {
 		{"an entry", "jurisdictions: {US-PR: withdrawn, FR-974: withdrawn, RS-KM: withdrawn, NL-BQ1: withdrawn}", []policy.Code{"PR", "RE", "XK", "BQ-BO"}, nil},
 		{"a group", "groups: {islands: [US-PR, FR-974]}\njurisdictions: {islands: withdrawn}", []policy.Code{"PR", "RE"}, nil},
 		{"both codes: the stricter counts", "jurisdictions: {US-PR: withdrawn, PR: open, FR-974: open, RE: withdrawn}", []policy.Code{"PR", "RE"}, nil},
+		{"it opens nothing", "jurisdictions: {US: {phase: withdrawn, territories: all}, US-PR: open, default: withdrawn, FR-974: open, XK: open, RS: open, BQ: open, FR: {phase: open, territories: none}}", []policy.Code{"US", "US-MS", "PR", "RE"}, nil},
 		{"a demand that is kept", demand + "jurisdictions: {US-PR: {phase: withdrawn, unknown-part: serve}}", []policy.Code{"PR"}, nil},
 		{"a demand that isn't, as the country's entry leaves its territories out", demand + "jurisdictions: {US: {phase: withdrawn, territories: none}}", []policy.Code{"US", "US-MS"}, []policy.Code{"US-PR"}},
 	} {

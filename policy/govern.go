@@ -35,15 +35,15 @@ func (p *Policy) appendMatches(matches []match, place Place) []match {
 		return p.appendDefault(p.appendEntry(matches, place.Jurisdiction(), wholeCountry))
 	}
 	matches = p.appendEntry(matches, place.Subdivisions[1], secondLevel)
-	matches = p.appendAliased(matches, place.Subdivisions[0], firstLevel)
-	matches = p.appendAliased(matches, place.Country, wholeCountry)
+	matches = p.appendEntry(matches, place.Subdivisions[0], firstLevel)
+	matches = p.appendEntry(matches, place.Country, wholeCountry)
 	if e := p.territoryOf[place.Country]; e != nil {
 		matches = append(matches, match{e, ByTerritory, territory})
 	}
 	for _, rank := range [...]rank{ownGroup, builtInGroup} {
 		matches = p.appendGroups(matches, place, rank)
 	}
-	return p.appendDefault(matches)
+	return p.appendAliases(p.appendDefault(matches), place)
 }
 
 // appendDefault appends the entry default, which matches every place.
@@ -61,12 +61,20 @@ func (p *Policy) appendEntry(matches []match, code Code, rank rank) []match {
 	return matches
 }
 
-// appendAliased appends the entry of a code, and those of the codes that ISO 3166-2 has
-// besides for the same place: who is in Puerto Rico is located to PR, and US-PR is that.
-func (p *Policy) appendAliased(matches []match, code Code, rank rank) []match {
-	matches = p.appendEntry(matches, code, rank)
-	for _, alias := range iso3166.Aliases(string(code)) {
-		matches = p.appendEntry(matches, Code(alias), rank)
+// appendAliases puts before matches the entries of the codes that ISO 3166-2 has besides
+// for the same place: who is in Puerto Rico is located to PR, and US-PR is that. They are as
+// specific as what governs there, so that they restrict, and open nothing.
+func (p *Policy) appendAliases(matches []match, place Place) []match {
+	governing := anywhere
+	if len(matches) > 0 {
+		governing = matches[0].rank
+	}
+	for _, code := range [...]Code{place.Country, place.Subdivisions[0]} {
+		for _, alias := range iso3166.Aliases(string(code)) {
+			if e := p.rules[Code(alias)]; e != nil {
+				matches = slices.Insert(matches, 0, match{e, ByEntry, governing})
+			}
+		}
 	}
 	return matches
 }
