@@ -20,6 +20,7 @@ import (
 
 	"github.com/exitgate/exitgate/flags"
 	ofrepclient "github.com/exitgate/exitgate/flags/ofrep/client"
+	"github.com/exitgate/exitgate/gateway/accesslog"
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/config"
@@ -68,6 +69,7 @@ type Gateway struct {
 	geo      *geo.Locator
 	flags    *flags.Table
 	ofrep    *ofrepclient.Provider // nil: there is none
+	access   *accesslog.Log        // nil: exchanges aren't logged
 	engine   *enforce.Engine
 	source   source.Source
 	outbox   *source.Outbox // nil: the policy is a file, and there is no ledger
@@ -126,11 +128,12 @@ func New(o Options) (_ *Gateway, err error) {
 	}
 	clients, clientsErr := client.NewResolver(client.Trust{Proxies: g.config.TrustedProxies, Header: g.config.ClientHeader})
 	apps, appsErr := g.openApps()
-	var certsErr, geoErr, flagsErr error
+	var certsErr, geoErr, flagsErr, accessErr error
 	g.certs, certsErr = g.openCertificates()
 	g.geo, geoErr = g.openDatabases()
 	g.flags, flagsErr = g.openFlags(o.Flags)
-	if err := errors.Join(clientsErr, appsErr, certsErr, geoErr, flagsErr); err != nil {
+	g.access, accessErr = g.openAccessLog()
+	if err := errors.Join(clientsErr, appsErr, certsErr, geoErr, flagsErr, accessErr); err != nil {
 		return nil, err
 	}
 
@@ -156,6 +159,7 @@ func New(o Options) (_ *Gateway, err error) {
 	g.requests = request.NewHandler(request.Options{
 		Policy: g.engine.Current, Client: clients.Address, Locate: g.geo.Locate, LocateHeld: g.geo.LocateHeld, Apps: apps,
 		Sessions: g.sessions, Metrics: g.metrics, Sources: g.sources, Draining: g.draining.Load, MaxHeader: g.config.Limits.Header, HSTS: g.config.TLS.HSTS.Header(), Log: g.log, Now: g.elapsed,
+		AnswerChallenge: g.certs.AnswerChallenge, LogExchange: g.logExchange(),
 		CacheKey: http.CanonicalHeaderKey(g.config.Caches.KeyHeader), Trusts: clients.Trusts, BeginStorable: beginStorable,
 	})
 	metrics.RegisterState(g.registry, g.state)

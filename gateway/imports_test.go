@@ -27,7 +27,7 @@ var importRules = []importRule{
 		"the command is what the rest is for"},
 	{"gateway", []string{"gateway/...", "flags/...", "policy/...", "internal/..."},
 		"it puts together the packages below it"},
-	{"gateway/request", []string{"gateway/client", "gateway/enforce", "gateway/metrics", "gateway/proxy", "gateway/session", "policy", "internal/..."},
+	{"gateway/request", []string{"gateway/accesslog", "gateway/client", "gateway/enforce", "gateway/metrics", "gateway/proxy", "gateway/session", "policy", "internal/..."},
 		"the path of a request knows what it is made of"},
 	{"gateway/enforce", []string{"gateway/metrics", "gateway/notice", "gateway/proxy", "gateway/traffic", "flags", "policy/...", "internal/..."},
 		"all that a decision entails is made when the policy and the flags are compiled: counters, notices, header fields"},

@@ -50,7 +50,7 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 		at.HTTPS = https.String()
 	}
 	if public.HTTP.Address != "" {
-		plain := g.publicServer(g.certs.HTTPHandler(g.requests.RedirectTo(https)))
+		plain := g.publicServer(g.requests.RedirectTo(https))
 		if public.HTTP.Serve {
 			plain = g.plainServer(requests)
 		}
@@ -133,7 +133,7 @@ func (g *Gateway) plainServer(requests context.Context) *http.Server {
 
 // serviceServer returns a server of requests that end with the context.
 func (g *Gateway) serviceServer(requests context.Context, h http.Handler) *http.Server {
-	s := g.publicServer(g.certs.HTTPHandler(h))
+	s := g.publicServer(h)
 	s.BaseContext = func(net.Listener) context.Context { return requests }
 	s.ConnState = listen.CountConnections(g.metrics.Connections)
 	s.HTTP2 = &http.HTTP2Config{WriteByteTimeout: g.config.Limits.StallTimeout}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/exitgate/exitgate/gateway/accesslog"
 	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/gateway/metrics"
@@ -107,5 +108,5 @@ func CheckSettings(c config.Config) error {
 	if len(c.TLS.Files) > 0 { // else one would be made
 		_, certsErr = g.openCertificates()
 	}
-	return errors.Join(appsErr, certsErr)
+	return errors.Join(appsErr, certsErr, accesslog.Check(c.AccessLog.File))
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/exitgate/exitgate/gateway/accesslog"
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/control"
@@ -60,7 +61,7 @@ func (g *Gateway) openApps() (*request.Hosts[request.App], error) {
 			g.log.Warn("the secret of an app is sent in the clear over the network; use https upstreams", "app", name)
 		}
 		for _, host := range a.Hosts {
-			byHost[host] = request.App{App: app, Durations: g.metrics.Durations(name)}
+			byHost[host] = request.App{App: app, Name: name, Durations: g.metrics.Durations(name)}
 		}
 	}
 	return request.NewHosts(byHost), errors.Join(wrong...)
@@ -188,6 +189,37 @@ func openAdminTLS(c config.AdminTLS) (*tls.Config, error) {
 		return nil, fmt.Errorf("admin.tls: %w", err)
 	}
 	return t, nil
+}
+
+// openAccessLog opens the access log, if there is to be one.
+func (g *Gateway) openAccessLog() (*accesslog.Log, error) {
+	if g.config.AccessLog.File == "" {
+		return nil, nil
+	}
+	l, err := accesslog.Open(accesslog.Options{
+		File: g.config.AccessLog.File, OnLost: func(lines int) { g.metrics.AccessLogLost.Add(float64(lines)) }, Logger: g.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	g.onClose(l.Close)
+	return l, nil
+}
+
+// logExchange returns what logs an exchange, nil if nothing does.
+func (g *Gateway) logExchange() func(*accesslog.Exchange) {
+	if g.access == nil {
+		return nil
+	}
+	return g.access.Record
+}
+
+// ReopenAccessLog has the access log, if there is one, go on in the file that has its name
+// now. It doesn't wait for that.
+func (g *Gateway) ReopenAccessLog() {
+	if g.access != nil {
+		g.access.Reopen()
+	}
 }
 
 // openDatabases opens the databases that locate clients.

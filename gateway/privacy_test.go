@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -123,6 +124,7 @@ func checkNoSecrets(t *testing.T, format string, scale int) {
 			c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 			c.Limits.HeaderTimeout = 300 * time.Millisecond
 			c.Limits.Body = 1000
+			c.AccessLog.File = filepath.Join(c.Data, "access.log")
 		},
 	})
 	g.app.keep.Store(false)
@@ -201,8 +203,11 @@ func checkNoSecrets(t *testing.T, format string, scale int) {
 	}
 	log := g.log.String()
 	leak("the log", log)
-	if !strings.Contains(log, "please report this") || !strings.Contains(log, "ServeHTTP") {
-		t.Error("no panic is in the log")
+	if panics := g.log.Lines("please report this", "request_id"); len(panics) == 0 || !strings.Contains(panics[0], "ServeHTTP") {
+		t.Error("no panic is in the log, or not of which request")
+	}
+	if lines, err := os.ReadFile(filepath.Join(g.data, "access.log")); err != nil || bytes.Count(lines, []byte("\n")) < len(forwarded) {
+		t.Errorf("the access log has %d bytes, %v", len(lines), err)
 	}
 	err := filepath.WalkDir(g.data, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {

@@ -244,6 +244,7 @@ func (g *realGateway) read(url string, header http.Header) (string, error) {
 	}
 	defer response.Body.Close()
 	response.Header.Del("Date")
+	response.Header.Del("X-Request-Id") // random
 	text, err := httputil.DumpResponse(response, true)
 	text = asOf.ReplaceAll(text, []byte("${1}now"))
 	return strings.Join(strings.Fields(html.UnescapeString(string(text))), " "), err

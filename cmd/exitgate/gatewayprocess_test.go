@@ -55,6 +55,8 @@ type gatewayProcess struct {
 	hosts   string // setting of the app's hosts, "" for any
 	acme    string // settings of who issues certificates, "" for a certificate of its own making
 	program string // "" for the tests' own
+	access  string // file of the access log, "" for none
+	stdout  *os.File
 	env     []string
 	limit   string // of a file's size, as ulimit -f takes it; "" for none
 
@@ -151,6 +153,9 @@ drain: 1s
 	if m.acme != "" {
 		settings += "tls: {acme: {" + m.acme + "}}\n"
 	}
+	if m.access != "" {
+		settings += fmt.Sprintf("access-log: {file: %q}\n", m.access)
+	}
 	if m.flags != "" {
 		settings += "flags: {ofrep: " + m.flags + "}\n"
 	}
@@ -161,6 +166,9 @@ drain: 1s
 		cmd = exec.Command("sh", append([]string{"-c", `ulimit -f "$0" && exec "$@"`, m.limit}, cmd.Args...)...)
 	}
 	cmd.Env = append(os.Environ(), m.env...)
+	if m.stdout != nil {
+		cmd.Stdout = m.stdout
+	}
 	if m.clock != "" {
 		cmd.Env = append(cmd.Env, clockFile+"="+m.clock)
 	}
@@ -328,9 +336,9 @@ func (m *gatewayProcess) expectHeader(what string, got response, name string, va
 	}
 }
 
-// changingLines are those that change with the time, and with what others are
-// refused: they are for caches.
-var changingLines = regexp.MustCompile(`(?m)^(Date|Cache-Control|Cdn-Cache-Control|X-Accel-Expires): .*\r?\n`)
+// changingLines are those that change with the time, with each request, and with what
+// others are refused: these are for caches.
+var changingLines = regexp.MustCompile(`(?m)^(Date|X-Request-Id|Cache-Control|Cdn-Cache-Control|X-Accel-Expires): .*\r?\n`)
 
 // everything returns all that a country's clients get of the app, to the byte,
 // but for what is changing.

@@ -150,7 +150,10 @@ func (o *serveOptions) settings(cmd *cobra.Command) (config.Config, error) {
 }
 
 func (o *serveOptions) serve(cmd *cobra.Command) error {
-	signal.Ignore(syscall.SIGHUP) // what changes is watched, and nothing is reloaded
+	// Neither a terminal that goes away ends it, nor a reader of its logs.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	if o.json {
 		o.logFormat = "json"
 	}
@@ -183,11 +186,24 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 		tell(systemd.Stopping)
 		close(told)
 	})
+	go reopenAt(cmd.Context(), hangups, g)
 	err = g.Serve(forceable(cmd.Context()))
 	if !unneeded() {
 		<-told
 	}
 	return exitFailure(err)
+}
+
+// reopenAt has the access log opened again at each of the signals, until the context ends.
+func reopenAt(ctx context.Context, signals <-chan os.Signal, g *gateway.Gateway) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-signals:
+			g.ReopenAccessLog()
+		}
+	}
 }
 
 // forceable returns a context that ends with ctx, and makes a second signal

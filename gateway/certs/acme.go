@@ -90,7 +90,7 @@ func (i Issuer) open() (a certmagic.ACMEIssuer, err error) {
 }
 
 // Open makes the ACME ready for Watch and for handshakes. The addresses are those
-// that GetCertificate and HTTPHandler are served at; http is nil if nothing is
+// that GetCertificate and AnswerChallenge are used at; http is nil if nothing is
 // served without TLS. Close has to be called.
 func (a *ACME) Open(https, http net.Addr) {
 	logger := zap.New(zapToSlog{log: a.o.Logger})
@@ -215,19 +215,10 @@ func isChallenge(hello *tls.ClientHelloInfo) bool {
 // challengeProtocol is what it offers alone (RFC 8737, section 4).
 const challengeProtocol = acmez.ACMETLS1Protocol
 
-// HTTPHandler answers authorities that validate a name over HTTP (RFC 8555,
-// section 8.3), and has next answer all else.
-func (a *ACME) HTTPHandler(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !certmagic.LooksLikeHTTPChallenge(r) || !a.manages(hostOf(r)) || !a.answer(w, r) {
-			next.ServeHTTP(w, r)
-		}
-	})
-}
-
-// answer reports whether it has answered a challenge of one of the issuers.
-func (a *ACME) answer(w http.ResponseWriter, r *http.Request) bool {
-	return slices.ContainsFunc(a.config.Issuers, func(i certmagic.Issuer) bool {
+// AnswerChallenge answers an authority, one of the issuers, that validates a name over HTTP
+// (RFC 8555, section 8.3), and reports whether it has.
+func (a *ACME) AnswerChallenge(w http.ResponseWriter, r *http.Request) bool {
+	return certmagic.LooksLikeHTTPChallenge(r) && a.manages(hostOf(r)) && slices.ContainsFunc(a.config.Issuers, func(i certmagic.Issuer) bool {
 		issuer, ok := i.(*certmagic.ACMEIssuer)
 		return ok && issuer.HandleHTTPChallenge(w, r)
 	})

@@ -66,13 +66,10 @@ func (c Certificates) Protocols() []string {
 	return []string{challengeProtocol}
 }
 
-// HTTPHandler answers the authorities that validate a name over HTTP, and has next
-// answer all else.
-func (c Certificates) HTTPHandler(next http.Handler) http.Handler {
-	if c.ACME == nil {
-		return next
-	}
-	return c.ACME.HTTPHandler(next)
+// AnswerChallenge answers an authority that validates a name over HTTP, and reports whether
+// it has.
+func (c Certificates) AnswerChallenge(w http.ResponseWriter, r *http.Request) bool {
+	return c.ACME != nil && c.ACME.AnswerChallenge(w, r)
 }
 
 // Expiry returns when the certificate for each host expires, the earliest if there

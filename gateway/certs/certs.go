@@ -2,7 +2,7 @@
 // what else TLS is configured with.
 //
 // [Certificates] is what a listener asks: GetCertificate for each handshake, and
-// HTTPHandler in front of what answers over HTTP. They are read from [Files], or
+// AnswerChallenge for each request. They are read from [Files], or
 // obtained by [ACME].
 package certs
 

@@ -33,6 +33,7 @@ type Config struct {
 	Policy         PolicySource   `yaml:"policy" doc:"Where the policy comes from: a file, or else the ledger, whose first revision serves everywhere."`
 	Flags          FlagSources    `yaml:"flags" doc:"Where flags come from, before the policy's own flags: table."`
 	Notify         []Notify       `yaml:"notify" doc:"Who is told what happens, by webhooks."`
+	AccessLog      AccessLog      `yaml:"access-log" doc:"What is logged of each request and its answer. It holds no addresses, and no paths. Off by default."`
 	Admin          Admin          `yaml:"admin" doc:"The listener for operators: API, metrics and health."`
 	Limits         Limits         `yaml:"limits" doc:"What a client may take."`
 	Drain          time.Duration  `yaml:"drain" default:"30s" doc:"How long requests that are under way may go on when the gateway is stopped."`
@@ -161,6 +162,11 @@ type OFREP struct {
 	CA         string        `yaml:"ca" doc:"File of certificate authorities to trust, instead of the system's."`
 	Poll       time.Duration `yaml:"poll" default:"30s" doc:"How often the flags of all jurisdictions are asked for."`
 	Timeout    time.Duration `yaml:"timeout" default:"10s" doc:"How long one request may take."`
+}
+
+// An AccessLog has a line for each exchange. The zero one is off.
+type AccessLog struct {
+	File string `yaml:"file" doc:"Where lines of JSON are appended; - for standard output. It is opened again on SIGHUP. Without one there is no access log."`
 }
 
 // Plain is the listener without TLS. An address alone is short for one that redirects.

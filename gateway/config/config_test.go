@@ -119,6 +119,7 @@ admin:
   tls: {cert: admin.crt, key: admin.key, client-ca: operators.pem}
   hosts: [config.example.org]
   probes: ":8601"
+access-log: {file: /var/log/exitgate/access.log}
 limits:
   {header: 16384, body: 1048576, bodies: 100, body-rate: 1000, connections: 5000, header-timeout: 5s, idle-timeout: 1m, stall-timeout: 10s, connect-timeout: 1s, upstream-timeout: 2m30s}
 drain: 0s
@@ -157,7 +158,8 @@ data: /var/lib/exitgate
 			TLS:         config.ClientCert{CA: "ca.pem", Cert: "nats.crt", Key: "nats.key"},
 			Domain:      "hub", Replicas: 5, Mirror: "leaf", Name: "messenger",
 		}},
-		Admin: config.Admin{Listen: "10.0.0.9:8600", TLS: config.AdminTLS{Cert: "admin.crt", Key: "admin.key", ClientCA: "operators.pem"}, Hosts: []string{"config.example.org"}, Probes: ":8601"},
+		Admin:     config.Admin{Listen: "10.0.0.9:8600", TLS: config.AdminTLS{Cert: "admin.crt", Key: "admin.key", ClientCA: "operators.pem"}, Hosts: []string{"config.example.org"}, Probes: ":8601"},
+		AccessLog: config.AccessLog{File: "/var/log/exitgate/access.log"},
 		Limits: config.Limits{
 			Header: 16384, Body: 1048576, Bodies: 100, BodyRate: 1000, Connections: 5000, HeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, StallTimeout: 10 * time.Second,
 			ConnectTimeout: time.Second, UpstreamTimeout: 150 * time.Second,

@@ -35,6 +35,7 @@ type Metrics struct {
 	Panics                 prometheus.Counter
 	InvalidRecords         prometheus.Counter
 	AuthenticationFailures prometheus.Counter
+	AccessLogLost          prometheus.Counter
 
 	decisions        *prometheus.CounterVec
 	rejections       *prometheus.CounterVec
@@ -101,6 +102,7 @@ func New(registry prometheus.Registerer) *Metrics {
 		purges:                 counters("cache_purges_total", "Purges of the caches in front, by result: success, failure.", "result"),
 		InvalidRecords:         counter("ledger_records_refused_total", "Messages in the ledger that aren't valid records: changed, forged or damaged ones."),
 		AuthenticationFailures: counter("admin_authentication_failures_total", "Requests to the admin API whose sender could not be authenticated."),
+		AccessLogLost:          counter("access_log_lines_lost_total", "Lines of the access log that were not written, as its disk is full or slow."),
 	}
 }
 

@@ -138,6 +138,13 @@ func (b *requestBody) abandon() {
 	}
 }
 
+// size returns how many bytes were read.
+func (b *requestBody) size() int64 {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	return b.received
+}
+
 // started reports whether an upstream may have got any of the body.
 func (b *requestBody) started() bool { return b != nil && b.read.Load() }
 

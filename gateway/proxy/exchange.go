@@ -94,6 +94,9 @@ func (x *exchange) end() {
 	x.watchdog.stop()
 	if x.body != nil && !x.hijacked {
 		x.body.abandon()
+		if x.f.Measured != nil {
+			x.f.Measured.Received = x.body.size()
+		}
 	}
 	if x.upstream != nil {
 		x.upstream.release()
@@ -170,6 +173,9 @@ func (x *exchange) RoundTrip(out *http.Request) (res *http.Response, err error) 
 func (x *exchange) tryUpstreams(send func(*upstream) error) error {
 	var tried []*upstream
 	start := time.Now()
+	if x.f.Measured != nil {
+		defer func() { x.f.Measured.Upstream = time.Since(start) }()
+	}
 	for {
 		u := x.app.upstreams.choose(tried)
 		if x.upstream != nil {
@@ -232,6 +238,9 @@ func (x *exchange) prepareResponse(res *http.Response) error {
 	// It would lead clients past the gateway.
 	delete(res.Header, "Alt-Svc")
 	delete(res.Header, SecretField) // of an upgrade, which no WriteHeader sees
+	if x.f.RequestID != "" {
+		delete(res.Header, "X-Request-Id")
+	}
 	if _, set := x.out.Header()["Strict-Transport-Security"]; set {
 		delete(res.Header, "Strict-Transport-Security") // of two, browsers go by the first (RFC 6797, section 8.1)
 	}

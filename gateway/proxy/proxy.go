@@ -105,7 +105,8 @@ type Forwarding struct {
 	// Proto is the scheme that the client used, "http" or "https". Empty:
 	// what the connection says.
 	Proto string
-	// RequestID is sent as X-Request-Id unless it is empty.
+	// RequestID is sent as X-Request-Id unless it is empty. Of the app's answer
+	// a field of this name isn't forwarded: the caller has its own in there.
 	RequestID string
 	// Headers are sent to the app. A client can neither set nor remove
 	// fields of these names.
@@ -120,6 +121,17 @@ type Forwarding struct {
 	// Refuse answers instead of an upstream if the request is cut, by ErrSevered,
 	// before one has. Nil: the client's connection or stream is aborted.
 	Refuse func()
+	// Measured, if not nil, is set when Forward ends, also by a panic.
+	Measured *Measured
+}
+
+// Measured is what can be seen of a request that was forwarded by nobody but the proxy.
+type Measured struct {
+	// Upstream is how long it took to get the head of a response, or none, from
+	// the upstreams that were tried: with the connecting, and with what the
+	// client took to send a body. 0: none was tried.
+	Upstream time.Duration
+	Received int64 // bytes of the request's body that were read
 }
 
 // App is an app behind the gateway: its upstreams, their health and the

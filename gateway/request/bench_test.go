@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/exitgate/exitgate/flags"
+	"github.com/exitgate/exitgate/gateway/accesslog"
 	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/geo"
@@ -150,11 +152,18 @@ func TestToLocateDecideAndCountAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkServeHTTP measures a whole refusal, without net/http's server.
+// BenchmarkServeHTTP measures a whole refusal, without net/http's server, and one that is
+// logged.
 func BenchmarkServeHTTP(b *testing.B) {
-	for _, from := range []struct{ name, address string }{{"refused", "90.0.0.1"}, {"rejected", "garbage"}} {
+	for _, from := range []struct {
+		name, address string
+		logged        bool
+	}{{"refused", "90.0.0.1", false}, {"rejected", "garbage", false}, {"refused/logged", "90.0.0.1", true}, {"rejected/logged", "garbage", true}} {
 		b.Run(from.name, func(b *testing.B) {
 			h := newHandler(b, withRules(1_000))
+			if from.logged {
+				h.o.LogExchange = openAccessLog(b).Record
+			}
 			r := httptest.NewRequest("GET", "https://app.example/page", nil)
 			r.RequestURI = "/page"
 			r.RemoteAddr = "127.0.0.1:4711"
@@ -168,6 +177,19 @@ func BenchmarkServeHTTP(b *testing.B) {
 			b.ReportMetric(float64(w.status), "status")
 		})
 	}
+}
+
+// openAccessLog opens an access log in a file, which must take all lines.
+func openAccessLog(b *testing.B) *accesslog.Log {
+	b.Helper()
+	l, err := accesslog.Open(accesslog.Options{
+		File: filepath.Join(b.TempDir(), "access.log"), OnLost: func(lines int) { b.Errorf("%d lines were lost", lines) },
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(l.Close)
+	return l
 }
 
 type discard struct {

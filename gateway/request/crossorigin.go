@@ -31,7 +31,7 @@ func allowOrigin(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["Access-Control-Allow-Origin"] = r.Header["Origin"]
 	h["Access-Control-Allow-Credentials"] = []string{"true"}
-	h["Access-Control-Expose-Headers"] = []string{"Link, Sunset, Deprecation, Retry-After, Grpc-Status, Grpc-Message"}
+	h["Access-Control-Expose-Headers"] = []string{"Link, Sunset, Deprecation, Retry-After, X-Request-Id, Grpc-Status, Grpc-Message"}
 }
 
 // allowRefusedRequest answers a preflight for a request that will be refused: by

@@ -17,6 +17,7 @@ import (
 type exchange struct {
 	handler *Handler
 	facts   Facts
+	app     App
 	client  netip.Addr
 	cancel  context.CancelCauseFunc
 	begun   time.Time
@@ -73,14 +74,15 @@ func (x *exchange) decideBy(s *policy.Snapshot) (*policy.Decision, policy.Place,
 }
 
 // refuseCut answers a request that was cut before the app had answered.
-func (h *Handler) refuseCut(w http.ResponseWriter, r *http.Request, x *exchange) {
+func (h *Handler) refuseCut(a *answer, r *http.Request, x *exchange) {
 	compiled := h.o.Policy(h.o.Now())
 	d, place, err := x.decide(compiled)
 	if err != nil || d.Action != policy.Refuse {
-		h.reject(w, r, DecidedAnew)
+		h.reject(a, r, DecidedAnew)
 		return
 	}
-	h.refuse(w, r, compiled, d, place, x.facts.Host)
+	a.record.decided(x.app, d)
+	h.refuse(a, r, compiled, d, place, x.facts.Host)
 }
 
 // Cut ends the exchange: a WebSocket is closed with a Close frame, and a body that isn't

@@ -15,6 +15,22 @@ func isHealthCheck(r *http.Request) bool {
 	return r.URL.Path == HealthPath && r.URL.RawPath == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead)
 }
 
+// answerOwn answers what the gateway itself is asked, in every phase and from everywhere:
+// whether it serves, and the challenges of certificate authorities. It reports whether the
+// request was one of those.
+func (h *Handler) answerOwn(a *answer, r *http.Request) bool {
+	switch {
+	case isHealthCheck(r):
+		a.record.undecided("", own, ownHealth)
+		h.answerHealthCheck(a, r)
+	case h.o.AnswerChallenge(a, r):
+		a.record.undecided("", own, ownChallenge)
+	default:
+		return false
+	}
+	return true
+}
+
 // answerHealthCheck answers 200, or 503 while the gateway is being stopped or serves
 // nothing, as no policy or no guaranteed flag is known. It says no more.
 func (h *Handler) answerHealthCheck(w http.ResponseWriter, r *http.Request) {

@@ -12,7 +12,7 @@ import (
 
 // recoverPanic ends a request whose handling panicked, without what net/http
 // would do: log the client's address.
-func (h *Handler) recoverPanic(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) recoverPanic(a *answer, r *http.Request) {
 	p := recover()
 	if p == nil {
 		return
@@ -20,9 +20,9 @@ func (h *Handler) recoverPanic(w http.ResponseWriter, r *http.Request) {
 	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(http.ErrAbortHandler) // the way to cut off an answer; not logged
 	}
-	httpbody.CloseUnread(w, r)
+	httpbody.CloseUnread(a, r)
 	h.o.Metrics.Panics.Inc()
-	h.o.Log.Error("a request made the gateway panic; please report this", "panic", describePanic(p), "stack", stack())
+	h.o.Log.Error("a request made the gateway panic; please report this", "request_id", a.id[0], "panic", describePanic(p), "stack", stack())
 	panic(http.ErrAbortHandler)
 }
 

@@ -79,24 +79,25 @@ func (p *Probes) of(r *http.Request) (client netip.Addr, is bool) {
 
 // answerProbe answers a probe as the client would be answered, where that is a refusal;
 // what would be forwarded is answered with 204, and never reaches the app. Nothing of it
-// is counted.
-func (h *Handler) answerProbe(w http.ResponseWriter, r *http.Request, compiled *enforce.Compiled, f Facts, client netip.Addr) {
+// is counted or logged.
+func (h *Handler) answerProbe(a *answer, r *http.Request, compiled *enforce.Compiled, f Facts, client netip.Addr) {
+	a.record = nil
 	app, known := h.o.Apps.Find(f.Host)
 	if !known {
-		http.Error(w, UnknownHost.Error(), http.StatusMisdirectedRequest)
+		http.Error(a, UnknownHost.Error(), http.StatusMisdirectedRequest)
 		return
 	}
 	verdict, err := h.decideFrom(compiled, app, client, h.o.Locate(client), f)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		http.Error(a, err.Error(), http.StatusBadRequest)
 		return
 	}
 	if verdict.Decision.Action == policy.Refuse {
-		w.Header().Set(ProbeField, ProbeRefused)
-		h.refuse(w, r, compiled, verdict.Decision, verdict.Place, f.Host)
+		a.Header().Set(ProbeField, ProbeRefused)
+		h.refuse(a, r, compiled, verdict.Decision, verdict.Place, f.Host)
 		return
 	}
-	httpbody.CloseUnread(w, r)
-	w.Header().Set(ProbeField, ProbeServed)
-	w.WriteHeader(http.StatusNoContent)
+	httpbody.CloseUnread(a, r)
+	a.Header().Set(ProbeField, ProbeServed)
+	a.WriteHeader(http.StatusNoContent)
 }

@@ -13,19 +13,21 @@ import (
 // port, at the usual one if something in front has mapped the ports, or if it is nil.
 func (h *Handler) RedirectTo(https net.Addr) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer h.recoverPanic(w, r)
-		if isHealthCheck(r) {
-			h.answerHealthCheck(w, r)
+		a := &answer{ResponseWriter: w}
+		defer h.recoverPanic(a, r)
+		defer h.logExchange(a, r)
+		h.begin(a, r)
+		if h.answerOwn(a, r) {
 			return
 		}
 		facts, err := h.readFacts(r)
-		if err == nil {
-			if _, known := h.o.Apps.Find(facts.Host); !known {
-				err = UnknownHost
-			}
-		}
 		if err != nil {
-			h.reject(w, r, err)
+			h.reject(a, r, err)
+			return
+		}
+		app, known := h.o.Apps.Find(facts.Host)
+		if !known {
+			h.reject(a, r, UnknownHost)
 			return
 		}
 		host := facts.Host
@@ -38,10 +40,11 @@ func (h *Handler) RedirectTo(https net.Addr) http.Handler {
 				host += ":" + port
 			}
 		}
-		httpbody.CloseUnread(w, r)
+		a.record.undecided(app.Name, own, ownRedirect)
+		httpbody.CloseUnread(a, r)
 		// A body is not sent in the clear twice.
-		w.Header().Set("Connection", "close")
-		w.Header().Set("Location", "https://"+host+r.URL.RequestURI())
-		w.WriteHeader(http.StatusPermanentRedirect)
+		a.Header().Set("Connection", "close")
+		a.Header().Set("Location", "https://"+host+r.URL.RequestURI())
+		a.WriteHeader(http.StatusPermanentRedirect)
 	})
 }

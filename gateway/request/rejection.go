@@ -39,41 +39,43 @@ var rejections = [...]error{
 }
 
 // reject answers a request that no decision is made on.
-func (h *Handler) reject(w http.ResponseWriter, r *http.Request, why error) {
+func (h *Handler) reject(a *answer, r *http.Request, why error) {
 	d := problem.Details{Status: http.StatusBadRequest, Reason: why.Error(), Detail: "The request can be read in more than one way."}
-	var unknownClient client.Rejection
+	unknownClient, isUnknown := errors.AsType[client.Rejection](why)
 	switch {
 	case why == UnknownHost:
 		d.Status, d.Detail = http.StatusMisdirectedRequest, "This host is not served here."
 	case why == MethodNotAllowed:
 		d.Status, d.Detail = http.StatusMethodNotAllowed, "The method is not served here."
-		w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+		a.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 	case why == HeaderTooLarge:
 		d.Status, d.Detail = http.StatusRequestHeaderFieldsTooLarge, "The header of the request is larger than this service accepts."
 	case why == DecidedAnew:
 		d.Status, d.Detail = http.StatusServiceUnavailable, "What is served here has just changed."
-		w.Header().Set("Retry-After", "1")
+		a.Header().Set("Retry-After", "1")
 	case why == enforce.FlagsUnknown, why == enforce.PolicyUnknown:
 		d.Status, d.Detail = http.StatusServiceUnavailable, "The service is starting."
-		w.Header().Set("Retry-After", "5")
-	case errors.As(why, &unknownClient):
+		a.Header().Set("Retry-After", "5")
+	case isUnknown:
 		d.Reason = string(unknownClient)
 		d.Detail = "It can't be told for sure whom the proxy in front forwards this request for."
 	}
 	h.o.Metrics.Rejected(d.Reason)
-	if h.serves(r.Host) {
-		w.Header().Set("Vary", "Origin")
-		allowOrigin(w, r)
+	app, served := h.appAt(r.Host)
+	if served {
+		a.Header().Set("Vary", "Origin")
+		allowOrigin(a, r)
 	}
-	httpbody.CloseUnread(w, r)
-	problem.Write(w, r, d)
+	a.record.undecided(app.Name, rejected, d.Reason)
+	httpbody.CloseUnread(a, r)
+	problem.Write(a, r, d)
 }
 
-// serves reports whether a host is one of those that are served here.
-func (h *Handler) serves(host string) bool {
+// appAt returns the app at a host, if it is one of those that are served here.
+func (h *Handler) appAt(host string) (app App, served bool) {
 	name, ok := Hostname(host)
-	if ok {
-		_, ok = h.o.Apps.Find(name)
+	if !ok {
+		return app, false
 	}
-	return ok
+	return h.o.Apps.Find(name)
 }

@@ -8,7 +8,6 @@ package request
 
 import (
 	"context"
-	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/exitgate/exitgate/gateway/accesslog"
 	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/metrics"
@@ -46,15 +46,22 @@ type Options struct {
 	// returns what is called when it has ended. Nil: nobody wants to know.
 	BeginStorable func() (end func())
 	Draining      func() bool // the gateway is being stopped
-	MaxHeader     int64       // bytes of a request's header
-	HSTS          string      // Strict-Transport-Security of all answers over TLS; "": none of the gateway's own
-	Log           *slog.Logger
-	Now           func() time.Time
+	// AnswerChallenge answers an authority that validates a name for a certificate, and
+	// reports whether it has. Nil: there are none.
+	AnswerChallenge func(w http.ResponseWriter, r *http.Request) bool
+	MaxHeader       int64  // bytes of a request's header
+	HSTS            string // Strict-Transport-Security of all answers over TLS; "": none of the gateway's own
+	// LogExchange is told of each exchange when it ends. It must not block, nor keep what
+	// it is given. Nil: nobody wants to know.
+	LogExchange func(*accesslog.Exchange)
+	Log         *slog.Logger
+	Now         func() time.Time
 }
 
 // An App is where requests are forwarded to, and how long they take.
 type App struct {
 	*proxy.App
+	Name      string // as configured
 	Durations *metrics.Durations
 }
 
@@ -66,6 +73,7 @@ type Handler struct {
 	counters counters
 	copies   copies
 	probes   Probes
+	ids      requestIDs
 }
 
 // Serves reports whether there is an app for a host, in the form of Hostname.
@@ -82,6 +90,9 @@ func NewHandler(o Options) *Handler {
 	if o.BeginStorable == nil {
 		o.BeginStorable = func() (end func()) { return func() {} }
 	}
+	if o.AnswerChallenge == nil {
+		o.AnswerChallenge = func(http.ResponseWriter, *http.Request) bool { return false }
+	}
 	h := &Handler{o: o, counters: newCounters(o.Metrics)}
 	if o.HSTS != "" {
 		h.hsts = []string{o.HSTS}
@@ -91,67 +102,69 @@ func NewHandler(o Options) *Handler {
 
 // ServeHTTP is the whole path of a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	defer h.recoverPanic(w, r)
-	if h.hsts != nil {
-		w.Header()["Strict-Transport-Security"] = h.hsts
+	a := &answer{ResponseWriter: w}
+	defer h.recoverPanic(a, r)
+	defer h.logExchange(a, r)
+	h.begin(a, r)
+	if a.hsts = h.hsts; a.hsts != nil {
+		a.Header()["Strict-Transport-Security"] = a.hsts // in place of the app's
 	}
-	if isHealthCheck(r) {
-		h.answerHealthCheck(w, r)
+	if h.answerOwn(a, r) {
 		return
 	}
-	framing := checkFraming(w, r)
+	framing := checkFraming(a, r)
 	reviews := h.o.Sessions.Reviews()
 	now := h.o.Now()
 	compiled := h.o.Policy(now)
 	if reason := compiled.Blocked(); reason != "" {
-		h.reject(w, r, reason)
+		h.reject(a, r, reason)
 		return
 	}
 	if framing != nil {
-		h.reject(w, r, framing)
+		h.reject(a, r, framing)
 		return
 	}
 	facts, err := h.readFacts(r)
 	if err != nil {
-		h.reject(w, r, err)
+		h.reject(a, r, err)
 		return
 	}
 	if client, is := h.probes.of(r); is {
-		h.answerProbe(w, r, compiled, facts, client)
+		h.answerProbe(a, r, compiled, facts, client)
 		return
 	}
 	verdict, err := h.Decide(compiled, facts)
 	if err != nil {
-		h.reject(w, r, err)
+		h.reject(a, r, err)
 		return
 	}
 	decision := verdict.Decision
-	answer := &statusWriter{ResponseWriter: w}
-	w = answer
+	a.record.decided(verdict.App, decision)
 	defer func() {
-		verdict.App.Durations.Observe(decision.Action, answer.status, h.o.Now().Sub(now).Seconds())
+		verdict.App.Durations.Observe(decision.Action, a.status, h.o.Now().Sub(now).Seconds())
 	}()
 
 	switch {
 	case decision.Action == policy.Refuse && requestedMethod(r) != "":
-		httpbody.CloseUnread(w, r)
-		allowRefusedRequest(w, r)
+		httpbody.CloseUnread(a, r)
+		allowRefusedRequest(a, r)
 	case decision.Action == policy.Refuse:
-		h.refuse(w, r, compiled, decision, verdict.Place, facts.Host)
+		h.refuse(a, r, compiled, decision, verdict.Place, facts.Host)
 	case facts.Path == policy.StatusPath:
-		httpbody.CloseUnread(w, r)
-		compiled.MarketStatus().For(now, r.Header["Accept"], r.Header["Accept-Language"], r.Header["If-None-Match"]).Write(w, r)
+		a.record.undecided(verdict.App.Name, own, ownMarketStatus)
+		httpbody.CloseUnread(a, r)
+		compiled.MarketStatus().For(now, r.Header["Accept"], r.Header["Accept-Language"], r.Header["If-None-Match"]).Write(a, r)
 	default:
 		ctx, cancel := context.WithCancelCause(r.Context())
 		defer cancel(nil)
 		if decision.Action == policy.Forward && decision.Phase == policy.Withdrawn && decision.Class != policy.Essential {
 			h.o.Metrics.ForwardedWithdrawn.Inc()
 		}
-		x := &exchange{h, facts, verdict.Client, cancel, now}
+		x := &exchange{h, facts, verdict.App, verdict.Client, cancel, now}
 		defer h.o.Sessions.Begin(x)()
 		if h.o.Sessions.Reviews() != reviews { // since it was decided
 			if _, refused := x.Refused(); refused {
-				h.reject(w, r, DecidedAnew)
+				h.reject(a, r, DecidedAnew)
 				return
 			}
 		}
@@ -160,30 +173,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		caching, end := h.followCopies(compiled, verdict, facts, r.Method)
 		defer end()
-		verdict.App.Forward(w, r.WithContext(ctx), proxy.Forwarding{
+		verdict.App.Forward(a, r.WithContext(ctx), proxy.Forwarding{
 			Client:    verdict.Client,
 			Proto:     "https",
-			RequestID: h.requestID(facts),
+			RequestID: a.id[0],
 			Headers:   verdict.Outcome.ToApp(),
 			Response:  verdict.Outcome.ToClient(),
 			Caching:   caching,
-			Refuse:    func() { h.refuseCut(w, r, x) },
+			Refuse:    func() { h.refuseCut(a, r, x) },
+			Measured:  a.record.forwards(ctx),
 		})
 	}
-}
-
-// requestID returns the id by which the app knows a request: a trusted proxy's, if it
-// sends one that can be written anywhere, else a new one.
-func (h *Handler) requestID(f Facts) string {
-	const most = 128
-	ids := f.Header["X-Request-Id"]
-	isOther := func(c rune) bool {
-		return (c < '0' || '9' < c) && (c < 'A' || 'Z' < c) && (c < 'a' || 'z' < c) && !strings.ContainsRune("-_.:/+=@", c)
-	}
-	if len(ids) != 1 || ids[0] == "" || len(ids[0]) > most || !h.o.Trusts(f.Peer) || strings.ContainsFunc(ids[0], isOther) {
-		return rand.Text()
-	}
-	return ids[0]
 }
 
 // refuse answers with the notice of a decision on a request from a place.

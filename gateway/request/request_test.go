@@ -56,7 +56,7 @@ func TestWhatIsForwardedOfAWithdrawnMarketIsCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer app.Close()
-	h.o.Apps = NewHosts(map[string]App{"app.example": {app, h.o.Metrics.Durations("app.example")}})
+	h.o.Apps = NewHosts(map[string]App{"app.example": {app, "app.example", h.o.Metrics.Durations("app.example")}})
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(h.o.Metrics.ForwardedWithdrawn)
 	total := func() float64 {
