@@ -41,7 +41,7 @@ func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 		policy:    p,
 		flags:     flags,
 		at:        at,
-		until:     p.nextStep(at),
+		until:     p.NextStep(at),
 		unlocated: c.addMarket(Unlocated, Place{}),
 		private:   c.addMarket(Private, Place{Private: true}),
 	}
@@ -58,9 +58,9 @@ func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 	return s
 }
 
-// nextStep returns when any entry's phase changes after a moment, or a demand
+// NextStep returns when any entry's phase changes after a moment, or a demand
 // comes into force, zero if never.
-func (p *Policy) nextStep(at time.Time) time.Time {
+func (p *Policy) NextStep(at time.Time) time.Time {
 	return p.nextStepOf(at, func(binding) bool { return true })
 }
 

@@ -83,9 +83,9 @@ func (s State) planApproved(by Actor, c change, hash string, flags policy.Flags,
 	return does, s.CheckMayKnow(by, does, after)
 }
 
-// planStill returns what a change does, and the policy that would come into force, if that
-// is still what its author has planned: a date may have passed, or a flag changed, or
-// another revision come between.
+// planStill returns what a change does, and the policy that would come into force; and an
+// error if that isn't what its author has planned any more: a date may have passed, or a flag
+// changed, or another revision come between.
 func (s State) planStill(c change, flags policy.Flags, now time.Time) (does plan.Plan, after *policy.Policy, err error) {
 	if after, err = s.parsers.Recorded(c.text(s.saved.Revision.Number)); err != nil {
 		return does, nil, wrongPolicy(err)
@@ -94,11 +94,11 @@ func (s State) planStill(c change, flags policy.Flags, now time.Time) (does plan
 	agreed := does
 	if c.Base != s.saved.Revision.Number {
 		if agreed, err = s.planOf(c, flags, now); err != nil {
-			return does, nil, wrongPolicy(err)
+			return does, after, wrongPolicy(err)
 		}
 	}
 	if agreed.Hash != c.Plan || does.Content() != agreed.Content() {
-		return does, nil, refuse(PlanChanged, "edit it to propose it anew", "change %d would do something else by now: %s", c.Number, summarise(does))
+		return does, after, refuse(PlanChanged, "edit it to propose it anew", "change %d would do something else by now: %s", c.Number, summarise(does))
 	}
 	return does, after, nil
 }

@@ -135,6 +135,9 @@ type Change struct {
 	Approvals []Approval    `json:"approvals"`
 	Expires   time.Time     `json:"expires,omitzero"` // zero: it didn't wait
 	Status    Status        `json:"status"`
+	// Jurisdictions are those that it is about, while it waits: what some of them get, or
+	// their entries, would be others.
+	Jurisdictions []policy.Code `json:"jurisdictions,omitempty"`
 	// Rebased is the revision that it would follow, if another than Base is in force by
 	// now that is about none of its jurisdictions. Its approvals stay.
 	Rebased uint64 `json:"rebased,omitempty"`

@@ -463,30 +463,58 @@ func (s State) planBetween(before, after *policy.Policy, flags policy.Flags, now
 // number, as they stand at a moment. Those that have been expired or stale for
 // ForgetAfter are forgotten.
 func (s State) Changes(flags policy.Flags, now time.Time) []Change {
-	all := make([]Change, len(s.saved.Changes))
-	for i, c := range s.saved.Changes {
-		all[i] = s.shown(c, flags, now)
-	}
+	all, _ := s.ChangesUntil(flags, now)
 	return all
+}
+
+// ChangesUntil returns Changes, and until when they stand so if there is no other record and
+// no flag changes: then a date comes that one of them is about, or one expires. Zero: for
+// good.
+func (s State) ChangesUntil(flags policy.Flags, now time.Time) (all []Change, until time.Time) {
+	sooner := func(t time.Time) {
+		if t.After(now) && (until.IsZero() || t.Before(until)) {
+			until = t
+		}
+	}
+	all = make([]Change, len(s.saved.Changes))
+	for i, c := range s.saved.Changes {
+		var next time.Time
+		all[i], next = s.shown(c, flags, now)
+		sooner(next)
+		if c.Ended == 0 {
+			sooner(c.Expires)
+		}
+	}
+	return all, until
 }
 
 // Change returns one change, and its policy unless it is Applied or Rejected: on top of
 // the revision in force, if it can be put there.
 func (s State) Change(number uint64, flags policy.Flags, now time.Time) (Change, []byte, bool) {
 	c, known := s.find(number)
+	shown, _ := s.shown(c, flags, now)
 	if text := c.text(s.saved.Revision.Number); text != nil {
-		return s.shown(c, flags, now), text, known
+		return shown, text, known
 	}
-	return s.shown(c, flags, now), c.Policy, known
+	return shown, c.Policy, known
 }
 
-// shown returns a change as it stands at a moment: it only waits if it can be approved.
-func (s State) shown(c change, flags policy.Flags, now time.Time) Change {
+// shown returns a change as it stands at a moment: it only waits if it can be approved. And
+// it returns when something is next to change of what is planned, zero if never.
+func (s State) shown(c change, flags policy.Flags, now time.Time) (shown Change, until time.Time) {
 	switch c.Status = s.status(c, now); c.Status {
 	case Stale:
 		c.StaleBecause = s.overtaken()
+		if was, err := s.planOf(c, flags, now); err == nil {
+			c.Jurisdictions = was.Jurisdictions()
+		}
 	case Pending:
-		if _, _, err := s.planStill(c, flags, now); err != nil {
+		does, after, err := s.planStill(c, flags, now)
+		if after != nil {
+			c.Jurisdictions = does.Jurisdictions()
+			until = s.nextStep(after, now)
+		}
+		if err != nil {
 			c.Status, c.StaleBecause = Stale, err.Error()
 			if refused, ok := errors.AsType[*Error](err); ok && refused.Err == nil {
 				c.StaleBecause = refused.Message // the advice isn't a reason
@@ -495,7 +523,22 @@ func (s State) shown(c change, flags policy.Flags, now time.Time) Change {
 			c.Rebased = s.saved.Revision.Number
 		}
 	}
-	return c.Change
+	return c.Change, until
+}
+
+// nextStep returns when a step comes by which a policy, or the one in force, is another for
+// plans, zero if none does.
+func (s State) nextStep(after *policy.Policy, now time.Time) (next time.Time) {
+	for _, p := range []*policy.Policy{s.inUse, after} {
+		step := p.WithTaken(s.taken).NextStep(now.Add(-s.clockOffset))
+		if !step.IsZero() && (next.IsZero() || step.Before(next)) {
+			next = step
+		}
+	}
+	if next.IsZero() {
+		return next
+	}
+	return next.Add(s.clockOffset)
 }
 
 // overtaken says why a change is stale that can't be put on top of the revision in force.

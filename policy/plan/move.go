@@ -390,6 +390,36 @@ func (p *Plan) parentOf(code policy.Code) policy.Code {
 	return place.Country
 }
 
+// Jurisdictions returns those that the plan is about, sorted: of its moves, with the
+// subdivisions that move along, and of the entries that it amends.
+func (p Plan) Jurisdictions() []policy.Code {
+	about := make(map[policy.Code]bool)
+	for _, m := range p.Moves {
+		for _, code := range m.Jurisdictions {
+			about[code] = true
+		}
+	}
+	exceptions := make(map[policy.Code]bool, len(p.Exceptions))
+	for _, code := range p.Exceptions {
+		exceptions[code] = true
+	}
+	for _, code := range p.jurisdictions() {
+		in := code
+		for !exceptions[in] && p.parentOf(in) != "" {
+			in = p.parentOf(in)
+		}
+		if about[in] {
+			about[code] = true
+		}
+	}
+	for _, a := range p.Amendments {
+		if a.Section == "jurisdictions" {
+			about[policy.Code(a.Name)] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(about))
+}
+
 // differingIntervals returns when two timelines differ, from a moment on.
 func differingIntervals(now time.Time, before, after timeline) []interval {
 	var found []interval
