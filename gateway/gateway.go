@@ -76,6 +76,7 @@ type Gateway struct {
 	sessions *session.Registry
 	sources  *client.Sources
 	requests *request.Handler
+	control  *control.Control
 	purger   *purge.Purger    // nil: nothing purges caches
 	notifier *notify.Notifier // nil: nobody is told
 	untold   chan struct{}    // there may be something to tell
@@ -162,6 +163,7 @@ func New(o Options) (_ *Gateway, err error) {
 		AnswerChallenge: g.certs.AnswerChallenge, LogExchange: g.logExchange(),
 		CacheKey: http.CanonicalHeaderKey(g.config.Caches.KeyHeader), Trusts: clients.Trusts, BeginStorable: beginStorable,
 	})
+	g.control = g.newControl()
 	metrics.RegisterState(g.registry, g.state)
 	return g, nil
 }

@@ -39,7 +39,7 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 	g.metrics.InitRejection(tooManyBodies)
 	requests, cutOff := context.WithCancel(context.Background())
 	g.cutOff = cutOff
-	public, service := g.config.Listen, g.newControl()
+	public, service := g.config.Listen, g.control
 	operators := g.adminHandler(service)
 
 	var https, http net.Addr

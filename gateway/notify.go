@@ -66,12 +66,11 @@ type notification struct {
 
 // tellReceivers tells of records, and of what holds here, until the context ends.
 func (g *Gateway) tellReceivers(ctx context.Context) {
-	c := g.newControl()
 	ticker := time.NewTicker(notifyInterval)
 	defer ticker.Stop()
 	for {
-		g.tellRecords(ctx, c)
-		g.notifier.Conditions(g.conditions(c))
+		g.tellRecords(ctx, g.control)
+		g.notifier.Conditions(g.conditions(g.control))
 		select {
 		case <-ctx.Done():
 			return
@@ -144,7 +143,7 @@ func describeRecord(r source.Record) (kind string, n notification) {
 // conditions returns what holds now that somebody has to know.
 func (g *Gateway) conditions(c *control.Control) (events []notify.Event) {
 	now, state, host := g.now(), g.source.State(), hostname()
-	for _, change := range state.Changes(g.flags.Known(), now) {
+	for _, change := range c.Changes().Changes {
 		if change.Status == changes.Pending && change.Expires.Sub(now) < expiresSoon {
 			events = g.appendEvent(events, c, notify.Expiring, fmt.Sprintf("expiring-%d-%.12s", change.Number, change.Plan), now,
 				notification{Summary: change.Summary, Because: change.Because, Change: change.Number, Until: change.Expires})
@@ -172,7 +171,7 @@ func (g *Gateway) tellTransition(summary string, due time.Time) {
 	if g.notifier == nil || g.source.File() == "" {
 		return
 	}
-	g.notifier.Add(0, g.appendEvent(nil, g.newControl(), notify.Transition, fmt.Sprintf("step-%d-%.12s", due.Unix(), g.policyInUse().Digest()), due,
+	g.notifier.Add(0, g.appendEvent(nil, g.control, notify.Transition, fmt.Sprintf("step-%d-%.12s", due.Unix(), g.policyInUse().Digest()), due,
 		notification{Summary: summary, Gateway: hostname()})...)
 }
 

@@ -52,10 +52,10 @@ func (g *Gateway) state() metrics.State {
 
 // ledgerState is what the metrics show of the ledger.
 func (g *Gateway) ledgerState(c *source.Connection) *metrics.Ledger {
-	state, now := g.source.State(), g.now()
+	state := g.source.State()
 	l := &metrics.Ledger{Connected: c.Connected, Differing: c.Differing, Reserved: c.Reserve == nil, ClockOffset: c.ClockOffset,
 		Format: c.Format, Unknown: state.Unknown(), Unrecorded: c.Unrecorded}
-	for _, c := range state.Changes(g.flags.Known(), now) {
+	for _, c := range g.control.Changes().Changes {
 		if c.Status == changes.Pending {
 			l.Pending++
 			if l.Expires.IsZero() || c.Expires.Before(l.Expires) {

@@ -3,19 +3,55 @@ package control
 import (
 	"context"
 	"errors"
+	"reflect"
+	"sync"
+	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/source"
+	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
 // Changes returns the changes that wait for approvals, and the last that ended.
 func (c *Control) Changes() api.Changes {
 	all := api.Changes{Changes: []changes.Change{}}
-	for _, change := range c.source.State().Changes(c.o.Flags.Known(), c.now()) {
+	for _, change := range c.changes(c.source.State()) {
 		all.Changes = append(all.Changes, withLists(change))
 	}
 	return all
+}
+
+// A changesCache has the changes as they stood when they were last looked at: to see
+// whether one can still be approved, it is planned anew.
+type changesCache struct {
+	mu          sync.Mutex
+	record      uint64 // the last one then
+	flags       policy.Flags
+	from, until time.Time
+	all         []changes.Change
+}
+
+// changesAge is for how long changes are taken to stand as they did, if no record, no flag
+// and no date says otherwise: the clock may be set.
+const changesAge = time.Minute
+
+// changes returns the changes as they stand, which are only for showing: whoever approves one
+// has it planned again. They are not to be changed.
+func (c *Control) changes(state changes.State) []changes.Change {
+	known, now := c.o.Flags.Known(), c.now()
+	s := &c.stood
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.record == state.Last() && !now.Before(s.from) && now.Before(s.until) && reflect.DeepEqual(s.flags, known) {
+		return s.all
+	}
+	s.record, s.flags, s.from = state.Last(), known, now
+	s.all, s.until = state.ChangesUntil(known, now)
+	if latest := now.Add(changesAge); s.until.IsZero() || s.until.After(latest) {
+		s.until = latest
+	}
+	return s.all
 }
 
 // withLists returns a change none of whose lists is nil.

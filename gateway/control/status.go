@@ -41,7 +41,7 @@ func (c *Control) Status(by changes.Actor) api.Status {
 	if blocked == enforce.PolicyUnknown { // what stands in its place is nobody's policy
 		status.SHA256, status.Markets, status.Demands = "", []api.Market{}, []policy.DemandStatus{}
 	}
-	for _, change := range state.Changes(c.o.Flags.Known(), now) {
+	for _, change := range c.changes(state) {
 		if change.Status == changes.Pending || change.Status == changes.Stale {
 			status.Pending = append(status.Pending, withLists(change))
 		}
