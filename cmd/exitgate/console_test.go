@@ -88,6 +88,7 @@ func (p *person) shoots(name string) {
 func (p *person) pictures(name string) {
 	p.t.Helper()
 	p.isAccessible(name)
+	p.fits(name)
 	if *screenshots == "" {
 		return
 	}
@@ -104,6 +105,17 @@ func (p *person) pictures(name string) {
 		if err := os.WriteFile(filepath.Join(*screenshots, "console-"+name+"-"+look.name+".png"), picture, 0o644); err != nil {
 			p.t.Fatal(err)
 		}
+	}
+	p.does(chromedp.EmulateViewport(1440, 1000))
+}
+
+// fits finds out whether a page is as wide as a small phone, so that nobody scrolls sideways.
+func (p *person) fits(name string) {
+	p.t.Helper()
+	p.does(chromedp.EmulateViewport(320, 640))
+	wide, err := chromedp.Run(p.tab, chromedp.Evaluate[[]string](`document.documentElement.scrollWidth <= 320 ? [] : [...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > 320.5 && !e.closest(".scroll, .keys, pre, .vh")).map(e => e.tagName + "." + e.className + "#" + e.id + " " + Math.round(e.getBoundingClientRect().right))`))
+	if err != nil || len(wide) > 0 {
+		p.t.Errorf("%s is wider than 320 px: %.2000q, %v", name, wide, err)
 	}
 	p.does(chromedp.EmulateViewport(1440, 1000))
 }

@@ -58,7 +58,7 @@ func newHandler(o Options, l limits) http.Handler {
 	mux.Handle("/ofrep/", o.Flags)
 	h := newHandlerOfAPI(o, l)
 	answers := h.mux()
-	h.console = console.New(console.Options{API: answers, SignIn: h.signIn, Events: o.Service.Events, Now: o.Now, Log: o.Log})
+	h.console = console.New(console.Options{API: answers, SignIn: h.signIn, Events: o.Service.Events, State: o.Service.State, Now: o.Now, Log: o.Log})
 	mux.Handle("/v1/", answers)
 	mux.Handle("/", h.console)
 	return onlyKnownHosts(o.Hosts, fromThisSite(mux))

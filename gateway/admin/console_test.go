@@ -1,8 +1,10 @@
 package admin_test
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -331,6 +333,203 @@ func TestConsole_undisclosed(t *testing.T) {
 	}
 	if w := signedIn(t, g, socket).opens("GET", "/demands", nil); !strings.Contains(w.Body.String(), "gb-order") {
 		t.Errorf("counsel doesn't read of it:\n%s", w.Body)
+	}
+}
+
+// withToken signs somebody in by a new token.
+func withToken(t testing.TB, g *fixture, name string, roles ...changes.Role) *browser {
+	t.Helper()
+	secret, _ := g.token(t, name, time.Time{}, roles...)
+	b := &browser{t: t, g: g}
+	if w := b.opens("POST", "/sign-in", url.Values{"token": {secret}}); w.Code != http.StatusSeeOther {
+		t.Fatalf("%s is not signed in: %d\n%s", name, w.Code, w.Body)
+	}
+	return b
+}
+
+// checkSecrets finds out whether somebody reads of what may not be disclosed.
+func checkSecrets(t testing.TB, who, where, text string) {
+	t.Helper()
+	for _, word := range secretWords {
+		if strings.Contains(text, word) {
+			t.Errorf("%s reads of %s on %s:\n%s", who, word, where, text)
+		}
+	}
+}
+
+// What is shown is shared by those who may know the same: nobody gets what was made for
+// counsel, nor counsel what was made for others, whoever looks first; and of a page that is
+// shared, the names and the tokens of forms are everybody's own.
+func TestConsole_sharesWithWhoMayKnowTheSame(t *testing.T) {
+	g, _ := withSecrets(t, "in lines")
+	cleo := withToken(t, g, "cleo", changes.Viewer, changes.Counsel)
+	vica, vicb := withToken(t, g, "vica", changes.Viewer), withToken(t, g, "vicb", changes.Viewer)
+	token := map[*browser]string{}
+	for _, b := range []*browser{cleo, vica, vicb} {
+		token[b] = b.form().Get("csrf")
+	}
+	for _, inTurn := range [][]*browser{{cleo, vica, vicb}, {vicb, vica, cleo}, {vica, cleo, vicb}} {
+		g.tick(time.Minute) // nothing is left of what was made before
+		for _, page := range append(consolePages, "/revisions/3", "/markets/FR") {
+			shown := map[*browser]string{}
+			for _, b := range inTurn {
+				shown[b] = b.opens("GET", page, nil).Body.String()
+				for _, found := range tokenOfForm.FindAllStringSubmatch(shown[b], -1) {
+					if found[1] != token[b] {
+						t.Errorf("a form on %s has not the token of who looks", page)
+					}
+				}
+			}
+			checkSecrets(t, "vica", page, shown[vica])
+			if !strings.HasPrefix(page, "/log") && (strings.Contains(shown[vica], "vicb") || strings.Contains(shown[cleo], "vica")) {
+				t.Errorf("on %s somebody reads another one's name", page)
+			}
+			if slices.Contains([]string{"/", "/markets/GB", "/changes", "/demands", "/log"}, page) && !strings.Contains(shown[cleo], "gb-order") && !strings.Contains(shown[cleo], "An order that is secret") {
+				t.Errorf("counsel doesn't read of it on %s:\n%s", page, shown[cleo])
+			}
+			mine := strings.NewReplacer("vica", "vic", "vicb", "vic", token[vica], "token", token[vicb], "token")
+			if keys := regexp.MustCompile(`name="key" value="[^"]*"`); keys.ReplaceAllString(mine.Replace(shown[vica]), "") != keys.ReplaceAllString(mine.Replace(shown[vicb]), "") {
+				t.Errorf("%s is another one for somebody who may know the same", page)
+			}
+		}
+	}
+}
+
+// So it is with what is sent to a page that is open; and whoever is counsel no more gets
+// nothing of it from then on.
+func TestConsole_streamsToWhoMayKnow(t *testing.T) {
+	g, _ := withSecrets(t, "in lines")
+	cleo, vica := withToken(t, g, "cleo", changes.Viewer, changes.Counsel), withToken(t, g, "vica", changes.Viewer)
+	token := map[*browser]string{cleo: cleo.form().Get("csrf"), vica: vica.form().Get("csrf")}
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // what never comes fails
+	defer cancel()
+	follows := func(b *browser, page string) following {
+		r, err := http.NewRequestWithContext(ctx, "GET", server.URL+"/live?"+url.Values{"page": {page}}.Encode(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Cookie", "exitgate="+b.cookie)
+		answer, err := server.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = answer.Body.Close() })
+		return following{answer, bufio.NewReader(answer.Body)}
+	}
+	// next reads until something is sent that has a word.
+	next := func(b *browser, f following, word string) string {
+		for {
+			text := f.next(t)
+			for _, found := range tokenOfForm.FindAllStringSubmatch(text, -1) {
+				if found[1] != token[b] {
+					t.Error("a form has not the token of who looks")
+				}
+			}
+			if strings.Contains(text, word) {
+				return text
+			}
+		}
+	}
+	type open struct {
+		page, word string // the word is in what everybody is sent of it
+		of         *browser
+		following
+	}
+	var all []open
+	for _, page := range [][2]string{{"/", "board"}, {"/changes", "Changes"}, {"/markets/GB", "United Kingdom"}, {"/demands", "record"}} {
+		for _, b := range []*browser{cleo, vica} {
+			all = append(all, open{page[0], page[1], b, follows(b, page[0])})
+		}
+	}
+	look := func(known bool) {
+		t.Helper()
+		for _, o := range all {
+			text := next(o.of, o.following, o.word)
+			if o.of == vica || !known {
+				checkSecrets(t, "who isn't counsel", o.page, text)
+			} else if o.page != "/demands" && !strings.Contains(text, "gb-order") && !strings.Contains(text, "An order that is secret") {
+				t.Errorf("counsel isn't sent anything of it on %s:\n%s", o.page, text)
+			}
+		}
+	}
+	look(true)
+	if got := ask(t, g, socket, "PUT", "/v1/principals/cleo", api.Principal{Roles: []changes.Role{changes.Viewer}, Because: "Another job."}); got.status != http.StatusOK {
+		t.Fatalf("%d\n%s", got.status, got.body)
+	}
+	g.happening.Publish(api.Event{Type: "principal", Message: "cleo"})
+	all = slices.DeleteFunc(all, func(o open) bool { return o.of == vica || o.page == "/" }) // nothing new for them, or only of parts
+	look(false)
+}
+
+// Whose change it is, everybody reads of their own.
+func TestConsole_ownChangesOnASharedPage(t *testing.T) {
+	g := newFixture(t)
+	ann, bob, eve := withToken(t, g, "ann", changes.Operator, changes.Approver), withToken(t, g, "bob", changes.Operator, changes.Approver), withToken(t, g, "eve", changes.Operator, changes.Approver)
+	waits := g.pending(t, changes.Actor{Name: "ann", Roles: []changes.Role{changes.Operator}}, "RU")
+	for _, inTurn := range [][]*browser{{ann, bob, eve}, {eve, bob, ann}} {
+		g.tick(time.Minute)
+		for _, b := range inTurn {
+			page := b.opens("GET", "/changes", nil).Body.String()
+			if isMine := strings.Contains(page, "you, author") && strings.Contains(page, "Give it up") && strings.Contains(page, "disabled"); isMine != (b == ann) {
+				t.Errorf("it is somebody else's:\n%s", page)
+			}
+		}
+	}
+	// On the board it is on the tiles that it is about, however its summary says so.
+	page := bob.opens("GET", "/", nil).Body.String()
+	if found := regexp.MustCompile(`(?s)id="t-([A-Z-]+)"[^>]*aria-label="[^"]*to approve"`).FindAllStringSubmatch(page, -1); len(found) != 1 || found[0][1] != "RU" {
+		t.Errorf("change %d is shown on %q", waits.Number, found)
+	}
+	if page := bob.opens("GET", "/markets/RU", nil).Body.String(); !strings.Contains(page, fmt.Sprintf("/changes#n%d", waits.Number)) {
+		t.Errorf("the market doesn't say that a change waits:\n%s", page)
+	}
+}
+
+// While no policy is known, each page says so, and why, and what to do.
+func TestConsole_withoutAPolicy(t *testing.T) {
+	g := newFixture(t)
+	b := signedIn(t, g, socket)
+	g.closed = "its servers don't answer"
+	for _, page := range []string{"/", "/changes", "/demands", "/markets/BY", "/emergency", "/log", "/explain?address=BY"} {
+		w := b.opens("GET", page, nil)
+		if text := w.Body.String(); w.Code != http.StatusServiceUnavailable || !strings.Contains(text, "<h1>No policy is known yet</h1>") || !strings.Contains(text, "its servers don&#39;t answer") || !strings.Contains(text, `hx-sse:connect="/live"`) {
+			t.Errorf("%s: %d\n%s", page, w.Code, text)
+		}
+	}
+	if w := b.opens("GET", "/account", nil); w.Code != http.StatusOK {
+		t.Errorf("the account: %d", w.Code)
+	}
+	g.closed = ""
+	if w := b.opens("GET", "/", nil); w.Code != http.StatusOK {
+		t.Errorf("then: %d\n%s", w.Code, w.Body)
+	}
+}
+
+// That a revision is in force is said only as long as it is.
+func TestConsole_saysWhatIsInForce(t *testing.T) {
+	g := newFixture(t)
+	b := signedIn(t, g, viewer)
+	revision := func() uint64 { state, _ := g.known(); return state.Revision().Number }
+	withdrawNow := func(code policy.Code) {
+		t.Helper()
+		var planned api.Plan
+		decode(t, ask(t, g, operator, "POST", "/v1/plan", api.Proposal{Set: withdraw(code)}).body, &planned)
+		p := api.Proposal{Set: withdraw(code), Emergency: true, Because: "A raid.", Plan: planned.Plan.Hash}
+		if got := ask(t, g, operator, "POST", "/v1/changes", p, g.ifMatch()); got.status != http.StatusCreated {
+			t.Fatalf("%d\n%s", got.status, got.body)
+		}
+	}
+	withdrawNow("RU")
+	first := revision()
+	page := fmt.Sprintf("/revisions/%d?done", first)
+	if text := b.opens("GET", page, nil).Body.String(); !strings.Contains(text, "<b>It is in force</b>") {
+		t.Errorf("it isn't said:\n%s", text)
+	}
+	withdrawNow("DE")
+	if text := b.opens("GET", page, nil).Body.String(); strings.Contains(text, "<b>It is in force</b>") || !strings.Contains(text, fmt.Sprintf("revision %d</a>", revision())) {
+		t.Errorf("after another one it is said:\n%s", text)
 	}
 }
 

@@ -45,6 +45,10 @@ type memory struct {
 	state   changes.State
 	records []changes.Record
 	random  byte
+	// compiled is the policy in force, as of the last record and moment that it was asked for.
+	compiled    *policy.Snapshot
+	compiledFor uint64
+	compiledAt  time.Time
 	// fail is the error of everything that the ledger is asked for.
 	fail error
 	// closed is why nothing is known.
@@ -186,7 +190,12 @@ func (l ledger) Snapshot(now time.Time) (*policy.Snapshot, enforce.BlockedReason
 	if l.Closed() {
 		return policy.Compile(policy.OpenEverywhere(), nil, now), enforce.PolicyUnknown
 	}
-	return policy.Compile(l.State().Policy(), nil, now), ""
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if last := l.state.Last(); l.compiled == nil || l.compiledFor != last || !l.compiledAt.Equal(now) {
+		l.compiled, l.compiledFor, l.compiledAt = policy.Compile(l.state.Policy(), nil, now), last, now
+	}
+	return l.compiled, ""
 }
 
 func (l ledger) AppliedAt() time.Time      { return start }

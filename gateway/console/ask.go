@@ -22,7 +22,12 @@ func (v *visit) post(target string, body, answer any, headers ...string) error {
 
 // ask asks the API in the name of who is signed in. An error is the API's.
 func (v *visit) ask(method, target string, body, answer any, headers ...string) error {
-	response, err := v.send(method, target, body, headers...)
+	return v.console.ask(v.identified(), method, target, body, answer, headers...)
+}
+
+// ask asks the API in the name of a context's Identity. An error is the API's.
+func (c *Console) ask(ctx context.Context, method, target string, body, answer any, headers ...string) error {
+	response, err := c.send(ctx, method, target, body, headers...)
 	if err != nil {
 		return err
 	}
@@ -32,7 +37,7 @@ func (v *visit) ask(method, target string, body, answer any, headers ...string) 
 	return json.Unmarshal(response.body.Bytes(), answer)
 }
 
-func (v *visit) send(method, target string, body any, headers ...string) (*response, error) {
+func (c *Console) send(ctx context.Context, method, target string, body any, headers ...string) (*response, error) {
 	var text []byte
 	if body != nil {
 		var err error
@@ -40,7 +45,7 @@ func (v *visit) send(method, target string, body any, headers ...string) (*respo
 			return nil, err
 		}
 	}
-	r, err := http.NewRequestWithContext(v.identified(), method, target, bytes.NewReader(text))
+	r, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(text))
 	if err != nil {
 		return nil, problem(http.StatusNotFound, "There is no such page.", "")
 	}
@@ -52,7 +57,7 @@ func (v *visit) send(method, target string, body any, headers ...string) (*respo
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	answer := &response{header: http.Header{}, status: http.StatusOK}
-	v.console.o.API.ServeHTTP(answer, r)
+	c.o.API.ServeHTTP(answer, r)
 	if answer.status < 400 {
 		return answer, nil
 	}

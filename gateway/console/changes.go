@@ -43,37 +43,48 @@ func (w waiting) EditPage() string {
 // Missing returns how many approvals it still needs.
 func (w waiting) Missing() int { return max(0, w.Needs-len(w.Approvals)) }
 
-var liveChanges = []string{"list"}
-
-func (v *visit) showChanges() error {
-	f, err := v.loadChanges()
+// involves returns a name if something that waits says whose it is, else "": who has
+// no part in it is shown the same as everybody else.
+func (a *answers) involves(name string) (string, error) {
+	status, err := get[api.Status](a, "/v1/status")
 	if err != nil {
-		return err
+		return "", err
 	}
-	return v.render(http.StatusOK, "changes", f)
+	all, err := get[api.Changes](a, "/v1/changes")
+	if err != nil {
+		return "", err
+	}
+	isAuthor := func(r changes.Revision) bool { return slices.Contains(r.Authors, name) }
+	hasPart := func(c changes.Change) bool {
+		return slices.Contains(c.Authors, name) || slices.Contains(changes.Approvers(c.Approvals), name)
+	}
+	if slices.ContainsFunc(status.Unsigned, isAuthor) || slices.ContainsFunc(all.Changes, hasPart) {
+		return name, nil
+	}
+	return "", nil
 }
 
-func (v *visit) loadChanges() (f frame, err error) {
+// loadChanges loads the page of changes, as somebody of a name is shown it.
+func (a *answers) loadChanges(me string) (f frame, err error) {
 	f = frame{Title: "Changes", Nav: "changes", Live: "/live?page=/changes"}
-	if err := v.fill(&f); err != nil {
+	if err := a.fill(&f, me); err != nil {
 		return f, err
 	}
 	page := changesPage{Unsigned: f.Status.Unsigned}
-	var all api.Changes
-	if err := v.get("/v1/changes", &all); err != nil {
+	all, err := get[api.Changes](a, "/v1/changes")
+	if err != nil {
 		return f, err
 	}
-	me := f.Status.You.Name
 	for _, c := range all.Changes {
 		if c.Status != changes.Pending && c.Status != changes.Stale {
 			page.Over = append(page.Over, c)
 			continue
 		}
-		var full api.Change
-		if err := v.get(fmt.Sprintf("/v1/changes/%d", c.Number), &full); err != nil {
+		full, err := get[api.Change](a, fmt.Sprintf("/v1/changes/%d", c.Number))
+		if err != nil {
 			return f, err
 		}
-		w := waiting{Change: full.Change, Mine: slices.Contains(c.Authors, me), Given: slices.ContainsFunc(c.Approvals, func(a changes.Approval) bool { return a.By == me })}
+		w := waiting{Change: full.Change, Mine: slices.Contains(full.Authors, me), Given: slices.Contains(changes.Approvers(full.Approvals), me)}
 		if full.Planned != nil {
 			w.Planned = &planned{Plan: *full.Planned}
 		}
@@ -125,7 +136,7 @@ func (v *visit) showRefused(err error) error {
 	if _, isProblem := errors.AsType[*api.Problem](err); !isProblem {
 		return err
 	}
-	f, failed := v.loadChanges()
+	f, failed := v.answers().loadChanges(v.by.Name)
 	if failed != nil {
 		return errors.Join(err, failed)
 	}

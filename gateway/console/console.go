@@ -9,6 +9,7 @@ package console
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -21,6 +22,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
@@ -38,8 +41,11 @@ type Options struct {
 	// Events returns what happens from now on, as control.Control has it. It only says
 	// when to look again: what is shown comes from the API.
 	Events func(context.Context) <-chan api.Event
-	Now    func() time.Time
-	Log    *slog.Logger
+	// State returns what the API's answers are true of, to be compared: as long as it is
+	// the same, they differ only in what time, counts and health come to.
+	State func() any
+	Now   func() time.Time
+	Log   *slog.Logger
 }
 
 // An Identity says who somebody is, each time it is called: roles change, and tokens are
@@ -63,6 +69,12 @@ type Console struct {
 	templates map[string]*template.Template
 	assets    map[string]asset
 	sessions  *sessions
+	tokenMark string // stands for a session's token in what is shared; nobody knows it
+	tiles     tileTexts
+	lastParts atomic.Uint64 // the number of the last liveParts
+
+	answersMu sync.Mutex
+	answers   map[roleSet]*answers // the last ones
 }
 
 //go:embed assets pages
@@ -77,22 +89,22 @@ type asset struct {
 
 // New returns a Console.
 func New(o Options) *Console {
-	c := &Console{o: o, mux: http.NewServeMux(), templates: map[string]*template.Template{}, assets: map[string]asset{}, sessions: newSessions(o.Now)}
+	c := &Console{o: o, mux: http.NewServeMux(), templates: map[string]*template.Template{}, assets: map[string]asset{}, sessions: newSessions(o.Now), tokenMark: rand.Text(), answers: map[roleSet]*answers{}}
 	c.readFiles()
 	c.mux.HandleFunc("GET /assets/{name}", c.sendAsset)
 	c.mux.HandleFunc("GET /sign-in", c.showSignIn)
 	c.mux.HandleFunc("POST /sign-in", c.signIn)
 	c.page("POST /sign-out", (*visit).signOut)
 	c.page("GET /live", (*visit).stream)
-	c.page("GET /{$}", (*visit).showMarkets)
-	c.page("GET /markets/{code}", (*visit).showMarket)
+	c.page("GET /{$}", (*visit).showFollowed)
+	c.page("GET /markets/{code}", (*visit).showFollowed)
 	c.page("GET /markets/{code}/change", (*visit).showChange)
 	c.page("POST /markets/{code}/change", (*visit).showChange)
 	c.page("GET /markets/{code}/evidence", (*visit).sendEvidence)
 	c.page("POST /markets/{code}/probe", (*visit).showProbes)
 	c.page("GET /emergency", (*visit).showEmergency)
 	c.page("POST /emergency", (*visit).showEmergency)
-	c.page("GET /changes", (*visit).showChanges)
+	c.page("GET /changes", (*visit).showFollowed)
 	c.page("POST /changes/{number}/approval", (*visit).approve)
 	c.page("POST /changes/{number}/rejection", (*visit).reject)
 	c.page("GET /demands", (*visit).showDemands)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"html/template"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ type frame struct {
 	Live   string // what is followed while the page is open; by default what all pages have
 	Wide   bool
 	Body   any
+	Main   template.HTML // what the body comes to, if it is made already
 	Status api.Status
 	Token  string // that forms have to send
 	Now    time.Time
@@ -38,23 +40,42 @@ func (f frame) Can(roles ...changes.Role) bool {
 // Asset returns where a file of the console is. The address changes with the file.
 func (f frame) Asset(name string) string { return "/assets/" + name + "?" + f.assets[name].tag }
 
-// fill adds to a frame what all pages show.
-func (v *visit) fill(f *frame) error {
+// fill adds to a frame what all pages show, to somebody of a name: with the mark of a token.
+func (a *answers) fill(f *frame, name string) (err error) {
 	f.Live = cmp.Or(f.Live, livePath)
-	f.Token, f.assets = v.session.token, v.console.assets
+	f.Token, f.assets = a.console.tokenMark, a.console.assets
 	if f.Status.Time.IsZero() {
-		if err := v.get("/v1/status", &f.Status); err != nil {
+		if f.Status, err = get[api.Status](a, "/v1/status"); err != nil {
 			return err
 		}
 	}
+	by, _ := a.roles.actor()
+	by.Name = name
+	f.Status.You = you(by)
 	f.Now = f.Status.Time.UTC()
 	return nil
 }
+
+// fill adds to a frame what all pages show, to who looks.
+func (v *visit) fill(f *frame) error {
+	if err := v.answers().fill(f, v.by.Name); err != nil {
+		return err
+	}
+	f.Token, f.Status.You = v.session.token, you(v.by)
+	return nil
+}
+
+// answers returns what the API answers now to who looks, and all who have the same roles.
+func (v *visit) answers() *answers { return v.console.answersTo(rolesOf(v.by), time.Time{}) }
 
 // render sends a page. Nothing is sent before all of it is made.
 func (v *visit) render(status int, page string, f frame) error {
 	if err := v.fill(&f); err != nil {
 		return err
+	}
+	if f.Status.Waiting == api.PolicyUnknown && page != "account" { // all else would be about nobody's policy
+		status, page = v.statusFor(http.StatusServiceUnavailable), "unavailable"
+		f.Title, f.Main, f.Body = "No policy is known yet", "", failures(f.Status)
 	}
 	var text bytes.Buffer
 	if err := v.console.templates[page].ExecuteTemplate(&text, "frame.html", f); err != nil {
@@ -64,13 +85,6 @@ func (v *visit) render(status int, page string, f frame) error {
 	v.writer.WriteHeader(status)
 	_, _ = v.writer.Write(text.Bytes()) // the client went away
 	return nil
-}
-
-// part returns one live part of a page.
-func (v *visit) part(page, name string, f frame) (string, error) {
-	var text strings.Builder
-	err := v.console.templates[page].ExecuteTemplate(&text, name, f)
-	return text.String(), err
 }
 
 // functions are what templates use.

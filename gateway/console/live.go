@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -11,9 +12,9 @@ import (
 const (
 	livePath = "/live"
 	// A page is looked at again after each event, and besides as often as this, for its
-	// counts; not more often than once in liveLeast.
+	// counts; not more often than once in liveLeast, which is answersAge.
 	liveInterval = 5 * time.Second
-	liveLeast    = time.Second
+	liveLeast    = answersAge
 	// How long a browser may take to take what is new.
 	liveWrite = 10 * time.Second
 )
@@ -24,138 +25,101 @@ var frameParts = []string{"waiting", "foot"}
 // stream sends the parts of a page that have changed, as server-sent events, for as long
 // as the page is open and whoever opened it may see it.
 func (v *visit) stream() error {
-	page, load, parts, err := v.livePage(v.URL.Query().Get("page"))
+	u, err := url.Parse(v.URL.Query().Get("page"))
 	if err != nil {
-		return err
+		return problem(http.StatusBadRequest, "There is no such page.", "")
 	}
-	end, ok := v.console.sessions.beginStream(v.by.Name)
+	c := v.console
+	end, ok := c.sessions.beginStream(v.by.Name)
 	if !ok {
 		return problem(http.StatusServiceUnavailable, "Too many pages are open.", "Close some of them.")
 	}
 	defer end()
-	events := v.console.o.Events(v.Context())
-	h := v.writer.Header()
-	h.Set("Content-Type", "text/event-stream")
+	events := c.o.Events(v.Context())
+	v.writer.Header().Set("Content-Type", "text/event-stream")
 	out := http.NewResponseController(v.writer)
 	_ = out.SetReadDeadline(time.Time{}) // the server reads on to notice when the browser goes away; the deadline of the request would look like that
-	known, loaded := make(map[string]string), ""
+	var shown *liveParts
+	var happened time.Time // the last that has
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-v.Context().Done():
 			return nil
-		case _, more := <-events:
+		case e, more := <-events:
 			if !more {
 				return nil
 			}
-			drain(events)
-			timer.Reset(liveLeast)
+			happened = e.Time
+			timer.Reset(c.untilNext(liveLeast))
 			continue
 		case <-timer.C:
 		}
-		if _, _, known := v.console.sessions.of(v.Request); !known {
-			_ = sendEvent(v.writer, out, "signed-out", "")
+		var known bool
+		if _, v.by, known = c.sessions.of(v.Request); !known {
+			_ = v.sendEvent(out, formatEvent("signed-out", ""))
 			return nil
 		}
-		f, err := load()
+		live, err := v.liveParts(u, happened)
 		if err != nil {
 			return nil // the browser asks again
 		}
-		if now := stateOf(f); loaded == "" {
-			loaded = now
-		} else if now != loaded && page != "markets" && page != "changes" { // these follow as a whole
-			loaded = now
-			if err := sendEvent(v.writer, out, "outdated", ""); err != nil {
-				return nil
-			}
+		text := live.update(shown)
+		if shown != nil && live.state != shown.state {
+			text = formatEvent("outdated", "") + text
 		}
-		var changed strings.Builder
-		for _, name := range parts {
-			text, err := v.part(page, name, f)
-			if err != nil {
-				v.console.o.Log.Error("the console failed", "part", name, "error", err)
-				return nil
-			}
-			switch {
-			case known[name] == text:
-			case strings.HasPrefix(text, "<hx-partial"):
-				changed.WriteString(text)
-			default: // at first all: the page may have been in the background for long
-				fmt.Fprintf(&changed, `<hx-partial hx-target="#%s" hx-swap="outerMorph">%s</hx-partial>`, name, text)
-			}
-			known[name] = text
-		}
-		name := "" // by which the page hears that it is still followed, if nothing has changed
-		if changed.Len() == 0 {
-			name = "ping"
-		}
-		if err := sendEvent(v.writer, out, name, changed.String()); err != nil {
+		if err := v.sendEvent(out, text); err != nil {
 			return nil // the browser went away
 		}
-		timer.Reset(liveInterval)
+		shown = live
+		timer.Reset(c.untilNext(liveInterval))
 	}
 }
 
-// stateOf returns what a page is true of: another revision or record makes it another.
-func stateOf(f frame) string {
-	last := uint64(0)
-	if l := f.Status.Ledger; l != nil {
-		last = l.Last
-	}
-	return fmt.Sprint(f.Status.SHA256, f.Status.Revision, last, f.Status.Until)
+// untilNext returns how long it takes until a time of some length is over, counted from
+// the same moment for all: so that all look again at the same time, and share what they see.
+func (c *Console) untilNext(length time.Duration) time.Duration {
+	now := c.o.Now()
+	return now.Truncate(length).Add(length).Sub(now)
 }
 
-// drain takes what has happened meanwhile: one look is enough for all of it.
-func drain[T any](events <-chan T) {
-	for {
-		select {
-		case _, more := <-events:
-			if !more {
-				return
-			}
-		default:
-			return
-		}
-	}
-}
-
-// livePage returns what is followed of a page.
-func (v *visit) livePage(target string) (page string, load func() (frame, error), parts []string, err error) {
-	u, err := url.Parse(target)
+// liveParts returns the parts of a page as they are now, and after a moment.
+func (v *visit) liveParts(u *url.URL, since time.Time) (*liveParts, error) {
+	p, err := v.console.answersTo(rolesOf(v.by), since).page(u, v.by.Name)
 	if err != nil {
-		return "", nil, nil, problem(http.StatusBadRequest, "There is no such page.", "")
+		return nil, err
 	}
-	code, isMarket := strings.CutPrefix(u.Path, "/markets/")
-	switch {
-	case u.Path == "/":
-		page, parts, load = "markets", liveMarkets, func() (frame, error) { return v.loadMarkets(u.Query()) }
-	case u.Path == "/changes":
-		page, parts, load = "changes", liveChanges, v.loadChanges
-	case isMarket && !strings.Contains(code, "/"):
-		page, parts, load = "market", liveMarket, func() (frame, error) { return v.loadMarket(code) }
-	default:
-		page, load = "problem", func() (frame, error) { f := frame{}; return f, v.fill(&f) }
+	live, err := p.live()
+	if err != nil {
+		v.console.o.Log.Error("the console failed", "page", p.template, "error", err)
 	}
-	return page, load, append(parts[:len(parts):len(parts)], frameParts...), nil
+	return live, err
 }
 
 // lineEnds are all that end a line of an event (HTML, section 9.2.6): what a policy says may
 // have them.
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
-// sendEvent sends a server-sent event.
-func sendEvent(w http.ResponseWriter, out *http.ResponseController, name, data string) error {
-	_ = out.SetWriteDeadline(time.Now().Add(liveWrite)) // else the server's own holds
+// formatEvent writes a server-sent event.
+func formatEvent(name, data string) string {
 	var text strings.Builder
 	if name != "" {
 		fmt.Fprintf(&text, "event: %s\n", name)
 	}
 	for line := range strings.Lines(lineEnds.Replace(data) + "\n") {
-		fmt.Fprintf(&text, "data: %s\n", strings.TrimRight(line, "\n"))
+		text.WriteString("data: ")
+		text.WriteString(strings.TrimRight(line, "\n"))
+		text.WriteString("\n")
 	}
 	text.WriteString("\n")
-	if _, err := w.Write([]byte(text.String())); err != nil {
+	return text.String()
+}
+
+// sendEvent sends events that are shared, to who looks.
+func (v *visit) sendEvent(out *http.ResponseController, text string) error {
+	_ = out.SetWriteDeadline(time.Now().Add(liveWrite)) // else the server's own holds
+	if _, err := io.WriteString(v.writer, v.withToken(text)); err != nil {
 		return err
 	}
 	return out.Flush()

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -22,33 +21,22 @@ type marketPage struct {
 	Records     []api.Record // that name it
 }
 
-// liveMarket are the parts of the page that change while it is open.
-var liveMarket = []string{"now", "counts"}
-
-func (v *visit) showMarket() error {
-	f, err := v.loadMarket(v.PathValue("code"))
-	if err != nil {
-		return err
-	}
-	return v.render(http.StatusOK, "market", f)
-}
-
-func (v *visit) loadMarket(code string) (f frame, err error) {
+func (a *answers) loadMarket(code string) (f frame, err error) {
 	target := "/markets/" + url.PathEscape(code)
 	f = frame{Nav: "markets", Live: "/live?" + url.Values{"page": {target}}.Encode()}
-	if err := v.fill(&f); err != nil {
+	if err := a.fill(&f, ""); err != nil {
 		return f, err
 	}
-	var j api.Jurisdiction
-	if err := v.get("/v1/jurisdictions/"+url.PathEscape(code), &j); err != nil {
+	j, err := get[api.Jurisdiction](a, "/v1/jurisdictions/"+url.PathEscape(code))
+	if err != nil {
 		return f, err
 	}
-	var places api.Places
-	if err := v.get("/v1/places", &places); err != nil {
+	places, err := get[api.Places](a, "/v1/places")
+	if err != nil {
 		return f, err
 	}
-	var log api.Log
-	if err := v.get("/v1/log?limit=200", &log); err != nil && f.Status.Source != "file" {
+	log, err := get[api.Log](a, "/v1/log?limit=200")
+	if err != nil && f.Status.Source != "file" {
 		return f, err
 	}
 	f.Title = j.Name
@@ -79,7 +67,7 @@ func (v *visit) loadMarket(code string) (f frame, err error) {
 	}
 	about := aboutCode(j.Jurisdiction)
 	for _, c := range f.Status.Pending {
-		if about.MatchString(c.Summary) {
+		if slices.Contains(c.Jurisdictions, j.Jurisdiction) {
 			page.Pending = append(page.Pending, c)
 		}
 	}

@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"html/template"
 	"math"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -71,21 +71,52 @@ type region struct {
 	Tiles     []tile
 }
 
-// A tile is a place on the board.
+// A tile is a place on the board, or in the table.
 type tile struct {
 	api.Place
-	Shown    policy.Phase // of the whole service
-	Feature  policy.Phase // of the most restricted feature, if that is more
-	Left     string       // until the next step
-	Bad      bool         // somebody is needed
-	Changes  int          // that wait
-	Sentence string       // all of it, in words
+	face
+	Shown   policy.Phase  // of the whole service
+	Feature policy.Phase  // of the most restricted feature, if that is more
+	Text    template.HTML // what it comes to on the page, if it is on the page of all markets
+}
 
-	// What its template has, as there are many: a template finds these faster than what
-	// is embedded.
+// A face is all that is seen of a tile on the board.
+type face struct {
 	Code, Classes, Find         string
-	Signs                       []string
+	Sentence                    string    // all of it, in words
+	Signs                       [3]string // "" for none
+	Left                        string    // until the next step
+	Mark                        string    // the class of what needs somebody: "bad", "unenf", "wait", or ""
+	Changes                     int       // that wait
 	ServedLength, RefusedLength int
+}
+
+// tileTexts are the texts of tiles, by what is seen: from one moment to the next most are
+// the same.
+type tileTexts struct {
+	mu    sync.Mutex
+	texts map[face]template.HTML
+}
+
+// maxTiles is how many are remembered: some looks at 250 countries and 1,000 parts of them.
+const maxTiles = 1 << 13
+
+func (c *Console) tileText(seen face) (template.HTML, error) {
+	t := &c.tiles
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if text, known := t.texts[seen]; known {
+		return text, nil
+	}
+	text, err := c.part("markets", "tile", seen)
+	if err != nil {
+		return "", err
+	}
+	if len(t.texts) >= maxTiles || t.texts == nil {
+		t.texts = make(map[face]template.HTML)
+	}
+	t.texts[seen] = template.HTML(text) // a template has made it
+	return t.texts[seen], nil
 }
 
 // barLength is how long the line for a number of requests is, of 40.
@@ -102,30 +133,21 @@ type upcoming struct {
 	Routes []string // only of these classes
 }
 
-// liveMarkets are the parts of the page that change while it is open. The tally says
-// itself where it goes, as the radio buttons around it stay as they are.
-var liveMarkets = []string{"head", "brief", "tally", "board"}
+// liveMarkets are the parts of the page that change while it is open, beside its board. The
+// tally says itself where it goes, as the radio buttons around it stay as they are.
+var liveMarkets = []string{"head", "brief", "tally"}
 
-func (v *visit) showMarkets() error {
-	q := v.URL.Query()
-	f, err := v.loadMarkets(q)
-	if err != nil {
-		return err
-	}
-	return v.render(http.StatusOK, "markets", f)
-}
-
-func (v *visit) loadMarkets(q url.Values) (frame, error) {
+func (a *answers) loadMarkets(q url.Values) (frame, error) {
 	f := frame{Title: "Markets", Nav: "markets", Wide: true, Live: "/live?" + url.Values{"page": {"/?" + q.Encode()}}.Encode()}
-	if err := v.fill(&f); err != nil {
+	if err := a.fill(&f, ""); err != nil {
 		return f, err
 	}
-	var places api.Places
-	if err := v.get("/v1/places", &places); err != nil {
+	places, err := get[api.Places](a, "/v1/places")
+	if err != nil {
 		return f, err
 	}
-	var log api.Log
-	if err := v.get("/v1/log?limit=50", &log); err != nil && f.Status.Source != "file" {
+	log, err := get[api.Log](a, "/v1/log?limit=50")
+	if err != nil && f.Status.Source != "file" {
 		return f, err
 	}
 	page := marketsPage{Wants: wantsOf(f.Status), Lately: lastChanges(log.Records), Next: nextSteps(f.Status.Markets), Query: q.Get("q"), Phase: q.Get("phase"), Sort: q.Get("sort"), Gateways: places.Gateways, Since: places.Since}
@@ -144,13 +166,68 @@ func (v *visit) loadMarkets(q url.Values) (frame, error) {
 	for _, p := range policy.Phases() {
 		page.Counts = append(page.Counts, phaseCount{p, counts[p]})
 	}
-	if q.Get("view") == "table" {
-		page.Table = tabulate(tiles, page)
+	isTable := q.Get("view") == "table"
+	if isTable {
+		tiles = tabulate(tiles, page)
+	}
+	for i := range tiles {
+		if tiles[i].Text, err = a.console.textOf(tiles[i], isTable); err != nil {
+			return f, err
+		}
+	}
+	if isTable {
+		page.Table = tiles
 	} else {
 		page.Columns = arrange(tiles)
 	}
 	f.Body = page
 	return f, nil
+}
+
+// textOf returns what a tile comes to on the page: on the board, or as a row of the table.
+func (c *Console) textOf(t tile, isTable bool) (template.HTML, error) {
+	if !isTable {
+		return c.tileText(t.face)
+	}
+	text, err := c.part("markets", "row", t)
+	return template.HTML(text), err // a template has made it
+}
+
+// A board is all tiles, or all rows, as they are followed.
+type board struct {
+	outline string // all around the tiles: those of two boards with the same are in the same places
+	text    string
+	tiles   []tile
+}
+
+// board returns the board of a page, whose text is given.
+func (p marketsPage) board(text string) *board {
+	b := &board{text: text, tiles: p.Table}
+	outline := fmt.Sprint(p.Sort, p.Query, p.Phase, p.Gateways)
+	for _, column := range p.Columns {
+		for _, r := range column {
+			outline += " " + r.ID
+			b.tiles = append(b.tiles, r.Tiles...)
+		}
+	}
+	for _, t := range b.tiles {
+		outline += " " + t.Code
+	}
+	b.outline = outline
+	return b
+}
+
+// compare writes what makes this board of another one, nil if there is none.
+func (b *board) compare(w *strings.Builder, from *board) {
+	if from == nil || from.outline != b.outline {
+		writePartial(w, "board", b.text)
+		return
+	}
+	for i, t := range b.tiles {
+		if t.Text != from.tiles[i].Text {
+			writePartial(w, "t-"+t.Code, string(t.Text))
+		}
+	}
 }
 
 // newTile returns what the board shows of a place.
@@ -162,9 +239,9 @@ func newTile(place api.Place, f frame) tile {
 	for _, feature := range place.Features {
 		t.Feature = max(t.Feature, feature.Phase)
 	}
-	t.Bad = place.Reason == policy.ByGuarantee
+	isBad := place.Reason == policy.ByGuarantee
 	for _, change := range f.Status.Pending {
-		if slices.Contains(strings.FieldsFunc(change.Summary, func(r rune) bool { return r == ' ' || r == ',' || r == ';' }), string(place.Jurisdiction)) {
+		if slices.Contains(change.Jurisdictions, place.Jurisdiction) {
 			t.Changes++
 		}
 	}
@@ -193,7 +270,7 @@ func newTile(place api.Place, f frame) tile {
 	if place.Hour.Forwarded+place.Hour.Refused > 0 {
 		fmt.Fprintf(&words, "; %s served, %s refused in the last hour", formatCount(place.Hour.Forwarded), formatCount(place.Hour.Refused))
 	}
-	if t.Bad {
+	if isBad {
 		words.WriteString("; a flag is below its guarantee")
 	}
 	if t.Changes > 0 {
@@ -202,15 +279,20 @@ func newTile(place api.Place, f frame) tile {
 	t.Sentence = words.String()
 	t.Code, t.Find = string(place.Jurisdiction), strings.ToLower(place.Name)+" "+string(place.Jurisdiction)
 	t.ServedLength, t.RefusedLength = barLength(place.Hour.Forwarded), barLength(place.Hour.Refused)
-	t.Classes, t.Signs = phaseClass(t.Shown), []string{phaseClass(t.Shown)}
-	if t.Unenforced {
-		t.Classes, t.Signs = t.Classes+" unenf", []string{"unenf", t.Signs[0]}
-	}
-	if t.Bad {
-		t.Classes += " bad"
-	}
+	t.Classes, t.Signs = phaseClass(t.Shown), [3]string{"", phaseClass(t.Shown), ""}
 	if t.HasFeature() {
-		t.Signs = append(t.Signs, phaseClass(t.Feature))
+		t.Signs[2] = phaseClass(t.Feature)
+	}
+	if t.Unenforced {
+		t.Classes, t.Signs[0] = t.Classes+" unenf", "unenf"
+	}
+	switch {
+	case isBad:
+		t.Classes, t.Mark = t.Classes+" bad", "bad"
+	case t.Unenforced:
+		t.Mark = "unenf"
+	case t.Changes > 0:
+		t.Mark = "wait"
 	}
 	return t
 }

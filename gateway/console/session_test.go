@@ -1,8 +1,6 @@
 package console
 
 import (
-	"net/http"
-	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -49,12 +47,9 @@ func TestSessions_limitsAreByName(t *testing.T) {
 }
 
 // What a policy says begins no event of its own.
-func TestSendEvent(t *testing.T) {
-	w := httptest.NewRecorder()
-	if err := sendEvent(w, http.NewResponseController(w), "", "a\r\nb\revent: signed-out\rdata: x\nc"); err != nil {
-		t.Fatal(err)
-	}
-	if want := "data: a\ndata: b\ndata: event: signed-out\ndata: data: x\ndata: c\n\n"; w.Body.String() != want {
-		t.Errorf("it is %q", w.Body)
+func TestFormatEvent(t *testing.T) {
+	got := formatEvent("", "a\r\nb\revent: signed-out\rdata: x\nc")
+	if want := "data: a\ndata: b\ndata: event: signed-out\ndata: data: x\ndata: c\n\n"; got != want {
+		t.Errorf("it is %q", got)
 	}
 }

@@ -27,7 +27,6 @@ type want struct {
 
 // wantsOf returns what needs somebody, the most pressing first.
 func wantsOf(s api.Status) (all []want) {
-	unenforced := 0
 	if s.Waiting != "" {
 		all = append(all, want{Bad: true, Icon: "warn", What: "Nothing is served: this gateway doesn’t know yet what it may serve.", Do: "See below what it can’t reach.", Target: "/explain", Button: "Explain"})
 	}
@@ -60,10 +59,19 @@ func wantsOf(s api.Status) (all []want) {
 	if s.Mode == policy.Observe {
 		all = append(all, want{Icon: "warn", What: "The policy only observes: nobody is refused.", Do: "To enforce it, take mode: observe out of the policy."})
 	}
+	all = append(all, failures(s)...)
+	slices.SortStableFunc(all, func(a, b want) int { return cmp.Compare(pressing(b), pressing(a)) })
+	return all
+}
+
+// failures returns which checks fail, but for what is said elsewhere of emergencies and
+// guarantees.
+func failures(s api.Status) (all []want) {
+	unenforced := 0
 	for _, name := range slices.Sorted(maps.Keys(s.Checks)) {
 		check := s.Checks[name]
 		if check.OK || strings.HasPrefix(name, "emergency ") || strings.HasPrefix(name, "guarantee ") {
-			continue // said above
+			continue
 		}
 		what, do, _ := strings.Cut(check.Detail, "\n\n")
 		w := want{Bad: !s.Ready, Icon: "warn", What: name + ": " + what, Do: do}
@@ -86,7 +94,6 @@ func wantsOf(s api.Status) (all []want) {
 		}
 		all = append(all, w)
 	}
-	slices.SortStableFunc(all, func(a, b want) int { return cmp.Compare(pressing(b), pressing(a)) })
 	return all
 }
 

@@ -93,6 +93,7 @@ type Control struct {
 	source source.Source
 	now    func() time.Time
 	recent trafficCache
+	stood  changesCache
 }
 
 // New returns a Control.
@@ -117,6 +118,18 @@ func (c *Control) Unavailable() error {
 func (c *Control) snapshot() *policy.Snapshot {
 	snapshot, _ := c.engine.Snapshot(c.now())
 	return snapshot
+}
+
+// State returns what all that the others return is true of, to be compared: as long as it is
+// the same, that differs only in what time, counts and health come to.
+func (c *Control) State() any {
+	type state struct {
+		record   uint64
+		snapshot *policy.Snapshot
+		blocked  enforce.BlockedReason
+	}
+	snapshot, blocked := c.engine.Snapshot(c.now())
+	return state{c.source.State().Last(), snapshot, blocked}
 }
 
 // ByToken returns who has a token; false is nobody.

@@ -36,7 +36,11 @@
 
   // The board is one stop of Tab: arrows go on from there, and letters to a code.
   const board = document.querySelector(".board");
-  const stop = () => { const all = tiles(); if (!all.some((t) => t.tabIndex === 0 && t.hasAttribute("tabindex"))) all.forEach((t, i) => { t.tabIndex = i ? -1 : 0; }); };
+  const stop = () => {
+    const all = tiles();
+    for (const t of all) if (!t.hasAttribute("tabindex")) t.tabIndex = t === document.activeElement ? 0 : -1;
+    if (all.length && !all.some((t) => t.tabIndex === 0)) all[0].tabIndex = 0;
+  };
   const go = (t) => { if (!t) return; for (const other of tiles()) other.tabIndex = -1; t.tabIndex = 0; t.focus(); };
   if (board) {
     stop();
@@ -83,7 +87,11 @@
   const hear = () => { heard = Date.now(); };
   document.addEventListener("ping", hear);
   document.addEventListener("htmx:after:swap", hear);
-  document.addEventListener("outdated", () => { outdated = true; say("Changed since: reload", false); });
+  document.addEventListener("outdated", () => {
+    if (document.querySelector("[data-reload]")) location.reload(); // nobody has typed anything there
+    outdated = true;
+    say("Changed since: reload", false);
+  });
   live?.addEventListener("click", () => { if (outdated) location.reload(); });
   setInterval(() => { if (!outdated && Date.now() - heard > 20000) say("Not live: nothing heard", false); }, 5000);
 
