@@ -102,11 +102,13 @@ func write(w http.ResponseWriter, status int, media string, body []byte) {
 }
 
 // encode writes JSON that people can read, too.
-func encode(body any) ([]byte, error) {
+func encode(body any) ([]byte, error) { return encodeWith("  ", body) }
+
+func encodeWith(indent string, body any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
+	e.SetIndent("", indent)
 	err := e.Encode(body)
 	return b.Bytes(), err
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/exitgate/exitgate/gateway/console"
 	"github.com/exitgate/exitgate/internal/accept"
 	"github.com/exitgate/exitgate/policy/changes"
 )
@@ -146,7 +147,11 @@ func (c *call) send(body any) error {
 	if status == 0 {
 		status = http.StatusOK
 	}
-	text, err := encode(body)
+	indent := "  "
+	if console.IdentityOf(c.Context()) != nil {
+		indent = "" // no people read it
+	}
+	text, err := encodeWith(indent, body)
 	if err != nil {
 		return err
 	}

@@ -4,43 +4,21 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
-// A roleSet is the roles of somebody, sorted, each once. What the API answers depends on
-// nothing else of who asks, but for their name: so all who have the same may share it.
-type roleSet string
-
-func rolesOf(by changes.Actor) roleSet {
-	words := make([]string, len(by.Roles))
-	for i, role := range by.Roles {
-		words[i] = string(role)
-	}
-	slices.Sort(words)
-	return roleSet(strings.Join(slices.Compact(words), " "))
-}
-
-// actor returns somebody who has these roles, and no name.
-func (r roleSet) actor() (changes.Actor, bool) {
-	var by changes.Actor
-	for word := range strings.FieldsSeq(string(r)) {
-		by.Roles = append(by.Roles, changes.Role(word))
-	}
-	return by, true
-}
-
-// Answers are what the API answers to whoever has some roles, and the pages made of it: each
-// is asked for, and made, once for all of them, as they are true of one state and for a
-// second at most. The API is asked by an actor who has these roles and no name, so that
-// nothing in them is of one person, and nothing that somebody with these roles may not know.
-// They are safe for concurrent use; what is in them is not to be changed.
+// Answers are what the API answers at a moment, and the pages made of it: each is asked for,
+// and made, once for all who may know the same, as it is true of one state and for a second
+// at most. The API is asked by a viewer without a name, who is counsel or isn't, so that
+// nothing in the answers is of one person, nor more than anybody may know who is shown them:
+// viewer is the role that may do least. They are safe for concurrent use; what is in them is
+// not to be changed.
 type answers struct {
 	console *Console
-	roles   roleSet
+	counsel bool
 	state   any // see Options.State
 	made    time.Time
 
@@ -48,35 +26,45 @@ type answers struct {
 	each map[any]func() (any, error) // by what was asked for
 }
 
+// reader returns by whom the API is asked.
+func (a *answers) reader() (changes.Actor, bool) {
+	by := changes.Actor{Roles: []changes.Role{changes.Viewer}}
+	if a.counsel {
+		by.Roles = append(by.Roles, changes.Counsel)
+	}
+	return by, true
+}
+
 const (
 	// How long answers are taken for new, if nothing has happened.
 	answersAge = time.Second
 	// For how long the API may be asked.
 	askTime = 30 * time.Second
-	// How much is remembered of the answers to a set of roles, beyond which each is asked
-	// for by itself: anybody may ask for any market.
+	// How much is remembered of a moment, beyond which each is made for whoever asks: anybody
+	// may ask for any market.
 	maxAnswers = 1000
 )
 
-// answersTo returns what the API answers to somebody with some roles, as it is now: made in
-// this second, and not before a moment.
-func (c *Console) answersTo(roles roleSet, since time.Time) *answers {
+// answersTo returns what the API answers to somebody, as it is now: made a second ago at
+// most, and not before a moment.
+func (c *Console) answersTo(by changes.Actor, since time.Time) *answers {
+	counsel := slices.Contains(by.Roles, changes.Counsel)
 	state, now := c.o.State(), c.o.Now()
-	if second := now.Truncate(answersAge); since.Before(second) || since.After(now) { // the clock may have been set back
-		since = second
+	if oldest := now.Add(-answersAge); since.Before(oldest) || since.After(now) { // the clock may have been set back
+		since = oldest
 	}
 	c.answersMu.Lock()
 	defer c.answersMu.Unlock()
-	if a := c.answers[roles]; a != nil && a.state == state && !a.made.Before(since) && !a.made.After(now) {
+	if a := c.answers[counsel]; a != nil && a.state == state && !a.made.Before(since) && !a.made.After(now) && now.Sub(a.made) < answersAge {
 		return a
 	}
-	a := &answers{console: c, roles: roles, state: state, made: now, each: make(map[any]func() (any, error))}
-	c.answers[roles] = a
+	a := &answers{console: c, counsel: counsel, state: state, made: now, each: make(map[any]func() (any, error))}
+	c.answers[counsel] = a
 	time.AfterFunc(2*liveInterval, func() { // while nobody looks nothing is kept
 		c.answersMu.Lock()
 		defer c.answersMu.Unlock()
-		if c.answers[roles] == a {
-			delete(c.answers, roles)
+		if c.answers[counsel] == a {
+			delete(c.answers, counsel)
 		}
 	})
 	return a
@@ -102,7 +90,7 @@ func get[T any](a *answers, target string) (value T, err error) {
 		ctx, cancel := context.WithTimeout(context.Background(), askTime) // whoever asked first may go away
 		defer cancel()
 		var value T
-		err := a.console.ask(context.WithValue(ctx, identityKey{}, Identity(a.roles.actor)), http.MethodGet, target, nil, &value)
+		err := a.console.ask(context.WithValue(ctx, identityKey{}, Identity(a.reader)), http.MethodGet, target, nil, &value)
 		return value, err
 	})
 	if err != nil {

@@ -45,6 +45,8 @@ func (a *askedAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(answer) // it is in memory
 }
 
+var vic = changes.Actor{Name: "vic", Roles: []changes.Role{changes.Viewer}}
+
 var sharedNow = time.Date(2026, 11, 27, 3, 0, 0, 0, time.UTC)
 
 // set makes the state another, or with 0 forgets what was asked for.
@@ -67,8 +69,8 @@ func newSharingConsole() (*Console, *askedAPI) {
 		State:  func() any { a.mu.Lock(); defer a.mu.Unlock(); return a.state }}), a
 }
 
-// What is shown to many is asked for once for a state and a set of roles, by nobody of a name,
-// and not at all if nobody looks; each has a name and a token of their own.
+// What is shown to many is asked for once for a state, for counsel and for others, by nobody
+// of a name, and not at all if nobody looks; each has a name and a token of their own.
 func TestPages_areMadeOnce(t *testing.T) {
 	c, asked := newSharingConsole()
 	if n := len(asked.counted()); n != 0 {
@@ -92,19 +94,21 @@ func TestPages_areMadeOnce(t *testing.T) {
 		for i := range 20 {
 			all.Go(func() {
 				name := fmt.Sprint("ann-", i)
-				// The order of roles makes no difference, nor one that is there twice.
-				page := open(name, [][]changes.Role{{changes.Viewer, changes.Counsel}, {changes.Counsel, changes.Viewer, changes.Viewer}}[i%2]...)
-				if !strings.Contains(page, "<span>"+name+"</span>") || strings.Count(page, "ann-") != 1 || !strings.Contains(page, fmt.Sprint("state-", state, " of [counsel viewer]")) {
+				page := open(name, [][]changes.Role{{changes.Viewer, changes.Counsel}, {changes.Counsel, changes.Operator}}[i%2]...)
+				if may := strings.Contains(page, `href="/emergency"`); may != (i%2 == 1) {
+					t.Errorf("%s finds something to press: %t", name, may)
+				}
+				if !strings.Contains(page, "<span>"+name+"</span>") || strings.Count(page, "ann-") != 1 || !strings.Contains(page, fmt.Sprint("state-", state, " of [viewer counsel]")) {
 					t.Errorf("%s is shown\n%s", name, page)
 				}
-				if page := open(fmt.Sprint("vic-", i), changes.Viewer); !strings.Contains(page, fmt.Sprint("state-", state, " of [viewer]")) {
+				if page := open(fmt.Sprint("vic-", i), []changes.Role{changes.Viewer, changes.Approver}[i%2]); !strings.Contains(page, fmt.Sprint("state-", state, " of [viewer]")) {
 					t.Errorf("vic is shown\n%s", page)
 				}
 			})
 		}
 		all.Wait()
 		want := map[string]int{}
-		for _, roles := range []string{"[viewer]", "[counsel viewer]"} {
+		for _, roles := range []string{"[viewer]", "[viewer counsel]"} {
 			for _, target := range []string{"/v1/status", "/v1/places", "/v1/log"} {
 				want[roles+target] = 1
 			}
@@ -120,7 +124,7 @@ func TestLiveParts_areWhatHasChanged(t *testing.T) {
 	c, asked := newSharingConsole()
 	parts := func(query string) *liveParts {
 		t.Helper()
-		p, err := c.answersTo("viewer", time.Time{}).page(&url.URL{Path: "/", RawQuery: query}, "vic")
+		p, err := c.answersTo(vic, time.Time{}).page(&url.URL{Path: "/", RawQuery: query}, vic)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,9 +161,9 @@ func TestLiveParts_areWhatHasChanged(t *testing.T) {
 // What is remembered for people of some roles has a bound, whatever they ask for.
 func TestAnswers_areBounded(t *testing.T) {
 	c, _ := newSharingConsole()
-	a := c.answersTo("viewer", time.Time{})
+	a := c.answersTo(vic, time.Time{})
 	for i := range 3 * maxAnswers {
-		if _, err := a.page(&url.URL{Path: "/", RawQuery: fmt.Sprint("q=", i)}, "vic"); err != nil {
+		if _, err := a.page(&url.URL{Path: "/", RawQuery: fmt.Sprint("q=", i)}, vic); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -43,31 +43,27 @@ func (w waiting) EditPage() string {
 // Missing returns how many approvals it still needs.
 func (w waiting) Missing() int { return max(0, w.Needs-len(w.Approvals)) }
 
-// involves returns a name if something that waits says whose it is, else "": who has
-// no part in it is shown the same as everybody else.
-func (a *answers) involves(name string) (string, error) {
+// involves reports whether somebody has a part in what waits: all others are shown the same.
+func (a *answers) involves(name string) (bool, error) {
 	status, err := get[api.Status](a, "/v1/status")
 	if err != nil {
-		return "", err
+		return false, err
 	}
 	all, err := get[api.Changes](a, "/v1/changes")
 	if err != nil {
-		return "", err
+		return false, err
 	}
 	isAuthor := func(r changes.Revision) bool { return slices.Contains(r.Authors, name) }
 	hasPart := func(c changes.Change) bool {
 		return slices.Contains(c.Authors, name) || slices.Contains(changes.Approvers(c.Approvals), name)
 	}
-	if slices.ContainsFunc(status.Unsigned, isAuthor) || slices.ContainsFunc(all.Changes, hasPart) {
-		return name, nil
-	}
-	return "", nil
+	return slices.ContainsFunc(status.Unsigned, isAuthor) || slices.ContainsFunc(all.Changes, hasPart), nil
 }
 
-// loadChanges loads the page of changes, as somebody of a name is shown it.
-func (a *answers) loadChanges(me string) (f frame, err error) {
+// loadChanges loads the page of changes, as somebody is shown it.
+func (a *answers) loadChanges(by changes.Actor) (f frame, err error) {
 	f = frame{Title: "Changes", Nav: "changes", Live: "/live?page=/changes"}
-	if err := a.fill(&f, me); err != nil {
+	if err := a.fill(&f, by); err != nil {
 		return f, err
 	}
 	page := changesPage{Unsigned: f.Status.Unsigned}
@@ -84,7 +80,7 @@ func (a *answers) loadChanges(me string) (f frame, err error) {
 		if err != nil {
 			return f, err
 		}
-		w := waiting{Change: full.Change, Mine: slices.Contains(full.Authors, me), Given: slices.Contains(changes.Approvers(full.Approvals), me)}
+		w := waiting{Change: full.Change, Mine: slices.Contains(full.Authors, by.Name), Given: slices.Contains(changes.Approvers(full.Approvals), by.Name)}
 		if full.Planned != nil {
 			w.Planned = &planned{Plan: *full.Planned}
 		}
@@ -136,7 +132,7 @@ func (v *visit) showRefused(err error) error {
 	if _, isProblem := errors.AsType[*api.Problem](err); !isProblem {
 		return err
 	}
-	f, failed := v.answers().loadChanges(v.by.Name)
+	f, failed := v.answers().loadChanges(v.by)
 	if failed != nil {
 		return errors.Join(err, failed)
 	}

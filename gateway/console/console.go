@@ -74,7 +74,7 @@ type Console struct {
 	lastParts atomic.Uint64 // the number of the last liveParts
 
 	answersMu sync.Mutex
-	answers   map[roleSet]*answers // the last ones
+	answers   map[bool]*answers // the last ones, for counsel and for others
 }
 
 //go:embed assets pages
@@ -89,7 +89,7 @@ type asset struct {
 
 // New returns a Console.
 func New(o Options) *Console {
-	c := &Console{o: o, mux: http.NewServeMux(), templates: map[string]*template.Template{}, assets: map[string]asset{}, sessions: newSessions(o.Now), tokenMark: rand.Text(), answers: map[roleSet]*answers{}}
+	c := &Console{o: o, mux: http.NewServeMux(), templates: map[string]*template.Template{}, assets: map[string]asset{}, sessions: newSessions(o.Now), tokenMark: rand.Text(), answers: map[bool]*answers{}}
 	c.readFiles()
 	c.mux.HandleFunc("GET /assets/{name}", c.sendAsset)
 	c.mux.HandleFunc("GET /sign-in", c.showSignIn)

@@ -40,8 +40,8 @@ func (f frame) Can(roles ...changes.Role) bool {
 // Asset returns where a file of the console is. The address changes with the file.
 func (f frame) Asset(name string) string { return "/assets/" + name + "?" + f.assets[name].tag }
 
-// fill adds to a frame what all pages show, to somebody of a name: with the mark of a token.
-func (a *answers) fill(f *frame, name string) (err error) {
+// fill adds to a frame what all pages show to somebody: with the mark of a token.
+func (a *answers) fill(f *frame, by changes.Actor) (err error) {
 	f.Live = cmp.Or(f.Live, livePath)
 	f.Token, f.assets = a.console.tokenMark, a.console.assets
 	if f.Status.Time.IsZero() {
@@ -49,8 +49,6 @@ func (a *answers) fill(f *frame, name string) (err error) {
 			return err
 		}
 	}
-	by, _ := a.roles.actor()
-	by.Name = name
 	f.Status.You = you(by)
 	f.Now = f.Status.Time.UTC()
 	return nil
@@ -58,15 +56,15 @@ func (a *answers) fill(f *frame, name string) (err error) {
 
 // fill adds to a frame what all pages show, to who looks.
 func (v *visit) fill(f *frame) error {
-	if err := v.answers().fill(f, v.by.Name); err != nil {
+	if err := v.answers().fill(f, v.by); err != nil {
 		return err
 	}
-	f.Token, f.Status.You = v.session.token, you(v.by)
+	f.Token = v.session.token
 	return nil
 }
 
-// answers returns what the API answers now to who looks, and all who have the same roles.
-func (v *visit) answers() *answers { return v.console.answersTo(rolesOf(v.by), time.Time{}) }
+// answers returns what the API answers now to who looks, and all who may know the same.
+func (v *visit) answers() *answers { return v.console.answersTo(v.by, time.Time{}) }
 
 // render sends a page. Nothing is sent before all of it is made.
 func (v *visit) render(status int, page string, f frame) error {
@@ -105,18 +103,12 @@ var functions = template.FuncMap{
 	"date":      func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
 	"short":     func(hash string) string { return hash[:min(len(hash), 12)] },
 	"lower":     strings.ToLower,
-	"roles": func(roles []changes.Role) string {
-		words := make([]string, len(roles))
-		for i, r := range roles {
-			words[i] = string(r)
-		}
-		return strings.Join(words, ", ")
-	},
-	"isNear":   func(days *int) bool { return *days <= near },
-	"initials": initials,
-	"clock":    func(t time.Time) string { return t.UTC().Format("15:04") },
-	"plural":   plural,
-	"add":      func(a, b int) int { return a + b },
+	"roles":     joinRoles,
+	"isNear":    func(days *int) bool { return *days <= near },
+	"initials":  initials,
+	"clock":     func(t time.Time) string { return t.UTC().Format("15:04") },
+	"plural":    plural,
+	"add":       func(a, b int) int { return a + b },
 	"dict": func(pairs ...any) map[string]any {
 		m := make(map[string]any, len(pairs)/2)
 		for i := 0; i+1 < len(pairs); i += 2 {
@@ -134,6 +126,14 @@ func phaseWord(p policy.Phase) string {
 // phaseClass is what the stylesheet, and the signs, call it.
 func phaseClass(p policy.Phase) string {
 	return [...]string{"op", "ann", "new", "wind", "gone"}[p]
+}
+
+func joinRoles(roles []changes.Role) string {
+	words := make([]string, len(roles))
+	for i, r := range roles {
+		words[i] = string(r)
+	}
+	return strings.Join(words, ", ")
 }
 
 func joinCodes(codes []policy.Code) string {

@@ -86,7 +86,7 @@ func (c *Console) untilNext(length time.Duration) time.Duration {
 
 // liveParts returns the parts of a page as they are now, and after a moment.
 func (v *visit) liveParts(u *url.URL, since time.Time) (*liveParts, error) {
-	p, err := v.console.answersTo(rolesOf(v.by), since).page(u, v.by.Name)
+	p, err := v.console.answersTo(v.by, since).page(u, v.by)
 	if err != nil {
 		return nil, err
 	}

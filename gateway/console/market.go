@@ -21,10 +21,10 @@ type marketPage struct {
 	Records     []api.Record // that name it
 }
 
-func (a *answers) loadMarket(code string) (f frame, err error) {
+func (a *answers) loadMarket(code string, by changes.Actor) (f frame, err error) {
 	target := "/markets/" + url.PathEscape(code)
 	f = frame{Nav: "markets", Live: "/live?" + url.Values{"page": {target}}.Encode()}
-	if err := a.fill(&f, ""); err != nil {
+	if err := a.fill(&f, by); err != nil {
 		return f, err
 	}
 	j, err := get[api.Jurisdiction](a, "/v1/jurisdictions/"+url.PathEscape(code))

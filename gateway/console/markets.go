@@ -14,6 +14,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
 )
 
 // A regions is tiles.json: where each country and territory has its tile.
@@ -137,18 +138,26 @@ type upcoming struct {
 // tally says itself where it goes, as the radio buttons around it stay as they are.
 var liveMarkets = []string{"head", "brief", "tally"}
 
-func (a *answers) loadMarkets(q url.Values) (frame, error) {
+func (a *answers) loadMarkets(q url.Values, by changes.Actor) (frame, error) {
 	f := frame{Title: "Markets", Nav: "markets", Wide: true, Live: "/live?" + url.Values{"page": {"/?" + q.Encode()}}.Encode()}
-	if err := a.fill(&f, ""); err != nil {
+	if err := a.fill(&f, by); err != nil {
 		return f, err
 	}
+	type key struct{ markets string }
+	body, err := a.once(key{q.Encode()}, func() (any, error) { return a.makeMarkets(q, f) }) // the same, whatever the roles
+	f.Body = body
+	return f, err
+}
+
+// makeMarkets makes what the page of all markets shows.
+func (a *answers) makeMarkets(q url.Values, f frame) (marketsPage, error) {
 	places, err := get[api.Places](a, "/v1/places")
 	if err != nil {
-		return f, err
+		return marketsPage{}, err
 	}
-	log, err := get[api.Log](a, "/v1/log?limit=50")
+	log, err := get[api.Log](a, "/v1/log?limit=25")
 	if err != nil && f.Status.Source != "file" {
-		return f, err
+		return marketsPage{}, err
 	}
 	page := marketsPage{Wants: wantsOf(f.Status), Lately: lastChanges(log.Records), Next: nextSteps(f.Status.Markets), Query: q.Get("q"), Phase: q.Get("phase"), Sort: q.Get("sort"), Gateways: places.Gateways, Since: places.Since}
 	tiles := make([]tile, 0, len(places.Places))
@@ -172,7 +181,7 @@ func (a *answers) loadMarkets(q url.Values) (frame, error) {
 	}
 	for i := range tiles {
 		if tiles[i].Text, err = a.console.textOf(tiles[i], isTable); err != nil {
-			return f, err
+			return marketsPage{}, err
 		}
 	}
 	if isTable {
@@ -180,8 +189,7 @@ func (a *answers) loadMarkets(q url.Values) (frame, error) {
 	} else {
 		page.Columns = arrange(tiles)
 	}
-	f.Body = page
-	return f, nil
+	return page, nil
 }
 
 // textOf returns what a tile comes to on the page: on the board, or as a row of the table.

@@ -13,7 +13,7 @@ import (
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
-// A page is what all are shown who have the same roles, at a moment: its main part for who
+// A page is what all are shown who have the same roles and may know the same, at a moment: its main part for who
 // opens it, and the parts that change for who has it open. It is safe for concurrent use.
 type page struct {
 	template string
@@ -39,10 +39,10 @@ type livePart struct{ name, text string }
 type pageKind struct {
 	template string
 	parts    []string
-	load     func(a *answers, who string) (frame, error)
+	load     func(a *answers, by changes.Actor) (frame, error)
 	isWhole  bool // all of it is followed
-	// byName returns as whom somebody is shown it: "" as everybody else.
-	byName func(a *answers, name string) (string, error)
+	// involves reports whether it says anything of who has a name.
+	involves func(a *answers, name string) (bool, error)
 }
 
 // kindOf returns how a page is followed.
@@ -50,34 +50,40 @@ func kindOf(u *url.URL) pageKind {
 	code, isMarket := strings.CutPrefix(u.Path, "/markets/")
 	switch {
 	case u.Path == "/":
-		return pageKind{"markets", liveMarkets, func(a *answers, _ string) (frame, error) { return a.loadMarkets(u.Query()) }, true, nil}
+		return pageKind{"markets", liveMarkets, func(a *answers, by changes.Actor) (frame, error) { return a.loadMarkets(u.Query(), by) }, true, nil}
 	case u.Path == "/changes":
 		return pageKind{"changes", []string{"list"}, (*answers).loadChanges, true, (*answers).involves}
 	case isMarket && !strings.Contains(code, "/"):
-		return pageKind{"market", []string{"market"}, func(a *answers, _ string) (frame, error) { return a.loadMarket(code) }, true, nil}
+		return pageKind{"market", []string{"market"}, func(a *answers, by changes.Actor) (frame, error) { return a.loadMarket(code, by) }, true, nil}
 	}
-	return pageKind{"problem", nil, func(a *answers, _ string) (f frame, err error) { return f, a.fill(&f, "") }, false, nil}
+	return pageKind{"problem", nil, func(a *answers, by changes.Actor) (f frame, err error) { return f, a.fill(&f, by) }, false, nil}
 }
 
-// page returns a page as somebody is shown it. Whoever is shown the same gets the same.
-func (a *answers) page(u *url.URL, name string) (*page, error) {
-	kind, who := kindOf(u), ""
-	if kind.byName != nil {
-		var err error
-		if who, err = kind.byName(a, name); err != nil {
+// page returns a page as somebody is shown it. All who have the same roles are shown the
+// same, and so get the same, unless it says something of one of them.
+func (a *answers) page(u *url.URL, by changes.Actor) (*page, error) {
+	kind, reader := kindOf(u), changes.Actor{Roles: slices.Clone(by.Roles)}
+	slices.Sort(reader.Roles)
+	reader.Roles = slices.Compact(reader.Roles)
+	if kind.involves != nil {
+		isInvolved, err := kind.involves(a, by.Name)
+		if err != nil {
 			return nil, err
 		}
+		if isInvolved {
+			reader.Name = by.Name
+		}
 	}
-	type key struct{ path, query, who string }
-	made, err := a.once(key{u.Path, u.Query().Encode(), who}, func() (any, error) { return a.makePage(kind, who) })
+	type key struct{ path, query, name, roles string }
+	made, err := a.once(key{u.Path, u.Query().Encode(), reader.Name, joinRoles(reader.Roles)}, func() (any, error) { return a.makePage(kind, reader) })
 	if err != nil {
 		return nil, err
 	}
 	return made.(*page), nil
 }
 
-func (a *answers) makePage(kind pageKind, who string) (*page, error) {
-	f, err := kind.load(a, who)
+func (a *answers) makePage(kind pageKind, by changes.Actor) (*page, error) {
+	f, err := kind.load(a, by)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +183,7 @@ func (c *Console) part(page, name string, data any) (string, error) {
 // showFollowed shows a page that is followed: the frame is of who looks, and the rest of all
 // who have the same roles.
 func (v *visit) showFollowed() error {
-	p, err := v.answers().page(v.URL, v.by.Name)
+	p, err := v.answers().page(v.URL, v.by)
 	if err != nil {
 		return err
 	}

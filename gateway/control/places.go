@@ -20,8 +20,9 @@ func (c *Control) Places(ctx context.Context) api.Places {
 	hour, day := requestsFrom(sums)
 	underWay, _ := c.underWay(snapshot)
 	unenforced := snapshot.Unenforced(c.o.Capability())
-	named := make(map[policy.Code]policy.Market)
-	for _, m := range snapshot.Markets() {
+	markets := snapshot.Markets()
+	named := make(map[policy.Code]policy.Market, len(markets))
+	for _, m := range markets {
 		named[m.Jurisdiction] = m
 	}
 	places := api.Places{Gateways: gateways, Since: sums.Since, Places: []api.Place{}}
@@ -47,7 +48,7 @@ func (c *Control) Places(ctx context.Context) api.Places {
 		add(m, d.Entry)
 		delete(named, code)
 	}
-	for _, m := range snapshot.Markets() {
+	for _, m := range markets {
 		if _, left := named[m.Jurisdiction]; left {
 			add(m, m.Jurisdiction)
 		}
