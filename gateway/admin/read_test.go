@@ -3,10 +3,12 @@ package admin_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/exitgate/exitgate/gateway/admin"
 	"github.com/exitgate/exitgate/gateway/admin/api"
@@ -82,4 +84,34 @@ func parseRequest(method, target string, body []byte) (*http.Request, bool) {
 	}
 	r.URL, r.RequestURI, r.RemoteAddr = u, target, "127.0.0.1:55555"
 	return r, true
+}
+
+// Changes are planned once for a state, and yet shown as they stand: until a date comes.
+func TestChangesStandAsTheyDoAtThatTime(t *testing.T) {
+	g := newFixture(t)
+	set := withdraw("DE")
+	set.From = start.Add(2 * time.Hour)
+	p := api.Proposal{Set: set, Because: "The law there."}
+	planned, err := g.Plan(t.Context(), counsel, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Plan = planned.Plan.Hash
+	waits, err := g.Propose(t.Context(), zoe, planned.Revision, p, changes.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		passes time.Duration
+		want   changes.Status
+	}{{0, changes.Pending}, {time.Hour, changes.Pending}, {time.Hour, changes.Stale}, {-time.Hour, changes.Pending}, {100 * time.Hour, changes.Expired}} {
+		g.tick(step.passes)
+		var all api.Changes
+		decode(t, ask(t, g, viewer, "GET", "/v1/changes", nil).body, &all)
+		var one api.Change
+		decode(t, ask(t, g, viewer, "GET", fmt.Sprint("/v1/changes/", waits.Number), nil).body, &one)
+		if all.Changes[0].Status != step.want || one.Status != step.want {
+			t.Errorf("after %s it is %s in the list, and %s by itself, not %s", step.passes, all.Changes[0].Status, one.Status, step.want)
+		}
+	}
 }

@@ -11,8 +11,8 @@ import (
 )
 
 // Answers are what the API answers at a moment, and the pages made of it: each is asked for,
-// and made, once for all who may know the same, as it is true of one state and for a second
-// at most. The API is asked by a viewer without a name, who is counsel or isn't, so that
+// and made, once for all who may know the same, as it is true of one state, and for as long as
+// an open page shows it. The API is asked by a viewer without a name, who is counsel or isn't, so that
 // nothing in the answers is of one person, nor more than anybody may know who is shown them:
 // viewer is the role that may do least. They are safe for concurrent use; what is in them is
 // not to be changed.
@@ -36,8 +36,6 @@ func (a *answers) reader() (changes.Actor, bool) {
 }
 
 const (
-	// How long answers are taken for new, if nothing has happened.
-	answersAge = time.Second
 	// For how long the API may be asked.
 	askTime = 30 * time.Second
 	// How much is remembered of a moment, beyond which each is made for whoever asks: anybody
@@ -45,17 +43,17 @@ const (
 	maxAnswers = 1000
 )
 
-// answersTo returns what the API answers to somebody, as it is now: made a second ago at
-// most, and not before a moment.
+// answersTo returns what the API answers to somebody, as it is now: not before a moment, nor
+// before the open pages were last looked at again.
 func (c *Console) answersTo(by changes.Actor, since time.Time) *answers {
 	counsel := slices.Contains(by.Roles, changes.Counsel)
 	state, now := c.o.State(), c.o.Now()
-	if oldest := now.Add(-answersAge); since.Before(oldest) || since.After(now) { // the clock may have been set back
-		since = oldest
+	if look := now.Truncate(liveInterval); since.Before(look) || since.After(now) { // the clock may have been set back
+		since = look
 	}
 	c.answersMu.Lock()
 	defer c.answersMu.Unlock()
-	if a := c.answers[counsel]; a != nil && a.state == state && !a.made.Before(since) && !a.made.After(now) && now.Sub(a.made) < answersAge {
+	if a := c.answers[counsel]; a != nil && a.state == state && !a.made.Before(since) && !a.made.After(now) {
 		return a
 	}
 	a := &answers{console: c, counsel: counsel, state: state, made: now, each: make(map[any]func() (any, error))}

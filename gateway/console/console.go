@@ -1,8 +1,9 @@
 // Package console is the web console: pages by which people watch what the gateway
 // does, and change it.
 //
-// It is a client of the admin API and of nothing else, in the same process: each page
-// asks it in the name of whoever is signed in. So whatever a page shows or does, the API
+// It is a client of the admin API and of nothing else, in the same process: what a page
+// does it asks it to do in the name of whoever is signed in, and what it shows is what the
+// API answers to any viewer who may know as much. So whatever a page shows or does, the API
 // and the command show and do, too; nobody may do more by a page, nor see more.
 package console
 
@@ -32,8 +33,8 @@ import (
 
 // Options are what a Console is made of.
 type Options struct {
-	// API answers what is below /v1/. It is asked with a context that has the Identity of
-	// whoever is signed in: see IdentityOf.
+	// API answers what is below /v1/. It is asked with a context that has an Identity, see
+	// IdentityOf: of whoever is signed in, or of a viewer without a name, for what many share.
 	API http.Handler
 	// SignIn returns who shows a token. The error says that it is nobody, or that there
 	// were too many wrong ones.

@@ -12,9 +12,9 @@ import (
 const (
 	livePath = "/live"
 	// A page is looked at again after each event, and besides as often as this, for its
-	// counts; not more often than once in liveLeast, which is answersAge.
+	// counts; not more often than once in liveLeast.
 	liveInterval = 5 * time.Second
-	liveLeast    = answersAge
+	liveLeast    = time.Second
 	// How long a browser may take to take what is new.
 	liveWrite = 10 * time.Second
 )

@@ -138,9 +138,19 @@ type upcoming struct {
 // tally says itself where it goes, as the radio buttons around it stay as they are.
 var liveMarkets = []string{"head", "brief", "tally"}
 
+const (
+	placesTarget = "/v1/places"
+	lastRecords  = "/v1/log?limit=25"
+)
+
 func (a *answers) loadMarkets(q url.Values, by changes.Actor) (frame, error) {
 	f := frame{Title: "Markets", Nav: "markets", Wide: true, Live: "/live?" + url.Values{"page": {"/?" + q.Encode()}}.Encode()}
-	if err := a.fill(&f, by); err != nil {
+	var together sync.WaitGroup                                     // the API is asked for all of it at once
+	together.Go(func() { _, _ = get[api.Places](a, placesTarget) }) // an error is seen below
+	together.Go(func() { _, _ = get[api.Log](a, lastRecords) })
+	err := a.fill(&f, by)
+	together.Wait()
+	if err != nil {
 		return f, err
 	}
 	type key struct{ markets string }
@@ -151,11 +161,11 @@ func (a *answers) loadMarkets(q url.Values, by changes.Actor) (frame, error) {
 
 // makeMarkets makes what the page of all markets shows.
 func (a *answers) makeMarkets(q url.Values, f frame) (marketsPage, error) {
-	places, err := get[api.Places](a, "/v1/places")
+	places, err := get[api.Places](a, placesTarget)
 	if err != nil {
 		return marketsPage{}, err
 	}
-	log, err := get[api.Log](a, "/v1/log?limit=25")
+	log, err := get[api.Log](a, lastRecords)
 	if err != nil && f.Status.Source != "file" {
 		return marketsPage{}, err
 	}

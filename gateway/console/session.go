@@ -25,8 +25,8 @@ const (
 	maxSessionOf = 50
 	maxLinksOf   = 10
 	// Pages that are open.
-	maxStreams   = 256
-	maxStreamsOf = 32
+	maxStreams   = 1000
+	maxStreamsOf = 100
 )
 
 // sessions are who is signed in. They are in memory only: a restart signs all out. They

@@ -103,3 +103,35 @@ jurisdictions:
 		})
 	}
 }
+
+// Until when changes stand as they do is known, so that nobody has to plan them meanwhile; and
+// whom they are about, also of those that are stale.
+func TestChangesUntil(t *testing.T) {
+	w := begun(t, rules)
+	from := begin.Add(2 * time.Hour)
+	dated := set("DE", policy.Withdrawn)
+	dated.Set.From = from
+	w.must(w.proposes(ada, dated))
+	w.must(w.proposes(ada, set("ES", policy.Withdrawn)))
+	at := func(now, until time.Time, want ...changes.Status) {
+		t.Helper()
+		all, got := w.s.ChangesUntil(nil, now)
+		if !got.Equal(until) {
+			t.Errorf("at %s they stand so until %s, and not %s", now, got, until)
+		}
+		for i, c := range all {
+			if c.Status != want[i] || len(c.Jurisdictions) != 1 || c.Jurisdictions[0] != []policy.Code{"DE", "ES"}[i] {
+				t.Errorf("at %s change %d is %s, about %q", now, c.Number, c.Status, c.Jurisdictions)
+			}
+		}
+	}
+	expires := w.now.Add(changes.ExpireAfter)
+	at(begin, from, changes.Pending, changes.Pending)
+	at(from.Add(-1), from, changes.Pending, changes.Pending)
+	at(from, expires, changes.Stale, changes.Pending)
+	// One that can't be put on top of another revision is stale for good, and about the same.
+	p := set("ES", policy.WindDown)
+	p.Emergency = true
+	w.must(w.proposes(oleg, p))
+	at(begin, from, changes.Pending, changes.Stale)
+}

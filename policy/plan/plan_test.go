@@ -407,3 +407,32 @@ func TestNew_aRegionsDemandThatLeavesADepartmentOut(t *testing.T) {
 		}
 	}
 }
+
+// A plan is about whoever moves, be it along with a country, and about the entries that it amends.
+func TestJurisdictions(t *testing.T) {
+	const before = `version: 1
+groups: {iberia: [ES, PT]}
+jurisdictions:
+  US: announced
+  US-MS: announced
+  US-TX: withdrawn
+  BY: withdrawn
+`
+	for after, want := range map[string]string{
+		before: "",
+		strings.Replace(before, "US: announced\n  US-MS: announced", "US: withdrawn\n  US-MS: withdrawn", 1): "US US-MS",
+		strings.Replace(before, "US: announced\n", "US: withdrawn\n", 1):                                     "US",
+		before + "  iberia: withdrawn\n":                                                                     "ES PT iberia",
+		before + "  FR: {territories: [GF], phase: withdrawn}\n":                                             "FR GF",
+		before + "notices: {BY: {status: 403}}\n":                                                            "",
+		strings.Replace(before, "BY: withdrawn", "BY: {phase: withdrawn, features: {sign-up: withdrawn}}", 1) + "routes: {sign-up: [/signup]}\n": "BY",
+	} {
+		var got []string
+		for _, code := range plan.New(parse(t, before), parse(t, after), nil, planned).Jurisdictions() {
+			got = append(got, string(code))
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("it is about %q, and not %q, with\n%s", got, want, after)
+		}
+	}
+}
