@@ -323,6 +323,27 @@ func TestConsole(t *testing.T) {
 	}
 }
 
+// While a gateway knows no policy, the console says so, and goes on by itself once there is one.
+func TestConsole_withoutAPolicy(t *testing.T) {
+	t.Parallel()
+	requireProgram(t, "chromium")
+	f := newFleet(t, 1)
+	g := f.newMember("late")
+	f.cutOff(g)
+	if !g.run() {
+		t.Fatalf("it doesn't start:\n%s", g.log)
+	}
+	g.stopsWithTheTest()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	p := newPerson(t, startBrowser(t))
+	p.does(chromedp.Navigate(g.openConsole(ctx)), chromedp.Click("button.go"))
+	p.shows("No policy is known yet")
+	p.pictures("without-a-policy")
+	f.mend(g)
+	p.shows("Markets")
+}
+
 // shows waits until a page has a heading.
 func (p *person) shows(heading string) {
 	p.t.Helper()
