@@ -119,7 +119,10 @@ func TestConsole_abuse(t *testing.T) {
 		}
 	}
 	stranger := &browser{t: t, g: g}
-	for _, page := range append(consolePages, "/live") {
+	if w := stranger.opens("GET", "/live?page=/", nil); w.Body.String() != "event: signed-out\ndata: \n\n" {
+		t.Errorf("without a session the stream of a page has more than that:\n%s", w.Body)
+	}
+	for _, page := range consolePages {
 		isRefused("without a session "+page, stranger.opens("GET", page, nil))
 		isRefused("with a token and no session "+page, stranger.opens("GET", page, nil, headers{"Authorization": "Bearer " + g.tokens[both]}))
 	}
@@ -235,6 +238,22 @@ func TestConsole_roles(t *testing.T) {
 	}
 	if g.count() != before {
 		t.Error("a viewer has changed something")
+	}
+}
+
+// A reason that was typed isn't lost where it isn't done.
+func TestConsole_keepsWhatWasTyped(t *testing.T) {
+	g := newFixture(t)
+	waits, other := g.pending(t, zoe, "RU"), g.pending(t, zoe, "DE")
+	b := signedIn(t, g, approver)
+	w := b.opens("POST", fmt.Sprintf("/changes/%d/approval", waits.Number), b.form("plan", strings.Repeat("0", 64), "because", "As \"read\" <b>."))
+	const typed = `value="As &#34;read&#34; &lt;b&gt;."`
+	if n := strings.Count(w.Body.String(), typed); w.Code != http.StatusConflict || n == 0 {
+		t.Errorf("%d, and what was typed is there %d times", w.Code, n)
+	}
+	_, ofOther, found := strings.Cut(w.Body.String(), fmt.Sprintf(`action="/changes/%d/approval"`, other.Number))
+	if form, _, _ := strings.Cut(ofOther, "</form>"); !found || strings.Contains(form, typed) {
+		t.Error("it is there for another change, too")
 	}
 }
 

@@ -18,6 +18,18 @@ type changesPage struct {
 	Pending  []waiting
 	Over     []changes.Change
 	Problem  *api.Problem
+	// Typed is the reason that was sent with what wasn't done, for the change or revision
+	// with a number, to be sent again.
+	Typed       string
+	TypedNumber uint64
+}
+
+// TypedFor returns the reason that was typed for a change.
+func (p changesPage) TypedFor(number uint64) string {
+	if number != p.TypedNumber {
+		return ""
+	}
+	return p.Typed
 }
 
 // A waiting is a change that waits, with what it would do now.
@@ -138,6 +150,8 @@ func (v *visit) showRefused(err error) error {
 	}
 	page := f.Body.(changesPage)
 	page.Problem = asProblem(err)
+	page.Typed = v.PostForm.Get("because")
+	page.TypedNumber, _ = v.number() // 0: there is no such change
 	f.Body = page
 	return v.render(v.statusFor(page.Problem.Status), "changes", f)
 }

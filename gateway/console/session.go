@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -238,6 +239,11 @@ type signInPage struct {
 func (c *Console) askToSignIn(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet && r.URL.Path != livePath && r.Header.Get("HX-Request") == "" {
 		http.Redirect(w, r, "/sign-in?"+url.Values{"next": {r.URL.RequestURI()}}.Encode(), http.StatusSeeOther)
+		return
+	}
+	if r.URL.Path == livePath { // of a page that is open: the gateway was started again, say
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, formatEvent("signed-out", "")) // nobody is left to tell if it fails
 		return
 	}
 	w.Header().Set("HX-Redirect", "/sign-in")

@@ -82,7 +82,12 @@
 
   // Whoever was signed out signs in again; and the page says if it no longer is live.
   const live = document.getElementById("live");
-  document.addEventListener("signed-out", () => { location.href = "/sign-in?next=" + encodeURIComponent(location.pathname + location.search); });
+  const isTyped = () => [...document.querySelectorAll("form[method=post] input:not([type=hidden]), form[method=post] textarea")].some((i) => i.value !== i.defaultValue);
+  document.addEventListener("signed-out", () => {
+    if (!isTyped()) { location.href = "/sign-in?next=" + encodeURIComponent(location.pathname + location.search); return; }
+    outdated = true; // what was typed stays, to be copied
+    say("Signed out: reload", false);
+  });
   let heard = Date.now(), outdated = false;
   const hear = () => { heard = Date.now(); };
   document.addEventListener("ping", hear);
