@@ -36,9 +36,12 @@ func ImportLedger(ctx context.Context, c config.Config, from string, log *slog.L
 	if from == "" {
 		from = dir.Records()
 	}
-	records, err := ledger.ReadArchive(from)
+	records, incomplete, err := ledger.ReadArchive(from)
 	if err != nil {
 		return Imported{}, err
+	}
+	if incomplete > 0 {
+		log.Warn("the copy ends within a record, which is left out", "file", from, "at", incomplete, "after_record", records.Last().Number)
 	}
 	defer func() { err = errors.Join(err, records.Close()) }()
 	last := records.Last()
@@ -88,7 +91,7 @@ func openOffline(c config.Config) (statedir.Dir, ledger.Point, error) {
 		return dir, known, nil
 	}
 	// What it came to is damaged; the records are kept beside it.
-	records, failed := ledger.ReadArchive(dir.Records())
+	records, _, failed := ledger.ReadArchive(dir.Records())
 	if failed != nil {
 		return "", ledger.Point{}, fmt.Errorf("%w; nor can the last record that this machine has seen be told by its records: %w; move %s away to do without", err, failed, dir.Replica())
 	}

@@ -91,18 +91,23 @@ func OpenArchive(name string, log *slog.Logger) (*Archive, error) {
 }
 
 // ReadArchive opens the archive in a file that is there, and changes nothing in it:
-// one that isn't whole is an error.
-func ReadArchive(name string) (*Archive, error) {
-	a := &Archive{name: name}
+// one that is damaged is an error. Of one that ends within a record, as one that was
+// copied while a gateway wrote it, or after a power cut, incomplete is where that record
+// begins; else it is 0.
+func ReadArchive(name string) (a *Archive, incomplete int64, err error) {
+	a = &Archive{name: name}
 	file, err := os.Open(name)
 	if err == nil {
 		a.file = file
 		err = a.scan()
 	}
-	if err != nil {
-		return nil, errors.Join(err, a.Close())
+	if a.count > 0 && errors.Is(err, errArchiveEnd) {
+		return a, a.size, nil
 	}
-	return a, nil
+	if err != nil {
+		return nil, 0, errors.Join(err, a.Close())
+	}
+	return a, 0, nil
 }
 
 func (a *Archive) open() (err error) {

@@ -16,14 +16,14 @@ import (
 func (m *machine) expectCopied(want ...uint64) {
 	m.t.Helper()
 	testkit.Eventually(m.t, "the copy has the records", func() bool {
-		a, err := ledger.ReadArchive(m.dir.Records())
+		a, _, err := ledger.ReadArchive(m.dir.Records())
 		if err != nil {
 			return false
 		}
 		defer a.Close()
 		return a.Last().Number == want[len(want)-1]
 	})
-	a, err := ledger.ReadArchive(m.dir.Records())
+	a, _, err := ledger.ReadArchive(m.dir.Records())
 	if err != nil {
 		m.t.Fatal(err)
 	}
