@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -30,7 +31,7 @@ type Beginning struct {
 func (p *Policy) WithBegan(b *Began) *Policy {
 	next := *p
 	next.began = b
-	next.distinct = next.findDistinct()
+	next.distinguish()
 	return &next
 }
 
@@ -65,30 +66,32 @@ func (p *Policy) BeganAt(before *Policy, at time.Time) *Began {
 		})
 	}
 	if before != nil {
-		for _, place := range p.placesWith(before) {
+		for _, place := range p.placesWith(slices.Concat(slices.Collect(maps.Values(before.distinct))...)...) {
 			p.addPlace(b, before, place, at)
 		}
 	}
 	return b
 }
 
-// placesWith returns the places that the policy or another one distinguishes.
-func (p *Policy) placesWith(other *Policy) []Place {
+// placesWith returns the places that the policy distinguishes, and some subdivisions more.
+func (p *Policy) placesWith(more ...Code) []Place {
 	places := []Place{{}, {Private: true}}
 	for info := range iso3166.Countries() {
 		places = append(places, PlaceOf(Code(info.Code)))
 	}
 	seen := make(map[Code]bool)
-	for _, distinct := range []map[Code][]Code{p.distinct, other.distinct} {
-		for _, codes := range distinct {
-			for _, code := range codes {
-				if !seen[code] {
-					seen[code] = true
-					places = append(places, PlaceOf(code))
-				}
+	add := func(codes []Code) {
+		for _, code := range codes {
+			if !seen[code] {
+				seen[code] = true
+				places = append(places, PlaceOf(code))
 			}
 		}
 	}
+	for _, codes := range p.distinct {
+		add(codes)
+	}
+	add(more)
 	return places
 }
 

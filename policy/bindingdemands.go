@@ -3,7 +3,6 @@ package policy
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"github.com/exitgate/exitgate/policy/iso3166"
 )
@@ -13,10 +12,9 @@ import (
 // a more specific entry says.
 type binding struct {
 	demand string
-	duty   int       // which of the demand's
-	Demand           // as this has it
-	codes  []Code    // countries and subdivisions
-	taken  time.Time // it came into force up to then
+	duty   int    // which of the demand's
+	Demand        // as this has it
+	codes  []Code // countries and subdivisions
 }
 
 // setBindings notes which demands have to be kept by withholding.
@@ -31,12 +29,6 @@ func (p *Policy) setBindings() {
 	slices.SortFunc(p.bindings, func(a, b binding) int {
 		return cmp.Or(cmp.Compare(a.demand, b.demand), cmp.Compare(a.duty, b.duty))
 	})
-}
-
-// isInForce reports whether the demand binds at a moment, by its date or as it did
-// before, whatever a clock says.
-func (b binding) isInForce(at time.Time) bool {
-	return !b.InForce.After(at) || !b.InForce.After(b.taken)
 }
 
 // chain returns all codes that a place has by any reading: those that the
@@ -70,11 +62,10 @@ type floor []*Decision
 // setFloors finds what each place gets at least that a demand binds.
 func (s *Snapshot) setFloors() {
 	for _, b := range s.policy.bindings {
-		if !b.isInForce(s.at) {
-			continue
-		}
 		for _, code := range b.codes {
-			s.addFloor(code, b)
+			if s.policy.isInForceAt(b, code, s.at) {
+				s.addFloor(code, b)
+			}
 		}
 	}
 }

@@ -74,7 +74,8 @@ func (s *Snapshot) NextStep() time.Time {
 func (p *Policy) nextStepOf(at time.Time, counts func(binding) bool) time.Time {
 	var first time.Time
 	for _, b := range p.bindings {
-		if counts(b) && !b.isInForce(at) && (first.IsZero() || b.InForce.Before(first)) {
+		isToCome := func(code Code) bool { return !p.isInForceAt(b, code, at) }
+		if counts(b) && (first.IsZero() || b.InForce.Before(first)) && slices.ContainsFunc(b.codes, isToCome) {
 			first = b.InForce
 		}
 	}
@@ -90,7 +91,8 @@ func (p *Policy) nextStepOf(at time.Time, counts func(binding) bool) time.Time {
 
 // findDistinct returns, by country, the subdivisions that the policy
 // distinguishes, sorted: the named ones, the members of groups with an entry, those
-// with flags of their own, and those that get what they get since another moment.
+// with flags of their own, and those that get what they get since another moment, or
+// have come further or less far than what they lie in.
 func (p *Policy) findDistinct() map[Code][]Code {
 	apart := make(map[Code][]Code)
 	for code := range p.rules {
@@ -112,7 +114,7 @@ func (p *Policy) findDistinct() map[Code][]Code {
 		}
 		apart[country] = append(apart[country], code)
 	}
-	for _, code := range slices.Concat(p.withFlags, p.began.subdivisions()) {
+	for _, code := range slices.Concat(p.withFlags, p.began.subdivisions(), p.partsApart()) {
 		if country, ok := countryOf(code); ok && !slices.Contains(apart[country], code) {
 			apart[country] = append(apart[country], code)
 		}

@@ -90,13 +90,13 @@ func (s *Snapshot) explainBindings(x *Explanation, place Place, class Class) {
 			continue
 		}
 		for _, code := range b.binds(place) {
-			if !b.isInForce(s.at) && b.Disclosed() {
+			if !s.policy.isInForceAt(b, code, s.at) && b.Disclosed() {
 				x.addNext(b.InForce)
 			}
 			governing, _ := mostSpecific(s.policy.appendMatches(nil, PlaceOf(code)))
 			for _, m := range governing {
 				x.addNextStep(m.entry, class, s.at)
-				if b.isInForce(s.at) {
+				if s.policy.isInForceAt(b, code, s.at) {
 					s.explainBinding(x, b, code, m, place, class, governed)
 				}
 			}

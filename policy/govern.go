@@ -29,8 +29,15 @@ const (
 )
 
 // appendMatches appends every entry that matches a place, the most specific
-// first, except anonymous, which applies besides.
+// first, except anonymous, which applies besides. They stand as far as the place has
+// come.
 func (p *Policy) appendMatches(matches []match, place Place) []match {
+	matches = p.appendEntries(matches, place)
+	return p.asTaken(matches, place.Jurisdiction())
+}
+
+// appendEntries appends them as they stand everywhere.
+func (p *Policy) appendEntries(matches []match, place Place) []match {
 	if place.Private || place.Country == "" {
 		return p.appendDefault(p.appendEntry(matches, place.Jurisdiction(), wholeCountry))
 	}

@@ -44,6 +44,7 @@ type Policy struct {
 	approvals    Approvals
 	bindings     []binding // by the name of the demand
 	began        *Began    // nil: no more is known than dates say
+	taken        TakenSteps
 
 	// The places that are distinguished: subdivisions by country, and all.
 	distinct map[Code][]Code
@@ -69,7 +70,7 @@ type Rule struct {
 	territories       Territories
 	unknownPart       UnknownPart
 	because           []string  // the demands that it is the answer to
-	taken             time.Time // the steps up to here hold, whatever the moment
+	taken             time.Time // the steps up to here hold, whatever the moment; see TakenSteps
 }
 
 // A group is a built-in group, or one of the operator's own.

@@ -208,7 +208,7 @@ func (c *compiler) setRefusals(s *Snapshot, untold map[Code][]Code) {
 // checked. When one will bind isn't public, as it may have to be kept secret; the
 // steps of the entries are that answer it.
 func (c *compiler) addBound(s *Snapshot, b binding) {
-	if c.policy.mode == Observe || !b.isInForce(c.at) {
+	if c.policy.mode == Observe {
 		return
 	}
 	from := c.newMoments()
@@ -220,7 +220,7 @@ func (c *compiler) addBound(s *Snapshot, b binding) {
 	for _, code := range b.codes {
 		place := PlaceOf(code)
 		country := s.country(place.Country)
-		if country.market == nil {
+		if country.market == nil || !c.policy.isInForceAt(b, code, c.at) {
 			continue
 		}
 		r := &country.refusals
@@ -246,8 +246,10 @@ func (c *compiler) addUntold(s *Snapshot, code Code, parts []Code) {
 	}
 	all := c.newMoments()
 	for _, part := range parts {
+		governing := c.policy.GoverningIfIn(part, code)
 		for class := range all {
 			all[class] = earlier(all[class], s.refusedFrom(PlaceOf(part), Class(class)))
+			all[class] = earlier(all[class], c.policy.refusedFrom(governing, Class(class), c.at))
 		}
 	}
 	if country.refusals.untold == nil {
@@ -328,10 +330,10 @@ func (s *Snapshot) Refusals() []Refusal {
 		}
 	}
 	for _, b := range s.policy.bindings {
-		if !b.isInForce(s.at) || s.policy.mode == Observe {
-			continue
-		}
 		for _, code := range b.codes {
+			if s.policy.mode == Observe || !s.policy.isInForceAt(b, code, s.at) {
+				continue
+			}
 			for _, class := range s.policy.classes {
 				if class != Essential && b.Concerns(class) {
 					all[Refusal{code, class, string(b.key()), routes}] = true

@@ -200,8 +200,8 @@ func (d *Decision) restriction() int {
 	return int(d.Phase)
 }
 
-// A Market is what a snapshot says of one entry of the policy, or of a place
-// that flags restrict further, for people and dashboards.
+// A Market is what a snapshot says of one entry of the policy, or of a place that
+// gets more than that, for people and dashboards.
 type Market struct {
 	Jurisdiction Code      `json:"jurisdiction"`
 	Name         string    `json:"name"`
@@ -228,46 +228,20 @@ type MarketFeature struct {
 }
 
 // Markets returns what the snapshot says of each entry of the policy, and of
-// each place that flags restrict further, sorted by jurisdiction.
+// each place that flags restrict further, or that has come further than all others that
+// its entry governs, sorted by jurisdiction.
 func (s *Snapshot) Markets() []Market {
 	markets := make([]Market, 0, len(s.policy.rules))
 	for _, code := range s.policy.Jurisdictions() {
-		e := s.policy.rules[code]
-		steps, routes, features := e.steps, []string(nil), s.policy.Features(e)
-		if only, ok := s.policy.onlyFeature(e); ok {
-			steps, routes, features = only.Steps, only.Routes, nil
-		}
-		now, timeline := e.stepAt(steps, s.at), ""
-		if routes != nil {
-			timeline = routes[0]
-		}
-		began := s.policy.beginning("", e, timeline, steps, s.at)
-		m := Market{
-			Jurisdiction: code,
-			Name:         Name(code),
-			Phase:        now.Phase,
-			Reason:       reasonOf(code, s.policy),
-			Routes:       routes,
-			Reaches:      s.policy.Reaches(code),
-			Since:        began.Since,
-			Sunset:       s.policy.sunset(e, steps, s.at, began),
-			Next:         e.stepsAfter(steps, s.at),
-			Because:      s.policy.disclosed(code),
-			Zone:         cmp.Or(s.policy.Notice(Decision{Jurisdiction: code, Entry: code}).Zone, ZoneOf(code)),
-		}
-		for _, f := range features {
-			began, phase := s.policy.beginning("", e, f.Routes[0], f.Steps, s.at), e.stepAt(f.Steps, s.at).Phase
-			next := slices.DeleteFunc(slices.Clone(e.stepsAfter(f.Steps, s.at)), func(step Step) bool { return step.Phase <= m.Phase })
-			if phase <= m.Phase && len(next) == 0 {
-				continue // the stricter counts, which is what the whole service gets
-			}
-			feature := MarketFeature{f.Routes, phase, began.Since, s.policy.sunset(e, f.Steps, s.at, began), next}
-			if phase <= m.Phase {
-				feature.Phase, feature.Since = m.Phase, m.Since
-			}
-			m.Features = append(m.Features, feature)
-		}
+		m := s.marketBy(code, s.policy.rules[code])
+		m.Reaches = s.policy.Reaches(code)
 		markets = append(markets, m)
+	}
+	for place, rule := range s.policy.furtherThanEntries(s.at) {
+		i, named := slices.BinarySearchFunc(markets, place, func(m Market, code Code) int { return cmp.Compare(m.Jurisdiction, code) })
+		if !named {
+			markets = slices.Insert(markets, i, s.marketBy(place, rule))
+		}
 	}
 	for _, d := range s.decisions {
 		if d.Class != Other || d.Reason != ByGuarantee && d.Reason != ByFlag {
@@ -283,6 +257,48 @@ func (s *Snapshot) Markets() []Market {
 		}
 	}
 	return markets
+}
+
+// marketBy returns what is said of an entry, or of a place by the entry that governs there.
+func (s *Snapshot) marketBy(code Code, e *Rule) Market {
+	place := code
+	if e.code == code {
+		place = ""
+	}
+	steps, routes, features := e.steps, []string(nil), s.policy.Features(e)
+	if only, ok := s.policy.onlyFeature(e); ok {
+		steps, routes, features = only.Steps, only.Routes, nil
+	}
+	now, timeline := e.stepAt(steps, s.at), ""
+	if routes != nil {
+		timeline = routes[0]
+	}
+	began := s.policy.beginning(place, e, timeline, steps, s.at)
+	m := Market{
+		Jurisdiction: code,
+		Name:         Name(code),
+		Phase:        now.Phase,
+		Reason:       reasonOf(e.code, s.policy),
+		Routes:       routes,
+		Since:        began.Since,
+		Sunset:       s.policy.sunset(e, steps, s.at, began),
+		Next:         e.stepsAfter(steps, s.at),
+		Because:      s.policy.disclosed(e.code),
+		Zone:         cmp.Or(s.policy.Notice(Decision{Jurisdiction: code, Entry: e.code}).Zone, ZoneOf(code)),
+	}
+	for _, f := range features {
+		began, phase := s.policy.beginning(place, e, f.Routes[0], f.Steps, s.at), e.stepAt(f.Steps, s.at).Phase
+		next := slices.DeleteFunc(slices.Clone(e.stepsAfter(f.Steps, s.at)), func(step Step) bool { return step.Phase <= m.Phase })
+		if phase <= m.Phase && len(next) == 0 {
+			continue // the stricter counts, which is what the whole service gets
+		}
+		feature := MarketFeature{f.Routes, phase, began.Since, s.policy.sunset(e, f.Steps, s.at, began), next}
+		if phase <= m.Phase {
+			feature.Phase, feature.Since = m.Phase, m.Since
+		}
+		m.Features = append(m.Features, feature)
+	}
+	return m
 }
 
 // stepsAfter returns which of the rule's steps are still to come.

@@ -97,16 +97,24 @@ func (p *Policy) Places() []Place { return p.places }
 
 // setPlaces notes which places the policy distinguishes.
 func (p *Policy) setPlaces() {
-	p.distinct = p.findDistinct()
-	p.parents = make(map[Code]Code)
+	p.distinguish()
 	p.places = []Place{{}, {Private: true}}
 	for info := range iso3166.Countries() {
 		p.places = append(p.places, Place{Country: Code(info.Code)})
 		for _, sub := range p.distinct[Code(info.Code)] {
-			place := PlaceOf(sub)
-			p.places = append(p.places, place)
-			if place.Subdivisions[1] != "" {
-				p.parents[sub] = place.Subdivisions[0]
+			p.places = append(p.places, PlaceOf(sub))
+		}
+	}
+}
+
+// distinguish notes which subdivisions the policy distinguishes.
+func (p *Policy) distinguish() {
+	p.distinct = p.findDistinct()
+	p.parents = make(map[Code]Code)
+	for _, codes := range p.distinct {
+		for _, code := range codes {
+			if place := PlaceOf(code); place.Subdivisions[1] != "" {
+				p.parents[code] = place.Subdivisions[0]
 			}
 		}
 	}

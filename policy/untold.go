@@ -44,17 +44,21 @@ func (p *Policy) parts(e *Rule) []Code {
 // may be elsewhere in it, with these parts: countries, and first-level subdivisions.
 func (p *Policy) WithheldParts() map[Code][]Code {
 	var all map[Code][]Code
-	for _, code := range p.Jurisdictions() {
-		e := p.rules[code]
-		if e.unknownPart != WithholdPart {
-			continue
+	var withholding []Code
+	for code, e := range p.rules {
+		if e.unknownPart == WithholdPart {
+			withholding = append(withholding, code)
 		}
+	}
+	slices.Sort(withholding)
+	for _, code := range withholding {
+		e := p.rules[code]
 		if all == nil {
 			all = make(map[Code][]Code)
 		}
 		for _, part := range p.parts(e) {
 			place := PlaceOf(part)
-			if !slices.Contains(p.Governing(place), e) {
+			if !slices.ContainsFunc(p.Governing(place), func(r *Rule) bool { return r.code == code }) {
 				continue // what governs there says it
 			}
 			all[place.Country] = append(all[place.Country], part)
@@ -64,6 +68,18 @@ func (p *Policy) WithheldParts() map[Code][]Code {
 		}
 	}
 	return all
+}
+
+// GoverningIfIn returns what governs a part of a place for those who may be in it, or
+// elsewhere in that place. It stands as far as both have come.
+func (p *Policy) GoverningIfIn(part, around Code) []*Rule {
+	rules := p.Governing(PlaceOf(part))
+	for i, r := range rules {
+		if date := p.taken.of(around).From; date.After(r.taken) {
+			rules[i] = r.takenTo(date)
+		}
+	}
+	return rules
 }
 
 // setUntold makes what those get of whom it isn't known in which part of a place
@@ -77,11 +93,21 @@ func (c *compiler) setUntold(s *Snapshot, untold map[Code][]Code) {
 		}
 		country := &s.countries[i]
 		least := make(floor, len(c.policy.classes))
+		var further []*Rule // as the place has come further than a part of it
+		for _, part := range untold[code] {
+			if len(c.policy.taken) > 0 {
+				further = append(further, c.policy.GoverningIfIn(part, code)...)
+			}
+		}
 		for class := range least {
 			around := s.market(place, Class(class)).plain[class]
 			strictest := around
 			for _, part := range untold[code] {
 				strictest = Stricter(strictest, s.market(PlaceOf(part), Class(class)).plain[class])
+			}
+			for _, rule := range further {
+				d := c.policy.decideBy(code, match{entry: rule}, Class(class), c.at)
+				strictest = Stricter(strictest, &d)
 			}
 			if strictest == around {
 				continue

@@ -117,7 +117,7 @@ func (f *projection) unknownPart(code policy.Code) outcome {
 	o.governing = slices.Clone(o.governing)
 	for _, part := range f.withheld[code] {
 		other := f.outcome(part)
-		o.governing = append(o.governing, other.governing...)
+		o.governing = append(o.governing, f.policy.GoverningIfIn(part, code)...)
 		o.phase, o.breached = max(o.phase, other.phase), o.breached || other.breached
 	}
 	return o
