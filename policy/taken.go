@@ -250,8 +250,7 @@ func (p *Policy) TakenAt(at time.Time) TakenSteps {
 			}
 		}
 	}
-	more = slices.DeleteFunc(more, func(code Code) bool { return PlaceOf(code).Subdivisions[0] == "" })
-	for _, place := range p.placesWith(more...) {
+	for _, place := range p.placesWith(onlySubdivisions(more)...) {
 		all[place.Jurisdiction()] = t.lastOf(place)
 	}
 	if hidden := p.rules[Anonymous]; hidden != nil {
@@ -259,6 +258,11 @@ func (p *Policy) TakenAt(at time.Time) TakenSteps {
 		all[Anonymous] = g.lastSince(p.taken.of(Anonymous))
 	}
 	return all.withoutParts()
+}
+
+// onlySubdivisions drops all other codes.
+func onlySubdivisions(codes []Code) []Code {
+	return slices.DeleteFunc(codes, func(code Code) bool { return PlaceOf(code).Subdivisions[0] == "" })
 }
 
 // hasDates reports whether anything in the policy changes with time.
@@ -373,8 +377,8 @@ func (b binding) key() Code {
 	return Code(key)
 }
 
-// TakenByEntries returns steps by place that an earlier version has kept by the entries
-// of this policy, and by its demands.
+// TakenByEntries returns steps by place that were kept by the entries of this policy, and
+// by its demands, as earlier versions did: of entries that are gone by their members.
 func (p *Policy) TakenByEntries(steps TakenSteps) TakenSteps {
 	bound := make(map[Code]Step)
 	for _, b := range p.bindings {
@@ -383,7 +387,8 @@ func (p *Policy) TakenByEntries(steps TakenSteps) TakenSteps {
 		}
 	}
 	all := make(TakenSteps)
-	for _, place := range p.placesWith(slices.Collect(maps.Keys(bound))...) {
+	more := slices.Concat(slices.Collect(maps.Keys(bound)), slices.Collect(maps.Keys(steps)))
+	for _, place := range p.placesWith(onlySubdivisions(more)...) {
 		var last Step
 		code := place.Jurisdiction()
 		codes := append(p.Groups(place), code) // of entries that are gone

@@ -80,14 +80,18 @@ type memory struct {
 	steps    []byte
 	digest   string
 	at       time.Time
+	complete string             // the digest of the steps that the moment is of
 	onWrite  func([]byte) error // may be nil
 }
 
 func (m *memory) ReadLastGood() ([]byte, error)     { return m.lastGood, nil }
 func (m *memory) WriteLastGood(source []byte) error { m.lastGood = source; return nil }
-func (m *memory) LastMoment() (string, time.Time)   { return m.digest, m.at }
-func (m *memory) WriteMoment(digest string, at time.Time, _ string) error {
-	m.digest, m.at = digest, at
+func (m *memory) LastMoment() (string, time.Time, string) {
+	return m.digest, m.at, m.complete
+}
+
+func (m *memory) WriteMoment(digest string, at time.Time, steps, _ string) error {
+	m.digest, m.at, m.complete = digest, at, steps
 	return nil
 }
 

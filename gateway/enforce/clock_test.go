@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -141,7 +142,7 @@ jurisdictions:
 func restarted(t *testing.T, store *memory, document string, now func() time.Time) *Engine {
 	t.Helper()
 	store.mu.Lock()
-	kept := &memory{lastGood: store.lastGood, steps: store.steps, digest: store.digest, at: store.at}
+	kept := &memory{lastGood: store.lastGood, steps: store.steps, digest: store.digest, at: store.at, complete: store.complete}
 	store.mu.Unlock()
 	e := engineOn(t, kept, now)
 	apply(t, e, document)
@@ -228,6 +229,110 @@ func TestARevisionFromTheFutureIsDecidedForItsOwnTime(t *testing.T) {
 	flagChanges(e)
 	if got := phase(e, clock.Now()); got != "withdrawn" {
 		t.Errorf("it is %s", got)
+	}
+}
+
+// Issue 10, B7: a step that was taken is the market's, and two gateways that know the same
+// decide the same: one that was there for each policy, and one that starts with the last.
+func TestARewrittenPolicyGoesBehindNoStepTaken(t *testing.T) {
+	const exit = "schedule: [{from: 2026-12-01T00:00:00Z, phase: withdrawn}]"
+	const gang = "version: 1\ngroups: {gang: [FR, LU]}\njurisdictions: {gang: {" + exit + "}}\n"
+	const all = "version: 1\njurisdictions: {default: {" + exit + "}}\n"
+	for name, test := range map[string]struct{ before, after string }{
+		"a group renamed":      {gang, strings.ReplaceAll(gang, "gang", "gong")},
+		"a country for it":     {gang, "version: 1\njurisdictions: {FR: {" + exit + "}}\n"},
+		"a country beside it":  {gang, strings.Replace(gang, "jurisdictions: {", "jurisdictions: {FR: {"+exit+"}, ", 1)},
+		"a group split":        {gang, "version: 1\ngroups: {gang: [LU, BE], gung: [FR]}\njurisdictions: {gang: {" + exit + "}, gung: {" + exit + "}}\n"},
+		"the default replaced": {all, "version: 1\njurisdictions: {FR: {" + exit + "}}\n"},
+		"beside the default":   {all, "version: 1\njurisdictions: {default: {" + exit + "}, FR: {" + exit + "}}\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := newSteppingClock(withdrawnAt.Add(time.Hour))
+			e, store := newEngine(t, test.before, clock.Now)
+			e.prepareNext(e.Current(clock.Now()))
+			clock.set(start)
+			stopped := restarted(t, store, test.after, clock.Now)
+			apply(t, e, test.after)
+			e.prepareNext(e.Current(clock.Now()))
+			for how, e := range map[string]*Engine{"running": e, "changed while stopped": stopped, "restarted": restarted(t, store, test.after, clock.Now)} {
+				flagChanges(e)
+				if got := phase(e, clock.Now()); got != "withdrawn" {
+					t.Errorf("%s, it is %s", how, got)
+				}
+			}
+		})
+	}
+}
+
+// What comes into the policy while the clock is behind goes by the clock, also after
+// another start.
+func TestWhatIsNewWhileTheClockIsBehindGoesByTheClock(t *testing.T) {
+	const both = scheduled + "  DE: {schedule: [{from: 2026-11-30T00:00:00Z, phase: withdrawn}]}\n"
+	clock := newSteppingClock(withdrawnAt.Add(time.Hour))
+	e, store := newEngine(t, scheduled, clock.Now)
+	clock.set(start)
+	apply(t, e, both)
+	e.prepareNext(e.Current(clock.Now()))
+	for how, e := range map[string]*Engine{"running": e, "restarted": restarted(t, store, both, clock.Now)} {
+		s := e.Current(clock.Now()).Snapshot()
+		class := s.Classify("GET", "app.example", "/").Class
+		if fr, de := s.Decide(policy.PlaceOf("FR"), class).Phase, s.Decide(policy.PlaceOf("DE"), class).Phase; fr != policy.Withdrawn || de != policy.Open {
+			t.Errorf("%s, France is %s, and Germany %s", how, fr, de)
+		}
+	}
+}
+
+// What an earlier version has kept by entry is read by place.
+func TestStepsThatWereKeptByEntry(t *testing.T) {
+	const exit = "schedule: [{from: 2026-12-01T00:00:00Z, phase: withdrawn}]"
+	const gang = "version: 1\ngroups: {gang: [FR, LU]}\njurisdictions: {gang: {" + exit + "}}\n"
+	const gong = "version: 1\ngroups: {gong: [FR, LU]}\njurisdictions: {gong: {" + exit + "}}\n"
+	const without = "version: 1\ngroups: {gang: [FR, LU]}\njurisdictions: {FR: {" + exit + "}}\n"
+	kept := []byte(`{"taken":{"gang":{"from":"2026-12-01T00:00:00Z","phase":"withdrawn"}}}`)
+	for name, test := range map[string]struct {
+		store *memory
+		after string
+	}{
+		"the same policy":           {&memory{steps: kept}, gang},
+		"of an entry that is gone":  {&memory{steps: kept}, without},
+		"and of a group":            {&memory{steps: kept, lastGood: []byte(gang), digest: policy.Digest([]byte(gang)), at: start}, gong},
+		"with a moment of them":     {&memory{steps: kept, digest: policy.Digest([]byte(gong)), at: withdrawnAt}, gong},
+		"with the moment of others": {&memory{steps: kept, lastGood: []byte(gang), digest: policy.Digest([]byte(gang)), at: start, complete: "of others"}, gong},
+		"no more than the moment":   {&memory{lastGood: []byte(gang), digest: policy.Digest([]byte(gang)), at: withdrawnAt}, gong},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := engineOn(t, test.store, newSteppingClock(start).Now)
+			apply(t, e, test.after)
+			if got := phase(e, start); got != "withdrawn" {
+				t.Errorf("it is %s", got)
+			}
+		})
+	}
+}
+
+// A gateway that has missed revisions takes back what they did.
+func TestWhatWasTakenBackByAMissedRevision(t *testing.T) {
+	const opened = "version: 1\njurisdictions: {FR: open}\n"
+	for name, again := range map[string]string{"the same again": scheduled, "with a comment": "# again\n" + scheduled} {
+		t.Run(name, func(t *testing.T) {
+			clock := newSteppingClock(withdrawnAt.Add(time.Hour))
+			e, _ := newEngine(t, scheduled, clock.Now)
+			clock.set(start)
+			for _, text := range []string{opened, again} {
+				p, err := document.Parse("policy.yaml", []byte(text))
+				if err != nil {
+					t.Fatal(err)
+				}
+				e.Pass(p)
+			}
+			if got := phase(e, clock.Now()); got != "withdrawn" {
+				t.Errorf("before it is applied, it is %s", got)
+			}
+			apply(t, e, again)
+			if got := phase(e, clock.Now()); got != "announced" {
+				t.Errorf("it is %s", got)
+			}
+		})
 	}
 }
 

@@ -44,11 +44,11 @@ type Store interface {
 	// them.
 	ReadSteps() ([]byte, error)
 	WriteSteps([]byte) error
-	// LastMoment returns the latest moment that a policy was decided for, and
-	// its digest; WriteMoment keeps both, and the policy file that the policy
-	// came from, "" for the ledger.
-	LastMoment() (digest string, at time.Time)
-	WriteMoment(digest string, at time.Time, file string) error
+	// LastMoment returns the latest moment that a policy was decided for, its
+	// digest, and that of the steps that WriteSteps had kept by then; WriteMoment
+	// keeps these, and the policy file that the policy came from, "" for the ledger.
+	LastMoment() (digest string, at time.Time, steps string)
+	WriteMoment(digest string, at time.Time, steps, file string) error
 }
 
 // Options are what an Engine is made of. All are required.
@@ -86,10 +86,11 @@ type Engine struct {
 	stepsDamage atomic.Pointer[error]         // of those that were kept before this start
 	applying    sync.Mutex                    // held while another policy is taken into use
 
-	mu      sync.Mutex // guards what follows, and every change of current
-	applied time.Time  // when the current policy was
-	number  uint64     // of the current policy
-	failure *Failure   // nil: the newest policy is in use
+	mu      sync.Mutex        // guards what follows, and every change of current
+	applied time.Time         // when the current policy was
+	number  uint64            // of the current policy
+	failure *Failure          // nil: the newest policy is in use
+	passed  policy.TakenSteps // nil: see Pass
 	changed chan struct{}
 }
 
@@ -232,14 +233,12 @@ func (e *Engine) Apply(p *policy.Policy, source []byte, number uint64, made time
 	e.applying.Lock()
 	defer e.applying.Unlock()
 	before := e.current.Load()
-	if e.Decides() && before.snapshot.Policy().Digest() == p.Digest() {
+	passed, taken := e.takenByNow()
+	if e.Decides() && before.snapshot.Policy().Digest() == p.Digest() && !passed {
 		e.markCurrent(p, number)
 		return nil
 	}
-	var taken policy.TakenSteps
-	if e.Decides() {
-		taken = before.taken
-	} else {
+	if !e.Decides() {
 		taken = e.readTaken(p)
 		latest := latestStep(taken)
 		e.takenBefore.Store(&latest)
@@ -262,6 +261,31 @@ func (e *Engine) Apply(p *policy.Policy, source []byte, number uint64, made time
 	return nil
 }
 
+// Pass notes that a policy was in force between the one in use and one that Apply is given
+// next, and that nothing was decided by it here: what a gateway that was there has taken
+// back by it is taken back here, too.
+func (e *Engine) Pass(p *policy.Policy) {
+	_, taken := e.takenByNow()
+	if !e.Decides() || !latestStep(taken).After(e.now()) {
+		return // the clock isn't behind: it says itself what was taken
+	}
+	taken = p.WithTaken(taken).TakenAt(time.Time{})
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.passed = taken
+}
+
+// takenByNow returns the steps that were taken, and whether some may have been taken
+// back as of Pass.
+func (e *Engine) takenByNow() (passed bool, taken policy.TakenSteps) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.passed != nil {
+		return true, e.passed
+	}
+	return false, e.Taken()
+}
+
 // onlyRestricts reports whether nobody gets more by another policy, and somebody
 // less.
 func onlyRestricts(before, after *policy.Policy, known policy.Flags, at time.Time) bool {
@@ -277,10 +301,11 @@ func (e *Engine) replace(p *policy.Policy, taken policy.TakenSteps, source []byt
 	var before *policy.Snapshot
 	if current := e.current.Load(); current != nil {
 		before = current.snapshot
-		if e.Decides() {
+		if e.Decides() && e.passed == nil {
 			taken = current.taken // a step may have been taken meanwhile
 		}
 	}
+	e.passed = nil
 	now := e.now()
 	at := now
 	if made.After(at) {
@@ -434,7 +459,7 @@ func (e *Engine) prepareNext(current *Compiled) {
 	if step := current.latestStep(); step.After(latest) {
 		latest = step
 	}
-	if err := e.o.Store.WriteMoment(p.Digest(), latest, e.o.File); err != nil {
+	if err := e.o.Store.WriteMoment(p.Digest(), latest, e.steps.digest(), e.o.File); err != nil {
 		e.o.Log.Warn("which policy was used last could not be kept for the next start", "error", err)
 	}
 }

@@ -32,6 +32,8 @@ type savedSteps struct {
 	// clock that was set back.
 	Next    policy.TakenSteps `json:"next,omitempty"`
 	Written time.Time         `json:"written,omitzero"`
+
+	digest string // of these, as they are kept
 }
 
 // Taken returns the steps of schedules that were taken: the policy in use is
@@ -69,30 +71,26 @@ func (e *Engine) readTaken(p *policy.Policy) policy.TakenSteps {
 		e.o.Log.Error("which steps of schedules were taken can't be read; going by the last policy and moment that were kept, and the clock", "error", err)
 		e.stepsDamage.Store(&err)
 	}
-	taken := maps.Clone(kept.Taken)
-	if taken == nil {
-		taken = make(policy.TakenSteps)
-	}
-	add := func(more policy.TakenSteps) {
-		for code, step := range more {
-			if taken[code].From.Before(step.From) {
-				taken[code] = step
-			}
-		}
-	}
+	taken := kept.Taken
 	if e.now().Before(kept.Written) {
-		add(kept.Next) // the clock was set back: nobody knows whether it had come to them
+		taken = kept.Next // the clock was set back: nobody knows whether it had come to them
 	}
-	// An earlier version, or one that was used in between, has kept no more than
-	// the moment.
-	if digest, at := e.o.Store.LastMoment(); digest == p.Digest() {
-		add(p.TakenAt(at))
-	} else if source, err := e.o.Store.ReadLastGood(); err == nil && policy.Digest(source) == digest {
+	digest, at, steps := e.o.Store.LastMoment()
+	if kept.digest != "" && kept.digest == steps {
+		return taken
+	}
+	// An earlier version, or one that was used in between, has kept them by entry, or no
+	// more than the moment.
+	byPlace := p.TakenByEntries(taken)
+	if digest == p.Digest() {
+		return byPlace.Merge(p.TakenAt(at))
+	}
+	if source, err := e.o.Store.ReadLastGood(); err == nil && policy.Digest(source) == digest {
 		if last, err := document.Read("last good policy", source); err == nil {
-			add(last.TakenAt(at))
+			return byPlace.Merge(last.TakenByEntries(taken)).Merge(last.TakenAt(at))
 		}
 	}
-	return taken
+	return byPlace
 }
 
 // readSteps returns the steps that were kept, none if none were.
@@ -107,6 +105,7 @@ func (e *Engine) readSteps() (s savedSteps, err error) {
 	if err != nil {
 		return savedSteps{}, err
 	}
+	s.digest = policy.Digest(text)
 	return s, nil
 }
 
@@ -127,6 +126,7 @@ type stepKeeper struct {
 	wanted savedSteps // what is to be on disk
 	number int        // of wanted
 	kept   int        // the number of what is on disk; 0: what was there
+	onDisk string     // the digest of that
 	failed error      // why the last one couldn't be written
 }
 
@@ -135,6 +135,16 @@ func (k *stepKeeper) err() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.failed
+}
+
+// digest returns that of the newest steps, "" if they aren't on disk.
+func (k *stepKeeper) digest() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.kept != k.number {
+		return ""
+	}
+	return k.onDisk
 }
 
 // has reports whether steps are on disk, as taken or as those that come next.
@@ -201,7 +211,7 @@ func (k *stepKeeper) writeNewest(number int) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.kept = newest
+	k.kept, k.onDisk = newest, policy.Digest(text)
 	return nil
 }
 

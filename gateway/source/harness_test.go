@@ -244,7 +244,8 @@ func (c *client) Close() error { c.closed = true; return nil }
 // An engine remembers what was applied to it.
 type engine struct {
 	mu       sync.Mutex
-	applied  []string  // documents
+	applied  []string // documents
+	passed   []string
 	made     time.Time // of the last one
 	failures []error
 	closed   bool
@@ -273,6 +274,12 @@ func (e *engine) StartClosed() {
 }
 
 func (e *engine) Taken() policy.TakenSteps { return nil }
+
+func (e *engine) Pass(p *policy.Policy) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.passed = append(e.passed, string(p.Source()))
+}
 
 func (e *engine) TakenBefore() time.Time { return e.takenBefore }
 

@@ -401,6 +401,9 @@ func (r *Replica) next(now *state, record ledger.Record) *state {
 	folded, err := now.changes.With(last)
 	next := &state{changes: folded, point: record.Point(), last: &last, skipped: now.skipped}
 	r.invalid.note(record.Number, err)
+	if p := folded.Policy(); p != nil && folded.Revision().Number != now.changes.Revision().Number {
+		r.o.Engine.Pass(p)
+	}
 	if err != nil {
 		next.last = nil
 		next.skipped++

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -186,6 +187,11 @@ func TestOfMissedRevisionsOnlyTheLastIsApplied(t *testing.T) {
 	away.run(r)
 	away.expectApplied(open, wider)
 	testkit.Eventually(t, "all are told of", func() bool { return r.State().Last() == 4 })
+	away.engine.mu.Lock()
+	if passed := away.engine.passed; len(passed) < 3 || !slices.Equal(passed[len(passed)-3:], []string{withdrawn, open, wider}) {
+		t.Errorf("it was told of %q, by which nothing was decided", passed)
+	}
+	away.engine.mu.Unlock()
 
 	late := newMachine(t, s)
 	late.mustStart()
@@ -282,7 +288,7 @@ func TestALedgerThatOpensWhatAFileWithdrewEndsTheStart(t *testing.T) {
 	m.mustStart().Close()
 	lastUsed := func(source string) {
 		t.Helper()
-		if err := errors.Join(m.dir.WriteLastGood([]byte(source)), os.RemoveAll(m.dir.Schedule()), m.dir.WriteMoment(policy.Digest([]byte(source)), moment, "policy.yaml")); err != nil {
+		if err := errors.Join(m.dir.WriteLastGood([]byte(source)), os.RemoveAll(m.dir.Schedule()), m.dir.WriteMoment(policy.Digest([]byte(source)), moment, "", "policy.yaml")); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -107,6 +107,8 @@ type Connection struct {
 // An Engine decides by the policies that a Source applies to it.
 type Engine interface {
 	Apply(p *policy.Policy, source []byte, number uint64, made time.Time) error
+	// Pass notes a policy that was in force before the one that is applied next.
+	Pass(*policy.Policy)
 	RecordFailure(digest string, err error) error
 	StartClosed()
 	Decides() bool

@@ -58,7 +58,7 @@ func TestLastGoodIsReadAsItWasWritten(t *testing.T) {
 
 func TestAWriteThatWasKilledLeavesTheOldContent(t *testing.T) {
 	d := Dir(t.TempDir())
-	if err := errors.Join(d.WriteLastGood([]byte("old")), d.WriteMoment("abc", noon, "")); err != nil {
+	if err := errors.Join(d.WriteLastGood([]byte("old")), d.WriteMoment("abc", noon, "", "")); err != nil {
 		t.Fatal(err)
 	}
 	// What is there until the rename: a part of the new one beside the old.
@@ -67,7 +67,7 @@ func TestAWriteThatWasKilledLeavesTheOldContent(t *testing.T) {
 	if got, err := d.ReadLastGood(); string(got) != "old" || err != nil {
 		t.Errorf("it reads %q, %v", got, err)
 	}
-	if _, at := d.LastMoment(); !at.Equal(noon) {
+	if _, at, _ := d.LastMoment(); !at.Equal(noon) {
 		t.Errorf("the last moment is %s", at)
 	}
 	if err := d.WriteLastGood([]byte("new")); err != nil {
@@ -82,17 +82,17 @@ func TestTheLastMomentOnlyAdvancesForOnePolicy(t *testing.T) {
 	d := Dir(t.TempDir())
 	expect := func(wanted string, want time.Time) {
 		t.Helper()
-		if digest, at := d.LastMoment(); digest != wanted || !at.Equal(want) {
+		if digest, at, _ := d.LastMoment(); digest != wanted || !at.Equal(want) {
 			t.Errorf("it is %s of %s, want %s of %s", at, digest, want, wanted)
 		}
 	}
 	for _, at := range []time.Time{noon, noon.Add(-time.Hour), noon.Add(time.Hour), time.Unix(0, 0)} {
-		if err := d.WriteMoment("abc", at, ""); err != nil {
+		if err := d.WriteMoment("abc", at, "", ""); err != nil {
 			t.Fatal(err)
 		}
 	}
 	expect("abc", noon.Add(time.Hour))
-	if err := d.WriteMoment("def", noon, ""); err != nil {
+	if err := d.WriteMoment("def", noon, "", ""); err != nil {
 		t.Fatal(err)
 	}
 	expect("def", noon)
@@ -106,13 +106,13 @@ func TestAScheduleThatCantBeReadIsUnknown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := Dir(t.TempDir())
 			testkit.WriteFile(t, d.Schedule(), text)
-			if digest, at := d.LastMoment(); digest != "" || !at.IsZero() {
+			if digest, at, _ := d.LastMoment(); digest != "" || !at.IsZero() {
 				t.Errorf("it is said to be %s of %q", at, digest)
 			}
-			if err := d.WriteMoment("abc", noon, ""); err != nil {
+			if err := d.WriteMoment("abc", noon, "", ""); err != nil {
 				t.Fatal(err)
 			}
-			if _, at := d.LastMoment(); !at.Equal(noon) {
+			if _, at, _ := d.LastMoment(); !at.Equal(noon) {
 				t.Errorf("then it is %s", at)
 			}
 		})
@@ -144,7 +144,7 @@ func TestAFolderThatCantBeWrittenToIsAnError(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	testkit.WriteFile(t, file, "")
 	for _, d := range []Dir{Dir(file), Dir(filepath.Join(t.TempDir(), "none"))} {
-		if d.WriteLastGood([]byte("x")) == nil || d.WriteMoment("abc", noon, "") == nil {
+		if d.WriteLastGood([]byte("x")) == nil || d.WriteMoment("abc", noon, "", "") == nil {
 			t.Errorf("%s: no error", d)
 		}
 	}
@@ -156,7 +156,7 @@ func TestLastFilePolicyIsTheOneThatWasDecidedByLast(t *testing.T) {
 	if got, _ := d.LastFilePolicy(); got != nil {
 		t.Errorf("before there is one: %q", got)
 	}
-	if err := errors.Join(d.WriteLastGood([]byte(source)), d.WriteMoment("another", noon, "/etc/policy.yaml")); err != nil {
+	if err := errors.Join(d.WriteLastGood([]byte(source)), d.WriteMoment("another", noon, "", "/etc/policy.yaml")); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := d.LastFilePolicy(); got != nil {
@@ -164,7 +164,7 @@ func TestLastFilePolicyIsTheOneThatWasDecidedByLast(t *testing.T) {
 	}
 	for _, from := range []string{"/etc/policy.yaml", ""} {
 		noon := noon.Add(time.Duration(-len(from)))
-		if err := d.WriteMoment(policy.Digest([]byte(source)), noon, from); err != nil {
+		if err := d.WriteMoment(policy.Digest([]byte(source)), noon, "", from); err != nil {
 			t.Fatal(err)
 		}
 		if got, file := d.LastFilePolicy(); file != from || string(got) != source && from != "" {

@@ -22,11 +22,16 @@ func (d Dir) WriteSteps(content []byte) error { return writeSealed(d.Steps(), co
 // how far a schedule has come.
 func (d Dir) Schedule() string { return d.in("schedule.json") }
 
-// A moment is the latest one that a policy was compiled for.
+// A moment is the latest one that a policy was compiled for. Earlier gateways skip what
+// they don't know in it.
 type moment struct {
-	SHA256 string    `json:"sha256"`
+	SHA256 string    `json:"sha256"` // of the policy
 	At     time.Time `json:"at"`
 	From   string    `json:"from,omitempty"` // the policy file that it came from; "" is the ledger
+	// Steps is the SHA-256 of the steps that were taken by then, as WriteSteps has kept
+	// them: by place, and all of them. "" is written by gateways up to 0293220, and by
+	// who can't keep them.
+	Steps string `json:"steps,omitempty"`
 }
 
 // readMoment returns what WriteMoment kept last, a zero one if that is not known.
@@ -38,21 +43,26 @@ func (d Dir) readMoment() (m moment) {
 	return m
 }
 
-// LastMoment returns the latest moment that a policy was decided for, and its
-// digest; zero ones if that isn't known.
-func (d Dir) LastMoment() (digest string, at time.Time) {
+// LastMoment returns the latest moment that a policy was decided for, its digest, and
+// that of the steps that were taken by then; zero ones if that isn't known.
+func (d Dir) LastMoment() (digest string, at time.Time, steps string) {
 	m := d.readMoment()
-	return m.SHA256, m.At
+	return m.SHA256, m.At, m.Steps
 }
 
-// WriteMoment keeps the latest moment that a policy was decided for, and the
-// policy file that the policy came from, "" for the ledger. One before the latest
-// is not kept.
-func (d Dir) WriteMoment(digest string, at time.Time, from string) error {
-	if last := d.readMoment(); last.SHA256 == digest && !last.At.Before(at) {
-		return nil
+// WriteMoment keeps the latest moment that a policy was decided for, the digest of the
+// steps that WriteSteps has kept by then, "" if it couldn't, and the policy file that the
+// policy came from, "" for the ledger. A moment before the latest of the same policy is
+// not kept.
+func (d Dir) WriteMoment(digest string, at time.Time, steps, from string) error {
+	m := moment{digest, at, from, steps}
+	if last := d.readMoment(); last.SHA256 == m.SHA256 && !last.At.Before(m.At) {
+		if last.Steps == m.Steps {
+			return nil
+		}
+		m.At = last.At
 	}
-	text, err := json.Marshal(moment{digest, at, from})
+	text, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}

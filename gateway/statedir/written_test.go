@@ -24,7 +24,7 @@ func TestAFolderOfAnEarlierCommitIsRead(t *testing.T) {
 				t.Errorf("the last good policy is %q, %v", got, err)
 			}
 			at := time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
-			if digest, got := dir.LastMoment(); digest != policy.Digest(want) || !got.Equal(at) {
+			if digest, got, steps := dir.LastMoment(); digest != policy.Digest(want) || !got.Equal(at) || steps != "" {
 				t.Errorf("the last moment is %s of %s, want %s", got, digest, at)
 			}
 			if _, file := dir.LastFilePolicy(); file != fromFile {
