@@ -1,10 +1,7 @@
 package gateway_test
 
 import (
-	"compress/gzip"
-	"io"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -62,16 +59,7 @@ func expectedPhase(country string, private bool) string {
 }
 
 func TestEmbeddedDatabase_decisionsMatchASimpleImplementation(t *testing.T) {
-	file, err := os.Open("geo/country.mmdb.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	unpacked, err := gzip.NewReader(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := io.ReadAll(unpacked)
+	content, err := geo.EmbeddedContent()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,9 +21,6 @@ func (l *Locator) Reload() error {
 	return l.reloadIf(func(f *file) bool { return f.path != Embedded })
 }
 
-// EmbeddedContent returns the embedded database as a file would hold it.
-func EmbeddedContent() ([]byte, error) { return decompress() }
-
 // Places returns each place that occurs in the first database.
 func Places(l *Locator) []policy.Place { return l.files[0].db.places }
 

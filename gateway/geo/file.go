@@ -150,7 +150,7 @@ var errChanging = errors.New("was written to while it was read: try again when i
 // makes shorter kills the process.
 func (f *file) read() ([]byte, error) {
 	if f.path == Embedded {
-		return decompress()
+		return EmbeddedContent()
 	}
 	before, _ := os.Stat(f.path)
 	content, err := files.Read(f.path, maxSize)

@@ -9,6 +9,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"encoding/csv"
 	"errors"
 	"flag"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/maxmind/mmdbwriter"
 	"github.com/maxmind/mmdbwriter/mmdbtype"
+	"github.com/oschwald/maxminddb-golang/v2"
 )
 
 const source = "@ip-location-db/geo-whois-asn-country"
@@ -32,7 +34,7 @@ const source = "@ip-location-db/geo-whois-asn-country"
 func main() {
 	log.SetFlags(0)
 	version := flag.String("version", "", "version of "+source)
-	out := flag.String("out", "../country.mmdb.gz", "file to write")
+	out := flag.String("out", "../country.tree.gz", "file to write")
 	keep := flag.String("keep", "", "folder in which to keep the CSV files, for the package's tests")
 	flag.Parse()
 	if err := generate(*version, *out, *keep); err != nil {
@@ -146,23 +148,55 @@ func insert(tree *mmdbwriter.Tree, name string) error {
 // policy can name them.
 var withdrawn = map[string]bool{"AN": true}
 
-// write compresses the database. The gzip header carries the version and the
-// date, so that they can be read without decompressing anything.
+// write compresses the database, as the package's EmbeddedContent reads it. The gzip
+// header carries the version and the date, so that they can be read without
+// decompressing anything.
 func write(tree *mmdbwriter.Tree, version string, built time.Time, out string) error {
-	var compressed bytes.Buffer
+	var content, compressed bytes.Buffer
+	if _, err := tree.WriteTo(&content); err != nil {
+		return err
+	}
+	nodes, err := makeRelative(content.Bytes())
+	if err != nil {
+		return err
+	}
 	w, err := gzip.NewWriterLevel(&compressed, gzip.BestCompression)
 	if err != nil {
 		return err
 	}
-	w.Name, w.Comment, w.ModTime = "country.mmdb", source+" "+version, built
-	size, err := tree.WriteTo(w)
-	if err != nil {
-		return err
+	w.Name, w.Comment, w.ModTime = "country.tree", source+" "+version, built
+	for _, part := range [][]byte{binary.BigEndian.AppendUint32(nil, nodes), content.Bytes()} {
+		if _, err := w.Write(part); err != nil {
+			return err
+		}
 	}
 	if err := w.Close(); err != nil {
 		return err
 	}
 	log.Printf("%s: %s of %s, %d bytes, %d compressed",
-		out, source, built.Format(time.DateOnly), size, compressed.Len())
+		out, source, built.Format(time.DateOnly), content.Len(), compressed.Len())
 	return os.WriteFile(out, compressed.Bytes(), 0o644)
+}
+
+// makeRelative puts into each record of a database's search tree that is for another
+// node how much further that node is, and returns how many nodes there are.
+func makeRelative(database []byte) (uint32, error) {
+	reader, err := maxminddb.OpenBytes(database)
+	if err != nil {
+		return 0, err
+	}
+	nodes := uint32(reader.Metadata.NodeCount)
+	for i := range 2 * nodes {
+		record := database[3*i : 3*i+3]
+		value := uint32(record[0])<<16 | uint32(record[1])<<8 | uint32(record[2])
+		switch {
+		case value >= nodes: // data, or nothing
+			continue
+		case value <= i/2:
+			return 0, fmt.Errorf("node %d is for one before it, %d: the format has no way to say that", i/2, value)
+		}
+		value -= i / 2
+		record[0], record[1], record[2] = byte(value>>16), byte(value>>8), byte(value)
+	}
+	return nodes, nil
 }
