@@ -1,7 +1,11 @@
 package main
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,13 +18,21 @@ import (
 	"github.com/exitgate/exitgate/gateway/geo"
 )
 
+// The linker sets these (-X) in a build that is the same wherever it is made: what Go
+// itself says of a commit depends on the clone, on its tags and depth.
+var release, commit string
+
 // A versionInfo is what version prints.
 type versionInfo struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision,omitempty"`
-	Go       string `json:"go"`
-	Platform string `json:"platform"`
-	Geo      string `json:"embedded-geo-database"`
+	// SHA256 is that of the program's file, in hexadecimal, as in a release's
+	// SHA256SUMS; empty where the file can't be read.
+	SHA256    string `json:"sha256,omitempty"`
+	Go        string `json:"go"`
+	Platform  string `json:"platform"`
+	Geo       string `json:"embedded-geo-database"`        // the date of its data
+	GeoSHA256 string `json:"embedded-geo-database-sha256"` // as the status says it of databases in use
 	// TimeZones is the version of the data of time zones: the system's, or the
 	// embedded one, which is that of the Go version.
 	TimeZones string `json:"time-zones"`
@@ -34,7 +46,10 @@ func newVersion() *cobra.Command {
 		Example: "  exitgate version --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			v := version()
+			v, err := version()
+			if err != nil {
+				return exitFailure(err)
+			}
 			if asJSON {
 				return writeJSON(cmd.OutOrStdout(), v)
 			}
@@ -42,7 +57,10 @@ func newVersion() *cobra.Command {
 			if v.Revision != "" {
 				fmt.Fprintf(cmd.OutOrStdout(), "  revision      %s\n", v.Revision)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "  go            %s %s\n  geo database  %s (embedded)\n  time zones    %s\n", v.Go, v.Platform, v.Geo, v.TimeZones)
+			if v.SHA256 != "" {
+				fmt.Fprintf(cmd.OutOrStdout(), "  sha256        %s\n", v.SHA256)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "  go            %s %s\n  geo database  %s (embedded)\n    sha256      %s\n  time zones    %s\n", v.Go, v.Platform, v.Geo, v.GeoSHA256, v.TimeZones)
 			return nil
 		},
 	}
@@ -68,12 +86,16 @@ func timeZones(folders ...string) string {
 	return "that of " + runtime.Version() + " (embedded)"
 }
 
-func version() versionInfo {
+func version() (versionInfo, error) {
+	database, err := geo.EmbeddedContent()
+	sum := sha256.Sum256(database)
 	v := versionInfo{
-		Version:  "devel",
-		Go:       runtime.Version(),
-		Platform: runtime.GOOS + "/" + runtime.GOARCH,
-		Geo:      geo.EmbeddedBuild().Format("2006-01-02"),
+		Version:   "devel",
+		SHA256:    ownChecksum(),
+		Go:        runtime.Version(),
+		Platform:  runtime.GOOS + "/" + runtime.GOARCH,
+		Geo:       geo.EmbeddedBuild().Format("2006-01-02"),
+		GeoSHA256: hex.EncodeToString(sum[:]),
 
 		TimeZones: timeZones("/usr/share/zoneinfo", "/usr/share/lib/zoneinfo", "/usr/lib/locale/TZ"),
 	}
@@ -87,5 +109,24 @@ func version() versionInfo {
 			}
 		}
 	}
-	return v
+	v.Version, v.Revision = cmp.Or(release, v.Version), cmp.Or(commit, v.Revision)
+	return v, err
+}
+
+// ownChecksum returns the SHA-256 of the file that this process runs, "" if it can't
+// be read.
+func ownChecksum() string {
+	file, err := os.Open("/proc/self/exe") // also where another file has its name by now
+	if err != nil {
+		path, _ := os.Executable() // where there is no such folder
+		if file, err = os.Open(path); err != nil {
+			return ""
+		}
+	}
+	defer file.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, file); err != nil {
+		return ""
+	}
+	return hex.EncodeToString(sum.Sum(nil))
 }
