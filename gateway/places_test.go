@@ -144,6 +144,98 @@ func TestAHollowDatabaseOpensNoMarket(t *testing.T) {
 	g.operate(404, "POST", "/v1/geo/decisions", fmt.Sprintf(`{"sha256": %q, "accept": true, "because": "another"}`, strings.Repeat("ab", 32)), new(any))
 }
 
+// Issue 10, A3: a database in another file at a restart, as dated names make it, was
+// compared with none, and France was served; so was one for those who hide.
+func TestARestartWithOtherFilesOpensNoMarket(t *testing.T) {
+	moved := geotest.Networks{}
+	for prefix, place := range world {
+		moved[prefix] = place
+	}
+	moved["2.0.0.0/16"], moved["2.1.0.0/16"] = "DE", "DE"
+	const hidden = "5.1.9.7"
+	city, city2 := geotest.File(t, worldDatabase(t)), geotest.File(t, geotest.City(t, moved))
+	anonymous := geotest.File(t, geotest.AnonymousIP(t, geotest.Networks{"5.1.9.0/24": "anonymous_vpn"}))
+	anonymous2 := geotest.File(t, geotest.AnonymousIP(t, geotest.Networks{"5.1.8.0/30": "anonymous_vpn"}))
+	var g *gate
+	on := func(databases ...string) {
+		t.Helper()
+		s := setup{policy: "version: 1\njurisdictions: {FR: withdrawn, anonymous: withdrawn}\n", databases: databases}
+		before := g
+		s.configure = func(c *config.Config) {
+			c.Geo.Hold = config.Default().Geo.Hold
+			if before != nil {
+				c.Data, c.Policy.File = before.data, before.policy
+			}
+		}
+		if before != nil {
+			s.policy = ""
+			if err := before.stop(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		g = start(t, s)
+	}
+	accept := func() {
+		t.Helper()
+		var held, after api.Geo
+		g.operate(200, "GET", "/v1/geo", "", &held)
+		if len(held.Held) != 1 {
+			t.Fatalf("held are %+v", held.Held)
+		}
+		g.operate(200, "POST", "/v1/geo/decisions", fmt.Sprintf(`{"sha256": %q, "accept": true, "because": "It is meant."}`, held.Held[0].SHA256), &after)
+		if len(after.Held) > 0 {
+			t.Fatalf("accepted, there is still held %+v", after.Held)
+		}
+	}
+	expect := func(what, address string, status int, held string) {
+		t.Helper()
+		if got := g.request(g.client(1), "/", address); got.status != status {
+			t.Errorf("%s: %s gets %d", what, address, got.status)
+		}
+		if g.metric(`exitgate_geo_database_held{database="`+held+`"}`) != 1 {
+			t.Errorf("%s: the metric doesn't say that %s is held", what, held)
+		}
+		if _, checks := g.ready(); checks["geo "+held].OK {
+			t.Errorf("%s: /readyz doesn't say that %s is held", what, held)
+		}
+		if unenforced := g.status().Unenforced; len(unenforced) > 0 {
+			t.Errorf("%s: %v are refused, and said not to be", what, unenforced)
+		}
+	}
+	copied := func() {
+		t.Helper()
+		testkit.Eventually(t, "there are copies of what is in use", func() bool {
+			copies, err := filepath.Glob(filepath.Join(g.data, "geo", "*.mmdb"))
+			return err == nil && len(copies) == 2
+		})
+	}
+
+	on(city, anonymous)
+	accept() // the world of the tests is small
+	copied()
+
+	on(city2, anonymous)
+	expect("another file", france, 451, city2)
+	on(city2, anonymous)
+	expect("after another restart", france, 451, city2)
+	accept()
+	if got := g.request(g.client(1), "/", france); got.status != 200 {
+		t.Errorf("by what was accepted France gets %d", got.status)
+	}
+
+	on(city2, anonymous2)
+	expect("another file for those who hide", hidden, 451, anonymous2)
+	on(city2)
+	expect("none for those who hide", hidden, 451, city2)
+	var held api.Geo
+	g.operate(200, "GET", "/v1/geo", "", &held)
+	g.operate(409, "POST", "/v1/geo/decisions", fmt.Sprintf(`{"sha256": %q, "accept": false, "because": "there is none to go back to"}`, held.Held[0].SHA256), new(any))
+	accept()
+	if got := g.request(g.client(1), "/", hidden); got.status != 200 {
+		t.Errorf("as was accepted, who hides gets %d", got.status)
+	}
+}
+
 // Issue 10, A6: the gateway that is asked names the correction that an address is
 // located by.
 func TestExplainNamesTheCorrection(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
+	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -19,7 +20,8 @@ func newGeo() *cobra.Command {
 		Short: "Say which databases locate clients, and decide on one that is held",
 		Long: `Say which databases the gateway locates clients by. A changed one that lacks much
 of what the one before had is held: until somebody decides, clients are located
-by both, and get the stricter of both.`,
+by both, and get the stricter of both. So are databases that lack much of what those
+before a start had, whatever their files are named now.`,
 		Example: `  exitgate geo diff
   exitgate geo accept sha256:6a1f09c2d7e4 --because "We only serve Europe."
   exitgate geo reject /var/lib/GeoIP/GeoLite2-City.mmdb --because "A broken download."`,
@@ -60,11 +62,15 @@ func printGeo(out printer, g api.Geo) {
 		fmt.Fprintln(out, "\nNone is held.")
 	}
 	for _, h := range g.Held {
-		out.heading(red, fmt.Sprintf("%s, built %s, is held since %s.", sanitise(h.Path), h.Build.Format(time.DateOnly), formatMinute(h.Since)))
+		what := fmt.Sprintf("%s, built %s, is held", sanitise(h.Path), h.Build.Format(time.DateOnly))
+		if h.Against == geo.LastRun {
+			what = "The databases, together, are held"
+		}
+		out.heading(red, fmt.Sprintf("%s since %s.", what, formatMinute(h.Since)))
 		printLosses(out, h.Database)
 		out.paragraph("", "\nUntil somebody decides, clients are located by both, and get the stricter of both:")
 		fmt.Fprintf(out, "\n  exitgate geo accept sha256:%.12s --because \"…\"\n", h.SHA256)
-		if h.Against != "embedded" { // then there is one to go back to
+		if h.Against == h.Path { // then there is one to go back to
 			fmt.Fprintf(out, "  exitgate geo reject sha256:%.12s --because \"…\"\n", h.SHA256)
 		}
 	}
@@ -75,14 +81,17 @@ func printGeo(out printer, g api.Geo) {
 
 // printLosses shows what a database lacks.
 func printLosses(out printer, d changes.Database) {
-	against := "the one before has"
-	if d.Against == "embedded" {
-		against = "the embedded one has"
+	lacks := "It lacks what the one before has"
+	switch d.Against {
+	case geo.Embedded:
+		lacks = "It lacks what the embedded one has"
+	case geo.LastRun:
+		lacks = "They lack what those before the start have"
 	}
 	if d.Losses == nil {
 		return
 	}
-	fmt.Fprintf(out, "It lacks what %s:\n\n", against)
+	fmt.Fprintf(out, "%s:\n\n", lacks)
 	rows := []row{{cells: []cell{{text: "of"}, {}, {text: "before", right: true}, {text: "now", right: true}}}}
 	for _, loss := range d.Losses {
 		of, unit := string(loss.Jurisdiction), "IPv4 addresses"

@@ -68,9 +68,9 @@ func (c *Control) decidable(state changes.State, d api.GeoDecisionRequest) (chan
 	for _, h := range c.o.Databases.Holds() {
 		switch {
 		case h.SHA256 != d.SHA256:
-		case h.Against == geo.Embedded && !d.Accept:
+		case !h.Rejectable() && !d.Accept:
 			return changes.Database{}, &changes.Error{
-				Code: changes.Conflict, Message: "there is no database before this one to go on with", Advice: "put a better one in its place, or accept it; until then clients get the stricter of it and the embedded one",
+				Code: changes.Conflict, Message: "there is no database before this one to go on with", Advice: "start with better ones, or accept it; until then clients get the stricter of it and " + formatAgainst(h),
 			}
 		default:
 			return heldDatabase(h), nil

@@ -165,11 +165,7 @@ func (c *Control) checkDatabases(checks map[string]api.Check) {
 		checks["geo "+d.Path] = check
 	}
 	for _, h := range c.o.Databases.Holds() {
-		why := "it has lost much of what " + formatAgainst(h) + " has"
-		if h.Losses == nil {
-			why = "it was rejected, and there is none before it"
-		}
-		checks["geo "+h.Path] = api.Check{Since: &h.Since, Detail: fmt.Sprintf("the one built %s is held: %s. Until somebody decides, clients get the stricter of both: see exitgate geo diff, then exitgate geo accept or reject", h.Build.Format(time.DateOnly), why)}
+		checks["geo "+h.Path] = api.Check{Since: &h.Since, Detail: formatHold(h) + ". Until somebody decides, clients get the stricter of both: see exitgate geo diff, then exitgate geo accept or reject"}
 	}
 }
 
@@ -182,9 +178,24 @@ func (c *Control) checkPlaces(snapshot *policy.Snapshot, checks map[string]api.C
 	}
 }
 
+// formatHold says what is held, and why.
+func formatHold(h geo.Hold) string {
+	built := fmt.Sprintf("the one built %s is held", h.Build.Format(time.DateOnly))
+	switch {
+	case h.Losses == nil:
+		return built + ": it was rejected, and there is none before it"
+	case h.Against == geo.LastRun:
+		return "the databases are held: together they lack much of what those before the start have"
+	}
+	return built + ": it has lost much of what " + formatAgainst(h) + " has"
+}
+
 func formatAgainst(h geo.Hold) string {
-	if h.Against == geo.Embedded {
+	switch h.Against {
+	case geo.Embedded:
 		return "the embedded one"
+	case geo.LastRun:
+		return "those before the start"
 	}
 	return "the one before"
 }

@@ -1,6 +1,8 @@
 package geo
 
 import (
+	"slices"
+
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/iso3166"
 )
@@ -9,34 +11,65 @@ import (
 // database has, and policy.Anonymous.
 type coverage map[policy.Code]policy.Coverage
 
-// cover returns the coverage of a database's places.
-func (db *database) cover() coverage {
+// cover returns the coverage of databases that locate clients together, in their
+// order: of each address what a look-up finds. Which place that is, and whether it is
+// anonymous, doesn't depend on each other.
+func cover(databases []*database) coverage {
 	c := make(coverage)
-	for i, addresses := range db.measure() {
-		place := &db.places[i]
-		if place.Anonymous {
-			c[policy.Anonymous] = policy.Coverage{All: c[policy.Anonymous].All.Add(addresses)}
-		}
-		if place.Country == "" || addresses == (policy.Addresses{}) {
-			continue
-		}
-		country := c[place.Country]
-		country.All = country.All.Add(addresses)
-		if subdivided(place) {
-			country.Subdivided = country.Subdivided.Add(addresses)
-		}
-		c[place.Country] = country
-		coarse, fine := place.Subdivisions[0], place.Subdivisions[1]
-		if s, _ := iso3166.LookupSubdivision(string(fine)); coarse == "" {
-			coarse = policy.Code(s.Parent) // what a database leaves out, a policy knows
-		}
-		for _, code := range []policy.Code{coarse, fine} {
-			if code != "" {
-				c[code] = policy.Coverage{All: c[code].All.Add(addresses)}
+	for _, role := range []Role{RolePlace, RoleAnonymous} {
+		others := func(db *database) bool { return db.role&role == 0 }
+		for code, of := range coverTogether(slices.DeleteFunc(slices.Clone(databases), others)) {
+			if (code == policy.Anonymous) == (role == RoleAnonymous) {
+				c[code] = of
 			}
 		}
 	}
 	return c
+}
+
+func coverTogether(databases []*database) coverage {
+	if len(databases) == 1 {
+		return databases[0].coverage
+	}
+	c := make(coverage)
+	for place, addresses := range measureTogether(databases) {
+		c.add(&place, *addresses)
+	}
+	return c
+}
+
+// cover returns the coverage of a database's places.
+func (db *database) cover() coverage {
+	c := make(coverage)
+	for i, addresses := range db.measure() {
+		c.add(&db.places[i], addresses)
+	}
+	return c
+}
+
+// add adds addresses that are located to a place.
+func (c coverage) add(place *policy.Place, addresses policy.Addresses) {
+	if place.Anonymous {
+		c[policy.Anonymous] = policy.Coverage{All: c[policy.Anonymous].All.Add(addresses)}
+	}
+	if place.Country == "" || addresses == (policy.Addresses{}) {
+		return
+	}
+	country := c[place.Country]
+	country.All = country.All.Add(addresses)
+	if subdivided(place) {
+		country.Subdivided = country.Subdivided.Add(addresses)
+	}
+	c[place.Country] = country
+	coarse, fine := place.Subdivisions[0], place.Subdivisions[1]
+	if s, _ := iso3166.LookupSubdivision(string(fine)); coarse == "" {
+		coarse = policy.Code(s.Parent) // what a database leaves out, a policy knows
+	}
+	for _, code := range []policy.Code{coarse, fine} {
+		if code != "" {
+			c[code] = policy.Coverage{All: c[code].All.Add(addresses)}
+		}
+	}
 }
 
 // total returns how much is located to any country.
@@ -69,6 +102,86 @@ func capability(databases []*database) *policy.Capability {
 
 func larger(a, b policy.Addresses) policy.Addresses {
 	return policy.Addresses{IPv4: max(a.IPv4, b.IPv4), IPv6: max(a.IPv6, b.IPv6)}
+}
+
+// maxSteps is how many networks measureTogether looks at. The largest databases there
+// are have some ten millions. But a file can be made in which each node is led to
+// on many ways; of that, what is beyond counts as located nowhere.
+const maxSteps = 1 << 27
+
+// measureTogether returns how much of the address space databases, asked in their
+// order, locate to each place.
+func measureTogether(databases []*database) map[policy.Place]*policy.Addresses {
+	w := walk{databases: databases, found: make(map[policy.Place]*policy.Addresses), steps: maxSteps}
+	roots := make([]uint, len(databases))
+	for i, db := range databases {
+		roots[i] = db.tree.ipv4Root
+	}
+	w.descend(roots, 0, policy.Addresses{IPv4: 1 << 32})
+	w.ipv6 = true
+	for i, db := range databases {
+		roots[i] = db.tree.nodes // nothing
+		if len(db.tree.ipv6) > 0 {
+			roots[i] = 0
+		}
+	}
+	w.descend(roots, 0, policy.Addresses{IPv6: 1 << 48})
+	return w.found
+}
+
+// A walk goes down the trees of databases at once.
+type walk struct {
+	databases []*database
+	ipv6      bool
+	pointers  [maxDepth][]uint // what is looked at, by depth
+	found     map[policy.Place]*policy.Addresses
+	steps     int // that are left
+}
+
+// descend counts the addresses of the network to which pointers lead, one in
+// each tree, to their places.
+func (w *walk) descend(pointers []uint, depth int, addresses policy.Addresses) {
+	if w.steps--; w.steps < 0 {
+		return
+	}
+	var place policy.Place
+	for i, db := range w.databases {
+		switch t := db.tree; {
+		case !db.mayAddTo(&place):
+		case w.ipv6 && pointers[i] == t.ipv4Root: // has been counted
+		case pointers[i] < t.nodes:
+			w.halve(pointers, depth, addresses)
+			return
+		case pointers[i] >= t.nodes+16:
+			add(&place, &db.places[db.index.at(uint32(pointers[i]-t.nodes-16))])
+		}
+	}
+	of := w.found[place]
+	if of == nil {
+		of = new(policy.Addresses)
+		w.found[place] = of
+	}
+	*of = of.Add(addresses)
+}
+
+// halve descends to both halves of a network.
+func (w *walk) halve(pointers []uint, depth int, addresses policy.Addresses) {
+	if depth == maxDepth { // can't be: verify has seen that all ways end before
+		return
+	}
+	if w.pointers[depth] == nil {
+		w.pointers[depth] = make([]uint, len(w.databases))
+	}
+	half := policy.Addresses{IPv4: addresses.IPv4 / 2, IPv6: addresses.IPv6 / 2}
+	next := w.pointers[depth]
+	for bit := range uint(2) {
+		for i, db := range w.databases {
+			if next[i] = pointers[i]; next[i] < db.tree.nodes {
+				next[i] = db.tree.child(next[i], bit)
+			}
+		}
+		w.descend(next, depth+1, half)
+	}
 }
 
 // maxDepth is how many bits an address has, and so how deep a tree can be that

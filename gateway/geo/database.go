@@ -69,6 +69,14 @@ func parse(content []byte, registeredCountry bool) (db *database, err error) {
 	return db, nil
 }
 
+// mayHave reports whether a database in the content of a file has a type that lets it
+// have any of the roles. It looks at no record.
+func mayHave(content []byte, roles Role) (may bool) {
+	defer func() { _ = recover() }() // as in parse
+	reader, err := maxminddb.OpenBytes(content)
+	return err == nil && byType(reader.Metadata.DatabaseType)&roles != 0
+}
+
 func notDatabase(content []byte, err error) error {
 	switch {
 	case len(content) == 0:
@@ -126,7 +134,7 @@ func (db *database) tabulate(content []byte) error {
 		return fmt.Errorf("is of type %q, but none of its %d records has the ISO 3166-1 code of a country: get the file again",
 			db.kind(), len(offsets))
 	}
-	if db.role&(RolePlace|RoleAnonymous) != 0 {
+	if db.role&locates != 0 {
 		db.coverage = db.cover()
 	}
 	return nil

@@ -21,6 +21,12 @@ func (l *Locator) Reload() error {
 	return l.reloadIf(func(f *file) bool { return f.path != Embedded })
 }
 
+// Cover returns what the databases in use cover together.
+func Cover(l *Locator) map[policy.Code]policy.Coverage { return cover(l.inUse.Load().located) }
+
+// LocateAny locates also an address that is private, as a database has it.
+func LocateAny(l *Locator, addr netip.Addr) policy.Place { return l.inUse.Load().locate(addr) }
+
 // Places returns each place that occurs in the first database.
 func Places(l *Locator) []policy.Place { return l.files[0].db.places }
 

@@ -96,7 +96,7 @@ func (l *Locator) read(f *file) outcome {
 	if err != nil {
 		return f.reject(err, checksum)
 	}
-	if losses := l.limits(f).losses(f.db.coverage, db.coverage, l.restricted()); losses != nil && !decision.Accepted {
+	if losses := l.lossesBy(f, f.db, db); losses != nil && !decision.Accepted {
 		f.accept(f.db)
 		f.hold(db, losses, l.options.Now())
 		return held

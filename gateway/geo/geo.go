@@ -90,7 +90,8 @@ type Options struct {
 	AllowOlder bool
 	// CopyFolder is where Watch writes a copy of each file in use. In place of
 	// a file that it can't use Open takes its copy, and reports the error as
-	// for a file that was valid before. Empty: there are no copies.
+	// for a file that was valid before; Review compares the databases with those
+	// of which there are copies. Empty: there are none.
 	CopyFolder string
 	// Hold says how much a database may lose before it is held, and Restricted
 	// returns the jurisdictions whose losses count for themselves.
@@ -114,10 +115,11 @@ type Locator struct {
 	options Options
 	inUse   atomic.Pointer[set]
 
-	reload    sync.Mutex // guards what follows
-	files     []*file
-	first     *database // the embedded one, while the operator's are held at a first start
-	firstHold Hold
+	copying sync.Mutex // guards the folder of copies
+
+	reload sync.Mutex // guards what follows
+	files  []*file
+	start  *startHold // nil: nothing is held against what located clients before the start, all together
 }
 
 // Open opens the databases that the options name. The error is all that is wrong
@@ -231,7 +233,8 @@ func (l *Locator) Databases() []Database {
 	return slices.Clone(l.inUse.Load().status)
 }
 
-// Capability returns what the databases in use can tell apart. It is shared: don't
+// Capability returns what the databases in use, and those before a start that clients
+// are located by besides, can tell apart. It is shared: don't
 // change it.
 func (l *Locator) Capability() *policy.Capability { return l.inUse.Load().capability }
 
@@ -277,8 +280,8 @@ func (l *Locator) reloadFile(f *file) error {
 	case held:
 		l.logHold(f.path, f.losses)
 	case replaced:
-		if l.first != nil {
-			l.compareWithEmbedded()
+		if l.start != nil {
+			l.compare(l.start.before)
 		}
 		l.log("geo database replaced", f.db)
 	case recovered:
@@ -289,20 +292,25 @@ func (l *Locator) reloadFile(f *file) error {
 	return f.err
 }
 
-// writeCopies writes copies of the files in use.
+// writeCopies writes copies of the files in use. While it is undecided whether they
+// may take the place of those before the start, the copies of these stay.
 func (l *Locator) writeCopies() {
+	l.copying.Lock()
+	defer l.copying.Unlock()
 	l.reload.Lock()
-	var inUse []*database
+	undecided, located := l.start != nil, l.locating(nil, nil)
+	var others []*database
 	for _, f := range l.files {
-		if f.path != Embedded && f.err == nil && f.held == nil && l.first == nil {
-			inUse = append(inUse, f.db)
+		if !slices.Contains(located, f.db) {
+			others = append(others, f.db)
 		}
 	}
 	l.reload.Unlock()
-	for _, db := range inUse {
-		if err := copyFolder(l.options.CopyFolder).write(db); err != nil {
-			l.options.Logger.Warn("no copy of the geo database for the next start", "path", db.path, "error", err)
-		}
+	if undecided {
+		return
+	}
+	if err := copyFolder(l.options.CopyFolder).write(located, others); err != nil {
+		l.options.Logger.Warn("no copy of the geo databases for the next start", "error", err)
 	}
 }
 
@@ -320,11 +328,14 @@ func (l *Locator) publish() {
 			Err: f.err, Since: f.since,
 		})
 		s.all = append(s.all, f.db)
-		if f.db.role&(RolePlace|RoleAnonymous) != 0 {
+		if f.db.role&locates != 0 {
 			s.located = append(s.located, f.db)
 		}
 	}
 	s.capability = capability(s.all)
+	if l.start != nil { // whom those before locate gets what they say, too
+		s.capability = capability(slices.Concat(s.all, l.start.before))
+	}
 	l.withHeld(s)
 	l.inUse.Store(s)
 }

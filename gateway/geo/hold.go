@@ -44,15 +44,25 @@ func (l Loss) String() string {
 }
 
 // A Hold is a database that isn't trusted yet, as it lacks much of what the one
-// before had. Until somebody decides, each client is located by both.
+// before had, or several that do together. Until somebody decides, each client is
+// located by both.
 type Hold struct {
-	Path    string // of the file
-	SHA256  string // of the file; where several have places at a first start, of their SHA-256s
-	Against string // what it was compared with: the path, or Embedded at a first start
+	Path    string // of the file, the first one of several
+	SHA256  string // of the file; where several are held together, of their SHA-256s
+	Against string // what it was compared with: Path, Embedded or LastRun
 	Build   time.Time
 	Since   time.Time
 	Losses  []Loss
 }
+
+// LastRun, as Hold.Against, stands for the databases that located clients before the
+// start, all together.
+const LastRun = "last-run"
+
+// Rejectable reports whether there is a database before this one to go on with. Where
+// there is none, or databases were added, taken away or put in another order, it is
+// for the operator to start with others.
+func (h Hold) Rejectable() bool { return h.Against == h.Path }
 
 // A Decision is what was decided on a database, whatever its file is named.
 type Decision struct {
@@ -67,6 +77,38 @@ func (l *Locator) decided(checksum [sha256.Size]byte) Decision {
 // gone is from how many addresses or networks on a country that nobody
 // restricts may not vanish: small ones come and go.
 const gone = 1 << 16
+
+// losses returns what clients would no longer be located to, beyond the limits, if
+// databases took the place of those before.
+func (l *Locator) losses(limits Limits, before, after []*database) []Loss {
+	if limits == (Limits{}) {
+		return nil
+	}
+	return limits.losses(cover(before), cover(after), l.restricted())
+}
+
+// lossesBy returns what is lost if another database takes the place of a file's.
+func (l *Locator) lossesBy(f *file, before, after *database) []Loss {
+	if f.corrections { // they are what the operator says
+		return nil
+	}
+	return l.losses(l.options.Hold, l.locating(f, before), l.locating(f, after))
+}
+
+// locating returns the databases that locate clients, in their order, with another
+// one in the place of a file's; nil is no file.
+func (l *Locator) locating(replaced *file, by *database) (databases []*database) {
+	for _, f := range l.files {
+		db := f.db
+		if f == replaced {
+			db = by
+		}
+		if !f.corrections && db.role&locates != 0 {
+			databases = append(databases, db)
+		}
+	}
+	return databases
+}
 
 // losses returns what a coverage lacks, beyond the limits, of one before.
 func (l Limits) losses(before, after coverage, restricted []policy.Code) (all []Loss) {
@@ -122,111 +164,6 @@ func (l *Locator) restricted() []policy.Code {
 	return l.options.Restricted()
 }
 
-// limits returns what a file may lose: corrections are what the operator says.
-func (l *Locator) limits(f *file) Limits {
-	if f.corrections {
-		return Limits{}
-	}
-	return l.options.Hold
-}
-
-// Review compares the databases that were opened with the ones of the last run,
-// of which there are copies, or at a first start with the embedded one, and
-// holds those that have lost too much. Call it when the policy and what was
-// decided are known, and before anybody is served.
-func (l *Locator) Review() {
-	l.reload.Lock()
-	defer l.reload.Unlock()
-	known := false // there is a place database that was in use before
-	for _, f := range l.files {
-		if f.corrections {
-			continue
-		}
-		if f.path == Embedded || f.err != nil || l.review(f) {
-			known = known || f.db.role&RolePlace != 0
-		}
-	}
-	if !known {
-		l.compareWithEmbedded()
-	}
-	l.publish()
-}
-
-// review compares a database with its copy of the last run, and reports whether
-// there was one.
-func (l *Locator) review(f *file) bool {
-	copies := copyFolder(l.options.CopyFolder)
-	if slices.Contains(copies.of(f.path), copies.name(f.path, f.db.checksum)) {
-		return true // in use before, whatever was decided since
-	}
-	before, err := copies.open(f.path, f.parser(l.options.RegisteredCountry))
-	if err != nil {
-		return false
-	}
-	now, decision := f.db, l.decided(f.db.checksum)
-	losses := l.options.Hold.losses(before.coverage, now.coverage, l.restricted())
-	switch {
-	case decision.Rejected != "":
-		f.db = before
-		f.rejectBy(decision, now.checksum, l.options.Now())
-		l.options.Logger.Error("geo database rejected, the one before stays", "path", f.path, "error", f.err)
-	case losses != nil && !decision.Accepted:
-		f.db = before
-		f.hold(now, losses, l.options.Now())
-		l.logHold(f.path, losses)
-	}
-	return true
-}
-
-// compareWithEmbedded holds the operator's databases at a first start if they
-// lack what the embedded one has. Between databases of different makers small
-// places differ by far: only one that is gone counts.
-func (l *Locator) compareWithEmbedded() {
-	l.first, l.firstHold = nil, Hold{}
-	if l.options.Hold == (Limits{}) {
-		return
-	}
-	f := &file{path: Embedded}
-	if err := f.open(l.options.RegisteredCountry); err != nil {
-		return // can't be: it is part of the program
-	}
-	var all, places []*database
-	for _, f := range l.files {
-		if f.corrections {
-			continue
-		}
-		all = append(all, f.db)
-		if f.db.role&RolePlace != 0 {
-			places = append(places, f.db)
-		}
-	}
-	limits := l.options.Hold
-	limits.Jurisdiction = min(limits.Jurisdiction, 1) * 100
-	losses := limits.losses(f.db.coverage, capability(all).Places, l.restricted())
-	checksum := checksumOf(places)
-	decision := l.decided(checksum)
-	if decision.Accepted || losses == nil && decision.Rejected == "" {
-		return
-	}
-	l.first = f.db
-	l.firstHold = Hold{
-		Path: places[0].path, SHA256: hex.EncodeToString(checksum[:]), Against: Embedded, Build: places[0].build(), Since: l.options.Now(), Losses: losses,
-	}
-	l.logHold(places[0].path, losses)
-}
-
-// checksumOf returns what databases are decided on by together: of one its own.
-func checksumOf(databases []*database) [sha256.Size]byte {
-	if len(databases) == 1 {
-		return databases[0].checksum
-	}
-	h := sha256.New()
-	for _, db := range databases {
-		h.Write(db.checksum[:])
-	}
-	return [sha256.Size]byte(h.Sum(nil))
-}
-
 func (l *Locator) logHold(path string, losses []Loss) {
 	l.options.Logger.Error("geo database held: it has lost too much; clients are located by it and by the one before, and get the stricter of both until somebody decides",
 		"path", path, "lost", formatLosses(losses), "decide", "exitgate geo diff, accept, reject")
@@ -264,9 +201,9 @@ func (l *Locator) withHeld(s *set) {
 			other.located = append(other.located, f.db)
 		}
 	}
-	if l.first != nil {
-		s.holds = append(s.holds, l.firstHold)
-		other.located = append(other.located, l.first)
+	if l.start != nil {
+		s.holds = append(s.holds, l.start.hold)
+		other.located = append(other.located, l.start.before...)
 	}
 	for _, f := range l.files {
 		if f.corrections {
@@ -277,7 +214,7 @@ func (l *Locator) withHeld(s *set) {
 			db = f.held
 			s.holds = append(s.holds, Hold{Path: f.path, SHA256: hex.EncodeToString(db.checksum[:]), Against: f.path, Build: db.build(), Since: f.heldSince, Losses: f.losses})
 		}
-		if db.role&RoleAnonymous != 0 || db.role&RolePlace != 0 && l.first == nil {
+		if db.role&RoleAnonymous != 0 || db.role&RolePlace != 0 && l.start == nil {
 			other.located = append(other.located, db)
 		}
 	}
@@ -319,8 +256,8 @@ func (l *Locator) reconsider() (changed bool) {
 			changed = true
 		}
 	}
-	if l.first != nil && (changed || l.options.Decided(l.firstHold.SHA256).Accepted) {
-		l.compareWithEmbedded()
+	if l.start != nil && (changed || l.accepted(l.start)) {
+		l.compare(l.start.before)
 		changed = true
 	}
 	if changed {

@@ -14,10 +14,10 @@ import (
 // one before had. It is known by its content: a decision holds for all gateways of
 // the ledger that get the same file, under whatever name.
 type Database struct {
-	SHA256  string    `json:"sha256"` // of the file; where several locate clients at a first start, of their SHA-256s
-	Path    string    `json:"path"`   // of the file at the gateway where it was decided
+	SHA256  string    `json:"sha256"` // of the file; where several are held together, of their SHA-256s
+	Path    string    `json:"path"`   // of the file at the gateway where it was decided, the first one of several
 	Build   time.Time `json:"build"`
-	Against string    `json:"against,omitempty"` // what it was compared with: the path, or "embedded"
+	Against string    `json:"against,omitempty"` // what it was compared with: the path, "embedded", or "last-run": those before the start, together
 	Losses  []Loss    `json:"losses,omitempty"`
 }
 
