@@ -19,14 +19,14 @@ import (
 )
 
 // A Config is the daemon's own settings, one file a machine. Its tags are what
-// the JSON Schema is generated from. Start from Default: the zero Config
-// lacks limits.
+// the JSON Schema is generated from, and reload what [Changes] goes by. Start from
+// Default: the zero Config lacks limits.
 type Config struct {
 	Listen         Listen         `yaml:"listen" doc:"Where the service is offered."`
-	Apps           []App          `yaml:"apps" doc:"What is behind the gateway, by host."`
+	Apps           []App          `yaml:"apps" reload:"true" doc:"What is behind the gateway, by host."`
 	TLS            TLS            `yaml:"tls" doc:"The certificates of the public listener."`
-	TrustedProxies []netip.Prefix `yaml:"trusted-proxies" doc:"Who may say on whose behalf a request comes, as CIDRs. Nobody is believed by default."`
-	ClientHeader   string         `yaml:"client-header" default:"X-Forwarded-For" doc:"Where trusted proxies say it: X-Forwarded-For, Forwarded, or a header with one address, as CF-Connecting-IP."`
+	TrustedProxies []netip.Prefix `yaml:"trusted-proxies" reload:"true" doc:"Who may say on whose behalf a request comes, as CIDRs. Nobody is believed by default."`
+	ClientHeader   string         `yaml:"client-header" reload:"true" default:"X-Forwarded-For" doc:"Where trusted proxies say it: X-Forwarded-For, Forwarded, or a header with one address, as CF-Connecting-IP."`
 	ProxyProtocol  []netip.Prefix `yaml:"proxy-protocol" doc:"Who must begin each connection with a PROXY protocol header, as CIDRs."`
 	Caches         Caches         `yaml:"caches" doc:"The shared caches in front of the gateway, as a CDN or a proxy that keeps answers."`
 	Geo            Geo            `yaml:"geo" doc:"The databases that locate clients."`
@@ -61,7 +61,7 @@ type App struct {
 
 // Caches says what shared caches in front do with answers.
 type Caches struct {
-	KeyHeader string `yaml:"key-header" doc:"Request header by which the caches tell places apart: part of their key, set by trusted proxies to the client's country (FR) or first-level subdivision (US-MS), in the codes of ISO 3166. Without one, what is refused anywhere is kept by no shared cache."`
+	KeyHeader string `yaml:"key-header" reload:"true" doc:"Request header by which the caches tell places apart: part of their key, set by trusted proxies to the client's country (FR) or first-level subdivision (US-MS), in the codes of ISO 3166. Without one, what is refused anywhere is kept by no shared cache."`
 	Purge     Purge  `yaml:"purge" doc:"What empties the caches when a market becomes more restricted."`
 }
 
@@ -199,15 +199,15 @@ type AdminTLS struct {
 // Limits bound what one client may take.
 type Limits struct {
 	Header          int64         `yaml:"header" default:"65536" doc:"Bytes of a request's header."`
-	Body            int64         `yaml:"body" default:"0" doc:"Bytes of a request's body; 0: no limit."`
-	Bodies          int           `yaml:"bodies" default:"4096" doc:"Requests with a body, but for gRPC, that are under way for an app at a time; 0: no limit."`
-	BodyRate        int           `yaml:"body-rate" default:"256" doc:"Bytes a second at which a client must send a body, on average; 0: no limit."`
+	Body            int64         `yaml:"body" reload:"true" default:"0" doc:"Bytes of a request's body; 0: no limit."`
+	Bodies          int           `yaml:"bodies" reload:"true" default:"4096" doc:"Requests with a body, but for gRPC, that are under way for an app at a time; 0: no limit."`
+	BodyRate        int           `yaml:"body-rate" reload:"true" default:"256" doc:"Bytes a second at which a client must send a body, on average; 0: no limit."`
 	Connections     int           `yaml:"connections" default:"32768" doc:"Connections of clients at a time, on each public listener; others wait. 0: no limit."`
 	HeaderTimeout   time.Duration `yaml:"header-timeout" default:"10s" doc:"Time to send a request's header."`
 	IdleTimeout     time.Duration `yaml:"idle-timeout" default:"2m" doc:"Time without a request before a connection is closed."`
 	StallTimeout    time.Duration `yaml:"stall-timeout" default:"1m" doc:"Time in which a client sends or takes nothing of a body before it is cut off."`
-	ConnectTimeout  time.Duration `yaml:"connect-timeout" default:"5s" doc:"Time to connect to an upstream."`
-	UpstreamTimeout time.Duration `yaml:"upstream-timeout" default:"1m" doc:"Time for an upstream to begin its answer, or to go on with one of known length."`
+	ConnectTimeout  time.Duration `yaml:"connect-timeout" reload:"true" default:"5s" doc:"Time to connect to an upstream."`
+	UpstreamTimeout time.Duration `yaml:"upstream-timeout" reload:"true" default:"1m" doc:"Time for an upstream to begin its answer, or to go on with one of known length."`
 }
 
 // Default returns the settings that hold where nothing else is set.

@@ -13,8 +13,8 @@ import (
 // TLS says which certificates the public listener shows.
 type TLS struct {
 	SelfSigned bool       `yaml:"self-signed" doc:"Make a certificate of one's own, kept in the data folder: for development."`
-	Files      []CertFile `yaml:"files" doc:"Certificates and keys as PEM files, read again when they change."`
-	HSTS       HSTS       `yaml:"hsts" doc:"Have browsers come back by HTTPS only (RFC 6797): said on all answers, refusals too, in place of what the app says."`
+	Files      []CertFile `yaml:"files" reload:"true" doc:"Certificates and keys as PEM files, read again when they change."`
+	HSTS       HSTS       `yaml:"hsts" reload:"true" doc:"Have browsers come back by HTTPS only (RFC 6797): said on all answers, refusals too, in place of what the app says."`
 	ACME       ACME       `yaml:"acme" doc:"Obtain certificates for the hosts of apps that no file has one for, and renew them. Ports 80 or 443 of each host must lead here."`
 }
 

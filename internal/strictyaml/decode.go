@@ -48,6 +48,7 @@ type field struct {
 	required bool
 	doc      string
 	fallback string // the default tag
+	reloads  bool   // the reload tag
 }
 
 // fieldsOf lists the fields of a struct that have a yaml tag.
@@ -56,7 +57,7 @@ func fieldsOf(t reflect.Type) []field {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if name := nameOf(f); name != "" {
-			fields = append(fields, field{name, i, f.Tag.Get("required") == "true", f.Tag.Get("doc"), f.Tag.Get("default")})
+			fields = append(fields, field{name, i, f.Tag.Get("required") == "true", f.Tag.Get("doc"), f.Tag.Get("default"), f.Tag.Get("reload") == "true"})
 		}
 	}
 	return fields

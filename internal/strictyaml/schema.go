@@ -127,6 +127,9 @@ func (s *schema) properties(t reflect.Type) object {
 		property := s.of(t.Field(f.index).Type)
 		if f.doc != "" {
 			property["description"] = f.doc
+			if f.reloads {
+				property["description"] = f.doc + " Can be changed without a restart."
+			}
 		}
 		if f.fallback != "" {
 			property["default"] = defaultValue(f.fallback, t.Field(f.index).Type)

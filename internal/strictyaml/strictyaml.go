@@ -14,6 +14,7 @@
 //	required:"true"  the key must be there
 //	doc:"..."        description in the JSON Schema
 //	default:"..."    default in the JSON Schema; Decode does not set it
+//	reload:"true"    the JSON Schema says that it changes without a restart
 //
 // A type that implements [encoding.TextUnmarshaler] or ScalarUnmarshaler is
 // decoded from a scalar, and its error is the message; a struct that does so
