@@ -55,12 +55,13 @@ func (g *Gateway) purges() *control.Purges {
 }
 
 // copies returns until when caches may give out what was forwarded since the start.
-// A shared cache can only be in front where something is named that is; elsewhere
-// all its clients would be where it is.
+// A shared cache can only be in front where something is named that is, or was
+// since the start; elsewhere all its clients would be where it is.
 func (g *Gateway) copies() api.Caches {
-	c := g.requests.Copies()
+	s := g.service.Load()
+	c := s.requests.Copies()
 	of := api.Caches{Since: g.started, Private: c.Private, Purged: g.purger != nil}
-	if len(g.config.TrustedProxies)+len(g.config.ProxyProtocol) > 0 {
+	if s.proxied {
 		of.Shared, of.Unstated = c.Shared, c.Unstated
 	}
 	return of

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,8 +20,6 @@ import (
 	"github.com/exitgate/exitgate/flags"
 	ofrepclient "github.com/exitgate/exitgate/flags/ofrep/client"
 	"github.com/exitgate/exitgate/gateway/accesslog"
-	"github.com/exitgate/exitgate/gateway/certs"
-	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/control"
 	"github.com/exitgate/exitgate/gateway/enforce"
@@ -30,9 +27,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/listen"
 	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/notify"
-	"github.com/exitgate/exitgate/gateway/proxy"
 	"github.com/exitgate/exitgate/gateway/purge"
-	"github.com/exitgate/exitgate/gateway/request"
 	"github.com/exitgate/exitgate/gateway/session"
 	"github.com/exitgate/exitgate/gateway/source"
 	"github.com/exitgate/exitgate/gateway/statedir"
@@ -53,7 +48,7 @@ type Options struct {
 // A Gateway serves apps behind it where the policy allows. New makes one;
 // Listen and Serve run it.
 type Gateway struct {
-	config   config.Config
+	config   config.Config // of what takes a restart: see service
 	data     statedir.Dir
 	log      *slog.Logger
 	now      func() time.Time // the wall clock: what schedules, records and expiries are about
@@ -64,8 +59,6 @@ type Gateway struct {
 	events   *control.Events
 
 	adminTLS *tls.Config // nil: the admin listener speaks plain HTTP, on loopback
-	certs    certs.Certificates
-	apps     map[string]*proxy.App // by their hosts, as they are listed
 	geo      *geo.Locator
 	flags    *flags.Table
 	ofrep    *ofrepclient.Provider // nil: there is none
@@ -74,8 +67,7 @@ type Gateway struct {
 	source   source.Source
 	outbox   *source.Outbox // nil: the policy is a file, and there is no ledger
 	sessions *session.Registry
-	sources  *client.Sources
-	requests *request.Handler
+	service  atomic.Pointer[service] // of the requests that come now
 	control  *control.Control
 	purger   *purge.Purger    // nil: nothing purges caches
 	notifier *notify.Notifier // nil: nobody is told
@@ -91,7 +83,13 @@ type Gateway struct {
 	draining  atomic.Bool
 	public    net.Addr   // of the listener that clients come to
 	probing   sync.Mutex // held while the gateway asks itself
-	closers   []func()
+
+	reloading     sync.Mutex     // held while a service takes another's place
+	follow        func(*service) // follows its files; nil: the gateway doesn't serve yet
+	ended         bool           // and serves no more: no service takes another's place
+	reloadFailure atomic.Pointer[reloadFailure]
+
+	closers []func()
 }
 
 // New makes a Gateway: it reads databases, certificates and the policy, but
@@ -104,7 +102,7 @@ func New(o Options) (_ *Gateway, err error) {
 	if err := o.Config.Validate(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{config: o.Config, apps: make(map[string]*proxy.App), log: o.Logger, elapsed: o.Now, registry: prometheus.NewRegistry(), changed: make(chan struct{}, 1), recorded: make(chan struct{}, 1), untold: make(chan struct{}, 1)}
+	g := &Gateway{config: o.Config, log: o.Logger, elapsed: o.Now, registry: prometheus.NewRegistry(), changed: make(chan struct{}, 1), recorded: make(chan struct{}, 1), untold: make(chan struct{}, 1)}
 	// With a monotonic reading, times compare as if no clock were ever set.
 	g.now = func() time.Time { return o.Now().Round(0) }
 	defer func() {
@@ -127,18 +125,14 @@ func New(o Options) (_ *Gateway, err error) {
 	if g.config.Policy.File == "" {
 		g.outbox = source.OpenOutbox(g.data, g.log)
 	}
-	clients, clientsErr := client.NewResolver(client.Trust{Proxies: g.config.TrustedProxies, Header: g.config.ClientHeader})
-	apps, appsErr := g.openApps()
-	var certsErr, geoErr, flagsErr, accessErr error
-	g.certs, certsErr = g.openCertificates()
+	first, serviceErr := g.openService(g.config, nil)
+	var geoErr, flagsErr, accessErr error
 	g.geo, geoErr = g.openDatabases()
 	g.flags, flagsErr = g.openFlags(o.Flags)
 	g.access, accessErr = g.openAccessLog()
-	if err := errors.Join(clientsErr, appsErr, certsErr, geoErr, flagsErr, accessErr); err != nil {
+	if err := errors.Join(serviceErr, geoErr, flagsErr, accessErr); err != nil {
 		return nil, err
 	}
-
-	g.sources = client.NewSources(clients)
 	if g.purger, err = g.openPurger(); err != nil {
 		return nil, err
 	}
@@ -146,6 +140,8 @@ func New(o Options) (_ *Gateway, err error) {
 		return nil, err
 	}
 	g.engine = g.newEngine()
+	g.beginService(first)
+	g.onClose(func() { g.service.Load().close(nil) })
 	if g.source, err = g.openSource(); err != nil {
 		return nil, err
 	}
@@ -153,17 +149,8 @@ func New(o Options) (_ *Gateway, err error) {
 		g.notifier.Begin(g.source.State().Last())
 	}
 	g.geo.Review()
-	var beginStorable func() func()
-	if g.purger != nil {
-		beginStorable = g.purger.Begin
-	}
-	g.requests = request.NewHandler(request.Options{
-		Policy: g.engine.Current, Client: clients.Address, Locate: g.geo.Locate, LocateHeld: g.geo.LocateHeld, Apps: apps,
-		Sessions: g.sessions, Metrics: g.metrics, Sources: g.sources, Draining: g.draining.Load, MaxHeader: g.config.Limits.Header, HSTS: g.config.TLS.HSTS.Header(), Log: g.log, Now: g.elapsed,
-		AnswerChallenge: g.certs.AnswerChallenge, LogExchange: g.logExchange(),
-		CacheKey: http.CanonicalHeaderKey(g.config.Caches.KeyHeader), Trusts: clients.Trusts, BeginStorable: beginStorable,
-	})
 	g.control = g.newControl()
+	g.metrics.Reloaded(g.started, nil)
 	metrics.RegisterState(g.registry, g.state)
 	return g, nil
 }

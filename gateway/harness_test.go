@@ -95,6 +95,8 @@ const host = "app.example"
 type gate struct {
 	t      testing.TB
 	app    *app
+	run    *gateway.Gateway
+	config config.Config // that it was started with
 	at     gateway.Addresses
 	log    *testkit.Buffer
 	data   string // folder
@@ -144,7 +146,7 @@ func tryStart(t testing.TB, s setup) (*gate, error) {
 	if s.configure != nil {
 		s.configure(&c)
 	}
-	g.policy, g.data = c.Policy.File, c.Data
+	g.policy, g.data, g.config = c.Policy.File, c.Data, c
 	options := &slog.HandlerOptions{Level: s.level}
 	logger := slog.New(slog.NewTextHandler(g.log, options))
 	if s.format == "json" {
@@ -158,6 +160,7 @@ func tryStart(t testing.TB, s setup) (*gate, error) {
 	if err != nil {
 		return nil, err
 	}
+	g.run = gw
 	if g.at, err = gw.Listen(); err != nil {
 		return nil, err
 	}

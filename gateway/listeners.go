@@ -39,8 +39,8 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 	g.metrics.InitRejection(tooManyBodies)
 	requests, cutOff := context.WithCancel(context.Background())
 	g.cutOff = cutOff
-	public, service := g.config.Listen, g.control
-	operators := g.adminHandler(service)
+	public := g.config.Listen
+	operators := g.adminHandler(g.control)
 
 	var https, http net.Addr
 	if public.HTTPS != "" {
@@ -50,7 +50,7 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 		at.HTTPS = https.String()
 	}
 	if public.HTTP.Address != "" {
-		plain := g.publicServer(g.requests.RedirectTo(https))
+		plain := g.redirectServer(https)
 		if public.HTTP.Serve {
 			plain = g.plainServer(requests)
 		}
@@ -62,8 +62,9 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 	if g.public = https; https == nil {
 		g.public = http
 	}
-	g.certs.Open(https, http)
-	g.onClose(g.certs.Close)
+	certificates := g.service.Load().certs
+	certificates.Open(https, http)
+	g.onClose(certificates.Close)
 	if g.config.Admin.Listen != "" {
 		remote := g.adminServer(operators)
 		remote.TLSConfig = g.adminTLS
@@ -74,7 +75,7 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 		at.Admin = admin.String()
 	}
 	if g.config.Admin.Probes != "" {
-		probes, err := g.listenTCP("probes", "admin.probes", g.config.Admin.Probes, false, g.adminServer(admin.NewProbes(service)))
+		probes, err := g.listenTCP("probes", "admin.probes", g.config.Admin.Probes, false, g.adminServer(admin.NewProbes(g.control)))
 		if err != nil {
 			return Addresses{}, err
 		}
@@ -115,15 +116,26 @@ func (g *Gateway) listenTCP(name, setting, address string, public bool, s *http.
 // httpsServer returns the server of the service. Its requests end with the
 // context.
 func (g *Gateway) httpsServer(requests context.Context) *http.Server {
-	s := g.serviceServer(requests, g.requests)
-	s.TLSConfig = &tls.Config{GetCertificate: g.certs.GetCertificate, MinVersion: tls.VersionTLS12, NextProtos: g.certs.Protocols()}
+	s := g.serviceServer(requests, g.serve((*request.Handler).ServeHTTP))
+	s.TLSConfig = &tls.Config{
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return g.service.Load().certs.GetCertificate(hello)
+		},
+		MinVersion: tls.VersionTLS12, NextProtos: g.service.Load().certs.Protocols(),
+	}
 	return s
+}
+
+// redirectServer returns the server that sends clients to the HTTPS listener, nil if there
+// is none.
+func (g *Gateway) redirectServer(https net.Addr) *http.Server {
+	return g.publicServer(g.serve(func(h *request.Handler, w http.ResponseWriter, r *http.Request) { h.Redirect(w, r, https) }))
 }
 
 // plainServer returns the server of the service behind what ends TLS; such a proxy may
 // speak HTTP/2 without it, as gRPC needs.
 func (g *Gateway) plainServer(requests context.Context) *http.Server {
-	s := g.serviceServer(requests, g.requests.BehindTLS())
+	s := g.serviceServer(requests, g.serve((*request.Handler).ServeBehindTLS))
 	s.Protocols = new(http.Protocols)
 	s.Protocols.SetHTTP1(true)
 	s.Protocols.SetUnencryptedHTTP2(true)

@@ -13,7 +13,6 @@ import (
 	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/gateway/metrics"
-	"github.com/exitgate/exitgate/gateway/proxy"
 	"github.com/exitgate/exitgate/gateway/source"
 	"github.com/exitgate/exitgate/gateway/statedir"
 )
@@ -104,12 +103,11 @@ func CheckSettings(c config.Config) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	g := &Gateway{config: c, apps: make(map[string]*proxy.App), log: slog.New(slog.DiscardHandler), metrics: metrics.New(prometheus.NewRegistry())}
-	defer g.close()
-	_, appsErr := g.openApps()
+	g := &Gateway{config: c, log: slog.New(slog.DiscardHandler), metrics: metrics.New(prometheus.NewRegistry())}
+	_, _, appsErr := g.openApps(c, nil)
 	var certsErr error
 	if len(c.TLS.Files) > 0 { // else one would be made
-		_, certsErr = g.openCertificates()
+		_, certsErr = g.openCertificates(c, nil)
 	}
 	return errors.Join(appsErr, certsErr, accesslog.Check(c.AccessLog.File))
 }

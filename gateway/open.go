@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -30,33 +31,22 @@ import (
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
-// openApps returns the apps by their hosts.
-func (g *Gateway) openApps() (*request.Hosts[request.App], error) {
-	byHost := make(map[string]request.App)
+// openApps returns the apps by their names, which are their hosts as they are listed, and
+// by each host. One that the service before has just so is that one.
+func (g *Gateway) openApps(c config.Config, before *service) (map[string]*proxy.App, *request.Hosts[request.App], error) {
+	apps, byHost := make(map[string]*proxy.App), make(map[string]request.App)
 	var wrong []error
-	for _, a := range g.config.Apps {
+	for _, a := range c.Apps {
 		name := strings.Join(a.Hosts, ", ")
-		app, err := proxy.New(proxy.Options{
-			Upstreams:             a.Upstreams,
-			Credentials:           g.credentials(a),
-			ServerName:            a.ServerName,
-			DialTimeout:           g.config.Limits.ConnectTimeout,
-			ResponseHeaderTimeout: g.config.Limits.UpstreamTimeout,
-			BodyIdle:              g.config.Limits.StallTimeout,
-			MaxBody:               g.config.Limits.Body,
-			MaxBodies:             g.config.Limits.Bodies,
-			BodyRate:              cmp.Or(g.config.Limits.BodyRate, -1),
-			OnBusy:                func() { g.metrics.Rejected(tooManyBodies) },
-			Forwarded:             a.Forwarded,
-			Logger:                g.log,
-			OnResponse:            g.metrics.Upstream,
-		})
-		if err != nil {
-			wrong = append(wrong, fmt.Errorf("app %s: %w", name, err))
-			continue
+		app := before.sameApp(name, a, c.Limits)
+		if app == nil {
+			var err error
+			if app, err = g.openApp(a, c.Limits); err != nil {
+				wrong = append(wrong, fmt.Errorf("app %s: %w", name, err))
+				continue
+			}
 		}
-		g.onClose(app.Close)
-		g.apps[name] = app
+		apps[name] = app
 		if a.SecretFile != "" && slices.ContainsFunc(a.Upstreams, isPlain) {
 			g.log.Warn("the secret of an app is sent in the clear over the network; use https upstreams", "app", name)
 		}
@@ -64,7 +54,37 @@ func (g *Gateway) openApps() (*request.Hosts[request.App], error) {
 			byHost[host] = request.App{App: app, Name: name, Durations: g.metrics.Durations(name)}
 		}
 	}
-	return request.NewHosts(byHost), errors.Join(wrong...)
+	return apps, request.NewHosts(byHost), errors.Join(wrong...)
+}
+
+// sameApp returns the app of a service if it is made of these settings, else nil.
+func (s *service) sameApp(name string, a config.App, limits config.Limits) *proxy.App {
+	if s == nil || s.config.Limits != limits {
+		return nil
+	}
+	if !slices.ContainsFunc(s.config.Apps, func(other config.App) bool { return reflect.DeepEqual(other, a) }) {
+		return nil
+	}
+	return s.apps[name]
+}
+
+// openApp returns an app that connects to nothing yet.
+func (g *Gateway) openApp(a config.App, limits config.Limits) (*proxy.App, error) {
+	return proxy.New(proxy.Options{
+		Upstreams:             a.Upstreams,
+		Credentials:           g.credentials(a),
+		ServerName:            a.ServerName,
+		DialTimeout:           limits.ConnectTimeout,
+		ResponseHeaderTimeout: limits.UpstreamTimeout,
+		BodyIdle:              limits.StallTimeout,
+		MaxBody:               limits.Body,
+		MaxBodies:             limits.Bodies,
+		BodyRate:              cmp.Or(limits.BodyRate, -1),
+		OnBusy:                func() { g.metrics.Rejected(tooManyBodies) },
+		Forwarded:             a.Forwarded,
+		Logger:                g.log,
+		OnResponse:            g.metrics.Upstream,
+	})
 }
 
 // isPlain reports whether an upstream is elsewhere and isn't spoken to over TLS.
@@ -91,8 +111,9 @@ func (g *Gateway) credentials(a config.App) proxy.CredentialSource {
 // certificateFailures returns why certificates, and credentials of apps, are not
 // as they should be, by what they are of.
 func (g *Gateway) certificateFailures() map[string]certs.Failure {
-	failures := g.certs.Failures()
-	for hosts, app := range g.apps {
+	s := g.service.Load()
+	failures := s.certs.Failures()
+	for hosts, app := range s.apps {
 		if f := app.CredentialFailure(); f != nil {
 			failures["credentials for "+hosts] = certs.Failure{Err: fmt.Errorf("%w; the previous ones stay in use", f.Err), Since: f.Since}
 		}
@@ -103,8 +124,9 @@ func (g *Gateway) certificateFailures() map[string]certs.Failure {
 // certificateEnds returns when certificates end that clients are shown, by host,
 // and those that upstreams are.
 func (g *Gateway) certificateEnds() map[string]time.Time {
-	ends := g.certs.Expiry()
-	for hosts, app := range g.apps {
+	s := g.service.Load()
+	ends := s.certs.Expiry()
+	for hosts, app := range s.apps {
 		if end := app.CertificateEnd(); !end.IsZero() {
 			ends[hosts+" (shown to upstreams)"] = end
 		}
@@ -113,48 +135,63 @@ func (g *Gateway) certificateEnds() map[string]time.Time {
 }
 
 // openCertificates reads the certificates of the public listener, and what others
-// are obtained with. Without either it makes one.
-func (g *Gateway) openCertificates() (c certs.Certificates, err error) {
-	if g.config.Listen.HTTPS == "" {
-		return c, nil
-	}
-	var hosts []string
-	for _, app := range g.config.Apps {
-		hosts = append(hosts, app.Hosts...)
+// are obtained with, unless the service before has that. Without either it makes one.
+func (g *Gateway) openCertificates(c config.Config, before *service) (of certs.Certificates, err error) {
+	if c.Listen.HTTPS == "" {
+		return of, nil
 	}
 	options := certs.Options{Logger: g.log, Now: g.now, OnFailure: g.metrics.CertificateFailures.Inc}
-	switch settings := g.config.TLS; {
+	switch settings := c.TLS; {
 	case len(settings.Files) > 0:
 		var pairs []certs.Pair
 		for _, f := range settings.Files {
 			pairs = append(pairs, certs.Pair(f))
 		}
-		if c.Files, err = certs.Load(pairs, options); err != nil {
-			return c, err
+		if of.Files, err = certs.Load(pairs, options); err != nil {
+			return of, err
 		}
-		hosts = slices.DeleteFunc(hosts, c.Files.Covers)
 	case !settings.ACME.IsSet():
-		names := slices.DeleteFunc(hosts, func(host string) bool { return host == "*" })
-		if c.Files, err = certs.SelfSigned(string(g.data), names, options); err == nil {
+		names := slices.DeleteFunc(uncovered(c, nil), func(host string) bool { return host == "*" })
+		if of.Files, err = certs.SelfSigned(string(g.data), names, options); err == nil && (before == nil || len(before.config.TLS.Files) > 0) {
 			g.log.Warn("the certificate is self-signed, for development: clients will not trust it; set tls.acme, or tls.files, for others")
 		}
-		return c, err
+		return of, err
 	}
-	if g.config.TLS.ACME.IsSet() {
-		c.ACME, err = g.openACME(hosts)
-		return c, err
+	hosts := uncovered(c, of.Files)
+	if c.TLS.ACME.IsSet() {
+		if before == nil {
+			of.ACME, err = g.openACME(c.TLS.ACME, hosts)
+			return of, err
+		}
+		of.ACME = before.certs.ACME
+		if !slices.Equal(hosts, uncovered(before.config, before.certs.Files)) {
+			return of, needsRestart([]string{"the hosts that tls.acme obtains certificates for"})
+		}
+		return of, nil
 	}
 	for _, host := range hosts {
 		if host != "*" {
 			g.log.Warn("no certificate is for a host of an app: clients will not trust the one that they are shown", "host", host)
 		}
 	}
-	return c, nil
+	return of, nil
+}
+
+// uncovered returns the hosts of all apps that no certificate of these files is for, in
+// order; nil are no files.
+func uncovered(c config.Config, files *certs.Files) (hosts []string) {
+	for _, app := range c.Apps {
+		hosts = append(hosts, app.Hosts...)
+	}
+	if files != nil {
+		hosts = slices.DeleteFunc(hosts, files.Covers)
+	}
+	slices.Sort(hosts)
+	return hosts
 }
 
 // openACME reads what certificates for hosts are obtained with.
-func (g *Gateway) openACME(hosts []string) (*certs.ACME, error) {
-	settings := g.config.TLS.ACME
+func (g *Gateway) openACME(settings config.ACME, hosts []string) (*certs.ACME, error) {
 	for _, host := range hosts {
 		if advice, message := config.Unobtainable(host, len(settings.DNS.Command) > 0); message != "" {
 			return nil, fmt.Errorf("%s; %s", message, advice)
@@ -365,7 +402,7 @@ func (g *Gateway) newControl() *control.Control {
 		Describe: g.geo.Describe, LocateHeld: g.geo.LocateHeld, Databases: g.geo, Overdue: g.databaseOverdue, Capability: g.geo.Capability, CertificateEnds: g.certificateEnds, CertificateFailures: g.certificateFailures, Draining: g.draining.Load,
 		Doubt:  func() (string, time.Time) { d := g.doubt(); return d.Reason.String(), d.Since },
 		Probe:  g.probe,
-		Events: g.events, Purges: g.purges, UnderWay: g.sessions.Count, Copies: g.copies, Now: g.now, Log: g.log,
+		Events: g.events, Purges: g.purges, UnderWay: g.sessions.Count, Copies: g.copies, SettingsFailure: g.settingsFailure, Now: g.now, Log: g.log,
 	}
 	if g.ofrep != nil {
 		o.FlagServer = func() (time.Time, error) {

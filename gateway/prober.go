@@ -134,7 +134,7 @@ func (g *Gateway) exampleOf(snapshot *policy.Snapshot, place policy.Place, class
 	for _, rule := range snapshot.Policy().RouteRules() {
 		method, host, path := rule.Pattern.Example()
 		host = cmp.Or(host, own)
-		if rule.Class == class && g.requests.Serves(host) && is(method, host, path) {
+		if rule.Class == class && g.service.Load().requests.Serves(host) && is(method, host, path) {
 			return method, host, path, x
 		}
 	}
@@ -143,7 +143,7 @@ func (g *Gateway) exampleOf(snapshot *policy.Snapshot, place policy.Place, class
 
 // probeHost returns a host that the first app is served at.
 func (g *Gateway) probeHost() string {
-	host := g.config.Apps[0].Hosts[0]
+	host := g.service.Load().config.Apps[0].Hosts[0]
 	if host == "*" {
 		return "probe.invalid" // RFC 6761, section 6.4
 	}
@@ -160,7 +160,7 @@ func (g *Gateway) probeTransport(client netip.Addr) *http.Transport {
 		if err != nil {
 			return nil, err
 		}
-		probe := g.requests.Probes().Begin(conn, client)
+		probe := g.service.Load().requests.Probes().Begin(conn, client)
 		if g.config.Listen.HTTPS == "" {
 			return probe, nil
 		}

@@ -31,7 +31,7 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	tasks := []func(context.Context){
-		g.engine.FollowSchedule, g.engine.FollowFlags, g.source.Run, g.geo.Watch, g.followDecisions, g.cutRefused, g.certs.Watch, g.sweepTraffic, freeStartupMemory,
+		g.engine.FollowSchedule, g.engine.FollowFlags, g.source.Run, g.geo.Watch, g.followDecisions, g.cutRefused, g.sweepTraffic, freeStartupMemory,
 	}
 	if g.purger != nil {
 		tasks = append(tasks, g.purger.Run)
@@ -39,12 +39,13 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	if g.notifier != nil {
 		tasks = append(tasks, g.notifier.Run, g.tellReceivers)
 	}
-	for _, app := range g.apps {
-		tasks = append(tasks, app.Watch)
+	if acme := g.service.Load().certs.ACME; acme != nil { // all services have the same
+		tasks = append(tasks, acme.Watch)
 	}
 	for _, run := range tasks {
 		running.Go(func() { run(background) })
 	}
+	g.beginFollowing(func(s *service) { s.follow(background, &running) })
 	err := listen.Serve(ctx, g.endpoints, listen.Shutdown{
 		Drain: g.config.Drain, Delay: g.config.DrainDelay,
 		Begin: func() {
@@ -53,10 +54,26 @@ func (g *Gateway) Serve(ctx context.Context) error {
 		},
 		Wait: g.sessions.Wait, CutOff: g.cutOff, Log: g.log,
 	})
-	stop() // nothing follows what is closed now
+	g.endReloads() // nothing else is to be waited for from now on
+	stop()         // nothing follows what is closed now
 	g.close()
 	running.Wait()
 	return err
+}
+
+// beginFollowing has the files of the service followed, and of each that takes its place.
+func (g *Gateway) beginFollowing(follow func(*service)) {
+	g.reloading.Lock()
+	defer g.reloading.Unlock()
+	g.follow = follow
+	follow(g.service.Load())
+}
+
+// endReloads has no service take the place of the one that there is any more.
+func (g *Gateway) endReloads() {
+	g.reloading.Lock()
+	defer g.reloading.Unlock()
+	g.ended = true
 }
 
 // followDecisions has databases go by what was decided on them, here or at another
@@ -76,7 +93,7 @@ func (g *Gateway) followDecisions(ctx context.Context) {
 // doubt returns why clients seem not to be located by their own addresses, and
 // warns of it.
 func (g *Gateway) doubt() client.Doubt {
-	doubt, warn := g.sources.Review(g.now(), g.policyInUse().HasEntry(policy.Private))
+	doubt, warn := g.service.Load().sources.Review(g.now(), g.policyInUse().HasEntry(policy.Private))
 	if warn {
 		g.log.Warn("clients may be located by other addresses than their own", "reason", string(doubt.Reason), "advice", doubt.Reason.String())
 	}

@@ -1,7 +1,6 @@
 package certs
 
 import (
-	"context"
 	"crypto/tls"
 	"fmt"
 	"maps"
@@ -28,17 +27,6 @@ func (c Certificates) Open(https, http net.Addr) {
 func (c Certificates) Close() {
 	if c.ACME != nil {
 		c.ACME.Close()
-	}
-}
-
-// Watch obtains and renews certificates, and reads files again when they change,
-// until the context ends.
-func (c Certificates) Watch(ctx context.Context) {
-	if c.ACME != nil {
-		c.ACME.Watch(ctx)
-	}
-	if c.Files != nil {
-		c.Files.Watch(ctx)
 	}
 }
 

@@ -58,7 +58,10 @@ type Options struct {
 	Capability func() *policy.Capability // what the databases can tell apart
 	// Doubt returns why clients seem not to be located by their own addresses,
 	// and since when; "" for no reason. It may be nil.
-	Doubt           func() (string, time.Time)
+	Doubt func() (string, time.Time)
+	// SettingsFailure returns why the settings that were read last are not in use,
+	// and since when; nil if they are. It may be nil.
+	SettingsFailure func() (since time.Time, err error)
 	CertificateEnds func() map[string]time.Time // by what they are for; zero: there is none yet
 	// CertificateFailures returns why certificates, and credentials of apps, are
 	// not as they should be, by the name of the check.

@@ -10,6 +10,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/enforce"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/source"
+	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/policy"
 	"github.com/exitgate/exitgate/policy/changes"
 )
@@ -35,6 +36,7 @@ func (c *Control) Readiness() api.Readiness {
 	c.checkPlaces(snapshot, r.Checks)
 	c.checkCertificates(now, r.Checks)
 	c.checkCaches(r.Checks)
+	c.checkSettings(r.Checks)
 	return r
 }
 
@@ -235,6 +237,34 @@ func (c *Control) checkCaches(checks map[string]api.Check) {
 			Detail: fmt.Sprintf("%v\n\nthe caches in front may serve what is refused now in %s: it is tried again; see caches.purge in the settings", p.Err, p.Pending),
 		}
 	}
+}
+
+// checkSettings says why those that were read last are not in use.
+func (c *Control) checkSettings(checks map[string]api.Check) {
+	if c.o.SettingsFailure == nil {
+		return
+	}
+	if since, err := c.o.SettingsFailure(); err != nil {
+		checks["settings"] = api.Check{Since: &since, Detail: describeSettings(err) + "\n\nthe previous ones stay in use; mend what is wrong, then reload"}
+	}
+}
+
+// describeSettings says what is wrong with settings, without the lines of their file: an
+// address may have a password in it, and readiness is for everybody here.
+func describeSettings(err error) string {
+	wrong, ok := errors.AsType[strictyaml.Errors](err)
+	if !ok {
+		return err.Error()
+	}
+	var all []string
+	for _, d := range wrong {
+		at := d.File
+		if d.Line > 0 {
+			at = fmt.Sprintf("%s:%d:%d", d.File, d.Line, d.Column)
+		}
+		all = append(all, at+": "+d.Message)
+	}
+	return strings.Join(all, "\n")
 }
 
 // formatAge says how long ago something was.

@@ -44,6 +44,8 @@ type Metrics struct {
 	databaseFailures *prometheus.CounterVec
 	policyRevision   prometheus.Gauge
 	policyApplied    prometheus.Gauge
+	reloaded         prometheus.Gauge
+	reloadedAt       prometheus.Gauge
 	connections      *prometheus.GaugeVec
 	upstreams        *prometheus.CounterVec
 	breaches         *prometheus.CounterVec
@@ -82,6 +84,8 @@ func New(registry prometheus.Registerer) *Metrics {
 		databaseFailures:       counters("geo_database_reload_failures_total", "Changed geo databases that were not taken into use.", "database"),
 		policyRevision:         gauge("policy_revision", "Number of the revision in use; of a policy file, how many were applied since the start."),
 		policyApplied:          gauge("policy_apply_timestamp_seconds", "When the policy in use was applied."),
+		reloaded:               gauge("config_last_reload_successful", "0 if the settings that were read last could not be taken into use, and older ones are."),
+		reloadedAt:             gauge("config_last_reload_success_timestamp_seconds", "When settings were last read that are in use: at the start, or on a reload."),
 		PolicyFailures:         counter("policy_apply_failures_total", "Policies that were not applied, as something is wrong with them."),
 		CredentialFailures:     counter("app_credentials_reload_failures_total", "Changed credentials for upstreams that were not taken into use."),
 		CertificateFailures:    counter("certificate_reload_failures_total", "Changed certificates that were not taken into use."),
@@ -139,6 +143,14 @@ func (m *Metrics) DatabaseFailed(name string) { m.databaseFailures.WithLabelValu
 func (m *Metrics) PolicyApplied(at time.Time, number uint64) {
 	m.policyRevision.Set(float64(number))
 	m.policyApplied.Set(seconds(at))
+}
+
+// Reloaded sets whether the settings that were read are in use.
+func (m *Metrics) Reloaded(at time.Time, err error) {
+	m.reloaded.Set(boolean(err == nil))
+	if err == nil {
+		m.reloadedAt.Set(seconds(at))
+	}
 }
 
 // Connections returns the gauge of connections that speak a protocol.

@@ -10,19 +10,16 @@ import (
 	"github.com/exitgate/exitgate/gateway/client"
 )
 
-// BehindTLS returns the handler of a plain listener that serves: what a trusted proxy, or
-// one that speaks the PROXY protocol, has received over TLS is answered as on the HTTPS
+// ServeBehindTLS answers on a plain listener that serves: what a trusted proxy, or one
+// that speaks the PROXY protocol, has received over TLS is answered as on the HTTPS
 // listener. A stranger's request, and what such a proxy says that it has received without
 // TLS, is redirected.
-func (h *Handler) BehindTLS() http.Handler {
-	redirect := h.RedirectTo(nil) // TLS is ended elsewhere, at the usual port
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h.isFromTLS(r) {
-			h.ServeHTTP(w, r)
-			return
-		}
-		redirect.ServeHTTP(w, r)
-	})
+func (h *Handler) ServeBehindTLS(w http.ResponseWriter, r *http.Request) {
+	if h.isFromTLS(r) {
+		h.ServeHTTP(w, r)
+		return
+	}
+	h.Redirect(w, r, nil) // TLS is ended elsewhere, at the usual port
 }
 
 // isFromTLS reports whether a request has come over TLS to a proxy that is trusted. Of
@@ -46,7 +43,7 @@ func (h *Handler) isFromTLS(r *http.Request) bool {
 
 type proxied struct{}
 
-// NoteProxied is the ConnContext of a server whose handler is that of BehindTLS.
+// NoteProxied is the ConnContext of a server whose handler is ServeBehindTLS.
 func NoteProxied(ctx context.Context, conn net.Conn) context.Context {
 	if client.IsProxied(conn) {
 		return context.WithValue(ctx, proxied{}, true)

@@ -55,13 +55,20 @@ func (x *exchange) decide(compiled *enforce.Compiled) (*policy.Decision, policy.
 }
 
 func (x *exchange) decideBy(s *policy.Snapshot) (*policy.Decision, policy.Place, error) {
-	h := x.handler
-	place := h.o.Locate(x.client)
+	h, client := x.handler, x.client
+	if latest := h.latest.Load(); latest != h { // which may trust others
+		h = latest
+		var err error
+		if client, err = h.o.Client(x.facts.Peer, x.facts.Header); err != nil {
+			return nil, h.o.Locate(x.client), err
+		}
+	}
+	place := h.o.Locate(client)
 	d, _, err := decideByReadings(s, place, x.facts)
 	if err != nil {
 		return nil, place, err
 	}
-	if other, held := h.o.LocateHeld(x.client); held && other != place {
+	if other, held := h.o.LocateHeld(client); held && other != place {
 		byHeld, _, err := decideByReadings(s, other, x.facts)
 		if err != nil {
 			return nil, other, err

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -71,9 +72,15 @@ type Handler struct {
 	o        Options
 	hsts     []string // nil: none
 	counters counters
-	copies   copies
-	probes   Probes
-	ids      requestIDs
+	*shared
+}
+
+// shared is what all the Handlers that took each other's place know.
+type shared struct {
+	copies copies
+	probes Probes
+	ids    requestIDs
+	latest atomic.Pointer[Handler]
 }
 
 // Serves reports whether there is an app for a host, in the form of Hostname.
@@ -86,17 +93,25 @@ func (h *Handler) Serves(host string) bool {
 func (h *Handler) Probes() *Probes { return &h.probes }
 
 // NewHandler returns a Handler.
-func NewHandler(o Options) *Handler {
+func NewHandler(o Options) *Handler { return makeHandler(o, new(shared)) }
+
+// With returns a Handler with other options to take the place of h. It knows what h does:
+// which copies caches may have, and which connections are the gateway's own. What is under
+// way by h goes on, and is decided anew by whom the new one trusts.
+func (h *Handler) With(o Options) *Handler { return makeHandler(o, h.shared) }
+
+func makeHandler(o Options, known *shared) *Handler {
 	if o.BeginStorable == nil {
 		o.BeginStorable = func() (end func()) { return func() {} }
 	}
 	if o.AnswerChallenge == nil {
 		o.AnswerChallenge = func(http.ResponseWriter, *http.Request) bool { return false }
 	}
-	h := &Handler{o: o, counters: newCounters(o.Metrics)}
+	h := &Handler{o: o, counters: newCounters(o.Metrics), shared: known}
 	if o.HSTS != "" {
 		h.hsts = []string{o.HSTS}
 	}
+	h.latest.Store(h)
 	return h
 }
 
@@ -162,7 +177,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		x := &exchange{h, facts, verdict.App, verdict.Client, cancel, now}
 		defer h.o.Sessions.Begin(x)()
-		if h.o.Sessions.Reviews() != reviews { // since it was decided
+		if h.o.Sessions.Reviews() != reviews || h.latest.Load() != h { // since it was decided
 			if _, refused := x.Refused(); refused {
 				h.reject(a, r, DecidedAnew)
 				return
