@@ -67,6 +67,8 @@ type exitError struct {
 
 func (e *exitError) Error() string { return fmt.Sprint(e.err) }
 
+func (e *exitError) Unwrap() error { return e.err }
+
 // exitFailure is an error that is not about how the command was called.
 func exitFailure(err error) error {
 	if _, ok := errors.AsType[*exitError](err); ok || err == nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/internal/systemd"
+	"github.com/exitgate/exitgate/internal/watch"
 )
 
 func newServe(now func() time.Time) *cobra.Command {
@@ -36,7 +37,12 @@ the databases and the certificates are taken into use while it runs, and somethi
 wrong among them leaves what is in use as it is.
 
 Settings come from the file given with --config; flags go before it. Every
-setting is described by: exitgate schema config`,
+setting is described by: exitgate schema config
+
+When that file changes, and on SIGHUP, it is read again. Apps, trusted proxies,
+certificates and some limits change without a restart; where anything is wrong with
+the file, or takes a restart, nothing of it is taken, and the log says what it is. On
+SIGHUP the access log is opened again, too.`,
 		Example: `  exitgate serve --to http://127.0.0.1:3000
   exitgate serve --to http://127.0.0.1:3000 --host example.org --acme ops@example.org
   exitgate serve --to http://127.0.0.1:3000 --policy policy.yaml --listen :443
@@ -186,7 +192,7 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 		tell(systemd.Stopping)
 		close(told)
 	})
-	go reopenAt(cmd.Context(), hangups, g)
+	go o.followSettings(cmd, g, hangups, logger)
 	err = g.Serve(forceable(cmd.Context()))
 	if !unneeded() {
 		<-told
@@ -194,14 +200,27 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 	return exitFailure(err)
 }
 
-// reopenAt has the access log opened again at each of the signals, until the context ends.
-func reopenAt(ctx context.Context, signals <-chan os.Signal, g *gateway.Gateway) {
+// followSettings has the gateway read its settings again when their file changes, and at
+// each SIGHUP, at which the access log is opened again, too; until the command's context
+// ends.
+func (o *serveOptions) followSettings(cmd *cobra.Command, g *gateway.Gateway, hangups <-chan os.Signal, log *slog.Logger) {
+	ctx := cmd.Context()
+	reload := func() {
+		_ = g.Reload(func() (config.Config, error) { return o.settings(cmd) }) // it logs why not
+	}
+	if file, err := os.Stat(o.config); err == nil && file.Mode().IsRegular() {
+		go watch.Files(ctx, []string{o.config}, watch.Options{Logger: log}, reload)
+	} else { // a pipe can't be read again
+		reload = func() { log.Info("settings not read again, as they are not in a file: there is no --config") }
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-signals:
+		case <-hangups:
+			log.Info("SIGHUP received")
 			g.ReopenAccessLog()
+			reload()
 		}
 	}
 }

@@ -2,9 +2,15 @@ package config_test
 
 import (
 	"net/netip"
+	"os"
+	"reflect"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/exitgate/exitgate/gateway/config"
 )
@@ -29,5 +35,49 @@ func TestChangesAreNamedByTheirPlaceInTheFile(t *testing.T) {
 		if !slices.Equal(all, test.all) || !slices.Equal(restart, test.restart) {
 			t.Errorf("%s: changed are %v, and %v restart", name, all, restart)
 		}
+	}
+}
+
+// The documentation lists what changes without a restart, and what doesn't.
+func TestTheDocumentationSaysWhatChangesWithoutARestart(t *testing.T) {
+	text, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reloads, restarts []string
+	list("", reflect.TypeFor[config.Config](), &reloads, &restarts)
+	for row, want := range map[string][]string{"read again": reloads, "take a restart": restarts} {
+		cells := regexp.MustCompile(`(?m)^\| ` + row + ` \| (.*) \|$`).FindStringSubmatch(string(text))
+		if cells == nil {
+			t.Errorf("there is no row %q", row)
+			continue
+		}
+		said := strings.Split(strings.ReplaceAll(cells[1], "`", ""), ", ")
+		slices.Sort(said)
+		slices.Sort(want)
+		if diff := cmp.Diff(want, said); diff != "" {
+			t.Errorf("%s:\n%s", row, diff)
+		}
+	}
+}
+
+// list adds the settings below a path to one of the lists, and those of a part of which
+// all restart as one.
+func list(path string, t reflect.Type, reloads, restarts *[]string) {
+	for i := range t.NumField() {
+		field := t.Field(i)
+		at := strings.TrimPrefix(path+"."+field.Tag.Get("yaml"), ".")
+		var below, others []string
+		switch {
+		case field.Tag.Get("reload") == "true":
+			*reloads = append(*reloads, at)
+			continue
+		case field.Type.Kind() == reflect.Struct:
+			list(at, field.Type, &below, &others)
+		}
+		if len(below) == 0 {
+			others = []string{at}
+		}
+		*reloads, *restarts = append(*reloads, below...), append(*restarts, others...)
 	}
 }
