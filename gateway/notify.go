@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/exitgate/exitgate/gateway/certs"
+	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/control"
 	"github.com/exitgate/exitgate/gateway/notify"
 	"github.com/exitgate/exitgate/gateway/source"
@@ -34,14 +35,10 @@ func (g *Gateway) openNotifier() (*notify.Notifier, error) {
 		OnResult: g.metrics.Notified, OnDropped: g.metrics.NotificationDropped,
 	}
 	for i, set := range g.config.Notify {
-		authorities, err := certs.LoadPool(set.CA)
-		if err == nil && set.SecretFile != "" {
-			_, err = notify.ReadSecret(set.SecretFile)
-		}
+		r, err := openReceiver(set)
 		if err != nil {
 			return nil, fmt.Errorf("notify %d: %w", i+1, err)
 		}
-		r := notify.Receiver{URL: set.URL, Events: set.Events, SecretFile: set.SecretFile, RootCAs: authorities, Timeout: cmp.Or(set.Timeout, 15*time.Second)}
 		g.metrics.InitNotifications(r.Name())
 		o.Receivers = append(o.Receivers, r)
 	}
@@ -50,6 +47,15 @@ func (g *Gateway) openNotifier() (*notify.Notifier, error) {
 		g.log.Error("what was to be told can't be read", "error", err)
 	}
 	return n, nil
+}
+
+// openReceiver reads what a receiver is asked with.
+func openReceiver(set config.Notify) (notify.Receiver, error) {
+	authorities, err := certs.LoadPool(set.CA)
+	if err == nil && set.SecretFile != "" {
+		_, err = notify.ReadSecret(set.SecretFile)
+	}
+	return notify.Receiver{URL: set.URL, Events: set.Events, SecretFile: set.SecretFile, RootCAs: authorities, Timeout: cmp.Or(set.Timeout, 15*time.Second)}, err
 }
 
 // A notification is what the data of an event says.

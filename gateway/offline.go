@@ -7,12 +7,8 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/exitgate/exitgate/gateway/accesslog"
 	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/ledger"
-	"github.com/exitgate/exitgate/gateway/metrics"
 	"github.com/exitgate/exitgate/gateway/source"
 	"github.com/exitgate/exitgate/gateway/statedir"
 )
@@ -95,19 +91,4 @@ func openOffline(c config.Config) (statedir.Dir, ledger.Point, error) {
 		return "", ledger.Point{}, fmt.Errorf("%w; nor can the last record that this machine has seen be told by its records: %w; move %s away to do without", err, failed, dir.Replica())
 	}
 	return dir, records.Last(), records.Close()
-}
-
-// CheckSettings returns what is wrong with settings, and with the files that apps
-// and the public listener need. It connects to nothing.
-func CheckSettings(c config.Config) error {
-	if err := c.Validate(); err != nil {
-		return err
-	}
-	g := &Gateway{config: c, log: slog.New(slog.DiscardHandler), metrics: metrics.New(prometheus.NewRegistry())}
-	_, _, appsErr := g.openApps(c, nil)
-	var certsErr error
-	if len(c.TLS.Files) > 0 { // else one would be made
-		_, certsErr = g.openCertificates(c, nil)
-	}
-	return errors.Join(appsErr, certsErr, accesslog.Check(c.AccessLog.File))
 }

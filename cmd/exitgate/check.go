@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/exitgate/exitgate/gateway"
+	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/internal/zonedtime"
@@ -55,8 +56,10 @@ A policy by which the service would be served against a guarantee is wrong.
 With --geo, say too where the policy can't be enforced, as these databases can't
 find who is there.
 
-With --config, say what is wrong with a gateway's settings, and with the files of
-certificates and secrets that they name, on the machine where it runs.
+With --config, say what is wrong with a gateway's settings, and with the files that
+they name, as certificates, secrets and databases, on the machine where it runs; and
+which hosts no certificate is for. It connects to nothing, and listens nowhere: whether
+a port is free is seen at the start.
 
 Exit codes: 0 it is valid, 3 it is not, or a gateway with the databases of --geo
 would refuse it, as a demand binds a place that they can't find; 1 it could not be
@@ -75,7 +78,7 @@ read, or settings are wrong.`,
 		ValidArgsFunction: completeFiles("yaml", "yml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if settings != "" {
-				return checkSettings(cmd.OutOrStdout(), settings, asJSON)
+				return checkSettings(cmd.OutOrStdout(), cmd.ErrOrStderr(), settings, now(), asJSON)
 			}
 			file := args[0]
 			source, err := readFile(file)
@@ -131,23 +134,29 @@ read, or settings are wrong.`,
 }
 
 // checkSettings says what is wrong with a file of settings.
-func checkSettings(out io.Writer, file string, asJSON bool) error {
-	c, err := readSettings(file)
-	if err == nil {
-		err = exitFailure(gateway.CheckSettings(c))
+func checkSettings(out, warn io.Writer, file string, now time.Time, asJSON bool) error {
+	source, err := readFile(file)
+	if err != nil {
+		return exitFailure(fmt.Errorf("settings: %w", err))
 	}
-	switch {
-	case asJSON:
-		result := struct {
-			File  string `json:"file"`
-			OK    bool   `json:"ok"`
-			Error string `json:"error,omitempty"`
-		}{File: file, OK: err == nil}
-		if err != nil {
-			result.Error = err.Error()
-		}
+	result := struct {
+		File     string                   `json:"file"`
+		OK       bool                     `json:"ok"`
+		Errors   strictyaml.Errors        `json:"errors,omitempty"`
+		Warnings []*strictyaml.Diagnostic `json:"warnings,omitempty"`
+	}{File: file}
+	result.Warnings, err = config.Check(file, source, func(c config.Config) (wrong, warnings []config.Fault) {
+		return gateway.CheckSettings(c, now)
+	})
+	result.OK, err = err == nil, exitFailure(err)
+	if asJSON {
+		errors.As(err, &result.Errors)
 		return errors.Join(writeJSON(out, result), exitSilently(err))
-	case err == nil:
+	}
+	for _, w := range result.Warnings {
+		fmt.Fprintf(warn, "warning: %v\n\n", w)
+	}
+	if err == nil {
 		fmt.Fprintf(out, "%s is valid\n", file)
 	}
 	return err

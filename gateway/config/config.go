@@ -89,9 +89,9 @@ type Notify struct {
 // NotifyEvents are the kinds of events that a receiver can ask for.
 var NotifyEvents = []string{"proposed", "approved", "rejected", "expiring", "applied", "emergency", "overdue", "transition", "breach", "unenforced"}
 
-func (n Notify) faults(i int) (found []fault) {
+func (n Notify) faults(i int) (found []Fault) {
 	report := func(advice, message string, path ...any) {
-		found = append(found, fault{append([]any{"notify", i}, path...), message, advice})
+		found = append(found, Fault{append([]any{"notify", i}, path...), message, advice})
 	}
 	if u, err := url.Parse(n.URL); err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && !(u.Scheme == "http" && loopback.IsHost(u.Hostname())) {
 		report("write https://HOST/PATH; http:// only to loopback", "it is not an address to send events to", "url")
@@ -238,15 +238,35 @@ func Default() Config {
 // Parse reads a settings file. file is its name for error messages. The error,
 // a strictyaml.Errors, lists everything that is wrong.
 func Parse(file string, source []byte) (Config, error) {
+	c, doc := parse(file, source)
+	return c, doc.Err()
+}
+
+// Check reads a settings file as Parse does, and has look find what else is wrong with it,
+// and what to warn of: with a Config that may have faults, which are zero in there. It
+// returns the warnings, and the error with all that is wrong.
+func Check(file string, source []byte, look func(Config) (wrong, warnings []Fault)) ([]*strictyaml.Diagnostic, error) {
+	c, doc := parse(file, source)
+	wrong, warnings := look(c)
+	for _, f := range wrong {
+		doc.Errorf(f.Advice, f.Path, "%s", f.Message)
+	}
+	for _, f := range warnings {
+		doc.Warnf(f.Advice, f.Path, "%s", f.Message)
+	}
+	return doc.Warnings(), doc.Err()
+}
+
+func parse(file string, source []byte) (Config, *strictyaml.Document) {
 	c := Default()
 	doc := strictyaml.Decode(file, source, &c)
-	for _, p := range c.faults() {
-		doc.Errorf(p.advice, p.path, "%s", p.message)
+	for _, f := range c.faults() {
+		doc.Errorf(f.Advice, f.Path, "%s", f.Message)
 	}
 	if said := doc.Keys("policy"); slices.Contains(said, "file") && slices.Contains(said, "ledger") && len(c.Policy.Ledger.NATS) == 0 {
 		doc.Errorf("remove one of the two", []any{"policy", "ledger"}, "the policy comes from the file %s already", c.Policy.File)
 	}
-	return c, doc.Err()
+	return c, doc
 }
 
 // Schema returns the JSON Schema of the settings file, for editors.
@@ -258,7 +278,7 @@ func Schema() []byte {
 func (c Config) Validate() error {
 	var wrong []error
 	for _, p := range c.faults() {
-		wrong = append(wrong, fmt.Errorf("%s; %s", p.message, p.advice))
+		wrong = append(wrong, fmt.Errorf("%s; %s", p.Message, p.Advice))
 	}
 	if len(c.Apps) == 0 {
 		wrong = append(wrong, errors.New("there is no app to stand in front of; add one under apps:, or give --to URL"))
@@ -266,18 +286,20 @@ func (c Config) Validate() error {
 	return errors.Join(wrong...)
 }
 
-// A fault is something in a Config that can't be.
-type fault struct {
-	path            []any
-	message, advice string
+// A Fault is something in a Config that can't be: where in the file it is, keys and
+// indexes, and what would be right.
+type Fault struct {
+	Path            []any
+	Message, Advice string
 }
 
-func (c Config) faults() []fault {
-	var found []fault
+func (c Config) faults() []Fault {
+	var found []Fault
 	report := func(advice string, path []any, format string, args ...any) {
-		found = append(found, fault{path, fmt.Sprintf(format, args...), advice})
+		found = append(found, Fault{path, fmt.Sprintf(format, args...), advice})
 	}
 	found = append(found, c.listenFaults()...)
+	found = append(found, c.sharedPorts()...)
 	if a := c.Admin.Listen; a != "" && !isListenAddress(a) {
 		report("write HOST:PORT, as in 127.0.0.1:8600, with a port from 0 (any) to 65535", []any{"admin", "listen"}, "%q is not an address to listen on", a)
 	} else if a != "" && !isLoopback(a) && c.Admin.TLS == (AdminTLS{}) {
@@ -310,7 +332,7 @@ func (c Config) faults() []fault {
 			seen[host] = true
 		}
 		for _, p := range app.credentialFaults() {
-			report(p.advice, append([]any{"apps", i}, p.path...), "%s", p.message)
+			report(p.Advice, append([]any{"apps", i}, p.Path...), "%s", p.Message)
 		}
 	}
 	l := c.Limits
@@ -354,32 +376,32 @@ func (c Config) faults() []fault {
 			report("give a time, as in 30s", []any{field}, "%s is %s", field, d)
 		}
 	}
-	slices.SortFunc(found, func(a, b fault) int { return strings.Compare(fmt.Sprint(a.path), fmt.Sprint(b.path)) })
+	slices.SortFunc(found, func(a, b Fault) int { return strings.Compare(fmt.Sprint(a.Path), fmt.Sprint(b.Path)) })
 	return found
 }
 
 // credentialFaults are what is wrong with what the app's upstreams are shown,
 // and go by.
-func (a App) credentialFaults() (found []fault) {
+func (a App) credentialFaults() (found []Fault) {
 	isHTTPS := func(upstream string) bool { return strings.HasPrefix(strings.ToLower(upstream), "https:") }
 	if (a.Cert == "") != (a.Key == "") {
-		found = append(found, fault{[]any{"cert"}, "a certificate without its key, or a key alone", "give both cert and key"})
+		found = append(found, Fault{[]any{"cert"}, "a certificate without its key, or a key alone", "give both cert and key"})
 	} else if a.Cert != "" && !slices.ContainsFunc(a.Upstreams, isHTTPS) {
-		found = append(found, fault{[]any{"cert"}, "there is no https upstream that the certificate could be shown to", "write the upstream as https://HOST:PORT, or remove cert and key"})
+		found = append(found, Fault{[]any{"cert"}, "there is no https upstream that the certificate could be shown to", "write the upstream as https://HOST:PORT, or remove cert and key"})
 	}
 	switch name := a.ServerName; {
 	case name == "":
 	case name == "*" || strings.HasPrefix(name, "*.") || !isHostPattern(name):
-		found = append(found, fault{[]any{"server-name"}, fmt.Sprintf("%q is not a name that a certificate is for", name), "write it as in its certificate, as app.internal"})
+		found = append(found, Fault{[]any{"server-name"}, fmt.Sprintf("%q is not a name that a certificate is for", name), "write it as in its certificate, as app.internal"})
 	case !slices.ContainsFunc(a.Upstreams, isHTTPS):
-		found = append(found, fault{[]any{"server-name"}, "there is no https upstream that could show a certificate", "write the upstream as https://HOST:PORT, or remove server-name"})
+		found = append(found, Fault{[]any{"server-name"}, "there is no https upstream that could show a certificate", "write the upstream as https://HOST:PORT, or remove server-name"})
 	}
 	return found
 }
 
-func (c Caches) faults(trusted []netip.Prefix) (found []fault) {
+func (c Caches) faults(trusted []netip.Prefix) (found []Fault) {
 	report := func(advice, message string, path ...any) {
-		found = append(found, fault{append([]any{"caches"}, path...), message, advice})
+		found = append(found, Fault{append([]any{"caches"}, path...), message, advice})
 	}
 	switch key := c.KeyHeader; {
 	case key == "":
@@ -404,9 +426,9 @@ func (c Caches) faults(trusted []netip.Prefix) (found []fault) {
 	return found
 }
 
-func (s PolicySource) faults() (found []fault) {
+func (s PolicySource) faults() (found []Fault) {
 	report := func(advice, field, format string, args ...any) {
-		found = append(found, fault{[]any{"policy", "ledger", field}, fmt.Sprintf(format, args...), advice})
+		found = append(found, Fault{[]any{"policy", "ledger", field}, fmt.Sprintf(format, args...), advice})
 	}
 	l := s.Ledger
 	if s.File != "" && len(l.NATS) > 0 {
@@ -430,9 +452,9 @@ func (s PolicySource) faults() (found []fault) {
 }
 
 // listenFaults returns what is wrong with the public listeners.
-func (c Config) listenFaults() (found []fault) {
+func (c Config) listenFaults() (found []Fault) {
 	report := func(advice, message string, path ...any) {
-		found = append(found, fault{append([]any{"listen"}, path...), message, advice})
+		found = append(found, Fault{append([]any{"listen"}, path...), message, advice})
 	}
 	plain := c.Listen.HTTP
 	for _, l := range []struct {
@@ -457,6 +479,40 @@ func (c Config) listenFaults() (found []fault) {
 		report("name the networks of what ends TLS in trusted-proxies, or in proxy-protocol if it speaks that", "nobody is trusted to have received anything over TLS", "http", "serve")
 	}
 	return found
+}
+
+// sharedPorts returns the listeners that can't listen beside another one.
+func (c Config) sharedPorts() (found []Fault) {
+	type listener struct {
+		address string
+		path    []any
+	}
+	all := []listener{
+		{c.Listen.HTTPS, []any{"listen", "https"}}, {c.Listen.HTTP.Address, []any{"listen", "http"}},
+		{c.Admin.Listen, []any{"admin", "listen"}}, {c.Admin.Probes, []any{"admin", "probes"}},
+	}
+	for i, l := range all {
+		for _, other := range all[:i] {
+			if conflict(l.address, other.address) {
+				found = append(found, Fault{l.path, fmt.Sprintf("%v.%v listens at %q already", other.path[0], other.path[1], other.address), "choose another port"})
+				break
+			}
+		}
+	}
+	return found
+}
+
+// conflict reports whether nobody can listen at both of two addresses.
+func conflict(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil {
+		return false
+	}
+	numberA, errA := net.LookupPort("tcp", portA)
+	numberB, errB := net.LookupPort("tcp", portB)
+	isAny := func(host string) bool { return host == "" || host == "::" }
+	return errA == nil && errB == nil && numberA == numberB && numberA != 0 && (hostA == hostB || isAny(hostA) || isAny(hostB))
 }
 
 func isListenAddress(address string) bool {

@@ -83,9 +83,9 @@ type DNSHook struct {
 	Timeout time.Duration `yaml:"timeout" default:"5m" doc:"How long it may take."`
 }
 
-func (c Config) tlsFaults() (found []fault) {
+func (c Config) tlsFaults() (found []Fault) {
 	report := func(advice, message string, path ...any) {
-		found = append(found, fault{append([]any{"tls"}, path...), message, advice})
+		found = append(found, Fault{append([]any{"tls"}, path...), message, advice})
 	}
 	if len(c.TLS.Files) > 0 && c.TLS.SelfSigned {
 		report("remove self-signed", "there are certificate files already", "self-signed")
@@ -128,7 +128,7 @@ func (c Config) tlsFaults() (found []fault) {
 	for i, app := range c.Apps {
 		for j, host := range app.Hosts {
 			if advice, message := Unobtainable(host, hooked); message != "" {
-				found = append(found, fault{[]any{"apps", i, "hosts", j}, message, advice})
+				found = append(found, Fault{[]any{"apps", i, "hosts", j}, message, advice})
 			}
 		}
 	}
