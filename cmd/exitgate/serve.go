@@ -36,8 +36,8 @@ without a database it locates clients by the embedded one. Changes of the policy
 the databases and the certificates are taken into use while it runs, and something
 wrong among them leaves what is in use as it is.
 
-Settings come from the file given with --config; flags go before it. Every
-setting is described by: exitgate schema config
+Settings come from the file given with --config; flags go before it. Names of files
+in it are relative to its folder. Every setting is described by: exitgate schema config
 
 When that file changes, and on SIGHUP, it is read again. Apps, trusted proxies,
 certificates and some limits change without a restart; where anything is wrong with

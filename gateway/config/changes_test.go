@@ -81,3 +81,54 @@ func list(path string, t reflect.Type, reloads, restarts *[]string) {
 		*reloads, *restarts = append(*reloads, below...), append(*restarts, others...)
 	}
 }
+
+func TestFilesAreRelativeToTheFolderOfTheSettings(t *testing.T) {
+	const source = `
+apps: [{hosts: ["*"], upstreams: ["https://127.0.0.1:3000"], secret-file: a/secret, ca: /etc/ca.pem, cert: ../a.crt, key: a.key}]
+tls: {files: [{cert: b.crt, key: b.key}]}
+policy: {file: policy.yaml}
+geo: {databases: [embedded, city.mmdb], corrections: [a.csv]}
+access-log: {file: "-"}
+data: state
+`
+	c, err := config.Parse("/srv/gate/exitgate.yaml", []byte(source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := c.Apps[0]
+	got := slices.Concat([]string{a.SecretFile, a.CA, a.Cert, a.Key, c.TLS.Files[0].Cert, c.TLS.Files[0].Key, c.Policy.File}, c.Geo.Databases, c.Geo.Corrections, []string{c.AccessLog.File, c.Data})
+	want := []string{
+		"/srv/gate/a/secret", "/etc/ca.pem", "/srv/a.crt", "/srv/gate/a.key", "/srv/gate/b.crt", "/srv/gate/b.key", "/srv/gate/policy.yaml",
+		"embedded", "/srv/gate/city.mmdb", "/srv/gate/a.csv", "-", "/srv/gate/state",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if c, err := config.Parse("/dev/stdin", []byte(source)); err != nil || c.Policy.File != "policy.yaml" {
+		t.Errorf("of a pipe it is %q, %v", c.Policy.File, err)
+	}
+}
+
+// Whatever setting says that it is a file is resolved.
+func TestEachFileOfTheSettingsIsRelative(t *testing.T) {
+	var fields func(reflect.Type)
+	seen := map[reflect.Type]bool{}
+	fields = func(at reflect.Type) {
+		for at.Kind() == reflect.Slice {
+			at = at.Elem()
+		}
+		if at.Kind() != reflect.Struct || seen[at] {
+			return
+		}
+		seen[at] = true
+		for i := range at.NumField() {
+			field := at.Field(i)
+			_, tagged := field.Tag.Lookup("file")
+			if doc := field.Tag.Get("doc"); !tagged && regexp.MustCompile(`^(File|Folder|Certificate chain|Private key)|private key, PEM`).MatchString(doc) {
+				t.Errorf("%s.%s has no file tag", at.Name(), field.Name)
+			}
+			fields(field.Type)
+		}
+	}
+	fields(reflect.TypeFor[config.Config]())
+}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -19,8 +20,9 @@ import (
 )
 
 // A Config is the daemon's own settings, one file a machine. Its tags are what
-// the JSON Schema is generated from, and reload what [Changes] goes by. Start from
-// Default: the zero Config lacks limits.
+// the JSON Schema is generated from; of reload, what [Changes] says, and of file, which
+// names are relative to the folder of the file. Start from Default: the zero Config
+// lacks limits.
 type Config struct {
 	Listen         Listen         `yaml:"listen" doc:"Where the service is offered."`
 	Apps           []App          `yaml:"apps" reload:"true" doc:"What is behind the gateway, by host."`
@@ -38,7 +40,7 @@ type Config struct {
 	Limits         Limits         `yaml:"limits" doc:"What a client may take."`
 	Drain          time.Duration  `yaml:"drain" default:"30s" doc:"How long requests that are under way may go on when the gateway is stopped."`
 	DrainDelay     time.Duration  `yaml:"drain-delay" default:"0s" doc:"How long the gateway says that it is unready, and serves on, before it stops accepting connections: as long as load balancers take to notice."`
-	Data           string         `yaml:"data" doc:"Folder for what the gateway keeps. Default: $STATE_DIRECTORY, else $XDG_STATE_HOME/exitgate, else ~/.local/state/exitgate."`
+	Data           string         `yaml:"data" file:"" doc:"Folder for what the gateway keeps. Default: $STATE_DIRECTORY, else $XDG_STATE_HOME/exitgate, else ~/.local/state/exitgate."`
 }
 
 // Listen is the public listener. An empty address turns a part of it off.
@@ -51,11 +53,11 @@ type Listen struct {
 type App struct {
 	Hosts      []string `yaml:"hosts" required:"true" doc:"Host names without port; *.example.org for one label more; * for any. Other hosts get 421."`
 	Upstreams  []string `yaml:"upstreams" required:"true" doc:"Where the app runs: http://, https://, h2c://HOST:PORT or unix:/PATH. Of several, each takes its share."`
-	SecretFile string   `yaml:"secret-file" doc:"File with one line that is sent with each request, as Market-Gateway-Secret, so that the app can refuse what doesn't come through the gateway."`
-	CA         string   `yaml:"ca" doc:"File of certificate authorities to trust for https upstreams, instead of the system's."`
+	SecretFile string   `yaml:"secret-file" file:"" doc:"File with one line that is sent with each request, as Market-Gateway-Secret, so that the app can refuse what doesn't come through the gateway."`
+	CA         string   `yaml:"ca" file:"" doc:"File of certificate authorities to trust for https upstreams, instead of the system's."`
 	ServerName string   `yaml:"server-name" doc:"Name that certificates of https upstreams must have, instead of the host of their URL."`
-	Cert       string   `yaml:"cert" doc:"Certificate chain, PEM, that https upstreams are shown."`
-	Key        string   `yaml:"key" doc:"Its private key, PEM."`
+	Cert       string   `yaml:"cert" file:"" doc:"Certificate chain, PEM, that https upstreams are shown."`
+	Key        string   `yaml:"key" file:"" doc:"Its private key, PEM."`
 	Forwarded  bool     `yaml:"forwarded" default:"false" doc:"Send Forwarded (RFC 7239) besides X-Forwarded-For."`
 }
 
@@ -69,8 +71,8 @@ type Caches struct {
 type Purge struct {
 	Command   []string      `yaml:"command" doc:"Program with its arguments, without a shell. It reads what is refused now as JSON; exit code 0: done."`
 	URL       string        `yaml:"url" doc:"Where the same JSON is sent with POST, over https or to loopback; status 2xx: done."`
-	TokenFile string        `yaml:"token-file" doc:"File with a bearer token for it, read each time."`
-	CA        string        `yaml:"ca" doc:"File of certificate authorities to trust for it, instead of the system's."`
+	TokenFile string        `yaml:"token-file" file:"" doc:"File with a bearer token for it, read each time."`
+	CA        string        `yaml:"ca" file:"" doc:"File of certificate authorities to trust for it, instead of the system's."`
 	Timeout   time.Duration `yaml:"timeout" default:"30s" doc:"How long each of the two may take."`
 }
 
@@ -81,8 +83,8 @@ func (p Purge) IsSet() bool { return len(p.Command) > 0 || p.URL != "" }
 type Notify struct {
 	URL        string        `yaml:"url" required:"true" doc:"Where events are sent with POST, as CloudEvents 1.0, over https or to loopback; status 2xx: taken."`
 	Events     []string      `yaml:"events" doc:"Which ones: proposed, approved, rejected, expiring, applied, emergency, overdue, transition, breach, unenforced. Default: all."`
-	SecretFile string        `yaml:"secret-file" doc:"File with a secret that the receiver knows, too, whsec_ and 24 to 64 bytes in base64: events are signed with it as the Standard Webhooks specification says."`
-	CA         string        `yaml:"ca" doc:"File of certificate authorities to trust for it, instead of the system's."`
+	SecretFile string        `yaml:"secret-file" file:"" doc:"File with a secret that the receiver knows, too, whsec_ and 24 to 64 bytes in base64: events are signed with it as the Standard Webhooks specification says."`
+	CA         string        `yaml:"ca" file:"" doc:"File of certificate authorities to trust for it, instead of the system's."`
 	Timeout    time.Duration `yaml:"timeout" default:"15s" doc:"How long it may take to answer."`
 }
 
@@ -109,10 +111,10 @@ func (n Notify) faults(i int) (found []Fault) {
 
 // Geo says how clients are located.
 type Geo struct {
-	Databases         []string      `yaml:"databases" doc:"MaxMind DB files: GeoIP2 or GeoLite2, DB-IP, IPinfo, ip-location-db; for the place, ASN and anonymous IPs. Empty: the embedded country database."`
+	Databases         []string      `yaml:"databases" file:"embedded" doc:"MaxMind DB files: GeoIP2 or GeoLite2, DB-IP, IPinfo, ip-location-db; for the place, ASN and anonymous IPs. Empty: the embedded country database."`
 	RegisteredCountry bool          `yaml:"registered-country" default:"false" doc:"Where a database has no country for an address, believe the country it is registered in."`
 	AllowOlder        bool          `yaml:"allow-older" default:"false" doc:"Take a changed database even if it was built before the one in use."`
-	Corrections       []string      `yaml:"corrections" doc:"Files with what the operator knows better, in the format of RFC 8805: prefix, country, region, city, postal code. They go before the databases."`
+	Corrections       []string      `yaml:"corrections" file:"" doc:"Files with what the operator knows better, in the format of RFC 8805: prefix, country, region, city, postal code. They go before the databases."`
 	MaxAge            time.Duration `yaml:"max-age" default:"1440h" doc:"How old a database may be while a market is restricted: 60 days. 0: as old as it is."`
 	Hold              GeoHold       `yaml:"hold" doc:"How much less than the one before a database may have, in percent, before it is held until somebody decides."`
 }
@@ -126,14 +128,14 @@ type GeoHold struct {
 // A PolicySource says where the policy comes from. Without a file it is the
 // ledger.
 type PolicySource struct {
-	File   string `yaml:"file" doc:"A policy document, read again when it changes. The admin API is read-only then."`
+	File   string `yaml:"file" file:"" doc:"A policy document, read again when it changes. The admin API is read-only then."`
 	Ledger Ledger `yaml:"ledger" doc:"The record of all changes, by the admin API. Default: in a NATS server inside the process, in the data folder."`
 }
 
 // A Ledger says where the ledger is. The zero one is in the process.
 type Ledger struct {
 	NATS        []string   `yaml:"nats" doc:"Servers of the operator's NATS cluster with JetStream: nats://HOST:PORT or tls://HOST:PORT."`
-	Credentials string     `yaml:"credentials" doc:"File with the NATS user's JWT and seed."`
+	Credentials string     `yaml:"credentials" file:"" doc:"File with the NATS user's JWT and seed."`
 	TLS         ClientCert `yaml:"tls" doc:"What the cluster is trusted by, and what it is shown."`
 	Domain      string     `yaml:"domain" doc:"JetStream domain of the cluster; default: that of the account."`
 	Replicas    int        `yaml:"replicas" default:"3" doc:"Copies of the ledger in the cluster: 1 for a single server, else 3 or 5."`
@@ -143,9 +145,9 @@ type Ledger struct {
 
 // A ClientCert is what a client of TLS goes by.
 type ClientCert struct {
-	CA   string `yaml:"ca" doc:"File of certificate authorities to trust, instead of the system's."`
-	Cert string `yaml:"cert" doc:"Certificate chain to show, PEM."`
-	Key  string `yaml:"key" doc:"Its private key, PEM."`
+	CA   string `yaml:"ca" file:"" doc:"File of certificate authorities to trust, instead of the system's."`
+	Cert string `yaml:"cert" file:"" doc:"Certificate chain to show, PEM."`
+	Key  string `yaml:"key" file:"" doc:"Its private key, PEM."`
 }
 
 // FlagSources say who is asked for flags before the policy's own table.
@@ -157,16 +159,16 @@ type FlagSources struct {
 // request.
 type OFREP struct {
 	URL        string        `yaml:"url" required:"true" doc:"Base address, before /ofrep/v1."`
-	TokenFile  string        `yaml:"token-file" doc:"File with a bearer token."`
-	APIKeyFile string        `yaml:"api-key-file" doc:"File with an API key, sent as X-API-Key."`
-	CA         string        `yaml:"ca" doc:"File of certificate authorities to trust, instead of the system's."`
+	TokenFile  string        `yaml:"token-file" file:"" doc:"File with a bearer token."`
+	APIKeyFile string        `yaml:"api-key-file" file:"" doc:"File with an API key, sent as X-API-Key."`
+	CA         string        `yaml:"ca" file:"" doc:"File of certificate authorities to trust, instead of the system's."`
 	Poll       time.Duration `yaml:"poll" default:"30s" doc:"How often the flags of all jurisdictions are asked for."`
 	Timeout    time.Duration `yaml:"timeout" default:"10s" doc:"How long one request may take."`
 }
 
 // An AccessLog has a line for each exchange. The zero one is off.
 type AccessLog struct {
-	File string `yaml:"file" doc:"Where lines of JSON are appended; - for standard output. It is opened again on SIGHUP. Without one there is no access log."`
+	File string `yaml:"file" file:"-" doc:"Where lines of JSON are appended; - for standard output. It is opened again on SIGHUP. Without one there is no access log."`
 }
 
 // Plain is the listener without TLS. An address alone is short for one that redirects.
@@ -191,9 +193,9 @@ type Admin struct {
 
 // AdminTLS is mutual TLS.
 type AdminTLS struct {
-	Cert     string `yaml:"cert" required:"true" doc:"Certificate chain, PEM."`
-	Key      string `yaml:"key" required:"true" doc:"Its private key, PEM."`
-	ClientCA string `yaml:"client-ca" required:"true" doc:"File of certificate authorities that sign clients' certificates."`
+	Cert     string `yaml:"cert" file:"" required:"true" doc:"Certificate chain, PEM."`
+	Key      string `yaml:"key" file:"" required:"true" doc:"Its private key, PEM."`
+	ClientCA string `yaml:"client-ca" file:"" required:"true" doc:"File of certificate authorities that sign clients' certificates."`
 }
 
 // Limits bound what one client may take.
@@ -235,8 +237,9 @@ func Default() Config {
 	}
 }
 
-// Parse reads a settings file. file is its name for error messages. The error,
-// a strictyaml.Errors, lists everything that is wrong.
+// Parse reads a settings file. file is its name for error messages; names of other files
+// in it are relative to its folder, unless it is a device, as /dev/stdin. The error, a
+// strictyaml.Errors, lists everything that is wrong.
 func Parse(file string, source []byte) (Config, error) {
 	c, doc := parse(file, source)
 	return c, doc.Err()
@@ -260,6 +263,9 @@ func Check(file string, source []byte, look func(Config) (wrong, warnings []Faul
 func parse(file string, source []byte) (Config, *strictyaml.Document) {
 	c := Default()
 	doc := strictyaml.Decode(file, source, &c)
+	if !strings.HasPrefix(file, "/dev/") {
+		resolvePaths(&c, filepath.Dir(file))
+	}
 	for _, f := range c.faults() {
 		doc.Errorf(f.Advice, f.Path, "%s", f.Message)
 	}

@@ -42,15 +42,15 @@ func (h HSTS) Header() string {
 
 // A CertFile is a certificate with its key.
 type CertFile struct {
-	Cert string `yaml:"cert" required:"true" doc:"Certificate chain, PEM."`
-	Key  string `yaml:"key" required:"true" doc:"Private key, PEM."`
+	Cert string `yaml:"cert" file:"" required:"true" doc:"Certificate chain, PEM."`
+	Key  string `yaml:"key" file:"" required:"true" doc:"Private key, PEM."`
 }
 
 // ACME says where certificates are obtained, and how.
 type ACME struct {
 	Email     string       `yaml:"email" required:"true" doc:"Address of the account, for the authority to write to. To give it is to agree to the authority's terms of service."`
 	Directory string       `yaml:"directory" doc:"URL of the authority's directory. Default: Let's Encrypt."`
-	Roots     string       `yaml:"roots" doc:"File of authorities to trust for the directory, instead of the system's."`
+	Roots     string       `yaml:"roots" file:"" doc:"File of authorities to trust for the directory, instead of the system's."`
 	EAB       EAB          `yaml:"eab" doc:"Binds the account to one that the authority knows."`
 	Fallbacks []ACMEIssuer `yaml:"fallbacks" doc:"Authorities to ask, in turn, when the first doesn't issue."`
 	DNS       DNSHook      `yaml:"dns" doc:"Validate names by DNS records that a program makes, instead of over ports 80 and 443: for wildcards, and for hosts that cannot be reached."`
@@ -67,14 +67,14 @@ func (a ACME) Issuers() []ACMEIssuer {
 // An ACMEIssuer is an authority that issues certificates by ACME.
 type ACMEIssuer struct {
 	Directory string `yaml:"directory" required:"true" doc:"URL of the authority's directory."`
-	Roots     string `yaml:"roots" doc:"File of authorities to trust for the directory, instead of the system's."`
+	Roots     string `yaml:"roots" file:"" doc:"File of authorities to trust for the directory, instead of the system's."`
 	EAB       EAB    `yaml:"eab" doc:"Binds the account to one that the authority knows."`
 }
 
 // EAB is an external account binding (RFC 8555, section 7.3.4).
 type EAB struct {
 	KeyID   string `yaml:"key-id" required:"true" doc:"Identifier of the key, from the authority."`
-	KeyFile string `yaml:"key-file" required:"true" doc:"File with the MAC key, base64url, from the authority."`
+	KeyFile string `yaml:"key-file" file:"" required:"true" doc:"File with the MAC key, base64url, from the authority."`
 }
 
 // A DNSHook is a program that makes DNS records.
