@@ -24,11 +24,13 @@ bench:     ## side by side with nginx and HAProxy (needs both, wrk and h2load)
 demo:      ## the gateway in front of a sample app
 	go run ./cmd/exitgate demo
 
-# The same commit gives the same packages. VERSION=1.2.0 for a release.
-packages: VERSION ?= $(shell git log -1 --format=0~%cd.%h --date=format:%Y%m%d%H%M%S)
+# The same commit gives the same files. VERSION=1.2.0 for a release; ARCH=arm64 for that
+# architecture alone; PUSH=registry.example.org/exitgate pushes the image there.
+packages: DIRTY := $(if $(shell git status --porcelain),.dirty)
+packages: VERSION ?= $(shell git log -1 --abbrev=12 --format=0~%cd.%h --date=format:%Y%m%d%H%M%S)$(DIRTY)
 packages: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
-packages:  ## dist/*.deb and *.rpm, for ARCH=amd64 or arm64
-	go -C deploy/packages run . -out "$(CURDIR)/dist" -version "$(VERSION)" $(if $(ARCH),-arch $(ARCH))
+packages:  ## all that is released, in dist/: programs, .deb and .rpm, image, SBOMs, checksums
+	go -C deploy/packages run . -out "$(CURDIR)/dist" -version "$(VERSION)" -commit "$(shell git rev-parse HEAD)$(DIRTY)" $(if $(ARCH),-arch $(ARCH)) $(if $(PUSH),-push $(PUSH))
 
 ci:        ## everything a change must pass
 	.ci/run

@@ -1,5 +1,8 @@
-// Command packages makes the .deb and the .rpm of exitgate in a folder. They are
-// the same for the same commit, Go version and SOURCE_DATE_EPOCH.
+// Command packages makes what is released of exitgate, in a folder: the program, a
+// .deb and an .rpm for each architecture, a container image for all of them, a bill
+// of materials of each program, and the SHA-256 of all of these. No daemon and no
+// container is needed. They are the same for the same commit, Go version and
+// SOURCE_DATE_EPOCH.
 package main
 
 import (
@@ -9,166 +12,137 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/goreleaser/nfpm/v2"
-	_ "github.com/goreleaser/nfpm/v2/deb"
-	"github.com/goreleaser/nfpm/v2/files"
-	_ "github.com/goreleaser/nfpm/v2/rpm"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 func main() {
 	out := flag.String("out", "dist", "`folder` to make them in")
-	version := flag.String("version", "", "`version` of the packages, as 1.2.0")
-	arch := flag.String("arch", runtime.GOARCH, "`architecture`, as Go names it")
+	version := flag.String("version", "", "`version` of them all, as 1.2.0")
+	commit := flag.String("commit", "", "`commit` that they are made of")
+	archs := flag.String("arch", "amd64,arm64", "`architectures`, as Go names them")
+	repository := flag.String("push", "", "`repository` to push the image to, as registry.example.org/exitgate; credentials are those of docker login")
 	flag.Parse()
-	if err := run(*out, *version, *arch); err != nil {
+	err := run(*out, *version, *commit, strings.Split(*archs, ","), *repository)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "packages:", err)
 		os.Exit(1)
 	}
 }
 
-func run(out, version, arch string) error {
+func run(out, version, commit string, archs []string, repository string) error {
 	seconds, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64)
-	if version == "" || err != nil {
-		return errors.New("give --version, and in SOURCE_DATE_EPOCH the time that files get, in seconds: make packages does")
+	if version == "" || commit == "" || err != nil {
+		return errors.New("give -version, -commit, and in SOURCE_DATE_EPOCH the time that files get, in seconds: make packages does")
 	}
 	folder, err := os.MkdirTemp("", "exitgate-packages")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(folder)
-	if err := os.Setenv("CGO_ENABLED", "0"); err != nil { // static, for any distribution
+	b := build{root: "../..", folder: folder, version: version, commit: commit, time: time.Unix(seconds, 0).UTC()}
+	index, err := b.makeAll(out, archs)
+	if err != nil || repository == "" {
 		return err
 	}
-	b := build{root: "../..", folder: folder, version: version, arch: arch, time: time.Unix(seconds, 0).UTC()}
-	if err := b.compile("-trimpath", "-ldflags=-s -w"); err != nil {
-		return err
+	reference, err := push(index, repository, b.tag())
+	if err == nil {
+		fmt.Println("pushed", reference)
+	}
+	return err
+}
+
+// A build is what everything is made of.
+type build struct {
+	root            string // of the repository
+	folder          string // for what is made on the way
+	version, commit string
+	time            time.Time // that files get
+}
+
+// What a version and a commit may be: the linker, file names and registries take it.
+var nameable = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z.+~-]*$`)
+
+// makeAll makes all files in a folder, and returns the image for all architectures.
+func (b build) makeAll(out string, archs []string) (v1.ImageIndex, error) {
+	for _, text := range []string{b.version, b.commit} {
+		if !nameable.MatchString(text) {
+			return nil, fmt.Errorf("%q is no version and no commit: it may have letters, digits and .+~-", text)
+		}
 	}
 	if err := os.MkdirAll(out, 0o755); err != nil {
-		return err
+		return nil, err
 	}
-	for _, format := range []string{"deb", "rpm"} {
-		name, err := b.pack(format, out)
-		if err != nil {
-			return fmt.Errorf("%s: %w", format, err)
+	about, err := b.describe()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	images := make(map[string]v1.Image)
+	for _, arch := range archs {
+		if err := b.compile("linux", arch); err != nil {
+			return nil, err
 		}
+		if err := b.writeBOM(arch, about); err != nil {
+			return nil, fmt.Errorf("bill of materials: %w", err)
+		}
+		name := fmt.Sprintf("exitgate_%s_linux_%s", b.version, arch)
+		for from, to := range map[string]string{b.program("linux", arch): name, b.bom(arch): name + ".cdx.json"} {
+			if err := copyFile(filepath.Join(out, to), from); err != nil {
+				return nil, err
+			}
+			names = append(names, to)
+		}
+		for _, format := range []string{"deb", "rpm"} {
+			name, err := b.pack(format, arch, out)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", format, err)
+			}
+			names = append(names, name)
+		}
+		if images[arch], err = b.image(arch); err != nil {
+			return nil, fmt.Errorf("image: %w", err)
+		}
+	}
+	index := b.index(images)
+	name := fmt.Sprintf("exitgate_%s_image.tar", b.version)
+	if err := b.writeImage(index, filepath.Join(out, name)); err != nil {
+		return nil, fmt.Errorf("image: %w", err)
+	}
+	return index, writeChecksums(out, append(names, name))
+}
+
+// writeChecksums writes SHA256SUMS, as sha256sum --check reads it, and prints it.
+func writeChecksums(out string, names []string) error {
+	slices.Sort(names)
+	var sums strings.Builder
+	for _, name := range names {
 		content, err := os.ReadFile(filepath.Join(out, name))
 		if err != nil {
 			return err
 		}
 		sum := sha256.Sum256(content)
-		line := hex.EncodeToString(sum[:]) + "  " + name + "\n" // as sha256sum --check reads it
-		if err := os.WriteFile(filepath.Join(out, name+".sha256"), []byte(line), 0o644); err != nil {
-			return err
-		}
-		fmt.Print(line)
+		fmt.Fprintf(&sums, "%s  %s\n", hex.EncodeToString(sum[:]), name)
 	}
-	return nil
+	fmt.Print(sums.String())
+	return os.WriteFile(filepath.Join(out, "SHA256SUMS"), []byte(sums.String()), 0o644)
 }
 
-// A build is what the packages are made of.
-type build struct {
-	root          string // of the repository
-	folder        string // for what is made on the way
-	version, arch string
-	time          time.Time // that files get
-}
-
-// compile makes the command for the packages, and what it says of itself:
-// completions for shells. These are said by one that runs on this machine.
-func (b build) compile(flags ...string) error {
-	program := filepath.Join(b.folder, "exitgate")
-	if err := b.goBuild(program, "linux", b.arch, flags); err != nil {
+// copyFile copies a file with its permissions.
+func copyFile(to, from string) error {
+	info, err := os.Stat(from)
+	if err != nil {
 		return err
 	}
-	if runtime.GOOS != "linux" || runtime.GOARCH != b.arch {
-		program = filepath.Join(b.folder, "here")
-		if err := b.goBuild(program, runtime.GOOS, runtime.GOARCH, flags); err != nil {
-			return err
-		}
-	}
-	for _, shell := range []string{"bash", "zsh", "fish"} {
-		script, err := exec.Command(program, "completion", shell).Output()
-		if err != nil {
-			return fmt.Errorf("completion for %s: %w", shell, err)
-		}
-		if err := os.WriteFile(filepath.Join(b.folder, shell), script, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (b build) goBuild(program, system, arch string, flags []string) error {
-	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", program, "./cmd/exitgate")...)
-	cmd.Dir = b.root
-	cmd.Env = append(os.Environ(), "GOOS="+system, "GOARCH="+arch)
-	if said, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, said)
-	}
-	return nil
-}
-
-// pack makes one package in a folder, and returns its file's name.
-func (b build) pack(format, out string) (string, error) {
-	content := func(source, destination, kind string, mode os.FileMode) *files.Content {
-		return &files.Content{Source: source, Destination: destination, Type: kind,
-			FileInfo: &files.ContentFileInfo{Mode: mode, MTime: b.time, Owner: "root", Group: "root"}}
-	}
-	made := func(name string) string { return filepath.Join(b.folder, name) }
-	info := nfpm.WithDefaults(&nfpm.Info{
-		Name:          "exitgate",
-		Arch:          b.arch,
-		Platform:      "linux",
-		Version:       b.version,
-		VersionSchema: "none",
-		Section:       "net",
-		Maintainer:    "exitgate <https://github.com/exitgate/exitgate>",
-		Homepage:      "https://github.com/exitgate/exitgate",
-		License:       "Apache-2.0",
-		Description:   "gateway that withdraws a service from a market instead of downgrading it",
-		MTime:         b.time,
-		Overridables: nfpm.Overridables{
-			Recommends: []string{"ca-certificates"},
-			Contents: files.Contents{
-				content(made("exitgate"), "/usr/bin/exitgate", "", 0o755),
-				content(b.root+"/deploy/systemd/exitgate.service", "/usr/lib/systemd/system/exitgate.service", "", 0o644),
-				content(b.root+"/deploy/packages/exitgate.yaml", "/etc/exitgate/exitgate.yaml", files.TypeConfigNoReplace, 0o644),
-				content(made("bash"), "/usr/share/bash-completion/completions/exitgate", "", 0o644),
-				content(made("zsh"), "/usr/share/zsh/vendor-completions/_exitgate", "", 0o644),
-				content(made("fish"), "/usr/share/fish/vendor_completions.d/exitgate.fish", "", 0o644),
-				content(b.root+"/LICENSE", "/usr/share/doc/exitgate/copyright", "", 0o644),
-				content(b.root+"/CHANGELOG.md", "/usr/share/doc/exitgate/CHANGELOG.md", "", 0o644),
-			},
-			Scripts: nfpm.Scripts{
-				PostInstall: b.root + "/deploy/packages/postinstall.sh",
-				PreRemove:   b.root + "/deploy/packages/preremove.sh",
-				PostRemove:  b.root + "/deploy/packages/postremove.sh",
-			},
-			Deb: nfpm.Deb{Compression: "zstd"}, // of half the size, and many times as fast as xz
-			RPM: nfpm.RPM{Compression: "zstd", BuildHost: "exitgate", Summary: "Gateway that withdraws a service from a market"},
-		},
-	})
-	packager, err := nfpm.Get(format)
+	content, err := os.ReadFile(from)
 	if err != nil {
-		return "", err
+		return err
 	}
-	if err := nfpm.PrepareForPackager(info, format); err != nil {
-		return "", err
-	}
-	name := packager.ConventionalFileName(info)
-	if strings.ContainsRune(name, filepath.Separator) {
-		return "", fmt.Errorf("%q is no version of a package", b.version)
-	}
-	file, err := os.Create(filepath.Join(out, name))
-	if err != nil {
-		return "", err
-	}
-	return name, errors.Join(packager.Package(info, file), file.Close())
+	return os.WriteFile(to, content, info.Mode().Perm())
 }
