@@ -195,7 +195,7 @@ func (b build) writeImage(index v1.ImageIndex, path string) error {
 	if err != nil {
 		return err
 	}
-	err = written.AppendIndex(index, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": b.tag()}))
+	err = written.AppendIndex(index, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": "exitgate:" + b.tag()}))
 	if err != nil {
 		return err
 	}

@@ -156,7 +156,7 @@ func TestImageFileHasTheSameImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(index.Manifests) != 1 || index.Manifests[0].Digest != want || index.Manifests[0].Annotations["org.opencontainers.image.ref.name"] != r.build.tag() {
+	if len(index.Manifests) != 1 || index.Manifests[0].Digest != want || index.Manifests[0].Annotations["org.opencontainers.image.ref.name"] != "exitgate:1.0.0-rc.1-test" {
 		t.Errorf("got %+v, want %s", index.Manifests, want)
 	}
 	if len(unpacked["blobs/sha256/"+want.Hex]) == 0 {
