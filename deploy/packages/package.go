@@ -41,6 +41,7 @@ func (b build) pack(format, arch, out string) (string, error) {
 				content(b.made("zsh"), "/usr/share/zsh/vendor-completions/_exitgate", "", 0o644),
 				content(b.made("fish"), "/usr/share/fish/vendor_completions.d/exitgate.fish", "", 0o644),
 				content(b.root+"/LICENSE", "/usr/share/doc/exitgate/copyright", "", 0o644),
+				content(b.root+"/gateway/geo/NOTICE.md", "/usr/share/doc/exitgate/embedded-geo-database.md", "", 0o644),
 				content(b.bom(arch), "/usr/share/doc/exitgate/exitgate.cdx.json", "", 0o644),
 				content(b.root+"/CHANGELOG.md", "/usr/share/doc/exitgate/CHANGELOG.md", "", 0o644),
 			},
