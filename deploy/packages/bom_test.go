@@ -27,7 +27,7 @@ func TestBOMIsValidByItsSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, arch := range []string{"amd64", "arm64"} {
+	for _, arch := range archs {
 		bom := parse(t, released(t).build.bom(arch))
 		if err := schema.Validate(bom); err != nil {
 			t.Errorf("%s: %v", arch, err)
