@@ -81,9 +81,7 @@ func (p *Policy) nextStepOf(at time.Time, counts func(binding) bool) time.Time {
 	}
 	for _, e := range p.rules {
 		for _, steps := range e.Timelines() {
-			if next := e.nextStep(steps, at); !next.IsZero() && (first.IsZero() || next.Before(first)) {
-				first = next
-			}
+			first = earliest(first, e.nextStep(steps, at))
 		}
 	}
 	return first

@@ -99,8 +99,8 @@ func (p *Policy) demandStatus(name string, at time.Time) DemandStatus {
 func (d Demand) nextDate(at time.Time) time.Time {
 	var next time.Time
 	for _, duty := range d.Duties() {
-		if duty.InForce.After(at) && (next.IsZero() || duty.InForce.Before(next)) {
-			next = duty.InForce
+		if duty.InForce.After(at) {
+			next = earliest(next, duty.InForce)
 		}
 	}
 	return next
@@ -144,15 +144,15 @@ func (p *Policy) formatKept(d Demand) string {
 		}
 		part := from + "breaks no guarantee"
 		if broken := p.BrokenGuarantees(duty.Demand); broken != nil {
-			part = fmt.Sprintf("%sbreaks %s; kept: %s", from, strings.Join(broken, ", "), duty.formatKept())
+			part = fmt.Sprintf("%sbreaks %s; kept: %s", from, strings.Join(broken, ", "), duty.formatWithheld())
 		}
 		parts = append(parts, part)
 	}
 	return strings.Join(parts, "; ")
 }
 
-// formatKept says what is refused under a demand that binds.
-func (d Demand) formatKept() string {
+// formatWithheld says what is refused under a demand that binds.
+func (d Demand) formatWithheld() string {
 	kept := fmt.Sprintf("%s is withdrawn", d.Jurisdiction)
 	if d.Routes != nil {
 		kept = fmt.Sprintf("%s refuses %s", d.Jurisdiction, strings.Join(d.Routes, ", "))

@@ -12,6 +12,14 @@ import (
 	"github.com/exitgate/exitgate/policy/edit"
 )
 
+// statesOf returns the state of a world, and what is restored of it, by how it came about.
+func statesOf(t *testing.T, w *world) map[string]changes.State {
+	t.Helper()
+	restored, err := changes.Restore([]byte(kept(t, w.s)), w.s.Supplement(), parsers)
+	w.must(err)
+	return map[string]changes.State{"": w.s, " once it is restored": restored}
+}
+
 // Since when a market gets what it gets is by the records, and not by dates that
 // somebody typed.
 func TestSince(t *testing.T) {
@@ -24,11 +32,7 @@ func TestSince(t *testing.T) {
 	}
 	expect := func(what string, wants map[policy.Code]time.Time) {
 		t.Helper()
-		kept, err := w.s.MarshalJSON()
-		w.must(err)
-		restored, err := changes.Restore(kept, w.s.Supplement(), parsers)
-		w.must(err)
-		for how, s := range map[string]changes.State{"": w.s, " restored": restored} {
+		for how, s := range statesOf(t, w) {
 			for _, m := range policy.Compile(s.Policy(), nil, w.now).Markets() {
 				want, ok := wants[m.Jurisdiction]
 				if ok && !m.Since.Equal(want) {
@@ -114,11 +118,7 @@ func TestSinceOfAPlace(t *testing.T) {
 	}
 	expect := func(what string, wants map[policy.Code]time.Time) {
 		t.Helper()
-		kept, err := w.s.MarshalJSON()
-		w.must(err)
-		restored, err := changes.Restore(kept, w.s.Supplement(), parsers)
-		w.must(err)
-		for how, s := range map[string]changes.State{"": w.s, " restored": restored} {
+		for how, s := range statesOf(t, w) {
 			snapshot := policy.Compile(s.Policy(), nil, w.now)
 			for place, want := range wants {
 				if d := snapshot.Decide(policy.PlaceOf(place), 0); !d.Since.Equal(want) {

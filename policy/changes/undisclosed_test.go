@@ -20,9 +20,7 @@ func TestUndisclosed_whileAChangeWaits(t *testing.T) {
 	w.must(w.proposes(counsel, proposing(rules+fmt.Sprintf(law, ", disclose: false"))))
 	hidden := func(what string, want bool) {
 		t.Helper()
-		restored, err := changes.Restore([]byte(kept(t, w.s)), w.s.Supplement(), parsers)
-		w.must(err)
-		for how, s := range map[string]changes.State{"": w.s, " once it is restored": restored} {
+		for how, s := range statesOf(t, w) {
 			if slices.Contains(s.Undisclosed(), "law") != want {
 				t.Errorf("%s%s: it knows %q", what, how, s.Undisclosed())
 			}
