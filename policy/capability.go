@@ -44,7 +44,7 @@ func (c *Capability) Finds(code Code) bool {
 	case code == Anonymous:
 		return c.Anonymous
 	}
-	_, found := c.Places[code]
+	_, found := c.Places[located(code)]
 	return found
 }
 
@@ -66,15 +66,8 @@ func (c *Capability) Untold(country Code) Addresses {
 
 // Around returns the narrowest place around a jurisdiction that can be found: for
 // a subdivision the one that it lies in or the country, for a country none, which
-// is Unlocated. Its clients are located there where it can't be found itself. One
-// that has another code besides is where that is: US-PR is PR.
+// is Unlocated. Its clients are located there where it can't be found itself.
 func (c *Capability) Around(code Code) Place {
-	if other, ok := iso3166.Alias(string(code)); ok {
-		code = Code(other)
-		if c.Finds(code) {
-			return PlaceOf(code)
-		}
-	}
 	place := PlaceOf(code)
 	if place.Subdivisions[1] != "" && c.Finds(place.Subdivisions[0]) {
 		return Place{Country: place.Country, Subdivisions: [2]Code{place.Subdivisions[0]}}

@@ -93,29 +93,23 @@ func (p *Policy) nextStepOf(at time.Time, counts func(binding) bool) time.Time {
 // have come further or less far than what they lie in.
 func (p *Policy) findDistinct() map[Code][]Code {
 	apart := make(map[Code][]Code)
-	for code := range p.rules {
-		if country, ok := countryOf(code); ok {
-			apart[country] = append(apart[country], code)
-		}
-		other, _ := iso3166.Alias(string(code))
-		if country, ok := countryOf(Code(other)); ok && !p.HasEntry(Code(other)) {
-			apart[country] = append(apart[country], Code(other))
-		}
-	}
-	for code := range p.rulesOf {
-		country, ok := countryOf(code)
-		if !ok || p.HasEntry(code) {
-			continue
-		}
-		if p.HasEntry(country) || p.territoryOf[country] != nil {
-			continue // more specific than any group
-		}
-		apart[country] = append(apart[country], code)
-	}
-	for _, code := range slices.Concat(p.withFlags, p.began.subdivisions(), p.partsApart()) {
+	tell := func(code Code) {
+		code = located(code)
 		if country, ok := countryOf(code); ok && !slices.Contains(apart[country], code) {
 			apart[country] = append(apart[country], code)
 		}
+	}
+	for code := range p.rules {
+		tell(code)
+	}
+	for code := range p.rulesOf {
+		if country, _ := countryOf(code); p.HasEntry(country) || p.territoryOf[country] != nil {
+			continue // more specific than any group
+		}
+		tell(code)
+	}
+	for _, code := range slices.Concat(p.withFlags, p.began.subdivisions(), p.partsApart()) {
+		tell(code)
 	}
 	for _, codes := range apart {
 		slices.Sort(codes)
@@ -142,6 +136,7 @@ func (p *Policy) DistinctSubdivisions(flags Flags) map[Code][]Code {
 // countryOf returns the country of an ISO 3166-2 code, which is two letters, a
 // hyphen and up to three letters or digits. No group has such a name.
 func countryOf(code Code) (Code, bool) {
+	code = located(code)
 	if len(code) < len("GB-E") || len(code) > len("GB-ENG") || code[2] != '-' {
 		return "", false
 	}

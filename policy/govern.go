@@ -3,8 +3,6 @@ package policy
 import (
 	"slices"
 	"time"
-
-	"github.com/exitgate/exitgate/policy/iso3166"
 )
 
 // A match is an entry that matches a place.
@@ -76,11 +74,9 @@ func (p *Policy) appendAliases(matches []match, place Place) []match {
 	if len(matches) > 0 {
 		governing = matches[0].rank
 	}
-	for _, code := range [...]Code{place.Country, place.Subdivisions[0]} {
-		for _, alias := range iso3166.Aliases(string(code)) {
-			if e := p.rules[Code(alias)]; e != nil {
-				matches = slices.Insert(matches, 0, match{e, ByEntry, governing})
-			}
+	for _, code := range alsoCalled(place) {
+		if e := p.rules[code]; e != nil {
+			matches = slices.Insert(matches, 0, match{e, ByEntry, governing})
 		}
 	}
 	return matches
@@ -90,13 +86,7 @@ func (p *Policy) appendAliases(matches []match, place Place) []match {
 // of its codes.
 func (p *Policy) appendGroups(matches []match, place Place, rank rank) []match {
 	start := len(matches)
-	codes := []Code{place.Country, place.Subdivisions[0], place.Subdivisions[1]}
-	for _, code := range codes[:2] {
-		for _, alias := range iso3166.Aliases(string(code)) {
-			codes = append(codes, Code(alias))
-		}
-	}
-	for _, code := range codes {
+	for _, code := range append(alsoCalled(place), place.Country, place.Subdivisions[0], place.Subdivisions[1]) {
 		for _, e := range p.rulesOf[code] {
 			known := slices.ContainsFunc(matches[start:], func(m match) bool { return m.entry == e })
 			if !known && p.groups[e.code].builtIn == (rank == builtInGroup) {

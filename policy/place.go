@@ -67,8 +67,10 @@ func IsPlace(jurisdiction Code) bool {
 
 // PlaceOf returns a place with a jurisdiction: a country, a subdivision within
 // what ISO 3166-2 has it in, or Private. Of others, as of Unlocated, it is the
-// zero Place.
+// zero Place. Of a subdivision that has a code of its own in ISO 3166-1 it is that:
+// clients in US-PR are in PR.
 func PlaceOf(jurisdiction Code) Place {
+	jurisdiction = located(jurisdiction)
 	if jurisdiction == Private {
 		return Place{Private: true}
 	}
@@ -83,6 +85,26 @@ func PlaceOf(jurisdiction Code) Place {
 		return Place{Country: Code(sub.Country), Subdivisions: [2]Code{jurisdiction}}
 	}
 	return Place{Country: Code(sub.Country), Subdivisions: [2]Code{Code(sub.Parent), jurisdiction}}
+}
+
+// located returns the code by which clients in a jurisdiction are located, where ISO
+// 3166 has two for it: PR for US-PR. Policies may be written with either.
+func located(jurisdiction Code) Code {
+	if code, ok := iso3166.Alias(string(jurisdiction)); ok {
+		return Code(code)
+	}
+	return jurisdiction
+}
+
+// alsoCalled returns the codes that ISO 3166-2 has besides for where a place is: US-PR
+// for PR. What a policy says of these it says of the place.
+func alsoCalled(place Place) (codes []Code) {
+	for _, code := range [...]Code{place.Country, place.Subdivisions[0]} {
+		for _, alias := range iso3166.Aliases(string(code)) {
+			codes = append(codes, Code(alias))
+		}
+	}
+	return codes
 }
 
 // partOf returns what ISO 3166-2 has a subdivision in, another one or the country;

@@ -164,8 +164,8 @@ func (p *Policy) Notices() map[Code]Notice { return maps.Clone(p.notices) }
 // field, and of the texts language by language.
 func (p *Policy) Notice(d Decision) Notice {
 	var notice Notice
-	country, _ := countryOf(d.Jurisdiction)
-	for _, code := range []Code{d.Jurisdiction, country, d.Entry, Default} {
+	place := PlaceOf(d.Jurisdiction)
+	for _, code := range slices.Concat([]Code{d.Jurisdiction}, alsoCalled(place), []Code{place.Country, d.Entry, Default}) {
 		n := p.notices[code]
 		notice.Status = cmp.Or(notice.Status, n.Status)
 		notice.BlockedBy = cmp.Or(notice.BlockedBy, n.BlockedBy)

@@ -34,13 +34,14 @@ func (p *Policy) settingFor(s *setting, place Place) (first, second Code) {
 	if e := p.territoryOf[place.Country]; e != nil {
 		codes[3] = e.code
 	}
-	for _, code := range codes {
+	also := alsoCalled(place)
+	for _, code := range slices.Concat(codes[:2], also, codes[2:]) {
 		if _, ok := s.in[code]; ok {
 			return code, ""
 		}
 	}
 	for _, groups := range [...]map[Code][]Code{s.own, s.builtIn} {
-		for _, code := range [...]Code{place.Country, place.Subdivisions[0], place.Subdivisions[1]} {
+		for _, code := range append(also, place.Country, place.Subdivisions[0], place.Subdivisions[1]) {
 			for _, group := range groups[code] {
 				switch {
 				case first == "":
@@ -123,7 +124,10 @@ func (p *Policy) distinguish() {
 // Groups returns the groups that a place is in, built-in ones and the
 // operator's, sorted.
 func (p *Policy) Groups(place Place) []Code {
-	found := slices.Concat(p.groupsOf[place.Country], p.groupsOf[place.Subdivisions[0]], p.groupsOf[place.Subdivisions[1]])
+	var found []Code
+	for _, code := range append(alsoCalled(place), place.Country, place.Subdivisions[0], place.Subdivisions[1]) {
+		found = append(found, p.groupsOf[code]...)
+	}
 	slices.Sort(found)
 	return slices.Compact(found)
 }
@@ -131,7 +135,7 @@ func (p *Policy) Groups(place Place) []Code {
 // contains reports whether a place is in a jurisdiction: in the country, the
 // subdivision or the group.
 func (p *Policy) contains(code Code, place Place) bool {
-	for _, c := range [...]Code{place.Jurisdiction(), place.Country, place.Subdivisions[0], place.Subdivisions[1]} {
+	for _, c := range append(alsoCalled(place), place.Jurisdiction(), place.Country, place.Subdivisions[0], place.Subdivisions[1]) {
 		if c != "" && (c == code || slices.Contains(p.groupsOf[c], code)) {
 			return true
 		}

@@ -35,8 +35,8 @@ func (p *builder) checkUnknownPart(e *Rule, path []any) {
 func (p *Policy) parts(e *Rule) []Code {
 	codes := append(slices.Clip(p.groups[e.code].members), e.code)
 	return slices.DeleteFunc(codes, func(code Code) bool {
-		_, is := countryOf(code)
-		return !is || !isPlace(string(code))
+		_, is := iso3166.LookupSubdivision(string(code))
+		return !is
 	})
 }
 
@@ -58,6 +58,9 @@ func (p *Policy) WithheldParts() map[Code][]Code {
 		}
 		for _, part := range p.parts(e) {
 			place := PlaceOf(part)
+			if place.Subdivisions[0] == "" {
+				continue // nobody is located to what is around US-PR and may be there
+			}
 			if !slices.ContainsFunc(p.Governing(place), func(r *Rule) bool { return r.code == code }) {
 				continue // what governs there says it
 			}

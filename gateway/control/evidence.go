@@ -38,6 +38,7 @@ func (c *Control) Evidence(ctx context.Context, code policy.Code, from, to time.
 	case !from.Before(to):
 		return h, nil, invalid("from is not before to", "give a time that has a length")
 	}
+	code = policy.PlaceOf(code).Jurisdiction()
 	found, err := c.findRecords(ctx, from, to)
 	if err != nil {
 		return h, nil, err
