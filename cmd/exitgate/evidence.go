@@ -182,6 +182,9 @@ func printEvidenceReport(out printer, f evidence.File, report evidence.Report) {
 	if report.Newer > 0 {
 		out.colouredParagraph(yellow, "", "Only a newer exitgate knows what %s of them say: that they are in their place was checked, and no more.", strconv.Itoa(report.Newer))
 	}
+	if !report.Proposals {
+		out.colouredParagraph(yellow, "", "The file says that it has the format %d, and in that the proposals may be missing of what came into force in its time: whether they do wasn't checked. Make a new one with a gateway of today.", f.Format)
+	}
 	printHead(out, f)
 	out.paragraph("", `
 This proves, if that hash is the ledger's: each record is as it was written, none between the first and the last is missing, and what the file says of policies, approvals, demands, dates and what took place is what they say. Compare the hash with one that was kept elsewhere, or with what exitgate log -v says of record %d on a gateway.
@@ -198,10 +201,13 @@ type evidenceReport struct {
 	Wrong   []api.InvalidRecord `json:"wrong"`
 	Differs string              `json:"differs,omitempty"` // why what the file says isn't what its records say
 	Newer   int                 `json:"newer,omitempty"`
+	// Proposals reports whether it was checked that the proposals are there of what came into
+	// force in its time: files of before format 3 may be without them.
+	Proposals bool `json:"proposals"`
 }
 
 func newEvidenceReport(f evidence.File, report evidence.Report) evidenceReport {
-	r := evidenceReport{OK: report.OK(), Records: report.Records, Last: f.Head.Number, Hash: f.Head.Hash.String(), Wrong: []api.InvalidRecord{}, Newer: report.Newer}
+	r := evidenceReport{OK: report.OK(), Records: report.Records, Last: f.Head.Number, Hash: f.Head.Hash.String(), Wrong: []api.InvalidRecord{}, Newer: report.Newer, Proposals: report.Proposals}
 	for _, invalid := range report.Invalid {
 		r.Wrong = append(r.Wrong, api.InvalidRecord{Number: invalid.Number, Reason: invalid.Err.Error()})
 	}

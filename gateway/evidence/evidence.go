@@ -28,6 +28,10 @@ import (
 // be missing, where it was made before the time.
 const format = 3
 
+// formatWithProposals is the first in which a file has the proposals of all that came into
+// force in its time.
+const formatWithProposals = 3
+
 // Limits.
 const (
 	MaxRecords = 100_000

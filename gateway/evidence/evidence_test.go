@@ -260,7 +260,7 @@ func TestAFileOfAnEarlierFormatStaysValid(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if report := read(t, text).Verify(checked); !report.OK() {
+		if report := read(t, text).Verify(checked); !report.OK() || report.Proposals {
 			t.Errorf("%s: %+v", name, report)
 		}
 	}
@@ -347,6 +347,35 @@ func TestWhatElseIsWrongWithAFile(t *testing.T) {
 				t.Errorf("got %+v", report)
 			}
 		})
+	}
+}
+
+// Whoever makes a file may write it about what no client is in, with all else right.
+func TestAFileIsAboutAPlaceAndATime(t *testing.T) {
+	b := theExit(t)
+	for _, c := range []struct {
+		code     policy.Code
+		from, to time.Time
+		want     bool
+	}{
+		{"FR", begin, b.now, true},
+		{"FR-75C", begin, b.now, true},
+		{"EU", begin, b.now, false},
+		{policy.Default, begin, b.now, false},
+		{policy.Anonymous, begin, b.now, false},
+		{policy.Unlocated, begin, b.now, false},
+		{policy.Private, begin, b.now, false},
+		{"FR", b.now, begin, false},
+		{"FR", b.now, b.now, false},
+	} {
+		var text bytes.Buffer
+		h := evidence.Header{Jurisdiction: c.code, Name: policy.Name(c.code), From: c.from, To: c.to, Head: b.records[len(b.records)-1].Point(), Made: evidence.Made{At: b.now}}
+		if err := evidence.Write(&text, h, sequence(b.records)); err != nil {
+			t.Fatal(err)
+		}
+		if report := read(t, text.Bytes()).Verify(checked); report.OK() != c.want {
+			t.Errorf("%s from %s to %s is valid: %v (%v)", c.code, c.from, c.to, report.OK(), report.Differs)
+		}
 	}
 }
 

@@ -21,6 +21,10 @@ type Report struct {
 	// Newer are the records that only a newer exitgate knows: their place was checked,
 	// and no more.
 	Newer int
+	// Proposals reports whether it was checked that the proposals are there of what came
+	// into force in its time: a file may say that it is of a format in which they may be
+	// missing.
+	Proposals bool
 }
 
 // OK reports whether nothing is wrong.
@@ -31,7 +35,7 @@ func (r Report) OK() bool { return len(r.Invalid) == 0 && r.Differs == nil }
 // them what they say, and nothing of what is yet to come at a moment. It proves what
 // comes before the hash in Head: whoever makes a whole file anew makes another hash.
 func (f File) Verify(now time.Time) Report {
-	var report Report
+	report := Report{Proposals: f.Format >= formatWithProposals}
 	wrong := func(number uint64, format string, args ...any) {
 		if n := len(report.Invalid); n == 0 || report.Invalid[n-1].Number != number {
 			report.Invalid = append(report.Invalid, ledger.InvalidRecord{Number: number, Err: fmt.Errorf(format, args...)})
@@ -66,6 +70,9 @@ func (f File) Verify(now time.Time) Report {
 	if len(report.Invalid) > 0 {
 		return report
 	}
+	if report.Differs = f.checkHeader(); report.Differs != nil {
+		return report
+	}
 	said := newReading(f.Header)
 	for _, r := range records {
 		said.add(r)
@@ -75,12 +82,25 @@ func (f File) Verify(now time.Time) Report {
 	given, failed := marshal(f.Says)
 	if err := errors.Join(err, failed); err != nil {
 		report.Differs = err
-	} else if !bytes.Equal(says, given) || f.Name != policy.Name(f.Jurisdiction) {
+	} else if !bytes.Equal(says, given) {
 		report.Differs = errors.New("what it says beside the records isn't what the records say")
 	} else {
 		report.Differs = f.checkTime(said, records[0], now)
 	}
 	return report
+}
+
+// checkHeader returns why the file is about nothing that evidence can be about.
+func (f File) checkHeader() error {
+	switch code := f.Jurisdiction; {
+	case !policy.IsPlace(code) || code == policy.Unlocated || code == policy.Private:
+		return fmt.Errorf("it is about %q, which is neither a country nor a part of one", code)
+	case f.Name != policy.Name(code):
+		return fmt.Errorf("it calls %s %q", code, f.Name)
+	case !f.From.Before(f.To):
+		return errors.New("the time that it is about ends before it begins")
+	}
+	return nil
 }
 
 // clockTolerance is by how much a file may be ahead of the clock where it is checked.
@@ -93,7 +113,7 @@ func (f File) checkTime(said *reading, first ledger.Record, now time.Time) error
 	switch {
 	case !isFirst && (said.last == nil || said.begins.After(f.From)):
 		return errors.New("its records begin later than the time that it is about: what was in force before them is missing")
-	case !isFirst && f.Format >= 3 && said.oldest != 0 && said.oldest < first.Number:
+	case !isFirst && f.Format >= formatWithProposals && said.oldest != 0 && said.oldest < first.Number:
 		return fmt.Errorf("record %d is missing, by which it was proposed what came into force", said.oldest)
 	case f.To.After(f.Made.At):
 		return errors.New("it was made before the time ended that it is about")
