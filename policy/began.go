@@ -16,7 +16,8 @@ type Began struct {
 	// Entries are by entry, and in it by class; "" is the whole service.
 	Entries map[Code]map[string]Beginning `json:"entries"`
 	// Places are, in the same way, those of a place for which it is otherwise than for the
-	// entry that governs it: it was reached by another one before.
+	// entry that governs it: it was reached by another one before. "US unknown-part" are those
+	// in the United States of whom no part is known.
 	Places map[Code]map[string]Beginning `json:"places,omitempty"`
 }
 
@@ -69,6 +70,9 @@ func (p *Policy) BeganAt(before *Policy, at time.Time) *Began {
 		for _, place := range p.placesWith(slices.Concat(slices.Collect(maps.Values(before.distinct))...)...) {
 			p.addPlace(b, before, place, at)
 		}
+		for code, parts := range p.WithheldParts() {
+			p.addUnknownPart(b, before, code, parts, at)
+		}
 	}
 	return b
 }
@@ -100,45 +104,111 @@ func (p *Policy) placesWith(more ...Code) []Place {
 func (p *Policy) addPlace(b *Began, before *Policy, place Place, at time.Time) {
 	code := place.Jurisdiction()
 	matches, earlier := p.appendMatches(nil, place), before.appendMatches(nil, place)
-	if before.began.ofPlace(code) == nil && sameEntries(matches, earlier) {
+	if before.began.ofPlace(code) == nil && sameEntry(matches, earlier) {
 		return // it has had what the entry has given
 	}
-	for i, class := range p.classes {
-		now := p.decide(code, matches, Class(i), at)
-		rule := p.rules[now.Entry]
-		if now.Phase == Open || rule == nil {
-			continue
-		}
-		was := before.decide(code, earlier, Class(max(0, slices.Index(before.classes, class))), at)
-		is := Beginning{was.Since, was.Announced}
-		if was.Phase != now.Phase {
-			is.Since = b.At
-		}
-		if was.Phase == Open {
-			is.Announced = b.At
-		}
-		timeline := rule.timelineOf(class)
-		if is == b.Entries[now.Entry][timeline] {
-			continue
-		}
-		if b.Places == nil {
-			b.Places = make(map[Code]map[string]Beginning)
-		}
-		if b.Places[code] == nil {
-			b.Places[code] = make(map[string]Beginning)
-		}
-		b.Places[code][timeline] = is
+	found, differs := p.beginnings(b, before,
+		func(class Class) Decision { return p.decide(code, matches, class, at) },
+		func(class Class) Decision { return before.decide(code, earlier, class, at) })
+	if differs {
+		b.addPlace(code, found)
 	}
 }
 
-// sameEntries reports whether the same entries govern by two lists of matches.
-func sameEntries(a, b []match) bool {
+// addUnknownPart adds it for those in a place of whom no part is known, while parts are
+// withheld from them, too.
+func (p *Policy) addUnknownPart(b *Began, before *Policy, code Code, parts []Code, at time.Time) {
+	earlier := before.WithheldParts()[code]
+	found, _ := p.beginnings(b, before,
+		func(class Class) Decision { return p.decideUnknownPart(code, parts, class, at) },
+		func(class Class) Decision { return before.decideUnknownPart(code, earlier, class, at) })
+	b.addPlace(code.unknownPart(), found)
+}
+
+func (b *Began) addPlace(code Code, found map[string]Beginning) {
+	if len(found) == 0 {
+		return
+	}
+	if b.Places == nil {
+		b.Places = make(map[Code]map[string]Beginning)
+	}
+	b.Places[code] = found
+}
+
+// decideUnknownPart decides for those in a place who may be in some parts of it: as the
+// strictest of these, and of the place. What was reached by steps that only the place has
+// taken is left out.
+func (p *Policy) decideUnknownPart(code Code, parts []Code, class Class, at time.Time) Decision {
+	strictest := p.decide(code, p.appendMatches(nil, PlaceOf(code)), class, at)
+	for _, part := range parts {
+		d := p.decide(part, p.appendMatches(nil, PlaceOf(part)), class, at)
+		p.asUnknownPart(&d, code)
+		strictest = *Stricter(&strictest, &d)
+	}
+	return strictest
+}
+
+// asUnknownPart makes of a decision on a part of a place one for those who may be there:
+// since when they get it may be later.
+func (p *Policy) asUnknownPart(d *Decision, of Code) {
+	known, ok := p.began.ofPlace(of.unknownPart())[p.timelineBy(*d)]
+	if !ok {
+		return
+	}
+	if !d.Since.After(p.began.At) {
+		d.Since = known.Since
+	}
+	if !d.Announced.After(p.began.At) {
+		d.Announced = known.Announced
+	}
+}
+
+// beginnings returns since when what is decided now is so, by what was decided before, by
+// timeline; and whether it differs from since when the entries have given it.
+func (p *Policy) beginnings(b *Began, before *Policy, now, was func(Class) Decision) (found map[string]Beginning, differs bool) {
+	found = make(map[string]Beginning)
+	for i, class := range p.classes {
+		d := now(Class(i))
+		if d.Phase == Open || p.rules[d.Entry] == nil {
+			continue
+		}
+		earlier := was(Class(max(0, slices.Index(before.classes, class))))
+		is := Beginning{earlier.Since, earlier.Announced}
+		if earlier.Phase != d.Phase {
+			is.Since = b.At
+		}
+		if earlier.Phase == Open {
+			is.Announced = b.At
+		}
+		timeline := p.timelineBy(d)
+		if last, ok := found[timeline]; ok { // of the whole service it is so since it is of all of it
+			is = Beginning{later(is.Since, last.Since), later(is.Announced, last.Announced)}
+		}
+		found[timeline] = is
+		differs = differs || is != b.Entries[d.Entry][timeline]
+	}
+	return found, differs
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// unknownPart returns what stands in Began.Places for those in a place of whom no part is
+// known.
+func (code Code) unknownPart() Code { return code + " unknown-part" }
+
+// sameEntry reports whether one entry alone governs by two lists of matches, the same.
+func sameEntry(a, b []match) bool {
 	if len(a) == 0 || len(b) == 0 {
 		return len(a) == len(b)
 	}
 	a, _ = mostSpecific(a)
 	b, _ = mostSpecific(b)
-	return slices.EqualFunc(a, b, func(a, b match) bool { return a.entry.code == b.entry.code })
+	return len(a) == 1 && len(b) == 1 && a[0].entry.code == b[0].entry.code
 }
 
 // subdivisions returns those of which something is known by themselves.
@@ -172,6 +242,15 @@ func (p *Policy) eachTimeline(r *Rule, do func(class string, steps []Step)) {
 	for class, name := range p.classes {
 		do(name, r.StepsOf(Class(class)))
 	}
+}
+
+// timelineBy returns the name of the timeline that a decision goes by, "" for that of the
+// whole service.
+func (p *Policy) timelineBy(d Decision) string {
+	if r := p.rules[d.Entry]; r != nil {
+		return r.timelineOf(d.Class)
+	}
+	return ""
 }
 
 // timelineOf returns the name of the timeline that a class has: "" for that of the

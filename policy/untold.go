@@ -116,6 +116,7 @@ func (c *compiler) setUntold(s *Snapshot, untold map[Code][]Code) {
 				continue
 			}
 			d := *strictest
+			c.policy.asUnknownPart(&d, code)
 			d.Jurisdiction, d.Reason = around.Jurisdiction, ByUnknownPart
 			least[class] = c.addDecision(d)
 		}

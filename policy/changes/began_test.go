@@ -153,4 +153,23 @@ func TestSinceOfAPlace(t *testing.T) {
 	apply("jurisdictions: {}\n")
 	again := apply("jurisdictions: {default: withdrawn}\n")
 	expect("what was taken back begins anew", map[policy.Code]time.Time{"FR": again, "US": again, "DE": again, "IT-25": again})
+
+	const routes = "routes: {news: [/news/]}\n"
+	apply(routes + "groups: {mine: [FR]}\njurisdictions: {mine: {features: {news: withdrawn}}}\n")
+	whole := apply(routes + "jurisdictions: {FR: {territories: none, phase: withdrawn}}\n")
+	expect("the whole by an entry of its own", map[policy.Code]time.Time{"FR": whole})
+
+	const groups = "groups: {mine: [FR, IT], yours: [FR, ES]}\n"
+	apply(groups + "jurisdictions: {mine: withdrawn, yours: announced}\n")
+	apply(groups + "jurisdictions: {mine: announced, yours: withdrawn}\n")
+	expect("two groups swap what they get", map[policy.Code]time.Time{"FR": whole, "IT": w.now, "ES": w.now})
+
+	part := apply("jurisdictions: {US-MS: {phase: withdrawn, unknown-part: serve}}\n")
+	expect("a part alone", map[policy.Code]time.Time{"US-MS": part, "US": {}})
+	unknown := apply("jurisdictions: {US-MS: {phase: withdrawn, unknown-part: withhold}}\n")
+	expect("and those who may be in it", map[policy.Code]time.Time{"US-MS": part, "US": unknown})
+	apply("jurisdictions: {US-MS: {phase: withdrawn, unknown-part: withhold}, BR: announced}\n")
+	expect("who stay so", map[policy.Code]time.Time{"US-MS": part, "US": unknown})
+	also := apply("jurisdictions: {US-MS: {phase: withdrawn, unknown-part: serve}, US-TX: {phase: withdrawn, unknown-part: withhold}}\n")
+	expect("by another part's entry", map[policy.Code]time.Time{"US-MS": part, "US-TX": also, "US": unknown})
 }
