@@ -41,7 +41,7 @@ func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 		policy:    p,
 		flags:     flags,
 		at:        at,
-		until:     p.NextStep(at),
+		until:     earliest(p.NextStep(at), p.nextSuspensionEnd(at)),
 		unlocated: c.addMarket(Unlocated, Place{}),
 		private:   c.addMarket(Private, Place{Private: true}),
 	}
@@ -82,6 +82,17 @@ func (p *Policy) nextStepOf(at time.Time, counts func(binding) bool) time.Time {
 	for _, e := range p.rules {
 		for _, steps := range e.Timelines() {
 			first = earliest(first, e.nextStep(steps, at))
+		}
+	}
+	return first
+}
+
+// nextSuspensionEnd returns when next a demand isn't suspended any longer, which is said of
+// it also where nothing else comes of it; zero if never.
+func (p *Policy) nextSuspensionEnd(at time.Time) (first time.Time) {
+	for _, d := range p.demands {
+		if until := d.SuspendedUntil(); until.After(at) {
+			first = earliest(first, until)
 		}
 	}
 	return first

@@ -140,6 +140,19 @@ func (d Demand) SuspendedUntil() time.Time {
 	return time.Time{}
 }
 
+// At returns the demand as it stands at a moment: where its suspension has ended, it is in
+// force, from then on. While it is suspended, it has no date.
+func (d Demand) At(moment time.Time) Demand {
+	if d.Stage != Suspended {
+		return d
+	}
+	d.InForce = time.Time{}
+	if until := d.SuspendedUntil(); !until.IsZero() && !until.After(moment) {
+		d.Stage, d.InForce = InForce, until
+	}
+	return d
+}
+
 // lastStage returns which of Stages counts: the last that changes anything, -1 if none
 // does.
 func (d Demand) lastStage() int {

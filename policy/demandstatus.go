@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,7 +16,7 @@ const (
 	DemandHarmless DemandOutcome = "harmless" // it breaks no guarantee
 	DemandOver     DemandOutcome = "over"     // it was rejected or repealed
 	DemandKept     DemandOutcome = "kept"     // it binds, and nothing is served against a guarantee
-	DemandPrepared DemandOutcome = "prepared" // it doesn't bind; if it did, nothing would be
+	DemandPrepared DemandOutcome = "prepared" // it doesn't bind, and if it did, nothing would be; or it never can
 	DemandUnmet    DemandOutcome = "unmet"    // it doesn't bind; if it did, something would have to be withdrawn
 )
 
@@ -32,7 +33,7 @@ type DemandStatus struct {
 	// SuspendedUntil is until when it is suspended: from then on it binds again.
 	SuspendedUntil time.Time `json:"suspended-until,omitzero"`
 	// Begins is when it comes, or came, into force: of several dates the first on which it
-	// breaks a guarantee, or else the first; zero if none is known.
+	// breaks a guarantee, or else the first; zero if none is known, as while it is suspended.
 	Begins time.Time `json:"begins,omitzero"`
 	// NextDate is the next of its dates, on which it comes into force, binds again, or
 	// requires something else; zero if none is ahead. DaysLeft are the whole days until
@@ -70,10 +71,16 @@ func (p *Policy) DemandStatuses(at time.Time, by *Capability) []DemandStatus {
 
 func (p *Policy) demandStatus(name string, at time.Time) DemandStatus {
 	d := p.demands[name]
-	s := DemandStatus{Name: name, Demand: d, Binds: d.Binds(), Breaks: p.BrokenGuarantees(d), SuspendedUntil: d.SuspendedUntil(), Begins: p.beginningOf(d)}
-	if next := d.nextDate(at); !next.IsZero() && !d.Stage.IsOver() && d.Kind != Informal {
+	s := DemandStatus{Name: name, Demand: d, Binds: d.Binds(), Breaks: p.BrokenGuarantees(d), SuspendedUntil: d.SuspendedUntil()}
+	if d.Stage != Suspended || !s.SuspendedUntil.IsZero() { // else no date is known
+		s.Begins = p.beginningOf(d)
+	}
+	if next := d.nextDate(at); !s.Begins.IsZero() && !next.IsZero() && !d.Stage.IsOver() && d.Kind != Informal {
 		s.NextDate = next
 		s.DaysLeft = new(int(next.Sub(at) / (24 * time.Hour)))
+	}
+	if until := s.SuspendedUntil; !until.IsZero() && !until.After(at) {
+		s.Demand, s.SuspendedUntil = d.At(at), time.Time{}
 	}
 	var open []Duty
 	for _, duty := range d.Duties() {
@@ -108,9 +115,6 @@ func (d Demand) nextDate(at time.Time) time.Time {
 
 // beginningOf returns when a demand comes, or came, into force: see DemandStatus.Begins.
 func (p *Policy) beginningOf(d Demand) time.Time {
-	if !d.InForce.IsZero() {
-		return d.InForce
-	}
 	var first, breaking time.Time
 	for _, duty := range d.Duties() {
 		first = earliest(first, duty.InForce)
@@ -118,10 +122,7 @@ func (p *Policy) beginningOf(d Demand) time.Time {
 			breaking = earliest(breaking, duty.InForce)
 		}
 	}
-	if breaking.IsZero() {
-		return first
-	}
-	return breaking
+	return cmp.Or(breaking, first)
 }
 
 // earliest returns the earlier of two times that are known, of which the zero one isn't.
@@ -140,7 +141,7 @@ func (p *Policy) formatKept(d Demand) string {
 	for _, duty := range duties {
 		from := ""
 		if len(duties) > 1 && !duty.InForce.IsZero() {
-			from = "from " + duty.InForce.Format(time.DateOnly) + " "
+			from = "from " + duty.InForce.Format(time.RFC3339) + " "
 		}
 		part := from + "breaks no guarantee"
 		if broken := p.BrokenGuarantees(duty.Demand); broken != nil {
@@ -170,6 +171,7 @@ func (p *Policy) setUnmet(s *DemandStatus, open []Duty, at time.Time) {
 	s.Summary = "doesn't bind; would break " + strings.Join(s.Breaks, ", ")
 	if s.Kind == Informal {
 		s.Summary = "is informal and never binds; would break " + strings.Join(s.Breaks, ", ")
+		return
 	}
 	for _, duty := range open {
 		bound := duty.Demand

@@ -23,6 +23,7 @@ func TestDemandStatuses(t *testing.T) {
 			"unmet, 30 days [FR]: FR would have to be withdrawn; FR is served until 2026-12-03T00:00:00Z, 2 days longer"},
 		{"it was proposed, and the exit is planned", "stage: proposed, in-force: 2026-12-01T00:00:00Z, requires: {e2ee: false}", "{FR: {schedule: [{from: 2026-12-01T00:00:00Z, phase: withdrawn}]}}", "prepared, 30 days"},
 		{"it is suspended after it was in force", "stage: suspended, in-force: 2026-01-01T00:00:00Z, requires: {e2ee: false}", "{FR: wind-down}", "unmet [FR]: FR would have to be withdrawn; FR is wind-down then"},
+		{"it is informal", "kind: informal, stage: in-force, in-force: 2026-01-01T00:00:00Z, requires: {e2ee: false}", "{}", "prepared"},
 		{"it is about one feature, which is withdrawn", "stage: proposed, routes: [news], requires: {e2ee: false}", "{FR: {features: {news: withdrawn}}}", "prepared"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -58,9 +59,9 @@ func TestDemandStatuses_ofSeveralDates(t *testing.T) {
 		begins                time.Time
 	}{
 		{"the second breaks a guarantee", "requires: [{from: 2026-12-01T00:00:00Z, flags: {retention: 7}}, {from: 2027-03-01T00:00:00Z, flags: {retention: 90}}]",
-			"from 2026-12-01 breaks no guarantee; from 2027-03-01 breaks retention; kept: ES is withdrawn by then", 3, march},
+			"from 2026-12-01T00:00:00Z breaks no guarantee; from 2027-03-01T00:00:00Z breaks retention; kept: ES is withdrawn by then", 3, march},
 		{"with a date of the whole", "in-force: 2026-12-01T00:00:00Z, requires: [{flags: {retention: 7}}, {from: 2027-03-01T00:00:00Z, flags: {retention: 90}}]",
-			"from 2026-12-01 breaks no guarantee; from 2027-03-01 breaks retention; kept: ES is withdrawn by then", 3, time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)},
+			"from 2026-12-01T00:00:00Z breaks no guarantee; from 2027-03-01T00:00:00Z breaks retention; kept: ES is withdrawn by then", 3, march},
 		{"one alone", "requires: [{from: 2027-03-01T00:00:00Z, flags: {retention: 90}}]",
 			"breaks retention; kept: ES is withdrawn by then", 93, march},
 	} {
@@ -71,6 +72,50 @@ func TestDemandStatuses_ofSeveralDates(t *testing.T) {
 		s := p.DemandStatuses(at, nil)[0]
 		if s.Summary != test.summary || s.DaysLeft == nil || *s.DaysLeft != test.days || !s.Begins.Equal(test.begins) {
 			t.Errorf("%s: %s, in %v days, begins %s", test.name, s.Summary, s.DaysLeft, s.Begins)
+		}
+	}
+}
+
+// Issue 11, 8: while a law is suspended it has no date, and from the end of that on it is
+// in force, in all that is said of it, also where it breaks no guarantee.
+func TestASuspensionEnds(t *testing.T) {
+	until := time.Date(2027, 2, 1, 0, 0, 0, 0, time.UTC)
+	for _, requires := range []string{"{e2ee: false}", "{e2ee: true}"} {
+		p, err := document.Read("policy.yaml", []byte(`version: 1
+guarantees: {e2ee: {require: true}}
+demands:
+  law:
+    jurisdiction: DE
+    title: A law
+    requires: `+requires+`
+    stages: [{stage: adopted, in-force: 2026-12-01T00:00:00Z}, {stage: suspended, until: 2027-02-01T00:00:00Z}]
+jurisdictions: {DE: {phase: withdrawn, because: [law]}}
+`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			at    time.Time
+			stage policy.Stage
+			date  time.Time // that the public is given
+			days  *int
+		}{
+			{time.Date(2027, 1, 22, 0, 0, 0, 0, time.UTC), policy.Suspended, time.Time{}, new(10)},
+			{until, policy.InForce, until, nil},
+		} {
+			s := policy.Compile(p, nil, c.at)
+			public := s.Public(nil)[0].Because[0]
+			cause := s.Cause(*s.Decide(policy.PlaceOf("DE"), 0)).Demands[0]
+			if public.Stage != c.stage || !public.InForce.Equal(c.date) || cause.Stage != c.stage || !cause.InForce.Equal(c.date) {
+				t.Errorf("%s, %s: the page says %s %s, the notice %s %s", requires, c.at, public.Stage, public.InForce, cause.Stage, cause.InForce)
+			}
+			status := p.DemandStatuses(c.at, nil)[0]
+			if status.Stage != c.stage || !status.Begins.Equal(until) || status.SuspendedUntil.IsZero() != (c.days == nil) || (status.DaysLeft == nil) != (c.days == nil) || c.days != nil && *status.DaysLeft != *c.days {
+				t.Errorf("%s, %s: the status says %s, begins %s, until %s, %v days", requires, c.at, status.Stage, status.Begins, status.SuspendedUntil, status.DaysLeft)
+			}
+			if next := s.Until(); next.Equal(until) != c.at.Before(until) {
+				t.Errorf("%s, %s: it holds until %s", requires, c.at, next)
+			}
 		}
 	}
 }

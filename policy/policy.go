@@ -330,15 +330,16 @@ func (p *Policy) Flag(name string) (Flag, bool) {
 	return p.flags[i], true
 }
 
-// Cause returns what the policy discloses of why a decision restricts.
-func (p *Policy) Cause(d Decision) Cause {
+// Cause returns what the policy discloses of why a decision of the snapshot restricts.
+func (s *Snapshot) Cause(d Decision) Cause {
+	p := s.policy
 	var c Cause
 	broken := make(map[string]bool)
 	switch d.Reason {
 	case ByGuarantee:
 		broken[d.Flag] = true
 	case ByDefault, ByEntry, ByTerritory, ByGroup, ByAnonymity, ByUnknownPart:
-		c.Demands = p.disclosed(d.Entry)
+		c.Demands = p.disclosed(d.Entry, s.at)
 	}
 	for _, demand := range c.Demands {
 		for _, flag := range p.BrokenGuarantees(demand) {
@@ -355,7 +356,7 @@ func (p *Policy) Cause(d Decision) Cause {
 
 // disclosed returns the demands that an entry is because of and that may be
 // named to the public.
-func (p *Policy) disclosed(code Code) []Demand {
+func (p *Policy) disclosed(code Code, at time.Time) []Demand {
 	e := p.rules[code]
 	if e == nil {
 		return nil
@@ -363,7 +364,7 @@ func (p *Policy) disclosed(code Code) []Demand {
 	var demands []Demand
 	for _, name := range e.because {
 		if demand := p.demands[name]; demand.Disclosed() {
-			demands = append(demands, demand)
+			demands = append(demands, demand.At(at))
 		}
 	}
 	return demands

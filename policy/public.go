@@ -295,7 +295,7 @@ func (s *Snapshot) publicRules(d *Decision, governing []*Rule) []*Rule {
 func (s *Snapshot) publicCauses(rules []*Rule) []Demand {
 	var causes []Demand
 	for _, rule := range rules {
-		causes = append(causes, s.policy.disclosed(rule.code)...)
+		causes = append(causes, s.policy.disclosed(rule.code, s.at)...)
 	}
 	return causes
 }

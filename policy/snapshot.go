@@ -283,7 +283,7 @@ func (s *Snapshot) marketBy(code Code, e *Rule) Market {
 		Since:        began.Since,
 		Sunset:       s.policy.sunset(e, steps, s.at, began),
 		Next:         e.stepsAfter(steps, s.at),
-		Because:      s.policy.disclosed(e.code),
+		Because:      s.policy.disclosed(e.code, s.at),
 		Zone:         cmp.Or(s.policy.Notice(Decision{Jurisdiction: code, Entry: e.code}).Zone, ZoneOf(code)),
 	}
 	for _, f := range features {

@@ -236,15 +236,27 @@ func writeSection(out io.Writer, title string, rows [][]string) {
 
 // formatDemandStage says how far a demand has come: "adopted, from 2026-12-01".
 func formatDemandStage(d policy.DemandStatus) string {
+	switch date := demandDate(d); {
+	case date.IsZero():
+		return string(d.Stage)
+	case !d.SuspendedUntil.IsZero():
+		return fmt.Sprintf("%s, until %s", d.Stage, formatTime(date))
+	default:
+		return fmt.Sprintf("%s, from %s", d.Stage, formatTime(date))
+	}
+}
+
+// demandDate returns the date that is said with how far a demand has come, zero for none.
+func demandDate(d policy.DemandStatus) time.Time {
 	switch {
 	case !d.SuspendedUntil.IsZero():
-		return fmt.Sprintf("%s, until %s", d.Stage, formatTime(d.SuspendedUntil))
+		return d.SuspendedUntil
 	case !d.NextDate.IsZero():
-		return fmt.Sprintf("%s, from %s", d.Stage, formatTime(d.NextDate))
-	case d.Outcome == policy.DemandOver, d.Stage == policy.Suspended, d.InForce.IsZero():
-		return string(d.Stage)
+		return d.NextDate
+	case d.Outcome == policy.DemandOver, d.Stage == policy.Suspended:
+		return time.Time{}
 	}
-	return fmt.Sprintf("%s, from %s", d.Stage, formatTime(d.InForce))
+	return d.InForce
 }
 
 func phaseSince(m policy.Market) string {

@@ -366,8 +366,11 @@ func printDemandTable(out printer, demands []policy.DemandStatus) {
 		}
 		r := row{
 			cells: []cell{{text: sanitise(string(d.Jurisdiction)), colour: bold}, {text: sanitise(d.Name)}, {text: stage, colour: demandColour(d)}},
-			below: []string{sanitise(d.Summary)},
 		}
+		if there := formatThere(demandDate(d), d.Jurisdiction, ""); there != "" {
+			r.below = append(r.below, there)
+		}
+		r.below = append(r.below, sanitise(d.Summary))
 		if d.Missing != "" {
 			r.below = append(r.below, "MISSING: "+sanitise(d.Missing))
 		}

@@ -149,7 +149,7 @@ func compile(p *policy.Policy, flags policy.Flags, at time.Time, m *metrics.Metr
 			}
 		}
 	}
-	c.notices = notice.NewSet(refused, p.Notice, p.Cause, policy.Name)
+	c.notices = notice.NewSet(refused, p.Notice, snapshot.Cause, policy.Name)
 	c.status.capability = capability
 	return c
 }
