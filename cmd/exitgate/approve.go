@@ -112,9 +112,6 @@ func (c *client) checkApproval(ctx context.Context, number uint64, change api.Ch
 	} else {
 		err = changes.CheckApprover(you, "approve", fmt.Sprintf("change %d", number), change.Authors, changes.Approvers(change.Approvals))
 	}
-	if refusal, ok := errors.AsType[*changes.Error](err); ok {
-		return &api.Problem{Code: string(refusal.Code), Detail: refusal.Message, Advice: refusal.Advice}
-	}
 	return err
 }
 

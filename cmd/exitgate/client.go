@@ -25,12 +25,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/exitgate/exitgate/gateway/admin"
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/gateway/certs"
 	"github.com/exitgate/exitgate/gateway/statedir"
 	"github.com/exitgate/exitgate/internal/files"
 	"github.com/exitgate/exitgate/internal/loopback"
 	"github.com/exitgate/exitgate/internal/strictyaml"
+	"github.com/exitgate/exitgate/policy/changes"
 )
 
 // A connection says where the gateway's API is: its socket, or an address.
@@ -449,6 +451,11 @@ func networkCause(err error) error {
 // is printed as JSON.
 func commandError(cmd *cobra.Command, asJSON bool, err error) error {
 	p, ok := errors.AsType[*api.Problem](err)
+	if refusal, here := errors.AsType[*changes.Error](err); !ok && here { // found out before the gateway would
+		var problem api.Problem
+		problem, ok = admin.ProblemOf(refusal)
+		p = &problem
+	}
 	if !ok {
 		return exitFailure(err)
 	}

@@ -107,6 +107,9 @@ func (f *dayFlag) Set(text string) error {
 
 // record writes down that a demand has come to another stage.
 func (o *demandOptions) record(cmd *cobra.Command, name string, now time.Time) error {
+	if _, err := time.Parse(time.DateOnly, o.date); o.date != "" && err != nil {
+		return fmt.Errorf("--date %.40q is no day: write it as 2026-12-01", o.date)
+	}
 	zone, code := o.zoneOf(cmd, name)
 	if (o.inForce.isDay || o.until.isDay) && code != "" && policy.DayZone(code) == "" {
 		return fmt.Errorf("in which time zone %s is isn't known here: write the moment, as in 2027-03-01T00:00:00+12:00[Asia/Kamchatka]", code)
@@ -189,7 +192,7 @@ func (o *demandOptions) print(cmd *cobra.Command, name string) error {
 		printDemand(newPrinter(cmd.OutOrStdout()), d)
 		return nil
 	}
-	return commandError(cmd, o.json, &api.Problem{Code: "not-found", Detail: fmt.Sprintf("there is no demand %.80q in the policy in force", name), Advice: "see exitgate demand"})
+	return commandError(cmd, o.json, &changes.Error{Code: changes.NotFound, Message: fmt.Sprintf("there is no demand %.80q in the policy in force", name), Advice: "see exitgate demand"})
 }
 
 // printDemands shows all demands.

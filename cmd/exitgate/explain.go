@@ -17,6 +17,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/control"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
 	"github.com/exitgate/exitgate/policy/document"
 	"github.com/exitgate/exitgate/policy/iso3166"
 )
@@ -137,7 +138,7 @@ func (o *explainOptions) question(cmd *cobra.Command, asked string) (api.Questio
 	}
 	q.Jurisdiction = policy.Code(asked)
 	_, err := placeOf(asked)
-	return q, exitFailure(err)
+	return q, commandError(cmd, o.json, err)
 }
 
 // explain has the gateway explain.
@@ -213,7 +214,7 @@ func (o *explainOptions) locate(cmd *cobra.Command, asked string) (policy.Place,
 	address, err := netip.ParseAddr(asked)
 	if err != nil {
 		place, err := placeOf(asked)
-		return place, nil, exitFailure(err)
+		return place, nil, commandError(cmd, o.json, err)
 	}
 	locator, err := geo.Open(options)
 	if err != nil {
@@ -230,10 +231,12 @@ func placeOf(code string) (policy.Place, error) {
 		return policy.Place{Anonymous: true}, nil
 	case policy.IsPlace(jurisdiction):
 		return policy.PlaceOf(jurisdiction), nil
-	case iso3166.Closest(code) != "":
-		return policy.Place{}, fmt.Errorf("%q is neither an address nor a country or subdivision: did you mean %s?", code, iso3166.Closest(code))
 	}
-	return policy.Place{}, fmt.Errorf("%q is neither an address nor a country or subdivision", code)
+	unknown := changes.Error{Code: changes.NotFound, Message: fmt.Sprintf("%q is neither an address nor a country or subdivision", code)}
+	if closest := iso3166.Closest(code); closest != "" {
+		unknown.Message += ": did you mean " + closest + "?"
+	}
+	return policy.Place{}, &unknown
 }
 
 func (x explanation) write(out io.Writer) {

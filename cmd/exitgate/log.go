@@ -297,8 +297,8 @@ func (o *logOptions) printOne(cmd *cobra.Command, c *client, number uint64) erro
 		return err
 	}
 	if o.policy && made.Policy == api.NotDisclosed {
-		return commandError(cmd, o.json, &api.Problem{
-			Code: string(changes.Forbidden), Detail: fmt.Sprintf("the policy of revision %d names demands that you may not know of", number), Advice: "ask somebody who has the role counsel",
+		return commandError(cmd, o.json, &changes.Error{
+			Code: changes.Forbidden, Message: fmt.Sprintf("the policy of revision %d names demands that you may not know of", number), Advice: "ask somebody who has the role counsel",
 		})
 	}
 	if o.policy {

@@ -125,7 +125,11 @@ func describeExitCodes(cmd *cobra.Command) {
 	if cmd.Long == "" {
 		cmd.Long = cmd.Short + "."
 	}
-	if !strings.Contains(cmd.Long, begin) {
+	switch {
+	case strings.Contains(cmd.Long, begin):
+	case cmd.Flag("api") == nil && !cmd.HasSubCommands(): // it asks no gateway
+		cmd.Long += "\n\n" + begin + "0 done, 1 failed, or there is no such thing, 2 usage."
+	default:
 		cmd.Long += "\n\n" + begin + "0 done, or waits for approvals, 1 failed, or there is no such\nthing, 2 usage, 3 refused by policy or conflict."
 	}
 	for _, verb := range cmd.Commands() {

@@ -67,7 +67,7 @@ func (o *proposalOptions) propose(cmd *cobra.Command, p api.Proposal, show func(
 	}
 	plan, err := decode[api.Plan](planAsking(cmd, c, &p))
 	if err == nil && plan.Plan.Before == plan.Plan.After && o.change == 0 {
-		err = &api.Problem{Code: string(changes.NoChange), Detail: fmt.Sprintf("it is so already, by %s: nothing is changed", currentRevision(plan))}
+		err = &changes.Error{Code: changes.NoChange, Message: fmt.Sprintf("it is so already, by %s: nothing is changed", currentRevision(plan))}
 	}
 	if outcomeUnknown(err) {
 		err = fmt.Errorf("%w: nothing was changed", err)
@@ -77,10 +77,10 @@ func (o *proposalOptions) propose(cmd *cobra.Command, p api.Proposal, show func(
 	}
 	p.Plan = cmp.Or(o.plan, plan.Plan.Hash)
 	if p.Plan != plan.Plan.Hash && plan.Revision != 0 {
-		return commandError(cmd, o.json, &api.Problem{
-			Code:   string(changes.PlanChanged),
-			Detail: fmt.Sprintf("it would do something else now than in plan %.12s: the plan is %s", o.plan, plan.Plan.Hash),
-			Advice: "plan again, and see whether you still want it",
+		return commandError(cmd, o.json, &changes.Error{
+			Code:    changes.PlanChanged,
+			Message: fmt.Sprintf("it would do something else now than in plan %.12s: the plan is %s", o.plan, plan.Plan.Hash),
+			Advice:  "plan again, and see whether you still want it",
 		})
 	}
 	if o.json {

@@ -81,9 +81,9 @@ func refuseBusy(message string) error {
 	return &retryError{refuse(busy, message, "try again in a few seconds"), 5 * time.Second}
 }
 
-// problemOf returns what a client is told about an error, and whether that is
+// ProblemOf returns what a client is told about an error, and whether that is
 // more than that there was one.
-func problemOf(err error) (p api.Problem, explained bool) {
+func ProblemOf(err error) (p api.Problem, explained bool) {
 	e, ok := errors.AsType[*changes.Error](err)
 	if !ok || statuses[e.Code] == 0 {
 		e = &changes.Error{Code: internal, Message: "something went wrong in the gateway", Advice: "look into the gateway's log"}
@@ -111,7 +111,7 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) (explained bo
 
 // writeRedactedError is writeError, with the problem as who asks may know it.
 func writeRedactedError(w http.ResponseWriter, r *http.Request, err error, redact func([]byte) []byte) (explained bool) {
-	p, explained := problemOf(err)
+	p, explained := ProblemOf(err)
 	if p.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="exitgate"`)
 	}
