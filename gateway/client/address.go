@@ -55,18 +55,16 @@ type Resolver struct {
 }
 
 // NewResolver returns a Resolver that trusts these proxies. The error names every
-// network that is none, that has address bits beyond its length, or that is the
-// whole internet, and a Header that can't be the name of one.
+// network that is none, that has address bits beyond its length, or that is
+// too wide for proxies, and a Header that can't be the name of one.
 func NewResolver(trust Trust) (*Resolver, error) {
 	var errs []error
 	for _, proxy := range trust.Proxies {
 		switch {
 		case !proxy.IsValid():
 			errs = append(errs, errors.New("trusted proxies: a network is missing its address or length: write it as 10.0.0.0/8"))
-		case unmapped(proxy).Bits() == 0 && proxy.Bits() > 0:
-			errs = append(errs, fmt.Errorf("trusted proxies: %s is every IPv4 address, 0.0.0.0/0, and would let everybody claim any address: name the networks of your own proxies, as 10.0.0.0/8", proxy))
-		case proxy.Bits() == 0:
-			errs = append(errs, fmt.Errorf("trusted proxies: %s would let everybody claim any address: name the networks of your own proxies", proxy))
+		case isTooWide(unmapped(proxy)):
+			errs = append(errs, fmt.Errorf("trusted proxies: %s is wider than any network of proxies, and would let strangers claim any address: name the networks of your own, as 10.0.0.0/8", proxy))
 		case proxy != proxy.Masked():
 			errs = append(errs, fmt.Errorf("trusted proxies: %s has address bits beyond its length: write %s for the network or %s for the one address",
 				proxy, proxy.Masked(), netip.PrefixFrom(proxy.Addr(), proxy.Addr().BitLen())))
@@ -80,6 +78,19 @@ func NewResolver(trust Trust) (*Resolver, error) {
 		return nil, errors.Join(errs...)
 	}
 	return &Resolver{proxies: newNetworks(trust.Proxies), header: header}, nil
+}
+
+// isTooWide reports whether a network is more than anybody has who runs proxies: wider than
+// a /8 of IPv4, or a /16 of the IPv6 addresses that are given out, 2000::/3 (RFC 4291).
+func isTooWide(network netip.Prefix) bool {
+	switch address := network.Addr(); {
+	case address.Is4():
+		return network.Bits() < 8
+	case network.Bits() < 7: // fc00::/7 is the widest that isn't given out (RFC 4193)
+		return true
+	default:
+		return network.Bits() < 16 && address.As16()[0]>>5 == 1
+	}
 }
 
 // Address returns the address of the client: without a zone, and IPv4 as

@@ -262,13 +262,18 @@ func TestInvalidTrustIsRejectedAllAtOnce(t *testing.T) {
 			netip.MustParsePrefix("10.0.0.7/8"),
 			netip.MustParsePrefix("2001:db8::1/32"),
 			netip.MustParsePrefix("::ffff:0:0/96"), // F: all of IPv4
+			netip.MustParsePrefix("128.0.0.0/1"),   // which with the other half is all of it
+			netip.MustParsePrefix("2000::/3"),
+			netip.MustParsePrefix("10.0.0.0/8"), // wide, and private
+			netip.MustParsePrefix("fc00::/7"),
+			netip.MustParsePrefix("2a00::/16"),
 		},
 	})
 	if err == nil {
 		t.Fatal("no error")
 	}
 	lines := strings.Split(err.Error(), "\n")
-	names := []string{"missing", "0.0.0.0/0", "10.0.0.0/8", "2001:db8::/32", "::ffff:0.0.0.0/96", `"X Forwarded For"`}
+	names := []string{"missing", "0.0.0.0/0", "10.0.0.0/8", "2001:db8::/32", "::ffff:0.0.0.0/96", "128.0.0.0/1", "2000::/3", `"X Forwarded For"`}
 	if len(lines) != len(names) {
 		t.Fatal(err)
 	}
