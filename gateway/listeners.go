@@ -20,7 +20,7 @@ import (
 )
 
 // Addresses are where a Gateway listens; "" where it doesn't.
-type Addresses struct{ HTTPS, HTTP, Admin, Probes, Socket string }
+type Addresses struct{ HTTPS, HTTP, Decisions, Admin, Probes, Socket string }
 
 // Listen binds the addresses. Port 0 is any free one: Addresses tells which.
 // After an error the Gateway is closed.
@@ -58,6 +58,13 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 			return Addresses{}, err
 		}
 		at.HTTP = http.String()
+	}
+	if public.Decisions != "" {
+		decisions, err := g.listenTCP("decisions", "listen.decisions", public.Decisions, true, g.decisionServer(requests))
+		if err != nil {
+			return Addresses{}, err
+		}
+		at.Decisions = decisions.String()
 	}
 	if g.public = https; https == nil {
 		g.public = http
@@ -140,6 +147,13 @@ func (g *Gateway) plainServer(requests context.Context) *http.Server {
 	s.Protocols.SetHTTP1(true)
 	s.Protocols.SetUnencryptedHTTP2(true)
 	s.ConnContext = request.NoteProxied
+	return s
+}
+
+// decisionServer returns the server at which proxies ask what becomes of requests.
+func (g *Gateway) decisionServer(requests context.Context) *http.Server {
+	s := g.publicServer(g.serve((*request.Handler).AnswerDecision))
+	s.BaseContext = func(net.Listener) context.Context { return requests }
 	return s
 }
 

@@ -47,6 +47,9 @@ type Config struct {
 type Listen struct {
 	HTTPS string `yaml:"https" default:":8443" doc:"Address of the HTTPS listener. Only where the plain one serves it may be empty."`
 	HTTP  Plain  `yaml:"http" default:":8080" doc:"The plain listener. An address alone: it redirects to HTTPS."`
+	// Decisions is where trusted proxies ask what becomes of requests that they forward
+	// themselves.
+	Decisions string `yaml:"decisions" doc:"Address of the listener, without TLS, at which trusted proxies ask what becomes of requests that they forward themselves: nginx's auth_request, Caddy's forward_auth, Traefik's forwardAuth. Default: there is none."`
 }
 
 // An App is what is behind the gateway for some hosts.
@@ -466,7 +469,7 @@ func (c Config) listenFaults() (found []Fault) {
 	for _, l := range []struct {
 		address string
 		path    []any
-	}{{c.Listen.HTTPS, []any{"https"}}, {plain.Address, []any{"http"}}} {
+	}{{c.Listen.HTTPS, []any{"https"}}, {plain.Address, []any{"http"}}, {c.Listen.Decisions, []any{"decisions"}}} {
 		if l.address != "" && !isListenAddress(l.address) {
 			report(`write HOST:PORT or :PORT, as in ":8443", with a port from 0 (any) to 65535`, fmt.Sprintf("%q is not an address to listen on", l.address), l.path...)
 		}
@@ -476,6 +479,9 @@ func (c Config) listenFaults() (found []Fault) {
 	}
 	if c.Listen.HTTPS == "" && (c.TLS.ACME.IsSet() || len(c.TLS.Files) > 0) {
 		report("give https an address, or remove tls", "there are certificates, and no HTTPS listener to show them", "https")
+	}
+	if c.Listen.Decisions != "" && len(c.TrustedProxies) == 0 {
+		report("name the networks of the proxies that ask in trusted-proxies", "nobody is trusted to ask for decisions", "decisions")
 	}
 	switch {
 	case !plain.Serve:
@@ -494,7 +500,7 @@ func (c Config) sharedPorts() (found []Fault) {
 		path    []any
 	}
 	all := []listener{
-		{c.Listen.HTTPS, []any{"listen", "https"}}, {c.Listen.HTTP.Address, []any{"listen", "http"}},
+		{c.Listen.HTTPS, []any{"listen", "https"}}, {c.Listen.HTTP.Address, []any{"listen", "http"}}, {c.Listen.Decisions, []any{"listen", "decisions"}},
 		{c.Admin.Listen, []any{"admin", "listen"}}, {c.Admin.Probes, []any{"admin", "probes"}},
 	}
 	for i, l := range all {

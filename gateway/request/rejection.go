@@ -29,12 +29,14 @@ const (
 	MalformedMethod  Rejection = "malformed-method"
 	MalformedTarget  Rejection = "malformed-target"
 	HeaderTooLarge   Rejection = "header-too-large"
-	DecidedAnew      Rejection = "decided-anew" // something restricted it in the moment that it was decided
+	UntrustedProxy   Rejection = "untrusted-proxy"  // asks for a decision
+	UnknownQuestion  Rejection = "unknown-question" // of a proxy that asks for a decision
+	DecidedAnew      Rejection = "decided-anew"     // something restricted it in the moment that it was decided
 )
 
 // rejections are all of them that don't come from client.
 var rejections = [...]error{
-	AmbiguousPath, AmbiguousMethod, AmbiguousFraming, UnknownHost, MalformedHost, ConflictingHost, MethodNotAllowed, MalformedMethod, MalformedTarget, HeaderTooLarge, DecidedAnew,
+	AmbiguousPath, AmbiguousMethod, AmbiguousFraming, UnknownHost, MalformedHost, ConflictingHost, MethodNotAllowed, MalformedMethod, MalformedTarget, HeaderTooLarge, UntrustedProxy, UnknownQuestion, DecidedAnew,
 	enforce.FlagsUnknown, enforce.PolicyUnknown,
 }
 
