@@ -61,6 +61,25 @@ func TestALoadBalancerIsToldWhetherToSendRequests(t *testing.T) {
 	}
 }
 
+// A kubelet and a Prometheus ask by the pod's address, and from any.
+func TestTheListenerForProbesHasMetricsIfThatIsSaid(t *testing.T) {
+	g := start(t, setup{configure: func(c *config.Config) { c.Admin.Probes, c.Admin.Metrics = "127.0.0.1:0", true }})
+	for path, want := range map[string]string{"/metrics": "exitgate_policy_info", "/healthz": "alive", "/readyz": "ready"} {
+		r, err := http.NewRequest(http.MethodGet, "http://"+g.at.Probes+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "10.1.2.3:8601"
+		res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := read(res); err != nil || got.status != http.StatusOK || !strings.Contains(got.body, want) {
+			t.Errorf("%s: %d, %v, %.200s", path, got.status, err, got.body)
+		}
+	}
+}
+
 func TestAGatewayWithoutGuaranteedFlagsIsUnhealthy(t *testing.T) {
 	g := start(t, setup{
 		policy:    "version: 1\nguarantees: {e2ee: {require: true}}\n",

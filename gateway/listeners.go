@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/netutil"
 
 	"github.com/exitgate/exitgate/gateway/admin"
@@ -82,7 +83,11 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 		at.Admin = admin.String()
 	}
 	if g.config.Admin.Probes != "" {
-		probes, err := g.listenTCP("probes", "admin.probes", g.config.Admin.Probes, false, g.adminServer(admin.NewProbes(g.control)))
+		var metrics prometheus.Gatherer
+		if g.config.Admin.Metrics {
+			metrics = g.registry
+		}
+		probes, err := g.listenTCP("probes", "admin.probes", g.config.Admin.Probes, false, g.adminServer(admin.NewProbes(g.control, metrics)))
 		if err != nil {
 			return Addresses{}, err
 		}

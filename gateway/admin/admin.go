@@ -42,7 +42,7 @@ func New(o Options) http.Handler { return newHandler(o, defaults) }
 
 func newHandler(o Options, l limits) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	mux.Handle("GET /metrics", answerMetrics(o.Metrics))
 	mux.HandleFunc("GET /healthz", answerAlive)
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		state, status := o.Service.Readiness(), http.StatusOK
@@ -68,10 +68,18 @@ func answerAlive(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]bool{"alive": true})
 }
 
+func answerMetrics(from prometheus.Gatherer) http.Handler {
+	return promhttp.HandlerFor(from, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+}
+
 // NewProbes answers /healthz and /readyz, for any host and without saying why: what
-// an orchestrator wants to know, on a listener that may have any address.
-func NewProbes(service *control.Control) http.Handler {
+// an orchestrator wants to know, on a listener that may have any address. It answers
+// /metrics, too, if some are given.
+func NewProbes(service *control.Control, metrics prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
+	if metrics != nil {
+		mux.Handle("GET /metrics", answerMetrics(metrics))
+	}
 	mux.HandleFunc("GET /healthz", answerAlive)
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		ready, status := service.Readiness().Ready, http.StatusOK

@@ -192,6 +192,8 @@ type Admin struct {
 	TLS    AdminTLS `yaml:"tls" doc:"Certificates for the admin listener. Whoever connects has to show one, too."`
 	Hosts  []string `yaml:"hosts" doc:"Names that the admin listener is asked for, beside loopback's."`
 	Probes string   `yaml:"probes" doc:"Any address for /healthz and /readyz alone, as :8601, for an orchestrator's probes: they say yes or no, and not why."`
+	// Metrics has that listener answer /metrics, too.
+	Metrics bool `yaml:"metrics" doc:"Have the listener for probes answer /metrics, too, to whoever reaches it: no addresses are in them, but the policy's jurisdictions and what they get."`
 }
 
 // AdminTLS is mutual TLS.
@@ -316,6 +318,9 @@ func (c Config) faults() []Fault {
 	}
 	if a := c.Admin.Probes; a != "" && !isListenAddress(a) {
 		report("write HOST:PORT or :PORT, as in :8601, with a port from 0 (any) to 65535", []any{"admin", "probes"}, "%q is not an address to listen on", a)
+	}
+	if c.Admin.Metrics && c.Admin.Probes == "" {
+		report(`give probes an address, as in ":8601"; the admin listener has them in any case`, []any{"admin", "metrics"}, "there is no listener for probes that could answer /metrics")
 	}
 	found = append(found, c.Policy.faults()...)
 	found = append(found, c.Caches.faults(c.TrustedProxies)...)
