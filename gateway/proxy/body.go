@@ -115,6 +115,9 @@ func (b *requestBody) reopen() {
 // stop ends all reading, also one that is under way. What the transport does
 // after the exchange is over doesn't touch the client's side.
 func (b *requestBody) stop() {
+	if b == nil {
+		return
+	}
 	b.stopping.Lock()
 	defer b.stopping.Unlock()
 	if !b.stopped.Swap(true) && !b.eof.Load() {
@@ -254,7 +257,7 @@ func (w *clientWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if limit := w.app.options.BodyIdle; limit > 0 {
 		c = &writeLimitConn{c, limit}
 	}
-	return &webSocketConn{Conn: c, ctx: w.in.Context()}, rw, nil // nothing else is upgraded to
+	return w.webSocket.connect(c), rw, nil // nothing else is upgraded to
 }
 
 // writeLimitConn is a connection to a client that is cut off if it doesn't accept

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +28,9 @@ type exchange struct {
 	connection []string     // the Connection fields that name others
 	body       *requestBody // nil if the request has none
 	upstream   *upstream    // that the last attempt went to
+	uncut      func() bool  // has the body go on if the request's context ends; nil: it does
+	call       *grpcCall    // that it is, else nil
+	webSocket  *webSocket   // that it was upgraded to, else nil
 	hijacked   bool         // the client's connection was, for an upgrade
 	complete   bool         // the response has been written, to its end
 	watchdog   watchdog
@@ -92,6 +96,12 @@ func (x *exchange) forward() {
 
 func (x *exchange) end() {
 	x.watchdog.stop()
+	if x.uncut != nil {
+		x.uncut()
+	}
+	if x.call != nil {
+		x.call.close()
+	}
 	if x.body != nil && !x.hijacked {
 		x.body.abandon()
 		if x.f.Measured != nil {
@@ -141,6 +151,13 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
 		x.body.src = http.MaxBytesReader(x.out, pr.In.Body, max)
 	}
 	pr.Out.Body = x.body
+	if x.kind != grpc {
+		x.uncut = context.AfterFunc(pr.In.Context(), func() {
+			if isCut(x.in.Context()) {
+				x.body.stop() // a transport of HTTP/2 that waits for more of it hears of nothing else
+			}
+		})
+	}
 	if pr.In.ContentLength < 0 {
 		// The client's trailers are known when its body ends. By then the
 		// transport has this map, and looks into it again.
@@ -161,6 +178,9 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
 
 // RoundTrip implements [http.RoundTripper] for [httputil.ReverseProxy].
 func (x *exchange) RoundTrip(out *http.Request) (res *http.Response, err error) {
+	if x.kind == grpc {
+		out = x.beginGRPC(out)
+	}
 	err = x.tryUpstreams(func(u *upstream) error {
 		res, err = u.roundTrip(out, x.kind)
 		return err
@@ -211,13 +231,19 @@ func (x *exchange) modifyResponse(res *http.Response) error {
 	if err := x.prepareResponse(res); err != nil {
 		return err
 	}
-	if res.StatusCode != http.StatusSwitchingProtocols {
+	switch conn, ok := res.Body.(io.ReadWriteCloser); {
+	case ok && res.StatusCode == http.StatusSwitchingProtocols:
+		x.webSocket, res.Body = newWebSocket(x.in.Context(), conn)
+	case x.kind == grpc:
+		res.Body = &grpcBody{responseBody{x: x, src: res.Body}, x.call, res.Trailer}
+		x.watchdog.follow(res.Body, true)
+	default:
 		body := &responseBody{x: x, src: res.Body}
 		if res.ContentLength > 0 { // ReverseProxy flushes others by itself
 			body.headDue = headFlushAfter
 		}
 		res.Body = body
-		x.watchdog.follow(body, x.kind == grpc || isEventStream(res.Header))
+		x.watchdog.follow(body, isEventStream(res.Header))
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -28,6 +29,7 @@ type gateway struct {
 	t   *testing.T
 	app *proxy.App
 	log *testkit.Buffer
+	cut context.CancelCauseFunc // ends all that is under way
 
 	mu    sync.Mutex
 	codes []string // what OnResponse heard
@@ -46,7 +48,8 @@ func newGateway(t *testing.T, o proxy.Options) *gateway { return newGatewayWith(
 
 func newGatewayWith(t *testing.T, o proxy.Options, f proxy.Forwarding) *gateway {
 	t.Helper()
-	g := &gateway{t: t, log: new(testkit.Buffer)}
+	requests, cut := context.WithCancelCause(context.Background())
+	g := &gateway{t: t, log: new(testkit.Buffer), cut: cut}
 	o.Logger = slog.New(slog.NewTextHandler(g.log, nil))
 	o.OnResponse = func(upstream string, code int) {
 		g.mu.Lock()
@@ -61,6 +64,7 @@ func newGatewayWith(t *testing.T, o proxy.Options, f proxy.Forwarding) *gateway 
 	g.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		app.Forward(w, r, f)
 	}))
+	g.Config.BaseContext = func(net.Listener) context.Context { return requests }
 	g.EnableHTTP2 = true
 	g.Config.ErrorLog = log.New(g.log, "", 0)
 	g.StartTLS()

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"encoding/binary"
 	"testing"
 
@@ -49,6 +50,59 @@ func TestFramesAreFollowedHoweverTheyAreCut(t *testing.T) {
 		f.follow(frame(closeOpcode, false, 2))
 		if f.betweenTwo() {
 			t.Fatal("a frame may follow the Close frame")
+		}
+	})
+}
+
+// A Close frame comes behind the frame that is under way, wherever the stream is when it is
+// to come, and nothing behind it; none comes behind that of the sender.
+func TestACloseFrameComesBetweenTwoFrames(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var stream []byte
+		ends := []int{0}
+		sendersClose := rapid.IntRange(0, 6).Draw(t, "frame that is a Close frame")
+		for i := range rapid.IntRange(1, 5).Draw(t, "frames") {
+			opcode := byte(2)
+			if i == sendersClose {
+				opcode = closeOpcode
+			}
+			stream = append(stream, frame(opcode, false, rapid.SampledFrom([]int{0, 1, 125, 126, 1000}).Draw(t, "length"))...)
+			if i <= sendersClose {
+				ends = append(ends, len(stream))
+			}
+		}
+		var sent bytes.Buffer
+		d := direction{w: &sent, closed: make(chan struct{})}
+		write := func(from, to int) {
+			for from < to {
+				n := rapid.IntRange(1, to-from).Draw(t, "bytes")
+				if written, err := d.Write(stream[from : from+n]); written != n || err != nil {
+					t.Fatal(written, err)
+				}
+				from += n
+			}
+		}
+		at := rapid.IntRange(0, len(stream)).Draw(t, "end at")
+		write(0, at)
+		d.end(policyViolation, severedReason)
+		write(at, len(stream))
+
+		want := stream
+		for i, end := range ends {
+			if end >= at && i <= sendersClose {
+				want = append(bytes.Clone(stream[:end]), closeFrame(policyViolation, severedReason, false)...)
+				break
+			}
+		}
+		if !bytes.Equal(sent.Bytes(), want) {
+			t.Fatalf("%x is sent, want %x", sent.Bytes(), want)
+		}
+		select {
+		case <-d.closed:
+			if sendersClose >= 5 {
+				t.Fatal("it has heard of a Close frame")
+			}
+		default:
 		}
 	})
 }
