@@ -5,7 +5,6 @@ package gateway
 
 import (
 	"cmp"
-	"context"
 	"crypto/tls"
 	"errors"
 	"log/slog"
@@ -79,10 +78,11 @@ type Gateway struct {
 	changed   chan struct{} // something by which is decided
 	recorded  chan struct{} // there are records that weren't looked at for decisions on databases
 	endpoints []listen.Endpoint
-	cutOff    context.CancelFunc // ends requests that are under way
+	cutOff    func() // ends requests that are under way
 	draining  atomic.Bool
-	public    net.Addr   // of the listener that clients come to
-	probing   sync.Mutex // held while the gateway asks itself
+	cutAtOnce atomic.Bool // what is under way and refused has no drain, as there was an emergency
+	public    net.Addr    // of the listener that clients come to
+	probing   sync.Mutex  // held while the gateway asks itself
 
 	reloading     sync.Mutex     // held while a service takes another's place
 	follow        func(*service) // follows its files; nil: the gateway doesn't serve yet

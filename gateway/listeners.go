@@ -17,6 +17,7 @@ import (
 	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/control"
 	"github.com/exitgate/exitgate/gateway/listen"
+	"github.com/exitgate/exitgate/gateway/proxy"
 	"github.com/exitgate/exitgate/gateway/request"
 )
 
@@ -38,8 +39,8 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 		g.metrics.InitRejection(proxyProtocol + string(reason))
 	}
 	g.metrics.InitRejection(tooManyBodies)
-	requests, cutOff := context.WithCancel(context.Background())
-	g.cutOff = cutOff
+	requests, cutOff := context.WithCancelCause(context.Background())
+	g.cutOff = func() { cutOff(proxy.ErrStopped) }
 	public := g.config.Listen
 	operators := g.adminHandler(g.control)
 

@@ -349,6 +349,9 @@ func (g *Gateway) openReplica() (source.Source, error) {
 		Outbox: g.outbox, Breaches: g.breaches, Name: hostname(),
 		OnRecord: func(r changes.Record, revision uint64) {
 			g.events.PublishRecord(r, revision)
+			if r.EndsAtOnce() {
+				g.cutAtOnce.Store(true) // looked at below
+			}
 			for _, look := range []chan struct{}{g.recorded, g.untold} {
 				select {
 				case look <- struct{}{}:

@@ -3,15 +3,24 @@ package gateway_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/exitgate/exitgate/gateway/geo/geotest"
 	"github.com/exitgate/exitgate/internal/testkit"
@@ -21,9 +30,12 @@ import (
 type streams struct {
 	end      chan struct{}
 	uploaded chan struct{} // the first line of an upload
+	told     atomic.Int64  // the status with which a WebSocket was closed last
 }
 
-func newStreams() *streams { return &streams{make(chan struct{}), make(chan struct{}, 1)} }
+func newStreams() *streams {
+	return &streams{end: make(chan struct{}), uploaded: make(chan struct{}, 1)}
+}
 
 func (s *streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
@@ -33,11 +45,17 @@ func (s *streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		defer c.CloseNow()
+		heard := make(chan error, 1)
+		go func() {
+			_, _, err := c.Read(context.Background())
+			heard <- err
+		}()
 		select {
 		case <-s.end:
 			_ = c.Write(r.Context(), websocket.MessageText, []byte("ended"))
 			_ = c.Close(websocket.StatusNormalClosure, "")
-		case <-c.CloseRead(context.Background()).Done():
+		case err := <-heard:
+			s.told.Store(int64(websocket.CloseStatus(err)))
 		}
 	case "/events", "/download":
 		begin := "begin\n"
@@ -189,6 +207,9 @@ func TestWhatIsUnderWayIsCutWhenItsMarketIsWithdrawn(t *testing.T) {
 					})
 				}
 				ending.Wait()
+				if major == 1 {
+					testkit.Eventually(t, "the app is told, too", func() bool { return app.told.Load() == int64(websocket.StatusPolicyViolation) })
+				}
 				close(app.end)
 				for _, x := range german {
 					if !x.ended() {
@@ -268,4 +289,125 @@ func TestWhatIsUnderWayIsMeasuredByMarket(t *testing.T) {
 	}
 	close(end)
 	asking.Wait()
+}
+
+// Issue 12: what is under way goes on in the drain, while everything new is refused; and
+// ends with it. A step's drain is over at its moment, and in one there is that another
+// change shortens.
+func TestWhatIsUnderWayEndsWithItsDrain(t *testing.T) {
+	const before = "version: 1\n" + "jurisdictions: {JP: withdrawn}\n"
+	withdrawn := func(drain string) string {
+		return "version: 1\nwithdrawal: {drain: " + drain + "}\njurisdictions: {FR: withdrawn}\n"
+	}
+	for name, end := range map[string]func(g *gate, was []open){
+		"by its end": func(g *gate, _ []open) {
+			testkit.ReplaceFile(g.t, g.policy, withdrawn("1s"))
+		},
+		"before, if a later revision says so": func(g *gate, french []open) {
+			testkit.ReplaceFile(g.t, g.policy, withdrawn("1h"))
+			testkit.Eventually(g.t, "what is new is refused", func() bool { return g.request(g.client(1), "/", france).status == 451 })
+			if n := g.metric("exitgate_connections_severed_total"); n != 0 {
+				g.t.Errorf("%v are cut in the drain", n)
+			}
+			testkit.ReplaceFile(g.t, g.policy, withdrawn("0s"))
+		},
+		"at the moment of a step": func(g *gate, _ []open) {
+			soon := time.Now().Add(2 * time.Second).UTC().Format(time.RFC3339Nano)
+			testkit.ReplaceFile(g.t, g.policy, "version: 1\nwithdrawal: {drain: 1h}\njurisdictions: {FR: {schedule: [{from: "+soon+", phase: withdrawn}]}}\n")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it waits
+			app := newStreams()
+			g := start(t, setup{policy: before, handler: app})
+			g.app.keep.Store(false)
+			french, german := openAll(t, g, app, 1, france), openAll(t, g, app, 1, germany)
+			end(g, french)
+			testkit.Eventually(t, "all that was open is cut", func() bool {
+				return g.metric("exitgate_connections_severed_total") >= float64(len(french))
+			})
+			if a := g.request(g.client(1), "/", france); a.status != 451 {
+				t.Errorf("what comes anew gets %d", a.status)
+			}
+			for _, x := range french {
+				if x.ended() {
+					t.Errorf("%s from France was served to its end", x.name)
+				}
+			}
+			close(app.end)
+			for _, x := range german {
+				if !x.ended() {
+					t.Errorf("%s from Germany was cut", x.name)
+				}
+			}
+		})
+	}
+}
+
+// In a drain what is under way goes on, to its end if it has one, and nothing new is served
+// beside it, on the same connection either.
+func TestADrainServesNothingNew(t *testing.T) {
+	over(t, func(t *testing.T, major int) {
+		app := newStreams()
+		g := start(t, setup{policy: "version: 1\njurisdictions: {JP: withdrawn}\n", handler: app})
+		g.app.keep.Store(false)
+		french := openAll(t, g, app, major, france)
+		c := g.client(major)
+		if a := g.request(c, "/", france); a.status != 200 {
+			t.Fatalf("before, it gets %d", a.status)
+		}
+		testkit.ReplaceFile(t, g.policy, "version: 1\nwithdrawal: {drain: 1h}\njurisdictions: {FR: withdrawn}\n")
+		testkit.Eventually(t, "the policy is in use", func() bool { return g.request(g.client(major), "/", france).status == 451 })
+		for range 10 {
+			if a := g.request(c, "/", france); a.status != 451 {
+				t.Errorf("in the drain, it gets %d", a.status)
+			}
+		}
+		close(app.end)
+		for _, x := range french {
+			if !x.ended() {
+				t.Errorf("%s, which was under way, was cut", x.name)
+			}
+		}
+	})
+}
+
+// Issue 12: a call of gRPC that is cut ends with a status, as one that comes anew does.
+func TestACallOfGRPCThatIsCutEndsWithAStatus(t *testing.T) {
+	server, serving := grpc.NewServer(), health.NewServer()
+	healthpb.RegisterHealthServer(server, serving)
+	t.Cleanup(server.Stop)
+	t.Cleanup(serving.Shutdown) // ends what watches it
+	g := start(t, setup{policy: "version: 1\njurisdictions: {JP: withdrawn}\n", handler: http.HandlerFunc(server.ServeHTTP)})
+	g.app.keep.Store(false)
+	conn, err := grpc.NewClient("passthrough:///"+g.at.HTTPS, grpc.WithTransportCredentials(credentials.NewTLS(g.transport(2).TLSClientConfig)), grpc.WithAuthority(host))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	from := func(address string) (grpc.ServerStreamingClient[healthpb.HealthCheckResponse], error) {
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "x-forwarded-for", address)
+		stream, err := healthpb.NewHealthClient(conn).Watch(ctx, &healthpb.HealthCheckRequest{})
+		if err != nil {
+			return nil, err
+		}
+		_, err = stream.Recv()
+		return stream, err
+	}
+	french, err := from(france)
+	german, otherErr := from(germany)
+	if err := errors.Join(err, otherErr); err != nil {
+		t.Fatal(err)
+	}
+	testkit.ReplaceFile(t, g.policy, "version: 1\njurisdictions: {FR: withdrawn}\n")
+	if _, err := french.Recv(); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("the call from France ends with %v", err)
+	}
+	if _, err := from(france); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("one that comes anew ends with %v", err)
+	}
+	serving.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
+	if m, err := german.Recv(); err != nil || m.Status != healthpb.HealthCheckResponse_NOT_SERVING {
+		t.Errorf("the call from Germany goes on with %v, %v", m, err)
+	}
 }

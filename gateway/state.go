@@ -32,7 +32,13 @@ func (g *Gateway) state() metrics.State {
 		}
 	}
 	s.Purge = g.purgeState()
-	s.UnderWay, _ = g.sessions.Count(s.Snapshot)
+	underWay, ending, _ := g.sessions.Count(s.Snapshot)
+	for code, n := range ending {
+		if code != "" { // what would be rejected is of no market, and is cut
+			underWay[code] += n
+		}
+	}
+	s.UnderWay = underWay
 	if g.notifier != nil {
 		s.Untold = g.notifier.Pending()
 	}

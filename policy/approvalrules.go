@@ -51,8 +51,10 @@ func (p *builder) addApprovals() {
 }
 
 // FormatExpire returns Expire without the zeros at its end: 72h, not 72h0m0s.
-func (a Approvals) FormatExpire() string {
-	text := a.Expire.String()
+func (a Approvals) FormatExpire() string { return formatDuration(a.Expire) }
+
+func formatDuration(d time.Duration) string {
+	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
 		text = strings.TrimSuffix(text, "0s")
 	}

@@ -96,6 +96,7 @@ func build(def Definition) *builder {
 	p.addAcknowledgements()
 	p.addNotices()
 	p.addApprovals()
+	p.addDrains()
 	return p
 }
 
@@ -333,7 +334,7 @@ func (p *builder) newRule(code Code, text Entry) *Rule {
 		}
 	}
 	e.territories, e.unknownPart = text.Territories, text.UnknownPart
-	e.because = text.Because
+	e.because, e.drain = text.Because, text.Drain
 	for i, name := range text.Because {
 		path := append(slices.Clip(path), "because", i)
 		if _, ok := p.def.Demands[name]; !ok {

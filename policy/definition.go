@@ -21,6 +21,7 @@ type Definition struct {
 	Demands       map[string]Demand    `yaml:"demands" doc:"Laws and orders that require flag values, by a name of the operator's."`
 	Flags         map[string]Setting   `yaml:"flags" doc:"Values of flags, by their names, everywhere or by jurisdiction. A value below a guarantee is possible only where the service is withdrawn."`
 	Jurisdictions map[string]Entry     `yaml:"jurisdictions" doc:"What each jurisdiction gets: by ISO 3166-1 country (FR), ISO 3166-2 subdivision (US-MS), group (EU), or unlocated, private, anonymous. What isn't named gets what default does, and is open without that."`
+	Withdrawal    Withdrawal           `yaml:"withdrawal" doc:"How markets are left."`
 	Notices       map[string]Notice    `yaml:"notices" doc:"What refused clients are told, by jurisdiction, or default."`
 	Acknowledge   []Acknowledgement    `yaml:"acknowledge" doc:"Breaches of guarantees that somebody has looked into, so that the service may be offered again. Until then a jurisdiction stays withdrawn, whatever the flag is now."`
 	Approvals     Approvals            `yaml:"approvals" doc:"How many others must approve a change of this document before it comes into force, by what it does. It needs none by default, and never one of its author."`
@@ -76,6 +77,8 @@ type Entry struct {
 	Phase       *Phase      `yaml:"phase" doc:"What the market gets from now on. Or give a schedule."`
 	Schedule    []Step      `yaml:"schedule" doc:"Phases by date, each more restrictive than the one before; open until the first."`
 	Territories Territories `yaml:"territories" doc:"Which of the country's territories that have ISO 3166-1 codes of their own it reaches, too: all, none or a list; an entry for one of them overrides."`
+	// Drain is in place of Withdrawal's; nil: as that.
+	Drain *time.Duration `yaml:"drain" doc:"How long what is under way may go on when this entry refuses it, in place of what withdrawal says: 0s to 1h."`
 	// UnknownPart is for entries about parts of a country.
 	UnknownPart UnknownPart `yaml:"unknown-part" doc:"For a subdivision: what clients get of whom only the country is known, who may be there or not: serve, as the country, or withhold, as the subdivision. It has to be said under a demand that binds."`
 	// Features are what single route classes get, where that is stricter than

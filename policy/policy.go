@@ -42,8 +42,9 @@ type Policy struct {
 	withFlags    []Code              // the subdivisions that a setting or a group in one names
 	acknowledged []acknowledgement
 	approvals    Approvals
-	bindings     []binding // by the name of the demand
-	began        *Began    // nil: no more is known than dates say
+	drain        time.Duration // of entries that say none
+	bindings     []binding     // by the name of the demand
+	began        *Began        // nil: no more is known than dates say
 	taken        TakenSteps
 
 	// The places that are distinguished: subdivisions by country, and all.
@@ -69,8 +70,9 @@ type Rule struct {
 	extends           []Code // the territories that it reaches
 	territories       Territories
 	unknownPart       UnknownPart
-	because           []string  // the demands that it is the answer to
-	taken             time.Time // the steps up to here hold, whatever the moment; see TakenSteps
+	drain             *time.Duration // nil: the policy's
+	because           []string       // the demands that it is the answer to
+	taken             time.Time      // the steps up to here hold, whatever the moment; see TakenSteps
 }
 
 // A group is a built-in group, or one of the operator's own.

@@ -100,6 +100,8 @@ func (o *planOptions) parse(_ *cobra.Command, args []string) error {
 		return errors.New("plan what? one file, or --set, or --rollback, as in: exitgate plan policy.yaml")
 	case o.set == "" && (o.reach.territories.Said() || o.reach.unknownPart.UnknownPart != ""):
 		return errors.New("--territories and --unknown-part say whom the phase of --set reaches: give --set too")
+	case o.set == "" && o.reach.drain.text != "":
+		return errors.New("--drain is of the market of --set: give --set too")
 	case o.set == "" && !o.from.IsZero():
 		return errors.New("--from says when the phase of --set begins: give --set too")
 	case o.rollback != 0:
@@ -109,7 +111,7 @@ func (o *planOptions) parse(_ *cobra.Command, args []string) error {
 		if !ok {
 			return errors.New("--set is a jurisdiction and a phase, as in --set FR=withdrawn")
 		}
-		o.proposal.Set = &api.Set{Jurisdiction: policy.Code(code), From: o.from.Time, Territories: o.reach.territories.Territories, UnknownPart: o.reach.unknownPart.UnknownPart}
+		o.proposal.Set = &api.Set{Jurisdiction: policy.Code(code), From: o.from.Time, Territories: o.reach.territories.Territories, UnknownPart: o.reach.unknownPart.UnknownPart, Drain: o.reach.drain.text}
 		return parsePhase(text, &o.proposal.Set.Phase)
 	default:
 		o.file = args[0]
@@ -393,7 +395,14 @@ func (s planView) brief(out printer) {
 // said of the past.
 func (s planView) printUnsaid(out printer) {
 	if s.Cut > 0 {
-		out.colouredParagraph(red, "", "\nWould be cut at once: %s under way on this gateway.", plural(s.Cut, "exchange"))
+		when := "at once"
+		if s.CutWithin != "" {
+			when = "within " + sanitise(s.CutWithin)
+		}
+		out.colouredParagraph(red, "", "\nWould be cut %s: %s under way on this gateway.", when, plural(s.Cut, "exchange"))
+	}
+	for _, later := range s.CutLater {
+		out.colouredParagraph(red, "", "\nWould be cut by %s, if still under way: %s of now, on this gateway.", formatTime(later.By), plural(later.Exchanges, "exchange"))
 	}
 	if s.Backdated != nil {
 		out.colouredParagraph(yellow, "", "\nBackdated: %s; it is so since this comes into force, and so it is published.", sanitise(strings.Join(s.Backdated, ", ")))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,16 +15,38 @@ import (
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
-// reachFlags say whom a phase reaches beside the jurisdiction that it is set for.
+// reachFlags say whom a phase reaches beside the jurisdiction that it is set for, and how
+// fast.
 type reachFlags struct {
 	territories territoriesFlag
 	unknownPart unknownPartFlag
+	drain       drainFlag
 }
 
 func (f *reachFlags) register(cmd *cobra.Command) {
 	cmd.Flags().Var(&f.territories, "territories", "`which` of a country's territories that have codes of their own it reaches: all, none, or as GP,RE (default: as the market's entry says)")
 	cmd.Flags().Var(&f.unknownPart, "unknown-part", "`what` those get who may be in the part of a country that it is about, or not: serve or withhold (default: as the market's entry says)")
+	cmd.Flags().Var(&f.drain, "drain", "`how long` what is under way may go on when it is refused: 0s to 1h (default: as the policy says)")
 }
+
+// A drainFlag is a flag with a drain.
+type drainFlag struct{ text string }
+
+// String implements pflag.Value.
+func (f *drainFlag) String() string { return f.text }
+
+// Set implements pflag.Value.
+func (f *drainFlag) Set(text string) error {
+	drain, err := time.ParseDuration(text)
+	if err != nil || policy.CheckDrain(drain) != nil {
+		return errors.New("it is a time from 0s to 1h, as 30s")
+	}
+	f.text = policy.FormatDrain(drain)
+	return nil
+}
+
+// Type implements pflag.Value.
+func (f *drainFlag) Type() string { return "how long" }
 
 // A territoriesFlag is a flag with territories of a country.
 type territoriesFlag struct{ policy.Territories }

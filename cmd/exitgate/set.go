@@ -32,6 +32,10 @@ for at a terminal, and required elsewhere. So is --unknown-part, for a part of a
 country that a demand binds. In an emergency nothing is asked: what is unsaid
 reaches no territory and nobody whose part of the country isn't known, and is said.
 
+What is under way when the market is restricted is cut at once; or, by --drain,
+within as long, of which the entry says so from then on. By a step of a schedule
+it is cut by its moment. See --drain 10m, and --drain 0s for at once.
+
 Who may propose changes may withdraw a market in an emergency, at once and
 without the approvals that the policy asks for. Somebody else is to sign that
 within 24 hours.`,
@@ -39,13 +43,14 @@ within 24 hours.`,
   exitgate set IT wind-down --from 2026-11-15T00:00:00Z --because "Law 12 is adopted."
   exitgate set FR withdrawn --territories GP,MQ,RE --because "It is law there, too."
   exitgate set US-MS withdrawn --unknown-part serve --because "HB 1126 is in force."
+  exitgate set FR withdrawn --drain 10m --because "Calls may end."
   exitgate set FR withdrawn --emergency --because "Our office was searched."
   exitgate set FR --remove --because "The law is repealed."`,
 		Args:              o.parse,
 		ValidArgsFunction: o.completeSet,
 	}
 	cmd.RunE = o.withReason(func(cmd *cobra.Command, _ []string) error {
-		set := api.Set{Jurisdiction: o.code, Phase: o.phase, From: o.from.Time, Remove: o.remove, Territories: o.reach.territories.Territories, UnknownPart: o.reach.unknownPart.UnknownPart}
+		set := api.Set{Jurisdiction: o.code, Phase: o.phase, From: o.from.Time, Remove: o.remove, Territories: o.reach.territories.Territories, UnknownPart: o.reach.unknownPart.UnknownPart, Drain: o.reach.drain.text}
 		return o.propose(cmd, api.Proposal{Set: &set}, planView.brief)
 	})
 	o.register(cmd)
@@ -59,6 +64,7 @@ within 24 hours.`,
 	cmd.MarkFlagsMutuallyExclusive("from", "remove")
 	cmd.MarkFlagsMutuallyExclusive("territories", "remove")
 	cmd.MarkFlagsMutuallyExclusive("unknown-part", "remove")
+	cmd.MarkFlagsMutuallyExclusive("drain", "remove")
 	return cmd
 }
 

@@ -302,6 +302,9 @@ func marketRemarks(m api.Market) []string {
 	if m.UnderWay > 0 {
 		all = append(all, formatCount(uint64(m.UnderWay))+" under way")
 	}
+	if m.Ending > 0 {
+		all = append(all, formatCount(uint64(m.Ending))+" of these in a drain, to be cut by its end")
+	}
 	if len(m.Routes) > 0 {
 		all = append(all, "only "+sanitise(strings.Join(m.Routes, ", ")))
 	}

@@ -138,6 +138,7 @@ func (p changePage) proposal() (proposal api.Proposal, err error) {
 		}
 	}
 	set.UnknownPart = policy.UnknownPart(p.Value("unknown-part"))
+	set.Drain = strings.TrimSpace(p.Value("drain"))
 	proposal = api.Proposal{Set: set, Because: strings.TrimSpace(p.Value("because")), Backdated: p.Value("backdated") != ""}
 	if text := p.Value("change"); text != "" { // one that waits is edited
 		if proposal.Change, err = strconv.ParseUint(text, 10, 64); err != nil {

@@ -74,7 +74,7 @@ type Options struct {
 	Copies func() api.Caches
 	// UnderWay returns how many exchanges under way here a snapshot would forward, and how
 	// many it would refuse, by market. It may be nil.
-	UnderWay func(by *policy.Snapshot) (forwarded, refused map[policy.Code]int)
+	UnderWay func(by *policy.Snapshot) (forwarded, refused map[policy.Code]int, drain time.Duration)
 	// Probe returns what this gateway's clients get in a jurisdiction, as it has seen.
 	Probe  func(context.Context, policy.Code) api.GatewayProbes
 	Purges func() *Purges // of the caches in front; it may be nil, and return nil: there are none

@@ -16,20 +16,25 @@ func (c *Control) Jurisdictions() api.Jurisdictions {
 // markets returns what a snapshot says of each market, and its traffic.
 func (c *Control) markets(snapshot *policy.Snapshot) []api.Market {
 	hour, day := requestsByCode(c.o.Traffic())
-	underWay, _ := c.underWay(snapshot)
+	underWay, ending := c.underWay(snapshot)
 	markets := []api.Market{}
 	for _, m := range snapshot.Markets() {
-		markets = append(markets, api.Market{Market: m, Hour: hour[m.Jurisdiction], Day: day[m.Jurisdiction], UnderWay: underWay[m.Jurisdiction]})
+		markets = append(markets, api.Market{Market: m, Hour: hour[m.Jurisdiction], Day: day[m.Jurisdiction], UnderWay: underWay[m.Jurisdiction], Ending: ending[m.Jurisdiction]})
 	}
 	return markets
 }
 
-// underWay returns how many exchanges a snapshot would forward and refuse, by market.
-func (c *Control) underWay(by *policy.Snapshot) (forwarded, refused map[policy.Code]int) {
+// underWay returns how many exchanges are under way, and how many of these a snapshot would
+// refuse, by market.
+func (c *Control) underWay(by *policy.Snapshot) (all, ending map[policy.Code]int) {
 	if c.o.UnderWay == nil {
 		return nil, nil
 	}
-	return c.o.UnderWay(by)
+	all, ending, _ = c.o.UnderWay(by)
+	for code, n := range ending {
+		all[code] += n
+	}
+	return all, ending
 }
 
 // requestsByCode sums up requests by jurisdiction: those that its entry governs,
@@ -76,8 +81,8 @@ func (c *Control) Jurisdiction(code policy.Code) (api.Jurisdiction, error) {
 		why = &x
 	}
 	hour, day := requestsByCode(c.o.Traffic())
-	underWay, _ := c.underWay(snapshot)
-	j := api.Jurisdiction{Explanation: why, Market: api.Market{Hour: hour[code], Day: day[code], UnderWay: underWay[code]}}
+	underWay, ending := c.underWay(snapshot)
+	j := api.Jurisdiction{Explanation: why, Market: api.Market{Hour: hour[code], Day: day[code], UnderWay: underWay[code], Ending: ending[code]}}
 	for _, m := range snapshot.Markets() {
 		if m.Jurisdiction == code {
 			j.Market.Market = m

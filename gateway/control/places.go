@@ -18,7 +18,7 @@ func (c *Control) Places(ctx context.Context) api.Places {
 	snapshot := c.snapshot()
 	sums, gateways := c.recentTraffic(ctx)
 	hour, day := requestsFrom(sums)
-	underWay, _ := c.underWay(snapshot)
+	underWay, ending := c.underWay(snapshot)
 	unenforced := snapshot.Unenforced(c.o.Capability())
 	markets := snapshot.Markets()
 	named := make(map[policy.Code]policy.Market, len(markets))
@@ -29,7 +29,7 @@ func (c *Control) Places(ctx context.Context) api.Places {
 	add := func(m policy.Market, entry policy.Code) {
 		code := m.Jurisdiction
 		places.Places = append(places.Places, api.Place{
-			Market: api.Market{Market: m, Hour: hour[code], Day: day[code], UnderWay: underWay[code]},
+			Market: api.Market{Market: m, Hour: hour[code], Day: day[code], UnderWay: underWay[code], Ending: ending[code]},
 			Entry:  entry, Unenforced: slices.Contains(unenforced, code),
 		})
 	}

@@ -37,6 +37,16 @@ func (c *Control) proposal(ctx context.Context, expected uint64, p api.Proposal,
 	}
 	if p.Set != nil {
 		proposal.Set = &edit.PhaseChange{Jurisdiction: p.Set.Jurisdiction, Phase: p.Set.Phase, From: p.Set.From, Remove: p.Set.Remove, Territories: p.Set.Territories, UnknownPart: p.Set.UnknownPart}
+		if p.Set.Drain != "" {
+			drain, err := time.ParseDuration(p.Set.Drain)
+			if err == nil {
+				err = policy.CheckDrain(drain)
+			}
+			if err != nil {
+				return proposal, invalid("drain: "+err.Error(), "give a time from 0s to 1h, as 30s")
+			}
+			proposal.Set.Drain = &drain
+		}
 	}
 	if p.Stage != nil {
 		proposal.Stage = &edit.StageChange{Demand: p.Stage.Demand, DatedStage: p.Stage.DatedStage}
@@ -88,17 +98,58 @@ func (c *Control) plan(ctx context.Context, by changes.Actor, p changes.Proposal
 	if err := c.checkFindable(state.Policy(), proposed, p, planned.Plan); err != nil {
 		objection = err.Error()
 	}
-	_, refused := c.underWay(policy.Compile(proposed, c.o.Flags.Known(), c.now()))
-	cut := 0
-	for _, n := range refused {
-		cut += n
+	cut, within, later := c.cuts(proposed, planned.Plan)
+	if p.Emergency {
+		within = 0
 	}
 	return api.Plan{
-		Cut: cut, Objection: objection, Unsaid: messages(unsaid), Backdated: planned.Backdated,
+		Cut: cut, CutWithin: formatWithin(within), CutLater: later, Objection: objection, Unsaid: messages(unsaid), Backdated: planned.Backdated,
 		Unfindable: orEmpty(policy.Unfindable(proposed, c.o.Flags.Known(), c.now(), c.o.Capability())),
 		Revision:   revision, Policy: string(planned.Policy), Plan: planned.Plan,
 		Needs: planned.Needs, Emergency: planned.Emergency, Hit: impact(counted, planned.Plan), Caches: c.caches(planned.Plan),
 	}, nil
+}
+
+// mostCuts is how many of the steps to come a plan says of what they would cut.
+const mostCuts = 20
+
+// cuts returns how much of what is under way here a proposed policy would cut: now, within
+// a drain, and how much more by the steps to come that refuse something by the plan.
+func (c *Control) cuts(proposed *policy.Policy, planned plan.Plan) (now int, within time.Duration, later []api.CutLater) {
+	if c.o.UnderWay == nil {
+		return 0, 0, nil
+	}
+	count := func(at time.Time) (n int, drain time.Duration) {
+		_, refused, drain := c.o.UnderWay(policy.Compile(proposed, c.o.Flags.Known(), at))
+		for _, some := range refused {
+			n += some
+		}
+		return n, drain
+	}
+	now, within = count(c.now())
+	var steps []time.Time
+	for _, m := range planned.Moves {
+		if m.Effect == plan.WithdrawsMarket && m.From.After(planned.At) && !slices.ContainsFunc(steps, m.From.Equal) {
+			steps = append(steps, m.From)
+		}
+	}
+	slices.SortFunc(steps, time.Time.Compare)
+	cut := now
+	for _, at := range steps[:min(len(steps), mostCuts)] {
+		if n, _ := count(at); n > cut {
+			later = append(later, api.CutLater{By: at, Exchanges: n - cut})
+			cut = n
+		}
+	}
+	return now, within, later
+}
+
+// formatWithin writes how long a drain is, "" for none.
+func formatWithin(drain time.Duration) string {
+	if drain == 0 {
+		return ""
+	}
+	return policy.FormatDrain(drain)
 }
 
 // caches returns until when caches may serve what a plan would have refused, nil if

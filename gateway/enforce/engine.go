@@ -164,6 +164,19 @@ func (e *Engine) Snapshot(now time.Time) (*policy.Snapshot, BlockedReason) {
 	return current.snapshot, current.blocked
 }
 
+// Next returns the snapshot that takes the place of the one that holds at a moment, by
+// the date of a step; nil if none does.
+func (e *Engine) Next(now time.Time) *policy.Snapshot {
+	current := e.Current(now)
+	if current.until == 0 {
+		return nil
+	}
+	if next := current.next.Load(); next != nil {
+		return next.snapshot
+	}
+	return policy.Compile(current.snapshot.Policy().WithTaken(current.taken), current.flags, current.snapshot.Until())
+}
+
 // RecordFailure notes that a policy can't be used, once, and returns the error.
 func (e *Engine) RecordFailure(digest string, err error) error {
 	e.mu.Lock()

@@ -23,21 +23,26 @@ type exchange struct {
 	begun   time.Time
 }
 
-// lasting is for how long an exchange that is no mere request is under way at least.
-const lasting = time.Second
-
 // Refused reports whether it would be refused or rejected now, by the policy, the flags
 // and the databases that are in use.
 func (x *exchange) Refused() (is session.Refused, refused bool) {
-	h, now := x.handler, x.handler.o.Now()
-	d, place, err := x.decide(h.o.Policy(now))
-	is.Lasting = now.Sub(x.begun) >= lasting
+	return x.RefusedBy(x.handler.o.Policy(x.handler.o.Now()).Snapshot())
+}
+
+// RefusedBy reports whether a snapshot would refuse or reject it.
+func (x *exchange) RefusedBy(s *policy.Snapshot) (is session.Refused, refused bool) {
+	d, place, err := x.decideBy(s)
+	is.Begun = x.begun
 	if err != nil {
 		is.Market = string(place.Jurisdiction())
 		return is, true
 	}
 	is.Market = string(d.Jurisdiction)
-	return is, d.Action == policy.Refuse
+	if d.Action != policy.Refuse {
+		return is, false
+	}
+	is.Drain, is.Step = s.Drain(place, d), s.StepOf(place, d)
+	return is, true
 }
 
 // DecidedBy returns how a snapshot would decide on it now, nil if it would be rejected.
@@ -92,6 +97,6 @@ func (h *Handler) refuseCut(a *answer, r *http.Request, x *exchange) {
 	h.refuse(a, r, compiled, d, place, x.facts.Host)
 }
 
-// Cut ends the exchange: a WebSocket is closed with a Close frame, and a body that isn't
-// complete is aborted, so that nobody takes it for whole.
+// Cut ends the exchange: a WebSocket with Close frames, a call of gRPC with a status, and a
+// body that isn't complete by an abort, so that nobody takes it for whole.
 func (x *exchange) Cut() { x.cancel(proxy.ErrSevered) }

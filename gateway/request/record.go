@@ -144,7 +144,7 @@ func (rec *record) ended(r *http.Request, a *answer, now time.Time, panicked boo
 	switch isForwarded := e.Decision == policy.Forward.String() || e.Decision == policy.WouldRefuse.String(); {
 	case isForwarded && rec.forwarding != nil && context.Cause(rec.forwarding) == proxy.ErrSevered:
 		e.HowEnded = severed
-	case panicked:
+	case panicked, rec.forwarding != nil && context.Cause(rec.forwarding) == proxy.ErrStopped:
 		e.HowEnded = aborted
 	}
 	return e

@@ -23,6 +23,8 @@ type Exchange interface {
 	// Refused reports whether it would be refused if it came now, and what it is then.
 	// It may be called after the exchange has ended.
 	Refused() (is Refused, refused bool)
+	// RefusedBy reports whether a snapshot would refuse it.
+	RefusedBy(*policy.Snapshot) (is Refused, refused bool)
 	// DecidedBy returns how a snapshot would decide on it if it came now, nil if it would
 	// be rejected.
 	DecidedBy(*policy.Snapshot) *policy.Decision
@@ -33,12 +35,20 @@ type Exchange interface {
 // Refused is an exchange that would be refused.
 type Refused struct {
 	Market string
-	// Lasting is that it is under way for longer than most requests are.
-	Lasting bool
+	Begun  time.Time
+	Drain  time.Duration // for which it may go on, by the policy
+	// Step is the date of the step of a schedule by which it is refused, zero if it has
+	// none.
+	Step time.Time
 }
 
 // Cut is how many exchanges of a market were cut.
-type Cut struct{ All, Lasting int }
+type Cut struct {
+	Market   string
+	Revision uint64 // that was in use when they were found to be refused
+	All      int
+	Lasting  int // that were under way for longer than most requests are
+}
 
 // A Registry is safe for concurrent use.
 type Registry struct {
@@ -47,6 +57,8 @@ type Registry struct {
 	reviews    atomic.Uint64
 	turn       atomic.Uint32
 	shards     [16]shard
+
+	ending map[Exchange]due // of who calls Follow
 }
 
 // A shard holds some of the exchanges, so that requests don't wait for each other.
@@ -81,58 +93,12 @@ func (r *Registry) Begin(e Exchange) (end func()) {
 // and began after it wasn't seen by it.
 func (r *Registry) Reviews() uint64 { return r.reviews.Load() }
 
-// Pauses between cuts, so that not all clients come back at once.
-const (
-	cutsInARow = 500
-	pause      = 10 * time.Millisecond
-)
-
-// Review cuts the exchanges that would be refused now, and returns how many by market.
-// It is called when something has changed by which that is decided.
-func (r *Registry) Review(ctx context.Context) map[string]Cut {
-	r.reviews.Add(1)
-	all := r.all()
-	cut, byMarket := 0, make(map[string]Cut)
-	for _, e := range all {
-		is, refused := e.Refused()
-		if !refused {
-			continue
-		}
-		e.Cut()
-		of := byMarket[is.Market]
-		of.All++
-		if is.Lasting {
-			of.Lasting++
-		}
-		byMarket[is.Market] = of
-		if cut++; cut%cutsInARow == 0 {
-			select {
-			case <-ctx.Done():
-			case <-time.After(pause):
-			}
-		}
-	}
-	return byMarket
-}
-
-// all returns the exchanges that are under way.
-func (r *Registry) all() (all []Exchange) {
-	for i := range r.shards {
-		s := &r.shards[i]
-		s.mu.Lock()
-		for e := range s.all {
-			all = append(all, e)
-		}
-		s.mu.Unlock()
-	}
-	return all
-}
-
 // Count returns how many exchanges a snapshot would forward, and how many it wouldn't,
-// by the entry that governs them, or by place where that is the default.
-func (r *Registry) Count(by *policy.Snapshot) (forwarded, refused map[policy.Code]int) {
+// by the entry that governs them, or by place where that is the default; and the longest
+// that one of these may go on.
+func (r *Registry) Count(by *policy.Snapshot) (forwarded, refused map[policy.Code]int, drain time.Duration) {
 	forwarded, refused = make(map[policy.Code]int), make(map[policy.Code]int)
-	for _, e := range r.all() {
+	for e := range r.all() {
 		d := e.DecidedBy(by)
 		switch {
 		case d == nil:
@@ -140,11 +106,13 @@ func (r *Registry) Count(by *policy.Snapshot) (forwarded, refused map[policy.Cod
 			continue
 		case d.Action == policy.Refuse:
 			refused[d.Market()]++
+			is, _ := e.RefusedBy(by)
+			drain = max(drain, is.Drain)
 		default:
 			forwarded[d.Market()]++
 		}
 	}
-	return forwarded, refused
+	return forwarded, refused, drain
 }
 
 // BeginWebSocket counts a WebSocket until end is called.

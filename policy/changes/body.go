@@ -36,6 +36,10 @@ type revisionBody struct {
 	Approvals []Approval `json:"approvals,omitempty"`
 	Emergency bool       `json:"emergency,omitempty"`
 	SignBy    time.Time  `json:"sign-by,omitzero"`
+	// AtOnce is that what is under way has no drain, as this was made in an emergency, be
+	// it that it needed no approval. It is there where the policy has drains; see
+	// drainFormat.
+	AtOnce bool `json:"at-once,omitempty"`
 }
 
 // A changeBody has a policy. It is of a proposal, or of an edit of one.

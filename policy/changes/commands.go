@@ -299,11 +299,13 @@ func (s State) draft(by Actor, number uint64, authors []string, p Proposal, plan
 		Request: p.Request.recorded(),
 		Format:  policyFormat(planned.Policy),
 	}
-	if planned.Needs == 0 {
-		return newDraft(RevisionMade, by, because, revisionBody{terms: t, Change: number}, planned.Policy)
-	}
-	if p.Emergency {
-		return newDraft(RevisionMade, by, because, revisionBody{terms: t, Change: number, Emergency: true, SignBy: now.Add(SignWithin - s.clockOffset).UTC()}, planned.Policy)
+	revision := revisionBody{terms: t, Change: number, AtOnce: p.Emergency && t.Format >= drainFormat}
+	switch {
+	case planned.Needs == 0:
+		return newDraft(RevisionMade, by, because, revision, planned.Policy)
+	case p.Emergency:
+		revision.Emergency, revision.SignBy = true, now.Add(SignWithin-s.clockOffset).UTC()
+		return newDraft(RevisionMade, by, because, revision, planned.Policy)
 	}
 	kind := ChangeProposed
 	if number != 0 {

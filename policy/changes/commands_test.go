@@ -659,14 +659,17 @@ func expiringIn10Hours(later time.Duration) func(*world) error {
 
 // A gateway that can't read a policy would go on by the one before. So its record
 // says what it takes, and isn't written while such a gateway is present.
-func TestAPolicyWithTitlesByLanguageSaysWhatFormatItTakes(t *testing.T) {
+func TestAPolicySaysWhatFormatItTakes(t *testing.T) {
 	const before = "version: 1\napprovals: {other: 1}\n"
 	for change, want := range map[string]int{
 		"guarantees: {e2ee: {require: true, statement: Encrypted.}}\n":                                         1,
 		"guarantees: {e2ee: {require: true, statement: {en: Encrypted.}}}\n":                                   4,
 		"demands: {a: {jurisdiction: FR, stage: proposed, requires: {e2ee: false}, title: {fr: Accès}}}\n":     4,
 		"demands: {a: {jurisdiction: FR, stage: proposed, requires: {e2ee: false}, authority: {fr: Sénat}}}\n": 4,
-		"notices: {default: {texts: {fr: {title: Fermé}}}}\n":                                                  1,
+		"withdrawal: {drain: 0s}\n":                           1,
+		"withdrawal: {drain: 30s}\n":                          6,
+		"jurisdictions: {FR: {phase: open, drain: 0s}}\n":     6,
+		"notices: {default: {texts: {fr: {title: Fermé}}}}\n": 1,
 	} {
 		w := begun(t, before)
 		p := changes.Proposal{Policy: []byte(before + change), Expected: 1, Because: "why"}
@@ -679,6 +682,28 @@ func TestAPolicyWithTitlesByLanguageSaysWhatFormatItTakes(t *testing.T) {
 		for _, r := range []changes.Record{proposed, w.last()} {
 			if refused := changes.CheckFormat(r.Draft, []int{3}) != nil; r.Format() != want || refused != (want > 3) {
 				t.Errorf("%s: %s of format %d, want %d; refused beside an older gateway: %v", change, r.Kind, r.Format(), want, refused)
+			}
+		}
+	}
+}
+
+// Issue 12: in an emergency what is under way has no drain. The record says so where the
+// policy has any, also if it takes no approval; else earlier gateways would skip it.
+func TestAnEmergencyEndsAtOnceWhatIsUnderWay(t *testing.T) {
+	for before, want := range map[string]bool{
+		"version: 1\n":                           false,
+		"version: 1\nwithdrawal: {drain: 10m}\n": true,
+		"version: 1\nwithdrawal: {drain: 10m}\napprovals: {withdraw: 2}\n": true,
+	} {
+		for _, emergency := range []bool{false, true} {
+			w := begun(t, before)
+			p := changes.Proposal{Set: &edit.PhaseChange{Jurisdiction: "IT", Phase: policy.Withdrawn}, Expected: 1, Because: "why", Emergency: emergency}
+			planned, err := w.s.Plan(p, nil, w.now)
+			w.must(err)
+			p.Plan = planned.Plan.Hash
+			w.must(w.write(w.s.Propose(ada, p, nil, w.now)))
+			if w.last().EndsAtOnce() != (want && emergency) {
+				t.Errorf("%s, emergency %v: %s", before, emergency, w.last().Body)
 			}
 		}
 	}

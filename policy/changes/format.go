@@ -19,7 +19,7 @@ import (
 // exitgate knows is counted and skipped (see State.Unknown), so that an older
 // gateway goes on. But it would not do what the record says: therefore nobody
 // writes a format that some gateway present doesn't read.
-const Format = 5
+const Format = 6
 
 // byLanguageFormat is the first that has policies with titles and statements by
 // language.
@@ -28,6 +28,9 @@ const byLanguageFormat = 4
 // stagesFormat is the first that has policies with demands of several stages or
 // dates, or of a kind, and with time zones.
 const stagesFormat = 5
+
+// drainFormat is the first that has policies that say how long what is under way may go on.
+const drainFormat = 6
 
 // CheckFormat returns why a record can't be written while gateways are present
 // that read the given formats, nil if it can. A gateway that doesn't say what it
@@ -65,6 +68,8 @@ func (d Draft) isUnknown() bool {
 func policyFormat(text []byte) int {
 	read := document.Decode("policy", text)
 	switch d := read.Definition; {
+	case d.HasDrains():
+		return drainFormat
 	case d.HasStages(), d.HasZones(), read.YAML.HasZones():
 		return stagesFormat
 	case d.SaysByLanguage():
@@ -79,6 +84,14 @@ func (d Draft) OnlyWithdraws() bool {
 	var body revisionBody
 	line, _, _ := bytes.Cut(d.Body, []byte("\n"))
 	return d.Kind == RevisionMade && json.Unmarshal(line, &body) == nil && slices.Equal(body.Effects, []plan.Effect{plan.WithdrawsMarket})
+}
+
+// EndsAtOnce reports whether the draft is of a revision that was made in an emergency: what
+// is under way and refused by then has no drain.
+func (d Draft) EndsAtOnce() bool {
+	var body revisionBody
+	line, _, _ := bytes.Cut(d.Body, []byte("\n"))
+	return d.Kind == RevisionMade && json.Unmarshal(line, &body) == nil && body.AtOnce
 }
 
 // Credential returns what the author of a record was known by, "" if it doesn't say so.

@@ -41,6 +41,9 @@ type PhaseChange struct {
 	// UnknownPart is what those get who may be in the part of a country that the
 	// entry is about, from now on. Left out, what the entry says of them stays.
 	UnknownPart policy.UnknownPart
+	// Drain is how long what is under way may go on that the entry refuses, from now
+	// on. Nil: what the entry says of that stays.
+	Drain *time.Duration
 }
 
 // Apply returns the text of a policy with one entry changed or added, and all
@@ -68,6 +71,9 @@ func Apply(source []byte, c PhaseChange) ([]byte, error) {
 	}
 	if c.UnknownPart != "" && !c.Remove {
 		wanted.UnknownPart = c.UnknownPart
+	}
+	if c.Drain != nil && !c.Remove {
+		wanted.Drain = c.Drain
 	}
 	switch {
 	case err != nil:
@@ -182,7 +188,7 @@ func samePhases(a, b policy.Entry) bool {
 func sameEntry(a, b policy.Entry) bool {
 	return samePhases(a, b) &&
 		slices.Equal(a.Because, b.Because) && slices.Equal(a.Routes, b.Routes) && (a.Routes == nil) == (b.Routes == nil) &&
-		a.Territories.Equal(b.Territories) && a.UnknownPart == b.UnknownPart && policy.FormatFeatures(a.Features) == policy.FormatFeatures(b.Features)
+		a.Territories.Equal(b.Territories) && a.UnknownPart == b.UnknownPart && formatDrain(a) == formatDrain(b) && policy.FormatFeatures(a.Features) == policy.FormatFeatures(b.Features)
 }
 
 // An editor changes the text of a valid policy.
@@ -205,12 +211,13 @@ const section = "jurisdictions"
 func (e *editor) set(c PhaseChange, was policy.Entry, exists bool, wanted policy.Entry) {
 	code := string(c.Jurisdiction)
 	_, _, isMapping := e.doc.Span(section, code, "phase")
-	reached := []reachSetting{
+	said := []setting{
 		{"territories", was.Territories.String(), wanted.Territories.String()},
 		{"unknown-part", string(was.UnknownPart), string(wanted.UnknownPart)},
+		{"drain", formatDrain(was), formatDrain(wanted)},
 	}
-	for _, s := range reached {
-		if exists && s.was != s.wanted && e.setReach(s, wanted, code) {
+	for _, s := range said {
+		if exists && s.was != s.wanted && e.setBeside(s, wanted, code) {
 			return
 		}
 	}
@@ -250,12 +257,12 @@ func (e *editor) respell(was, wanted policy.Entry, code string) {
 	}
 }
 
-// A reachSetting is what an entry says of whom it reaches, by key.
-type reachSetting struct{ key, was, wanted string }
+// A setting is what an entry says beside phases, by key.
+type setting struct{ key, was, wanted string }
 
-// setReach writes what an entry says of whom it reaches. It reports whether that was
-// all, as the entry had to be written anew.
-func (e *editor) setReach(s reachSetting, wanted policy.Entry, code string) bool {
+// setBeside writes what an entry says beside phases. It reports whether that was all, as
+// the entry had to be written anew.
+func (e *editor) setBeside(s setting, wanted policy.Entry, code string) bool {
 	switch start, _ := e.span(section, code); {
 	case e.source[start] != '{' && len(e.doc.Keys(section, code)) == 0: // a phase alone
 		e.put(flow(wanted), section, code)
@@ -268,13 +275,24 @@ func (e *editor) setReach(s reachSetting, wanted policy.Entry, code string) bool
 	return false
 }
 
-// reach writes what an entry says of whom it reaches, a key and its value each.
-func reach(wanted policy.Entry) (parts []string) {
+// formatDrain writes the drain of an entry, "" if it has none.
+func formatDrain(entry policy.Entry) string {
+	if entry.Drain == nil {
+		return ""
+	}
+	return policy.FormatDrain(*entry.Drain)
+}
+
+// beside writes what an entry says beside phases, a key and its value each.
+func beside(wanted policy.Entry) (parts []string) {
 	if wanted.Territories.Said() {
 		parts = append(parts, "territories: "+wanted.Territories.String())
 	}
 	if wanted.UnknownPart != "" {
 		parts = append(parts, "unknown-part: "+string(wanted.UnknownPart))
+	}
+	if wanted.Drain != nil {
+		parts = append(parts, "drain: "+formatDrain(wanted))
 	}
 	return parts
 }
@@ -342,7 +360,7 @@ func (e *editor) entry(below, column, unit int, code string, wanted policy.Entry
 		return
 	}
 	e.below(below, column, code+":")
-	for _, text := range reach(wanted) {
+	for _, text := range beside(wanted) {
 		e.below(below, column+unit, text)
 	}
 	e.below(below, column+unit, "schedule:")
@@ -602,8 +620,8 @@ func indent(column int) string { return strings.Repeat(" ", column) }
 // flow writes an entry in one line.
 func flow(wanted policy.Entry) string {
 	switch {
-	case reach(wanted) != nil:
-		return "{" + strings.Join(append(reach(wanted), whole(wanted)), ", ") + "}"
+	case beside(wanted) != nil:
+		return "{" + strings.Join(append(beside(wanted), whole(wanted)), ", ") + "}"
 	case wanted.Schedule == nil:
 		return wanted.Phase.String()
 	}

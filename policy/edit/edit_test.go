@@ -91,6 +91,12 @@ func readChange(t *testing.T, line string) (c edit.PhaseChange, ok bool) {
 			c.At = policytest.Date(words[i+1])
 		case "unknown-part":
 			c.UnknownPart = policy.UnknownPart(words[i+1])
+		case "drain":
+			drain, err := time.ParseDuration(words[i+1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Drain = &drain
 		case "territories":
 			var err error
 			if c.Territories, err = policy.ParseTerritories(words[i+1]); err != nil {

@@ -46,6 +46,7 @@ func (p *Plan) addAmendments() {
 	p.amendDemands(before, after)
 	p.amendFlags(before, after)
 	p.amendJurisdictions(before, after)
+	p.amendWithdrawal(before, after)
 	p.amendNotices(before, after)
 	p.amendAcknowledgements(before, after)
 	p.amendApprovals(before, after)
@@ -557,6 +558,9 @@ func formatEntry(e policy.Entry, p *policy.Policy, r *policy.Rule) string {
 	if e.UnknownPart != "" {
 		words = append(words, "unknown parts: "+string(e.UnknownPart))
 	}
+	if e.Drain != nil {
+		words = append(words, "drain "+policy.FormatDrain(*e.Drain))
+	}
 	if e.Because != nil {
 		words = append(words, "because of "+strings.Join(e.Because, " "))
 	}
@@ -568,6 +572,13 @@ func formatStep(s policy.Step) string {
 		return s.Phase.String()
 	}
 	return fmt.Sprintf("%s from %s", s.Phase, formatTime(s.From))
+}
+
+func (p *Plan) amendWithdrawal(before, after *policy.Policy) {
+	was, is := before.Definition().Withdrawal, after.Definition().Withdrawal
+	if was != is {
+		p.addAmendment(ChangesOther, "withdrawal", "drain", policy.FormatDrain(was.Drain), policy.FormatDrain(is.Drain))
+	}
 }
 
 func (p *Plan) amendNotices(before, after *policy.Policy) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -433,6 +434,20 @@ jurisdictions:
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("it is about %q, and not %q, with\n%s", got, want, after)
+		}
+	}
+}
+
+// Issue 12: how long what is under way may go on is an amendment, and moves nobody.
+func TestAnotherDrainIsAnAmendment(t *testing.T) {
+	const before = "version: 1\njurisdictions: {FR: withdrawn}\n"
+	for after, want := range map[string]plan.Amendment{
+		"version: 1\nwithdrawal: {drain: 30s}\njurisdictions: {FR: withdrawn}\n": {Effect: plan.ChangesOther, Section: "withdrawal", Name: "drain", Before: "0s", After: "30s"},
+		"version: 1\njurisdictions: {FR: {phase: withdrawn, drain: 10m}}\n":      {Effect: plan.ChangesOther, Section: "jurisdictions", Name: "FR", Before: "withdrawn", After: "withdrawn, drain 10m"},
+	} {
+		change := plan.New(parse(t, before), parse(t, after), nil, planned)
+		if len(change.Moves) != 0 || len(change.Amendments) != 1 || !reflect.DeepEqual(change.Amendments[0], want) || change.OnlyRestricts() {
+			t.Errorf("%s: %v, %v", after, change.Moves, change.Amendments)
 		}
 	}
 }

@@ -101,6 +101,9 @@ type Market struct {
 	// UnderWay is how many exchanges are under way there now: requests that aren't
 	// answered yet, downloads, streams and WebSockets.
 	UnderWay int `json:"under-way,omitempty"`
+	// Ending is how many of these would be refused if they came now: they are in a drain,
+	// and are cut by its end.
+	Ending int `json:"ending,omitempty"`
 }
 
 // Requests are how many there were.
@@ -257,6 +260,16 @@ type Set struct {
 	// entry is about, or not, from now on: serve or withhold. It has to be said once
 	// where a demand binds the part.
 	UnknownPart policy.UnknownPart `json:"unknown-part,omitempty"`
+	// Drain is how long what is under way may go on that the entry refuses, from now
+	// on: 0s to 1h, as 30s.
+	Drain string `json:"drain,omitempty"`
+}
+
+// CutLater is how many exchanges that are under way now would be cut by the moment of a
+// step, if they haven't ended.
+type CutLater struct {
+	By        time.Time `json:"by"`
+	Exchanges int       `json:"exchanges"`
 }
 
 // Explanation is the answer of POST /v1/explain.
@@ -289,8 +302,12 @@ type Plan struct {
 	Needs     int       `json:"needs"`     // approvals by others than the author
 	Emergency bool      `json:"emergency"` // one person could do it at once, as it only withdraws
 	Hit       *Impact   `json:"hit,omitempty"`
-	// Cut is how many exchanges that are under way on this gateway would be cut at once.
-	Cut int `json:"cut,omitempty"`
+	// Cut is how many exchanges that are under way on this gateway would be cut: within
+	// CutWithin, as 30s, or at once if it is missing.
+	Cut       int    `json:"cut,omitempty"`
+	CutWithin string `json:"cut-within,omitempty"`
+	// CutLater are how many more of them the steps to come would cut.
+	CutLater []CutLater `json:"cut-later,omitempty"`
 	// Caches is what they may serve of what would be refused, if there is any.
 	Caches *Caches `json:"caches,omitempty"`
 	// Objection is why this gateway would refuse it, although nothing is wrong with
