@@ -15,10 +15,12 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin"
 	"github.com/exitgate/exitgate/gateway/client"
+	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/control"
 	"github.com/exitgate/exitgate/gateway/listen"
 	"github.com/exitgate/exitgate/gateway/proxy"
 	"github.com/exitgate/exitgate/gateway/request"
+	"github.com/exitgate/exitgate/gateway/wire"
 )
 
 // Addresses are where a Gateway listens; "" where it doesn't.
@@ -39,6 +41,11 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 		g.metrics.InitRejection(proxyProtocol + string(reason))
 	}
 	g.metrics.InitRejection(tooManyBodies)
+	if g.config.Listen.Engine == config.Fast {
+		for _, abuse := range wire.Abuses() {
+			g.metrics.InitRejection(string(abuse))
+		}
+	}
 	requests, cutOff := context.WithCancelCause(context.Background())
 	g.cutOff = func() { cutOff(proxy.ErrStopped) }
 	public := g.config.Listen
@@ -169,6 +176,9 @@ func (g *Gateway) serviceServer(requests context.Context, h http.Handler) *http.
 	s.BaseContext = func(net.Listener) context.Context { return requests }
 	s.ConnState = listen.CountConnections(g.metrics.Connections)
 	s.HTTP2 = &http.HTTP2Config{WriteByteTimeout: g.config.Limits.StallTimeout}
+	if g.config.Listen.Engine == config.Fast {
+		wire.ServeHTTP2(s, wire.Options{OnAbuse: func(a wire.Abuse) { g.metrics.Rejected(string(a)) }})
+	}
 	return s
 }
 

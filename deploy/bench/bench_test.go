@@ -23,7 +23,7 @@ func TestEveryServerIsMeasuredInEveryScenario(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 20 s")
 	}
-	peers, err := choosePeers(options{peers: []string{"nginx", "haproxy", "exitgate"}})
+	peers, err := choosePeers(options{peers: []string{"nginx", "haproxy", "exitgate", "exitgate-fast"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestMissingProgramsAreNamedWithTheirPackages(t *testing.T) {
 func TestWrongOptionsAreRefused(t *testing.T) {
 	for args, want := range map[string]string{
 		"--rounds 0":     "--rounds must be at least 1",
-		"--peers apache": `--peers: "apache" is not one of nginx, haproxy, exitgate`,
+		"--peers apache": `--peers: "apache" is not one of nginx, haproxy, exitgate, exitgate-fast`,
 		"fast":           `unexpected argument "fast"`,
 	} {
 		err := run(context.Background(), strings.Fields(args), io.Discard, io.Discard)

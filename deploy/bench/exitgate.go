@@ -6,10 +6,11 @@ import (
 	"os/exec"
 )
 
-// exitgate is the gateway itself, from a binary or built for the occasion.
-func exitgate(binary string) peer {
-	return peer{name: "exitgate", command: func(ctx context.Context, f *fixture, port int) ([]string, error) {
-		dir, err := f.folder("exitgate")
+// exitgate is the gateway itself with one of its engines, from a binary or built for the
+// occasion.
+func exitgate(name, engine, binary string) peer {
+	return peer{name: name, command: func(ctx context.Context, f *fixture, port int) ([]string, error) {
+		dir, err := f.folder(name)
 		if err != nil {
 			return nil, err
 		}
@@ -28,9 +29,9 @@ func exitgate(binary string) peer {
 		}
 		config, err := render(dir, "exitgate.yaml", exitgateConfig, struct {
 			*fixture
-			Dir, Policy string
-			Port        int
-		}{f, dir, policy, port})
+			Dir, Policy, Engine string
+			Port                int
+		}{f, dir, policy, engine, port})
 		return []string{binary, "serve", "--config", config}, err
 	}}
 }
@@ -42,7 +43,7 @@ jurisdictions:
 `
 
 const exitgateConfig = `
-listen: {https: "127.0.0.1:{{.Port}}", http: ""}
+listen: {https: "127.0.0.1:{{.Port}}", http: "", engine: {{.Engine}}}
 apps: [{hosts: ["*"], upstreams: ["http://{{.Origin}}"]}]
 tls: {files: [{cert: "{{.Cert}}", key: "{{.Key}}"}]}
 trusted-proxies: ["127.0.0.0/8"]

@@ -59,7 +59,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.IntVar(&o.streams, "streams", 8, "concurrent requests an HTTP/2 connection")
 	flags.IntVar(&o.gatewayCore, "gateway-core", 0, "core that the servers run on")
 	flags.IntVar(&o.loadCore, "load-core", 1, "core that the origin and the load generators run on")
-	peers := flags.String("peers", "nginx,haproxy,exitgate", "servers to measure")
+	peers := flags.String("peers", "nginx,haproxy,exitgate,exitgate-fast", "servers to measure")
 	flags.StringVar(&o.exitgate, "exitgate", "", "exitgate binary (default: built from this module)")
 	flags.BoolVar(&o.json, "json", false, "print all measurements as JSON instead of a table")
 	if err := flags.Parse(args); err != nil {

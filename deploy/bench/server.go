@@ -27,7 +27,7 @@ type peer struct {
 
 // choosePeers returns the peers that the options name, in that order.
 func choosePeers(o options) ([]peer, error) {
-	known := []peer{nginx(), haproxy(), exitgate(o.exitgate)}
+	known := []peer{nginx(), haproxy(), exitgate("exitgate", "standard", o.exitgate), exitgate("exitgate-fast", "fast", o.exitgate)}
 	var chosen []peer
 	for _, name := range o.peers {
 		i := slices.IndexFunc(known, func(p peer) bool { return p.name == name })

@@ -57,7 +57,7 @@ func TestSettingsThatAreNotGivenHaveTheirDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.Config{
-		Listen:       config.Listen{HTTPS: ":8443", HTTP: config.Plain{Address: ":8080"}},
+		Listen:       config.Listen{HTTPS: ":8443", HTTP: config.Plain{Address: ":8080"}, Engine: config.Standard},
 		ClientHeader: "X-Forwarded-For",
 		TLS:          config.TLS{ACME: config.ACME{DNS: config.DNSHook{Timeout: 5 * time.Minute}}},
 		Caches:       config.Caches{Purge: config.Purge{Timeout: 30 * time.Second}},
@@ -78,7 +78,7 @@ func TestSettingsThatAreNotGivenHaveTheirDefaults(t *testing.T) {
 
 func TestEverySettingCanBeGiven(t *testing.T) {
 	got, err := config.Parse("exitgate.yaml", []byte(`
-listen: {https: "127.0.0.1:443", http: ""}
+listen: {https: "127.0.0.1:443", http: "", engine: fast}
 apps:
   - hosts: [example.org, "*.example.org", 192.0.2.1]
     upstreams: ["https://10.0.0.1", "h2c://10.0.0.2:3000"]
@@ -130,7 +130,7 @@ data: /var/lib/exitgate
 		t.Fatal(err)
 	}
 	want := config.Config{
-		Listen: config.Listen{HTTPS: "127.0.0.1:443"},
+		Listen: config.Listen{HTTPS: "127.0.0.1:443", Engine: config.Fast},
 		Apps: []config.App{
 			{Hosts: []string{"example.org", "*.example.org", "192.0.2.1"}, Upstreams: []string{"https://10.0.0.1", "h2c://10.0.0.2:3000"}, SecretFile: "/etc/exitgate/app-secret", CA: "/etc/ssl/app.pem", ServerName: "app.internal",
 				Cert: "/etc/exitgate/app.crt", Key: "/etc/exitgate/app.key", Forwarded: true},
