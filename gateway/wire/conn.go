@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,6 +39,20 @@ const (
 	left              // those that have begun by then are the last
 )
 
+// resets are the streams that were reset from here last. What was on its way then is
+// ignored (RFC 9113, section 5.1).
+type resets struct {
+	ids  [64]uint32
+	next int
+}
+
+func (r *resets) add(id uint32) {
+	r.ids[r.next] = id
+	r.next = (r.next + 1) % len(r.ids)
+}
+
+func (r *resets) have(id uint32) bool { return slices.Contains(r.ids[:], id) }
+
 // conn is a connection. One goroutine reads.
 type conn struct {
 	engine  *engine
@@ -57,6 +72,7 @@ type conn struct {
 	streams     map[uint32]*stream
 	running     int    // handlers
 	last        uint32 // the highest stream that has begun
+	resets      resets
 	leaving     leaving
 	send        sendWindow
 	initialSend int64 // that streams begin with
@@ -185,6 +201,7 @@ func (c *conn) rejectStream(of http2.StreamError) error {
 	if st := c.streams[of.StreamID]; st != nil {
 		c.reset(st, of.Code, errMalformed)
 	} else {
+		c.resets.add(of.StreamID)
 		c.appendOutput(func(b []byte) []byte { return appendReset(b, of.StreamID, of.Code) })
 		c.kick()
 	}
@@ -361,6 +378,9 @@ func (c *conn) processData(f *http2.DataFrame) error {
 	st := c.streams[id]
 	if st == nil || st.remoteDone {
 		c.giveBack(int(size))
+		if c.resets.have(id) {
+			return c.spendIdle()
+		}
 		return http2.StreamError{StreamID: id, Code: http2.ErrCodeStreamClosed}
 	}
 	b := st.body
@@ -492,6 +512,7 @@ func (c *conn) processHeaders(f *http2.MetaHeadersFrame) error {
 	if isNew {
 		c.last = id
 	}
+	wasReset := c.resets.have(id)
 	isFull := len(c.streams) >= maxStreams || c.running >= maxStreams
 	c.mu.Unlock()
 	switch {
@@ -501,6 +522,10 @@ func (c *conn) processHeaders(f *http2.MetaHeadersFrame) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return c.processTrailers(st, f)
+	case wasReset:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.spendIdle()
 	case !isNew: // RFC 9113, section 5.1.1
 		return http2.ConnectionError(http2.ErrCodeProtocol)
 	case isFull:
@@ -521,13 +546,14 @@ func (c *conn) beginStream(f *http2.MetaHeadersFrame) error {
 	if f.Truncated {
 		handler = http.HandlerFunc(answerTooLarge)
 	}
+	waits := takeExpectation(r.Header)
 	ctx, cancel := context.WithCancel(c.ctx)
 	r = r.WithContext(ctx)
 	st := &stream{id: f.StreamID, cancel: cancel, remoteDone: f.StreamEnded()}
 	if !st.remoteDone {
 		st.body = &requestBody{c: c, st: st, request: r, window: newReceiveWindow(initialWindow), declared: r.ContentLength}
 		st.body.ready.L = &c.mu
-		st.body.continueDue = takeExpectation(r.Header)
+		st.body.continueDue = waits
 		r.Body = st.body
 	}
 	c.mu.Lock()
@@ -543,7 +569,7 @@ func (c *conn) beginStream(f *http2.MetaHeadersFrame) error {
 	c.streams[st.id] = st
 	c.running++
 	c.mu.Unlock()
-	go c.run(st, handler, r)
+	c.engine.workers.run(job{c, st, handler, r})
 	return nil
 }
 

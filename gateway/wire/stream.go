@@ -66,6 +66,7 @@ func (c *conn) reset(st *stream, code http2.ErrCode, why error) {
 	}
 	c.appendOutput(func(b []byte) []byte { return appendReset(b, st.id, code) })
 	c.kick()
+	c.resets.add(st.id)
 	c.drop(st, why)
 }
 

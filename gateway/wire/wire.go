@@ -80,6 +80,7 @@ type engine struct {
 	server  *http.Server
 	onAbuse func(Abuse)
 	dates   dateCache
+	workers workers
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
@@ -97,11 +98,13 @@ func (e *engine) serve(nc net.Conn, state *tls.ConnectionState, h http.Handler) 
 	c := newConn(ctx, e, nc, state, h)
 	e.mu.Lock()
 	e.conns[c] = struct{}{}
+	e.workers.setOpen(true)
 	shutting := e.shutting
 	e.mu.Unlock()
 	defer func() {
 		e.mu.Lock()
 		delete(e.conns, c)
+		e.workers.setOpen(len(e.conns) > 0)
 		e.mu.Unlock()
 	}()
 	if hook := e.server.ConnState; hook != nil {
