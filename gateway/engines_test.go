@@ -2,13 +2,14 @@ package gateway_test
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"io"
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -19,12 +20,6 @@ import (
 	"github.com/exitgate/exitgate/gateway/config"
 )
 
-// For longer runs: go test ./gateway -run TestTheEnginesAgree -args -engines.requests=1000000 -engines.seed=7
-var (
-	engineRequests = flag.Int("engines.requests", 600, "how many requests the engines are compared by")
-	engineSeed     = flag.Uint64("engines.seed", 1, "what they are made from")
-)
-
 // TestTheEnginesAgree makes requests of HTTP/2, valid and broken, to a gateway with each
 // engine. What the client gets, what the app received, which it answers with, and what was
 // counted must be the same.
@@ -32,12 +27,23 @@ var (
 // They may differ in how a malformed request fails (RFC 9113, sections 8.1.1, 8.2.2 and 8.3.1):
 // its stream is reset, or it is answered with 400, which net/http does in more cases, and in
 // others from one release to the next.
+//
+// EXITGATE_TEST_ROUNDS makes more requests than a sample, from EXITGATE_TEST_SEED.
 func TestTheEnginesAgree(t *testing.T) {
 	standard, fast := startEngine(t, config.Standard), startEngine(t, config.Fast)
-	random := rand.New(rand.NewPCG(*engineSeed, 0))
+	rounds, seed := 600, 1
+	for variable, value := range map[string]*int{"EXITGATE_TEST_ROUNDS": &rounds, "EXITGATE_TEST_SEED": &seed} {
+		if text := os.Getenv(variable); text != "" {
+			var err error
+			if *value, err = strconv.Atoi(text); err != nil {
+				t.Fatalf("%s: %v", variable, err)
+			}
+		}
+	}
+	random := rand.New(rand.NewPCG(uint64(seed), 0))
 	var toStandard, toFast *h2
 	reset := 0
-	for range *engineRequests {
+	for range rounds {
 		if toStandard == nil {
 			toStandard, toFast = standard.h2(t), fast.h2(t)
 		}
@@ -54,7 +60,7 @@ func TestTheEnginesAgree(t *testing.T) {
 			toStandard = nil
 		}
 	}
-	if reset == 0 || reset > *engineRequests/2 {
+	if reset == 0 || reset > rounds/2 {
 		t.Errorf("%d of the requests were malformed", reset)
 	}
 	if d := cmp.Diff(decidedBy(standard), decidedBy(fast)); d != "" {

@@ -125,7 +125,7 @@ func tryStart(t testing.TB, s setup) (*gate, error) {
 	g := &gate{t: t, app: newApp(t, s.handler), log: new(testkit.Buffer)}
 	c := config.Default()
 	c.Listen = config.Listen{HTTPS: "127.0.0.1:0", HTTP: config.Plain{Address: "127.0.0.1:0"}}
-	c.Listen.Engine = os.Getenv("EXITGATE_TEST_ENGINE") // so that all tests can run on each of them
+	c.Listen.Engine = os.Getenv("EXITGATE_TEST_ENGINE") // .ci/run has all tests run on each
 	c.Admin.Listen = "127.0.0.1:0"
 	c.Data = filepath.Join(t.TempDir(), "data")
 	c.Drain = time.Second

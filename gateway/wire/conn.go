@@ -512,6 +512,9 @@ func (c *conn) processHeaders(f *http2.MetaHeadersFrame) error {
 	if isNew {
 		c.last = id
 	}
+	if ignored {
+		c.resets.add(id) // what follows is ignored, too
+	}
 	wasReset := c.resets.have(id)
 	isFull := len(c.streams) >= maxStreams || c.running >= maxStreams
 	c.mu.Unlock()

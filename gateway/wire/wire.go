@@ -47,7 +47,7 @@ func Abuses() []Abuse { return []Abuse{Resets, Pings, Settings, Idle} }
 
 // Options are what a http.Server doesn't say.
 type Options struct {
-	// OnAbuse is told why a connection was ended. It must not block.
+	// OnAbuse is told why a connection was ended. It must not block. Required.
 	OnAbuse func(Abuse)
 }
 
