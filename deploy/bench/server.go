@@ -32,7 +32,7 @@ func choosePeers(o options) ([]peer, error) {
 	for _, name := range o.peers {
 		i := slices.IndexFunc(known, func(p peer) bool { return p.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("--peers: %q is not one of nginx, haproxy, exitgate", name)
+			return nil, fmt.Errorf("--peers: %q is not one of nginx, haproxy, exitgate, exitgate-fast", name)
 		}
 		chosen = append(chosen, known[i])
 	}
