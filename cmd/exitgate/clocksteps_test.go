@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,9 +24,15 @@ import (
 // the monotonic one goes on, as the system's does (issue 10, B7).
 type steppedGateway struct{ *gatewayProcess }
 
+// oneBuild has tests build one after the other: all but the first find what they would
+// compile, all of the program and the standard library, in the build cache.
+var oneBuild sync.Mutex
+
 // buildStepped builds the program with a time.Now of that kind.
 func buildStepped(t *testing.T) (program string) {
 	t.Helper()
+	oneBuild.Lock()
+	defer oneBuild.Unlock()
 	folder := t.TempDir()
 	program = filepath.Join(folder, "exitgate")
 	for _, args := range [][]string{
