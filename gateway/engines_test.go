@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/http2"
@@ -30,7 +31,9 @@ import (
 //
 // EXITGATE_TEST_ROUNDS makes more requests than a sample, from EXITGATE_TEST_SEED.
 func TestTheEnginesAgree(t *testing.T) {
-	standard, fast := startEngine(t, config.Standard), startEngine(t, config.Fast)
+	started := time.Now() // and the gateways' time throughout, as answers have it
+	now := func() time.Time { return started }
+	standard, fast := startEngine(t, config.Standard, now), startEngine(t, config.Fast, now)
 	rounds, seed := 600, 1
 	for variable, value := range map[string]*int{"EXITGATE_TEST_ROUNDS": &rounds, "EXITGATE_TEST_SEED": &seed} {
 		if text := os.Getenv(variable); text != "" {
@@ -68,8 +71,9 @@ func TestTheEnginesAgree(t *testing.T) {
 	}
 }
 
-func startEngine(t *testing.T, engine string) *gate {
+func startEngine(t *testing.T, engine string, now func() time.Time) *gate {
 	return start(t, setup{
+		now:       now,
 		configure: func(c *config.Config) { c.Listen.Engine = engine },
 		policy: `
 version: 1
@@ -182,7 +186,8 @@ func randomRequest(random *rand.Rand) (r h2request) {
 		case 0:
 			add("content-length", fmt.Sprint(length))
 		case 1:
-			if rarely() {
+			// What isn't forwarded may be answered before the body's end comes.
+			if rarely() && !slices.Contains(r.fields, [2]string{":path", "/.well-known/market-status"}) {
 				add("content-length", fmt.Sprint(length+1-2*random.IntN(2)))
 				r.isMalformed = true
 			}
