@@ -124,7 +124,7 @@ jurisdictions: {FR: {phase: withdrawn, territories: none}, DE: closed-to-new, US
 // forwarded, of the app.
 func TestTheAccessLogSaysOfEachExchange(t *testing.T) {
 	over(t, func(t *testing.T, major int) {
-		protocol := map[int]string{1: "http/1.1", 2: "h2"}[major]
+		protocol := map[int]string{1: "http/1.1", 2: "h2", 3: "h3"}[major]
 		for _, test := range []struct {
 			line, from string
 			body       int

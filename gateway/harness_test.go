@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -21,10 +22,13 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/open-feature/go-sdk/openfeature"
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
 	"go.uber.org/goleak"
 
 	"github.com/exitgate/exitgate/gateway"
@@ -113,6 +117,9 @@ type gate struct {
 func start(t testing.TB, s setup) *gate {
 	t.Helper()
 	g, err := tryStart(t, s)
+	for errors.Is(err, syscall.EADDRINUSE) { // the UDP port of the number of a free TCP port
+		g, err = tryStart(t, s)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,6 +153,9 @@ func tryStart(t testing.TB, s setup) (*gate, error) {
 	}
 	if s.configure != nil {
 		s.configure(&c)
+	}
+	if c.Listen.HTTPS != "" && len(c.ProxyProtocol) == 0 && c.Listen.HTTP3 == 0 {
+		c.Listen.HTTP3 = 443
 	}
 	g.policy, g.data, g.config = c.Policy.File, c.Data, c
 	options := &slog.HandlerOptions{Level: s.level}
@@ -231,11 +241,28 @@ func (g *gate) transport(major int) *http.Transport {
 	return t
 }
 
-// client returns a client that speaks HTTP/1.1 or HTTP/2 only and doesn't
+// http3 returns what a client of the gate connects with over QUIC.
+func (g *gate) http3() *http3.Transport {
+	t := &http3.Transport{
+		TLSClientConfig:    g.tls.Clone(),
+		DisableCompression: true,
+		Dial: func(ctx context.Context, _ string, tls *tls.Config, c *quic.Config) (*quic.Conn, error) {
+			return quic.DialAddr(ctx, g.at.HTTPS, tls, c)
+		},
+	}
+	g.t.Cleanup(func() { t.Close() })
+	return t
+}
+
+// client returns a client that speaks only HTTP/1.1, HTTP/2 or HTTP/3 and doesn't
 // follow redirects.
 func (g *gate) client(major int) *http.Client {
+	transport := http.RoundTripper(g.transport(major))
+	if major == 3 {
+		transport = g.http3()
+	}
 	return &http.Client{
-		Transport:     g.transport(major),
+		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -462,9 +489,9 @@ func (a *app) asked() []seen {
 	return all
 }
 
-// over runs a test for clients of both protocols.
+// over runs a test for clients of each protocol.
 func over(t *testing.T, test func(t *testing.T, major int)) {
-	for _, major := range []int{1, 2} {
+	for _, major := range []int{1, 2, 3} {
 		t.Run(fmt.Sprintf("over HTTP/%d", major), func(t *testing.T) { test(t, major) })
 	}
 }

@@ -57,6 +57,11 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 			return Addresses{}, err
 		}
 		at.HTTPS = https.String()
+		if public.HTTP3 > 0 {
+			if err := g.listenHTTP3(requests, https); err != nil {
+				return Addresses{}, err
+			}
+		}
 	}
 	if public.HTTP.Address != "" {
 		plain := g.redirectServer(https)
@@ -131,6 +136,30 @@ func (g *Gateway) listenTCP(name, setting, address string, public bool, s *http.
 	}
 	g.endpoints = append(g.endpoints, listen.Endpoint{Name: name, Drain: public, Server: listen.HTTP(l, s)})
 	return l.Addr(), nil
+}
+
+// listenHTTP3 adds an endpoint for HTTP/3 at the UDP port of the HTTPS listener's number.
+func (g *Gateway) listenHTTP3(requests context.Context, https net.Addr) error {
+	host, _, err := net.SplitHostPort(g.config.Listen.HTTPS)
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(https.String())
+	if err != nil {
+		return err
+	}
+	socket, err := listen.UDP(net.JoinHostPort(host, port), "listen.https, or remove listen.http3")
+	if err != nil {
+		return err
+	}
+	s, err := listen.HTTP3(socket, g.httpsServer(requests), listen.HTTP3Options{
+		Connections: g.config.Limits.Connections, Active: g.metrics.Connections("h3"),
+	})
+	if err != nil {
+		return err
+	}
+	g.endpoints = append(g.endpoints, listen.Endpoint{Name: "http3", Drain: true, Server: s})
+	return nil
 }
 
 // httpsServer returns the server of the service. Its requests end with the

@@ -80,7 +80,7 @@ func TestLabelsComeFromClosedSets(t *testing.T) {
 		"jurisdiction": nil, // checked below
 		"phase":        {"open", "announced", "closed-to-new", "wind-down", "withdrawn"},
 		"action":       {"forward", "refuse", "would-refuse"},
-		"protocol":     {"http/1.1", "h2", "websocket"},
+		"protocol":     {"http/1.1", "h2", "h3", "websocket"},
 		"result":       {"located", "unlocated", "private"},
 		"upstream":     {g.app.URL},
 		"database":     {g.geo},

@@ -632,7 +632,7 @@ func TestAnAppThatFailsIsSaidToAndServedAgainWhenItIsBack(t *testing.T) {
 			}
 		}
 	})
-	if n := g.metric(`exitgate_upstream_requests_total{code="504",upstream="` + f.url + `"}`); n != 2 {
+	if n := g.metric(`exitgate_upstream_requests_total{code="504",upstream="` + f.url + `"}`); n != 3 {
 		t.Errorf("%v time-outs are counted", n)
 	}
 }

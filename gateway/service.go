@@ -59,6 +59,9 @@ func (g *Gateway) beginService(s *service) {
 		AnswerChallenge: s.certs.AnswerChallenge, LogExchange: g.logExchange(),
 		CacheKey: http.CanonicalHeaderKey(s.config.Caches.KeyHeader), Trusts: s.clients.Trusts,
 	}
+	if port := s.config.Listen.HTTP3; port > 0 {
+		o.AltSvc = fmt.Sprintf(`h3=":%d"; ma=86400`, port)
+	}
 	if g.purger != nil {
 		o.BeginStorable = g.purger.Begin
 	}

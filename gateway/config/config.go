@@ -50,6 +50,8 @@ type Listen struct {
 	// Decisions is where trusted proxies ask what becomes of requests that they forward
 	// themselves.
 	Decisions string `yaml:"decisions" doc:"Address of the listener, without TLS, at which trusted proxies ask what becomes of requests that they forward themselves: nginx's auth_request, Caddy's forward_auth, Traefik's forwardAuth. Default: there is none."`
+	// HTTP3 is the port by which clients reach it; 0: it isn't served.
+	HTTP3 int `yaml:"http3" default:"0" doc:"Port by which clients reach HTTP/3, as 443: answers tell them (Alt-Svc). It is served over UDP, at the address of https, which may be behind another port. 0: it is not served."`
 	// Engine is Standard or Fast; empty is Standard.
 	Engine string `yaml:"engine" default:"standard" doc:"What speaks HTTP with clients: standard, which is Go's net/http; or fast, which speaks HTTP/2 by the gateway's own server, at a fraction of the cost. Both decide, count, forward and limit by the same code."`
 }
@@ -491,6 +493,15 @@ func (c Config) listenFaults() (found []Fault) {
 	case "", Standard, Fast:
 	default:
 		report("write standard or fast", fmt.Sprintf("there is no engine %.40q", c.Listen.Engine), "engine")
+	}
+	switch port := c.Listen.HTTP3; {
+	case port == 0:
+	case port < 0 || port > 65535:
+		report("give a port, as 443, or 0 for no HTTP/3", fmt.Sprintf("%d is no port", port), "http3")
+	case c.Listen.HTTPS == "":
+		report("give https an address, or remove http3", "there is no HTTPS listener beside which HTTP/3 could be served", "http3")
+	case len(c.ProxyProtocol) > 0:
+		report("remove http3, or proxy-protocol", "HTTP/3 can't be served behind the PROXY protocol", "http3")
 	}
 	if c.Listen.HTTPS == "" && !plain.Serve {
 		report(`give an address, as in ":8443"; or let http serve what a proxy has received over TLS`, "there is no HTTPS listener", "https")

@@ -40,9 +40,22 @@ type Endpoint struct {
 func TCP(address, setting string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("%w; choose another address for %s", err, setting)
+		return nil, inUse(err, setting)
 	}
 	return l, nil
+}
+
+// UDP binds an address. The setting is for errors.
+func UDP(address, setting string) (net.PacketConn, error) {
+	c, err := net.ListenPacket("udp", address)
+	if err != nil {
+		return nil, inUse(err, setting)
+	}
+	return c, nil
+}
+
+func inUse(err error, setting string) error {
+	return fmt.Errorf("%w; choose another address for %s", err, setting)
 }
 
 // HTTP returns a Server that serves HTTP on a listener: over TLS if s has a

@@ -13,6 +13,7 @@ type answer struct {
 	status int       // 0 while there is none
 	id     [1]string // as the values of a field, as is
 	hsts   []string  // nil: none of the gateway's own
+	altSvc []string  // nil: none
 	record *record   // nil: it isn't logged
 }
 
@@ -68,5 +69,8 @@ func (a *answer) setFields() {
 	header["X-Request-Id"] = a.id[:]
 	if a.hsts != nil {
 		header["Strict-Transport-Security"] = a.hsts
+	}
+	if a.altSvc != nil {
+		header["Alt-Svc"] = a.altSvc
 	}
 }

@@ -55,6 +55,8 @@ func newRecord(r *http.Request, now time.Time) *record {
 // protocolOf returns a request's protocol as ALPN names it.
 func protocolOf(r *http.Request) string {
 	switch {
+	case r.ProtoMajor == 3:
+		return "h3"
 	case r.ProtoMajor == 2:
 		return "h2"
 	case r.ProtoMajor == 1 && r.ProtoMinor == 0:

@@ -52,6 +52,9 @@ type Options struct {
 	AnswerChallenge func(w http.ResponseWriter, r *http.Request) bool
 	MaxHeader       int64  // bytes of a request's header
 	HSTS            string // Strict-Transport-Security of all answers over TLS; "": none of the gateway's own
+	// AltSvc is the field of that name (RFC 7838) for clients that reach the gateway itself;
+	// "": it has no other protocol to offer.
+	AltSvc string
 	// LogExchange is told of each exchange when it ends. It must not block, nor keep what
 	// it is given. Nil: nobody wants to know.
 	LogExchange func(*accesslog.Exchange)
@@ -71,6 +74,7 @@ type App struct {
 type Handler struct {
 	o        Options
 	hsts     []string // nil: none
+	altSvc   []string // nil: none
 	counters counters
 	*shared
 }
@@ -111,6 +115,9 @@ func makeHandler(o Options, known *shared) *Handler {
 	if o.HSTS != "" {
 		h.hsts = []string{o.HSTS}
 	}
+	if o.AltSvc != "" {
+		h.altSvc = []string{o.AltSvc}
+	}
 	h.latest.Store(h)
 	return h
 }
@@ -123,6 +130,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.begin(a, r)
 	if a.hsts = h.hsts; a.hsts != nil {
 		a.Header()["Strict-Transport-Security"] = a.hsts // in place of the app's
+	}
+	if h.altSvc != nil && r.ProtoMajor < 3 && h.isDirect(r) {
+		a.altSvc = h.altSvc
 	}
 	if h.answerOwn(a, r) {
 		return
@@ -199,6 +209,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			Measured:  a.record.forwards(ctx),
 		})
 	}
+}
+
+// isDirect reports whether a request came by no trusted proxy. Whoever comes by one would
+// pass it by with what the gateway offers.
+func (h *Handler) isDirect(r *http.Request) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && !h.o.Trusts(peer.Addr())
 }
 
 // refuse answers with the notice of a decision on a request from a place.
