@@ -277,6 +277,10 @@ func (t *Table) addKnownPathReadings(into *Readings, method, host, escapedPath s
 				return false
 			}
 			escaped := strings.IndexByte(path, '%') >= 0
+			if len(t.hosts) > 0 && strings.HasPrefix(path, "//") {
+				named, rest := splitHost(path)
+				into.Add(t.classOf(method, named, rest, escaped))
+			}
 			// Once decoded, a path is complete, or its reader decodes the
 			// segments that he finds.
 			if decodings > 0 || !escaped {
@@ -293,6 +297,19 @@ func (t *Table) addKnownPathReadings(into *Readings, method, host, escapedPath s
 		first = end
 	}
 	return true
+}
+
+// splitHost returns the host that those read who make a URL of a path with two slashes at
+// its beginning, as patterns have it, and the path behind.
+func splitHost(path string) (host, rest string) {
+	authority := strings.TrimLeft(path, slash)
+	rest = slash
+	if i := strings.IndexByte(authority, '/'); i >= 0 {
+		authority, rest = authority[:i], authority[i:]
+	}
+	host = authority[strings.LastIndexByte(authority, '@')+1:]
+	host, _, _ = strings.Cut(host, ":")
+	return strings.ToLower(host), rest
 }
 
 // classOf returns the class of a reading, the segments of which are decoded if

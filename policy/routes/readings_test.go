@@ -199,10 +199,15 @@ func TestClassify_methodAndHost(t *testing.T) {
 		{"GET", "any.example", "//signup"}:      false,
 		{"GET", "news.example.com", "/./today"}: true,
 		{"GET", "any.example", "/./today"}:      false,
-		{"post", "any.example", "/signup"}:      true, // C9: Flask and Django
-		{"Post", "any.example", "/x"}:           false,
-		{"get", "any.example", "/signup"}:       false,
-		{"\u017foO", "any.example", "/signup"}:  false,
+		// The host of who makes a URL of the target.
+		{"GET", "any.example", "//news.example.com/today"}:           true,
+		{"GET", "any.example", `/\NEWS.example.com:80/today`}:        true,
+		{"GET", "any.example", "/%2fme@news.example.com/x/../today"}: true,
+		{"GET", "any.example", "//news.example.com/tomorrow"}:        false,
+		{"post", "any.example", "/signup"}:                           true, // C9: Flask and Django
+		{"Post", "any.example", "/x"}:                                false,
+		{"get", "any.example", "/signup"}:                            false,
+		{"\u017foO", "any.example", "/signup"}:                       false,
 	} {
 		if r := table.Classify(request[0], request[1], request[2]); r.AreOne() == want {
 			t.Errorf("%v: ambiguous %v", request, !r.AreOne())
