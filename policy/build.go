@@ -134,6 +134,14 @@ var alwaysEssential = [...]string{
 // essential class of every policy.
 func IsAlwaysEssential(path string) bool { return slices.Contains(alwaysEssential[:], path) }
 
+// isEssentialFile reports whether a path is always essential, and forwarded: gateways
+// answer StatusPath.
+func isEssentialFile(path string) bool {
+	return path != StatusPath && slices.ContainsFunc(alwaysEssential[:], func(pattern string) bool {
+		return path == pattern || strings.HasSuffix(pattern, "/") && strings.HasPrefix(path, pattern)
+	})
+}
+
 // addRoutes builds the table of route classes.
 func (p *builder) addRoutes() {
 	classes := []string{Other, SignUp, Export, Essential}
@@ -178,6 +186,7 @@ func (p *builder) addRoutes() {
 			paths = append(paths, path)
 		}
 	}
+	said, _ := routes.New(rules) // nil if there are conflicts, which are found below
 	// A pattern with a host goes before any without one, so what is always
 	// essential has to be said for each host.
 	for _, host := range slices.Sorted(maps.Keys(hosts)) {
@@ -197,7 +206,23 @@ func (p *builder) addRoutes() {
 		p.errorf("make one of them more specific, or put both into one class", paths[c.B],
 			"%q of %s conflicts with %q of %s: %s", b.Pattern, classes[b.Class], a.Pattern, classes[a.Class], c.Reason)
 	}
-	p.policy.routes = table
+	p.policy.routes, p.policy.saidRoutes = table, said
+}
+
+// checkEssentialIsSome checks that not everything at all hosts is essential: no market could
+// be withdrawn from then, whatever its entry says.
+func (b *builder) checkEssentialIsSome() {
+	for i, text := range b.def.Routes[Essential] {
+		pattern, err := routes.Parse(text)
+		if err != nil {
+			continue // it has been reported
+		}
+		path := pattern.String()
+		if path == "/" || strings.HasPrefix(path, "/{") && strings.HasSuffix(path, "...}") && strings.Count(path, "/") == 1 {
+			b.errorf("name the paths that people need when a market is left, as /legal/ or /account/export; for the first page alone, write /{$}", at("routes", Essential, i),
+				"%q makes everything essential, which is never refused: no market could be withdrawn from", text)
+		}
+	}
 }
 
 // hostOf returns the host of a pattern, "" if it is for any.

@@ -293,11 +293,15 @@ func TestWhatIsAlwaysEssential(t *testing.T) {
 	s := compile(t, classes+"jurisdictions: {FR: withdrawn}\n", moment)
 	for _, host := range []string{"", "example.org", "news.example.com"} {
 		for _, path := range []string{"/.well-known/acme-challenge/token", "/.well-known/market-status", "/.well-known/security.txt", "/robots.txt"} {
-			for _, method := range []string{"GET", "HEAD", "POST"} {
+			for _, method := range []string{"GET", "HEAD"} {
 				if d := decide(t, s, "FR", method+" "+host+path); d.Action != policy.Forward || d.Class != policy.Essential {
 					t.Errorf("%s %s%s: %s, class %s", method, host, path, sentence(d), d.Class)
 				}
 			}
+		}
+		// C9: it is a file, and an app may run something else for a request of another kind.
+		if d := decide(t, s, "FR", "POST "+host+"/robots.txt"); d.Action != policy.Refuse {
+			t.Errorf("POST %s/robots.txt: %s", host, sentence(d))
 		}
 		if d := decide(t, s, "FR", host+"/"); d.Action != policy.Refuse {
 			t.Errorf("%s/: %s", host, sentence(d))
@@ -721,26 +725,42 @@ func parse(t testing.TB, source string) *policy.Policy {
 var moment = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 // C15: "no writes" can be said, and leaves what is always essential alone.
-func TestAPatternOfAMethodForAWholeHostLeavesWhatIsEssential(t *testing.T) {
+func TestAPatternOfAMethodForAWholeHostLeavesEssentialFiles(t *testing.T) {
 	s := compile(t, `
 version: 1
 routes: {writing: [POST /, POST news.example.com/, "PUT /{any}/acme-challenge/{x...}", "DELETE /{x...}"]}
 jurisdictions: {FR: {routes: [writing], phase: withdrawn}}
 `, moment)
 	for request, want := range map[string]string{
-		"POST example.org/x":                             "writing",
-		"POST news.example.com/":                         "writing",
-		"GET news.example.com/":                          "other",
-		"DELETE example.org/x":                           "writing",
-		"PUT example.org/x/acme-challenge/y":             "writing",
-		"POST example.org/robots.txt":                    "essential",
-		"DELETE example.org/robots.txt":                  "essential",
-		"POST news.example.com/.well-known/security.txt": "essential",
-		"POST example.org/.well-known/acme-challenge/y":  "essential",
-		"PUT example.org/.well-known/acme-challenge/y":   "essential",
+		"POST example.org/x":                              "writing",
+		"POST news.example.com/":                          "writing",
+		"GET news.example.com/":                           "other",
+		"DELETE example.org/x":                            "writing",
+		"PUT example.org/x/acme-challenge/y":              "writing",
+		"POST example.org/robots.txt":                     "writing",
+		"DELETE example.org/robots.txt":                   "writing",
+		"POST news.example.com/.well-known/security.txt":  "writing",
+		"POST news.example.com/.well-known/market-status": "essential",
+		"PUT example.org/.well-known/acme-challenge/y":    "writing",
+		"GET example.org/.well-known/acme-challenge/y":    "essential",
 	} {
 		if got := decide(t, s, "FR", request).Class; got != want {
 			t.Errorf("%s is of the class %s, want %s", request, got, want)
+		}
+	}
+}
+
+// What is essential is never refused: if that is everything, a withdrawal is none.
+func TestEverythingCantBeEssential(t *testing.T) {
+	for pattern, allowed := range map[string]bool{
+		"/": false, "/{all...}": false, "/{$}": true, "/{one}": true, "/legal/": true, "help.example.org/": true, "GET /": true,
+	} {
+		_, err := document.Parse("policy.yaml", []byte("version: 1\nroutes: {essential: [\"/terms\", \""+pattern+"\"]}\n"))
+		if (err == nil) != allowed {
+			t.Errorf("%s: %v", pattern, err)
+		}
+		if _, err := document.Read("policy.yaml", []byte("version: 1\nroutes: {essential: [\""+pattern+"\"]}\n")); err != nil {
+			t.Errorf("a policy that stands, with %s: %v", pattern, err)
 		}
 	}
 }

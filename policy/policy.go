@@ -32,6 +32,7 @@ type Policy struct {
 	classes      []string // by Class; the first is Other
 	isEmpty      []bool   // by Class: no pattern has it
 	routes       *routes.Table
+	saidRoutes   *routes.Table // without what is always essential
 	rules        map[Code]*Rule
 	groups       map[Code]group
 	groupsOf     map[Code][]Code // by member

@@ -109,7 +109,17 @@ type Readings = routes.Readings
 // host in lower case and without port, and its path exactly as it is forwarded,
 // percent-encoding included.
 func (s *Snapshot) Classify(method, host, path string) Readings {
+	if method != "GET" && method != "HEAD" && isEssentialFile(path) {
+		return s.ClassifyOther(method, host, path)
+	}
 	return s.policy.routes.Classify(method, host, path)
+}
+
+// ClassifyOther is Classify for a request that asks for more than a file: it is essential
+// only where the policy says so. What is always essential are files; an app that goes by
+// more than the path could run something else for one, as for /robots.txt?route=signup.
+func (s *Snapshot) ClassifyOther(method, host, path string) Readings {
+	return s.policy.saidRoutes.Classify(method, host, path)
 }
 
 // Decide returns what a request of a class from a place gets. It is a look-up

@@ -163,6 +163,7 @@ func (b *builder) checkProposed() {
 		}
 	}
 	b.checkUnknownPartsSaid()
+	b.checkEssentialIsSome()
 }
 
 // UnsaidTerritories returns the countries with territories that entries restrict,
