@@ -12,6 +12,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/accesslog"
 	"github.com/exitgate/exitgate/gateway/certs"
+	"github.com/exitgate/exitgate/gateway/client"
 	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/geo"
 	"github.com/exitgate/exitgate/gateway/metrics"
@@ -31,6 +32,7 @@ func CheckSettings(c config.Config, now time.Time) (wrong, warnings []config.Fau
 		k.g.data = statedir.Dir(folder)
 	}
 	k.checkApps(c)
+	k.checkProxies(c)
 	k.checkCertificates(c)
 	k.checkOperators(c)
 	k.checkDatabases(c.Geo)
@@ -65,6 +67,13 @@ func (k *checker) checkApps(c config.Config) {
 			k.report(err, "apps", i)
 		}
 	}
+}
+
+// checkProxies holds the networks that are believed against what strangers could be in.
+func (k *checker) checkProxies(c config.Config) {
+	_, err := client.NewResolver(client.Trust{Proxies: c.TrustedProxies, Header: c.ClientHeader})
+	k.report(err, "trusted-proxies")
+	k.report(client.CheckNetworks("proxy-protocol", c.ProxyProtocol), "proxy-protocol")
 }
 
 // checkCertificates holds the certificates of the public listener against the hosts of
@@ -166,8 +175,12 @@ func (k *checker) checkPolicy(p config.PolicySource) {
 	lastGood, none := k.g.data.ReadLastGood()
 	source, err := files.Read(p.File, strictyaml.Limit)
 	if err == nil && !bytes.Equal(source, lastGood) { // a file that has changed counts as proposed
-		read := document.Parse
-		_, err = read(p.File, source)
+		_, err = document.Parse(p.File, source)
+	}
+	if err == nil && none == nil {
+		if err = files.CheckWhole(lastGood, source, true); err != nil {
+			err = fmt.Errorf("%s: %w", p.File, err)
+		}
 	}
 	advice := ""
 	if all, ok := errors.AsType[strictyaml.Errors](err); ok {

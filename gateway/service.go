@@ -48,13 +48,13 @@ func (g *Gateway) openService(c config.Config, before *service) (*service, error
 	if before != nil {
 		s.proxied = s.proxied || before.proxied
 	}
-	return s, errors.Join(clientsErr, appsErr, certsErr)
+	return s, errors.Join(clientsErr, client.CheckNetworks("proxy-protocol", c.ProxyProtocol), appsErr, certsErr)
 }
 
 // beginService has requests served by a service from now on.
 func (g *Gateway) beginService(s *service) {
 	o := request.Options{
-		Policy: g.engine.Current, Client: s.clients.Address, Locate: g.geo.Locate, LocateHeld: g.geo.LocateHeld, Apps: s.hosts,
+		Policy: g.engine.Current, Client: s.clients.Address, SaysClient: s.clients.SaysClient, Locate: g.geo.Locate, LocateHeld: g.geo.LocateHeld, Apps: s.hosts,
 		Sessions: g.sessions, Metrics: g.metrics, Sources: s.sources, Draining: g.draining.Load, MaxHeader: s.config.Limits.Header, HSTS: s.config.TLS.HSTS.Header(), Log: g.log, Now: g.elapsed,
 		AnswerChallenge: s.certs.AnswerChallenge, LogExchange: g.logExchange(),
 		CacheKey: http.CanonicalHeaderKey(s.config.Caches.KeyHeader), Trusts: s.clients.Trusts,

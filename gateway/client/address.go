@@ -58,26 +58,33 @@ type Resolver struct {
 // network that is none, that has address bits beyond its length, or that is
 // too wide for proxies, and a Header that can't be the name of one.
 func NewResolver(trust Trust) (*Resolver, error) {
-	var errs []error
-	for _, proxy := range trust.Proxies {
-		switch {
-		case !proxy.IsValid():
-			errs = append(errs, errors.New("trusted proxies: a network is missing its address or length: write it as 10.0.0.0/8"))
-		case isTooWide(unmapped(proxy)):
-			errs = append(errs, fmt.Errorf("trusted proxies: %s is wider than any network of proxies, and would let strangers claim any address: name the networks of your own, as 10.0.0.0/8", proxy))
-		case proxy != proxy.Masked():
-			errs = append(errs, fmt.Errorf("trusted proxies: %s has address bits beyond its length: write %s for the network or %s for the one address",
-				proxy, proxy.Masked(), netip.PrefixFrom(proxy.Addr(), proxy.Addr().BitLen())))
-		}
-	}
+	errs := []error{CheckNetworks("trusted proxies", trust.Proxies)}
 	header := cmp.Or(http.CanonicalHeaderKey(trust.Header), xForwardedFor)
 	if !httpguts.ValidHeaderFieldName(header) {
 		errs = append(errs, fmt.Errorf("client address header: %q is not the name of a header: write X-Forwarded-For, Forwarded, or a name like CF-Connecting-IP", trust.Header))
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return &Resolver{proxies: newNetworks(trust.Proxies), header: header}, nil
+}
+
+// CheckNetworks returns what is wrong with the networks of those who are believed where
+// clients are. The setting is for errors.
+func CheckNetworks(setting string, networks []netip.Prefix) error {
+	var errs []error
+	for _, network := range networks {
+		switch {
+		case !network.IsValid():
+			errs = append(errs, fmt.Errorf("%s: a network is missing its address or length: write it as 10.0.0.0/8", setting))
+		case isTooWide(unmapped(network)):
+			errs = append(errs, fmt.Errorf("%s: %s is wider than any network of proxies, and would let strangers claim any address: name the networks of your own, as 10.0.0.0/8", setting, network))
+		case network != network.Masked():
+			errs = append(errs, fmt.Errorf("%s: %s has address bits beyond its length: write %s for the network or %s for the one address",
+				setting, network, network.Masked(), netip.PrefixFrom(network.Addr(), network.Addr().BitLen())))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // isTooWide reports whether a network is more than anybody has who runs proxies: wider than
