@@ -454,3 +454,33 @@ func TestWrongCertificatesAtTheStartAreAllSaid(t *testing.T) {
 		}
 	}
 }
+
+// A4 and F: a policy file that is being written, or whose writing has failed, may be valid
+// and open a market.
+func TestHalfAPolicyFileOpensNothing(t *testing.T) {
+	const whole = "version: 1\n# our policy\njurisdictions:\n  DE: announced\n  FR: withdrawn\n"
+	g := start(t, setup{policy: whole})
+	c := g.client(1)
+	for name, half := range map[string]string{
+		"up to a line":                       "version: 1\n# our policy\njurisdictions:\n  DE: announced\n",
+		"up to a byte, and else than before": "version: 1\n# our new policy",
+	} {
+		testkit.WriteFile(t, g.policy, half)
+		g.policyFails(t, "it looks cut off")
+		if a := g.request(c, "/", france); a.status != 451 {
+			t.Errorf("%s: France gets %d", name, a.status)
+		}
+		testkit.WriteFile(t, g.policy, whole)
+		g.policyHolds(t)
+	}
+	// Put in place whole, it is meant.
+	testkit.ReplaceFile(t, g.policy, "version: 1\n# our policy\njurisdictions:\n  DE: withdrawn\n")
+	testkit.Eventually(t, "France is served", func() bool { return g.request(c, "/", france).status == 200 })
+	g = g.restart(setup{})
+	c = g.client(1)
+	// As is what an end mark ends; without it, it isn't.
+	testkit.ReplaceFile(t, g.policy, "version: 1\njurisdictions: {FR: withdrawn}\n...\n")
+	testkit.Eventually(t, "France is refused", func() bool { return g.request(c, "/", france).status == 451 })
+	testkit.ReplaceFile(t, g.policy, "version: 1\n# none\n")
+	g.policyFails(t, `it doesn't end with "..."`)
+}

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway"
 	"github.com/exitgate/exitgate/gateway/config"
+	"github.com/exitgate/exitgate/internal/files"
 	"github.com/exitgate/exitgate/internal/strictyaml"
 	"github.com/exitgate/exitgate/internal/systemd"
 	"github.com/exitgate/exitgate/internal/watch"
@@ -205,9 +207,7 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 // ends.
 func (o *serveOptions) followSettings(cmd *cobra.Command, g *gateway.Gateway, hangups <-chan os.Signal, log *slog.Logger) {
 	ctx := cmd.Context()
-	reload := func() {
-		_ = g.Reload(func() (config.Config, error) { return o.settings(cmd) }) // it logs why not
-	}
+	reload := o.reloader(cmd, g)
 	if file, err := os.Stat(o.config); err == nil && file.Mode().IsRegular() {
 		go watch.Files(ctx, []string{o.config}, watch.Options{Logger: log}, reload)
 	} else { // a pipe can't be read again
@@ -221,6 +221,37 @@ func (o *serveOptions) followSettings(cmd *cobra.Command, g *gateway.Gateway, ha
 			log.Info("SIGHUP received")
 			g.ReopenAccessLog()
 			reload()
+		}
+	}
+}
+
+// reloader returns what has the gateway read its settings again, unless their file looks
+// cut off. It may be called concurrently.
+func (o *serveOptions) reloader(cmd *cobra.Command, g *gateway.Gateway) func() {
+	var mu sync.Mutex // guards what follows
+	var inPlace files.InPlace
+	inPlace.Look(o.config)
+	inUse, _ := readFile(o.config) // it has just been read
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		same := inPlace.Look(o.config)
+		var source []byte
+		err := g.Reload(func() (config.Config, error) {
+			c, err := o.settings(cmd)
+			if err != nil {
+				return c, err
+			}
+			if source, err = readFile(o.config); err == nil {
+				err = files.CheckWhole(inUse, source, same)
+			}
+			if err != nil {
+				err = fmt.Errorf("settings: %s: %w", o.config, err)
+			}
+			return c, err
+		})
+		if err == nil { // else it has logged why not
+			inUse = source
 		}
 	}
 }

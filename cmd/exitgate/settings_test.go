@@ -31,6 +31,7 @@ func TestChangedSettingsAreTakenOrSaidToBeWrong(t *testing.T) {
 
 	for name, step := range map[string]struct{ settings, said string }{
 		"half a file":         {other[:strings.Index(other, "upstreams:")+12], "exitgate.yaml:3:"},
+		"half a line":         {strings.TrimSuffix(other, "\n"), "cut off"},
 		"an unknown key":      {other + "nats: [\"nats://user:s3cret@127.0.0.1\"]\n", "unknown key"},
 		"another listener":    {strings.Replace(settings, `admin: {listen: "127.0.0.1:0"}`, "admin: {listen: 127.0.0.1:1}", 1), "admin.listen"},
 		"a file that is gone": {"", "exitgate.yaml"},

@@ -69,6 +69,7 @@ func (f *file) parser(registeredCountry bool) func(content []byte) (*database, e
 // read reads a file and replaces the database in use by what is in it, if that is
 // valid, differs, and hasn't lost too much.
 func (l *Locator) read(f *file) outcome {
+	before := f.seen
 	content, err := f.read()
 	switch {
 	case errors.Is(err, errChanging):
@@ -90,6 +91,9 @@ func (l *Locator) read(f *file) outcome {
 		return f.rejectBy(decision, checksum, l.options.Now())
 	}
 	db, err := f.parser(l.options.RegisteredCountry)(content)
+	if err == nil && f.corrections {
+		err = files.CheckWhole(f.db.corrections, content, before != nil && f.seen != nil && os.SameFile(before, f.seen))
+	}
 	if err == nil {
 		err = db.mayReplace(f.db, l.options.AllowOlder)
 	}

@@ -20,7 +20,7 @@ const openEverywhere = "version: 1\n"
 // setting that changes nor a ledger that is lost opens a market.
 func (r *Replica) firstRevision() (changes.Draft, error) {
 	everywhere := changes.FirstRevision([]byte(openEverywhere))
-	source, err := r.o.Dir.ReadLastGood()
+	source, err := r.o.Dir.ReadLastUsed()
 	if errors.Is(err, fs.ErrNotExist) {
 		return everywhere, nil
 	}

@@ -3,7 +3,9 @@ package source
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"sync"
 	"time"
@@ -32,6 +34,7 @@ type FileOptions struct {
 // applied whenever it changes, and read-only here.
 type File struct {
 	o       FileOptions
+	inPlace files.InPlace
 	mu      sync.Mutex
 	decided changes.State // what was decided on geo databases
 }
@@ -44,9 +47,12 @@ func OpenFile(o FileOptions) (*File, error) {
 	if wrong == nil {
 		return f, nil
 	}
-	source, err := o.Dir.ReadLastGood()
-	if err != nil {
+	source, err := o.Dir.ReadLastUsed()
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, wrong
+	}
+	if err != nil {
+		return nil, errors.Join(wrong, err)
 	}
 	p, err := document.Read(o.Dir.LastGood(), source)
 	if err != nil {
@@ -56,16 +62,18 @@ func OpenFile(o FileOptions) (*File, error) {
 	return f, o.Engine.Apply(p, nil, 0, time.Time{})
 }
 
-// reload applies the document, if it has changed.
+// reload applies the document, if it has changed. One calls it at a time.
 func (f *File) reload() error {
+	inPlace := f.inPlace.Look(f.o.Name)
 	source, err := files.Read(f.o.Name, strictyaml.Limit)
 	if err != nil {
 		return f.o.Engine.RecordFailure("", fmt.Errorf("policy: %w", err))
 	}
-	read := document.Parse // it counts as proposed whenever it has changed
-	proposed := true
-	if last, err := f.o.Dir.ReadLastGood(); err == nil && bytes.Equal(source, last) {
-		read, proposed = document.Read, false
+	last, err := f.o.Dir.ReadLastGood()
+	proposed := err != nil || !bytes.Equal(source, last) // it counts as that whenever it has changed
+	read := document.Read
+	if proposed {
+		read = document.Parse
 	}
 	p, err := read(f.o.Name, source)
 	if err == nil && proposed {
@@ -76,6 +84,9 @@ func (f *File) reload() error {
 	}
 	if err != nil {
 		return f.o.Engine.RecordFailure(policy.Digest(source), &PolicyError{err, bytes.Contains(source, []byte("disclos"))})
+	}
+	if err := files.CheckWhole(last, source, inPlace); err != nil {
+		return f.o.Engine.RecordFailure(policy.Digest(source), fmt.Errorf("policy: %s: %w", f.o.Name, err))
 	}
 	return f.o.Engine.Apply(p, source, 0, time.Time{})
 }

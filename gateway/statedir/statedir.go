@@ -23,6 +23,7 @@ import (
 
 	"github.com/exitgate/exitgate/internal/files"
 	"github.com/exitgate/exitgate/internal/strictyaml"
+	"github.com/exitgate/exitgate/policy"
 )
 
 // Path returns the path of the data folder: the one that is named, else by the
@@ -148,6 +149,20 @@ func (d Dir) LastGood() string { return d.in("last-good-policy.yaml") }
 
 // ReadLastGood returns the last good policy.
 func (d Dir) ReadLastGood() ([]byte, error) { return files.Read(d.LastGood(), strictyaml.Limit) }
+
+// ReadLastUsed returns the last good policy for a start that has no other one. The error is
+// one, too, if it isn't the one that the gateway decided by last, as far as that is known:
+// then it was damaged, and could open a market.
+func (d Dir) ReadLastUsed() ([]byte, error) {
+	source, err := d.ReadLastGood()
+	if err != nil {
+		return nil, err
+	}
+	if used := d.readMoment().SHA256; used != "" && policy.Digest(source) != used {
+		return nil, fmt.Errorf("%s is not the policy that was in use last, by the SHA-256 in %s: put the data folder back from a backup", d.LastGood(), d.Schedule())
+	}
+	return source, nil
+}
 
 // WriteLastGood keeps a policy as the last good one.
 func (d Dir) WriteLastGood(source []byte) error { return files.Replace(d.LastGood(), source) }

@@ -20,8 +20,9 @@ import (
 // that is given here.
 type Options struct {
 	// Settle is how long changed files must look the same before the change
-	// is reported, so that one that is being written is not read half: 50 ms.
-	// The wait is at most maxSettles times as long.
+	// is reported, so that one that is being written is not read half: 50 ms,
+	// and a second where one is written in place, or appears. The wait is at most maxSettles
+	// times as long.
 	Settle time.Duration
 	// Poll is how often to look at the files even if no event came: 15 s.
 	// Events get lost on network file systems, and a system may have no more
@@ -30,8 +31,13 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// maxSettles bounds the wait for files that are written all the time.
-const maxSettles = 20
+const (
+	// maxSettles bounds the wait for files that are written all the time.
+	maxSettles = 20
+	// settleInPlace is for how long a file is quiet that nobody is writing any more:
+	// a half-written one may be valid, and say something else.
+	settleInPlace = time.Second
+)
 
 // Files calls changed at once, as the files may have changed since they were
 // read, and then whenever any of them may have changed, until the context
@@ -61,6 +67,7 @@ func Files(ctx context.Context, files []string, o Options, changed func()) {
 		}
 		w.follow()
 		if w.differ() && w.settle(ctx) {
+			w.inPlace = false
 			w.follow()
 			changed()
 		}
@@ -88,6 +95,7 @@ type watcher struct {
 	events     <-chan fsnotify.Event
 	errors     <-chan error
 	seen       []os.FileInfo // of the files when last looked at, nil if missing
+	inPlace    bool          // one of them was written in place, or has appeared, since the last report
 }
 
 // settle waits until the files look the same for a while; false if the context
@@ -95,18 +103,28 @@ type watcher struct {
 func (w *watcher) settle(ctx context.Context) bool {
 	ticker := time.NewTicker(w.settleTime)
 	defer ticker.Stop()
-	for ticks := 0; ticks < maxSettles; {
+	quiet, needed := 0, w.ticks()
+	for ticks := 0; quiet < needed && ticks < maxSettles*needed; ticks++ {
 		select {
 		case <-ctx.Done():
 			return false
 		case <-w.events:
+			ticks--
 		case <-ticker.C:
-			if ticks++; !w.differ() {
-				return true
+			if quiet++; w.differ() {
+				quiet, needed = 0, w.ticks()
 			}
 		}
 	}
 	return true
+}
+
+// ticks returns how many settle times the files must look the same.
+func (w *watcher) ticks() int {
+	if !w.inPlace {
+		return 1
+	}
+	return int((settleInPlace + w.settleTime - 1) / w.settleTime)
 }
 
 // follow watches the directories that the files are in, and those in which a
@@ -148,7 +166,14 @@ func (w *watcher) differ() bool {
 			w.seen[i] = info
 		}
 	}
-	return !slices.EqualFunc(previous, w.seen, Same)
+	if slices.EqualFunc(previous, w.seen, Same) {
+		return false
+	}
+	for i, before := range previous {
+		now := w.seen[i]
+		w.inPlace = w.inPlace || now != nil && !Same(before, now) && (before == nil || os.SameFile(before, now))
+	}
+	return true
 }
 
 // Same reports whether two looks at a file, nil where it was missing, are of one
