@@ -67,7 +67,10 @@ func TestAProxyIsToldWhatBecomesOfARequest(t *testing.T) {
 		{"which is served by now", "127.0.0.1", "/answer", asks("GET", "/", america), 503},
 		{"that, of nginx", "127.0.0.1", "/auth-request", asks("POST", "/x/../signup", germany), 403},
 		{"a host that isn't served", "127.0.0.1", "/forward-auth", append(asks("GET", "/", america)[2:], "X-Forwarded-Method: GET", "X-Forwarded-Host: elsewhere.example"), 421},
-		{"the proxy doesn't say for whom", "127.0.0.1", "/forward-auth", asks("GET", "/", america)[:4], 451}, // by its own address, which is private
+		{"the proxy doesn't say for whom", "127.0.0.1", "/forward-auth", asks("GET", "/", america)[:4], 400},
+		{"the client names another path to the app", "127.0.0.1", "/forward-auth", asks("POST", "/x", germany, "X-Original-URL: /signup"), 400},
+		{"and another method, in a spelling that frameworks read", "127.0.0.1", "/forward-auth", asks("GET", "/signup", germany, "X_HTTP_Method_Override: POST"), 400},
+		{"the proxy says the path twice", "127.0.0.1", "/forward-auth", asks("GET", "/", america, "X-Original-URI: /"), 204},
 		{"nor which method", "127.0.0.1", "/forward-auth", asks("GET", "/", america)[1:], 400},
 		{"two methods", "127.0.0.1", "/forward-auth", append(asks("GET", "/", america), "X-Forwarded-Method: POST"), 400},
 		{"the client says another address", "127.0.0.1", "/forward-auth", asks("GET", "/", france, "Forwarded: for="+america), 400},

@@ -3,7 +3,9 @@
 package gateway_test
 
 import (
+	"bufio"
 	"fmt"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
@@ -76,11 +78,25 @@ func TestNginxAsksForDecisions(t *testing.T) {
 			t.Errorf("%s from %s: the app is told of %v", test.line, test.from, seen[0].header["Market-Jurisdiction"])
 		}
 	}
+	// The host that is asked about is the one that the app gets: of a target in absolute form,
+	// the one in it.
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET http://elsewhere.example/ HTTP/1.1\r\nHost: %s\r\nX-Test-Client: %s\r\n\r\n", host, america)
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := read(res); got.status != http.StatusMisdirectedRequest || len(g.app.asked()) > 0 {
+		t.Errorf("another host in the target gets %d", got.status)
+	}
 	g.stop()
 	r, _ := http.NewRequest("GET", "http://"+address+"/", nil)
 	r.Header.Set("X-Test-Client", america)
-	res, err := client.Do(r)
-	if err != nil {
+	if res, err = client.Do(r); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := read(res); got.status < 500 || len(g.app.asked()) > 0 {

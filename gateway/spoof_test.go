@@ -256,6 +256,7 @@ func TestAFieldThatOverridesTheMethodIsRefusedWhereThatChangesTheClass(t *testin
 		{"PUT /signup", "X-HTTP-Method-Override: GET, post", 400},
 		{"PUT /signup", "X-HTTP-Method-Override: post,GET", 400},
 		{"PUT /signup", "X-HTTP-Method-Override:" + strings.Repeat("GET,", 100) + "POST", 400},
+		{"PUT /signup", strings.Repeat("X-HTTP-Method-Override: PUT\r\n", 16) + "X-HTTP-Method-Override: POST", 400},
 		{"PUT /signup", "X_HTTP_Method_Override: POST", 200}, // not forwarded
 		{"PUT /signup", "X-HTTP_Method.Override: POST", 200},
 		{"PUT /signup?_method=POST", "X: y", 400},
@@ -501,6 +502,7 @@ func TestHTTP10WithABodyOfUnknownLengthIsRefused(t *testing.T) {
 		status        int
 		body          string // that the app gets
 	}{
+		{"GET /.well-known/exitgate/health", chunked, 200, ""}, // what the gateway answers itself is the last, too
 		{"POST", chunked, 400, ""},
 		{"post", chunked, 400, ""},
 		{"PATCH", chunked, 400, ""},
@@ -518,7 +520,11 @@ func TestHTTP10WithABodyOfUnknownLengthIsRefused(t *testing.T) {
 		{"DELETE", chunked, 200, ""},
 	} {
 		conn, r := g.dial()
-		io.WriteString(conn, lines(c.method+" /one HTTP/1.0", "Host: "+host, "X-Forwarded-For: "+america, "Connection: keep-alive", c.field)+"0\r\n\r\n"+smuggled)
+		method, target, said := strings.Cut(c.method, " ")
+		if !said {
+			target = "/one"
+		}
+		io.WriteString(conn, lines(method+" "+target+" HTTP/1.0", "Host: "+host, "X-Forwarded-For: "+america, "Connection: keep-alive", c.field)+"0\r\n\r\n"+smuggled)
 		res, err := http.ReadResponse(r, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -114,27 +114,16 @@ var quoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 // Market-Jurisdiction.
 func isReserved(name string) bool {
 	var space [64]byte
-	folded := space[:copy(space[:], name)]
-	for i, c := range folded {
-		switch {
-		case 'A' <= c && c <= 'Z':
-			folded[i] = c + ('a' - 'A')
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-		default:
-			folded[i] = '-'
-		}
-	}
+	folded := fold(&space, name)
 	switch {
 	case bytes.HasPrefix(folded, []byte("market-")), bytes.HasPrefix(folded, []byte("x-forwarded-")):
 		return true
 	case len(name) > len(folded):
 		return false
+	case changesRequest(name, folded):
+		return true
 	}
 	switch string(folded) {
-	case "x-http-method-override", "x-http-method", "x-method-override":
-		// The gateway decides by these. Another spelling would reach the app
-		// as the same: Rack and PHP read X_HTTP_Method_Override.
-		return strings.Count(name, "-") != bytes.Count(folded, []byte("-"))
 	case "forwarded", // RFC 7239
 		"x-request-id",
 
@@ -149,18 +138,52 @@ func isReserved(name string) bool {
 		"x-appengine-country", "x-appengine-region", "x-vercel-ip-country", "x-vercel-ip-country-region",
 		"x-country-code",
 
-		// Another path than the one that was decided on: to frameworks that
-		// expect to run behind IIS; to gunicorn, and apps that read it as that
-		// does, which subtracts it from the path; to those behind Envoy.
-		"x-original-url", "x-rewrite-url", "x-original-uri", "x-envoy-original-path",
-		"script-name", "x-script-name", "path-info", "x-path-info", "request-uri",
-		// Another host.
-		"x-host", "x-original-host", "x-http-host-override", "x-envoy-original-host",
-
 		// To CGI, it is where the app's own requests go (CVE-2016-5385).
 		"proxy",
 		// Half of an upgrade to h2c, which isn't forwarded.
 		"http2-settings":
+		return true
+	}
+	return false
+}
+
+// fold returns a field's name as CGI has it, but in lower case and with "-" for "_"; of a
+// long name its beginning.
+func fold(space *[64]byte, name string) []byte {
+	folded := space[:copy(space[:], name)]
+	for i, c := range folded {
+		switch {
+		case 'A' <= c && c <= 'Z':
+			folded[i] = c + ('a' - 'A')
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		default:
+			folded[i] = '-'
+		}
+	}
+	return folded
+}
+
+// ChangesRequest reports whether apps, or what is before them, may read another path, host
+// or method in a field than those of its request, and it isn't forwarded for that.
+func ChangesRequest(name string) bool {
+	var space [64]byte
+	return len(name) <= len(space) && changesRequest(name, fold(&space, name))
+}
+
+func changesRequest(name string, folded []byte) bool {
+	switch string(folded) {
+	case "x-http-method-override", "x-http-method", "x-method-override":
+		// The gateway decides by these. Another spelling would reach the app
+		// as the same: Rack and PHP read X_HTTP_Method_Override.
+		return strings.Count(name, "-") != bytes.Count(folded, []byte("-"))
+	case
+		// Another path: to frameworks that expect to run behind IIS; to gunicorn, and
+		// apps that read it as that does, which subtracts it from the path; to those
+		// behind Envoy.
+		"x-original-url", "x-rewrite-url", "x-original-uri", "x-envoy-original-path",
+		"script-name", "x-script-name", "path-info", "x-path-info", "request-uri",
+		// Another host.
+		"x-host", "x-original-host", "x-http-host-override", "x-envoy-original-host":
 		return true
 	}
 	return false

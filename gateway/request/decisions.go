@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/exitgate/exitgate/gateway/enforce"
+	"github.com/exitgate/exitgate/gateway/proxy"
 	"github.com/exitgate/exitgate/internal/httpbody"
 	"github.com/exitgate/exitgate/internal/problem"
 	"github.com/exitgate/exitgate/policy"
@@ -41,6 +42,9 @@ func (h *Handler) AnswerDecision(w http.ResponseWriter, r *http.Request) {
 		return
 	case !isSaid:
 		h.rejectQuestion(w, r, http.StatusBadRequest, UnknownQuestion, "The proxy has to say which request it is about: X-Forwarded-Method, X-Forwarded-Host and X-Forwarded-Uri, each once.")
+		return
+	case !h.o.SaysClient(r.Header):
+		h.rejectQuestion(w, r, http.StatusBadRequest, UnknownQuestion, "The proxy has to say on whose behalf it asks: X-Forwarded-For, or what client-header names.")
 		return
 	}
 	a := &answer{ResponseWriter: w}
@@ -85,6 +89,9 @@ func (h *Handler) decideAsked(compiled *enforce.Compiled, asked *http.Request, c
 	if f, err = h.readFacts(asked); err != nil {
 		return v, f, err
 	}
+	if saysAnother(asked) {
+		return v, f, AmbiguousPath
+	}
 	if counts {
 		v, err = h.Decide(compiled, f)
 		return v, f, err
@@ -99,6 +106,23 @@ func (h *Handler) decideAsked(compiled *enforce.Compiled, asked *http.Request, c
 	}
 	v, err = h.decideFrom(compiled, app, address, h.o.Locate(address), f)
 	return v, f, err
+}
+
+// saysAnother reports whether a request has a field by which the app could read another
+// path, host or method than is asked about. The gateway doesn't forward those; of one that
+// forwards by itself, it can't be known.
+func saysAnother(asked *http.Request) bool {
+	for name, lines := range asked.Header {
+		if !proxy.ChangesRequest(name) {
+			continue
+		}
+		for _, said := range lines {
+			if said != asked.RequestURI && said != asked.Host && said != asked.Method {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // rejectQuestion answers a question that is about no request.

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/exitgate/exitgate/policy"
@@ -31,13 +32,16 @@ import (
 
 // decideByReadings decides on a request from a place.
 func decideByReadings(s *policy.Snapshot, place policy.Place, f Facts) (*policy.Decision, policy.Readings, error) {
-	readings := s.Classify(f.Method, f.Host, f.Path)
+	readings := classify(s, f.Method, f)
 	decision, inDoubt := s.DecideReadings(place, readings)
 	if inDoubt {
 		return nil, readings, AmbiguousPath
 	}
 	if !mayOverride(f) {
 		return decision, readings, nil
+	}
+	if slices.ContainsFunc(methodOverrides[:], func(field string) bool { return len(f.Header[field]) > maxOverrides }) {
+		return nil, readings, AmbiguousMethod // not all are read
 	}
 	readings = withOverrides(s, readings, f)
 	if decision, inDoubt = s.DecideReadings(place, readings); inDoubt {
@@ -49,9 +53,17 @@ func decideByReadings(s *policy.Snapshot, place policy.Place, f Facts) (*policy.
 // withOverrides adds to the readings of a request those by other methods.
 func withOverrides(s *policy.Snapshot, readings policy.Readings, f Facts) policy.Readings {
 	for method := range overrides(f) {
-		readings.AddAll(s.Classify(method, f.Host, f.Path))
+		readings.AddAll(classify(s, method, f))
 	}
 	return readings
+}
+
+// classify returns how a request may be read with a method.
+func classify(s *policy.Snapshot, method string, f Facts) policy.Readings {
+	if f.Query != "" && f.Path != policy.StatusPath {
+		return s.ClassifyOther(method, f.Host, f.Path)
+	}
+	return s.Classify(method, f.Host, f.Path)
 }
 
 // methodOverrides are the fields by which frameworks (Rails, Laravel, Express
@@ -74,7 +86,8 @@ func mayOverride(f Facts) bool {
 	return false
 }
 
-// maxOverrides bounds how many methods are read of each field: no honest client has as many.
+// maxOverrides is how many lines a field may have, and how many methods are read of each, besides
+// the last: no honest client has as many.
 const maxOverrides = 16
 
 // overrides returns the methods by which a request may override its own, in
@@ -84,8 +97,7 @@ func overrides(f Facts) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		next := func(method string) bool { return yield(strings.ToUpper(strings.TrimSpace(method))) }
 		for _, field := range methodOverrides {
-			lines := f.Header[field]
-			for _, line := range lines[:min(len(lines), maxOverrides)] {
+			for _, line := range f.Header[field] {
 				first, rest, isList := strings.Cut(line, ",")
 				if !next(line) || !next(first) {
 					return

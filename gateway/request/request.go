@@ -31,7 +31,9 @@ import (
 type Options struct {
 	Policy func(now time.Time) *enforce.Compiled                         // the one that holds
 	Client func(peer netip.Addr, header http.Header) (netip.Addr, error) // on whose behalf a request comes
-	Locate func(netip.Addr) policy.Place
+	// SaysClient reports whether a header has the field by which trusted proxies say that.
+	SaysClient func(http.Header) bool
+	Locate     func(netip.Addr) policy.Place
 	// LocateHeld returns where an address is by databases that are not trusted
 	// yet, if there are any: the stricter decision counts.
 	LocateHeld func(netip.Addr) (place policy.Place, held bool)
@@ -134,10 +136,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.altSvc != nil && r.ProtoMajor < 3 && h.isDirect(r) {
 		a.altSvc = h.altSvc
 	}
-	if h.answerOwn(a, r) {
+	framing := checkFraming(a, r)
+	if framing == nil && h.answerOwn(a, r) {
 		return
 	}
-	framing := checkFraming(a, r)
 	reviews := h.o.Sessions.Reviews()
 	now := h.o.Now()
 	compiled := h.o.Policy(now)
