@@ -42,6 +42,9 @@ type Options struct {
 	// the flag server of the settings and the policy's own table. Each
 	// needs a name of its own.
 	Flags []openfeature.FeatureProvider
+	// Sockets are bound already, in place of the addresses in the settings: of the listeners
+	// https, http3, http, decisions and probes.
+	Sockets listen.Sockets
 }
 
 // A Gateway serves apps behind it where the policy allows. New makes one;
@@ -57,6 +60,7 @@ type Gateway struct {
 	traffic  *traffic.Counts
 	events   *control.Events
 
+	sockets  listen.Sockets
 	adminTLS *tls.Config // nil: the admin listener speaks plain HTTP, on loopback
 	geo      *geo.Locator
 	flags    *flags.Table
@@ -102,7 +106,7 @@ func New(o Options) (_ *Gateway, err error) {
 	if err := o.Config.Validate(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{config: o.Config, log: o.Logger, elapsed: o.Now, registry: prometheus.NewRegistry(), changed: make(chan struct{}, 1), recorded: make(chan struct{}, 1), untold: make(chan struct{}, 1)}
+	g := &Gateway{config: o.Config, sockets: o.Sockets, log: o.Logger, elapsed: o.Now, registry: prometheus.NewRegistry(), changed: make(chan struct{}, 1), recorded: make(chan struct{}, 1), untold: make(chan struct{}, 1)}
 	// With a monotonic reading, times compare as if no clock were ever set.
 	g.now = func() time.Time { return o.Now().Round(0) }
 	defer func() {

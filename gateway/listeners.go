@@ -106,6 +106,9 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 		}
 		at.Probes = probes.String()
 	}
+	if err := g.sockets.Unused(); err != nil {
+		return Addresses{}, err
+	}
 	socket, err := admin.ListenSocket(g.data.Socket())
 	switch {
 	case err == nil:
@@ -122,7 +125,11 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 // listenTCP adds an endpoint at a TCP address. A public one may be behind
 // something that speaks the PROXY protocol, and is drained.
 func (g *Gateway) listenTCP(name, setting, address string, public bool, s *http.Server) (net.Addr, error) {
-	l, err := listen.TCP(address, setting)
+	bind := listen.Sockets(nil).TCP
+	if public || name == "probes" { // an operators' listener is where the settings say
+		bind = g.sockets.TCP
+	}
+	l, err := bind(name, address, setting)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +155,7 @@ func (g *Gateway) listenHTTP3(requests context.Context, https net.Addr) error {
 	if err != nil {
 		return err
 	}
-	socket, err := listen.UDP(net.JoinHostPort(host, port), "listen.https, or remove listen.http3")
+	socket, err := g.sockets.UDP("http3", net.JoinHostPort(host, port), "listen.https, or remove listen.http3")
 	if err != nil {
 		return err
 	}

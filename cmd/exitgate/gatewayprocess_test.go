@@ -58,7 +58,9 @@ type gatewayProcess struct {
 	access  string // file of the access log, "" for none
 	stdout  *os.File
 	env     []string
-	limit   string // of a file's size, as ulimit -f takes it; "" for none
+	sockets []string   // names of those that it is handed, as a service manager does
+	files   []*os.File // they themselves
+	limit   string     // of a file's size, as ulimit -f takes it; "" for none
 
 	https, admin string
 	log          *testkit.Buffer
@@ -165,7 +167,14 @@ drain: 1s
 	if m.limit != "" {
 		cmd = exec.Command("sh", append([]string{"-c", `ulimit -f "$0" && exec "$@"`, m.limit}, cmd.Args...)...)
 	}
+	if m.sockets != nil {
+		cmd = exec.Command("sh", append([]string{"-c", `LISTEN_PID=$$ exec "$0" "$@"`}, cmd.Args...)...)
+		cmd.ExtraFiles = m.files
+	}
 	cmd.Env = append(os.Environ(), m.env...)
+	if m.sockets != nil {
+		cmd.Env = append(cmd.Env, fmt.Sprintf("LISTEN_FDS=%d", len(m.sockets)), "LISTEN_FDNAMES="+strings.Join(m.sockets, ":"))
+	}
 	if m.stdout != nil {
 		cmd.Stdout = m.stdout
 	}

@@ -173,7 +173,11 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	g, err := gateway.New(gateway.Options{Config: c, Logger: logger, Now: o.now})
+	sockets, err := systemd.Sockets()
+	if err != nil {
+		return err
+	}
+	g, err := gateway.New(gateway.Options{Config: c, Logger: logger, Now: o.now, Sockets: sockets})
 	if err != nil {
 		return exitFailure(err)
 	}

@@ -46,7 +46,7 @@ func startHTTP3(t *testing.T, s *http.Server, o HTTP3Options) *http3Test {
 	}
 	s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 	h.tls = &tls.Config{InsecureSkipVerify: true, ServerName: "app.example", NextProtos: []string{http3.NextProtoH3}}
-	socket, err := UDP("127.0.0.1:0", "listen.https")
+	socket, err := Sockets(nil).UDP("http3", "127.0.0.1:0", "listen.https")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,9 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"os"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,8 +41,23 @@ type Endpoint struct {
 	Server
 }
 
-// TCP binds an address. The setting is for errors.
-func TCP(address, setting string) (net.Listener, error) {
+// Sockets are those that are bound already, by whoever has started the process, by the
+// names of endpoints. Each that is used is taken out.
+type Sockets map[string]*os.File
+
+// TCP returns the endpoint's socket, or else binds an address. The setting is for errors.
+func (s Sockets) TCP(name, address, setting string) (net.Listener, error) {
+	if f := s.take(name); f != nil {
+		defer f.Close() // the listener has its own descriptor
+		l, err := net.FileListener(f)
+		if err != nil {
+			return nil, notUsable(err, name, "TCP")
+		}
+		if _, ok := l.(*net.TCPListener); !ok {
+			return nil, errors.Join(notUsable(errors.New("it is another"), name, "TCP"), l.Close())
+		}
+		return l, nil
+	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, inUse(err, setting)
@@ -45,13 +65,43 @@ func TCP(address, setting string) (net.Listener, error) {
 	return l, nil
 }
 
-// UDP binds an address. The setting is for errors.
-func UDP(address, setting string) (net.PacketConn, error) {
+// UDP returns the endpoint's socket, or else binds an address. The setting is for errors.
+func (s Sockets) UDP(name, address, setting string) (net.PacketConn, error) {
+	if f := s.take(name); f != nil {
+		defer f.Close() // the connection has its own descriptor
+		c, err := net.FilePacketConn(f)
+		if err != nil {
+			return nil, notUsable(err, name, "UDP")
+		}
+		if _, ok := c.(*net.UDPConn); !ok {
+			return nil, errors.Join(notUsable(errors.New("it is another"), name, "UDP"), c.Close())
+		}
+		return c, nil
+	}
 	c, err := net.ListenPacket("udp", address)
 	if err != nil {
 		return nil, inUse(err, setting)
 	}
 	return c, nil
+}
+
+// Unused returns an error if there are sockets that no endpoint has taken.
+func (s Sockets) Unused() error {
+	if len(s) == 0 {
+		return nil
+	}
+	return fmt.Errorf("sockets are bound for listeners that there aren't: %s; they can be for https, http3, http, decisions and probes, where the settings have these",
+		strings.Join(slices.Sorted(maps.Keys(s)), ", "))
+}
+
+func (s Sockets) take(name string) *os.File {
+	f := s[name]
+	delete(s, name)
+	return f
+}
+
+func notUsable(err error, name, protocol string) error {
+	return fmt.Errorf("the socket that is bound for %s can't be used, it has to be one for %s: %w", name, protocol, err)
 }
 
 func inUse(err error, setting string) error {
@@ -60,11 +110,18 @@ func inUse(err error, setting string) error {
 
 // HTTP returns a Server that serves HTTP on a listener: over TLS if s has a
 // TLSConfig. It owns s: net/http sets HTTP/2 up once for a server.
-func HTTP(l net.Listener, s *http.Server) Server { return &httpServer{s, l} }
+func HTTP(l net.Listener, s *http.Server) Server {
+	h := &httpServer{Server: s, listener: l, served: make(chan struct{})}
+	h.reading.track(s)
+	return h
+}
 
 type httpServer struct {
 	*http.Server
 	listener net.Listener
+	reading  readingTracker
+	stopping atomic.Bool
+	served   chan struct{} // Serve has returned
 }
 
 func (s *httpServer) Addr() net.Addr { return s.listener.Addr() }
@@ -72,11 +129,30 @@ func (s *httpServer) Addr() net.Addr { return s.listener.Addr() }
 // Close closes the listener, too, which s doesn't know before Serve.
 func (s *httpServer) Close() error { return errors.Join(s.Server.Close(), s.listener.Close()) }
 
-func (s *httpServer) Serve() error {
+func (s *httpServer) Serve() (err error) {
+	defer close(s.served)
 	if s.TLSConfig != nil {
-		return s.ServeTLS(s.listener, "", "")
+		err = s.ServeTLS(s.listener, "", "")
+	} else {
+		err = s.Server.Serve(s.listener)
 	}
-	return s.Server.Serve(s.listener)
+	if s.stopping.Load() {
+		return http.ErrServerClosed
+	}
+	return err
+}
+
+// Shutdown answers also what is being read from connections that were accepted already.
+func (s *httpServer) Shutdown(ctx context.Context) error {
+	s.stopping.Store(true)
+	_ = s.listener.Close() // it may be closed
+	select {
+	case <-s.served: // nothing more is accepted
+	case <-ctx.Done():
+	}
+	s.SetKeepAlivesEnabled(false)
+	s.reading.wait(ctx)
+	return s.Server.Shutdown(ctx)
 }
 
 // Shutdown is how Serve ends.

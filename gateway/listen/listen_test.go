@@ -1,8 +1,10 @@
 package listen
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -142,7 +144,7 @@ func TestServeEndsWithAnEndpointThatFails(t *testing.T) {
 }
 
 func TestCloseClosesAListenerThatIsNotServedYet(t *testing.T) {
-	l, err := TCP("127.0.0.1:0", "listen.https")
+	l, err := Sockets(nil).TCP("https", "127.0.0.1:0", "listen.https")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,5 +153,46 @@ func TestCloseClosesAListenerThatIsNotServedYet(t *testing.T) {
 	}
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("it is not closed: %v", err)
+	}
+}
+
+// net/http drops a request that it reads when it has been told to shut down.
+func TestARequestThatIsBeingReadWhenTheServerStopsIsAnswered(t *testing.T) {
+	l, err := Sockets(nil).TCP("http", "127.0.0.1:0", "listen.http")
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted := make(chan struct{})
+	s := HTTP(l, &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "done") }),
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				close(accepted)
+			}
+		},
+	})
+	served := make(chan error, 1)
+	go func() { served <- s.Serve() }()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	<-accepted
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.Shutdown(t.Context()) }()
+	if err := <-served; err != http.ErrServerClosed {
+		t.Errorf("Serve returns %v", err)
+	}
+	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, err := io.ReadAll(res.Body); string(body) != "done" || err != nil || !res.Close {
+		t.Errorf("it gets %q, %v, and the connection stays: %v", body, err, !res.Close)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("Shutdown returns %v", err)
 	}
 }

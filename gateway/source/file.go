@@ -71,9 +71,9 @@ func (f *File) reload() error {
 	}
 	last, err := f.o.Dir.ReadLastGood()
 	proposed := err != nil || !bytes.Equal(source, last) // it counts as that whenever it has changed
-	read := document.Read
-	if proposed {
-		read = document.Parse
+	read := document.Parse
+	if !proposed {
+		read = document.Read
 	}
 	p, err := read(f.o.Name, source)
 	if err == nil && proposed {
