@@ -5,6 +5,7 @@ package gateway
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"errors"
 	"log/slog"
@@ -83,10 +84,13 @@ type Gateway struct {
 	recorded  chan struct{} // there are records that weren't looked at for decisions on databases
 	endpoints []listen.Endpoint
 	cutOff    func() // ends requests that are under way
-	draining  atomic.Bool
-	cutAtOnce atomic.Bool // what is under way and refused has no drain, as there was an emergency
-	public    net.Addr    // of the listener that clients come to
-	probing   sync.Mutex  // held while the gateway asks itself
+	// webSockets ends when closeWebSockets is called, once the gateway is being stopped.
+	webSockets      context.Context
+	closeWebSockets func()
+	draining        atomic.Bool
+	cutAtOnce       atomic.Bool // what is under way and refused has no drain, as there was an emergency
+	public          net.Addr    // of the listener that clients come to
+	probing         sync.Mutex  // held while the gateway asks itself
 
 	reloading     sync.Mutex     // held while a service takes another's place
 	follow        func(*service) // follows its files; nil: the gateway doesn't serve yet
@@ -107,6 +111,7 @@ func New(o Options) (_ *Gateway, err error) {
 		return nil, err
 	}
 	g := &Gateway{config: o.Config, sockets: o.Sockets, log: o.Logger, elapsed: o.Now, registry: prometheus.NewRegistry(), changed: make(chan struct{}, 1), recorded: make(chan struct{}, 1), untold: make(chan struct{}, 1)}
+	g.webSockets, g.closeWebSockets = context.WithCancel(context.Background())
 	// With a monotonic reading, times compare as if no clock were ever set.
 	g.now = func() time.Time { return o.Now().Round(0) }
 	defer func() {

@@ -52,7 +52,8 @@ func (g *Gateway) Serve(ctx context.Context) error {
 			g.events.Close()
 			g.draining.Store(true)
 		},
-		Wait: g.sessions.Wait, CutOff: g.cutOff, Log: g.log,
+		BeginDrain: g.closeWebSockets,
+		Wait:       g.sessions.Wait, CutOff: g.cutOff, Log: g.log,
 	})
 	g.endReloads() // nothing else is to be waited for from now on
 	stop()         // nothing follows what is closed now

@@ -55,7 +55,7 @@ func (g *Gateway) openService(c config.Config, before *service) (*service, error
 func (g *Gateway) beginService(s *service) {
 	o := request.Options{
 		Policy: g.engine.Current, Client: s.clients.Address, SaysClient: s.clients.SaysClient, Locate: g.geo.Locate, LocateHeld: g.geo.LocateHeld, Apps: s.hosts,
-		Sessions: g.sessions, Metrics: g.metrics, Sources: s.sources, Draining: g.draining.Load, MaxHeader: s.config.Limits.Header, HSTS: s.config.TLS.HSTS.Header(), Log: g.log, Now: g.elapsed,
+		Sessions: g.sessions, Metrics: g.metrics, Sources: s.sources, Draining: g.draining.Load, WebSockets: g.webSockets, MaxHeader: s.config.Limits.Header, HSTS: s.config.TLS.HSTS.Header(), Log: g.log, Now: g.elapsed,
 		AnswerChallenge: s.certs.AnswerChallenge, LogExchange: g.logExchange(),
 		CacheKey: http.CanonicalHeaderKey(s.config.Caches.KeyHeader), Trusts: s.clients.Trusts,
 	}

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/exitgate/exitgate/gateway/config"
 	"github.com/exitgate/exitgate/gateway/geo/geotest"
 	"github.com/exitgate/exitgate/internal/testkit"
 )
@@ -224,10 +225,13 @@ func TestWhatIsUnderWayIsCutWhenItsMarketIsWithdrawn(t *testing.T) {
 	}
 }
 
-// When the gateway is stopped, a WebSocket that is open at the end of the drain is told.
+// When the gateway is stopped, WebSockets are told at once, so that clients go elsewhere;
+// what ends by itself has the drain.
 func TestAWebSocketIsToldThatTheGatewayIsStopped(t *testing.T) {
-	g := start(t, setup{handler: newStreams()})
+	app := newStreams()
+	g := start(t, setup{handler: app, configure: func(c *config.Config) { c.Drain = time.Hour }})
 	g.app.keep.Store(false)
+	others := openAll(t, g, app, 2, germany)
 	ws, _, err := websocket.Dial(t.Context(), "wss://"+host+"/websocket", &websocket.DialOptions{HTTPClient: g.client(1)})
 	if err != nil {
 		t.Fatal(err)
@@ -236,6 +240,12 @@ func TestAWebSocketIsToldThatTheGatewayIsStopped(t *testing.T) {
 	g.cancel()
 	if _, _, err := ws.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusGoingAway {
 		t.Errorf("it ends with %v", err)
+	}
+	close(app.end)
+	for _, x := range others {
+		if !x.ended() {
+			t.Errorf("%s was cut", x.name)
+		}
 	}
 }
 

@@ -162,6 +162,8 @@ type Shutdown struct {
 	// sends clients here notices.
 	Begin func()
 	Delay time.Duration
+	// BeginDrain is called when the delay is over, and nothing more is to be accepted.
+	BeginDrain func()
 	// Wait waits for what no Server knows of any more, until the context ends.
 	Wait func(context.Context)
 	// CutOff ends what hasn't finished within the drain.
@@ -206,6 +208,7 @@ func Serve(ctx context.Context, endpoints []Endpoint, o Shutdown) (failure error
 
 // drain lets what is under way finish.
 func drain(endpoints []Endpoint, o Shutdown) {
+	o.BeginDrain()
 	ctx, cancel := context.WithTimeout(context.Background(), o.Drain)
 	defer cancel()
 	var draining sync.WaitGroup

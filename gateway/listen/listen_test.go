@@ -76,11 +76,12 @@ func shutdown(t *testing.T, busy time.Duration, end func(public *server, cancel 
 		go func() {
 			defer close(done)
 			err = Serve(ctx, []Endpoint{{Name: "public", Drain: true, Server: public}, {Name: "admin", Server: admin}}, Shutdown{
-				Drain:  time.Minute,
-				Begin:  func() { l.add("begin") },
-				Wait:   func(context.Context) { l.add("wait") },
-				CutOff: func() { l.add("cut off") },
-				Log:    slog.New(slog.DiscardHandler),
+				BeginDrain: func() { l.add("begin drain") },
+				Drain:      time.Minute,
+				Begin:      func() { l.add("begin") },
+				Wait:       func(context.Context) { l.add("wait") },
+				CutOff:     func() { l.add("cut off") },
+				Log:        slog.New(slog.DiscardHandler),
 			})
 		}()
 		synctest.Wait()
@@ -97,12 +98,12 @@ func shutdown(t *testing.T, busy time.Duration, end func(public *server, cancel 
 func TestServeDrainsThenCutsOff(t *testing.T) {
 	stop := func(_ *server, cancel func()) { cancel() }
 	events, err := shutdown(t, time.Second, stop)
-	want := []string{"begin", "public is drained", "wait", "cut off", "wait", "public is closed", "admin is closed"}
+	want := []string{"begin", "begin drain", "public is drained", "wait", "cut off", "wait", "public is closed", "admin is closed"}
 	if !slices.Equal(events, want) || err != nil {
 		t.Errorf("there was %q, %v; want %q", events, err, want)
 	}
 	events, err = shutdown(t, time.Hour, stop)
-	want = slices.Delete(want, 1, 2)
+	want = slices.Delete(want, 2, 3)
 	if !slices.Equal(events, want) || err != nil {
 		t.Errorf("with a slow client there was %q, %v; want %q", events, err, want)
 	}
@@ -118,7 +119,8 @@ func TestServeServesOnForTheDelay(t *testing.T) {
 		go func() {
 			defer close(done)
 			_ = Serve(ctx, []Endpoint{{Name: "public", Drain: true, Server: public}}, Shutdown{
-				Drain: time.Minute, Delay: 10 * time.Second, Begin: func() { l.add("begin") },
+				BeginDrain: func() {},
+				Drain:      time.Minute, Delay: 10 * time.Second, Begin: func() { l.add("begin") },
 				Wait: func(context.Context) {}, CutOff: func() {}, Log: slog.New(slog.DiscardHandler),
 			})
 		}()

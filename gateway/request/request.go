@@ -9,6 +9,7 @@ package request
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -49,6 +50,9 @@ type Options struct {
 	// returns what is called when it has ended. Nil: nobody wants to know.
 	BeginStorable func() (end func())
 	Draining      func() bool // the gateway is being stopped
+	// WebSockets ends when they are to be closed, as the gateway is being stopped: by
+	// themselves they would go on.
+	WebSockets context.Context
 	// AnswerChallenge answers an authority that validates a name for a certificate, and
 	// reports whether it has. Nil: there are none.
 	AnswerChallenge func(w http.ResponseWriter, r *http.Request) bool
@@ -197,6 +201,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 			defer h.o.Sessions.BeginWebSocket()()
+			defer context.AfterFunc(h.o.WebSockets, func() { stopSoon(ctx, cancel) })()
 		}
 		caching, end := h.followCopies(compiled, verdict, facts, r.Method)
 		defer end()
@@ -210,6 +215,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			Refuse:    func() { h.refuseCut(a, r, x) },
 			Measured:  a.record.forwards(ctx),
 		})
+	}
+}
+
+// stopSpread is the time over which WebSockets are closed, so that not all clients come back
+// at once.
+const stopSpread = time.Second
+
+// stopSoon ends a request as the gateway is being stopped.
+func stopSoon(ctx context.Context, cancel context.CancelCauseFunc) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(rand.N(stopSpread)):
+		cancel(proxy.ErrStopped)
 	}
 }
 
