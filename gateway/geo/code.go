@@ -47,14 +47,24 @@ func subdivision(of policy.Code, code string) policy.Code {
 	return policy.Code(current)
 }
 
-// withoutAlias returns a place by the one code that policies go by, where ISO 3166 has two:
-// Puerto Rico is PR, and not US-PR.
-func withoutAlias(place policy.Place) policy.Place {
+// canonical returns a place as policies speak of it. Where ISO 3166 has two codes for it,
+// it has the one that policies go by: Puerto Rico is PR, and not US-PR. A second-level
+// subdivision that is given alone lies in what ISO 3166-2 has it in: there is one column
+// of regions in RFC 8805, and a client in ES-GC (Las Palmas) is in ES-CN, too.
+func canonical(place policy.Place) policy.Place {
 	for _, code := range place.Subdivisions {
 		if other, ok := iso3166.Alias(string(code)); ok {
 			is := policy.PlaceOf(policy.Code(other))
 			is.Anonymous = place.Anonymous
 			return is
+		}
+	}
+	for i, code := range place.Subdivisions {
+		around := place.Subdivisions[1-i]
+		sub, _ := iso3166.LookupSubdivision(string(code))
+		if parent := policy.Code(sub.Parent); parent != "" && (around == "" || around == parent) {
+			place.Subdivisions = [2]policy.Code{parent, code}
+			break
 		}
 	}
 	return place

@@ -98,7 +98,7 @@ func parseCorrection(fields []string) (c correction, err error) {
 	case field(2) != "" && c.place.Subdivisions[0] == "":
 		return c, fmt.Errorf("%q is not the ISO 3166-2 code of a subdivision of %s", field(2), c.place.Country)
 	}
-	c.place = withoutAlias(c.place)
+	c.place = canonical(c.place)
 	return c, nil
 }
 

@@ -32,6 +32,8 @@ func TestCorrections(t *testing.T) {
 2001:db8:1::/48,NO,NO-02
 3.0.0.0/16,US,,,
 66.50.0.0/16,US,US-PR,San Juan,
+11.0.77.0/24,ES,ES-GC,,
+11.0.46.0/24,EE,EE-784,,
 `)
 	city := geotest.File(t, geotest.City(t, network{"192.0.2.0/24": "JP", "192.0.3.0/24": "JP", "3.0.0.0/16": "US-CA", "192.0.4.0/24": "FR-974"}))
 	anonymous := geotest.File(t, geotest.AnonymousIP(t, network{"192.0.2.0/24": "anonymous_vpn"}))
@@ -48,8 +50,10 @@ func TestCorrections(t *testing.T) {
 		"192.0.3.1":            {in("JP"), city},
 		"2001:db8::1":          {in("DE", "DE-BY"), csv + ":5"},
 		"2001:db8:1::1":        {in("NO", "NO-32"), csv + ":6"},
-		"3.0.0.1":              {in("US", "US-CA"), csv + ":7"}, // the subdivision is the database's
-		"66.50.1.1":            {in("PR"), csv + ":8"},          // which has two codes
+		"3.0.0.1":              {in("US", "US-CA"), csv + ":7"},          // the subdivision is the database's
+		"66.50.1.1":            {in("PR"), csv + ":8"},                   // which has two codes
+		"11.0.77.1":            {in("ES", "ES-CN", "ES-GC"), csv + ":9"}, // which lies in another one
+		"11.0.46.1":            {in("EE", "EE-37", "EE-784"), csv + ":10"},
 		"192.0.4.1":            {in("RE"), city},
 		"9.9.9.9":              {unlocated, ""},
 		"64:ff9b::192.0.2.129": {isAnonymous(in("CA")), csv + ":4"},
@@ -61,8 +65,10 @@ func TestCorrections(t *testing.T) {
 			t.Errorf("%s is from %q, want %q", address, got.CountryFrom, want.from)
 		}
 	}
-	if !locator.Capability().Finds("DE-BY") {
-		t.Error("what is in corrections isn't found")
+	for _, code := range []policy.Code{"DE-BY", "ES-GC", "ES-CN"} {
+		if !locator.Capability().Finds(code) {
+			t.Errorf("%s, which is in corrections, isn't found", code)
+		}
 	}
 	asked := addr("192.0.2.129")
 	if allocs := testing.AllocsPerRun(100, func() { locator.Locate(asked) }); allocs != 0 {

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/exitgate/exitgate/policy"
-	"github.com/exitgate/exitgate/policy/iso3166"
 )
 
 // A coverage is how much of the address space each country and subdivision of a
@@ -61,11 +60,7 @@ func (c coverage) add(place *policy.Place, addresses policy.Addresses) {
 		country.Subdivided = country.Subdivided.Add(addresses)
 	}
 	c[place.Country] = country
-	coarse, fine := place.Subdivisions[0], place.Subdivisions[1]
-	if s, _ := iso3166.LookupSubdivision(string(fine)); coarse == "" {
-		coarse = policy.Code(s.Parent) // what a database leaves out, a policy knows
-	}
-	for _, code := range []policy.Code{coarse, fine} {
+	for _, code := range place.Subdivisions {
 		if code != "" {
 			c[code] = policy.Coverage{All: c[code].All.Add(addresses)}
 		}

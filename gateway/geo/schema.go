@@ -239,7 +239,7 @@ func geoip2Place(record maxminddb.Result, d *decoding) (facts, error) {
 	if place.Country == "" && d.registeredCountry {
 		place.Country = country(r.RegisteredCountry.ISOCode)
 	}
-	*place = withoutAlias(*place)
+	*place = canonical(*place)
 	return found, nil
 }
 
@@ -303,7 +303,7 @@ func flat(record maxminddb.Result, d *decoding) (facts, error) {
 	place.Anonymous = slices.ContainsFunc([]any{
 		r.VPN, r.Proxy, r.Tor, r.Relay, r.IsVPN, r.IsProxy, r.IsTor, r.IsRelay, r.IsAnonymous,
 	}, isTrue)
-	*place = withoutAlias(*place)
+	*place = canonical(*place)
 	if found.asn = number(r.ASN); found.asn == 0 {
 		found.asn = number(r.Number)
 	}
