@@ -41,7 +41,7 @@ func Compile(p *Policy, flags Flags, at time.Time) *Snapshot {
 		policy:    p,
 		flags:     flags,
 		at:        at,
-		until:     earliest(p.NextStep(at), p.nextSuspensionEnd(at)),
+		until:     earliest(p.NextStep(at), p.nextStage(at)),
 		unlocated: c.addMarket(Unlocated, Place{}),
 		private:   c.addMarket(Private, Place{Private: true}),
 	}
@@ -87,12 +87,19 @@ func (p *Policy) nextStepOf(at time.Time, counts func(binding) bool) time.Time {
 	return first
 }
 
-// nextSuspensionEnd returns when next a demand isn't suspended any longer, which is said of
-// it also where nothing else comes of it; zero if never.
-func (p *Policy) nextSuspensionEnd(at time.Time) (first time.Time) {
+// nextStage returns when next a demand that is suspended comes to another stage by itself,
+// as that ends or as it comes into force afterwards, which is said of it also where nothing
+// else comes of it; zero if never.
+func (p *Policy) nextStage(at time.Time) (first time.Time) {
 	for _, d := range p.demands {
-		if until := d.SuspendedUntil(); until.After(at) {
-			first = earliest(first, until)
+		until := d.SuspendedUntil()
+		if until.IsZero() {
+			continue
+		}
+		for _, date := range [...]time.Time{until, d.ownDate()} {
+			if date.After(at) && !date.Before(until) {
+				first = earliest(first, date)
+			}
 		}
 	}
 	return first

@@ -140,17 +140,97 @@ func (d Demand) SuspendedUntil() time.Time {
 	return time.Time{}
 }
 
-// At returns the demand as it stands at a moment: where its suspension has ended, it is in
-// force, from then on. While it is suspended, it has no date.
+// At returns the demand as it stands at a moment. While it is suspended, it has no date.
+// Where that has ended, it is as its own date has it: adopted until then, and from then
+// on in force. InForce is then when it came into force for the first time, which is the
+// end of the suspension if it was suspended before its date, and zero if that isn't known.
 func (d Demand) At(moment time.Time) Demand {
 	if d.Stage != Suspended {
 		return d
 	}
+	own, date := d.InForce, d.ownDate()
 	d.InForce = time.Time{}
-	if until := d.SuspendedUntil(); !until.IsZero() && !until.After(moment) {
-		d.Stage, d.InForce = InForce, until
+	switch until := d.SuspendedUntil(); {
+	case until.IsZero() || until.After(moment):
+	case date.After(moment):
+		d.Stage, d.InForce = Adopted, own
+	default:
+		d.Stage, d.InForce = InForce, d.cameIntoForce(date)
 	}
 	return d
+}
+
+// ownDate returns when the demand comes, or came, into force if it weren't suspended: if
+// it doesn't say it as a whole, the first date of what it requires. Zero if there is none.
+func (d Demand) ownDate() (first time.Time) {
+	if !d.InForce.IsZero() {
+		return d.InForce
+	}
+	for _, r := range d.Requires {
+		if r.From.IsZero() {
+			return time.Time{}
+		}
+		first = earliest(first, r.From)
+	}
+	return first
+}
+
+// cameIntoForce returns when the demand, or what it requires from a date on, came into
+// force, or comes, if its suspensions end as they say; zero if that isn't known.
+func (d Demand) cameIntoForce(date time.Time) time.Time {
+	suspensions, before := d.lastSuspensions()
+	if before == InForce {
+		return date
+	}
+	for _, s := range suspensions {
+		// A day has begun everywhere, and nowhere, as long after and before it has in UTC.
+		latest, first := date.UTC().Add(14*time.Hour).Format(time.DateOnly), date.UTC().Add(-12*time.Hour).Format(time.DateOnly)
+		switch {
+		case date.IsZero():
+			date = s.Until
+		case !date.Before(s.Until): // it was over by then
+		case s.Date == "":
+			return time.Time{}
+		case latest <= s.Date:
+			return date
+		case first > s.Date:
+			date = s.Until
+		default:
+			return time.Time{}
+		}
+	}
+	return date
+}
+
+// notBeforeEnd returns the end of the demand's suspension in place of a date before it.
+func (d Demand) notBeforeEnd(date time.Time) time.Time {
+	if until := d.SuspendedUntil(); until.After(date) {
+		return until
+	}
+	return date
+}
+
+// lastSuspensions returns the suspensions that a demand has come to, one by one, those
+// that were prolonged as one, and what it had come to before.
+func (d Demand) lastSuspensions() (all []DatedStage, before Stage) {
+	for _, s := range d.Stages {
+		switch {
+		case s.Stage == Appealed:
+			continue
+		case s.Stage != Suspended:
+			all, before = nil, s.Stage
+			continue
+		}
+		if last := len(all) - 1; last >= 0 && !(s.Date > all[last].Until.UTC().Format(time.DateOnly) && !all[last].Until.IsZero()) {
+			if s.Date == "" && !all[last].Until.IsZero() {
+				all[last].Date = "" // it isn't known whether there was a time between
+			}
+			all[last].Until = s.Until
+			continue
+		}
+		all = append(all, s)
+	}
+	return all, before
 }
 
 // lastStage returns which of Stages counts: the last that changes anything, -1 if none
@@ -221,9 +301,7 @@ func (d Demand) Duties() []Duty {
 		if !r.From.IsZero() {
 			duty.InForce = r.From
 		}
-		if until.After(duty.InForce) {
-			duty.InForce = until
-		}
+		duty.InForce = d.notBeforeEnd(duty.InForce)
 		if r.Routes != nil {
 			duty.Routes = r.Routes
 		}

@@ -32,8 +32,9 @@ type DemandStatus struct {
 	Outcome DemandOutcome `json:"outcome"`
 	// SuspendedUntil is until when it is suspended: from then on it binds again.
 	SuspendedUntil time.Time `json:"suspended-until,omitzero"`
-	// Begins is when it comes, or came, into force: of several dates the first on which it
-	// breaks a guarantee, or else the first; zero if none is known, as while it is suspended.
+	// Begins is when it comes, or came, into force, and while it is suspended when it binds
+	// again: of several dates the first on which it breaks a guarantee, or else the first;
+	// zero if none is known.
 	Begins time.Time `json:"begins,omitzero"`
 	// NextDate is the next of its dates, on which it comes into force, binds again, or
 	// requires something else; zero if none is ahead. DaysLeft are the whole days until
@@ -73,7 +74,7 @@ func (p *Policy) demandStatus(name string, at time.Time) DemandStatus {
 	d := p.demands[name]
 	s := DemandStatus{Name: name, Demand: d, Binds: d.Binds(), Breaks: p.BrokenGuarantees(d), SuspendedUntil: d.SuspendedUntil()}
 	if d.Stage != Suspended || !s.SuspendedUntil.IsZero() { // else no date is known
-		s.Begins = p.beginningOf(d)
+		s.Begins = p.beginningOf(d, d.notBeforeEnd)
 	}
 	if next := d.nextDate(at); !s.Begins.IsZero() && !next.IsZero() && !d.Stage.IsOver() && d.Kind != Informal {
 		s.NextDate = next
@@ -81,6 +82,7 @@ func (p *Policy) demandStatus(name string, at time.Time) DemandStatus {
 	}
 	if until := s.SuspendedUntil; !until.IsZero() && !until.After(at) {
 		s.Demand, s.SuspendedUntil = d.At(at), time.Time{}
+		s.Begins = p.beginningOf(d, d.cameIntoForce)
 	}
 	var open []Duty
 	for _, duty := range d.Duties() {
@@ -113,13 +115,18 @@ func (d Demand) nextDate(at time.Time) time.Time {
 	return next
 }
 
-// beginningOf returns when a demand comes, or came, into force: see DemandStatus.Begins.
-func (p *Policy) beginningOf(d Demand) time.Time {
+// beginningOf returns when a demand comes, or came, into force, each of its dates as
+// suspensions change it: see DemandStatus.Begins.
+func (p *Policy) beginningOf(d Demand, suspended func(date time.Time) time.Time) time.Time {
 	var first, breaking time.Time
-	for _, duty := range d.Duties() {
-		first = earliest(first, duty.InForce)
+	for i, duty := range d.Duties() {
+		date := cmp.Or(d.Requires[i].From, d.InForce)
+		if d.Stage == Suspended {
+			date = suspended(date)
+		}
+		first = earliest(first, date)
 		if p.BrokenGuarantees(duty.Demand) != nil {
-			breaking = earliest(breaking, duty.InForce)
+			breaking = earliest(breaking, date)
 		}
 	}
 	return cmp.Or(breaking, first)

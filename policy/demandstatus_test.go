@@ -88,7 +88,7 @@ demands:
     jurisdiction: DE
     title: A law
     requires: `+requires+`
-    stages: [{stage: adopted, in-force: 2026-12-01T00:00:00Z}, {stage: suspended, until: 2027-02-01T00:00:00Z}]
+    stages: [{stage: adopted, in-force: 2026-12-01T00:00:00Z}, {stage: suspended, date: 2026-11-20, until: 2027-02-01T00:00:00Z}]
 jurisdictions: {DE: {phase: withdrawn, because: [law]}}
 `))
 		if err != nil {
@@ -117,5 +117,64 @@ jurisdictions: {DE: {phase: withdrawn, because: [law]}}
 				t.Errorf("%s, %s: it holds until %s", requires, c.at, next)
 			}
 		}
+	}
+}
+
+// Issue 11: what is said of a law after a stay is what its own date makes of it. The end of
+// the stay is when it came into force only if it was stayed before it was in force.
+func TestWhatALawIsAfterItWasSuspended(t *testing.T) {
+	day := func(month time.Month, day int) time.Time { return time.Date(2026, month, day, 0, 0, 0, 0, time.UTC) }
+	at := day(11, 27)
+	unknown, next := time.Time{}, time.Date(2027, 2, 1, 0, 0, 0, 0, time.UTC)
+	const inForce, adopted = policy.InForce, policy.Adopted
+	const ahead = "in-force: 2027-02-01T00:00:00Z"
+	for _, test := range []struct {
+		name, stages, requires string
+		stage                  policy.Stage
+		date                   time.Time // that the public is given
+		begins                 time.Time
+	}{
+		{"its date is ahead", "{stage: adopted, " + ahead + "}, {stage: suspended, date: 2026-06-01, until: 2026-11-15T00:00:00Z}", "", adopted, next, next},
+		{"its date is ahead, and the stay was undated", "{stage: adopted, " + ahead + "}, {stage: suspended, until: 2026-11-15T00:00:00Z}", "", adopted, next, next},
+		{"its date was before the stay", "{stage: adopted, in-force: 2026-01-01T00:00:00Z}, {stage: suspended, date: 2026-05-01, until: 2026-11-01T00:00:00Z}", "", inForce, day(1, 1), day(1, 1)},
+		{"it was in force before the stay", "{stage: in-force, in-force: 2026-01-01T00:00:00Z}, {stage: suspended, until: 2026-11-01T00:00:00Z}", "", inForce, day(1, 1), day(1, 1)},
+		{"it was in force since ever before the stay", "{stage: in-force}, {stage: suspended, until: 2026-11-01T00:00:00Z}", "", inForce, unknown, unknown},
+		{"its date was within the stay", "{stage: adopted, in-force: 2026-06-01T00:00:00Z}, {stage: suspended, date: 2026-05-01, until: 2026-11-01T00:00:00Z}", "", inForce, day(11, 1), day(11, 1)},
+		{"it had no date before the stay", "{stage: adopted}, {stage: suspended, date: 2026-05-01, until: 2026-11-01T00:00:00Z}", "", inForce, day(11, 1), day(11, 1)},
+		{"it isn't known when the stay began", "{stage: adopted, in-force: 2026-06-01T00:00:00Z}, {stage: suspended, until: 2026-11-01T00:00:00Z}", "", inForce, unknown, unknown},
+		{"it came into force on a day on which the stay may have begun", "{stage: adopted, in-force: 2026-04-30T22:00:00Z}, {stage: suspended, date: 2026-04-30, until: 2026-11-01T00:00:00Z}", "", inForce, unknown, unknown},
+		{"the stay was prolonged", "{stage: adopted, in-force: 2026-06-01T00:00:00Z}, {stage: suspended, date: 2026-05-01, until: 2026-08-01T00:00:00Z}, {stage: appealed}, {stage: suspended, date: 2026-07-01, until: 2026-11-01T00:00:00Z}", "", inForce, day(11, 1), day(11, 1)},
+		{"the stay had no end at first", "{stage: adopted, in-force: 2026-06-01T00:00:00Z}, {stage: suspended, date: 2026-05-01}, {stage: suspended, date: 2026-07-01, until: 2026-11-01T00:00:00Z}", "", inForce, day(11, 1), day(11, 1)},
+		{"the stay was shortened", "{stage: adopted, in-force: 2026-06-01T00:00:00Z}, {stage: suspended, date: 2026-05-01, until: 2026-11-01T00:00:00Z}, {stage: suspended, date: 2026-07-01, until: 2026-08-01T00:00:00Z}", "", inForce, day(8, 1), day(8, 1)},
+		{"there were two stays", "{stage: adopted, in-force: 2026-03-01T00:00:00Z}, {stage: suspended, date: 2026-02-01, until: 2026-04-01T00:00:00Z}, {stage: suspended, date: 2026-07-01, until: 2026-11-01T00:00:00Z}", "", inForce, day(4, 1), day(4, 1)},
+		{"all of its dates are ahead", "{stage: adopted}, {stage: suspended, date: 2026-05-01, until: 2026-11-01T00:00:00Z}", "[{from: 2027-02-01T00:00:00Z, flags: {e2ee: false}}, {from: 2027-03-01T00:00:00Z, flags: {e2ee: false}}]", adopted, unknown, next},
+		{"one of its dates was before the stay", "{stage: adopted}, {stage: suspended, date: 2026-05-01, until: 2026-11-01T00:00:00Z}", "[{from: 2026-01-01T00:00:00Z, flags: {e2ee: false}}, {from: 2027-02-01T00:00:00Z, flags: {e2ee: false}}]", inForce, day(1, 1), day(1, 1)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			requires := "{e2ee: false}"
+			if test.requires != "" {
+				requires = test.requires
+			}
+			p, err := document.Read("policy.yaml", []byte("version: 1\nguarantees: {e2ee: {require: true}}\ndemands: {law: {jurisdiction: PT, title: A law, requires: "+requires+", stages: ["+test.stages+"]}}\njurisdictions: {PT: {phase: withdrawn, because: [law]}}\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := policy.Compile(p, nil, at)
+			public := s.Public(nil)[0].Because[0]
+			if public.Stage != test.stage || !public.InForce.Equal(test.date) {
+				t.Errorf("the public reads %s, %s", public.Stage, public.InForce)
+			}
+			status := p.DemandStatuses(at, nil)[0]
+			if status.Stage != test.stage || !status.InForce.Equal(test.date) || !status.Begins.Equal(test.begins) {
+				t.Errorf("the status says %s, %s, begins %s", status.Stage, status.InForce, status.Begins)
+			}
+			if test.stage != adopted {
+				return
+			}
+			s = policy.Compile(p, nil, s.Until())
+			if public := s.Public(nil)[0].Because[0]; !s.At().Equal(next) || public.Stage != inForce || !public.InForce.Equal(next) {
+				t.Errorf("next is %s: the public reads %s, %s", s.At(), public.Stage, public.InForce)
+			}
+		})
 	}
 }

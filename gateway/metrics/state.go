@@ -92,7 +92,7 @@ func RegisterState(registry prometheus.Registerer, state func() State) {
 				set(1, string(code))
 			}
 		}},
-		{desc("demand_in_force_timestamp_seconds", "When a demand comes, or came, into force: of several dates the first on which it breaks a guarantee. 0 if that isn't known.", "demand", "jurisdiction"), func(s State, set set) {
+		{desc("demand_in_force_timestamp_seconds", "When a demand comes, or came, into force, and while it is suspended when it binds again: of several dates the first on which it breaks a guarantee. 0 if that isn't known.", "demand", "jurisdiction"), func(s State, set set) {
 			for _, d := range s.Demands {
 				if d.Outcome != policy.DemandOver && d.Kind != policy.Informal {
 					set(seconds(d.Begins), d.Name, string(d.Jurisdiction))
