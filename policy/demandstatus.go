@@ -103,6 +103,42 @@ func (p *Policy) demandStatus(name string, at time.Time) DemandStatus {
 	return s
 }
 
+// A DemandDate is a date that is said with how far a demand has come: what is then, as
+// "until" or "from", and when.
+type DemandDate struct {
+	What string
+	Date time.Time
+}
+
+// Dates returns the dates that are said with how far the demand has come. The last is
+// NextDate, if it has one.
+func (s DemandStatus) Dates() []DemandDate {
+	next := DemandDate{"from", s.NextDate}
+	switch until := s.SuspendedUntil; {
+	case !until.IsZero() && !s.NextDate.After(until):
+		return []DemandDate{{"until", until}}
+	case !until.IsZero():
+		return []DemandDate{{"until", until}, {"binds from", s.NextDate}}
+	case s.Outcome == DemandOver, s.Stage == Suspended:
+		return nil
+	case s.NextDate.IsZero() && s.InForce.IsZero():
+		return nil
+	case s.NextDate.IsZero():
+		return []DemandDate{{"from", s.InForce}}
+	}
+	var first time.Time
+	for _, duty := range s.Duties() {
+		first = earliest(first, duty.InForce)
+		if duty.InForce.IsZero() {
+			next.What = "more from"
+		}
+	}
+	if first.Before(s.NextDate) {
+		return []DemandDate{{"from", first}, {"more from", s.NextDate}}
+	}
+	return []DemandDate{next}
+}
+
 // nextDate returns the first date after a moment on which the demand binds, or would
 // with what it requires; zero if there is none.
 func (d Demand) nextDate(at time.Time) time.Time {

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -174,6 +175,43 @@ func TestWhatALawIsAfterItWasSuspended(t *testing.T) {
 			s = policy.Compile(p, nil, s.Until())
 			if public := s.Public(nil)[0].Because[0]; !s.At().Equal(next) || public.Stage != inForce || !public.InForce.Equal(next) {
 				t.Errorf("next is %s: the public reads %s, %s", s.At(), public.Stage, public.InForce)
+			}
+		})
+	}
+}
+
+// Issue 11, 3: the days that are left are those until the date that is said last.
+func TestDemandStatus_Dates(t *testing.T) {
+	const several = "requires: [{flags: {e2ee: false}}, {from: 2027-06-01T00:00:00Z, flags: {e2ee: false}}], "
+	const one = "requires: {e2ee: false}, "
+	for _, test := range []struct{ name, demand, want string }{
+		{"it has none", one + "stage: adopted", ""},
+		{"it is ahead", one + "stage: adopted, in-force: 2026-12-01T00:00:00Z", "from 2026-12-01, 4 days"},
+		{"it is over", one + "stage: repealed, in-force: 2026-12-01T00:00:00Z", ""},
+		{"it has passed", one + "stage: in-force, in-force: 2026-01-01T00:00:00Z", "from 2026-01-01"},
+		{"it is stayed for good", one + "stage: suspended, in-force: 2027-01-01T00:00:00Z", ""},
+		{"the stay ends before the law's own date", one + "stages: [{stage: adopted, in-force: 2027-02-01T00:00:00Z}, {stage: suspended, until: 2026-12-15T00:00:00Z}]", "until 2026-12-15, binds from 2027-02-01, 66 days"},
+		{"the stay ends after it", one + "stages: [{stage: adopted, in-force: 2026-02-01T00:00:00Z}, {stage: suspended, until: 2026-12-15T00:00:00Z}]", "until 2026-12-15, 18 days"},
+		{"the stay has ended, and the law's own date is ahead", one + "stages: [{stage: adopted, in-force: 2027-02-01T00:00:00Z}, {stage: suspended, until: 2026-11-15T00:00:00Z}]", "from 2027-02-01, 66 days"},
+		{"the second of several is ahead", several + "stage: in-force, in-force: 2026-11-01T00:00:00Z", "from 2026-11-01, more from 2027-06-01, 186 days"},
+		{"the second of several is ahead, and the first is since ever", several + "stage: in-force", "more from 2027-06-01, 186 days"},
+		{"both of several are ahead", several + "stage: adopted, in-force: 2026-12-01T00:00:00Z", "from 2026-12-01, 4 days"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p, err := document.Read("policy.yaml", []byte("version: 1\nguarantees: {e2ee: {require: true}}\ndemands: {law: {jurisdiction: PT, "+test.demand+"}}\njurisdictions: {PT: withdrawn}\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := p.DemandStatuses(time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC), nil)[0]
+			var got []string
+			for _, said := range s.Dates() {
+				got = append(got, said.What+" "+said.Date.Format(time.DateOnly))
+			}
+			if s.DaysLeft != nil {
+				got = append(got, fmt.Sprintf("%d days", *s.DaysLeft))
+			}
+			if got := strings.Join(got, ", "); got != test.want {
+				t.Errorf("it is said %q, want %q", got, test.want)
 			}
 		})
 	}

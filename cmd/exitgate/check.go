@@ -236,27 +236,11 @@ func writeSection(out io.Writer, title string, rows [][]string) {
 
 // formatDemandStage says how far a demand has come: "adopted, from 2026-12-01".
 func formatDemandStage(d policy.DemandStatus) string {
-	switch date := demandDate(d); {
-	case date.IsZero():
-		return string(d.Stage)
-	case !d.SuspendedUntil.IsZero():
-		return fmt.Sprintf("%s, until %s", d.Stage, formatTime(date))
-	default:
-		return fmt.Sprintf("%s, from %s", d.Stage, formatTime(date))
+	text := string(d.Stage)
+	for _, said := range d.Dates() {
+		text += fmt.Sprintf(", %s %s", said.What, formatTime(said.Date))
 	}
-}
-
-// demandDate returns the date that is said with how far a demand has come, zero for none.
-func demandDate(d policy.DemandStatus) time.Time {
-	switch {
-	case !d.SuspendedUntil.IsZero():
-		return d.SuspendedUntil
-	case !d.NextDate.IsZero():
-		return d.NextDate
-	case d.Outcome == policy.DemandOver, d.Stage == policy.Suspended:
-		return time.Time{}
-	}
-	return d.InForce
+	return text
 }
 
 func phaseSince(m policy.Market) string {

@@ -370,8 +370,10 @@ func printDemandTable(out printer, demands []policy.DemandStatus) {
 		r := row{
 			cells: []cell{{text: sanitise(string(d.Jurisdiction)), colour: bold}, {text: sanitise(d.Name)}, {text: stage, colour: demandColour(d)}},
 		}
-		if there := formatThere(demandDate(d), d.Jurisdiction, ""); there != "" {
-			r.below = append(r.below, there)
+		for _, said := range d.Dates() {
+			if there := formatThere(said.Date, d.Jurisdiction, ""); there != "" {
+				r.below = append(r.below, there)
+			}
 		}
 		r.below = append(r.below, sanitise(d.Summary))
 		if d.Missing != "" {

@@ -44,7 +44,7 @@ func wantsOf(s api.Status) (all []want) {
 		}
 		w := want{Icon: "law", What: d.Name + ": " + d.Summary + ".", Do: d.Missing, Target: "/demands#" + d.Name, Button: "Look at it"}
 		if days := d.DaysLeft; days != nil {
-			w.What = fmt.Sprintf("%s binds in %d days, and something served then breaks a guarantee.", d.Name, *days)
+			w.What = fmt.Sprintf("%s has its date in %d days. If it is law then, something that is served has to be withdrawn.", d.Name, *days)
 			w.Bad = *days <= near
 		}
 		all = append(all, w)

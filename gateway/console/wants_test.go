@@ -33,7 +33,7 @@ func TestWhatNeedsSomebody(t *testing.T) {
 	for _, w := range all {
 		words = append(words, w.What)
 	}
-	for i, want := range []string{"emergency 7", "fr-law binds in 3 days", "Change 9 waits", "ledger: connection refused", "1000 places are not enforced here"} {
+	for i, want := range []string{"emergency 7", "fr-law has its date in 3 days", "Change 9 waits", "ledger: connection refused", "1000 places are not enforced here"} {
 		if i >= len(all) || !strings.Contains(words[i], want) {
 			t.Errorf("%d is not about %s, of %q", i, want, words)
 		}
