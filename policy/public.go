@@ -27,7 +27,7 @@ type PublicMarket struct {
 	Since  time.Time
 	Sunset time.Time
 	Next   []Step // those of its steps to come that are public
-	// Features are those that get more than Phase.
+	// Features are those that get more than Phase, or will by a step that is public.
 	Features []MarketFeature
 	Because  []Demand // those that may be disclosed
 	Zone     string   // in which dates are given, "" for that of the jurisdiction
@@ -241,20 +241,24 @@ func (s *Snapshot) public(governing []*Rule, decide func(Class) *Decision) Publi
 	}
 	for class, name := range s.policy.classes {
 		d := decide(Class(class))
-		if !s.isPublic(d) || d.Phase <= m.Phase || name == Essential {
+		if !s.isPublic(d) || name == Essential {
 			continue
 		}
 		rules := s.publicRules(d, governing)
-		if m.Phase == Open && m.Features == nil {
-			m.Jurisdiction, m.Because = d.about(), s.publicCauses(rules)
-		}
-		f := MarketFeature{Routes: []string{name}, Phase: d.Phase, Since: d.Since, Sunset: d.Sunset}
-		f.Next = s.publicNext(rules, func(r *Rule) []Step {
+		next := s.publicNext(rules, func(r *Rule) []Step {
 			if r.features == nil {
 				return nil
 			}
 			return r.features[class]
 		})
+		next = stepsBeyond(next, d.Phase, m.Next)
+		if d.Phase <= m.Phase && next == nil {
+			continue // it gets what the whole service does, now and later
+		}
+		if m.Phase == Open && m.Features == nil {
+			m.Jurisdiction, m.Because = d.about(), s.publicCauses(rules)
+		}
+		f := MarketFeature{Routes: []string{name}, Phase: d.Phase, Since: d.Since, Sunset: d.Sunset, Next: next}
 		if i := slices.IndexFunc(m.Features, func(other MarketFeature) bool { return other.gets() == f.gets() }); i >= 0 {
 			m.Features[i].Routes = append(m.Features[i].Routes, name)
 		} else {
@@ -314,6 +318,18 @@ func (s *Snapshot) publicNext(rules []*Rule, of func(*Rule) []Step) []Step {
 		all = mergeSteps(all, slices.Clip(rule.stepsAfter(steps, s.at)))
 	}
 	return all
+}
+
+// stepsBeyond returns those of a feature's steps to come that give it more than it gets
+// now, or than the whole service does by then; nil if none does.
+func stepsBeyond(steps []Step, now Phase, whole []Step) (beyond []Step) {
+	for _, step := range steps {
+		isWhole := func(other Step) bool { return other.Phase >= step.Phase && !other.From.After(step.From) }
+		if step.Phase > now && !slices.ContainsFunc(whole, isWhole) {
+			beyond = append(beyond, step)
+		}
+	}
+	return beyond
 }
 
 // gets returns what a feature gets, in words for comparing.

@@ -35,6 +35,12 @@ func describePublic(markets []policy.PublicMarket) string {
 		}
 		for _, f := range m.Features {
 			row += fmt.Sprint(", ", strings.Join(f.Routes, " "), " ", f.Phase)
+			if !f.Sunset.IsZero() {
+				row += " until " + f.Sunset.Format(time.DateOnly)
+			}
+			for _, step := range f.Next {
+				row += fmt.Sprint(", then ", step.Phase)
+			}
 		}
 		for _, demand := range m.Because {
 			row += ", because of " + demand.Title.String()
@@ -62,6 +68,13 @@ func TestPublic(t *testing.T) {
 		{"a feature is withdrawn, and the whole will be", "{IE: {schedule: [" + april + "], features: {news: withdrawn}}}", "IE open, news withdrawn; default open"},
 		{"announced, and a feature will be withdrawn", "{IE: {phase: announced, features: {news: {schedule: [" + april + "]}}}}", "IE announced; default open"},
 		{"a feature alone that will be withdrawn", "{IE: {features: {news: {schedule: [" + april + "]}}}}", "default open"},
+
+		{"a feature ends that was announced, while the whole is in wind-down", "{IE: {phase: wind-down, features: {news: {schedule: [" + past + ", " + april + "]}}}}", "IE wind-down, news wind-down until 2026-04-01, then withdrawn; default open"},
+		{"a feature ends that was announced, while the whole is closed to new", "{IE: {phase: closed-to-new, features: {news: {schedule: [" + past + ", " + april + "]}}}}", "IE closed-to-new, news closed-to-new until 2026-04-01, then withdrawn; default open"},
+		{"a feature will end that isn't announced, while the whole is in wind-down", "{IE: {phase: wind-down, features: {news: {schedule: [" + april + "]}}}}", "IE wind-down; default open"},
+		{"a feature ends with the whole, and both are announced", "{IE: {schedule: [" + past + ", " + april + "], features: {news: {schedule: [" + past + ", " + april + "]}}}}", "IE announced until 2026-04-01, 1 next; default open"},
+		{"a feature would end after the whole, and both are announced", "{IE: {schedule: [" + past + ", " + april + "], features: {news: {schedule: [" + past + ", {from: 2026-05-01T00:00:00Z, phase: withdrawn}]}}}}", "IE announced until 2026-04-01, 1 next; default open"},
+		{"a feature ends before the whole, and both are announced", "{IE: {schedule: [" + past + ", {from: 2026-05-01T00:00:00Z, phase: withdrawn}], features: {news: {schedule: [" + past + ", " + april + "]}}}}", "IE announced until 2026-05-01, 1 next, news announced until 2026-04-01, then withdrawn; default open"},
 
 		{"a country with territories", "{DK: {phase: withdrawn, territories: all}}", "DK in [DK FO GL] withdrawn; default open"},
 		{"a country without its territories", "{DK: withdrawn}", "DK withdrawn; default open"},

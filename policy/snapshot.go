@@ -224,7 +224,7 @@ type Market struct {
 	Next         []Step    `json:"next,omitempty"`    // the steps still to come
 	Because      []Demand  `json:"because,omitempty"` // those that may be disclosed
 	Zone         string    `json:"zone,omitempty"`    // the time zone there, as public texts give dates
-	// Features are those that get more than Phase, beside the whole service.
+	// Features are those that get more than Phase, beside the whole service, or will.
 	Features []MarketFeature `json:"features,omitempty"`
 }
 
@@ -298,7 +298,7 @@ func (s *Snapshot) marketBy(code Code, e *Rule) Market {
 	}
 	for _, f := range features {
 		began, phase := s.policy.beginning(place, e, f.Routes[0], f.Steps, s.at), e.stepAt(f.Steps, s.at).Phase
-		next := slices.DeleteFunc(slices.Clone(e.stepsAfter(f.Steps, s.at)), func(step Step) bool { return step.Phase <= m.Phase })
+		next := stepsBeyond(e.stepsAfter(f.Steps, s.at), max(phase, m.Phase), m.Next)
 		if phase <= m.Phase && len(next) == 0 {
 			continue // the stricter counts, which is what the whole service gets
 		}
