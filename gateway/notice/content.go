@@ -94,7 +94,7 @@ func (n *notice) content(locale int, hidden Hidden, cause policy.Cause, names fu
 		}
 	}
 
-	message := messageOf(d, len(c.Because) > 0, lang)
+	message := messageOf(d, hidden, len(c.Because) > 0, lang)
 	c.Title = passage{builtIn, []string{message.Title}}
 	c.Lead = passage{builtIn, []string{message.Body}}
 	where := placeName(place(d), lang, language.Make(builtIn.Language), names)
@@ -113,11 +113,15 @@ func (n *notice) content(locale int, hidden Hidden, cause policy.Cause, names fu
 	if d.Phase == policy.ClosedToNew && !d.Feature {
 		c.Export = "" // who has no account has nothing to take along
 	}
-	c.Facts = append(c.Facts, fact{Label: lang.Place, Value: where})
+	located := fact{Label: lang.Place, Value: where}
+	if d.Reason == policy.ByUnknownPart {
+		located.Label = lang.Status.UnknownPart
+	}
+	c.Facts = append(c.Facts, located)
 	if !c.Since.IsZero() {
 		c.Facts = append(c.Facts, fact{lang.Since, lang.Day(c.Since), c.Since})
 	}
-	if d.Phase < policy.Withdrawn && !d.Sunset.IsZero() {
+	if d.Phase < policy.Withdrawn && hidden&restBits != noneServed && !d.Sunset.IsZero() {
 		c.Facts = append(c.Facts, fact{lang.Ends, lang.Day(c.Sunset), c.Sunset})
 	}
 	c.Facts = append(c.Facts, fact{Label: lang.Refused, Value: feature(message.What, d.Class)})
@@ -148,23 +152,41 @@ func (c content) why(put func(demand) string) []fact {
 	return facts
 }
 
-// messageOf returns the message about what a decision refuses, and whether the notice
-// says because of what.
-func messageOf(d *policy.Decision, because bool, lang *phrases.Language) phrases.Message {
+// messageOf returns the message about what a decision refuses, without what is hidden,
+// and whether the notice says because of what.
+func messageOf(d *policy.Decision, hidden Hidden, because bool, lang *phrases.Language) phrases.Message {
+	message := messageOfPhase(d, hidden&restBits, because, lang)
+	if d.Reason == policy.ByUnknownPart {
+		message.Body = lang.UnknownPart
+	}
+	return message
+}
+
+func messageOfPhase(d *policy.Decision, rest Hidden, because bool, lang *phrases.Language) phrases.Message {
 	switch {
 	case d.Reason == policy.ByGuarantee:
 		message := lang.Withdrawn
 		message.Body = lang.Withheld
 		return message
-	case d.Feature:
+	case rest == noneServed: // whatever refuses this one
+	case d.Feature, rest == otherServed:
 		message := lang.Feature
 		if because {
 			message.Body = lang.FeatureBecause
 		}
+		if rest == 0 {
+			message.Body = joinSentences(message.Body, lang.Rest)
+		} else {
+			message.What = "{feature}"
+		}
 		return message
 	case d.Phase == policy.ClosedToNew:
-		return lang.ClosedToNew
-	case d.Phase == policy.WindDown && d.Sunset.IsZero():
+		message := lang.ClosedToNew
+		if rest == 0 {
+			message.Body = joinSentences(message.Body, lang.Accounts)
+		}
+		return message
+	case d.Phase == policy.WindDown && (d.Sunset.IsZero() || d.Reason == policy.ByUnknownPart):
 		return lang.Limited
 	case d.Phase == policy.WindDown:
 		return lang.WindDown
@@ -179,6 +201,14 @@ func messageOf(d *policy.Decision, because bool, lang *phrases.Language) phrases
 		}
 	}
 	return message
+}
+
+// joinSentences puts a sentence behind others, as the language writes them.
+func joinSentences(text, next string) string {
+	if strings.HasSuffix(text, "。") {
+		return text + next
+	}
+	return text + " " + next
 }
 
 // place returns the place that a notice names: the client's jurisdiction, or that

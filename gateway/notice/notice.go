@@ -48,7 +48,8 @@ type cache struct {
 	responses     [allHidden + 1]atomic.Pointer[[]atomic.Pointer[Response]] // by what is hidden; by locale, then format
 }
 
-// Hidden are links that a notice doesn't name, as they would be refused: a set.
+// Hidden is what a notice doesn't say to a client, as it isn't so for them: links that
+// would be refused, as a set, and what else of the service is served.
 type Hidden uint8
 
 const (
@@ -57,8 +58,34 @@ const (
 	hideSignIn
 	hideDeleteAccount
 	hideRefunds
-	allHidden = 1<<iota - 1
+
+	allHidden = 1<<7 - 1
 )
+
+// What else is served to a client, where it isn't what the phase says.
+const (
+	restBits    Hidden = 3 << 5
+	lessServed  Hidden = 1 << 5 // not all that the phase, or a feature, leaves
+	noneServed  Hidden = 2 << 5 // nothing but what is essential
+	otherServed Hidden = 3 << 5 // something, though the phase leaves nothing
+)
+
+// hideRest returns what isn't so of what a decision leaves of the service.
+func hideRest(d *policy.Decision, rest policy.Rest) Hidden {
+	switch {
+	case d.Reason == policy.ByGuarantee:
+		return 0 // what that says is of one thing alone
+	case !d.Feature && d.Phase == policy.Withdrawn && rest != policy.RestRefused:
+		return otherServed
+	case !d.Feature && d.Phase == policy.Withdrawn:
+		return 0
+	case rest == policy.RestRefused:
+		return noneServed
+	case d.Feature && rest != policy.RestOpen, d.Phase == policy.ClosedToNew && rest == policy.RestPartly:
+		return lessServed
+	}
+	return 0
+}
 
 // A link is an address in a notice, and where it leads on the web.
 type link struct {
@@ -113,10 +140,11 @@ func NewSet(
 	return s
 }
 
-// Hide returns which links of a notice are refused: of those the notice says
-// nothing. A page is asked about by its host, without port, and its escaped path.
-func (s *Set) Hide(d *policy.Decision, refused func(host, path string) bool) (hidden Hidden) {
-	t := s.notice(d).template
+// Hide returns what of a notice isn't so for a client, and isn't said: links that are
+// refused, and what of the rest of the service it says to be served. A page is asked about
+// by its host, without port, and its escaped path.
+func (s *Set) Hide(d *policy.Decision, rest policy.Rest, refused func(host, path string) bool) Hidden {
+	t, hidden := s.notice(d).template, hideRest(d, rest)
 	for _, l := range [...]*link{&t.appeal, &t.export, &t.signIn, &t.deleteAccount, &t.refunds} {
 		if l.host != "" && refused(l.host, l.path) {
 			hidden |= l.hides
@@ -126,7 +154,7 @@ func (s *Set) Hide(d *policy.Decision, refused func(host, path string) bool) (hi
 }
 
 // For returns the notice for a request that a decision of the snapshot
-// refuses, without the links that are hidden. accept and acceptLanguage are the lines of the fields of these
+// refuses, without what is hidden. accept and acceptLanguage are the lines of the fields of these
 // names, contentType is the request's Content-Type, destination its
 // Sec-Fetch-Dest. For never returns nil.
 func (s *Set) For(d *policy.Decision, hidden Hidden, accept, acceptLanguage []string, contentType, destination string) *Response {
@@ -168,7 +196,7 @@ func (n *notice) openCache() *cache {
 	return n.openCache() // cleared in between
 }
 
-// of returns the responses without the links that are hidden.
+// of returns the responses without what is hidden.
 func (c *cache) of(hidden Hidden, locales int) []atomic.Pointer[Response] {
 	p := &c.responses[hidden]
 	if p.Load() == nil {

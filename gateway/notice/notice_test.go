@@ -472,13 +472,13 @@ func TestANoticeNamesNoLinkThatIsRefused(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			hidden := b.Hide(windDown, func(host, path string) bool { return host == u.Hostname() && path == u.Path })
+			hidden := b.Hide(windDown, policy.RestPartly, func(host, path string) bool { return host == u.Hostname() && path == u.Path })
 			got := string(b.For(windDown, hidden, []string{accept}, []string{"en"}, "", "").Body)
 			if !strings.Contains(everything, u.Path) || strings.Contains(got, u.Path) {
 				t.Errorf("%s, where %s is refused:\n%s", accept, address, got)
 			}
 		}
-		none := b.Hide(windDown, func(string, string) bool { return true })
+		none := b.Hide(windDown, policy.RestPartly, func(string, string) bool { return true })
 		got := string(b.For(windDown, none, []string{accept}, []string{"en"}, "", "").Body)
 		if strings.Contains(got, "app.example.org") || strings.Contains(got, "What still works") || strings.Contains(got, "please tell us") {
 			t.Errorf("%s, where all is refused:\n%s", accept, got)

@@ -94,6 +94,7 @@ func problemDetails(d *policy.Decision, c content) []byte {
 		Language     string      `json:"language"`
 		Jurisdiction policy.Code `json:"jurisdiction"`
 		Place        string      `json:"place"`
+		UnknownPart  bool        `json:"unknown_part,omitempty"`
 		Phase        string      `json:"phase"`
 		Class        string      `json:"class"`
 		Since        time.Time   `json:"since,omitzero"`
@@ -109,7 +110,7 @@ func problemDetails(d *policy.Decision, c content) []byte {
 		MarketStatus string      `json:"market_status"`
 	}{
 		problemTypes + kind, c.Title.String(), c.Status, c.Lead.String(), c.Language,
-		d.Jurisdiction, c.Facts[0].Value, d.Phase.String(), d.Class,
+		d.Jurisdiction, c.Facts[0].Value, d.Reason == policy.ByUnknownPart, d.Phase.String(), d.Class,
 		c.Since, c.Sunset, c.Because, c.Promise, c.Blocked, c.Appeal, c.Export,
 		c.SignIn, c.DeleteAccount, c.Refunds, policy.StatusPath,
 	})

@@ -220,7 +220,7 @@ func (s *Status) content(l locale) statusContent {
 			Name:      name(m.Jurisdiction),
 			Code:      string(m.Jurisdiction),
 			Phase:     m.Phase,
-			PhaseName: phaseName(m.Phase, lang),
+			PhaseName: phaseName(m.Phase, m.Sunset, lang),
 		}
 		for _, code := range m.Places {
 			if code != m.Jurisdiction {
@@ -237,7 +237,7 @@ func (s *Status) content(l locale) statusContent {
 			row.Since = fact{Value: lang.Day(m.Since), Time: m.Since}
 		}
 		for _, next := range m.Schedule {
-			row.Next = append(row.Next, fact{phaseName(next.Phase, lang), lang.Day(next.From), next.From})
+			row.Next = append(row.Next, fact{phaseName(next.Phase, m.Sunset, lang), lang.Day(next.From), next.From})
 		}
 		for _, d := range quoteDemands(m.Because, reader{l, policy.Default, l.name}) {
 			because := demandContent{demand: d, StageName: stageName(d.Stage, lang)}
@@ -249,13 +249,18 @@ func (s *Status) content(l locale) statusContent {
 		c.Markets = append(c.Markets, row)
 	}
 	if n := len(s.rows); n > 0 && s.rows[n-1].Jurisdiction != policy.Default {
-		c.Markets = append(c.Markets, marketContent{Name: lang.Status.Elsewhere, PhaseName: phaseName(policy.Open, lang)})
+		c.Markets = append(c.Markets, marketContent{Name: lang.Status.Elsewhere, PhaseName: phaseName(policy.Open, time.Time{}, lang)})
 	}
 	return c
 }
 
-func phaseName(p policy.Phase, lang *phrases.Language) string {
-	if int(p) < len(lang.Status.Phases) {
+// phaseName returns the name of a phase in a market whose end, zero if there is none, is
+// public: without one, wind-down may be on the way back.
+func phaseName(p policy.Phase, sunset time.Time, lang *phrases.Language) string {
+	switch {
+	case p == policy.WindDown && sunset.IsZero():
+		return lang.Status.Limited
+	case int(p) < len(lang.Status.Phases):
 		return lang.Status.Phases[p]
 	}
 	return p.String()

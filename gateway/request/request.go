@@ -242,7 +242,8 @@ func (h *Handler) isDirect(r *http.Request) bool {
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, compiled *enforce.Compiled, d *policy.Decision, place policy.Place, host string) {
 	httpbody.CloseUnread(w, r)
 	allowOrigin(w, r)
-	hidden := compiled.Notices().Hide(d, h.refusesPage(compiled.Snapshot(), place, host))
+	s := compiled.Snapshot()
+	hidden := compiled.Notices().Hide(d, s.RestOf(place, d), h.refusesPage(s, place, host))
 	header := r.Header
 	compiled.Notices().For(d, hidden, header["Accept"], header["Accept-Language"], header.Get("Content-Type"), header.Get("Sec-Fetch-Dest")).Write(w, r)
 }

@@ -12,7 +12,7 @@ var czech = Language{
 	},
 	ClosedToNew: Message{
 		Title: "Zde nelze zakládat nové účty",
-		Body:  "V tomto místě již nezakládáme nové účty. Pokud už účet máte, funguje dál.",
+		Body:  "V tomto místě již nezakládáme nové účty.",
 		What:  "Nové účty",
 	},
 	WindDown: Message{
@@ -27,11 +27,14 @@ var czech = Language{
 	},
 	Feature: Message{
 		Title: "Tato část služby zde není dostupná",
-		Body:  "Tuto část služby jsme z tohoto místa stáhli. Zbytku služby se to netýká.",
+		Body:  "Tuto část služby jsme z tohoto místa stáhli.",
 		What:  "Část služby: {feature}",
 	},
 	WithdrawnBecause: "Naši službu jsme z tohoto místa stáhli. Raději odejdeme, než abychom ji nabízeli ve slabší podobě, než na jakou lidé spoléhají. Mrzí nás, co to pro vás znamená.",
-	FeatureBecause:   "Tuto část služby jsme z tohoto místa stáhli. Raději ji vynecháme, než abychom ji nabízeli ve slabší podobě. Zbytku služby se to netýká.",
+	FeatureBecause:   "Tuto část služby jsme z tohoto místa stáhli. Raději ji vynecháme, než abychom ji nabízeli ve slabší podobě.",
+	Rest:             "Zbytku služby se to netýká.",
+	Accounts:         "Pokud už účet máte, funguje dál.",
+	UnknownPart:      "V části tohoto místa je naše služba omezená a nepodařilo se nám zjistit, zda se tam nacházíte. Proto omezení platí i pro toto připojení.",
 	Unplaced:         "Naši službu nenabízíme všude a nepodařilo se nám zjistit, odkud vaše připojení pochází. Proto pro něj zůstává uzavřená.",
 	Withheld:         "V současné době zde nemůžeme naši službu nabízet tak, jak slibujeme. Raději ji nenabízíme, než abychom ji nabízeli ve slabší podobě. Mrzí nás, co to pro vás znamená.",
 	StillWorks:       "Co stále funguje",
@@ -69,6 +72,7 @@ var czech = Language{
 		Version:     "Verze",
 		Programs:    "Programy dostávají tuto stránku ve formátu JSON.",
 		Phases:      [5]string{"Dostupná", "Konec oznámen", "Uzavřená pro nové účty", "Končí", "Nedostupná"},
+		Limited:     "Omezená",
 	},
 	Names: map[string]string{"MK": "Severní Makedonie", "SZ": "Eswatini"},
 }

@@ -12,7 +12,7 @@ var german = Language{
 	},
 	ClosedToNew: Message{
 		Title: "Hier können keine neuen Konten eröffnet werden",
-		Body:  "Wir eröffnen an diesem Ort keine neuen Konten mehr. Wenn Sie bereits ein Konto haben, funktioniert es weiterhin.",
+		Body:  "Wir eröffnen an diesem Ort keine neuen Konten mehr.",
 		What:  "Neue Konten",
 	},
 	WindDown: Message{
@@ -27,11 +27,14 @@ var german = Language{
 	},
 	Feature: Message{
 		Title: "Dieser Teil des Dienstes ist hier nicht verfügbar",
-		Body:  "Wir haben diesen Teil des Dienstes hier eingestellt. Der übrige Dienst ist davon nicht betroffen.",
+		Body:  "Wir haben diesen Teil des Dienstes hier eingestellt.",
 		What:  "Ein Teil des Dienstes: {feature}",
 	},
 	WithdrawnBecause: "Wir haben unseren Dienst hier eingestellt. Wir gehen lieber, als ihn in einer schwächeren Form anzubieten als der, auf die Menschen sich verlassen. Was das für Sie bedeutet, tut uns leid.",
-	FeatureBecause:   "Wir haben diesen Teil des Dienstes hier eingestellt. Wir lassen ihn lieber weg, als ihn in einer schwächeren Form anzubieten. Der übrige Dienst ist davon nicht betroffen.",
+	FeatureBecause:   "Wir haben diesen Teil des Dienstes hier eingestellt. Wir lassen ihn lieber weg, als ihn in einer schwächeren Form anzubieten.",
+	Rest:             "Der übrige Dienst ist davon nicht betroffen.",
+	Accounts:         "Wenn Sie bereits ein Konto haben, funktioniert es weiterhin.",
+	UnknownPart:      "In einem Teil dieses Gebiets ist unser Dienst eingeschränkt, und wir konnten nicht feststellen, ob Sie sich dort befinden. Deshalb gilt die Einschränkung auch für diese Verbindung.",
 	Unplaced:         "Unser Dienst wird nicht überall angeboten, und wir konnten nicht feststellen, woher Ihre Verbindung kommt. Deshalb bleibt er für diese Verbindung geschlossen.",
 	Withheld:         "Zurzeit können wir unseren Dienst hier nicht so anbieten, wie wir es versprechen. Wir bieten ihn lieber gar nicht an als in einer schwächeren Form. Was das für Sie bedeutet, tut uns leid.",
 	StillWorks:       "Was weiterhin funktioniert",
@@ -69,6 +72,7 @@ var german = Language{
 		Version:     "Fassung",
 		Programs:    "Programme erhalten diese Seite als JSON.",
 		Phases:      [5]string{"Verfügbar", "Ende angekündigt", "Keine neuen Konten", "Wird eingestellt", "Nicht verfügbar"},
+		Limited:     "Eingeschränkt",
 	},
 	Names: map[string]string{"MK": "Nordmazedonien", "SZ": "Eswatini"},
 }

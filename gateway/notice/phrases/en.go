@@ -12,7 +12,7 @@ var english = Language{
 	},
 	ClosedToNew: Message{
 		Title: "New accounts can’t be opened here",
-		Body:  "We no longer open new accounts in this place. If you already have an account, it continues to work.",
+		Body:  "We no longer open new accounts in this place.",
 		What:  "New accounts",
 	},
 	WindDown: Message{
@@ -27,11 +27,14 @@ var english = Language{
 	},
 	Feature: Message{
 		Title: "This part of the service is not available here",
-		Body:  "We have withdrawn this part of the service from this place. The rest of the service is not affected by this.",
+		Body:  "We have withdrawn this part of the service from this place.",
 		What:  "One part of the service: {feature}",
 	},
 	WithdrawnBecause: "We have withdrawn our service from this place. We would rather leave than offer it in a weaker form than people rely on. We are sorry for what this means for you.",
-	FeatureBecause:   "We have withdrawn this part of the service from this place. We would rather leave it out than offer it in a weaker form. The rest of the service is not affected by this.",
+	FeatureBecause:   "We have withdrawn this part of the service from this place. We would rather leave it out than offer it in a weaker form.",
+	Rest:             "The rest of the service is not affected by this.",
+	Accounts:         "If you already have an account, it continues to work.",
+	UnknownPart:      "In a part of this place our service is restricted, and we could not tell whether you are there. That is why the restriction holds for this connection, too.",
 	Unplaced:         "Our service is not offered everywhere, and we could not tell where your connection comes from. That is why it stays closed to this connection.",
 	Withheld:         "At the moment we can’t offer our service here as we promise it. We would rather not offer it than offer it in a weaker form. We are sorry for what this means for you.",
 	StillWorks:       "What still works",
@@ -69,6 +72,7 @@ var english = Language{
 		Version:     "Version",
 		Programs:    "Programs get this page as JSON.",
 		Phases:      [5]string{"Available", "End announced", "Closed to new accounts", "Closing", "Not available"},
+		Limited:     "Limited",
 	},
 	Names: map[string]string{"MK": "North Macedonia", "SZ": "Eswatini", "TR": "Türkiye"},
 }

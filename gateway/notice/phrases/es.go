@@ -12,7 +12,7 @@ var spanish = Language{
 	},
 	ClosedToNew: Message{
 		Title: "Aquí no se pueden abrir cuentas nuevas",
-		Body:  "Ya no abrimos cuentas nuevas en este lugar. Si ya tienes una cuenta, sigue funcionando.",
+		Body:  "Ya no abrimos cuentas nuevas en este lugar.",
 		What:  "Las cuentas nuevas",
 	},
 	WindDown: Message{
@@ -27,11 +27,14 @@ var spanish = Language{
 	},
 	Feature: Message{
 		Title: "Esta parte del servicio no está disponible aquí",
-		Body:  "Hemos retirado esta parte del servicio de este lugar. El resto del servicio no se ve afectado por ello.",
+		Body:  "Hemos retirado esta parte del servicio de este lugar.",
 		What:  "Una parte del servicio: {feature}",
 	},
 	WithdrawnBecause: "Hemos retirado nuestro servicio de este lugar. Preferimos irnos antes que ofrecerlo en una forma más débil que aquella en la que la gente confía. Lamentamos lo que esto supone para ti.",
-	FeatureBecause:   "Hemos retirado esta parte del servicio de este lugar. Preferimos prescindir de ella antes que ofrecerla en una forma más débil. El resto del servicio no se ve afectado por ello.",
+	FeatureBecause:   "Hemos retirado esta parte del servicio de este lugar. Preferimos prescindir de ella antes que ofrecerla en una forma más débil.",
+	Rest:             "El resto del servicio no se ve afectado por ello.",
+	Accounts:         "Si ya tienes una cuenta, sigue funcionando.",
+	UnknownPart:      "En una parte de este lugar nuestro servicio está restringido, y no hemos podido determinar si te encuentras allí. Por eso la restricción se aplica también a esta conexión.",
 	Unplaced:         "Nuestro servicio no se ofrece en todas partes y no hemos podido determinar de dónde viene tu conexión. Por eso sigue cerrado para esta conexión.",
 	Withheld:         "En este momento no podemos ofrecer nuestro servicio aquí tal como lo prometemos. Preferimos no ofrecerlo antes que ofrecerlo en una forma más débil. Lamentamos lo que esto supone para ti.",
 	StillWorks:       "Lo que sigue funcionando",
@@ -69,6 +72,7 @@ var spanish = Language{
 		Version:     "Versión",
 		Programs:    "Los programas obtienen esta página como JSON.",
 		Phases:      [5]string{"Disponible", "Fin anunciado", "Cerrado a cuentas nuevas", "En proceso de cierre", "No disponible"},
+		Limited:     "Limitado",
 	},
 	Names: map[string]string{"MK": "Macedonia del Norte", "SZ": "Esuatini"},
 }

@@ -13,7 +13,7 @@ var french = Language{
 	},
 	ClosedToNew: Message{
 		Title: "Il n’est plus possible de créer un compte ici",
-		Body:  "Nous n’ouvrons plus de nouveaux comptes sur ce territoire. Si vous avez déjà un compte, il continue de fonctionner.",
+		Body:  "Nous n’ouvrons plus de nouveaux comptes sur ce territoire.",
 		What:  "Les nouveaux comptes",
 	},
 	WindDown: Message{
@@ -28,11 +28,14 @@ var french = Language{
 	},
 	Feature: Message{
 		Title: "Cette partie du service n’est pas disponible ici",
-		Body:  "Nous avons retiré cette partie du service de ce territoire. Le reste du service n’est pas concerné.",
+		Body:  "Nous avons retiré cette partie du service de ce territoire.",
 		What:  "Une partie du service\u00a0: {feature}",
 	},
 	WithdrawnBecause: "Nous avons retiré notre service de ce territoire. Nous préférons partir plutôt que de le proposer sous une forme affaiblie, moins sûre que celle sur laquelle on compte. Nous sommes désolés de ce que cela signifie pour vous.",
-	FeatureBecause:   "Nous avons retiré cette partie du service de ce territoire. Nous préférons nous en passer plutôt que de la proposer sous une forme affaiblie. Le reste du service n’est pas concerné.",
+	FeatureBecause:   "Nous avons retiré cette partie du service de ce territoire. Nous préférons nous en passer plutôt que de la proposer sous une forme affaiblie.",
+	Rest:             "Le reste du service n’est pas concerné.",
+	Accounts:         "Si vous avez déjà un compte, il continue de fonctionner.",
+	UnknownPart:      "Dans une partie de ce territoire, notre service est restreint, et nous n’avons pas pu déterminer si vous vous y trouvez. C’est pourquoi la restriction s’applique aussi à cette connexion.",
 	Unplaced:         "Notre service n’est pas proposé partout, et nous n’avons pas pu déterminer d’où vient votre connexion. C’est pourquoi il reste fermé à cette connexion.",
 	Withheld:         "En ce moment, nous ne pouvons pas proposer ici notre service tel que nous le promettons. Nous préférons ne pas le proposer plutôt que de le proposer sous une forme affaiblie. Nous sommes désolés de ce que cela signifie pour vous.",
 	StillWorks:       "Ce qui fonctionne encore",
@@ -70,6 +73,7 @@ var french = Language{
 		Version:     "Version",
 		Programs:    "Les programmes obtiennent cette page en JSON.",
 		Phases:      [5]string{"Disponible", "Fin annoncée", "Fermé aux nouveaux comptes", "En cours de fermeture", "Non disponible"},
+		Limited:     "Limité",
 	},
 	Names: map[string]string{"MK": "Macédoine du Nord", "SZ": "Eswatini"},
 }

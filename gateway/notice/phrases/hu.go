@@ -12,7 +12,7 @@ var hungarian = Language{
 	},
 	ClosedToNew: Message{
 		Title: "Itt nem lehet új fiókot nyitni",
-		Body:  "Ezen a helyen már nem nyitunk új fiókokat. Ha már van fiókja, az továbbra is működik.",
+		Body:  "Ezen a helyen már nem nyitunk új fiókokat.",
 		What:  "Új fiókok",
 	},
 	WindDown: Message{
@@ -27,11 +27,14 @@ var hungarian = Language{
 	},
 	Feature: Message{
 		Title: "A szolgáltatásnak ez a része itt nem érhető el",
-		Body:  "A szolgáltatásnak ezt a részét visszavontuk erről a helyről. A szolgáltatás többi részét ez nem érinti.",
+		Body:  "A szolgáltatásnak ezt a részét visszavontuk erről a helyről.",
 		What:  "A szolgáltatás egy része: {feature}",
 	},
 	WithdrawnBecause: "Szolgáltatásunkat visszavontuk erről a helyről. Inkább távozunk, mint hogy gyengébb formában kínáljuk annál, mint amire az emberek számítanak. Sajnáljuk, hogy ez Önt is érinti.",
-	FeatureBecause:   "A szolgáltatásnak ezt a részét visszavontuk erről a helyről. Inkább lemondunk róla, mint hogy gyengébb formában kínáljuk. A szolgáltatás többi részét ez nem érinti.",
+	FeatureBecause:   "A szolgáltatásnak ezt a részét visszavontuk erről a helyről. Inkább lemondunk róla, mint hogy gyengébb formában kínáljuk.",
+	Rest:             "A szolgáltatás többi részét ez nem érinti.",
+	Accounts:         "Ha már van fiókja, az továbbra is működik.",
+	UnknownPart:      "E hely egy részén szolgáltatásunk korlátozott, és nem tudtuk megállapítani, hogy Ön ott tartózkodik-e. Ezért a korlátozás erre a kapcsolatra is érvényes.",
 	Unplaced:         "Szolgáltatásunkat nem kínáljuk mindenhol, és nem tudtuk megállapítani, honnan érkezik az Ön kapcsolata. Ezért e kapcsolat számára zárva marad.",
 	Withheld:         "Jelenleg itt nem tudjuk úgy kínálni szolgáltatásunkat, ahogyan ígérjük. Inkább nem kínáljuk, mint hogy gyengébb formában kínáljuk. Sajnáljuk, hogy ez Önt is érinti.",
 	StillWorks:       "Ami továbbra is működik",
@@ -69,6 +72,7 @@ var hungarian = Language{
 		Version:     "Változat",
 		Programs:    "A programok ezt az oldalt JSON formátumban kapják.",
 		Phases:      [5]string{"Elérhető", "Vége bejelentve", "Új fiókok számára zárva", "Megszűnőben", "Nem érhető el"},
+		Limited:     "Korlátozott",
 	},
 	Names: map[string]string{"MK": "Észak-Macedónia", "SZ": "Szváziföld"},
 }

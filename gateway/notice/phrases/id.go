@@ -12,7 +12,7 @@ var indonesian = Language{
 	},
 	ClosedToNew: Message{
 		Title: "Akun baru tidak dapat dibuka di sini",
-		Body:  "Kami tidak lagi membuka akun baru di tempat ini. Jika Anda sudah memiliki akun, akun itu tetap berfungsi.",
+		Body:  "Kami tidak lagi membuka akun baru di tempat ini.",
 		What:  "Akun baru",
 	},
 	WindDown: Message{
@@ -27,11 +27,14 @@ var indonesian = Language{
 	},
 	Feature: Message{
 		Title: "Bagian layanan ini tidak tersedia di sini",
-		Body:  "Kami telah menarik bagian layanan ini dari tempat ini. Bagian layanan lainnya tidak terpengaruh.",
+		Body:  "Kami telah menarik bagian layanan ini dari tempat ini.",
 		What:  "Satu bagian layanan: {feature}",
 	},
 	WithdrawnBecause: "Kami telah menarik layanan kami dari tempat ini. Kami lebih memilih pergi daripada menawarkannya dalam bentuk yang lebih lemah daripada yang diandalkan orang. Kami mohon maaf atas dampaknya bagi Anda.",
-	FeatureBecause:   "Kami telah menarik bagian layanan ini dari tempat ini. Kami lebih memilih tidak menyediakannya daripada menawarkannya dalam bentuk yang lebih lemah. Bagian layanan lainnya tidak terpengaruh.",
+	FeatureBecause:   "Kami telah menarik bagian layanan ini dari tempat ini. Kami lebih memilih tidak menyediakannya daripada menawarkannya dalam bentuk yang lebih lemah.",
+	Rest:             "Bagian layanan lainnya tidak terpengaruh.",
+	Accounts:         "Jika Anda sudah memiliki akun, akun itu tetap berfungsi.",
+	UnknownPart:      "Di sebagian tempat ini layanan kami dibatasi, dan kami tidak dapat mengetahui apakah Anda berada di sana. Karena itu, pembatasan ini juga berlaku bagi koneksi ini.",
 	Unplaced:         "Layanan kami tidak ditawarkan di semua tempat, dan kami tidak dapat mengetahui dari mana koneksi Anda berasal. Karena itu, layanan tetap tertutup bagi koneksi ini.",
 	Withheld:         "Saat ini kami tidak dapat menawarkan layanan kami di sini sebagaimana kami janjikan. Kami lebih memilih tidak menawarkannya daripada menawarkannya dalam bentuk yang lebih lemah. Kami mohon maaf atas dampaknya bagi Anda.",
 	StillWorks:       "Yang masih berfungsi",
@@ -69,6 +72,7 @@ var indonesian = Language{
 		Version:     "Versi",
 		Programs:    "Program mendapatkan halaman ini sebagai JSON.",
 		Phases:      [5]string{"Tersedia", "Penutupan diumumkan", "Tertutup untuk akun baru", "Sedang ditutup", "Tidak tersedia"},
+		Limited:     "Terbatas",
 	},
 	Names: map[string]string{"MK": "Makedonia Utara", "SZ": "Eswatini"},
 }

@@ -13,7 +13,7 @@ var italian = Language{
 	},
 	ClosedToNew: Message{
 		Title: "Qui non è possibile aprire nuovi account",
-		Body:  "Non apriamo più nuovi account in questo luogo. Se hai già un account, continua a funzionare.",
+		Body:  "Non apriamo più nuovi account in questo luogo.",
 		What:  "I nuovi account",
 	},
 	WindDown: Message{
@@ -28,11 +28,14 @@ var italian = Language{
 	},
 	Feature: Message{
 		Title: "Questa parte del servizio non è disponibile qui",
-		Body:  "Abbiamo ritirato questa parte del servizio da questo luogo. Il resto del servizio non ne è interessato.",
+		Body:  "Abbiamo ritirato questa parte del servizio da questo luogo.",
 		What:  "Una parte del servizio: {feature}",
 	},
 	WithdrawnBecause: "Abbiamo ritirato il nostro servizio da questo luogo. Preferiamo andarcene piuttosto che offrirlo in una forma più debole di quella su cui le persone fanno affidamento. Ci dispiace per ciò che questo significa per te.",
-	FeatureBecause:   "Abbiamo ritirato questa parte del servizio da questo luogo. Preferiamo farne a meno piuttosto che offrirla in una forma più debole. Il resto del servizio non ne è interessato.",
+	FeatureBecause:   "Abbiamo ritirato questa parte del servizio da questo luogo. Preferiamo farne a meno piuttosto che offrirla in una forma più debole.",
+	Rest:             "Il resto del servizio non ne è interessato.",
+	Accounts:         "Se hai già un account, continua a funzionare.",
+	UnknownPart:      "In una parte di questo luogo il nostro servizio è limitato e non siamo riusciti a stabilire se ti trovi lì. Per questo la limitazione vale anche per questa connessione.",
 	Unplaced:         "Il nostro servizio non è offerto ovunque e non siamo riusciti a stabilire da dove proviene la tua connessione. Per questo resta chiuso a questa connessione.",
 	Withheld:         "Al momento non possiamo offrire qui il nostro servizio così come lo promettiamo. Preferiamo non offrirlo piuttosto che offrirlo in una forma più debole. Ci dispiace per ciò che questo significa per te.",
 	StillWorks:       "Che cosa funziona ancora",
@@ -70,6 +73,7 @@ var italian = Language{
 		Version:     "Versione",
 		Programs:    "I programmi ricevono questa pagina in JSON.",
 		Phases:      [5]string{"Disponibile", "Fine annunciata", "Chiuso ai nuovi account", "In chiusura", "Non disponibile"},
+		Limited:     "Limitato",
 	},
 	Names: map[string]string{"MK": "Macedonia del Nord", "SZ": "Eswatini"},
 }

@@ -12,7 +12,7 @@ var dutch = Language{
 	},
 	ClosedToNew: Message{
 		Title: "Hier kunnen geen nieuwe accounts worden geopend",
-		Body:  "Wij openen hier geen nieuwe accounts meer. Hebt u al een account, dan blijft dat werken.",
+		Body:  "Wij openen hier geen nieuwe accounts meer.",
 		What:  "Nieuwe accounts",
 	},
 	WindDown: Message{
@@ -27,11 +27,14 @@ var dutch = Language{
 	},
 	Feature: Message{
 		Title: "Dit deel van de dienst is hier niet beschikbaar",
-		Body:  "Wij hebben dit deel van de dienst hier stopgezet. De rest van de dienst blijft ongewijzigd.",
+		Body:  "Wij hebben dit deel van de dienst hier stopgezet.",
 		What:  "Een deel van de dienst: {feature}",
 	},
 	WithdrawnBecause: "Wij hebben onze dienst hier stopgezet. Wij vertrekken liever dan dat wij hem aanbieden in een zwakkere vorm dan die waarop mensen vertrouwen. Wij betreuren wat dit voor u betekent.",
-	FeatureBecause:   "Wij hebben dit deel van de dienst hier stopgezet. Wij laten het liever weg dan dat wij het in een zwakkere vorm aanbieden. De rest van de dienst blijft ongewijzigd.",
+	FeatureBecause:   "Wij hebben dit deel van de dienst hier stopgezet. Wij laten het liever weg dan dat wij het in een zwakkere vorm aanbieden.",
+	Rest:             "De rest van de dienst blijft ongewijzigd.",
+	Accounts:         "Hebt u al een account, dan blijft dat werken.",
+	UnknownPart:      "In een deel van dit gebied is onze dienst beperkt, en wij konden niet vaststellen of u zich daar bevindt. Daarom geldt de beperking ook voor deze verbinding.",
 	Unplaced:         "Onze dienst wordt niet overal aangeboden, en wij konden niet vaststellen waar uw verbinding vandaan komt. Daarom blijft hij voor deze verbinding gesloten.",
 	Withheld:         "Op dit moment kunnen wij onze dienst hier niet aanbieden zoals wij die beloven. Wij bieden hem liever niet aan dan in een zwakkere vorm. Wij betreuren wat dit voor u betekent.",
 	StillWorks:       "Wat nog werkt",
@@ -69,6 +72,7 @@ var dutch = Language{
 		Version:     "Versie",
 		Programs:    "Programma’s krijgen deze pagina als JSON.",
 		Phases:      [5]string{"Beschikbaar", "Einde aangekondigd", "Gesloten voor nieuwe accounts", "Wordt stopgezet", "Niet beschikbaar"},
+		Limited:     "Beperkt",
 	},
 	Names: map[string]string{"MK": "Noord-Macedonië", "SZ": "Eswatini"},
 }

@@ -34,6 +34,12 @@ type Language struct {
 	// What is said instead of Withdrawn.Body and Feature.Body where a demand may be
 	// named that it is because of. These tell nothing of there being one.
 	WithdrawnBecause, FeatureBecause string
+	// Rest is said after Feature.Body or FeatureBecause where nothing else of the service
+	// is restricted, and Accounts after ClosedToNew.Body where nothing else is refused.
+	Rest, Accounts string
+	// UnknownPart is said instead of any Body where it isn't known in which part of the
+	// place a client is, and one of these is restricted.
+	UnknownPart string
 	// Unplaced is said instead of Withdrawn.Body where the place is not one
 	// that law speaks for: unlocated, private, anonymous.
 	Unplaced string
@@ -97,6 +103,8 @@ type Status struct {
 	Programs    string
 	// Phases names the phases in the order of policy.Phases.
 	Phases [5]string
+	// Limited names wind-down where no end is public, as Language.Limited does.
+	Limited string
 }
 
 // All returns the built-in languages, English first.

@@ -12,7 +12,7 @@ var polish = Language{
 	},
 	ClosedToNew: Message{
 		Title: "Nie można tutaj zakładać nowych kont",
-		Body:  "Nie zakładamy już nowych kont w tym miejscu. Jeśli masz już konto, nadal będzie działać.",
+		Body:  "Nie zakładamy już nowych kont w tym miejscu.",
 		What:  "Nowe konta",
 	},
 	WindDown: Message{
@@ -27,11 +27,14 @@ var polish = Language{
 	},
 	Feature: Message{
 		Title: "Ta część usługi nie jest tutaj dostępna",
-		Body:  "Wycofaliśmy tę część usługi z tego miejsca. Nie wpływa to na resztę usługi.",
+		Body:  "Wycofaliśmy tę część usługi z tego miejsca.",
 		What:  "Część usługi: {feature}",
 	},
 	WithdrawnBecause: "Wycofaliśmy naszą usługę z tego miejsca. Wolimy odejść, niż oferować ją w słabszej postaci niż ta, na której ludzie polegają. Przykro nam z powodu tego, co to dla Ciebie oznacza.",
-	FeatureBecause:   "Wycofaliśmy tę część usługi z tego miejsca. Wolimy z niej zrezygnować, niż oferować ją w słabszej postaci. Nie wpływa to na resztę usługi.",
+	FeatureBecause:   "Wycofaliśmy tę część usługi z tego miejsca. Wolimy z niej zrezygnować, niż oferować ją w słabszej postaci.",
+	Rest:             "Nie wpływa to na resztę usługi.",
+	Accounts:         "Jeśli masz już konto, nadal będzie działać.",
+	UnknownPart:      "W części tego miejsca nasza usługa jest ograniczona, a nie udało nam się ustalić, czy się tam znajdujesz. Dlatego ograniczenie dotyczy także tego połączenia.",
 	Unplaced:         "Nasza usługa nie jest oferowana wszędzie, a nie udało nam się ustalić, skąd pochodzi to połączenie. Dlatego pozostaje dla niego zamknięta.",
 	Withheld:         "Obecnie nie możemy oferować tutaj naszej usługi tak, jak obiecujemy. Wolimy jej nie oferować, niż oferować ją w słabszej postaci. Przykro nam z powodu tego, co to dla Ciebie oznacza.",
 	StillWorks:       "Co nadal działa",
@@ -69,6 +72,7 @@ var polish = Language{
 		Version:     "Wersja",
 		Programs:    "Programy otrzymują tę stronę w formacie JSON.",
 		Phases:      [5]string{"Dostępna", "Zapowiedziano koniec", "Zamknięta dla nowych kont", "Zamykana", "Niedostępna"},
+		Limited:     "Ograniczona",
 	},
 	Names: map[string]string{"MK": "Macedonia Północna", "SZ": "Eswatini"},
 }

@@ -14,7 +14,7 @@ var portuguese = Language{
 	},
 	ClosedToNew: Message{
 		Title: "Não é possível abrir novas contas aqui",
-		Body:  "Não abrimos mais novas contas neste lugar. Se você já tem uma conta, ela continua funcionando.",
+		Body:  "Não abrimos mais novas contas neste lugar.",
 		What:  "Novas contas",
 	},
 	WindDown: Message{
@@ -29,11 +29,14 @@ var portuguese = Language{
 	},
 	Feature: Message{
 		Title: "Esta parte do serviço não está disponível aqui",
-		Body:  "Retiramos esta parte do serviço deste lugar. O restante do serviço não é afetado por isso.",
+		Body:  "Retiramos esta parte do serviço deste lugar.",
 		What:  "Uma parte do serviço: {feature}",
 	},
 	WithdrawnBecause: "Retiramos nosso serviço deste lugar. Preferimos sair a oferecê-lo em uma forma mais fraca do que aquela em que as pessoas confiam. Lamentamos o que isso significa para você.",
-	FeatureBecause:   "Retiramos esta parte do serviço deste lugar. Preferimos abrir mão dela a oferecê-la em uma forma mais fraca. O restante do serviço não é afetado por isso.",
+	FeatureBecause:   "Retiramos esta parte do serviço deste lugar. Preferimos abrir mão dela a oferecê-la em uma forma mais fraca.",
+	Rest:             "O restante do serviço não é afetado por isso.",
+	Accounts:         "Se você já tem uma conta, ela continua funcionando.",
+	UnknownPart:      "Em uma parte deste lugar, nosso serviço está restrito, e não conseguimos determinar se você está lá. Por isso, a restrição vale também para esta conexão.",
 	Unplaced:         "Nosso serviço não é oferecido em todos os lugares, e não conseguimos determinar de onde vem a sua conexão. Por isso, ele permanece fechado para esta conexão.",
 	Withheld:         "No momento, não podemos oferecer nosso serviço aqui como prometemos. Preferimos não oferecê-lo a oferecê-lo em uma forma mais fraca. Lamentamos o que isso significa para você.",
 	StillWorks:       "O que continua funcionando",
@@ -71,6 +74,7 @@ var portuguese = Language{
 		Version:     "Versão",
 		Programs:    "Os programas recebem esta página em JSON.",
 		Phases:      [5]string{"Disponível", "Fim anunciado", "Fechado para novas contas", "Em encerramento", "Não disponível"},
+		Limited:     "Limitado",
 	},
 	Names: map[string]string{"MK": "Macedônia do Norte", "SZ": "Eswatini"},
 }

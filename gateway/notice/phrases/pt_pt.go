@@ -12,7 +12,7 @@ var europeanPortuguese = Language{
 	},
 	ClosedToNew: Message{
 		Title: "Não é possível abrir novas contas aqui",
-		Body:  "Já não abrimos novas contas neste lugar. Se já tem uma conta, esta continua a funcionar.",
+		Body:  "Já não abrimos novas contas neste lugar.",
 		What:  "Novas contas",
 	},
 	WindDown: Message{
@@ -27,11 +27,14 @@ var europeanPortuguese = Language{
 	},
 	Feature: Message{
 		Title: "Esta parte do serviço não está disponível aqui",
-		Body:  "Retirámos esta parte do serviço deste lugar. O resto do serviço não é afetado.",
+		Body:  "Retirámos esta parte do serviço deste lugar.",
 		What:  "Uma parte do serviço: {feature}",
 	},
 	WithdrawnBecause: "Retirámos o nosso serviço deste lugar. Preferimos sair a disponibilizá-lo numa forma mais fraca do que aquela em que as pessoas confiam. Lamentamos o que isto significa para si.",
-	FeatureBecause:   "Retirámos esta parte do serviço deste lugar. Preferimos prescindir dela a disponibilizá-la numa forma mais fraca. O resto do serviço não é afetado.",
+	FeatureBecause:   "Retirámos esta parte do serviço deste lugar. Preferimos prescindir dela a disponibilizá-la numa forma mais fraca.",
+	Rest:             "O resto do serviço não é afetado.",
+	Accounts:         "Se já tem uma conta, esta continua a funcionar.",
+	UnknownPart:      "Numa parte deste lugar, o nosso serviço está restringido e não conseguimos determinar se se encontra lá. Por isso, a restrição aplica-se também a esta ligação.",
 	Unplaced:         "O nosso serviço não é disponibilizado em todo o lado e não conseguimos determinar de onde vem a sua ligação. Por isso, permanece fechado a esta ligação.",
 	Withheld:         "De momento, não podemos disponibilizar aqui o nosso serviço tal como o prometemos. Preferimos não o disponibilizar a disponibilizá-lo numa forma mais fraca. Lamentamos o que isto significa para si.",
 	StillWorks:       "O que continua a funcionar",
@@ -69,6 +72,7 @@ var europeanPortuguese = Language{
 		Version:     "Versão",
 		Programs:    "Os programas recebem esta página em JSON.",
 		Phases:      [5]string{"Disponível", "Fim anunciado", "Fechado a novas contas", "Em encerramento", "Não disponível"},
+		Limited:     "Limitado",
 	},
 	Names: map[string]string{"MK": "Macedónia do Norte", "SZ": "Essuatíni"},
 }

@@ -12,7 +12,7 @@ var romanian = Language{
 	},
 	ClosedToNew: Message{
 		Title: "Aici nu se pot deschide conturi noi",
-		Body:  "Nu mai deschidem conturi noi în acest loc. Dacă aveți deja un cont, acesta funcționează în continuare.",
+		Body:  "Nu mai deschidem conturi noi în acest loc.",
 		What:  "Conturi noi",
 	},
 	WindDown: Message{
@@ -27,11 +27,14 @@ var romanian = Language{
 	},
 	Feature: Message{
 		Title: "Această parte a serviciului nu este disponibilă aici",
-		Body:  "Am retras această parte a serviciului din acest loc. Restul serviciului nu este afectat.",
+		Body:  "Am retras această parte a serviciului din acest loc.",
 		What:  "O parte a serviciului: {feature}",
 	},
 	WithdrawnBecause: "Am retras serviciul nostru din acest loc. Preferăm să plecăm decât să îl oferim într-o formă mai slabă decât cea pe care se bazează oamenii. Ne pare rău pentru ceea ce înseamnă acest lucru pentru dumneavoastră.",
-	FeatureBecause:   "Am retras această parte a serviciului din acest loc. Preferăm să renunțăm la ea decât să o oferim într-o formă mai slabă. Restul serviciului nu este afectat.",
+	FeatureBecause:   "Am retras această parte a serviciului din acest loc. Preferăm să renunțăm la ea decât să o oferim într-o formă mai slabă.",
+	Rest:             "Restul serviciului nu este afectat.",
+	Accounts:         "Dacă aveți deja un cont, acesta funcționează în continuare.",
+	UnknownPart:      "Într-o parte a acestui loc serviciul nostru este restricționat și nu am putut stabili dacă vă aflați acolo. De aceea restricția se aplică și acestei conexiuni.",
 	Unplaced:         "Serviciul nostru nu este oferit peste tot și nu am putut stabili de unde vine conexiunea dumneavoastră. De aceea rămâne închis pentru această conexiune.",
 	Withheld:         "În prezent nu putem oferi aici serviciul nostru așa cum promitem. Preferăm să nu îl oferim decât să îl oferim într-o formă mai slabă. Ne pare rău pentru ceea ce înseamnă acest lucru pentru dumneavoastră.",
 	StillWorks:       "Ce funcționează în continuare",
@@ -69,6 +72,7 @@ var romanian = Language{
 		Version:     "Versiune",
 		Programs:    "Programele primesc această pagină în format JSON.",
 		Phases:      [5]string{"Disponibil", "Încheiere anunțată", "Închis pentru conturi noi", "În curs de închidere", "Indisponibil"},
+		Limited:     "Limitat",
 	},
 	Names: map[string]string{"MK": "Macedonia de Nord", "SZ": "Eswatini"},
 }

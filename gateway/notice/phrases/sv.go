@@ -12,7 +12,7 @@ var swedish = Language{
 	},
 	ClosedToNew: Message{
 		Title: "Nya konton kan inte öppnas här",
-		Body:  "Vi öppnar inte längre nya konton på den här platsen. Om du redan har ett konto fortsätter det att fungera.",
+		Body:  "Vi öppnar inte längre nya konton på den här platsen.",
 		What:  "Nya konton",
 	},
 	WindDown: Message{
@@ -27,11 +27,14 @@ var swedish = Language{
 	},
 	Feature: Message{
 		Title: "Den här delen av tjänsten är inte tillgänglig här",
-		Body:  "Vi har dragit tillbaka den här delen av tjänsten från den här platsen. Resten av tjänsten påverkas inte.",
+		Body:  "Vi har dragit tillbaka den här delen av tjänsten från den här platsen.",
 		What:  "En del av tjänsten: {feature}",
 	},
 	WithdrawnBecause: "Vi har dragit tillbaka vår tjänst från den här platsen. Vi lämnar hellre än att erbjuda den i en svagare form än den som människor litar på. Vi beklagar vad det innebär för dig.",
-	FeatureBecause:   "Vi har dragit tillbaka den här delen av tjänsten från den här platsen. Vi avstår hellre från den än att erbjuda den i en svagare form. Resten av tjänsten påverkas inte.",
+	FeatureBecause:   "Vi har dragit tillbaka den här delen av tjänsten från den här platsen. Vi avstår hellre från den än att erbjuda den i en svagare form.",
+	Rest:             "Resten av tjänsten påverkas inte.",
+	Accounts:         "Om du redan har ett konto fortsätter det att fungera.",
+	UnknownPart:      "I en del av den här platsen är vår tjänst begränsad, och vi kunde inte avgöra om du befinner dig där. Därför gäller begränsningen även den här anslutningen.",
 	Unplaced:         "Vår tjänst erbjuds inte överallt, och vi kunde inte avgöra varifrån din anslutning kommer. Därför förblir den stängd för den här anslutningen.",
 	Withheld:         "För närvarande kan vi inte erbjuda vår tjänst här så som vi lovar. Vi låter hellre bli att erbjuda den än att erbjuda den i en svagare form. Vi beklagar vad det innebär för dig.",
 	StillWorks:       "Det som fortfarande fungerar",
@@ -69,6 +72,7 @@ var swedish = Language{
 		Version:     "Utgåva",
 		Programs:    "Program får den här sidan som JSON.",
 		Phases:      [5]string{"Tillgänglig", "Slut tillkännagivet", "Stängd för nya konton", "Läggs ner", "Inte tillgänglig"},
+		Limited:     "Begränsad",
 	},
 	Names: map[string]string{"MK": "Nordmakedonien", "SZ": "Eswatini"},
 }

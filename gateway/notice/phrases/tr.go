@@ -12,7 +12,7 @@ var turkish = Language{
 	},
 	ClosedToNew: Message{
 		Title: "Burada yeni hesap açılamıyor",
-		Body:  "Bu yerde artık yeni hesap açmıyoruz. Zaten bir hesabınız varsa çalışmaya devam ediyor.",
+		Body:  "Bu yerde artık yeni hesap açmıyoruz.",
 		What:  "Yeni hesaplar",
 	},
 	WindDown: Message{
@@ -27,11 +27,14 @@ var turkish = Language{
 	},
 	Feature: Message{
 		Title: "Hizmetin bu bölümü burada kullanılamıyor",
-		Body:  "Hizmetin bu bölümünü bu yerden çektik. Hizmetin geri kalanı bundan etkilenmiyor.",
+		Body:  "Hizmetin bu bölümünü bu yerden çektik.",
 		What:  "Hizmetin bir bölümü: {feature}",
 	},
 	WithdrawnBecause: "Hizmetimizi bu yerden çektik. Onu, insanların güvendiği hâlinden daha zayıf bir biçimde sunmaktansa ayrılmayı tercih ediyoruz. Bunun sizin için anlamından dolayı üzgünüz.",
-	FeatureBecause:   "Hizmetin bu bölümünü bu yerden çektik. Onu daha zayıf bir biçimde sunmaktansa ondan vazgeçmeyi tercih ediyoruz. Hizmetin geri kalanı bundan etkilenmiyor.",
+	FeatureBecause:   "Hizmetin bu bölümünü bu yerden çektik. Onu daha zayıf bir biçimde sunmaktansa ondan vazgeçmeyi tercih ediyoruz.",
+	Rest:             "Hizmetin geri kalanı bundan etkilenmiyor.",
+	Accounts:         "Zaten bir hesabınız varsa çalışmaya devam ediyor.",
+	UnknownPart:      "Hizmetimiz bu yerin bir bölümünde kısıtlı ve orada olup olmadığınızı belirleyemedik. Bu nedenle kısıtlama bu bağlantı için de geçerli.",
 	Unplaced:         "Hizmetimiz her yerde sunulmuyor ve bağlantınızın nereden geldiğini belirleyemedik. Bu nedenle hizmet bu bağlantıya kapalı kalıyor.",
 	Withheld:         "Hizmetimizi şu anda burada söz verdiğimiz biçimde sunamıyoruz. Onu daha zayıf bir biçimde sunmaktansa hiç sunmamayı tercih ediyoruz. Bunun sizin için anlamından dolayı üzgünüz.",
 	StillWorks:       "Çalışmaya devam edenler",
@@ -69,6 +72,7 @@ var turkish = Language{
 		Version:     "Sürüm",
 		Programs:    "Programlar bu sayfayı JSON olarak alır.",
 		Phases:      [5]string{"Kullanılabilir", "Sona ereceği duyuruldu", "Yeni hesaplara kapalı", "Kapanıyor", "Kullanılamıyor"},
+		Limited:     "Sınırlı",
 	},
 	Names: map[string]string{"MK": "Kuzey Makedonya", "SZ": "Esvatini"},
 }

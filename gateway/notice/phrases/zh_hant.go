@@ -12,7 +12,7 @@ var traditionalChinese = Language{
 	},
 	ClosedToNew: Message{
 		Title: "這裡無法註冊新帳戶",
-		Body:  "我們不再接受此地的新帳戶註冊。如果您已有帳戶，可以繼續使用。",
+		Body:  "我們不再接受此地的新帳戶註冊。",
 		What:  "註冊新帳戶",
 	},
 	WindDown: Message{
@@ -27,11 +27,14 @@ var traditionalChinese = Language{
 	},
 	Feature: Message{
 		Title: "服務的這一部分在這裡無法使用",
-		Body:  "我們已將服務的這一部分撤出此地。服務的其他部分不受此影響。",
+		Body:  "我們已將服務的這一部分撤出此地。",
 		What:  "服務的一部分：{feature}",
 	},
 	WithdrawnBecause: "我們已將服務撤出此地。我們寧願離開，也不願提供一個被削弱、讓人無法再信賴的版本。由此對您造成的影響，我們深感抱歉。",
-	FeatureBecause:   "我們已將服務的這一部分撤出此地。我們寧願不提供它，也不願提供一個被削弱的版本。服務的其他部分不受此影響。",
+	FeatureBecause:   "我們已將服務的這一部分撤出此地。我們寧願不提供它，也不願提供一個被削弱的版本。",
+	Rest:             "服務的其他部分不受此影響。",
+	Accounts:         "如果您已有帳戶，可以繼續使用。",
+	UnknownPart:      "我們的服務在此地的部分地區受到限制，而我們無法判斷您是否在那裡。因此，該限制也適用於此連線。",
 	Unplaced:         "我們的服務並非在所有地方提供，而我們無法判斷您的連線來自哪裡。因此，服務不對此連線開放。",
 	Withheld:         "目前，我們無法在此地按照我們的承諾提供服務。我們寧願不提供服務，也不願提供一個被削弱的版本。由此對您造成的影響，我們深感抱歉。",
 	StillWorks:       "仍可使用的功能",
@@ -69,6 +72,7 @@ var traditionalChinese = Language{
 		Version:     "版本",
 		Programs:    "程式可以取得此頁面的 JSON 版本。",
 		Phases:      [5]string{"可以使用", "已宣布終止", "停止註冊新帳戶", "正在關閉", "無法使用"},
+		Limited:     "受限制",
 	},
 	Names: map[string]string{"MK": "北馬其頓"},
 }
