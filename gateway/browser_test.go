@@ -4,15 +4,24 @@ package gateway_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
+
+	"github.com/exitgate/exitgate/gateway/config"
+	"github.com/exitgate/exitgate/internal/testkit"
 )
 
 // page is one from elsewhere, which asks the service for all kinds of things and
@@ -37,13 +46,7 @@ const element = (name, attributes) => new Promise((done) => {
 
 // C12: in a real browser, a page from elsewhere can read and show a refusal.
 func TestABrowserReadsARefusalForAPageFromElsewhere(t *testing.T) {
-	chromium, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("chromium is not installed")
-	}
+	chromium := findChromium(t)
 	g := start(t, setup{policy: "version: 1\njurisdictions: {private: withdrawn}\nnotices: {default: {blocked-by: 'https://example.org/why'}}\n"})
 	_, port, err := net.SplitHostPort(g.at.HTTPS)
 	if err != nil {
@@ -91,4 +94,54 @@ func TestABrowserReadsARefusalForAPageFromElsewhere(t *testing.T) {
 		t.Error(got["error"])
 	}
 	g.untouched(t)
+}
+
+// Issue 12: Chromium is refused over HTTP/3.
+func TestABrowserSpeaksHTTP3(t *testing.T) {
+	chromium := findChromium(t)
+	access := filepath.Join(t.TempDir(), "access.log")
+	g := start(t, setup{policy: "version: 1\njurisdictions: {private: withdrawn}\n", configure: func(c *config.Config) {
+		c.TrustedProxies, c.AccessLog.File = nil, access
+	}})
+	_, port, err := net.SplitHostPort(g.at.HTTPS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(g.data, "self-signed.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := sha256.Sum256(certificate.RawSubjectPublicKeyInfo) // QUIC takes no certificate by --ignore-certificate-errors
+	ctx, stop := context.WithTimeout(t.Context(), 2*patience)
+	defer stop()
+	shown, err := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--enable-quic", "--no-first-run",
+		"--origin-to-force-quic-on="+host+":"+port, "--ignore-certificate-errors-spki-list="+base64.StdEncoding.EncodeToString(key[:]),
+		"--disable-component-update", "--disable-background-networking", "--user-data-dir="+t.TempDir(),
+		"--host-resolver-rules=MAP "+host+" 127.0.0.1", "--dump-dom", "https://"+host+":"+port).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(shown), "A private network") {
+		t.Errorf("it shows %s", shown)
+	}
+	testkit.Eventually(t, "it is refused over HTTP/3", func() bool {
+		lines, err := os.ReadFile(access)
+		return err == nil && strings.Contains(string(lines), `"protocol":"h3"`) && strings.Contains(string(lines), `"status":451`)
+	})
+}
+
+func findChromium(t *testing.T) string {
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("chromium is not installed")
+	}
+	return chromium
 }
