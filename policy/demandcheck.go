@@ -107,6 +107,25 @@ func (p *builder) checkStages(name string, d Demand) {
 	}
 }
 
+// checkOneBeginning checks that no demand is said to come into force later than what it
+// requires begins: by its parts it binds, and by its own date it would be spoken of.
+func (p *builder) checkOneBeginning() {
+	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
+		d := p.policy.demands[name]
+		if d.InForce.IsZero() || d.Stage.IsOver() || slices.ContainsFunc(d.Requires, func(r Requirement) bool { return r.From.IsZero() }) {
+			continue
+		}
+		var first time.Time
+		for _, r := range d.Requires {
+			first = earliest(first, r.From)
+		}
+		if d.InForce.After(first) {
+			p.errorf("change the dates under requires, by each of which it binds; in-force may be the first of them, or before", key("demands", name),
+				"%s comes into force on %s, and binds before: what it requires begins on %s", name, d.InForce.Format(time.RFC3339), first.Format(time.RFC3339))
+		}
+	}
+}
+
 // CheckDates returns what is wrong with dates in a policy that is proposed at a moment:
 // a stage counts from when it is written down, so it can't be of a day that hasn't begun
 // anywhere, nor can it have ended before it, and what is over doesn't come into force.

@@ -216,3 +216,27 @@ func TestDemandStatus_Dates(t *testing.T) {
 		})
 	}
 }
+
+// Issue 11, 8: the date that is spoken of isn't behind those by which it binds.
+func TestADemandBindsNotBeforeItComesIntoForce(t *testing.T) {
+	for name, test := range map[string]struct {
+		demand  string
+		allowed bool
+	}{
+		"one date":                         {"stage: adopted, in-force: 2027-03-01T00:00:00Z, requires: {e2ee: false}", true},
+		"its parts begin later":            {"stage: adopted, in-force: 2027-01-01T00:00:00Z, requires: [{flags: {e2ee: false}, from: 2027-02-01T00:00:00Z}]", true},
+		"the first begins with it":         {"stage: adopted, in-force: 2027-02-01T00:00:00Z, requires: [{flags: {e2ee: false}, from: 2027-02-01T00:00:00Z}]", true},
+		"all begin earlier":                {"stage: adopted, in-force: 2027-03-01T00:00:00Z, requires: [{flags: {e2ee: false}, from: 2027-02-01T00:00:00Z}]", false},
+		"one of several begins earlier":    {"stages: [{stage: adopted, in-force: 2027-03-01T00:00:00Z}], requires: [{flags: {e2ee: false}, from: 2027-04-01T00:00:00Z}, {flags: {e2ee: false}, from: 2027-02-01T00:00:00Z}]", false},
+		"it is over":                       {"stage: rejected, in-force: 2027-03-01T00:00:00Z, requires: [{flags: {e2ee: false}, from: 2027-02-01T00:00:00Z}]", true},
+		"a part begins when the rest does": {"stage: adopted, in-force: 2027-03-01T00:00:00Z, requires: [{flags: {e2ee: false}, from: 2027-02-01T00:00:00Z}, {flags: {e2ee: false}}]", true},
+	} {
+		text := "version: 1\nflags: {e2ee: true}\ndemands: {law: {jurisdiction: FR, territories: none, title: A law, " + test.demand + "}}\n"
+		if _, err := document.Parse("policy.yaml", []byte(text)); (err == nil) != test.allowed {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := document.Read("policy.yaml", []byte(text)); err != nil {
+			t.Errorf("a policy that stands, where %s: %v", name, err)
+		}
+	}
+}

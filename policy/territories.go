@@ -164,6 +164,7 @@ func (b *builder) checkProposed() {
 	}
 	b.checkUnknownPartsSaid()
 	b.checkEssentialIsSome()
+	b.checkOneBeginning()
 }
 
 // UnsaidTerritories returns the countries with territories that entries restrict,

@@ -360,20 +360,10 @@ func (s statusText) writeDemands(out printer) {
 func printDemandTable(out printer, demands []policy.DemandStatus) {
 	var rows []row
 	for _, d := range demands {
-		stage := formatDemandStage(d)
-		switch {
-		case d.DaysLeft != nil && *d.DaysLeft > 0:
-			stage += ", in " + plural(*d.DaysLeft, "day")
-		case d.DaysLeft != nil:
-			stage += ", within a day"
-		}
+		stage, below := formatDemandDates(d)
 		r := row{
 			cells: []cell{{text: sanitise(string(d.Jurisdiction)), colour: bold}, {text: sanitise(d.Name)}, {text: stage, colour: demandColour(d)}},
-		}
-		for _, said := range d.Dates() {
-			if there := formatThere(said.Date, d.Jurisdiction, ""); there != "" {
-				r.below = append(r.below, there)
-			}
+			below: below,
 		}
 		r.below = append(r.below, sanitise(d.Summary))
 		if d.Missing != "" {
@@ -388,6 +378,36 @@ func printDemandTable(out printer, demands []policy.DemandStatus) {
 		rows = append(rows, r)
 	}
 	out.table(rows, 1)
+}
+
+// formatDemandDates says how far a demand has come, with its first date, and in lines below
+// its other dates, and what time that is there. The days left are until the last.
+func formatDemandDates(d policy.DemandStatus) (stage string, below []string) {
+	stage = string(d.Stage)
+	dates := d.Dates()
+	for i, said := range dates {
+		text := said.What + " " + formatTime(said.Date)
+		switch {
+		case i < len(dates)-1 || d.DaysLeft == nil:
+		case *d.DaysLeft > 0:
+			text += ", in " + plural(*d.DaysLeft, "day")
+		default:
+			text += ", within a day"
+		}
+		there := formatThere(said.Date, d.Jurisdiction, "")
+		switch {
+		case i > 0:
+			below = append(below, strings.TrimSpace(text+" "+there))
+			continue
+		case there != "" && len(dates) > 1:
+			there = said.What + " " + there
+		}
+		stage += ", " + text
+		if there != "" {
+			below = append(below, there)
+		}
+	}
+	return stage, below
 }
 
 func demandColour(d policy.DemandStatus) string {
