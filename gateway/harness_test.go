@@ -134,7 +134,7 @@ func tryStart(t testing.TB, s setup) (*gate, error) {
 	c.Listen = config.Listen{HTTPS: "127.0.0.1:0", HTTP: config.Plain{Address: "127.0.0.1:0"}}
 	c.Listen.Engine = os.Getenv("EXITGATE_TEST_ENGINE") // .ci/run has all tests run on each
 	c.Admin.Listen = "127.0.0.1:0"
-	c.Data = filepath.Join(t.TempDir(), "data")
+	c.Data = dataFolder(t)
 	c.Drain = time.Second
 	c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	c.Geo.Databases, c.Geo.Hold = s.databases, config.GeoHold{} // world is small
@@ -207,6 +207,18 @@ func (g *gate) stop() error {
 	g.cancel()
 	<-g.done
 	return g.failed
+}
+
+// dataFolder returns a folder whose path is short enough for a socket in it, also where
+// that of temporary files is long.
+func dataFolder(t testing.TB) string {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "exitgate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(folder) })
+	return filepath.Join(folder, "data")
 }
 
 var worldOnce struct {

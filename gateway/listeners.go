@@ -24,7 +24,7 @@ import (
 )
 
 // Addresses are where a Gateway listens; "" where it doesn't.
-type Addresses struct{ HTTPS, HTTP, Decisions, Admin, Probes, Socket string }
+type Addresses struct{ HTTPS, HTTP3, HTTP, Decisions, Admin, Probes, Socket string }
 
 // Listen binds the addresses. Port 0 is any free one: Addresses tells which.
 // After an error the Gateway is closed.
@@ -58,9 +58,11 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 		}
 		at.HTTPS = https.String()
 		if public.HTTP3 > 0 {
-			if err := g.listenHTTP3(requests, https); err != nil {
+			http3, err := g.listenHTTP3(requests, https)
+			if err != nil {
 				return Addresses{}, err
 			}
+			at.HTTP3 = http3.String()
 		}
 	}
 	if public.HTTP.Address != "" {
@@ -146,27 +148,27 @@ func (g *Gateway) listenTCP(name, setting, address string, public bool, s *http.
 }
 
 // listenHTTP3 adds an endpoint for HTTP/3 at the UDP port of the HTTPS listener's number.
-func (g *Gateway) listenHTTP3(requests context.Context, https net.Addr) error {
+func (g *Gateway) listenHTTP3(requests context.Context, https net.Addr) (net.Addr, error) {
 	host, _, err := net.SplitHostPort(g.config.Listen.HTTPS)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	_, port, err := net.SplitHostPort(https.String())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	socket, err := g.sockets.UDP("http3", net.JoinHostPort(host, port), "listen.https, or remove listen.http3")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s, err := listen.HTTP3(socket, g.httpsServer(requests), listen.HTTP3Options{
 		Connections: g.config.Limits.Connections, Active: g.metrics.Connections("h3"),
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	g.endpoints = append(g.endpoints, listen.Endpoint{Name: "http3", Drain: true, Server: s})
-	return nil
+	return s.Addr(), nil
 }
 
 // httpsServer returns the server of the service. Its requests end with the

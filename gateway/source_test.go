@@ -100,7 +100,7 @@ func (g *gate) proposes(change string) (made api.Change) {
 
 func TestAnEmergencyThatNobodySignsIsOverdueAfterADayAndOpensNothing(t *testing.T) {
 	c := testkit.NewClock(time.Date(2026, 12, 1, 8, 0, 0, 0, time.UTC))
-	g := start(t, setup{now: c.Now, configure: func(c *config.Config) { c.Data = t.TempDir() }})
+	g := start(t, setup{now: c.Now, configure: func(c *config.Config) { c.Data = dataFolder(t) }})
 	g.proposes(`"policy": "version: 1\napprovals: {withdraw: 2}\n"`)
 	made := g.proposes(`"set": {"jurisdiction": "US-MS", "phase": "withdrawn"}, "emergency": true`)
 	if made.InForce == nil || !made.InForce.Emergency {
@@ -137,7 +137,7 @@ func TestAnEmergencyThatNobodySignsIsOverdueAfterADayAndOpensNothing(t *testing.
 }
 
 func TestAnEmergencyThatItsAuthorTookBackIsMeasured(t *testing.T) {
-	g := start(t, setup{configure: func(c *config.Config) { c.Data = t.TempDir() }})
+	g := start(t, setup{configure: func(c *config.Config) { c.Data = dataFolder(t) }})
 	first := g.proposes(`"policy": "version: 1\napprovals: {open: 1, withdraw: 1}\n"`)
 	g.proposes(`"set": {"jurisdiction": "US-MS", "phase": "withdrawn"}, "emergency": true`)
 	if n := g.metric("exitgate_emergencies_taken_back_unsigned"); n != 0 {
@@ -154,7 +154,7 @@ func TestAnEmergencyThatItsAuthorTookBackIsMeasured(t *testing.T) {
 
 func TestWhenTheFirstChangeExpiresIsMeasured(t *testing.T) {
 	c := testkit.NewClock(time.Date(2026, 12, 1, 8, 0, 0, 0, time.UTC))
-	g := start(t, setup{now: c.Now, configure: func(c *config.Config) { c.Data = t.TempDir() }})
+	g := start(t, setup{now: c.Now, configure: func(c *config.Config) { c.Data = dataFolder(t) }})
 	g.proposes(`"policy": "version: 1\napprovals: {withdraw: 1, expire: 48h}\n"`)
 	expires := func() float64 { return g.metric("exitgate_change_expiry_timestamp_seconds") - float64(c.Now().Unix()) }
 	g.proposes(`"set": {"jurisdiction": "US-MS", "phase": "withdrawn"}`)

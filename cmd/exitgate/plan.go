@@ -626,6 +626,11 @@ func (s movesTable) writePart(out printer, effect plan.Effect, title, colour str
 	var broken []row
 	for _, r := range rows {
 		codes := r.cells[last].text
+		if tableWidth(widths[:last]) > out.width { // what becomes of them isn't shortened
+			moved := strings.TrimSpace(r.cells[1].text + "  " + r.cells[2].text)
+			broken = append(broken, row{cells: []cell{{text: moved, colour: colour}}, below: append([]string{r.cells[0].text, codes}, r.below...)})
+			continue
+		}
 		if fits < minCodesWidth {
 			broken = append(broken, row{cells: r.cells[:last], below: append([]string{codes}, r.below...)})
 			continue
@@ -637,7 +642,7 @@ func (s movesTable) writePart(out printer, effect plan.Effect, title, colour str
 		}
 		broken[len(broken)-1].below = r.below
 	}
-	out.table(broken, 1)
+	out.table(broken, 0)
 }
 
 // formatWho says whom a move concerns.

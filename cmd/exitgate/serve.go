@@ -185,7 +185,7 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 	if err != nil {
 		return exitFailure(err)
 	}
-	logger.Info("serving", "https", at.HTTPS, "http", at.HTTP, "decisions", at.Decisions, "admin", at.Admin, "probes", at.Probes, "socket", at.Socket)
+	logger.Info("serving", "https", at.HTTPS, "http3", at.HTTP3, "http", at.HTTP, "decisions", at.Decisions, "admin", at.Admin, "probes", at.Probes, "socket", at.Socket)
 	// Who connects from now on is accepted.
 	tell := func(state string) {
 		if err := systemd.Notify(state); err != nil {

@@ -105,6 +105,8 @@ func formatMove(m plan.Move) string {
 func formatDay(t time.Time) string {
 	_, offset := t.Zone()
 	switch {
+	case t.Second() > 0:
+		return t.Format(time.RFC3339)
 	case offset == 0 && t.UTC().Equal(t.UTC().Truncate(24*time.Hour)):
 		return t.UTC().Format(time.DateOnly)
 	case offset == 0:
