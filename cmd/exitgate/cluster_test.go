@@ -511,7 +511,7 @@ func TestALedgerThatAnAdministratorDeletesIsNeverTakenForAnEmptyOne(t *testing.T
 	js := f.nats.Connect()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	backup := f.backup(ctx, js)
+	kept := f.backup(ctx, js)
 	if err := js.DeleteStream(ctx, stream); err != nil {
 		t.Fatal(err)
 	}
@@ -551,7 +551,7 @@ func TestALedgerThatAnAdministratorDeletesIsNeverTakenForAnEmptyOne(t *testing.T
 	if _, err := js.Stream(ctx, stream); !errors.Is(err, jetstream.ErrStreamNotFound) {
 		t.Errorf("a new gateway has made another stream: %v", err)
 	}
-	f.restore(ctx, js, backup)
+	f.restore(ctx, js, kept)
 	f.waitConverged()
 	f.gateways[1].apply(edition(3), "edition 3")
 	f.waitConverged()
@@ -560,19 +560,19 @@ func TestALedgerThatAnAdministratorDeletesIsNeverTakenForAnEmptyOne(t *testing.T
 	}
 }
 
-// A backup is a stream as an administrator keeps it.
-type backup struct {
+// A streamCopy is a stream as an administrator keeps it.
+type streamCopy struct {
 	config   jetstream.StreamConfig
 	messages []*jetstream.RawStreamMsg
 }
 
-func (f *fleet) backup(ctx context.Context, js jetstream.JetStream) backup {
+func (f *fleet) backup(ctx context.Context, js jetstream.JetStream) streamCopy {
 	f.t.Helper()
 	s, err := js.Stream(ctx, stream)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	b := backup{config: s.CachedInfo().Config}
+	b := streamCopy{config: s.CachedInfo().Config}
 	for number := uint64(1); number <= s.CachedInfo().State.LastSeq; number++ {
 		m, err := s.GetMsg(ctx, number)
 		if err != nil {
@@ -583,7 +583,7 @@ func (f *fleet) backup(ctx context.Context, js jetstream.JetStream) backup {
 	return b
 }
 
-func (f *fleet) restore(ctx context.Context, js jetstream.JetStream, b backup) {
+func (f *fleet) restore(ctx context.Context, js jetstream.JetStream, b streamCopy) {
 	f.t.Helper()
 	_, err := js.CreateStream(ctx, b.config)
 	for _, m := range b.messages {

@@ -16,17 +16,18 @@ import (
 func newLedger() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ledger",
-		Short: "Make a lost ledger again, and repair a damaged one",
+		Short: "Make a lost ledger again, repair a damaged one, and export its records",
 		Long: `Make the ledger again from a gateway's copy of its records, or cut off what a power
 cut has left at the end of its files. Both work on the data folder, or on NATS as
 the settings say, while no gateway runs with the folder. What is in the ledger is
-shown and verified by: exitgate log`,
-		Example: `  exitgate ledger repair
+shown and verified by exitgate log, and written for other programs by export.`,
+		Example: `  exitgate ledger export > records.jsonl
+  exitgate ledger repair
   exitgate ledger import`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newLedgerImport(), newLedgerRepair())
+	cmd.AddCommand(newLedgerImport(), newLedgerExport(), newLedgerRepair())
 	return cmd
 }
 

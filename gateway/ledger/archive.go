@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+
+	"github.com/exitgate/exitgate/internal/files"
 )
 
 // An Archive is a file with the records of a ledger, each as it is in the stream:
@@ -130,7 +132,7 @@ func (a *Archive) open() (err error) {
 		if err := a.sync(); err != nil {
 			return err
 		}
-		return syncFolder(filepath.Dir(a.name))
+		return files.SyncFolder(filepath.Dir(a.name))
 	case errors.Is(err, errArchiveEnd):
 		return a.cut()
 	}
@@ -305,6 +307,14 @@ func (a *Archive) Last() Point {
 	return a.last
 }
 
+// Content returns the bytes of the file up to the end of the last record: nothing in
+// them changes any more.
+func (a *Archive) Content() *io.SectionReader {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return io.NewSectionReader(a.file, 0, a.size)
+}
+
 // Append adds a record, if it isn't there yet. One that doesn't follow from the last
 // is an [ErrGap]. It is on disk once Sync has returned.
 func (a *Archive) Append(r Record) error {
@@ -456,7 +466,7 @@ func (a *Archive) setAside(d *DamagedArchive) error {
 		err = os.Rename(good.Name(), a.name)
 	}
 	if err == nil {
-		err = syncFolder(filepath.Dir(a.name))
+		err = files.SyncFolder(filepath.Dir(a.name))
 	}
 	if err != nil {
 		return errors.Join(err, good.Close(), os.Remove(good.Name()))
@@ -467,14 +477,6 @@ func (a *Archive) setAside(d *DamagedArchive) error {
 		err = a.cut()
 	}
 	return err
-}
-
-func syncFolder(name string) error {
-	folder, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
 }
 
 // Verify reports what is wrong in the archive, as [Ledger.Verify] does.

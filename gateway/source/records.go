@@ -247,26 +247,35 @@ func (r *Replica) Records(ctx context.Context, before uint64, take func(Record) 
 
 // Verify implements Source.
 func (r *Replica) Verify(ctx context.Context) (Verification, error) {
-	folded := changes.New(parsers())
-	check := func(record ledger.Record) (err error) {
-		folded, err = folded.With(recordOf(record))
-		return err
-	}
 	l, err := r.opened()
 	var v Verification
 	if err == nil {
-		v.Report, err = l.Verify(ctx, check)
+		v, err = verify(func(check func(ledger.Record) error) (ledger.Report, error) { return l.Verify(ctx, check) })
 	}
 	if a := r.openCopy(); err != nil && ctx.Err() == nil && a != nil && a.Last().Number > 0 {
-		v.Unread, v.Damaged = r.connectionError(err), !r.o.Remote || errors.Is(err, ledger.ErrHistory) || errors.Is(err, ledger.ErrStream)
-		folded = changes.New(parsers())
-		v.Report, err = a.Verify(check)
+		unread, damaged := r.connectionError(err), !r.o.Remote || errors.Is(err, ledger.ErrHistory) || errors.Is(err, ledger.ErrStream)
+		v, err = VerifyRecords(a)
+		v.Unread, v.Damaged = unread, damaged
 	}
 	if err != nil {
 		return Verification{}, r.unreadable(err)
 	}
-	v.Skipped = int(folded.Unknown())
 	return v, nil
+}
+
+// VerifyRecords verifies a copy of a ledger's records: that each is as it was written and
+// in its place, and can be what it says after those before it.
+func VerifyRecords(a *ledger.Archive) (Verification, error) { return verify(a.Verify) }
+
+// verify reads records from the first on, by what calls check with each.
+func verify(read func(check func(ledger.Record) error) (ledger.Report, error)) (v Verification, err error) {
+	folded := changes.New(parsers())
+	v.Report, err = read(func(record ledger.Record) (err error) {
+		folded, err = folded.With(recordOf(record))
+		return err
+	})
+	v.Skipped = int(folded.Unknown())
+	return v, err
 }
 
 func (r *Replica) describe(record ledger.Record) Record {

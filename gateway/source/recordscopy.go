@@ -12,6 +12,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/ledger"
 	"github.com/exitgate/exitgate/gateway/statedir"
+	"github.com/exitgate/exitgate/internal/files"
 	"github.com/exitgate/exitgate/policy/changes"
 )
 
@@ -258,16 +259,26 @@ func (r *Replica) checkNothingCopied() error {
 // LastKnown returns the last record that the replica in a data folder has seen, the
 // zero Point if there is none.
 func LastKnown(dir statedir.Dir) (ledger.Point, error) {
-	text, err := dir.ReadReplica()
+	sealed, err := files.Read(dir.Replica(), statedir.MaxReplica)
 	if errors.Is(err, fs.ErrNotExist) {
 		return ledger.Point{}, nil
 	}
-	var saved savedState
+	var known ledger.Point
 	if err == nil {
-		err = json.Unmarshal(text, &saved)
+		known, err = LastKnownIn(sealed)
 	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", dir.Replica(), err)
+	}
+	return known, err
+}
+
+// LastKnownIn returns the last record that the replica had seen whose sealed state this is.
+func LastKnownIn(sealed []byte) (ledger.Point, error) {
+	text, err := files.Unseal(sealed)
+	var saved savedState
+	if err == nil {
+		err = json.Unmarshal(text, &saved)
 	}
 	return saved.Point, err
 }

@@ -56,6 +56,9 @@ func Open(named string) (Dir, error) {
 		return "", fmt.Errorf("data folder: %w; choose another with --data", err)
 	}
 	files.RemoveUnfinished(folder)
+	if _, err := os.Lstat(Dir(folder).RestoreUnderWay()); err == nil {
+		return "", fmt.Errorf("the data folder %s was restored in part only, as that was interrupted: do it again with exitgate restore", folder)
+	}
 	return Dir(folder), nil
 }
 
@@ -204,14 +207,16 @@ func (d Dir) WriteFlags(content []byte) error {
 	return files.Replace(d.Flags(), sealFlags(content))
 }
 
+// MaxReplica is how large the file of the replica's state may be, in bytes.
+const MaxReplica = 256 << 20
+
 // WriteReplica keeps the state of the ledger's replica.
 func (d Dir) WriteReplica(content []byte) error { return writeSealed(d.Replica(), content) }
 
 // ReadReplica returns the state that WriteReplica kept. One that was cut or
 // changed is an error.
 func (d Dir) ReadReplica() ([]byte, error) {
-	const limit = 256 << 20
-	text, err := files.Read(d.Replica(), limit)
+	text, err := files.Read(d.Replica(), MaxReplica)
 	if err != nil {
 		return nil, err
 	}

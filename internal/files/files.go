@@ -84,12 +84,16 @@ func Replace(name string, content []byte) error {
 		_ = os.Remove(f.Name()) // else RemoveUnfinished does
 		return writeError(name, err)
 	}
-	folder, err := os.Open(filepath.Dir(name))
+	return SyncFolder(filepath.Dir(name))
+}
+
+// SyncFolder returns when the names in a folder are on disk.
+func SyncFolder(name string) error {
+	folder, err := os.Open(name)
 	if err != nil {
 		return err
 	}
-	defer folder.Close()
-	return folder.Sync()
+	return errors.Join(folder.Sync(), folder.Close())
 }
 
 // writeError returns an error that names the file, and not the temporary one.
