@@ -105,7 +105,7 @@ machine.`,
 		{"Run it:", []*cobra.Command{newServe(now), newDemo(), newBackup(now), newRestore(now)}},
 		{"See what a policy does:", []*cobra.Command{newCheck(now), newPlan(now), newExplain(now), newSchema()}},
 		{"See what a gateway does, and change it:", []*cobra.Command{
-			newStatus(), newProbe(), newConsole(), newEvents(), newSet(), newApply(now), newRollback(), newDemand(now), newChanges(), newApprove(), newReject(), newLog(now), newEvidence(), newLedger(), newPrincipal(now), newGeo(),
+			newStatus(), newDoctor(now), newProbe(), newConsole(), newEvents(), newSet(), newApply(now), newRollback(), newDemand(now), newChanges(), newApprove(), newReject(), newLog(now), newEvidence(), newLedger(), newPrincipal(now), newGeo(),
 		}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
