@@ -35,6 +35,9 @@ func TestTheEnginesAgree(t *testing.T) {
 	now := func() time.Time { return started }
 	standard, fast := startEngine(t, config.Standard, now), startEngine(t, config.Fast, now)
 	rounds, seed := 600, 1
+	if testing.Short() {
+		rounds = 200
+	}
 	for variable, value := range map[string]*int{"EXITGATE_TEST_ROUNDS": &rounds, "EXITGATE_TEST_SEED": &seed} {
 		if text := os.Getenv(variable); text != "" {
 			var err error
