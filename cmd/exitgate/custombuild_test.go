@@ -154,7 +154,7 @@ func buildCustom(t *testing.T) string {
 	goCommand := func(args ...string) (string, error) {
 		cmd := exec.CommandContext(t.Context(), "go", args...)
 		cmd.Dir = customBuild
-		cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly")
+		cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS="+os.Getenv("GOFLAGS")+" -mod=readonly")
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
