@@ -100,6 +100,9 @@ func TestWhatTookPlaceIsRecordedOnce(t *testing.T) {
 
 // Issue 11 number 9: bounded in number.
 func TestWhatTookPlaceIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("counts to the bounds, one after the other")
+	}
 	w := begun(t, rules)
 	var steps, breaches []changes.Occurrence
 	for i := range changes.MaxSteps + 10 {
