@@ -89,7 +89,7 @@ func (s *crashTest) expectDecisions(but policy.Code) {
 // sends what wasn't acknowledged again.
 func TestAGatewayThatIsKilledAgainAndAgainHasEveryChangeThatItAcknowledgedAndNoHalfOne(t *testing.T) {
 	t.Parallel()
-	seed, rounds := uint64(time.Now().UnixNano()), 200
+	seed, rounds := uint64(time.Now().UnixNano()), 100
 	if text := os.Getenv("EXITGATE_TEST_SEED"); text != "" {
 		_, _ = fmt.Sscan(text, &seed) // another one will do
 	}
