@@ -14,6 +14,7 @@ import (
 
 	"github.com/exitgate/exitgate/gateway/admin/api"
 	"github.com/exitgate/exitgate/policy"
+	"github.com/exitgate/exitgate/policy/changes"
 )
 
 func newStatus() *cobra.Command {
@@ -160,7 +161,11 @@ func (s statusText) write(out printer) {
 	if len(s.Pending) > 0 {
 		out.heading(yellow, "Changes that wait:")
 		printPending(out, s.Pending)
-		fmt.Fprintln(out, "\n  Look at one, and approve it: exitgate approve NUMBER")
+		if slices.ContainsFunc(s.Pending, func(c changes.Change) bool { return c.Status != changes.Stale }) {
+			fmt.Fprintln(out, "\n  Look at one, and approve it: exitgate approve NUMBER")
+		} else {
+			fmt.Fprintln(out, "\n  None can be approved as it is. Look at one: exitgate changes NUMBER")
+		}
 	}
 	s.writeFailedChecks(out)
 }

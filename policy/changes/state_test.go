@@ -330,6 +330,12 @@ func TestSummary(t *testing.T) {
 			"FR open → withdrawn (observed); DE open → announced; US open → closed-to-new (observed); CA open → wind-down (observed); mode: enforce → observe (3 more)"},
 		{"a demand", "version: 1\nguarantees: {a: {require: true}}\ndemands: {law: {jurisdiction: IE, stage: proposed, requires: {a: false}}}\n", "version: 1\nguarantees: {a: {require: true}}\ndemands: {law: {jurisdiction: IE, stage: rejected, requires: {a: false}}}\n", "demand law: proposed → rejected"},
 		{"a new one", "version: 1\n", "version: 1\ndemands: {law: {jurisdiction: IE, stage: proposed, requires: {a: false}}}\n", "demand law (new, proposed)"},
+		{
+			"an appeal, beside which the stage stays",
+			"version: 1\ndemands: {law: {jurisdiction: IE, stages: [{stage: passed, date: 2026-01-01}], requires: {a: false}}}\n",
+			"version: 1\ndemands: {law: {jurisdiction: IE, stages: [{stage: passed, date: 2026-01-01}, {stage: appealed, date: 2026-02-01}], requires: {a: false}}}\n",
+			"demand law: appealed",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := begun(t, test.before)

@@ -119,15 +119,18 @@ func formatAmendment(a plan.Amendment) string {
 	const most = 30 // bytes of either side
 	name := strings.TrimSpace(a.Section + " " + a.Name)
 	if a.Section == "demands" {
-		before, after := a.InWords()
-		before, _, _ = strings.Cut(before, ", ") // its stage, and from when
-		after, _, _ = strings.Cut(after, ", ")
+		saidBefore, saidNow := a.InWords()
+		before, _, _ := strings.Cut(saidBefore, ", ") // its stage, and from when
+		after, _, _ := strings.Cut(saidNow, ", ")
 		name = "demand " + a.Name
 		switch {
 		case a.Before == "":
 			return name + " (new, " + after + ")"
 		case a.After != "" && before != after:
 			return fmt.Sprintf("%s: %s → %s", name, before, after)
+		}
+		if stage := addedStage(saidBefore, saidNow); stage != "" {
+			return name + ": " + stage
 		}
 	}
 	switch {
@@ -139,6 +142,19 @@ func formatAmendment(a plan.Amendment) string {
 		return name
 	}
 	return fmt.Sprintf("%s: %s → %s", name, a.Before, a.After)
+}
+
+// addedStage returns what a demand has come to without another stage counting for it, as an
+// appeal, "" if nothing.
+func addedStage(before, after string) (stage string) {
+	known := strings.Split(before, ", ")
+	for _, part := range strings.Split(after, ", ") {
+		if numbered, is := strings.CutPrefix(part, "stage "); is && !slices.Contains(known, part) {
+			_, stage, _ = strings.Cut(numbered, " ")
+			stage, _, _ = strings.Cut(stage, " ")
+		}
+	}
+	return stage
 }
 
 // shorten makes of a part what fits on a line: names in a policy may be of any
