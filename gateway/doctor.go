@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -115,17 +116,26 @@ func (x *examination) examineListeners() {
 			continue
 		}
 		listener, err := net.Listen("tcp", l.address)
-		switch {
-		case err == nil:
-			_ = listener.Close()
-			x.ok(check, "%s is free", l.address)
-		case errors.Is(err, syscall.EADDRINUSE):
-			x.add(Failure, check, "stop what listens there (ss -ltnp), or give another address as "+l.setting, "%s is taken by another program", l.address)
-		case errors.Is(err, syscall.EACCES):
-			x.add(Failure, check, "give the program CAP_NET_BIND_SERVICE, as the systemd unit does, or a port from 1024 on; if only this user may not listen there, run doctor as the gateway's user", "this user may not listen at %s", l.address)
-		default:
-			x.add(Failure, check, "give an address of this machine as "+l.setting, "%s: %v", l.address, networkCause(err))
-		}
+		x.examineBound(check, l.setting, l.address, listener, err)
+	}
+	if at := x.Settings.Listen; at.HTTP3 > 0 && !x.Running { // a running one is seen by no connection
+		socket, err := net.ListenPacket("udp", at.HTTPS)
+		x.examineBound("port listen.http3", "listen.https", at.HTTPS+", over UDP,", socket, err)
+	}
+}
+
+// examineBound says what came of the attempt to listen at an address.
+func (x *examination) examineBound(check, setting, address string, socket io.Closer, err error) {
+	switch {
+	case err == nil:
+		_ = socket.Close()
+		x.ok(check, "%s is free", address)
+	case errors.Is(err, syscall.EADDRINUSE):
+		x.add(Failure, check, "stop what listens there (ss -lntup), or give another address as "+setting+"; if systemd holds the gateway's sockets, that is as it should be", "%s is taken", address)
+	case errors.Is(err, syscall.EACCES):
+		x.add(Failure, check, "give the program CAP_NET_BIND_SERVICE, as the systemd unit does, or a port from 1024 on; if only this user may not listen there, run doctor as the gateway's user", "this user may not listen at %s", address)
+	default:
+		x.add(Failure, check, "give an address of this machine as "+setting, "%s: %v", address, networkCause(err))
 	}
 }
 

@@ -131,6 +131,8 @@ func TestDoctorSaysWhatToMendOnThisMachine(t *testing.T) {
 	expectFinding(t, examine(t, c, "port listen.https"), gateway.OK, "free")
 	c.Listen.HTTPS = taken.Addr().String()
 	expectFinding(t, examine(t, c, "port listen.https"), gateway.Failure, "taken")
+	c.Listen.HTTP3 = 443
+	expectFinding(t, examine(t, c, "port listen.http3"), gateway.OK, "over UDP, is free")
 
 	if err := os.Mkdir(c.Data, 0o700); err != nil {
 		t.Fatal(err)
