@@ -30,6 +30,12 @@ const (
 	// a client has to show that it receives what is sent to its address (RFC 9000,
 	// section 8.1.2).
 	newConnections = 500
+	// What a client may send that nobody has read yet, in bytes: at first, and where it is
+	// read fast. All connections together may take as much memory.
+	firstWindow, mostWindow = 64 << 10, 1 << 20
+	// uniStreams is how many streams a client may open besides those of requests: it needs
+	// three (RFC 9114, section 6.2).
+	uniStreams = 8
 	// closeIdleAfter is for how long a connection has had no request when it is
 	// closed, as the server stops.
 	closeIdleAfter = 250 * time.Millisecond
@@ -60,7 +66,9 @@ func HTTP3(socket net.PacketConn, s *http.Server, o HTTP3Options) (Server, error
 	}
 	var err error
 	h.listener, err = h.transport.Listen(http3.ConfigureTLSConfig(s.TLSConfig), &quic.Config{
-		HandshakeIdleTimeout: s.ReadHeaderTimeout, MaxIdleTimeout: s.IdleTimeout,
+		HandshakeIdleTimeout: s.ReadHeaderTimeout, MaxIdleTimeout: s.IdleTimeout, MaxIncomingUniStreams: uniStreams,
+		InitialStreamReceiveWindow: firstWindow, InitialConnectionReceiveWindow: 2 * firstWindow,
+		MaxStreamReceiveWindow: mostWindow, MaxConnectionReceiveWindow: 2 * mostWindow,
 	})
 	if err != nil {
 		return nil, errors.Join(err, socket.Close())
