@@ -341,11 +341,11 @@ func TestAMachineThatHadAPolicyFileBeginsItsLedgerWithThatPolicy(t *testing.T) {
 
 	// It is not to be had: nothing is served by another one.
 	m.source = "{}"
-	m.damages("last-good-policy.yaml", func(text []byte) []byte { return append(text, "nonsense: 1\n"...) })
+	m.damages("last-good-policy.yaml", func([]byte) []byte { return []byte("version: 1\n") }) // as cut off, and valid
 	if m.run() {
 		t.Fatalf("it starts, and France gets %d", m.gets("FR"))
 	}
-	m.says("the log", m.log.String(), m.data("last-good-policy.yaml"), "nonsense", "mend it, or remove it to begin with a policy that serves everywhere")
+	m.says("the log", m.log.String(), m.data("last-good-policy.yaml"), m.data("schedule.json"), "mend it, or remove it to begin with a policy that serves everywhere")
 	if code := m.cmd.ProcessState.ExitCode(); code != exitFailed {
 		t.Errorf("it ends with %d", code)
 	}

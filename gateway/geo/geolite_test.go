@@ -62,7 +62,8 @@ func TestGeoLite2City_coverage(t *testing.T) {
 			t.Errorf("%s: no subdivision of %.1f%% of the IPv4 addresses, want about %.0f%%", code, 100*untold.IPv4, 100*want)
 		}
 	}
-	for _, code := range []policy.Code{"US-MS", "FR-75C", "DE-BY", "NO-32", "NO-56", "GB-SCT"} {
+	// IQ-KR and ID-JW occur in no record: what lies in them does.
+	for _, code := range []policy.Code{"US-MS", "FR-75C", "DE-BY", "NO-32", "NO-56", "GB-SCT", "IQ-KR", "ID-JW"} {
 		if !c.Finds(code) {
 			t.Errorf("%s isn't found", code)
 		}
@@ -70,7 +71,7 @@ func TestGeoLite2City_coverage(t *testing.T) {
 	if !geo.RawSubdivisions(locator)["NO-02"] { // today NO-32
 		t.Error("NO-02 doesn't occur")
 	}
-	for _, code := range []policy.Code{"IQ-KR", "ID-JW", "FR-69M", "GB-UKM", "NO-02", policy.Anonymous} {
+	for _, code := range []policy.Code{"FR-69M", "GB-UKM", "NO-02", policy.Anonymous} {
 		if c.Finds(code) {
 			t.Errorf("%s is found", code)
 		}
