@@ -61,6 +61,7 @@ type gatewayProcess struct {
 	sockets []string   // names of those that it is handed, as a service manager does
 	files   []*os.File // they themselves
 	limit   string     // of a file's size, as ulimit -f takes it; "" for none
+	drain   string     // "" is a second
 
 	https, admin string
 	log          *testkit.Buffer
@@ -150,8 +151,8 @@ trusted-proxies: [127.0.0.0/8]
 geo: {databases: [%q], hold: {coverage: 0, jurisdiction: 0}}
 policy: %s
 data: %q
-drain: 1s
-`, cmp.Or(m.listen, `{https: "127.0.0.1:0", http: ""}`), cmp.Or(m.hosts, `["*"]`), m.recorder.URL, m.geo, source, m.file("data"))
+drain: %s
+`, cmp.Or(m.listen, `{https: "127.0.0.1:0", http: ""}`), cmp.Or(m.hosts, `["*"]`), m.recorder.URL, m.geo, source, m.file("data"), cmp.Or(m.drain, "1s"))
 	if m.acme != "" {
 		settings += "tls: {acme: {" + m.acme + "}}\n"
 	}

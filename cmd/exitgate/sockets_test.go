@@ -38,6 +38,7 @@ func TestARestartWithSocketsOfTheServiceManagerTurnsNobodyAway(t *testing.T) {
 	t.Parallel()
 	m := newGatewayProcess(t, "jurisdictions: {FR: withdrawn}\n")
 	m.listen = `{https: "127.0.0.1:1", http: ""}` // where nothing may listen
+	m.drain = "1m"                                // for a busy machine
 	address := m.hold("https").String()
 	m.start()
 	if m.https != address {
