@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -21,7 +22,8 @@ func places(faults []config.Fault) (all []string) {
 	return all
 }
 
-func TestCertificatesAreCheckedAgainstHostsAndTheTime(t *testing.T) {
+// What a start would refuse is found, and certificates are held against hosts and the time.
+func TestSettingsAreCheckedAsAStartReadsThem(t *testing.T) {
 	folder := t.TempDir()
 	f := config.CertFile{Cert: filepath.Join(folder, "a.crt"), Key: filepath.Join(folder, "a.key")}
 	cert, key := certificate(t, 1) // for app.example, until 2090
@@ -46,6 +48,13 @@ func TestCertificatesAreCheckedAgainstHostsAndTheTime(t *testing.T) {
 		"authorities are missing": {func(c *config.Config) {
 			c.Apps[0].Hosts, c.TLS.ACME.Email, c.TLS.ACME.Roots = []string{"b.example"}, "ops@example.org", "/missing.pem"
 		}, 2030, []string{"[tls acme]"}, nil},
+		"anybody may say where he is": {func(c *config.Config) {
+			c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
+			c.ProxyProtocol = []netip.Prefix{netip.MustParsePrefix("::/0")}
+		}, 2030, []string{"[trusted-proxies]", "[proxy-protocol]"}, nil},
+		"a network that is none": {func(c *config.Config) {
+			c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.1/8")}
+		}, 2030, []string{"[trusted-proxies]"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := config.Default()

@@ -75,8 +75,8 @@ func TestCorrections(t *testing.T) {
 		t.Errorf("%v allocations", allocs)
 	}
 
-	// It is watched and checked as a database is.
-	for _, text := range []string{"192.0.2.0/24,XX\n", "", "192.0.2.0/24,FR,US-MS\n"} {
+	// It is watched and checked as a database is, and isn't read where it looks cut off.
+	for _, text := range []string{"192.0.2.0/24,XX\n", "", "192.0.2.0/24,FR,US-MS\n", "# our offices\n192.0.2.0/24,US,US-MS,Jackson,\n", "192.0.2.0/24,US"} {
 		if err := os.WriteFile(csv, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
