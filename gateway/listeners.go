@@ -127,11 +127,11 @@ func (g *Gateway) Listen() (at Addresses, err error) {
 // listenTCP adds an endpoint at a TCP address. A public one may be behind
 // something that speaks the PROXY protocol, and is drained.
 func (g *Gateway) listenTCP(name, setting, address string, public bool, s *http.Server) (net.Addr, error) {
-	bind := listen.Sockets(nil).TCP
-	if public || name == "probes" { // an operators' listener is where the settings say
-		bind = g.sockets.TCP
+	sockets := g.sockets
+	if name == "admin" {
+		sockets = nil // it is where the settings say, which are checked for that
 	}
-	l, err := bind(name, address, setting)
+	l, err := sockets.TCP(name, address, setting)
 	if err != nil {
 		return nil, err
 	}

@@ -18,14 +18,7 @@ const readingTimeout = 5 * time.Second
 // shuts down between the reading of a request and its handling, also on connections that
 // it has just accepted.
 type readingTracker struct {
-	conns   sync.Map // net.Conn → *readingConn
-	reading atomic.Int64
-}
-
-// A readingConn is a connection that a request may be read from.
-type readingConn struct {
-	tracker *readingTracker
-	reading atomic.Bool
+	conns sync.Map // net.Conn → *atomic.Bool, whether a request may be read from it
 }
 
 type readingKey struct{}
@@ -38,14 +31,14 @@ func (t *readingTracker) track(s *http.Server) {
 		if connContext != nil {
 			ctx = connContext(ctx, c)
 		}
-		r := &readingConn{tracker: t}
-		t.conns.Store(c, r)
-		r.set(true)
-		return context.WithValue(ctx, readingKey{}, r)
+		reading := new(atomic.Bool)
+		reading.Store(true)
+		t.conns.Store(c, reading)
+		return context.WithValue(ctx, readingKey{}, reading)
 	}
 	s.ConnState = func(c net.Conn, state http.ConnState) {
-		if r, known := t.conns.Load(c); known {
-			r.(*readingConn).set(state == http.StateNew || state == http.StateActive)
+		if reading, known := t.conns.Load(c); known {
+			reading.(*atomic.Bool).Store(state == http.StateNew || state == http.StateActive)
 			if state == http.StateClosed || state == http.StateHijacked {
 				t.conns.Delete(c)
 			}
@@ -55,22 +48,20 @@ func (t *readingTracker) track(s *http.Server) {
 		}
 	}
 	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c, ok := r.Context().Value(readingKey{}).(*readingConn); ok {
-			c.set(false)
+		if reading, ok := r.Context().Value(readingKey{}).(*atomic.Bool); ok {
+			reading.Store(false)
 		}
 		handler.ServeHTTP(w, r)
 	})
 }
 
-func (c *readingConn) set(reading bool) {
-	if c.reading.Swap(reading) == reading {
-		return
-	}
-	if reading {
-		c.tracker.reading.Add(1)
-	} else {
-		c.tracker.reading.Add(-1)
-	}
+// isReading reports whether a request may be read from any connection.
+func (t *readingTracker) isReading() (is bool) {
+	t.conns.Range(func(_, reading any) bool {
+		is = reading.(*atomic.Bool).Load()
+		return !is
+	})
+	return is
 }
 
 // wait waits until every request that is being read is handled, or for readingTimeout, or
@@ -80,7 +71,7 @@ func (t *readingTracker) wait(ctx context.Context) {
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for t.reading.Load() > 0 {
+	for t.isReading() {
 		select {
 		case <-ctx.Done():
 			return
