@@ -115,11 +115,7 @@ folder knows of more.`,
 			}
 			done, err := gateway.Restore(cmd.Context(), gateway.RestoreOptions{
 				File: args[0], Settings: c, ByManifest: o.config == "", Older: older, CheckOnly: check, Log: logger, Now: now(),
-				Progress: func(number, last uint64) {
-					if number%1000 == 0 {
-						fmt.Fprintf(cmd.ErrOrStderr(), "record %d of %d\n", number, last)
-					}
-				},
+				Progress: recordProgress(cmd.ErrOrStderr()),
 			})
 			switch {
 			case err != nil:

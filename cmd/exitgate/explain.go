@@ -198,7 +198,7 @@ func (o *explainOptions) decide(cmd *cobra.Command, asked string) (explanation, 
 func (o *explainOptions) locate(cmd *cobra.Command, asked string) (policy.Place, *api.Location, error) {
 	options := geo.Options{Files: o.geo}
 	if o.config != "" {
-		c, err := readSettings(o.config)
+		c, _, err := readSettings(o.config)
 		if err != nil {
 			return policy.Place{}, nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -61,11 +62,7 @@ the copy lacks one that this machine has seen.`,
 			if err != nil {
 				return err
 			}
-			done, err := gateway.ImportLedger(cmd.Context(), c, from, logger, func(number, last uint64) {
-				if number%1000 == 0 {
-					fmt.Fprintf(cmd.ErrOrStderr(), "record %d of %d\n", number, last)
-				}
-			})
+			done, err := gateway.ImportLedger(cmd.Context(), c, from, logger, recordProgress(cmd.ErrOrStderr()))
 			switch {
 			case err != nil:
 				return offlineError(err, ledger.ErrStreamInUse, ledger.ErrHistory)
@@ -157,7 +154,7 @@ func (o *offlineOptions) register(cmd *cobra.Command) {
 }
 
 func (o *offlineOptions) settings() (config.Config, error) {
-	c, err := readSettings(o.config)
+	c, _, err := readSettings(o.config)
 	c.Data = cmp.Or(o.data, c.Data, os.Getenv("EXITGATE_DATA"))
 	return c, err
 }
@@ -170,4 +167,13 @@ func offlineError(err error, refused ...error) error {
 		}
 	}
 	return exitFailure(err)
+}
+
+// recordProgress returns what says now and then how far the records of a ledger are written.
+func recordProgress(to io.Writer) func(number, last uint64) {
+	return func(number, last uint64) {
+		if number%1000 == 0 {
+			fmt.Fprintf(to, "record %d of %d\n", number, last)
+		}
+	}
 }

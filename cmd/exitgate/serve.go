@@ -83,28 +83,31 @@ type serveOptions struct {
 	to, hosts, geo, trusted                                                         []string
 	json                                                                            bool
 	now                                                                             func() time.Time
+
+	text []byte // of the settings file, as it was read last
 }
 
-// readSettings reads a file of settings; "" are the defaults.
-func readSettings(file string) (config.Config, error) {
+// readSettings reads a file of settings, and returns its text, too; "" are the defaults.
+func readSettings(file string) (c config.Config, text []byte, err error) {
 	if file == "" {
-		return config.Default(), nil
+		return config.Default(), nil, nil
 	}
-	source, err := readFile(file)
+	text, err = readFile(file)
 	if err != nil {
-		return config.Config{}, exitFailure(fmt.Errorf("settings: %w", err))
+		return config.Config{}, nil, exitFailure(fmt.Errorf("settings: %w", err))
 	}
-	c, err := config.Parse(file, source)
-	return c, exitFailure(err)
+	c, err = config.Parse(file, text)
+	return c, text, exitFailure(err)
 }
 
-// settings reads the settings file, if there is one, and puts the flags in
+// settings reads the settings file, if there is one, keeps its text, and puts the flags in
 // front of it.
 func (o *serveOptions) settings(cmd *cobra.Command) (config.Config, error) {
-	c, err := readSettings(o.config)
+	c, text, err := readSettings(o.config)
 	if err != nil {
 		return c, err
 	}
+	o.text = text
 	set := cmd.Flags().Changed
 	if set("to") {
 		hosts := o.hosts
@@ -235,27 +238,23 @@ func (o *serveOptions) reloader(cmd *cobra.Command, g *gateway.Gateway) func() {
 	var mu sync.Mutex // guards what follows
 	var inPlace files.InPlace
 	inPlace.Look(o.config)
-	inUse, _ := readFile(o.config) // it has just been read
+	inUse := o.text
 	return func() {
 		mu.Lock()
 		defer mu.Unlock()
 		same := inPlace.Look(o.config)
-		var source []byte
 		err := g.Reload(func() (config.Config, error) {
 			c, err := o.settings(cmd)
 			if err != nil {
 				return c, err
 			}
-			if source, err = readFile(o.config); err == nil {
-				err = files.CheckWhole(inUse, source, same)
+			if err := files.CheckWhole(inUse, o.text, same); err != nil {
+				return c, fmt.Errorf("settings: %s: %w", o.config, err)
 			}
-			if err != nil {
-				err = fmt.Errorf("settings: %s: %w", o.config, err)
-			}
-			return c, err
+			return c, nil
 		})
 		if err == nil { // else it has logged why not
-			inUse = source
+			inUse = o.text
 		}
 	}
 }
