@@ -134,13 +134,19 @@ var alwaysEssential = [...]string{
 // essential class of every policy.
 func IsAlwaysEssential(path string) bool { return slices.Contains(alwaysEssential[:], path) }
 
+// alwaysEssentialFor returns which of alwaysEssential a path is of, "" if none.
+func alwaysEssentialFor(path string) string {
+	for _, pattern := range alwaysEssential {
+		if path == pattern || strings.HasSuffix(pattern, "/") && strings.HasPrefix(path, pattern) {
+			return pattern
+		}
+	}
+	return ""
+}
+
 // isEssentialFile reports whether a path is always essential, and forwarded: gateways
 // answer StatusPath.
-func isEssentialFile(path string) bool {
-	return path != StatusPath && slices.ContainsFunc(alwaysEssential[:], func(pattern string) bool {
-		return path == pattern || strings.HasSuffix(pattern, "/") && strings.HasPrefix(path, pattern)
-	})
-}
+func isEssentialFile(path string) bool { return path != StatusPath && alwaysEssentialFor(path) != "" }
 
 // addRoutes builds the table of route classes.
 func (p *builder) addRoutes() {
@@ -236,12 +242,7 @@ func hostOf(pattern routes.Pattern) string {
 func claimedEssential(pattern routes.Pattern) string {
 	path := pattern.String()
 	path, _ = url.PathUnescape(path[strings.IndexByte(path, '/'):])
-	for _, reserved := range alwaysEssential {
-		if path == reserved || strings.HasSuffix(reserved, "/") && strings.HasPrefix(path, reserved) {
-			return reserved
-		}
-	}
-	return ""
+	return alwaysEssentialFor(path)
 }
 
 var demandName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,79}$`)

@@ -162,11 +162,16 @@ func (d Demand) At(moment time.Time) Demand {
 
 // ownDate returns when the demand comes, or came, into force if it weren't suspended: if
 // it doesn't say it as a whole, the first date of what it requires. Zero if there is none.
-func (d Demand) ownDate() (first time.Time) {
+func (d Demand) ownDate() time.Time {
 	if !d.InForce.IsZero() {
 		return d.InForce
 	}
-	for _, r := range d.Requires {
+	return d.Requires.begin()
+}
+
+// begin returns the first date of what is required; zero if something has none.
+func (all Requirements) begin() (first time.Time) {
+	for _, r := range all {
 		if r.From.IsZero() {
 			return time.Time{}
 		}

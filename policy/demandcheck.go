@@ -112,14 +112,7 @@ func (p *builder) checkStages(name string, d Demand) {
 func (p *builder) checkOneBeginning() {
 	for _, name := range slices.Sorted(maps.Keys(p.policy.demands)) {
 		d := p.policy.demands[name]
-		if d.InForce.IsZero() || d.Stage.IsOver() || slices.ContainsFunc(d.Requires, func(r Requirement) bool { return r.From.IsZero() }) {
-			continue
-		}
-		var first time.Time
-		for _, r := range d.Requires {
-			first = earliest(first, r.From)
-		}
-		if d.InForce.After(first) {
+		if first := d.Requires.begin(); !first.IsZero() && d.InForce.After(first) && !d.Stage.IsOver() {
 			p.errorf("change the dates under requires, by each of which it binds; in-force may be the first of them, or before", key("demands", name),
 				"%s comes into force on %s, and binds before: what it requires begins on %s", name, d.InForce.Format(time.RFC3339), first.Format(time.RFC3339))
 		}
