@@ -287,7 +287,7 @@ func restore(ctx context.Context, dir statedir.Dir, b *backup.Backup, o RestoreO
 		return Restored{}, fmt.Errorf("%s: %w", o.File, err)
 	}
 	staged := statedir.Dir(staging)
-	if newer := knownBeyond(dir, staged, b.Manifest); newer != "" && !o.Older {
+	if newer := missingFromBackup(dir, staged, b.Manifest); newer != "" && !o.Older {
 		return Restored{}, fmt.Errorf("%w: %s; with --older it is restored all the same, and what is here is kept beside it", ErrOlder, newer)
 	}
 	policy := o.Settings.Policy
@@ -391,8 +391,8 @@ func writeSynced(name string, content io.Reader, at time.Time) error {
 	return errors.Join(err, f.Close(), os.Chtimes(name, at, at))
 }
 
-// knownBeyond returns what a data folder knows that a backup lacks, "" if that is nothing.
-func knownBeyond(dir, staged statedir.Dir, m backup.Manifest) string {
+// missingFromBackup returns what a data folder knows that a backup lacks, "" if that is nothing.
+func missingFromBackup(dir, staged statedir.Dir, m backup.Manifest) string {
 	var seen []ledger.Point
 	known, damaged := source.LastKnown(dir)
 	seen = append(seen, known)

@@ -89,7 +89,7 @@ func (h *Handler) decideAsked(compiled *enforce.Compiled, asked *http.Request, c
 	if f, err = h.readFacts(asked); err != nil {
 		return v, f, err
 	}
-	if saysAnother(asked) {
+	if namesAnotherRequest(asked) {
 		return v, f, AmbiguousPath
 	}
 	if counts {
@@ -108,10 +108,10 @@ func (h *Handler) decideAsked(compiled *enforce.Compiled, asked *http.Request, c
 	return v, f, err
 }
 
-// saysAnother reports whether a request has a field by which the app could read another
+// namesAnotherRequest reports whether a request has a field by which the app could read another
 // path, host or method than is asked about. The gateway doesn't forward those; of one that
 // forwards by itself, it can't be known.
-func saysAnother(asked *http.Request) bool {
+func namesAnotherRequest(asked *http.Request) bool {
 	for name, lines := range asked.Header {
 		if !proxy.ChangesRequest(name) {
 			continue
